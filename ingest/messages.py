@@ -1,0 +1,197 @@
+"""Everything that crosses a process, and its codec (MessagePack by msgspec).
+
+Every message is a frozen Struct that starts with `schema`, a major version: a reader refuses a version it does not know (the stream
+processor then puts the message on the dead-letter topic), and ignores fields it does not know, so that minor additions are safe.
+Times are integer nanoseconds since the Unix epoch and always derive from (start of the stream, sample index), never from the wall clock:
+processing the same input again gives the same messages.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+SCHEMA = 1
+MIN_FS_HZ, MAX_FS_HZ = 100.0, 1000.0
+MAX_CHUNK_S = 60.0
+
+BeatLabel = Literal["N", "S", "V", "F", "Q"]
+RhythmLabel = Literal["N", "AFIB", "SVTA", "VT", "VFL", "VF", "ASYS", "B", "T", "P", "O", "~"]
+Priority = Literal["high", "medium", "low"]
+AlarmKind = Literal[
+    "asystole", "ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia", "extreme_bradycardia",
+    "nonsustained_vt", "ventricular_rhythm", "ventricular_bradycardia", "svt", "atrial_fibrillation", "pause", "missed_beat",
+    "hr_high", "hr_low", "pvc_couplet", "bigeminy", "trigeminy", "r_on_t", "pvc_per_minute",
+    "lead_off", "no_signal", "artefact", "gap",
+]  # fmt: skip
+
+
+class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of consecutive samples of one lead (0.2-1 s is usual). Topic ecg.samples, key = patient_id.
+
+    A stream starts with a chunk whose `first_sample` is 0; the next chunk's `first_sample` is this one's plus its length, and its `seq`
+    one more. A chunk with `end` set closes the stream: what is pending is flushed and no "no signal" alarm follows.
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    seq: int
+    first_sample: int  # index of the chunk's first sample since the start of the stream
+    t0_ns: int  # time of the chunk's first sample
+    fs_hz: float
+    counts_per_mv: float
+    samples: bytes  # int16, little-endian, zero-based (the source has subtracted its ADC zero)
+    lead_off: bool = False  # the device says that an electrode is off
+    end: bool = False
+
+    def counts(self) -> npt.NDArray[np.int16]:
+        """The samples, shape (n,), int16, read-only."""
+        return np.frombuffer(self.samples, dtype="<i2")
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self.samples) // 2
+
+    @property
+    def start_ns(self) -> int:
+        """Time of the stream's sample 0, as this chunk tells it."""
+        return self.t0_ns - sample_offset_ns(self.first_sample, self.fs_hz)
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """One reference annotation that came with a record, WFDB symbol and aux note. Topic ecg.reference."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    time_ns: int
+    sample: int
+    symbol: str
+    aux: str = ""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """One QRS complex. Topic ecg.beats. Identity: (patient_id, time_ns)."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    time_ns: int  # of the R peak
+    sample: int  # of the R peak, at the stream's own sampling frequency
+    rr_ms: float | None  # to the beat before; None for the first beat of a stream and after a gap
+    label: BeatLabel
+    confidence: float  # 0-1, that this is a QRS complex
+    label_probability: float  # 0-1, of the label
+
+
+class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+    """A rhythm episode so far. Topic ecg.rhythm. Identity: (patient_id, start_ns); a later message with the same identity extends it."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    start_ns: int
+    end_ns: int
+    start_sample: int
+    end_sample: int
+    label: RhythmLabel
+    probability: float
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """Once a second of signal. Topic ecg.vitals. Identity: (patient_id, time_ns)."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    time_ns: int
+    hr_bpm: float | None  # None: no heart rate, or not to be trusted; `reason` says which
+    sdnn_ms: float | None  # over the last 5 min of N-N intervals
+    rmssd_ms: float | None
+    quality: float  # 0-1, share of the last 10 s that is readable
+    reason: Literal["", "starting", "no beats", "artefact", "lead off"] = ""
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """A step in an alarm's life. Topic ecg.alarms. Identity: (patient_id, id); the last step received is the alarm's state."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    id: str  # patient:kind:onset_ns, so that reprocessing gives the same alarm
+    kind: AlarmKind
+    priority: Priority
+    step: Literal["onset", "update", "end"]
+    onset_ns: int  # where the condition began: the first beat of the run, the last QRS before an asystole
+    raised_ns: int  # time of the last sample needed before the alarm could be raised
+    end_ns: int | None = None  # when the condition stopped, whatever latches
+    onset_sample: int
+    raised_sample: int
+    end_sample: int | None = None
+    announced: bool = True  # False: held back by a worse alarm of its chain, or by its refractory time
+    latching: bool = False
+    value: float | None = None
+    limit: float | None = None
+    text: str = ""  # "HR 134 > 120"
+
+
+Event = Beat | Rhythm | Vitals | Alarm
+Message = SampleChunk | Reference | Event
+M = TypeVar("M", bound=Message)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {t: msgspec.msgpack.Decoder(t) for t in (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm)}
+
+
+class BadMessageError(ValueError):
+    """Bytes on a topic that are no message of ours; the text says why. Goes to the dead-letter topic, never stops anything."""
+
+
+def encode(message: Message) -> bytes:
+    """MessagePack bytes of any message."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes, kind: type[M]) -> M:
+    """The message of the given kind. Raises BadMessageError with the reason."""
+    try:
+        message = _decoders[kind].decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
+        raise BadMessageError(f"not a {kind.__name__}: {error}") from error
+    if message.schema != SCHEMA:
+        raise BadMessageError(f"{kind.__name__} has schema version {message.schema}; this version reads {SCHEMA}")
+    if isinstance(message, SampleChunk):
+        _check_chunk(message)
+    return message
+
+
+def _check_chunk(chunk: SampleChunk) -> None:
+    """Raise BadMessageError for values that no stage could use."""
+    problems = {
+        "patient_id is empty or longer than 128": not 0 < len(chunk.patient_id) <= 128,
+        f"fs_hz {chunk.fs_hz} is outside {MIN_FS_HZ:g}-{MAX_FS_HZ:g}": not MIN_FS_HZ <= chunk.fs_hz <= MAX_FS_HZ,
+        f"counts_per_mv {chunk.counts_per_mv} is not a positive number": not (math.isfinite(chunk.counts_per_mv) and chunk.counts_per_mv > 0),
+        "seq or first_sample is negative": chunk.seq < 0 or chunk.first_sample < 0,
+        "first_sample or t0_ns is out of range": not (chunk.first_sample < 2**53 and 0 <= chunk.t0_ns < 2**63),
+        "samples are not whole int16 values": len(chunk.samples) % 2 != 0,
+        f"more than {MAX_CHUNK_S:g} s of samples": chunk.n > MAX_CHUNK_S * MAX_FS_HZ or chunk.n > MAX_CHUNK_S * chunk.fs_hz,
+        "no samples": chunk.n == 0 and not chunk.end,
+    }
+    found = [text for text, bad in problems.items() if bad]
+    if found:
+        raise BadMessageError("SampleChunk: " + "; ".join(found))
+
+
+def sample_offset_ns(sample: int, fs_hz: float) -> int:
+    """Nanoseconds from a stream's sample 0 to the given sample: the one rounding rule for every time in the system."""
+    return round(sample * 1e9 / fs_hz)

@@ -1,0 +1,28 @@
+"""The Kafka topics, in one place. Every topic is keyed by patient_id and has the same number of partitions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DAY_MS = 24 * 3600 * 1000
+
+
+class Topic(NamedTuple):
+    """A topic and how it is kept."""
+
+    name: str
+    retention_ms: int
+    compacted: bool = False
+
+
+SAMPLES = Topic("ecg.samples", 1 * DAY_MS)
+REFERENCE = Topic("ecg.reference", 7 * DAY_MS)
+BEATS = Topic("ecg.beats", 7 * DAY_MS)
+RHYTHM = Topic("ecg.rhythm", 7 * DAY_MS)
+VITALS = Topic("ecg.vitals", 7 * DAY_MS)
+ALARMS = Topic("ecg.alarms", 30 * DAY_MS)
+DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)  # what could not be decoded; the headers say why and where it came from
+STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)  # snapshots of the stream processor, one per patient
+
+ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, DEAD_LETTER, STATE)
+PARTITIONS = 12

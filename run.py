@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Set up ecgwatch in .venv beside this file and run it: `python3 run.py demo`, `python3 run.py test`, `python3 run.py replay ...`.
+
+Needs Python >= 3.11 and the network for the first run, nothing else. Packages come from the locked requirements files, with hashes.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+
+
+def install(lock: Path) -> None:
+    """Bring .venv to exactly what the lock file says; does nothing when that was done before."""
+    stamp = VENV / "installed"
+    want = hashlib.sha256(lock.read_bytes() + (HERE / "pyproject.toml").read_bytes() + str(HERE).encode()).hexdigest()
+    installed = stamp.read_text().split() if stamp.exists() and PYTHON.exists() else []
+    if want in installed:
+        return
+    if not PYTHON.exists():
+        print("ecgwatch: making .venv ...", flush=True)
+        try:
+            venv.create(VENV, with_pip=True)
+        except (subprocess.CalledProcessError, ImportError):
+            sys.exit("ecgwatch: this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv")
+    print(f"ecgwatch: installing {lock.name} (once, a minute or two) ...", flush=True)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    steps = ([*pip, "--require-hashes", "-r", str(lock)], [*pip, "--no-deps", "--no-build-isolation", "-e", str(HERE)])
+    for step in steps:
+        if subprocess.run(step, check=False).returncode:
+            sys.exit(f"ecgwatch: installing from {lock.name} failed (see above). Is the network there? Run the same command again to retry.")
+    stamp.write_text("\n".join([*installed, want]))
+
+
+def main() -> int:
+    """Install what the command needs, then become it."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"ecgwatch needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 run.py demo")
+    arguments = sys.argv[1:] or ["--help"]
+    if arguments[0] == "test":
+        install(HERE / "requirements-test.lock")
+        command = [str(PYTHON), "-m", "pytest", *arguments[1:]]
+    else:
+        install(HERE / "requirements.lock")
+        command = [str(PYTHON), "-m", "ecgwatch", *arguments]
+    os.chdir(HERE)
+    if os.name == "nt":
+        return subprocess.run(command, check=False).returncode
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
