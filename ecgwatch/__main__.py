@@ -1,0 +1,39 @@
+"""The command line. One module per command in ecgwatch/commands; this file only names them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Annotated
+
+import typer
+
+from ingest.errors import EcgwatchError
+
+app = typer.Typer(
+    name="ecgwatch", no_args_is_help=True, pretty_exceptions_enable=False, help="Real-time monitor for single-lead wearable ECG. Not a medical device."
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecgwatch {importlib.metadata.version('ecgwatch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; errors a person can mend are printed without a traceback."""
+    try:
+        app()
+    except EcgwatchError as error:
+        typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

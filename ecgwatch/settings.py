@@ -1,0 +1,78 @@
+"""The settings: options over environment over settings file over defaults. Nothing else reads the environment.
+
+The file is ./ecgwatch.toml, or the one that ECGWATCH_SETTINGS names, with the field names below as keys; unknown keys are refused.
+Environment names are the field names in capitals behind ECGWATCH_.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ingest.errors import BadInputError
+
+PREFIX = "ECGWATCH_"
+ELSEWHERE = {"ECGWATCH_SETTINGS", "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}  # read by this module, the tests and tools/
+
+
+class Settings(BaseModel):
+    """Everything a deployment decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    broker: str = Field("localhost:9092", description="Kafka bootstrap servers, HOST:PORT[,HOST:PORT...]")
+    sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
+    influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
+    influx_bucket: str = Field("events", description="InfluxDB bucket")
+    influx_token: str = Field("", description="InfluxDB token")
+    data: Path = Field(Path("~/.cache/ecg-data"), description="folder that holds PhysioNet records, one folder per database")
+    grafana: str = Field("", description="Grafana URL, for check")
+
+
+def load(options: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> tuple[Settings, dict[str, str]]:
+    """The settings that hold, and for each field where it came from: option, environment, the file's path or default.
+
+    Raises BadInputError naming the key, its source and the remedy.
+    """
+    path = Path(environment.get("ECGWATCH_SETTINGS", "ecgwatch.toml"))
+    values: dict[str, Any] = {}
+    source = dict.fromkeys(Settings.model_fields, "default")
+    layers = [
+        (str(path), _from_file(path, required="ECGWATCH_SETTINGS" in environment)),
+        ("environment", _from_environment(environment)),
+        ("option", {k: v for k, v in options.items() if v is not None}),
+    ]
+    for name, layer in layers:
+        values |= layer
+        source |= dict.fromkeys(layer, name)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise BadInputError(
+            f"setting {key!r} (from {source.get(key, '?')}): {first['msg']}", f"Known settings: {', '.join(Settings.model_fields)}."
+        ) from error
+    return settings.model_copy(update={"data": settings.data.expanduser()}), source
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    if not path.exists() and not required:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadInputError(f"settings file {path}: {error}", "Write it as TOML (broker = \"HOST:PORT\"), or unset ECGWATCH_SETTINGS.") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    names = [n for n in environment if n.startswith(PREFIX) and n not in ELSEWHERE]
+    found = {n.removeprefix(PREFIX).lower(): environment[n] for n in names}
+    if "ECG_DATA" in environment:
+        found.setdefault("data", environment["ECG_DATA"])
+    return found
