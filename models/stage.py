@@ -1,0 +1,112 @@
+"""What every stage of the data path has in common: many patients as arrays, one row each.
+
+A stage is opened per patient and pushed per slice: one `push` handles every patient that is due. Its laws are tested for all stages alike
+(tests/contract/test_stages.py): any split of a record into chunks gives what one push gives; patients together give what each gives alone;
+inputs are not mutated; a restored snapshot goes on exactly as the original; rows are reused cleanly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.intp]
+State = dict[str, Any]  # plain data: numbers, strings, bytes, lists
+
+
+class Slab(NamedTuple):
+    """Consecutive samples of several rows that are equally many: the unit that signal stages hand on."""
+
+    rows: Rows  # (B,)
+    start: npt.NDArray[np.int64]  # (B,) index of the first value since the start of the stream, at the stage's own rate
+    values: npt.NDArray[Any]  # (B, n)
+
+
+class Field(NamedTuple):
+    """One array of a Table: its dtype, the shape of one row, and what a fresh row holds."""
+
+    dtype: Any
+    shape: tuple[int, ...] = ()
+    fresh: float = 0
+
+
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out", covariant=True)
+
+
+class Stage(Protocol[In, Out]):
+    """The interface of a stage."""
+
+    def open(self, patient: str, fs: float) -> int:
+        """Take a row for a patient whose stream is sampled at fs Hz."""
+        ...
+
+    def push(self, batch: In) -> Out:
+        """Process one slice."""
+        ...
+
+    def flush(self, rows: Rows) -> Out:
+        """Give what these rows still hold back, as at the end of a stream or before a gap."""
+        ...
+
+    def close(self, row: int) -> None:
+        """Give the row back for another patient."""
+        ...
+
+    def snapshot(self, row: int) -> State:
+        """Everything that the row remembers, as plain data."""
+        ...
+
+    def restore(self, row: int, state: State) -> None:
+        """Make an open row remember what `snapshot` returned."""
+        ...
+
+
+class Table:
+    """Arrays with one row per patient, which grow, are reused, and go to plain data and back. Attributes are the fields' names."""
+
+    def __init__(self, **fields: Field) -> None:
+        self._fields: Mapping[str, Field] = fields
+        self._free: list[int] = []
+        self._capacity = 0
+        self._grow()
+
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:  # only for type checkers: fields are set in _grow
+        raise AttributeError(name)
+
+    def _grow(self) -> None:
+        extra = max(16, self._capacity)
+        for name, field in self._fields.items():
+            block = np.full((extra, *field.shape), field.fresh, dtype=field.dtype)
+            setattr(self, name, np.concatenate([self.__dict__[name], block]) if self._capacity else block)
+        self._free.extend(range(self._capacity + extra - 1, self._capacity - 1, -1))
+        self._capacity += extra
+
+    def open(self) -> int:
+        """A fresh row; stages that are opened and closed in step get the same numbers."""
+        if not self._free:
+            self._grow()
+        row = self._free.pop()
+        for name, field in self._fields.items():
+            self.__dict__[name][row] = field.fresh
+        return row
+
+    def close(self, row: int) -> None:
+        """Give a row back."""
+        self._free.append(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row as plain data: scalars as numbers, arrays as bytes."""
+        values = {name: self.__dict__[name][row] for name in self._fields}
+        return {name: v.tobytes() if v.ndim else v.item() for name, v in values.items()}
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot. Raises ValueError where the fields are not these."""
+        if state.keys() != self._fields.keys():
+            raise ValueError(f"state has fields {sorted(state)}, expected {sorted(self._fields)}")
+        for name, field in self._fields.items():
+            value = state[name]
+            self.__dict__[name][row] = np.frombuffer(value, field.dtype).reshape(field.shape) if field.shape else value
