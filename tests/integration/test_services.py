@@ -1,0 +1,38 @@
+"""The services script and the fixtures on it: what recovery tests lean on."""
+
+import uuid
+
+import confluent_kafka
+
+
+def test_broker_is_empty_and_takes_messages(broker):
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
+    producer.produce("ecg.samples", b"x", key=b"p")
+    assert producer.flush(10) == 0
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": "looker", "log.connection.close": False})
+    parts = consumer.list_topics("ecg.samples", timeout=10).topics["ecg.samples"].partitions
+    ends = [consumer.get_watermark_offsets(confluent_kafka.TopicPartition("ecg.samples", p), timeout=10)[1] for p in parts]
+    consumer.close()
+    assert sum(ends) == 1  # nothing of the run against the other broker, nothing of an earlier test
+
+
+def test_kafka_keeps_messages_over_a_stop_and_a_kill(kafka):
+    topic = f"test.{uuid.uuid4().hex}"
+    quiet = {"bootstrap.servers": kafka.address, "log_level": 0}
+    producer = confluent_kafka.Producer(quiet)
+    for end in (kafka.stop, kafka.kill):
+        producer.produce(topic, b"x", partition=0)
+        assert producer.flush(20) == 0
+        end()
+        assert not kafka.running
+        kafka.start()
+    consumer = confluent_kafka.Consumer({**quiet, "group.id": "looker"})
+    assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=20) == (0, 2)
+    consumer.close()
+
+
+def test_influxdb_keeps_its_setup_over_a_stop(influxdb):
+    influxdb.stop()
+    influxdb.start()
+    assert not influxdb.request("GET", "/api/v2/setup")["allowed"]
+    assert [b["name"] for b in influxdb.request("GET", f"/api/v2/buckets?name={influxdb.bucket}")["buckets"]] == [influxdb.bucket]
