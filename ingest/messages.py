@@ -83,8 +83,9 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     patient_id: str
     device_id: str
     lead: str
+    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     time_ns: int  # of the R peak
-    sample: int  # of the R peak, at the stream's own sampling frequency
+    sample: int  # of the R peak
     rr_ms: float | None  # to the beat before; None for the first beat of a stream and after a gap
     label: BeatLabel
     confidence: float  # 0-1, that this is a QRS complex
@@ -98,6 +99,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     patient_id: str
     device_id: str
     lead: str
+    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     start_ns: int
     end_ns: int
     start_sample: int
@@ -128,6 +130,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     patient_id: str
     device_id: str
     lead: str
+    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     id: str  # patient:kind:onset_ns, so that reprocessing gives the same alarm
     kind: AlarmKind
     priority: Priority
