@@ -1,0 +1,98 @@
+"""Noise of one record, scaled to stand in a given ratio to the QRS complexes of another.
+
+As in WFDB's `nst` (Moody GB, Muldrow WE, Mark RG: A noise stress test for arrhythmia detectors. Computers in Cardiology 1984;11:381-384):
+signal power is an eighth of the square of the mean peak-to-peak amplitude of the QRS complexes (a sine of that amplitude), noise power the
+square of its mean RMS over 1-s windows, each mean taken over the first 300 without the largest and smallest 5 %. We differ: where the
+record has no annotated beats, the amplitude is the median peak-to-peak over 2-s windows; and there is noise from the start, throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from ingest.errors import BadInputError
+from ingest.sources.base import Annotation, Source
+
+MEASURED = 300  # complexes, and windows
+MEASURED_S = 600.0  # at most this much of the signal is read to find them
+NOISE_S = 1800.0  # at most this much of the noise record is kept; then it begins again
+HALF_QRS_S = 0.05
+_BEATS = frozenset("NLRBAaJSVrFejnE/fQ")
+
+
+class Noise:
+    """The noise in counts of the `signal` source, at its sampling frequency, endless by repetition. Lazy: nothing is read before use."""
+
+    def __init__(self, signal: Source, noise: Source, snr_db: float) -> None:
+        self._signal, self._noise, self._snr_db = signal, noise, snr_db
+
+    @property
+    def n(self) -> int:
+        """Samples before it repeats."""
+        return len(self._scaled)
+
+    def counts(self, first: int, n: int) -> NDArray[np.float64]:
+        """Shape (n,), counts to add to the signal; any `first` >= 0."""
+        return self._scaled.take(np.arange(first, first + n), mode="wrap")
+
+    @cached_property
+    def _scaled(self) -> NDArray[np.float64]:
+        counts, _ = _read(self._noise, NOISE_S)
+        if not len(counts):
+            raise BadInputError(f"--fault noise: {self._noise.name} is empty", "Choose another noise record.")
+        noise = _at_rate(counts - counts.mean(), self._noise.fs_hz, self._signal.fs_hz)
+        rms = noise_rms(noise, self._signal.fs_hz)
+        if rms <= 0:
+            raise BadInputError(f"--fault noise: {self._noise.name} is flat", "Choose another noise record.")
+        amplitude = qrs_amplitude(self._signal)
+        gain: float = amplitude / math.sqrt(8) / rms * 10 ** (-self._snr_db / 20)
+        return noise * gain
+
+
+def qrs_amplitude(source: Source) -> float:
+    """Mean peak-to-peak amplitude of the first QRS complexes of a source, in its counts."""
+    counts, notes = _read(source, MEASURED_S)
+    half = round(HALF_QRS_S * source.fs_hz)
+    beats = [a.sample for a in notes if a.symbol in _BEATS and half <= a.sample < len(counts) - half]
+    if beats:
+        return _trimmed_mean([float(np.ptp(counts[b - half : b + half + 1])) for b in beats[:MEASURED]])
+    spans = _windows(counts, round(2 * source.fs_hz))
+    return float(np.median(np.ptp(spans, axis=1))) if len(spans) else float(np.ptp(counts)) if len(counts) else 0.0
+
+
+def noise_rms(noise: NDArray[np.float64], fs_hz: float) -> float:
+    """Mean RMS of noise over 1-s windows, each less its own mean."""
+    spans = _windows(noise, round(fs_hz))[:MEASURED]
+    return _trimmed_mean(spans.std(axis=1).tolist()) if len(spans) else float(noise.std())
+
+
+def _read(source: Source, seconds: float) -> tuple[NDArray[np.float64], list[Annotation]]:
+    parts, notes, n = [np.zeros(0)], list[Annotation](), 0
+    for block in source.blocks():
+        parts.append(block.counts.astype(np.float64))
+        notes += block.annotations
+        n += len(block.counts)
+        if n >= seconds * source.fs_hz:
+            break
+    return np.concatenate(parts), notes
+
+
+def _windows(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    return values[: len(values) // width * width].reshape(-1, width)
+
+
+def _trimmed_mean(values: list[float]) -> float:
+    cut = len(values) // 20
+    return float(np.mean(sorted(values)[cut : len(values) - cut]))
+
+
+def _at_rate(values: NDArray[np.float64], fs_hz: float, wanted_hz: float) -> NDArray[np.float64]:
+    up, down = round(wanted_hz * 100), round(fs_hz * 100)
+    divisor = int(np.gcd(up, down))
+    resampled: NDArray[np.float64] = values if up == down else resample_poly(values, up // divisor, down // divisor)
+    return resampled
