@@ -1,0 +1,121 @@
+"""One patient as the monitor knows it now: the last half minute of samples, the latest events, and how old each is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from ingest.messages import Alarm, Beat, Event, Rhythm, SampleChunk, Vitals, sample_offset_ns
+
+from .alarmbook import AlarmBook
+from .frames import encode_chunk
+from .views import View, alarm_view, beat_view, rhythm_view, vitals_view
+
+TRACE_S = 32.0  # three rows of 10 s and what is on its way
+_SAME_STREAM_NS = 1_000_000_000
+_BEATS = 200  # 32 s at 300/min, and some
+
+
+class Bedside:
+    """State of one patient. Times in seconds are of the monitor's steady clock, when a message arrived."""
+
+    def __init__(self, patient_id: str, number: int, at_s: float) -> None:
+        self.patient_id = patient_id
+        self.number = number
+        self.stream = 0
+        self.alarms = AlarmBook()
+        self.history_loaded = False
+        self.last_s = at_s  # of any message
+        self._samples_s: float | None = None
+        self._vitals_s: float | None = None
+        self._chunks: deque[SampleChunk] = deque()
+        self._beats: deque[Beat] = deque(maxlen=_BEATS)
+        self._vitals: Vitals | None = None
+        self._rhythm: Rhythm | None = None
+
+    @property
+    def newest_ns(self) -> int:
+        """Stream time of the newest thing known, 0 where nothing is."""
+        chunk = self._chunks[-1].t0_ns if self._chunks else 0
+        return max(chunk, self._vitals.time_ns if self._vitals else 0, max((a.raised_ns for a in self.alarms.standing()), default=0))
+
+    @property
+    def stream_start_ns(self) -> int:
+        """Time of the current stream's sample 0, or 0."""
+        return self._chunks[-1].start_ns if self._chunks else 0
+
+    def add_chunk(self, chunk: SampleChunk, at_s: float) -> bool:
+        """Keep a chunk; False where it is a repeat or too old to be drawn."""
+        if self._chunks and not self._continues(chunk):
+            self._start_again()
+        elif not self._chunks:
+            self.stream += 1
+        if any(chunk.first_sample == kept.first_sample and chunk.n <= kept.n for kept in reversed(self._chunks)):
+            return False
+        self._insert(chunk)
+        self._samples_s = self.last_s = at_s
+        return True
+
+    def add_event(self, event: Event, at_s: float) -> None:
+        """Take a beat, a rhythm, vitals or an alarm's step."""
+        self.last_s = max(self.last_s, at_s)
+        if isinstance(event, Beat):
+            self._beats.append(event)
+        elif isinstance(event, Vitals):
+            self._vitals, self._vitals_s = event, at_s
+        elif isinstance(event, Rhythm):
+            self._rhythm = event
+        elif isinstance(event, Alarm):
+            self.alarms.put(event)
+
+    def frames(self) -> Iterator[bytes]:
+        """The kept samples, oldest first, as frames."""
+        return (encode_chunk(chunk, self.number, self.stream, past=True) for chunk in self._chunks)
+
+    def frame(self, chunk: SampleChunk) -> bytes:
+        """A chunk that just came, as a frame."""
+        return encode_chunk(chunk, self.number, self.stream)
+
+    def snapshot(self, now_s: float) -> View:
+        """Everything but the samples, for a page that begins to show this patient."""
+        last = self._chunks[-1] if self._chunks else None
+        return {
+            "id": self.patient_id, "number": self.number, "stream": self.stream,
+            "device": last.device_id if last else "", "lead": last.lead if last else "",
+            "samples_age_s": _age(now_s, self._samples_s), "vitals_age_s": _age(now_s, self._vitals_s),
+            "ended": last is not None and last.end, "history_loaded": self.history_loaded,
+            "vitals": vitals_view(self._vitals) if self._vitals else None,
+            "rhythm": rhythm_view(self._rhythm) if self._rhythm else None,
+            "beats": [beat_view(beat) for beat in self._beats],
+            "alarms": [alarm_view(alarm) for alarm in self.alarms.all()],
+        }  # fmt: skip
+
+    def _continues(self, chunk: SampleChunk) -> bool:
+        """Whether the chunk lies on the time line of the newest one; device clocks drift, so only roughly."""
+        last = self._chunks[-1]
+        if chunk.fs_hz != last.fs_hz or chunk.counts_per_mv != last.counts_per_mv:
+            return False
+        expected = last.t0_ns + sample_offset_ns(chunk.first_sample - last.first_sample, last.fs_hz)
+        return abs(chunk.t0_ns - expected) < _SAME_STREAM_NS
+
+    def _start_again(self) -> None:
+        self.stream += 1
+        self._chunks.clear()
+        self._beats.clear()
+        self._vitals = self._rhythm = self._vitals_s = None
+        self.alarms.new_stream()
+
+    def _insert(self, chunk: SampleChunk) -> None:
+        """In order of time, also when it came late, and forget what has left the screen."""
+        late = []
+        while self._chunks and self._chunks[-1].first_sample > chunk.first_sample:
+            late.append(self._chunks.pop())
+        self._chunks.append(chunk)
+        self._chunks.extend(reversed(late))
+        oldest = self._chunks[-1].t0_ns - round(TRACE_S * 1e9)
+        while self._chunks[0].t0_ns < oldest:
+            self._chunks.popleft()
+
+
+def _age(now_s: float, at_s: float | None) -> float | None:
+    return None if at_s is None else round(max(0.0, now_s - at_s), 2)

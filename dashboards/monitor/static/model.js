@@ -1,0 +1,128 @@
+// What the page knows of each patient it shows. Times `...At` are seconds of the browser's steady clock.
+
+import { Playhead } from "./playhead.js";
+import { decodeFrame, Samples } from "./samples.js";
+
+export const STALE_S = 3;
+const VITALS_STALE_S = 6;
+const BEATS_KEPT = 200;
+
+export const now = () => performance.now() / 1000;
+
+export class Patient {
+  constructor(id) {
+    this.id = id;
+    this.number = 0;
+    this.stream = -1;
+    this.known = false;
+    this.#wipe();
+  }
+
+  #wipe() {
+    this.samples = null;
+    this.playhead = new Playhead();
+    this.samplesAt = this.vitalsAt = -Infinity;
+    this.vitals = this.rhythm = null;
+    this.beats = [];
+    this.newBeats = []; // for the sweep, that may have passed them already
+    this.alarms = new Map();
+    this.ended = false;
+  }
+
+  /** The whole state, as the server sends it when the page begins to watch, and when a stream starts again. */
+  take(state) {
+    if (state.stream !== this.stream) this.#wipe();
+    Object.assign(this, {
+      known: true, number: state.number, stream: state.stream, device: state.device, lead: state.lead,
+      vitals: state.vitals, rhythm: state.rhythm, beats: state.beats, ended: state.ended, historyLoaded: state.history_loaded,
+      samplesAt: state.samples_age_s === null ? -Infinity : now() - state.samples_age_s,
+      vitalsAt: state.vitals_age_s === null ? -Infinity : now() - state.vitals_age_s,
+    });
+    const arrivedAt = (id) => this.alarms.get(id)?.at ?? -Infinity;
+    this.alarms = new Map(state.alarms.map((alarm) => [alarm.id, { ...alarm, at: arrivedAt(alarm.id) }]));
+    this.newBeats.push(...state.beats);
+  }
+
+  frame(frame) {
+    if (frame.samples.length) {
+      if (!this.samples || this.samples.fs !== frame.fs || this.samples.countsPerMv !== frame.countsPerMv) this.samples = new Samples(frame);
+      this.samples.put(frame);
+      this.playhead.arrived(this.samples.end / frame.fs, frame.samples.length / frame.fs, now(), frame.past);
+    }
+    if (frame.past) return;
+    this.samplesAt = now();
+    this.ended = frame.end;
+  }
+
+  event({ beat, vitals, rhythm, alarm }) {
+    if (beat) {
+      this.beats.push(beat);
+      this.newBeats.push(beat);
+      if (this.beats.length > BEATS_KEPT) this.beats.splice(0, this.beats.length - BEATS_KEPT);
+    }
+    if (vitals) { this.vitals = vitals; this.vitalsAt = now(); }
+    if (rhythm) this.rhythm = rhythm;
+    if (alarm) this.alarms.set(alarm.id, { ...alarm, at: now() });
+  }
+
+  get age() { return now() - this.samplesAt; }
+
+  get stale() { return this.age > STALE_S; }
+
+  get leadOff() { return this.samples !== null && this.samples.isOff(this.samples.end - 1); }
+
+  /** {text, reason, trusted}: a number only while it is measured now; "?" cannot be trusted, "--" there is none. */
+  heartRate(connected) {
+    const none = (reason) => ({ text: "--", reason });
+    if (!connected) return none("disconnected");
+    if (this.samplesAt === -Infinity) return none("no signal yet");
+    if (this.ended) return none("stream ended");
+    if (this.stale) return none("no data");
+    if (!this.vitals) return none(now() - this.vitalsAt > VITALS_STALE_S ? "no analysis yet" : "starting");
+    if (now() - this.vitalsAt > VITALS_STALE_S) return none("analysis stopped");
+    if (this.vitals.reason === "artefact") return { text: "?", reason: "artefact" };
+    if (this.vitals.hr === null) return none(this.vitals.reason || "no heart rate");
+    return { text: String(Math.round(this.vitals.hr)), reason: "" };
+  }
+}
+
+/** All patients of the page, by id and by the number that frames carry. */
+export class Model {
+  #byId = new Map();
+  #byNumber = new Map();
+
+  /** Keep exactly these. */
+  show(ids) {
+    const kept = new Map(ids.map((id) => [id, this.#byId.get(id) ?? new Patient(id)]));
+    this.#byId = kept;
+    this.#byNumber = new Map([...kept.values()].filter((p) => p.known).map((p) => [p.number, p]));
+  }
+
+  get(id) { return this.#byId.get(id); }
+
+  [Symbol.iterator]() { return this.#byId.values(); }
+
+  /** The server may be another one now: its numbers mean nothing any more, and all will be sent again. */
+  reconnected() {
+    this.#byNumber.clear();
+    for (const patient of this) patient.stream = -1;
+  }
+
+  take(state) {
+    const patient = this.#byId.get(state.id);
+    if (!patient) return;
+    this.#byNumber.delete(patient.number);
+    patient.take(state);
+    this.#byNumber.set(patient.number, patient);
+  }
+
+  frame(buffer) {
+    const frame = decodeFrame(buffer);
+    const patient = this.#byNumber.get(frame.number);
+    if (frame.kind === 1 && patient && patient.stream === frame.stream) patient.frame(frame);
+  }
+
+  events(events) {
+    for (const event of events) this.#byNumber.get(event.p)?.event(event);
+  }
+}

@@ -1,0 +1,256 @@
+// The moving trace: rows of a fixed time, swept from left to right, a gap ahead of the pen. Only what is new is drawn, each frame.
+
+import { MISSING } from "./samples.js";
+
+const GAP_PX = 14;
+const LINE_PX = 1.5;
+const BASELINE_S = 2;
+const FULL_SCALES_MV = [1, 1.5, 2, 3, 4, 6, 8, 12, 20]; // of a tile's height
+const BEAT_TICK = { N: [5, 1], S: [9, 2], V: [9, 2], F: [9, 2], Q: [7, 1] };
+const CALIBRATION_PX = 9;
+
+let colours = null;
+
+/** Colours of the style sheet, read once. */
+function theme() {
+  if (!colours) {
+    const style = getComputedStyle(document.documentElement);
+    colours = Object.fromEntries(["trace", "off", "faint", "beat-N", "beat-S", "beat-V", "beat-Q"].map((n) => [n, style.getPropertyValue(`--${n}`).trim()]));
+  }
+  return colours;
+}
+
+export class Sweep {
+  /** options: rows, seconds (of a row), letters (beside the beat ticks), mmPerMv (fixed gain; without it the gain follows the signal) */
+  constructor(canvas, patient, options) {
+    this.canvas = canvas;
+    this.patient = patient;
+    this.options = options;
+    this.context = canvas.getContext("2d");
+    this.#forget();
+    this.fit();
+  }
+
+  #forget() {
+    this.samples = null; // the buffer that is on the canvas
+    this.drawn = -Infinity; // index of the last sample drawn
+    this.cleared = -Infinity; // the gap reaches to this index
+    this.passes = new Map(); // baseline and scale of each pass over a row
+  }
+
+  /** Take the canvas' size on the page; true where it changed, and everything must be drawn again. */
+  fit() {
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(this.canvas.clientWidth * ratio);
+    const height = Math.round(this.canvas.clientHeight * ratio);
+    if (width === this.canvas.width && height === this.canvas.height && ratio === this.ratio) return;
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.ratio = ratio;
+    this.left = this.options.mmPerMv ? 0 : CALIBRATION_PX * ratio;
+    this.drawn = -Infinity;
+    this.passes.clear();
+  }
+
+  /** Height of a row and pixels (of the device) per millivolt when the gain is fixed: 25 mm/s, so a row's width is seconds x 25 mm. */
+  get pixelsPerMm() { return (this.canvas.width - this.left) / (this.options.seconds * 25); }
+
+  redraw() { this.drawn = -Infinity; this.passes.clear(); }
+
+  /** Bring the canvas up to `now` s of the steady clock. */
+  draw(now) {
+    const samples = this.patient.samples;
+    if (samples !== this.samples || samples?.late !== this.late) {
+      if (samples !== this.samples) this.#forget();
+      this.samples = samples;
+      this.late = samples?.late;
+      this.drawn = -Infinity;
+      if (!samples) this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    }
+    if (!samples || !this.canvas.width) return;
+    const to = Math.floor(this.patient.playhead.at(now) * samples.fs);
+    if (!Number.isFinite(to)) return;
+    const perRow = this.options.seconds * samples.fs;
+    const gap = Math.ceil((GAP_PX * this.ratio * perRow) / (this.canvas.width - this.left));
+    const oldest = Math.max(samples.begin, to - Math.floor(this.options.rows * perRow) + gap);
+    if (this.drawn < oldest || to < this.drawn) this.#everything(oldest, to, gap, perRow);
+    else if (to > this.drawn) this.#onward(to, gap, perRow);
+    this.#lateBeats(oldest, perRow);
+  }
+
+  #everything(oldest, to, gap, perRow) {
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.drawn = oldest;
+    this.cleared = to + gap;
+    this.calibrated = null;
+    this.#trace(oldest, to, perRow);
+    this.#beats(this.patient.beats, oldest - 1, to, perRow);
+    this.drawn = to;
+    this.patient.newBeats.length = 0;
+  }
+
+  #onward(to, gap, perRow) {
+    const from = Math.max(this.cleared, this.drawn);
+    for (const [a, b] of this.#rowParts(from, to + gap, perRow)) {
+      const { x: left, top } = this.#place(a, perRow);
+      const right = left + ((b - a) / perRow) * (this.canvas.width - this.left);
+      this.context.clearRect(Math.floor(left), top, Math.ceil(right) - Math.floor(left), this.#rowHeight());
+    }
+    this.cleared = to + gap;
+    this.#trace(this.drawn, to, perRow);
+    this.#beats(this.patient.beats, this.drawn, to, perRow);
+    this.drawn = to;
+  }
+
+  /** Split a stretch of indices where it changes rows. */
+  *#rowParts(from, to, perRow) {
+    let a = from;
+    while (a < to) {
+      const b = Math.min(to, (Math.floor(a / perRow + 1e-9) + 1) * perRow);
+      yield [a, b];
+      a = b;
+    }
+  }
+
+  #rowHeight() { return this.canvas.height / this.options.rows; }
+
+  #place(index, perRow) {
+    const pass = Math.floor(index / perRow + 1e-9);
+    const x = this.left + (index / perRow - pass) * (this.canvas.width - this.left);
+    return { pass, x, top: (((pass % this.options.rows) + this.options.rows) % this.options.rows) * this.#rowHeight() };
+  }
+
+  #trace(from, to, perRow) {
+    for (const [a, b] of this.#rowParts(from, to, perRow)) this.#stretch(Math.floor(a), Math.ceil(b), a, perRow);
+  }
+
+  /** One polyline within a row; broken where samples are missing, grey where a lead is off. */
+  #stretch(first, last, within, perRow) {
+    const { context, samples } = this;
+    const { pass, top } = this.#place(within, perRow);
+    const { baseline, scale } = this.#pass(pass, perRow);
+    if (!this.options.mmPerMv) this.#calibration(scale, top);
+    const height = this.#rowHeight();
+    const step = (this.canvas.width - this.left) / perRow;
+    const middle = top + height * 0.55;
+    context.save();
+    context.beginPath();
+    context.rect(this.left, top, this.canvas.width, height);
+    context.clip();
+    context.lineWidth = LINE_PX * this.ratio;
+    context.lineJoin = "round";
+    let off = null;
+    for (let i = first; i <= last; i++) {
+      const value = samples.at(i);
+      if (value === MISSING) {
+        if (off !== null) context.stroke();
+        off = null;
+        continue;
+      }
+      const x = this.left + (i - pass * perRow) * step;
+      const y = middle - ((value - baseline) / samples.countsPerMv) * scale;
+      if (samples.isOff(i) === off) {
+        context.lineTo(x, y);
+        continue;
+      }
+      if (off !== null) { context.lineTo(x, y); context.stroke(); }
+      off = samples.isOff(i);
+      context.strokeStyle = off ? theme().off : theme().trace;
+      context.beginPath();
+      context.moveTo(x, y);
+    }
+    if (off !== null) context.stroke();
+    context.restore();
+  }
+
+  /** Baseline (counts) and scale (device pixels per mV), held for a whole pass so that the line does not jump within it. */
+  #pass(pass, perRow) {
+    const known = this.passes.get(pass);
+    if (known) return known;
+    const { samples } = this;
+    const start = pass * perRow;
+    const around = samples.sorted(start - BASELINE_S * samples.fs, start + BASELINE_S * samples.fs / 2);
+    const values = around.length ? around : samples.sorted(start, start + perRow);
+    const baseline = values.length ? values[values.length >> 1] : 0;
+    const made = { baseline, scale: this.options.mmPerMv ? this.options.mmPerMv * this.pixelsPerMm : this.#fittingScale(start) };
+    this.passes.set(pass, made);
+    for (const old of this.passes.keys()) if (old < pass - this.options.rows) this.passes.delete(old);
+    return made;
+  }
+
+  #fittingScale(start) {
+    const { samples } = this;
+    const values = samples.sorted(start - 6 * samples.fs, start + 2 * samples.fs);
+    const range = values.length ? (values[Math.floor(values.length * 0.999)] - values[0]) / samples.countsPerMv : 1;
+    const full = FULL_SCALES_MV.find((mv) => mv * 0.8 >= range) ?? FULL_SCALES_MV.at(-1);
+    return this.#rowHeight() / full;
+  }
+
+  /** A tile's gain follows the signal, so a bar of 1 mV stands at its left. */
+  #calibration(scale, top) {
+    if (scale === this.calibrated) return;
+    this.calibrated = scale;
+    const { context, ratio } = this;
+    const height = this.#rowHeight();
+    const bar = Math.min(scale, height * 0.9);
+    context.clearRect(0, top, this.left, height);
+    context.fillStyle = theme().faint;
+    const x = 3 * ratio, y = top + height * 0.55 + bar * 0.45;
+    context.fillRect(x, y - bar, ratio, bar);
+    context.fillRect(x - 2 * ratio, y - bar, 5 * ratio, ratio);
+    context.fillRect(x - 2 * ratio, y - ratio, 5 * ratio, ratio);
+  }
+
+  /** Beats that came after the sweep had passed them: the usual case. */
+  #lateBeats(oldest, perRow) {
+    const { newBeats } = this.patient;
+    if (!newBeats.length) return;
+    this.#beats(newBeats.filter((beat) => this.samples.indexOf(beat.t) <= this.drawn), oldest, this.drawn, perRow);
+    newBeats.length = 0; // those ahead of the pen are drawn when it gets there
+  }
+
+  /** Marks of the beats with from < index <= to. */
+  #beats(beats, from, to, perRow) {
+    const { context, ratio } = this;
+    for (const beat of beats) {
+      const index = this.samples.indexOf(beat.t);
+      if (index <= from || index > to) continue;
+      const { x, top } = this.#place(index, perRow);
+      const [length, width] = BEAT_TICK[beat.label] ?? BEAT_TICK.Q;
+      this.#mark(beat.label, x - (width * ratio) / 2, top, width * ratio, length * ratio);
+      if (this.options.letters) {
+        context.font = `${11 * ratio}px ui-monospace, "DejaVu Sans Mono", monospace`;
+        context.textAlign = "center";
+        context.fillStyle = theme()[`beat-${beat.label === "F" ? "V" : beat.label}`];
+        context.fillText(beat.label, x, top + 20 * ratio);
+      }
+    }
+  }
+
+  /** A tick; a fusion beat is half of either kind. */
+  #mark(label, x, y, width, height) {
+    const { context } = this;
+    if (label === "F") {
+      this.#mark("N", x, y, width, height / 2);
+      this.#mark("V", x, y + height / 2, width, height / 2);
+      return;
+    }
+    context.fillStyle = theme()[`beat-${label}`];
+    context.fillRect(x, y, width, height);
+  }
+}
+
+/** Millimetre paper under fixed-gain rows: 1 mm and 5 mm. */
+export function drawPaper(canvas, seconds) {
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.round(canvas.clientWidth * ratio);
+  canvas.height = Math.round(canvas.clientHeight * ratio);
+  const context = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const mm = canvas.width / (seconds * 25);
+  for (const [every, name] of [[1, "--grid-1"], [5, "--grid-5"]]) {
+    context.fillStyle = style.getPropertyValue(name);
+    for (let x = 0; x <= canvas.width; x += mm * every) context.fillRect(Math.round(x), 0, Math.max(1, ratio / 2), canvas.height);
+    for (let y = 0; y <= canvas.height; y += mm * every) context.fillRect(0, Math.round(y), canvas.width, Math.max(1, ratio / 2));
+  }
+}

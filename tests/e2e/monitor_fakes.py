@@ -1,0 +1,191 @@
+"""A ward that needs no processor: made-up traces with the beats, vitals, rhythm and alarms that a processor would send, on a real broker."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Producer
+
+from ingest import topics
+from ingest.messages import Alarm, Beat, Message, Rhythm, SampleChunk, Vitals, encode
+
+CHUNK_S = 0.5
+ANALYSIS_S = 1.2  # events come this much later than their samples
+WAVES = {  # of a beat: (offset s, width s, mV)
+    "N": [(-0.16, 0.025, 0.15), (-0.025, 0.008, -0.1), (0.0, 0.011, 1.1), (0.028, 0.01, -0.25), (0.26, 0.05, 0.3)],
+    "V": [(0.0, 0.045, 1.6), (0.1, 0.05, -0.7), (0.3, 0.06, -0.4)],
+}
+TOPIC = {SampleChunk: topics.SAMPLES, Beat: topics.BEATS, Rhythm: topics.RHYTHM, Vitals: topics.VITALS, Alarm: topics.ALARMS}
+
+
+@dataclass
+class Story:
+    """One patient: what its heart does, and which alarms stand."""
+
+    patient_id: str
+    rhythm: str = "N"
+    bpm: float | None = 72.0
+    reason: str = ""
+    pattern: str = "N"  # labels of successive beats
+    irregular: float = 0.03
+    fs_hz: float = 250.0
+    noise_mv: float = 0.02
+    gain: float = 1.0
+    quality: float = 1.0
+    lead_off: bool = False
+    silent_after_s: float = math.inf  # no more samples then
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+
+
+def beats_of(story: Story, seconds: float) -> list[tuple[float, str]]:
+    """(time s, label) of each beat."""
+    if not story.bpm or story.lead_off:
+        return []
+    rng = random.Random(story.patient_id)
+    found, at, k = [], 0.4, 0
+    while at < seconds:
+        label = story.pattern[k % len(story.pattern)]
+        found.append((at, label))
+        rr = 60 / story.bpm * (1 + rng.uniform(-1, 1) * story.irregular)
+        after = story.pattern[(k + 1) % len(story.pattern)]
+        at += rr * (0.65 if after == "V" != label else 1.35 if label == "V" != after else 1)
+        k += 1
+    return found
+
+
+def trace(story: Story, seconds: float) -> np.ndarray:
+    """The ECG in mV, shape (n,)."""
+    t = np.arange(round(seconds * story.fs_hz)) / story.fs_hz
+    rng = np.random.default_rng(len(story.patient_id))
+    x = rng.normal(0, story.noise_mv, t.size) + 0.08 * np.sin(2 * np.pi * 0.2 * t)
+    if story.rhythm == "VF":
+        x += 0.5 * np.sin(2 * np.pi * 4.7 * t + 2 * np.sin(2 * np.pi * 0.6 * t)) * (1 + 0.4 * np.sin(2 * np.pi * 0.33 * t))
+    for at, label in beats_of(story, seconds):
+        for offset, width, mv in WAVES[label]:
+            near = slice(max(0, round((at + offset - 5 * width) * story.fs_hz)), round((at + offset + 5 * width) * story.fs_hz))
+            x[near] += story.gain * mv * np.exp(-0.5 * ((t[near] - at - offset) / width) ** 2)
+    return np.zeros_like(x) if story.lead_off else x
+
+
+class Ward:
+    """Streams the stories in real time from a thread of its own, once entered, until left."""
+
+    def __init__(self, broker: str, stories: list[Story], seconds: float = 120.0, behind_s: float = 12.0) -> None:
+        self.producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log.connection.close": False})
+        self.stories = {story.patient_id: story for story in stories}
+        self.start_s = time.time() - behind_s  # so much has already happened when the ward is entered
+        self.counts = {s.patient_id: np.round(trace(s, seconds) * 200).astype("<i2") for s in stories}
+        self.plans = {s.patient_id: self._plan(s, seconds) for s in stories}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Ward:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self.producer.flush(5)
+
+    def send(self, message: Message) -> None:
+        self.producer.produce(TOPIC[type(message)].name, encode(message), key=message.patient_id)
+
+    def now_ns(self, at_s: float) -> int:
+        """Time of a moment of the stories."""
+        return round((self.start_s + at_s) * 1e9)
+
+    def alarm(self, patient_id: str, kind: str, at_s: float, **fields: Any) -> Alarm:
+        onset = self.now_ns(at_s)
+        base = {"step": "onset", "priority": "medium", "raised_ns": onset + 2 * 10**9, "onset_sample": 0, "raised_sample": 0}
+        return self._make(Alarm, self.stories[patient_id], id=f"{patient_id}:{kind}:{onset}", kind=kind, onset_ns=onset, **(base | fields))
+
+    def _make(self, kind: Callable[..., Any], story: Story, /, **fields: Any) -> Any:
+        rate = {} if kind is Vitals else {"fs_hz": story.fs_hz}
+        return kind(patient_id=story.patient_id, device_id="patch-7", lead="ECG", **rate, **fields)
+
+    def _plan(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
+        return iter(sorted([*self._samples(story, seconds), *self._events(story, seconds)], key=lambda due: due[0]))
+
+    def _samples(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
+        counts, n = self.counts.get(story.patient_id), round(CHUNK_S * story.fs_hz)
+        if counts is None:
+            return
+        for seq in range(counts.size // n):
+            end_s = (seq + 1) * CHUNK_S
+            if end_s > story.silent_after_s:
+                return
+            part = counts[seq * n : (seq + 1) * n].tobytes()
+            fields = {"seq": seq, "first_sample": seq * n, "t0_ns": self.now_ns(seq * CHUNK_S), "counts_per_mv": 200.0, "samples": part}
+            yield end_s, self._make(SampleChunk, story, lead_off=story.lead_off, **fields)
+
+    def _events(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
+        before = None
+        for at, label in beats_of(story, min(seconds, story.silent_after_s)):
+            rr = None if before is None else (at - before) * 1000
+            before = at
+            sample = round(at * story.fs_hz)
+            fields = {
+                "time_ns": self.now_ns(at),
+                "sample": sample,
+                "rr_ms": rr,
+                "label": label,
+                "confidence": 0.99,
+                "label_probability": 0.9,
+            }
+            yield at + ANALYSIS_S, self._make(Beat, story, **fields)
+        for k in range(1, int(min(seconds, story.silent_after_s))):
+            jitter = math.sin(k + len(story.patient_id)) * 1.5 if story.bpm else 0
+            hr = None if story.reason or not story.bpm else story.bpm + jitter
+            fields = {
+                "time_ns": self.now_ns(k),
+                "hr_bpm": hr,
+                "sdnn_ms": 48.0,
+                "rmssd_ms": 31.0,
+                "quality": story.quality,
+                "reason": story.reason,
+            }
+            yield k + ANALYSIS_S, self._make(Vitals, story, **fields)
+            span = {"start_ns": self.now_ns(0), "end_ns": self.now_ns(k), "start_sample": 0, "end_sample": round(k * story.fs_hz)}
+            yield k + ANALYSIS_S, self._make(Rhythm, story, label=story.rhythm, probability=0.97, **span)
+        for given in story.alarms:
+            alarm = self.alarm(story.patient_id, **given)
+            yield given["at_s"] + 2, alarm
+
+    def _run(self) -> None:
+        waiting = {id_: next(plan, None) for id_, plan in self.plans.items()}
+        while not self._stop.is_set():
+            passed = time.time() - self.start_s
+            for id_, due in waiting.items():
+                while due is not None and due[0] <= passed:
+                    self.send(due[1])
+                    due = next(self.plans[id_], None)
+                waiting[id_] = due
+            self.producer.poll(0)
+            self._stop.wait(0.02)
+
+
+LONG = "Wolfeschlegelsteinhausenbergerdorff-Maximiliana-Theodora, Station 4B, Zimmer 1207 (Fenster)"
+
+
+def eight() -> list[Story]:
+    """Eight patients, one of each state that a tile can be in."""
+    return [
+        Story("Bed 1"),
+        Story("Bed 2", rhythm="AFIB", bpm=118, irregular=0.25, alarms=[{"kind": "atrial_fibrillation", "at_s": 2, "text": "ATRIAL FIBRILLATION"}]),
+        Story("Bed 3", pattern="NNNV", bpm=84, alarms=[{"kind": "pvc_per_minute", "at_s": 3, "priority": "low", "text": "PVC 21/min > 10", "value": 21.0}]),
+        Story("Bed 4", rhythm="VF", bpm=None, reason="no beats", noise_mv=0.04, alarms=[
+            {"kind": "ventricular_fibrillation", "at_s": 4, "priority": "high", "latching": True, "text": "VENTRICULAR FIBRILLATION"},
+            {"kind": "hr_low", "at_s": 3, "text": "HR 38 < 50"}]),
+        Story("Bed 5", lead_off=True, reason="lead off", rhythm="~", quality=0.0, alarms=[{"kind": "lead_off", "at_s": 2, "priority": "low", "text": "LEAD OFF"}]),
+        Story("Bed 6", bpm=76, reason="artefact", noise_mv=0.35, quality=0.2, rhythm="~", alarms=[{"kind": "artefact", "at_s": 3, "priority": "low"}]),
+        Story(LONG, bpm=134, fs_hz=360.0, rhythm="SVTA", alarms=[{"kind": "hr_high", "at_s": 3, "text": "HR 134 > 120", "value": 134.0, "limit": 120.0}]),
+        Story("Bed 10", bpm=58, silent_after_s=10.0, alarms=[{"kind": "asystole", "at_s": 3, "priority": "high", "latching": True, "step": "end", "text": "ASYSTOLE 6 s"}]),
+    ]  # fmt: skip
