@@ -1,4 +1,4 @@
-"""From samples of any rate to one signal: resampled to 125 Hz, 0.5-45 Hz, in mV, with 64 ms of delay. The ONE definition for training and serving.
+"""From samples of any rate to one signal: 125 Hz, 0.5-45 Hz, in mV, 64 ms late. The ONE definition for training and serving.
 
 The resampler is a windowed sinc evaluated on the output grid. Its coefficients are integers (times 2**-20) and so are the samples, and
 float64 sums of such products are exact: the result cannot depend on how many rows or samples a call holds, whatever order BLAS sums in.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal as dsp
 
-from models.stage import Field, Rows, Slab, State, Table
+from models.stage import LEAD_OFF, STILL, Field, Rows, Slab, State, Table
 
 FS_HZ = 125
 BLOCK = 5  # outputs made at a time
@@ -38,11 +38,12 @@ class Raw(NamedTuple):
 
     row: int
     counts: npt.NDArray[np.int16]
+    lead_off: bool = False
 
 
 @lru_cache(maxsize=4096)
 def _kernel(fs: Fraction, block: int) -> tuple[int, npt.NDArray[np.float64]]:
-    """For the block with this index in its cycle: offset of its first input from the block's own input position, and weights (inputs, BLOCK)."""
+    """For the block with this index in its cycle: offset of its first input from the block's origin, and weights (inputs, BLOCK)."""
     half = HALF_WIDTH_S * float(fs)
     step = fs / FS_HZ
     position = block * BLOCK * step
@@ -56,7 +57,7 @@ def _kernel(fs: Fraction, block: int) -> tuple[int, npt.NDArray[np.float64]]:
 
 @lru_cache(maxsize=256)
 def _bank(fs: Fraction, phase: int, blocks: int) -> tuple[int, npt.NDArray[np.float64]]:
-    """The kernels of consecutive blocks as one matrix (inputs, blocks * BLOCK), and the offset of its first input from the first block's origin."""
+    """The kernels of consecutive blocks as one matrix (inputs, blocks * BLOCK), and the offset of its first input from their origin."""
     start, _ = _kernel(fs, phase)
     bank = np.zeros((_reach(fs, phase + blocks - 1) - _origin(fs, phase) - start, blocks * BLOCK))
     for b in range(blocks):
@@ -107,12 +108,16 @@ class Conditioner:
         """Counts per mV of the row's samples."""
         self._rows.per_mv[row] = counts_per_mv
 
-    def restart(self, row: int, sample: int) -> None:
-        """Go on at a later raw sample, as after a gap: nothing before it is used any more. The output grid stays where it was."""
+    def restart(self, row: int, sample: int) -> int:
+        """Go on at a later raw sample, as after a gap: nothing before it is used any more. The output grid stays where it was.
+
+        Returns: the first output sample that follows.
+        """
         fs = self._fs[row]
         self._rows.fresh[row] = self._rows.unsettled[row] = True
         self._rows.received[row] = sample
         self._rows.block[row] = -(-sample * FS_HZ // (fs * BLOCK))
+        return int(self._rows.block[row]) * BLOCK
 
     def close(self, row: int) -> None:
         del self._fs[row]
@@ -146,7 +151,7 @@ class Conditioner:
             missing = _reach(fs, -(-end // BLOCK)) - received
             for slab in self.push([Raw(int(row), np.repeat(self._rows.tail[row, -1:], missing))]):
                 keep = end - int(slab.start[0])
-                slabs.append(slab._replace(values=slab.values[:, :keep]))
+                slabs.append(slab._replace(values=slab.values[:, :keep], flags=slab.flags[:, : -(-keep // BLOCK)]))
         return [slab for slab in slabs if slab.values.shape[1]]
 
     def _alignment(self, raw: Raw) -> tuple[Fraction, int, int, int]:
@@ -163,36 +168,43 @@ class Conditioner:
         if fresh.any():
             x[fresh, :TAIL] = x[fresh, TAIL : TAIL + 1]  # before its first sample a signal was as that sample
         start = t.block[rows] * BLOCK
-        y = self._resample(x, fs, phase, pending, new) / (SCALE * t.per_mv[rows, None])
-        t.tail[rows] = x[:, -TAIL:]
-        t.fresh[rows] = False
-        t.received[rows] += new
-        t.block[rows] += y.shape[1] // BLOCK
-        if y.shape[1]:
-            y = self._high_pass(rows, y)
-        return Slab(rows, start, y)
-
-    def _resample(self, x: npt.NDArray[np.int16], fs: Fraction, phase: int, pending: int, new: int) -> npt.NDArray[np.float64]:
-        """All whole blocks that x (B, TAIL + new) has the samples for: (B, BLOCK * blocks), in counts times SCALE."""
-        base = TAIL - pending - _origin(fs, phase)  # column of the raw sample with index 0 in a grid that starts at `phase`
+        base = TAIL - pending - _origin(fs, phase)  # column of raw sample 0 of a grid that starts at `phase`
         blocks = 0
         while _reach(fs, phase + blocks) + base <= TAIL + new:
             blocks += 1
-        x = x.astype(np.float64)
-        y = np.empty((len(x), blocks * BLOCK))
-        for first in range(0, blocks, BLOCKS_AT_ONCE):
-            last = min(first + BLOCKS_AT_ONCE, blocks)
-            offset, bank = _bank(fs, (phase + first) % _cycle(fs), last - first)
-            column = base + _origin(fs, phase + first) + offset
-            np.matmul(x[:, column : column + len(bank)], bank, out=y[:, first * BLOCK : last * BLOCK])
-        return y
+        y = _resample(x, fs, phase, base, blocks) / (SCALE * t.per_mv[rows, None])
+        still = _unchanged(x, np.array([base + _origin(fs, phase + b) for b in range(blocks + 1)]))
+        flags = STILL * still + LEAD_OFF * np.array([[raw.lead_off] for raw in raws], dtype=np.uint8)
+        t.tail[rows] = x[:, -TAIL:]
+        t.fresh[rows] = False
+        t.received[rows] += new
+        t.block[rows] += blocks
+        return Slab(rows, start, self._high_pass(rows, y) if blocks else y, flags)
 
     def _high_pass(self, rows: Rows, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         t = self._rows
         memory = np.where(t.unsettled[rows, None], _SETTLED * y[:, :1], t.filter[rows])
         out, t.filter[rows] = dsp.lfilter(_B, _A, y, axis=1, zi=memory)
         t.unsettled[rows] = False
-        return out.astype(np.float32)
+        return np.asarray(out, dtype=np.float32)
+
+
+def _resample(x: npt.NDArray[np.int16], fs: Fraction, phase: int, base: int, blocks: int) -> npt.NDArray[np.float64]:
+    """Output blocks from raw samples x (B, n), whose column `base` is sample 0 of the grid: (B, BLOCK * blocks), in counts times SCALE."""
+    exact = x.astype(np.float64)
+    y = np.empty((len(x), blocks * BLOCK))
+    for first in range(0, blocks, BLOCKS_AT_ONCE):
+        last = min(first + BLOCKS_AT_ONCE, blocks)
+        offset, bank = _bank(fs, (phase + first) % _cycle(fs), last - first)
+        column = base + _origin(fs, phase + first) + offset
+        np.matmul(exact[:, column : column + len(bank)], bank, out=y[:, first * BLOCK : last * BLOCK])
+    return y
+
+
+def _unchanged(x: npt.NDArray[np.int16], edges: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+    """For each span between consecutive edges (columns of x): 1 where every sample equals the one before it. (B, len(edges) - 1)."""
+    changes = np.cumsum(x[:, 1:] != x[:, :-1], axis=1, dtype=np.int32)  # column i: changes among samples 0..i+1
+    return np.asarray(np.diff(changes[:, edges - 2], axis=1) == 0, dtype=np.uint8)
 
 
 def condition(counts: npt.NDArray[np.int16], fs_hz: float, counts_per_mv: float) -> npt.NDArray[np.float32]:
@@ -201,4 +213,4 @@ def condition(counts: npt.NDArray[np.int16], fs_hz: float, counts_per_mv: float)
     row = stage.open("", fs_hz)
     stage.set_gain(row, counts_per_mv)
     slabs = stage.push([Raw(row, counts)]) + stage.flush(np.array([row]))
-    return np.concatenate([slab.values[0] for slab in slabs]) if slabs else np.zeros(0, np.float32)
+    return np.concatenate([slab.values[0] for slab in slabs] or [np.zeros(0, np.float32)])

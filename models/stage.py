@@ -8,21 +8,26 @@ inputs are not mutated; a restored snapshot goes on exactly as the original; row
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+
+STILL = 1  # the raw samples did not change at all
+LEAD_OFF = 2  # the device said so
 
 Rows = npt.NDArray[np.intp]
 State = dict[str, Any]  # plain data: numbers, strings, bytes, lists
 
 
 class Slab(NamedTuple):
-    """Consecutive samples of several rows that are equally many: the unit that signal stages hand on."""
+    """Consecutive conditioned samples of several rows that are equally many: the unit that signal stages hand on."""
 
     rows: Rows  # (B,)
-    start: npt.NDArray[np.int64]  # (B,) index of the first value since the start of the stream, at the stage's own rate
-    values: npt.NDArray[Any]  # (B, n)
+    start: npt.NDArray[np.int64]  # (B,) index of the first value since the start of the stream, at 125 Hz
+    values: npt.NDArray[np.float32]  # (B, n) mV
+    flags: npt.NDArray[np.uint8]  # (B, ceil(n / 5)) what the raw samples said in each block of five: STILL, LEAD_OFF
 
 
 class Field(NamedTuple):
@@ -110,3 +115,39 @@ class Table:
         for name, field in self._fields.items():
             value = state[name]
             self.__dict__[name][row] = np.frombuffer(value, field.dtype).reshape(field.shape) if field.shape else value
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Logic(Generic[S]):
+    """Base of stages that are plain Python per patient: one msgspec Struct of state a row."""
+
+    def __init__(self, state: type[S]) -> None:
+        self._type = state
+        self._free: list[int] = []
+        self._next = 0
+        self._state: dict[int, S] = {}
+
+    def open(self, patient: str, fs: float) -> int:
+        """A fresh row, in step with Table's."""
+        if not self._free:
+            extra = max(16, self._next)
+            self._free = list(range(self._next + extra - 1, self._next - 1, -1))
+            self._next += extra
+        row = self._free.pop()
+        self._state[row] = self._type()
+        return row
+
+    def close(self, row: int) -> None:
+        """Give a row back."""
+        del self._state[row]
+        self._free.append(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row's state as plain data."""
+        return cast(State, msgspec.to_builtins(self._state[row]))
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot. Raises ValueError where it is none of this stage's."""
+        self._state[row] = msgspec.convert(state, self._type)

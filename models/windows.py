@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from models.conditioning import FS_HZ
-from models.stage import Field, Rows, Slab, State, Table
+from models.conditioning import BLOCK, FS_HZ
+from models.stage import LEAD_OFF, STILL, Field, Rows, Slab, State, Table
 
 Floats = npt.NDArray[np.float32]
-RING = 6144  # samples kept per row (49 s): the longest window plus the longest push
+K = TypeVar("K", int, npt.NDArray[np.int64])
+PART = 1250  # samples written before windows are cut, so that a push may be of any length
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class InputSpec:
 
     Window k answers for the samples [k*hop + offset, k*hop + offset + hop) and sees `before` samples before these and `after` after them.
     The signal is divided by its root mean square over the last `scale` samples up to the window's end (those that exist), at least
-    `floor_mv`, and clipped to +-`clip`.
+    `floor_mv`, and clipped to +-`clip`. It is cut once `least` samples of signal are there. At the end of a stream what is missing is zero, but
+    a window that looks only back (`after` 0) ends where the signal ends.
     """
 
     before: int
@@ -28,6 +32,7 @@ class InputSpec:
     after: int
     offset: int
     scale: int = 10 * FS_HZ
+    least: int = 0
     floor_mv: float = 0.01
     clip: float = 12.0
     fs_hz: int = FS_HZ
@@ -42,7 +47,7 @@ class InputSpec:
         """Samples needed to make a window: itself and what scales it."""
         return max(self.length, self.scale)
 
-    def end(self, k: int) -> int:
+    def end(self, k: K) -> K:
         """One past the last sample of window k."""
         return k * self.hop + self.offset + self.hop + self.after
 
@@ -51,9 +56,20 @@ class InputSpec:
         return asdict(self)
 
 
-# One second of new signal, 1.04 s before and 0.52 s after it. The grid is shifted by 88 ms so that a window's end plus the conditioner's 64 ms
-# stays within a multiple of half a second: with half-second or one-second chunks a window never waits for the chunk that follows.
+# One second of new signal, 1.04 s before and 0.52 s after it. The grid is shifted by 88 ms so that a window's end plus the conditioner's
+# 64 ms stays within a multiple of half a second: with chunks of half a second or one a window never waits for the chunk that follows.
 BEAT_SPEC = InputSpec(before=130, hop=125, after=65, offset=-11)
+
+
+# Thirty seconds every five, as the signal grows from 9 s on.
+RHYTHM_SPEC = InputSpec(before=3125, hop=625, after=0, offset=0, scale=3750, least=9 * FS_HZ)
+
+
+def level(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
+    """Root mean square, in mV, of the last `spec.scale` samples of each window, of which `valid` are signal: (B,)."""
+    recent = history[:, -spec.scale :]
+    power = np.einsum("ij,ij->i", recent, recent, dtype=np.float64) / np.clip(valid, 1, spec.scale)
+    return np.asarray(np.sqrt(power), dtype=np.float32)
 
 
 def scale(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
@@ -65,15 +81,138 @@ def scale(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Flo
 
     Returns: (B, spec.length) float32.
     """
-    recent = history[:, -spec.scale :]
-    power = np.einsum("ij,ij->i", recent, recent, dtype=np.float64) / np.clip(valid, 1, spec.scale)
-    level = np.maximum(np.sqrt(power), spec.floor_mv).astype(np.float32)
-    return np.clip(history[:, -spec.length :] / level[:, None], -spec.clip, spec.clip)
+    divisor = np.maximum(level(history, valid, spec), np.float32(spec.floor_mv))
+    return np.clip(history[:, -spec.length :] / divisor[:, None], np.float32(-spec.clip), np.float32(spec.clip))
 
 
 def cut(signal: Floats, ends: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
-    """Windows of one conditioned record that end before the given samples, as the stream would see them (zeros outside the record): (B, length)."""
+    """Windows of one conditioned record ending before the given samples, as the stream would see them (zeros outside it): (B, length)."""
     at = ends[:, None] + np.arange(-spec.history, 0)
     inside = (at >= 0) & (at < len(signal))
     history = np.where(inside, signal[np.clip(at, 0, len(signal) - 1)], np.float32(0))
     return scale(history, inside[:, -spec.scale :].sum(axis=1), spec)
+
+
+class Windows(NamedTuple):
+    """Windows of one InputSpec that have come due, in order of time within each row."""
+
+    rows: Rows  # (B,)
+    k: npt.NDArray[np.int64]  # (B,) place on the grid
+    end: npt.NDArray[np.int64]  # (B,) one past the window's last sample
+    written: npt.NDArray[np.int64]  # (B,) one past the last sample of signal: less than `end` only at the end of a stream
+    x: Floats  # (B, length) scaled
+    mv: Floats  # (B,) what one unit of x is in mV
+    still_s: Floats  # (B,) how long the raw samples have not changed, up to the end, at most 10 s
+    lead_off: npt.NDArray[np.bool_]  # (B,) the device says that an electrode is off
+
+
+class Windower:
+    """Stage: slabs of conditioned signal in, due windows of each named InputSpec out. Keeps the only ring of recent signal there is."""
+
+    def __init__(self, specs: Mapping[str, InputSpec]) -> None:
+        self.specs = dict(specs)
+        self._keep = max(spec.history for spec in specs.values())
+        self._size = BLOCK * -(-(self._keep + PART + max(spec.length for spec in specs.values())) // BLOCK)
+        self._rows = Table(
+            ring=Field(np.float32, (self._size,)),
+            flags=Field(np.uint8, (self._size // BLOCK,)),
+            origin=Field(np.int64),  # first sample of signal since open or restart
+            written=Field(np.int64),  # one past the last
+            due=Field(np.int64, (len(specs),)),  # next window of each spec
+        )
+
+    def open(self, patient: str, fs: float) -> int:
+        return self._rows.open()
+
+    def restart(self, row: int, sample: int) -> None:
+        """Go on at a later sample, as after a gap: what was before it counts as absent. The grid of windows stays."""
+        t = self._rows
+        t.ring[row], t.flags[row] = 0, 0
+        t.origin[row] = t.written[row] = sample
+        t.due[row] = [max(0, (sample - spec.offset) // spec.hop) for spec in self.specs.values()]
+
+    def close(self, row: int) -> None:
+        self._rows.close(row)
+
+    def snapshot(self, row: int) -> State:
+        t, written = self._rows, int(self._rows.written[row])
+        recent = np.arange(written - self._keep, written) % self._size
+        blocks = np.arange(written // BLOCK - self._keep // BLOCK, -(-written // BLOCK)) % (self._size // BLOCK)
+        return {
+            "origin": int(t.origin[row]), "written": written, "due": t.due[row].tolist(),
+            "signal": t.ring[row, recent].tobytes(), "flags": t.flags[row, blocks].tobytes(),
+        }  # fmt: skip
+
+    def restore(self, row: int, state: State) -> None:
+        t, written = self._rows, int(state["written"])
+        t.ring[row], t.flags[row] = 0, 0
+        t.origin[row], t.written[row], t.due[row] = state["origin"], written, state["due"]
+        recent = np.arange(written - self._keep, written) % self._size
+        blocks = np.arange(written // BLOCK - self._keep // BLOCK, -(-written // BLOCK)) % (self._size // BLOCK)
+        t.ring[row, recent] = np.frombuffer(state["signal"], np.float32)
+        t.flags[row, blocks] = np.frombuffer(state["flags"], np.uint8)
+
+    def push(self, batch: list[Slab]) -> dict[str, list[Windows]]:
+        """Windows that these slabs complete, per spec."""
+        due: dict[str, list[Windows]] = {name: [] for name in self.specs}
+        for slab in batch:
+            for first in range(0, slab.values.shape[1], PART):
+                self._write(slab, first)
+                for i, (name, spec) in enumerate(self.specs.items()):
+                    due[name].extend(self._cut_due(slab.rows, i, spec))
+        return due
+
+    def flush(self, rows: Rows) -> dict[str, list[Windows]]:
+        """Windows for the new samples that no window has answered for yet."""
+        due: dict[str, list[Windows]] = {name: [] for name in self.specs}
+        for i, (name, spec) in enumerate(self.specs.items()):
+            for row in rows:
+                due[name].extend(self._cut_last(int(row), i, spec))
+        return due
+
+    def _write(self, slab: Slab, first: int) -> None:
+        t, values = self._rows, slab.values[:, first : first + PART]
+        flags = slab.flags[:, first // BLOCK : (first + PART) // BLOCK]
+        start = slab.start + first
+        t.ring[slab.rows[:, None], (start[:, None] + np.arange(values.shape[1])) % self._size] = values
+        t.flags[slab.rows[:, None], (start[:, None] // BLOCK + np.arange(flags.shape[1])) % (self._size // BLOCK)] = flags
+        t.written[slab.rows] = start + values.shape[1]
+
+    def _cut_due(self, rows: Rows, i: int, spec: InputSpec) -> list[Windows]:
+        t, found = self._rows, []
+        while len(rows):
+            k = t.due[rows, i]
+            end = spec.end(k)
+            rows, k, end = rows[ready := end <= t.written[rows]], k[ready], end[ready]
+            t.due[rows, i] += 1
+            enough = end - t.origin[rows] >= spec.least
+            if enough.any():
+                found.append(self._cut(rows[enough], k[enough], end[enough], spec))
+        return found
+
+    def _cut_last(self, row: int, i: int, spec: InputSpec) -> list[Windows]:
+        t, found = self._rows, []
+        one, written = np.array([row], dtype=np.intp), int(t.written[row])
+        while spec.end(k := int(t.due[row, i])) - spec.after - spec.hop < written and written > t.origin[row]:
+            end = spec.end(k) if spec.after else written
+            self._blank(row, written, end)
+            found.append(self._cut(one, np.array([k]), np.array([end]), spec))
+            t.due[row, i] += 1
+        return found
+
+    def _blank(self, row: int, written: int, end: int) -> None:
+        """Zeros from the signal's end to the window's: the ring holds something older there."""
+        self._rows.ring[row, np.arange(written, end) % self._size] = 0
+        self._rows.flags[row, np.arange(-(-written // BLOCK), -(-end // BLOCK)) % (self._size // BLOCK)] = 0
+
+    def _cut(self, rows: Rows, k: npt.NDArray[np.int64], end: npt.NDArray[np.int64], spec: InputSpec) -> Windows:
+        t = self._rows
+        written = np.minimum(end, t.written[rows])
+        history = t.ring[rows[:, None], (end[:, None] + np.arange(-spec.history, 0)) % self._size]
+        valid = written - np.maximum(t.origin[rows], end - spec.scale)
+        x = scale(history, valid, spec)
+        mv = np.maximum(level(history, valid, spec), np.float32(spec.floor_mv))
+        flags = t.flags[rows[:, None], (written[:, None] // BLOCK + np.arange(-10 * FS_HZ // BLOCK, 0)) % (self._size // BLOCK)]
+        moved = (flags[:, ::-1] & STILL) == 0
+        run = np.where(moved.any(axis=1), moved.argmax(axis=1), flags.shape[1])
+        return Windows(rows, k, end, written, x, mv, (run * BLOCK / FS_HZ).astype(np.float32), (flags[:, -1] & LEAD_OFF) != 0)

@@ -1,0 +1,93 @@
+"""QRS detection: due windows through the beat network, to analysed seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.decoding import REFRACTORY, decode, fibrillation
+from models.runtime import Network
+from models.stage import Field, Rows, State, Table
+from models.windows import Floats, InputSpec, Windows
+from stream_processor.stages.seconds import Complex, Second
+
+SEARCH = 6  # samples to each side of the network's centre in which the R peak is looked for (48 ms)
+# A second is called noisy where its successive samples differ nearly as much as independent ones would (ratio 1.41; a clean ECG: 0.2-0.5),
+# or where it swings as no heart does.
+NOISE_RATIO = 0.9
+SWING_MV = 10.0
+
+
+class BeatDetector:
+    """Stage: windows in, Seconds out; each complex once, at its R peak."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._rows = Table(last=Field(np.float64, fresh=-np.inf))  # R peak of the newest complex
+
+    def open(self, patient: str, fs: float) -> int:
+        return self._rows.open()
+
+    def close(self, row: int) -> None:
+        self._rows.close(row)
+
+    def snapshot(self, row: int) -> State:
+        return self._rows.snapshot(row)
+
+    def restore(self, row: int, state: State) -> None:
+        self._rows.restore(row, state)
+
+    def flush(self, rows: Rows) -> list[Second]:
+        """Nothing is held back: a window answers for its second completely."""
+        return []
+
+    def push(self, batch: list[Windows]) -> list[Second]:
+        """Seconds in the order of the windows."""
+        if not batch:
+            return []
+        w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
+        spec = self._network.spec
+        logits = self._network.run(w.x)
+        complexes = self._complexes(w, logits)
+        until = np.minimum(w.end - spec.after, w.written)
+        noisy = _noisy(w, spec)
+        return [
+            Second(*values)
+            for values in zip(
+                w.rows.tolist(), w.k.tolist(), until.tolist(), w.written.tolist(), complexes,
+                fibrillation(logits, spec).tolist(), noisy.tolist(), w.still_s.tolist(), w.lead_off.tolist(), strict=True,
+            )
+        ]  # fmt: skip
+
+    def _complexes(self, w: Windows, logits: Floats) -> list[tuple[Complex, ...]]:
+        peaks = decode(logits)
+        at = (w.end - w.x.shape[1])[peaks.row] + _r_peak(w.x, peaks.row, peaks.position)
+        found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
+        last, rows, written = self._rows.last, w.rows.tolist(), w.written.tolist()
+        for window, r, confidence, ventricular in zip(
+            peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist(), strict=True
+        ):
+            if r - last[rows[window]] >= REFRACTORY and 0 <= r < written[window]:
+                last[rows[window]] = r
+                found[window].append(Complex(r, confidence, ventricular))
+        return [tuple(complexes) for complexes in found]
+
+
+def _r_peak(x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The largest deflection near each position, between samples by a parabola: positions in the window, (P,)."""
+    centre = np.clip(np.rint(position).astype(np.intp), SEARCH + 1, x.shape[1] - SEARCH - 2)
+    near = np.abs(x[window[:, None], centre[:, None] + np.arange(-SEARCH - 1, SEARCH + 2)]).astype(np.float64)
+    best = 1 + near[:, 1:-1].argmax(axis=1)
+    i = np.arange(len(near))
+    left, top, right = near[i, best - 1], near[i, best], near[i, best + 1]
+    bend = left - 2 * top + right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where((left < top) & (right < top), 0.5 * (left - right) / bend, 0.0)
+    return np.asarray(centre - SEARCH - 1 + best + shift)
+
+
+def _noisy(w: Windows, spec: InputSpec) -> npt.NDArray[np.bool_]:
+    x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
+    steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
+    size = np.sqrt(np.mean(np.square(x), axis=1))
+    return np.asarray((steps > NOISE_RATIO * np.maximum(size, 1e-6)) | (np.ptp(x, axis=1) * w.mv > SWING_MV))

@@ -1,0 +1,46 @@
+"""What the signal stages hand to the clinical ones: one analysed second of one patient after the other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ingest.messages import BeatLabel
+
+
+class Complex(NamedTuple):
+    """A QRS complex as the network found it."""
+
+    at: float  # R peak, in samples at 125 Hz since the start of the stream
+    confidence: float
+    ventricular: float  # probability
+
+
+class Second(NamedTuple):
+    """A second of one row: everything before `until` is known by now. Positions are samples at 125 Hz since the start of the stream."""
+
+    row: int
+    k: int  # place on the grid
+    until: int
+    needed: int  # one past the last sample of signal that was looked at
+    complexes: tuple[Complex, ...]
+    fibrillation: float  # mean probability of a fibrillatory wave
+    noisy: bool  # not readable
+    still_s: float  # how long the raw samples have not changed by now
+    lead_off: bool  # the device says so
+
+
+class LabelledBeat(NamedTuple):
+    """A beat with its class."""
+
+    at: float
+    rr_s: float | None
+    label: BeatLabel
+    confidence: float
+    probability: float
+
+
+class Beats(NamedTuple):
+    """A Second with its complexes made beats."""
+
+    second: Second
+    beats: tuple[LabelledBeat, ...]

@@ -1,0 +1,236 @@
+"""The whole data path on one screen: chunks of many patients in, beats, rhythm, vitals and alarms out.
+
+    chunk -> Admission -> Conditioner -> Windower -+-> BeatDetector -> BeatLabeller -> VitalsMeter -+-> AlarmEngine
+             gaps, repeats  125 Hz, mV    one ring  |   QRS, V, VF       RR, class      HR, HRV      |
+                                                    +-> RhythmClassifier -> RhythmTracker -> episodes
+                                                        30 s every 5        a label for every sample
+
+Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the tests: the same stages, the same numbers.
+Not thread-safe: one call at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ingest.clock import Clock
+from ingest.messages import Event, RhythmLabel, SampleChunk
+from models import runtime
+from models.conditioning import FS_HZ, Conditioner, Raw
+from models.runtime import Network
+from models.windows import Windower, Windows
+from stream_processor import events
+from stream_processor.alarms.catalogue import ADULT, Profile
+from stream_processor.alarms.engine import AlarmEngine, AlarmStep
+from stream_processor.stages.admission import Admission, Run, Stream
+from stream_processor.stages.detector import BeatDetector
+from stream_processor.stages.labeller import BeatLabeller
+from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker, Span
+from stream_processor.stages.vitals import VitalsMeter
+
+STATE_VERSION = 1
+CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
+
+
+class Ward:
+    """Every patient of one processor."""
+
+    def __init__(self, beat: Network, rhythm: Network, clock: Clock, profile: Profile = ADULT) -> None:
+        self._clock, self._profile = clock, profile
+        self.admission = Admission()
+        self._conditioner = Conditioner()
+        self._windower = Windower({"beat": beat.spec, "rhythm": rhythm.spec})
+        self._detector, self._classifier = BeatDetector(beat), RhythmClassifier(rhythm)
+        self._labeller, self._meter = BeatLabeller(), VitalsMeter()
+        self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
+        self._alarms = AlarmEngine(profile)
+        self._stages: dict[str, Any] = {
+            "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "classifier": self._classifier,
+            "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner, "alarms": self._alarms,
+        }  # fmt: skip
+        self._row: dict[str, int] = {}
+        self._stream: dict[int, Stream] = {}
+        self._heard: dict[str, float] = {}  # when a chunk last came, by the steady clock
+        self._lost: set[str] = set()  # patients with a no-signal alarm
+        self.timings: dict[str, float] = defaultdict(float)  # CPU seconds per step
+
+    def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
+        """Process chunks in the order they came; several per patient are welcome."""
+        found: list[Event] = []
+        with self._timed("admission"):
+            rounds = self.admission.push(chunks)
+        for runs in rounds:
+            for run in runs:
+                found += self._before(run)
+            with self._timed("conditioning"):
+                slabs = self._conditioner.push(Raw(self._row[run.patient_id], run.counts(), run.lead_off) for run in runs)
+            with self._timed("windows"):
+                windows = self._windower.push(slabs)
+            found += self._analyse(windows)
+            for run in runs:
+                if run.ends:
+                    found += self.flush(run.patient_id)
+                    self.close(run.patient_id)
+        return found
+
+    def on_clock(self) -> list[Event]:
+        """What time alone brings: no-signal alarms, and the end of streams that have long been silent."""
+        now, found = self._clock.steady_s(), []
+        for patient, heard in list(self._heard.items()):
+            if now - heard > CLOSE_AFTER_S:
+                found += self.flush(patient)
+                self.close(patient)
+            elif now - heard > self._profile.no_signal_s and patient not in self._lost:
+                self._lost.add(patient)
+                row = self._row[patient]
+                last = self._stream[row].next_sample * FS_HZ / self._stream[row].fs_hz
+                found += self._alarm_events(self._alarms.signal_lost(row, last, last + self._profile.no_signal_s * FS_HZ))
+        return found
+
+    def flush(self, patient_id: str) -> list[Event]:
+        """Everything still pending, as at the end of the stream; only `overall_rhythm` and `close` may follow."""
+        row = self._row[patient_id]
+        found = self._drain(row)
+        stream = self._stream[row]
+        end = int(np.ceil(stream.next_sample * FS_HZ / stream.fs_hz))
+        spans = self._tracker.finish(row, end)
+        found += [events.rhythm(stream, span) for span in self._joiner.push(spans)]
+        return found + self._alarm_events(self._alarms.finish(row, spans, end))
+
+    def overall_rhythm(self, patient_id: str) -> tuple[RhythmLabel, float]:
+        """The rhythm of the stream as a whole (N, AFIB, O or ~), and its probability."""
+        return self._tracker.overall(self._row[patient_id])
+
+    def patients(self) -> list[str]:
+        """Those with an open stream."""
+        return list(self._row)
+
+    def snapshot(self, patient_id: str) -> bytes:
+        """All that is remembered of a patient: restored, and given the chunks that follow, a ward goes on exactly as this one would."""
+        row = self._row[patient_id]
+        state = {
+            "version": STATE_VERSION,
+            "stream": self._stream[row],
+            "lost": patient_id in self._lost,
+            "stages": {name: stage.snapshot(row) for name, stage in self._stages.items()},
+        }
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, patient_id: str, state: bytes) -> None:
+        """Open a patient with what `snapshot` returned. Raises ValueError for the state of another version."""
+        try:
+            loaded = msgspec.msgpack.decode(state)
+            if loaded["version"] != STATE_VERSION or loaded["stages"].keys() != self._stages.keys():
+                raise ValueError(f"state of version {loaded['version']}, expected {STATE_VERSION}")
+            stream = msgspec.convert(loaded["stream"], Stream)
+        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
+            raise ValueError(f"not a state: {error}") from error
+        if patient_id in self._row:
+            self.close(patient_id)
+        row = self._open(stream)
+        for name, stage in self._stages.items():
+            stage.restore(row, loaded["stages"][name])
+        self.admission.streams[patient_id] = stream
+        if loaded["lost"]:
+            self._lost.add(patient_id)
+
+    def close(self, patient_id: str) -> None:
+        """Forget a patient."""
+        row = self._row.pop(patient_id)
+        for stage in self._stages.values():
+            stage.close(row)
+        del self._stream[row], self._heard[patient_id]
+        self._lost.discard(patient_id)
+        self.admission.forget(patient_id)
+
+    def _open(self, stream: Stream) -> int:
+        row: int
+        (row,) = {stage.open(stream.patient_id, stream.fs_hz) for stage in self._stages.values()}  # in step: all give the same row
+        self._row[stream.patient_id], self._stream[row] = row, stream
+        self._heard[stream.patient_id] = self._clock.steady_s()
+        self._conditioner.set_gain(row, stream.counts_per_mv)
+        return row
+
+    def _before(self, run: Run) -> list[Event]:
+        """What happens before a run of samples can be processed: a new stream, a gap, a signal that is back."""
+        found: list[Event] = []
+        patient = run.patient_id
+        if run.opens:
+            if patient in self._row:
+                found += self.flush(patient)
+                self.close(patient)
+                self.admission.streams[patient] = run.opens
+            row = self._open(run.opens)
+            if run.first_sample:  # we joined late
+                self._alarms.begin(row, self._restart(row, run.first_sample)[0])
+        row = self._row[patient]
+        self._heard[patient] = self._clock.steady_s()
+        if patient in self._lost:
+            self._lost.discard(patient)
+            at = run.first_sample * FS_HZ / self._stream[row].fs_hz
+            found += self._alarm_events(self._alarms.signal_back(row, at))
+        if run.missing:
+            found += self._gap(row, run)
+        return found
+
+    def _gap(self, row: int, run: Run) -> list[Event]:
+        stream = self._stream[row]
+        found = self._drain(row)
+        lost_from = (run.first_sample - run.missing) * FS_HZ / stream.fs_hz
+        before = self._tracker.finish(row, int(np.ceil(lost_from)))
+        sample, lost = self._restart(row, run.first_sample)
+        found += [events.rhythm(stream, span) for span in self._joiner.push(before + lost)]
+        steps = self._alarms.finish(row, before, int(np.ceil(lost_from)))
+        return found + self._alarm_events(steps + self._alarms.restart(row, lost_from, sample))
+
+    def _restart(self, row: int, first_sample: int) -> tuple[int, list[Span]]:
+        sample = self._conditioner.restart(row, first_sample)
+        self._windower.restart(row, sample)
+        self._labeller.restart(row)
+        self._meter.restart(row)
+        return sample, self._tracker.restart(row, sample)
+
+    def _drain(self, row: int) -> list[Event]:
+        """What the signal stages still hold of a row."""
+        rows = np.array([row], dtype=np.intp)
+        found = self._analyse(self._windower.push(self._conditioner.flush(rows)))
+        return found + self._analyse(self._windower.flush(rows))
+
+    def _analyse(self, windows: dict[str, list[Windows]]) -> list[Event]:
+        with self._timed("beat network"):
+            seconds = self._detector.push(windows["beat"])
+        with self._timed("rhythm network"):
+            answers = self._classifier.push(windows["rhythm"])
+        with self._timed("beats, vitals, rhythm"):
+            beats = self._labeller.push(seconds)
+            signs = self._meter.push(beats)
+            spans = self._tracker.push((beats, answers))
+            episodes = self._joiner.push([span for second in spans for span in second])
+        with self._timed("alarms"):
+            steps = self._alarms.push((beats, signs, spans))
+        with self._timed("events"):
+            found: list[Event] = [events.beat(self._stream[b.second.row], beat) for b in beats for beat in b.beats]
+            found += [events.vitals(self._stream[v.row], v) for v in signs]
+            found += [events.rhythm(self._stream[e.row], e) for e in episodes]
+            return found + self._alarm_events(steps)
+
+    def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
+        return [events.alarm(self._stream[step.row], step) for step in steps]
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = time.thread_time()
+        yield
+        self.timings[step] += time.thread_time() - start
+
+
+def build_ward(clock: Clock, profile: Profile = ADULT) -> Ward:
+    """A ward with the models that ship with the product."""
+    return Ward(runtime.load("beat"), runtime.load("rhythm"), clock, profile)
