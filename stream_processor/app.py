@@ -1,0 +1,204 @@
+"""The stream processor: faust's consumer group around Worker (slices, ward) and Keeper (store, snapshots, commits).
+
+    ecg.samples -> fetches.py -> Worker -> Ward -> events -> outlet.py -> their topics
+                                   |                  `---> Keeper -> sink, ecg.state, commit
+
+Partitions are the unit of scaling: start more processes. When they come, their patients are restored from ecg.state before their first
+message is processed; before they go, they get a last round of snapshots and a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import faust
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from faust.types import TP
+
+from ingest import topics
+from ingest.clock import Clock
+from ingest.errors import UnreachableError
+from stream_processor.counters import Counters
+from stream_processor.fetches import FetchDelivery, StockDelivery
+from stream_processor.keeper import Keeper
+from stream_processor.outlet import Outlet
+from stream_processor.sinks.base import Sink
+from stream_processor.snapshots import SnapshotReader
+from stream_processor.worker import WardLike, Worker
+
+log = logging.getLogger(__name__)
+GROUP = "ecgwatch"
+LOG_EVERY_S = 15.0
+STOP_S = 10.0
+REACH_S = 5.0
+
+
+@dataclass
+class Processor:
+    """One worker of the group. `run` ends after `stop`, or raises what broke it; run it once."""
+
+    broker: str
+    ward: WardLike
+    sink: Sink
+    clock: Clock
+    whole_fetches: bool = True
+    on_ready: Callable[[], None] = lambda: None
+    counters: Counters = field(default_factory=Counters)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Process until stopped. Raises UnreachableError where the broker does not answer at the start."""
+        await asyncio.to_thread(ensure_topics, self.broker)
+        outlet = self._outlet = Outlet(self.broker)
+        self._worker = Worker(self.ward, outlet, self.clock, self.counters)
+        self._app = _faust_app(self.broker)
+        self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
+        self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock)
+        self._reader = SnapshotReader(self.broker)
+        self._partitions: set[int] = set()
+        self._ready = False
+        _connect(self._app, self._assigned, self._revoked)
+        await self._app.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for part in (self._worker.run(self._stop), self._keeper.run(self._stop), self._watch(), self._report()):
+                    tasks.create_task(part)
+            await self._finish()
+        finally:
+            outlet.abandon()  # frees the threads
+            self._worker.shut()
+            self._keeper.shut()
+            await self._leave()
+
+    def stop(self) -> None:
+        """Finish what has begun, then end: snapshots, flush, commit. Call it from the event loop."""
+        self._stop.set()
+
+    @property
+    def full(self) -> bool:
+        """True where the delivery should wait: too much is pending, or the sink is too far behind."""
+        return self._worker.intake.full or self._keeper.full or self._stop.is_set()
+
+    def receive(self, partition: int, records: Any) -> None:
+        """Messages from the delivery."""
+        self._worker.receive(partition, records)
+
+    async def _assigned(self, assigned: set[TP]) -> None:
+        partitions = {tp.partition for tp in assigned if tp.topic == topics.SAMPLES.name}
+        states = await asyncio.to_thread(self._reader.read, partitions)
+        await self._worker.restore(partitions, states)
+        self._partitions = partitions
+        log.info("assigned partitions %s, %d snapshots", sorted(partitions), len(states))
+        if not self._ready:
+            self._ready = True
+            self.on_ready()
+
+    async def _revoked(self, revoked: set[TP]) -> None:
+        partitions = {tp.partition for tp in revoked if tp.topic == topics.SAMPLES.name} & self._partitions
+        if not partitions:
+            return
+        if not await self._keeper.finish(partitions):
+            # Their next owner will compute these events again, and ours, kept for the sink, must not overwrite its later ones.
+            raise RuntimeError("partitions were revoked while the store was busy")
+        await self._worker.release(partitions)
+        self._keeper.forget(partitions)
+        self._delivery.release(partitions)
+        self._partitions -= partitions
+
+    async def _watch(self) -> None:
+        """Raise what broke faust."""
+        stop = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait([stop, asyncio.ensure_future(self._app.wait_until_stopped())], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            raise RuntimeError("the consumer broke down") from self._app.crash_reason
+
+    async def _report(self) -> None:
+        while not self._stop.is_set():
+            self._measure()
+            try:
+                await asyncio.wait_for(self._stop.wait(), LOG_EVERY_S)
+            except TimeoutError:
+                self._measure()
+                log.info("%s", self.counters.line())
+
+    def _measure(self) -> None:
+        c, positions = self.counters, self._worker.intake.positions()
+        c.pending = self._worker.intake.count
+        ends = {p: self._app.consumer.highwater(TP(topics.SAMPLES.name, p)) for p in positions}
+        c.lag = sum(max((end or 0) - positions[p], 0) for p, end in ends.items())
+
+    async def _finish(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_S):
+                if await self._keeper.finish(self._partitions):
+                    return
+            log.warning("the store is busy: what it does not have yet is processed again at the next start")
+        except TimeoutError:
+            log.warning("the broker does not answer: what is not committed is processed again at the next start")
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._app.stop()
+        except TimeoutError:
+            log.warning("the broker does not answer: leaving the group without a farewell")
+
+
+def _connect(app: faust.App, assigned: Callable[[set[TP]], Awaitable[None]], revoked: Callable[[set[TP]], Awaitable[None]]) -> None:
+    async def on_assigned(*arguments: Any, **_: Any) -> None:
+        await assigned(arguments[-1])
+
+    async def on_revoked(*arguments: Any, **_: Any) -> None:
+        await revoked(arguments[-1])
+
+    app.on_partitions_assigned.connect(on_assigned)
+    app.on_partitions_revoked.connect(on_revoked)
+
+
+def _faust_app(broker: str) -> faust.App:
+    return faust.App(
+        GROUP,
+        broker=[f"kafka://{address.strip()}" for address in broker.split(",")],
+        datadir=Path(tempfile.gettempdir()) / "ecgwatch-faust",  # faust makes it and, without tables, leaves it empty
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        broker_max_poll_records=4000,
+        broker_commit_interval=1.0,
+        broker_max_poll_interval=24 * 3600.0,  # a store that is away for hours must not cost us the partitions
+        broker_session_timeout=10.0,  # how long a killed worker's partitions wait
+        broker_heartbeat_interval=2.0,
+        consumer_auto_offset_reset="earliest",
+    )
+
+
+def ensure_topics(broker: str) -> None:
+    """Make the topics that are missing. Raises UnreachableError."""
+    admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
+    try:
+        there = admin.list_topics(timeout=REACH_S).topics
+        missing = [t for t in topics.ALL if t.name not in there]
+        if missing:
+            for future in admin.create_topics([_new(t) for t in missing], operation_timeout=REACH_S).values():
+                future.result(timeout=2 * REACH_S)
+    except confluent_kafka.KafkaException as error:
+        code = error.args[0].code()
+        if code == confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
+            return
+        problem = f"Kafka broker {broker} does not answer: {error.args[0].str()}"
+        raise UnreachableError(problem, "Start it, or name another with --broker HOST:PORT or ECGWATCH_BROKER.") from error
+
+
+def _new(topic: topics.Topic) -> NewTopic:
+    config = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": str(topic.retention_ms)}
+    return NewTopic(topic.name, num_partitions=topics.PARTITIONS, replication_factor=1, config=config)

@@ -1,0 +1,100 @@
+"""A ward without models, and a sink without a disk: what the tests of the processor around the ward need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ingest.messages import Beat, Event, SampleChunk, sample_offset_ns
+from stream_processor.sinks.base import SinkBusyError
+
+FS_HZ = 250.0
+CHUNK = 50
+
+
+def chunk(patient: str, number: int, *, end: bool = False, start_ns: int = 10**18) -> SampleChunk:
+    """The patient's chunk of this number: 0.2 s."""
+    first = number * CHUNK
+    t0_ns = start_ns + sample_offset_ns(first, FS_HZ)
+    return SampleChunk(
+        patient_id=patient, device_id="fake", lead="II", seq=number, first_sample=first, t0_ns=t0_ns, fs_hz=FS_HZ,
+        counts_per_mv=200.0, samples=bytes(2 * CHUNK), end=end,
+    )  # fmt: skip
+
+
+class FakeWard:
+    """One beat per chunk, its RR the number of the beats before it: whoever loses or repeats a chunk of a patient's history gets other beats."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, tuple[int, int]] = {}  # next first_sample, beats so far
+        self.duplicates = 0
+        self.clock_calls = 0
+
+    def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
+        return [beat for c in chunks if (beat := self._beat(c)) is not None]
+
+    def _beat(self, c: SampleChunk) -> Beat | None:
+        following, beats = self.state.get(c.patient_id, (0, 0))
+        if c.first_sample < following:
+            self.duplicates += 1
+            return None
+        self.state[c.patient_id] = (c.first_sample + c.n, beats + 1)
+        if c.end:
+            del self.state[c.patient_id]
+        return Beat(
+            patient_id=c.patient_id, device_id=c.device_id, lead=c.lead, time_ns=c.t0_ns, sample=c.first_sample,
+            fs_hz=c.fs_hz, rr_ms=float(beats), label="N", confidence=1.0, label_probability=1.0,
+        )  # fmt: skip
+
+    def on_clock(self) -> list[Event]:
+        self.clock_calls += 1
+        return []
+
+    def patients(self) -> list[str]:
+        return list(self.state)
+
+    def snapshot(self, patient_id: str) -> bytes:
+        return json.dumps(self.state[patient_id]).encode()
+
+    def restore(self, patient_id: str, state: bytes) -> None:
+        following, beats = json.loads(state)
+        self.state[patient_id] = (following, beats)
+
+    def close(self, patient_id: str) -> None:
+        del self.state[patient_id]
+
+
+class FakeSink:
+    """Keeps events by identity, refuses while `busy`, and counts what it was given twice with another content."""
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, int], Beat] = {}
+        self.waiting: list[Event] = []
+        self.busy = False
+        self.changed = 0
+
+    def add(self, event: Event) -> None:
+        self.waiting.append(event)
+
+    def flush(self) -> None:
+        if self.busy:
+            raise SinkBusyError("told to be busy")
+        for event in self.waiting:
+            assert isinstance(event, Beat)
+            before = self.stored.setdefault((event.patient_id, event.time_ns), event)
+            self.changed += before != event
+        self.waiting.clear()
+
+    @property
+    def pending(self) -> int:
+        return len(self.waiting)
+
+
+def expected(patients: Sequence[str], chunks: int) -> set[tuple[str, int, float]]:
+    """What an undisturbed run stores for `chunks` chunks of each patient."""
+    return {(p, chunk(p, i).t0_ns, float(i)) for p in patients for i in range(chunks)}
+
+
+def stored(sink: FakeSink) -> set[tuple[str, int, float | None]]:
+    """The same of what was stored."""
+    return {(b.patient_id, b.time_ns, b.rr_ms) for b in sink.stored.values()}

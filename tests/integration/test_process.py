@@ -1,0 +1,135 @@
+"""The processor around the ward against brokers: both deliveries, restart, rebalance, garbage, a busy store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import confluent_kafka
+import pytest
+
+from ingest.clock import SystemClock
+from ingest.messages import encode
+from stream_processor.app import Processor, ensure_topics
+from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
+
+WAIT_S = 40.0
+PATIENTS = [f"p{i}" for i in range(9)]
+
+
+@pytest.fixture(params=["whole", "stock"])
+def whole(request: pytest.FixtureRequest) -> bool:
+    return request.param == "whole"
+
+
+@asynccontextmanager
+async def processing(address: str, sink: FakeSink, *, whole: bool = True, ward: FakeWard | None = None) -> AsyncIterator[Processor]:
+    """A processor, running until the block ends; then it finishes as at Ctrl-C."""
+    processor = Processor(address, ward or FakeWard(), sink, SystemClock(), whole_fetches=whole)
+    task = asyncio.create_task(processor.run())
+    try:
+        yield processor
+    finally:
+        processor.stop()
+        await task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+def send(address: str, numbers: Sequence[int], patients: Sequence[str] = PATIENTS, *, end: bool = False) -> None:
+    producer = confluent_kafka.Producer({"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"})
+    for number in numbers:
+        for patient in patients:
+            producer.produce("ecg.samples", encode(chunk(patient, number, end=end and number == numbers[-1])), patient.encode())
+    assert producer.flush(20) == 0
+
+
+def messages(address: str, topic: str) -> list[confluent_kafka.Message]:
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": address, "group.id": "looker", "enable.partition.eof": True, "log_level": 0})
+    try:
+        parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in parts])
+        found, open_parts = [], set(parts)
+        while open_parts:
+            for message in consumer.consume(500, timeout=0.3):
+                if message.error():
+                    open_parts.discard(message.partition())
+                else:
+                    found.append(message)
+        return found
+    finally:
+        consumer.close()
+
+
+async def test_events_reach_sink_and_topic(broker, whole):
+    sink = FakeSink()
+    ensure_topics(broker.address)
+    send(broker.address, range(5))  # before the group exists: nothing sent before the start is lost
+    async with processing(broker.address, sink, whole=whole) as processor:
+        await until(lambda: len(sink.stored) == 5 * len(PATIENTS))
+        send(broker.address, range(5, 20))
+        await until(lambda: len(sink.stored) == 20 * len(PATIENTS))
+        assert stored(sink) == expected(PATIENTS, 20)
+        assert processor.counters.dead_letters == 0
+    inputs = {m.key(): m.partition() for m in messages(broker.address, "ecg.samples")}
+    beats = messages(broker.address, "ecg.beats")
+    assert len(beats) == 20 * len(PATIENTS)
+    assert all(m.partition() == inputs[m.key()] for m in beats)
+
+
+async def test_restart_goes_on_where_it_stopped(broker, whole):
+    sink = FakeSink()
+    ensure_topics(broker.address)
+    send(broker.address, range(10))
+    async with processing(broker.address, sink, whole=whole):
+        await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
+    send(broker.address, range(10, 20))
+    ward = FakeWard()
+    async with processing(broker.address, sink, whole=whole, ward=ward) as processor:
+        await until(lambda: len(sink.stored) == 20 * len(PATIENTS))
+        assert stored(sink) == expected(PATIENTS, 20)
+        assert processor.counters.chunks == 10 * len(PATIENTS)  # the commit held: nothing was read again
+    assert sink.changed == ward.duplicates == 0
+
+
+async def test_garbage_ends_in_the_dead_letter_topic(broker, whole):
+    sink = FakeSink()
+    ensure_topics(broker.address)
+    send(broker.address, range(3))
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log_level": 0})
+    garbage = [os.urandom(n) for n in range(1, 100)] + [encode(chunk("p0", 0))[:-1]]
+    for data in garbage:
+        producer.produce("ecg.samples", data, key=b"p1")
+    producer.produce("ecg.samples", None, key=b"p1")
+    assert producer.flush(20) == 0
+    send(broker.address, range(3, 6))
+    async with processing(broker.address, sink, whole=whole):
+        await until(lambda: len(sink.stored) == 6 * len(PATIENTS))
+    letters = messages(broker.address, "ecg.dead-letter")
+    assert sorted(m.value() or b"" for m in letters) == sorted([*garbage, b""])
+    inputs = {(m.partition(), m.offset()): m.value() for m in messages(broker.address, "ecg.samples")}
+    for letter in letters:
+        headers = {k: v.decode() for k, v in letter.headers()}
+        assert headers["topic"] == "ecg.samples"
+        assert headers["reason"].startswith("not a SampleChunk")
+        assert inputs[int(headers["partition"]), int(headers["offset"])] == letter.value()
+
+
+async def test_busy_store_loses_nothing(broker, whole):
+    sink = FakeSink()
+    sink.busy = True
+    ensure_topics(broker.address)
+    send(broker.address, range(10))
+    async with processing(broker.address, sink, whole=whole) as processor:
+        await until(lambda: processor.counters.store_refusals >= 2)
+        assert processor.counters.commits == 0
+        sink.busy = False
+        await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
+        await until(lambda: processor.counters.commits > 0)
+    assert stored(sink) == expected(PATIENTS, 10)
