@@ -58,6 +58,6 @@ def motion(noise: Noise, start_s: float, end_s: float, fs_hz: float, rng: np.ran
     for number in range(count):
         begin_s = start_s + (end_s - start_s) * (number + rng.uniform(0.2, 0.6)) / count
         for bump_s in begin_s + np.sort(rng.uniform(0, 1.5, BURST_BUMPS)):
-            heights = noise.motion_mv * rng.normal(0, 0.6, (3, 1))
+            heights = noise.motion_mv * rng.normal(0, 0.45, (3, 1))
             widths = rng.uniform(0.02, 0.14, (3, 2))
             yield Event(round(bump_s * fs_hz), kernels=np.hstack([heights, rng.uniform(-0.1, 0.3, (3, 1)), widths]))

@@ -23,7 +23,7 @@ from ingest.sources.base import Annotation, Block
 
 PIECE_S = 5.0  # signal is made in pieces of at most this length; the signal does not depend on it
 LATE_S = 1.2  # an event may come this much after a later one (rhythms.Heart.play)
-FADE_S = 0.25  # fibrillation comes and goes within this time
+FADE_S = 0.12  # fibrillation comes and goes within this time
 SETTLE_MV, SETTLE_S = 1.5, 0.35  # the swing after an electrode is put back, and its time constant
 
 

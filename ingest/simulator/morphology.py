@@ -49,9 +49,9 @@ class Morphology:
         vary = rng.uniform(0.85, 1.15, 9)
         r, stretch = patient.r_mv, patient.qrs_ms / 88
         narrow = [[-0.09 * vary[0], -0.026, 0.0065, 0.0065], [1.0, 0.0, 0.0105, 0.0105], [-0.2 * vary[1], 0.028, 0.0075, 0.009]]
-        upward = [[1.0, 0.0, 0.029, 0.024], [0.34 * vary[2], -0.052, 0.018, 0.020], [-0.40 * vary[3], 0.066, 0.020, 0.026]]
+        upward = [[1.0, 0.0, 0.029, 0.024], [0.34 * vary[2], -0.052, 0.018, 0.020], [-0.26 * vary[3], 0.066, 0.020, 0.034]]
         downward = [[-1.0, 0.0, 0.026, 0.032], [0.22 * vary[2], -0.066, 0.014, 0.016], [-0.30 * vary[3], 0.056, 0.020, 0.024]]
-        rapid = [[1.0, 0.0, 0.036, 0.032], [-0.55 * vary[5], 0.090, 0.032, 0.036]]
+        rapid = [[1.0, 0.0, 0.031, 0.028], [-0.55 * vary[5], 0.080, 0.026, 0.034]]
         stimulated = [[-1.0, 0.0, 0.030, 0.034], [0.16, -0.056, 0.012, 0.016], [-0.25 * vary[7], 0.050, 0.018, 0.026]]
         sign = rng.choice([1, -1], p=[0.6, 0.4], size=2)
         self._qrs = centred(np.array(narrow) * [r, stretch, stretch, stretch])
@@ -94,7 +94,7 @@ class Morphology:
 
     def ventricular(self, rr_s: float) -> Kernels:
         """A premature ventricular beat: wide, no P wave, T opposite to the main deflection."""
-        return self._wide(self._pvc, 0.42, rr_s)
+        return self._wide(self._pvc, 0.44, rr_s)
 
     def tachycardic(self, rr_s: float) -> Kernels:
         """A beat of a ventricular tachycardia from another focus than the premature beats."""

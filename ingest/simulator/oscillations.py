@@ -69,8 +69,8 @@ class AtrialFibrillation:
 
     def __init__(self, fs_hz: float, hz: float, rng: np.random.Generator) -> None:
         first, second = rng.spawn(2)
-        self._main = Oscillator(fs_hz, hz, first, hz_sd=0.35, swing=0.35, wander_hz=0.5, harmonics=(0.8, 0.35, 0.15))
-        self._other = Oscillator(fs_hz, 1.17 * hz, second, hz_sd=0.5, swing=0.6, wander_hz=0.8, harmonics=(0.4,))
+        self._main = Oscillator(fs_hz, hz, first, hz_sd=0.3, swing=0.3, wander_hz=0.5, harmonics=(0.75, 0.3, 0.12))
+        self._other = Oscillator(fs_hz, 1.17 * hz, second, hz_sd=0.5, swing=0.6, wander_hz=0.8, harmonics=(0.25,))
 
     def next(self, n: int) -> Samples:
         """The next n samples, amplitude about 1."""

@@ -105,7 +105,7 @@ class Afib(_Segment):
     rhythm: Literal["afib"]
     rate: float = Field(default=105, ge=30, le=200, description="mean ventricular rate")
     irregularity: float = Field(default=0.22, ge=0.1, le=0.35, description="SD of the RR interval over its mean")
-    f_wave_mv: float = Field(default=0.08, ge=0, le=0.3)
+    f_wave_mv: float = Field(default=0.07, ge=0, le=0.3)
     f_wave_hz: float = Field(default=6.2, ge=4, le=9)
     pvc_per_minute: float = Field(default=0, ge=0, le=20)
 
@@ -130,7 +130,7 @@ class Idioventricular(_Segment):
 class Paced(_Segment):
     rhythm: Literal["paced"]
     rate: float = Field(default=70, ge=40, le=130)
-    spike_mv: float = Field(default=0.9, ge=0, le=5)
+    spike_mv: float = Field(default=0.5, ge=0, le=5)
 
 
 class Fibrillation(_Segment):
@@ -233,11 +233,12 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> tuple[str, str, st
     where = "top level"
     if len(location) > 1 and location[0] == "segments":
         number = int(location[1])
-        rhythm = data["segments"][number].get("rhythm") if isinstance(data["segments"][number], dict) else None
+        segment = data["segments"][number]
+        rhythm = segment.get("rhythm") if isinstance(segment, dict) else None
         where = f"segment {number + 1}" + (f" ({rhythm})" if isinstance(rhythm, str) else "")
-        if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            return where, "rhythm", "missing" if rhythm is None else "no such rhythm", sorted(_kinds())
-        kind, location = _kinds()[str(rhythm)], location[3:]
+        if rhythm not in _kinds():
+            return where, "rhythm", "missing" if rhythm is None else f"no rhythm is called {rhythm!r}", sorted(_kinds())
+        kind, location = _kinds()[rhythm], location[3:]
     for name, table in (("patient", Patient), ("noise", Noise)):
         if len(location) > 1 and location[0] == name:
             where, kind, location = (f"[{name}]" if kind is Scenario else f"{where}, noise"), table, location[1:]
