@@ -1,0 +1,45 @@
+"""Events in this process's memory: for tests, for `annotate`, for a demo that keeps nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from ingest.messages import Event
+from stream_processor.sinks.base import FOREVER_NS, KINDS, E, event_time, identity
+
+
+class MemorySink:
+    """A Sink without a store behind it: never busy, refuses nothing, gone with the process."""
+
+    def __init__(self) -> None:
+        self._pending: list[Event] = []
+        self._stored: dict[type[Event], dict[tuple[str, int, str, str, str], Event]] = {kind: {} for kind in KINDS}
+        self.refused: Sequence[Event] = deque()
+
+    def add(self, event: Event) -> None:
+        self._pending.append(event)
+
+    def flush(self) -> None:
+        for event in self._pending:
+            self._stored[type(event)][identity(event)] = event
+        self._pending.clear()
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    def patients(self) -> list[str]:
+        return sorted({event.patient_id for events in self._stored.values() for event in events.values()})
+
+    def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
+        found = [e for e in self._stored[kind].values() if e.patient_id == patient_id and start_ns <= event_time(e) < end_ns]
+        for event in sorted(found, key=identity):
+            assert isinstance(event, kind)
+            yield event
+
+    def check(self) -> str:
+        return "memory (kept by nobody after this process)"
+
+    def close(self) -> None:
+        pass
