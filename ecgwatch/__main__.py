@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ecgwatch.commands.process import process
 from ingest.errors import EcgwatchError
 
 app = typer.Typer(
@@ -24,6 +25,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
     pass
+
+
+app.command("process")(process)
 
 
 def main() -> None:

@@ -17,15 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import faust
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from faust.types import TP
 
 from ingest import topics
+from ingest.broker import create_topics
 from ingest.clock import Clock
-from ingest.errors import UnreachableError
 from stream_processor.counters import Counters
 from stream_processor.fetches import FetchDelivery, StockDelivery
 from stream_processor.keeper import Keeper
@@ -38,7 +35,6 @@ log = logging.getLogger(__name__)
 GROUP = "ecgwatch"
 LOG_EVERY_S = 15.0
 STOP_S = 10.0
-REACH_S = 5.0
 
 
 @dataclass
@@ -56,10 +52,11 @@ class Processor:
 
     async def run(self) -> None:
         """Process until stopped. Raises UnreachableError where the broker does not answer at the start."""
-        await asyncio.to_thread(ensure_topics, self.broker)
+        await asyncio.to_thread(create_topics, self.broker)
         outlet = self._outlet = Outlet(self.broker)
         self._worker = Worker(self.ward, outlet, self.clock, self.counters)
         self._app = _faust_app(self.broker)
+        self._worker.held_up = lambda: self.full
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
         self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock)
         self._reader = SnapshotReader(self.broker)
@@ -180,25 +177,3 @@ def _faust_app(broker: str) -> faust.App:
         broker_heartbeat_interval=2.0,
         consumer_auto_offset_reset="earliest",
     )
-
-
-def ensure_topics(broker: str) -> None:
-    """Make the topics that are missing. Raises UnreachableError."""
-    admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
-    try:
-        there = admin.list_topics(timeout=REACH_S).topics
-        missing = [t for t in topics.ALL if t.name not in there]
-        if missing:
-            for future in admin.create_topics([_new(t) for t in missing], operation_timeout=REACH_S).values():
-                future.result(timeout=2 * REACH_S)
-    except confluent_kafka.KafkaException as error:
-        code = error.args[0].code()
-        if code == confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
-            return
-        problem = f"Kafka broker {broker} does not answer: {error.args[0].str()}"
-        raise UnreachableError(problem, "Start it, or name another with --broker HOST:PORT or ECGWATCH_BROKER.") from error
-
-
-def _new(topic: topics.Topic) -> NewTopic:
-    config = {"cleanup.policy": "compact"} if topic.compacted else {"retention.ms": str(topic.retention_ms)}
-    return NewTopic(topic.name, num_partitions=topics.PARTITIONS, replication_factor=1, config=config)

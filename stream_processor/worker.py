@@ -25,6 +25,7 @@ from stream_processor.snapshots import ENDED, Snapshot
 log = logging.getLogger(__name__)
 SLICE_S = 0.1
 CLOCK_S = 0.5
+GRACE_S = 5.0  # after the delivery was held up, patients are not called silent for so long
 MAX_SLICE = 4000  # messages: bounds a slice while catching up
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
         self._turn = asyncio.Lock()
         self._clock_at = clock.steady_s()
+        self.held_up: Callable[[], bool] = lambda: False  # whether the delivery waits for us
         self.last_chunk_s = clock.steady_s()
 
     def receive(self, partition: int, records: Sequence[Record]) -> None:
@@ -71,7 +73,10 @@ class Worker:
         """Everything pending through the ward, once, and the timers where they are due."""
         async with self._turn:
             batch = self.intake.take(MAX_SLICE)
-            timers = self._clock.steady_s() - self._clock_at >= CLOCK_S
+            now = self._clock.steady_s()
+            if self.held_up():
+                self._clock_at = now + GRACE_S
+            timers = now - self._clock_at >= CLOCK_S
             if not (batch or timers):
                 return
             chunks, events = await self._in_thread(lambda: self._process(batch, timers))

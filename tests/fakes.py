@@ -23,7 +23,7 @@ def chunk(patient: str, number: int, *, end: bool = False, start_ns: int = 10**1
 
 
 class FakeWard:
-    """One beat per chunk, its RR the number of the beats before it: whoever loses or repeats a chunk of a patient's history gets other beats."""
+    """One beat per chunk, its RR the number of beats before it: who loses or repeats a chunk of a history gets other beats."""
 
     def __init__(self) -> None:
         self.state: dict[str, tuple[int, int]] = {}  # next first_sample, beats so far

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 import confluent_kafka
 import pytest
 
+from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import encode
-from stream_processor.app import Processor, ensure_topics
+from stream_processor.app import Processor
 from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
 
 WAIT_S = 40.0
@@ -69,7 +70,7 @@ def messages(address: str, topic: str) -> list[confluent_kafka.Message]:
 
 async def test_events_reach_sink_and_topic(broker, whole):
     sink = FakeSink()
-    ensure_topics(broker.address)
+    create_topics(broker.address)
     send(broker.address, range(5))  # before the group exists: nothing sent before the start is lost
     async with processing(broker.address, sink, whole=whole) as processor:
         await until(lambda: len(sink.stored) == 5 * len(PATIENTS))
@@ -85,7 +86,7 @@ async def test_events_reach_sink_and_topic(broker, whole):
 
 async def test_restart_goes_on_where_it_stopped(broker, whole):
     sink = FakeSink()
-    ensure_topics(broker.address)
+    create_topics(broker.address)
     send(broker.address, range(10))
     async with processing(broker.address, sink, whole=whole):
         await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
@@ -100,7 +101,7 @@ async def test_restart_goes_on_where_it_stopped(broker, whole):
 
 async def test_garbage_ends_in_the_dead_letter_topic(broker, whole):
     sink = FakeSink()
-    ensure_topics(broker.address)
+    create_topics(broker.address)
     send(broker.address, range(3))
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log_level": 0})
     garbage = [os.urandom(n) for n in range(1, 100)] + [encode(chunk("p0", 0))[:-1]]
@@ -124,7 +125,7 @@ async def test_garbage_ends_in_the_dead_letter_topic(broker, whole):
 async def test_busy_store_loses_nothing(broker, whole):
     sink = FakeSink()
     sink.busy = True
-    ensure_topics(broker.address)
+    create_topics(broker.address)
     send(broker.address, range(10))
     async with processing(broker.address, sink, whole=whole) as processor:
         await until(lambda: processor.counters.store_refusals >= 2)

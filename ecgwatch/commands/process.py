@@ -1,0 +1,122 @@
+"""`ecgwatch process`: a worker of the stream processor, started again whenever it breaks down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ecgwatch import options, settings
+from ingest.clock import Clock, SystemClock
+from ingest.errors import EcgwatchError
+
+if TYPE_CHECKING:
+    from stream_processor.app import Processor
+
+log = logging.getLogger(__name__)
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+STEADY_S = 60.0  # a worker that lived so long starts the waiting anew
+BROKEN = 70  # exit code of a worker that broke down
+USER_ERRORS = (1, 2, 3)
+
+ChildOf = Annotated[int, typer.Option("--child-of", hidden=True, help="Be the worker of this process, and end when it is gone.")]
+
+
+def process(broker: options.Broker = None, sink: options.Sink = None, child_of: ChildOf = 0) -> None:
+    """Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store. Start several to share the work."""
+    chosen, _ = settings.load({"broker": broker, "sink": sink})
+    if child_of:
+        _work(chosen, child_of)
+    command = [
+        sys.executable,
+        "-m",
+        "ecgwatch",
+        "process",
+        "--broker",
+        chosen.broker,
+        "--sink",
+        chosen.sink,
+        "--child-of",
+        str(os.getpid()),
+    ]
+    raise typer.Exit(supervise(command, SystemClock()))
+
+
+def supervise(command: list[str], clock: Clock) -> int:
+    """Run a worker, and another whenever one breaks down, until SIGINT or SIGTERM; returns the exit code to end with.
+
+    A worker whose very first run ends with a user error (no broker, a bad setting) is not started again.
+    """
+    stop, wait_s, first = threading.Event(), FIRST_WAIT_S, True
+    worker: subprocess.Popen[bytes] | None = None
+
+    def forward(*_: object) -> None:
+        stop.set()
+        if worker is not None and worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    while True:
+        started = clock.steady_s()
+        worker = subprocess.Popen(command)
+        code = worker.wait()
+        if stop.is_set() or code == 0 or (first and code in USER_ERRORS):
+            return code if code >= 0 else BROKEN
+        wait_s = FIRST_WAIT_S if clock.steady_s() - started > STEADY_S else wait_s
+        typer.echo(f"the worker broke down (exit status {code}), starting another in {wait_s:g} s", err=True)
+        if stop.wait(wait_s):
+            return 0
+        wait_s, first = min(2 * wait_s, LONGEST_WAIT_S), False
+
+
+def _work(chosen: settings.Settings, parent: int) -> NoReturn:
+    """One worker, to its end; never returns, and waits for no thread that a broken broker holds up."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    code = 0
+    try:
+        asyncio.run(_run(chosen, parent))
+    except EcgwatchError:
+        raise
+    except Exception:
+        log.exception("the worker breaks down")
+        code = BROKEN
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _run(chosen: settings.Settings, parent: int) -> None:
+    # Seconds of imports that no other command needs.
+    from ecgwatch.stores import open_sink
+    from stream_processor.app import Processor
+    from stream_processor.ward import build_ward
+
+    clock = SystemClock()
+    sink = open_sink(chosen)
+    ready = f"processing ecg.samples from {chosen.broker} into {chosen.sink}"
+    processor = Processor(chosen.broker, build_ward(clock), sink, clock, on_ready=lambda: typer.echo(ready))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, processor.stop)
+    orphaned = asyncio.create_task(_stop_without(parent, processor))
+    try:
+        await processor.run()
+    finally:
+        orphaned.cancel()
+        sink.close()
+
+
+async def _stop_without(parent: int, processor: Processor) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(1.0)
+    processor.stop()
