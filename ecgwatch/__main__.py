@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from ecgwatch.commands.process import process
+from ecgwatch.commands import topics
+from ecgwatch.commands.replay import replay
+from ecgwatch.commands.simulate import simulate
 from ingest.errors import EcgwatchError
 
 app = typer.Typer(
@@ -20,6 +23,11 @@ def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"ecgwatch {importlib.metadata.version('ecgwatch')}")
         raise typer.Exit
+
+
+app.command("replay")(replay)
+app.command("simulate")(simulate)
+app.add_typer(topics.app, name="topics")
 
 
 @app.callback()

@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from ingest.errors import BadInputError
 from ingest.sources.base import Annotation, Source
@@ -92,6 +91,8 @@ def _trimmed_mean(values: list[float]) -> float:
 
 
 def _at_rate(values: NDArray[np.float64], fs_hz: float, wanted_hz: float) -> NDArray[np.float64]:
+    from scipy.signal import resample_poly  # slow to import, and seldom needed
+
     up, down = round(wanted_hz * 100), round(fs_hz * 100)
     divisor = int(np.gcd(up, down))
     resampled: NDArray[np.float64] = values if up == down else resample_poly(values, up // divisor, down // divisor)

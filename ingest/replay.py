@@ -65,11 +65,12 @@ def stream(
     yield from references
 
 
-def copies(items: Iterator[Due], patient_id: str, n: int) -> list[Iterator[Due]]:
-    """The same stream for n patients: patient_id-1 to patient_id-n, or patient_id itself where n is 1."""
+def copies(items: Iterator[Due], patient_id: str, n: int) -> dict[str, Iterator[Due]]:
+    """The same stream for n patients, by patient id: patient_id-1 to patient_id-n, or patient_id itself where n is 1."""
     if n == 1:
-        return [items]
-    return [_renamed(copy, f"{patient_id}-{i}") for i, copy in enumerate(tee(items, n), start=1)]
+        return {patient_id: items}
+    ids = [f"{patient_id}-{i}" for i in range(1, n + 1)]
+    return {name: _renamed(copy, name) for name, copy in zip(ids, tee(items, n), strict=True)}
 
 
 def merge(streams: Iterable[Iterator[Due]]) -> Iterator[Due]:

@@ -7,11 +7,9 @@ from pathlib import Path
 from ingest.errors import BadInputError
 from ingest.sources.base import Source
 from ingest.sources.csv_file import CsvSource
-from ingest.sources.edf_file import EdfSource
-from ingest.sources.physionet import NAME, fetch
-from ingest.sources.wfdb_record import WfdbSource
 
-_WFDB_SUFFIXES = {".hea", ".dat", ".mat", ".atr"}
+_FILES = {".csv", ".tsv", ".txt", ".edf"}
+_WFDB_FILES = {".hea", ".dat", ".mat", ".atr"}
 
 
 def open_source(spec: str, *, data: Path, channel: str | int | None = None, fs_hz: float | None = None, unit: str | None = None) -> Source:
@@ -23,12 +21,25 @@ def open_source(spec: str, *, data: Path, channel: str | int | None = None, fs_h
     """
     path = Path(spec).expanduser()
     suffix = path.suffix.lower()
-    if suffix in {".csv", ".tsv", ".txt", ".edf"}:
-        if not path.is_file():
-            raise BadInputError(f"{spec}: no such file", "Check the path.")
-        return EdfSource(path, channel) if suffix == ".edf" else CsvSource(path, channel, fs_hz, unit)
-    if suffix in _WFDB_SUFFIXES:
-        path = path.with_suffix("")
+    if suffix in _FILES:
+        return _open_file(path, suffix, channel, fs_hz, unit)
+    return _open_record(spec, path.with_suffix("") if suffix in _WFDB_FILES else path, data, channel)
+
+
+def _open_file(path: Path, suffix: str, channel: str | int | None, fs_hz: float | None, unit: str | None) -> Source:
+    if not path.is_file():
+        raise BadInputError(f"{path}: no such file", "Check the path.")
+    if suffix == ".edf":
+        from ingest.sources.edf_file import EdfSource  # like wfdb, slow to import: only when it is needed
+
+        return EdfSource(path, channel)
+    return CsvSource(path, channel, fs_hz, unit)
+
+
+def _open_record(spec: str, path: Path, data: Path, channel: str | int | None) -> Source:
+    from ingest.sources.physionet import NAME, fetch
+    from ingest.sources.wfdb_record import WfdbSource
+
     for place in (path, data / path):
         if place.with_name(place.name + ".hea").is_file():
             return WfdbSource(place, channel)

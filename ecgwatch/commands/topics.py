@@ -1,0 +1,55 @@
+"""ecgwatch topics: the Kafka topics, and how much is left to process."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from ecgwatch import options, settings
+from ingest import topics as kafka_topics
+from ingest.broker import Lag, create_topics, lags
+from ingest.clock import SystemClock
+
+GROUP = "ecgwatch"  # the stream processor's consumer group
+POLL_S = 0.5
+
+app = typer.Typer(no_args_is_help=True, help="The Kafka topics, and how much is left to process.")
+
+
+@app.command()
+def create(broker: options.Broker = None) -> None:
+    """Make the topics that are not there yet."""
+    held, _ = settings.load({"broker": broker})
+    for made in create_topics(held.broker):
+        days = made.topic.retention_ms / kafka_topics.DAY_MS
+        kept = f"{made.partitions} partitions, " + (f"kept {days:g} days" if made.created else "there already")
+        typer.echo(f"{made.topic.name}: {kept}")
+
+
+@app.command()
+def lag(
+    wait: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for nothing to be left; else exit status 1.")] = None,
+    broker: options.Broker = None,
+) -> None:
+    """Show how many chunks the stream processor has left to process."""
+    held, _ = settings.load({"broker": broker})
+    clock = SystemClock()
+    end_s = clock.steady_s() + (wait or 0.0)
+    while True:
+        found = lags(held.broker, GROUP, kafka_topics.SAMPLES.name)
+        left = sum(one.left for one in found)
+        if wait is None or left == 0 or clock.steady_s() >= end_s:
+            break
+        time.sleep(min(POLL_S, max(end_s - clock.steady_s(), 0.0)))
+    _show(found)
+    if wait is not None and left:
+        raise typer.Exit(1)
+
+
+def _show(found: list[Lag]) -> None:
+    for one in found:
+        if one.left:
+            typer.echo(f"partition {one.partition}: {one.left} of {one.end - one.begin} left")
+    typer.echo(f"{sum(one.left for one in found)} chunks left to process")

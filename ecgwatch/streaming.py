@@ -1,0 +1,149 @@
+"""What `replay` and `simulate` share: their options' values, and streaming to the broker with a progress bar."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ingest.broker import create_topics
+from ingest.clock import Clock
+from ingest.errors import BadInputError
+from ingest.faults import FORMS
+from ingest.producer import Producer
+from ingest.replay import Due, play
+
+INTERRUPTED = 130
+LINE_EVERY_S = 10.0
+
+_FAULT_HELP = "Put a fault in (again for more): " + "; ".join(FORMS.values()) + "."
+Speed = Annotated[str, typer.Option(metavar="FACTOR|max", help="Times as fast as recorded, from 0.1; max: as fast as can be.")]
+StartTime = Annotated[str, typer.Option(metavar="ISO|now", help="Time of the first sample, ISO 8601 (UTC unless it says otherwise).")]
+Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="FAULT", help=_FAULT_HELP)]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same stream.")]
+
+
+def parse_speed(text: str) -> float:
+    """The factor of --speed; math.inf for max. Raises BadInputError."""
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
+    if not speed >= 0.1:
+        raise BadInputError(f"--speed {text}", "Give a number of at least 0.1, or max.")
+    return speed
+
+
+def parse_start(text: str, clock: Clock) -> int:
+    """The nanoseconds of --start-time. Raises BadInputError."""
+    if text == "now":
+        return clock.now_ns()
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInputError(f"--start-time {text}", "Write it as 2026-01-31T08:30:00 (UTC) or 2026-01-31T08:30:00+01:00.") from None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    since = when - datetime(1970, 1, 1, tzinfo=UTC)
+    start_ns = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+    if start_ns < 0:
+        raise BadInputError(f"--start-time {text}", "Give a time after 1970.")
+    return start_ns
+
+
+def stream_to_broker(items: Iterator[Due], length_s: float | None, *, broker: str, speed: float, clock: Clock) -> None:
+    """Make the topics, send everything when it is due, show how far it is. Ctrl-C closes the streams and exits with 130."""
+    create_topics(broker)
+    view = _Bar(length_s, clock) if sys.stderr.isatty() else _Lines(length_s, clock)
+    interrupted = False
+    with view, Producer(broker, clock, view.say) as producer:
+        try:
+            play(items, producer.send, clock, speed=speed, on_sent=view.sent)
+        except KeyboardInterrupt:
+            interrupted = True
+    view.say(view.summary())
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+class _Lines:
+    """Progress as a line every ten seconds, for what is not a terminal."""
+
+    def __init__(self, length_s: float | None, clock: Clock) -> None:
+        self._length_s, self._clock = length_s, clock
+        self._start_s = self._shown_s = clock.steady_s()
+        self._at_s = 0.0
+        self._counts: Counter[str] = Counter()
+        self._patients: set[str] = set()
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def sent(self, item: Due) -> None:
+        self._at_s = max(self._at_s, item.due_s)
+        self._counts[type(item.message).__name__] += 1
+        self._patients.add(item.message.patient_id)
+        now_s = self._clock.steady_s()
+        if now_s - self._shown_s >= self._every_s:
+            self._shown_s = now_s
+            self.show()
+
+    _every_s = LINE_EVERY_S
+
+    def show(self) -> None:
+        of = f" of {self._length_s:.0f} s" if self._length_s is not None else " s"
+        self.say(f"{self._at_s:.0f}{of}, {self.speed:.1f}x")
+
+    def say(self, text: str) -> None:
+        typer.echo(text, err=True)
+
+    @property
+    def speed(self) -> float:
+        return self._at_s / max(self._clock.steady_s() - self._start_s, 1e-9)
+
+    def summary(self) -> str:
+        chunks, references = self._counts["SampleChunk"], self._counts["Reference"]
+        return f"sent {self._at_s:.1f} s of {len(self._patients)} patients at {self.speed:.1f}x: {chunks} chunks, {references} annotations"
+
+
+class _Bar(_Lines):
+    """Progress as a bar that stays in place."""
+
+    _every_s = 0.2
+
+    def __init__(self, length_s: float | None, clock: Clock) -> None:
+        super().__init__(length_s, clock)
+        columns = (BarColumn(), TextColumn("{task.fields[position]}"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task("", total=length_s, position="", rate="")
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def show(self) -> None:
+        of = f" / {self._length_s:.0f} s" if self._length_s is not None else " s"
+        self._progress.update(self._task, completed=self._at_s, position=f"{self._at_s:.0f}{of}", rate=f"{self.speed:.1f}x")
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
+
+
+def unique(names: list[str]) -> list[str]:
+    """The names, if each is there once. Raises BadInputError naming the first that is not."""
+    twice = next((n for n, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise BadInputError(f"two streams would have the patient id {twice!r}", "Give each an id of its own with --patient.")
+    return names

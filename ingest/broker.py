@@ -1,0 +1,117 @@
+"""Asking a Kafka broker, through kafka-python: make the topics, see how much is left to process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from typing import Any, NamedTuple
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from ingest.errors import BadInputError, UnreachableError
+from ingest.topics import ALL, PARTITIONS, Topic
+
+# The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one cannot negotiate it with kafka-python.
+API_VERSION = (2, 3)
+TIMEOUT_S = 10.0
+MAX_REPLICATION = 3
+
+logging.getLogger("kafka").addHandler(logging.NullHandler())  # what matters of its many lines is said by us, once
+
+
+class Made(NamedTuple):
+    """A topic after `create_topics`."""
+
+    topic: Topic
+    created: bool  # False: it was there already
+    partitions: int
+
+
+class Lag(NamedTuple):
+    """What a consumer group has left to read of one partition."""
+
+    partition: int
+    begin: int  # offset of the oldest message that is still kept
+    end: int  # offset of the next message
+    committed: int | None  # None: the group has never committed
+
+    @property
+    def left(self) -> int:
+        """Messages that the group has not processed."""
+        return self.end - max(self.committed or 0, self.begin)
+
+
+def unreachable(broker: str) -> UnreachableError:
+    """The error of a broker that does not answer."""
+    remedy = "Start it, or name another with --broker HOST:PORT (ECGWATCH_BROKER). `ecgwatch demo` brings a broker of its own."
+    return UnreachableError(f"Kafka broker {broker} does not answer", remedy)
+
+
+def check_reachable(broker: str) -> None:
+    """Raise UnreachableError where no server of HOST:PORT[,HOST:PORT...] takes a connection, BadInputError where it is not written so.
+
+    kafka-python itself tries again for a minute without a word.
+    """
+    for server in broker.split(","):
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit():
+            raise BadInputError(f"broker {broker!r}", "Write --broker HOST:PORT, for example localhost:9092.")
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, int(port)), timeout=TIMEOUT_S / 2).close()
+            return
+    raise unreachable(broker)
+
+
+def settings(broker: str) -> dict[str, Any]:
+    """What every kafka-python client here is opened with."""
+    return {"bootstrap_servers": broker.split(","), "api_version": API_VERSION, "reconnect_backoff_max_ms": 1000}
+
+
+def create_topics(broker: str) -> list[Made]:
+    """Make the topics that are not there yet, with their partitions and retention; the others stay as they are. Raises UnreachableError."""
+    check_reachable(broker)
+    admin = None
+    try:
+        admin = KafkaAdminClient(**settings(broker), bootstrap_timeout_ms=TIMEOUT_S * 1000)
+        missing = [topic for topic in ALL if topic.name not in admin.list_topics()]
+        if missing:  # the embedded broker could not make any; it has them all from its start
+            replication = min(len(admin.describe_cluster()["brokers"]), MAX_REPLICATION)
+            _create(admin, missing, replication)
+        found = {t["name"]: len(t["partitions"]) for t in admin.describe_topics([t.name for t in ALL])}
+    except KafkaError as error:
+        raise unreachable(broker) from error
+    finally:
+        if admin is not None:
+            admin.close()
+    return [Made(topic, topic in missing, found[topic.name]) for topic in ALL]
+
+
+def lags(broker: str, group: str, topic: str) -> list[Lag]:
+    """What the group has left to read of each partition of the topic. Raises UnreachableError."""
+    check_reachable(broker)
+    consumer = None
+    try:
+        consumer = KafkaConsumer(**settings(broker), group_id=group, enable_auto_commit=False)
+        partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
+        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        return [Lag(p.partition, begins[p], ends[p], consumer.committed(p)) for p in partitions]
+    except KafkaError as error:
+        raise unreachable(broker) from error
+    finally:
+        if consumer is not None:
+            consumer.close()
+
+
+def _create(admin: KafkaAdminClient, topics: list[Topic], replication: int) -> None:
+    wanted = {
+        topic.name: {
+            "num_partitions": PARTITIONS,
+            "replication_factor": replication,
+            "configs": {"retention.ms": str(topic.retention_ms), "cleanup.policy": "compact,delete" if topic.compacted else "delete"},
+        }
+        for topic in topics
+    }
+    with contextlib.suppress(TopicAlreadyExistsError):  # someone else was faster
+        admin.create_topics(wanted, wait_for_metadata=True)
