@@ -9,7 +9,7 @@ from scipy import signal
 
 from ingest.simulator.oscillations import Filtered, Samples
 from ingest.simulator.rhythms import Event
-from ingest.simulator.scenario import Noise
+from ingest.simulator.script import Noise
 
 FLOOR_MV = 0.004  # RMS of what an amplifier adds itself; with it not even an asystole is a flat line
 SETTLING_S = 0.3  # a change of level between segments is not a step

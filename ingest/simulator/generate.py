@@ -13,7 +13,7 @@ import wfdb
 from numpy.typing import NDArray
 
 from ingest.errors import BadInputError
-from ingest.simulator import scenario as script
+from ingest.simulator import script
 from ingest.simulator.artefacts import Artefacts, motion
 from ingest.simulator.morphology import AFTER_S, BEFORE_S, render
 from ingest.simulator.oscillations import AtrialFibrillation, Oscillator, Samples, VentricularFibrillation, ventricular_flutter
@@ -21,7 +21,7 @@ from ingest.simulator.rhythms import Event, Heart
 from ingest.simulator.scenario import Scenario
 from ingest.sources.base import Annotation, Block
 
-PIECE_S = 5.0  # signal is made in pieces of at most this length; the signal does not depend on it
+PIECE_S = 10.0  # signal is made in pieces of at most this length; the signal does not depend on it
 LATE_S = 1.2  # an event may come this much after a later one (rhythms.Heart.play)
 FADE_S = 0.12  # fibrillation comes and goes within this time
 SETTLE_MV, SETTLE_S = 1.5, 0.35  # the swing after an electrode is put back, and its time constant

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulator.scenario import Patient
+from ingest.simulator.script import Patient
 
 Kernels = NDArray[np.float64]  # shape (k, 4)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingest.simulator import scenario as script
+from ingest.simulator import script
 from ingest.simulator.morphology import Kernels, Morphology
 
 RATE_SETTLES_S = 4.0  # the sinus node does not jump from one rate to another

@@ -23,8 +23,13 @@ class SimulatedSource:
 
     def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
         """Blocks from the sample nearest to `start_s` on. Raises BadInputError if the script ends before."""
-        first, at = round(start_s * self.fs_hz), 0
-        for block in simulate(self._scenario, seed=self._seed, duration_s=self.duration_s):
-            skip, at = max(first - at, 0), at + len(block.counts)
-            if skip < len(block.counts):
-                yield replace(block, counts=block.counts[skip:], annotations=tuple(a for a in block.annotations if a.sample >= first))
+        return _from(simulate(self._scenario, seed=self._seed, duration_s=self.duration_s), round(start_s * self.fs_hz))
+
+
+def _from(blocks: Iterator[Block], first: int) -> Iterator[Block]:
+    """The blocks from a sample on; annotations keep their place in the record."""
+    at = 0
+    for block in blocks:
+        skip, at = max(first - at, 0), at + len(block.counts)
+        if skip < len(block.counts):
+            yield replace(block, counts=block.counts[skip:], annotations=tuple(a for a in block.annotations if a.sample >= first))

@@ -37,7 +37,6 @@ def test_a_file_is_named_after_itself_unless_it_says_otherwise(tmp_path: Path) -
         ("segments = []", ["'segments'", "at least 1"]),
         ("colour = 1\n" + GOOD, ["top level", "'colour'", "unknown key", "seed"]),
         ("fs_hz = 50\n" + GOOD, ["'fs_hz'", "100", "50"]),
-        ("fs_hz = 250.5\n" + GOOD, ["'fs_hz'", "whole"]),
         ("seed = -1\n" + GOOD, ["'seed'"]),
         ("counts_per_mv = nan\n" + GOOD, ["'counts_per_mv'"]),
         ("[patient]\nr_mv = 9\n" + GOOD, ["[patient]", "'r_mv'", "9"]),

@@ -55,10 +55,10 @@ def test_the_signal_does_not_depend_on_the_pieces_it_is_made_in(name: str, piece
 @given(
     st.lists(st.sampled_from(sorted(LABELS)), min_size=1, max_size=5),
     st.floats(0.1, 6),
-    st.sampled_from([100, 125, 250, 360, 1000]),
+    st.sampled_from([100, 125, 250, 257.8125, 360, 1000]),
     st.integers(0, 2**32),
 )
-def test_any_script_gives_sorted_annotations_within_their_blocks(rhythms: list[str], seconds: float, fs_hz: int, seed: int) -> None:
+def test_any_script_gives_sorted_annotations_within_their_blocks(rhythms: list[str], seconds: float, fs_hz: float, seed: int) -> None:
     scenario = script(*rhythms, seconds=seconds, fs_hz=fs_hz, seed=seed)
     blocks = list(simulate(scenario))
     counts, annotations = whole(blocks)
@@ -75,10 +75,11 @@ def test_any_script_gives_sorted_annotations_within_their_blocks(rhythms: list[s
 
 
 def test_a_looped_scenario_never_ends_and_is_made_only_as_far_as_it_is_read() -> None:
-    blocks = list(islice(simulate(load("vf")), 120))
-    counts, annotations = whole(blocks)
-    assert len(counts) / 250 > 2 * load("vf").script_s
-    assert [a.aux for a in annotations].count("(VF") == 3
+    scenario = load("vf")
+    counts, annotations = whole(list(islice(simulate(scenario), 60)))
+    rounds = len(counts) / 250 / scenario.script_s
+    assert rounds >= 2
+    assert [a.aux for a in annotations].count("(VF") == round(rounds)
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -128,7 +129,7 @@ def test_a_record_without_beats_can_be_written(tmp_path: Path) -> None:
     assert wfdb.rdann(str(path), "atr").aux_note == ["(ASYS"]
 
 
-@pytest.mark.parametrize("use", [lambda s, d: simulate(s, duration_s=d), lambda s, d: list(SimulatedSource(s, duration_s=d).blocks())])
+@pytest.mark.parametrize("use", [lambda s, d: simulate(s, duration_s=d), lambda s, d: SimulatedSource(s, duration_s=d).blocks()])
 def test_more_than_an_unlooped_script_is_refused(use: Any) -> None:
     with pytest.raises(BadInputError, match="loop"):
         use(script("sinus", seconds=5), 6)
