@@ -1,0 +1,91 @@
+"""From the beat network's logits to beats. The ONE definition for training's figures and for serving.
+
+A target QRS is a box of 13 samples (R +-48 ms), so the probability is smoothed with a triangle as wide: a perfect box gives a peak of 1 at the R
+peak. Everything works element by element or row by row, so a row's beats cannot depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.windows import BEAT_SPEC, InputSpec
+
+Floats = npt.NDArray[np.float32]
+
+QRS, VENTRICULAR, FIBRILLATION = range(3)  # channels of the logits
+THRESHOLD = 0.5  # of the peak that a perfect QRS would give
+HALF_WIDTH = 6  # of a QRS target, of the smoothing triangle and of the V average: 48 ms
+REFRACTORY = 25  # samples, 200 ms: beats closer than this are one
+EDGE = 3  # samples beyond the new part where a peak is still reported: its neighbour may place it a little to the other side
+
+
+class Peaks(NamedTuple):
+    """Beats found in a batch of windows, by row and then by position."""
+
+    row: npt.NDArray[np.intp]  # (n,)
+    position: npt.NDArray[np.float64]  # (n,) R peak, in samples of the window
+    confidence: Floats  # (n,) 0-1
+    ventricular: Floats  # (n,) probability of a ventricular beat, 0-1
+
+
+def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRESHOLD) -> Peaks:
+    """Find the beats whose peak lies in the new part of each window, or up to EDGE samples outside.
+
+    A peak is reported by both windows where it lies within EDGE samples of their border; whoever joins windows keeps one beat in 200 ms.
+
+    Args:
+        logits: (B, 3, spec.length).
+        spec: says where the new part is; at least 34 samples must lie before and after it.
+        threshold: on the smoothed probability.
+
+    Returns: peaks with positions in samples of the window.
+    """
+    begin, end = spec.before - EDGE, spec.before + spec.hop + EDGE
+    first = begin - REFRACTORY  # sample of the first smoothed value
+    smooth = triangle(sigmoid(logits[:, QRS, first - HALF_WIDTH : end + REFRACTORY + HALF_WIDTH]))  # (B, end + 25 - first)
+    inner = smooth[:, REFRACTORY:-REFRACTORY]
+    highest = running_maximum(smooth, 2 * REFRACTORY + 1)
+    row, at = np.nonzero((inner >= threshold) & (inner == highest))
+    again = (np.diff(row, prepend=-1) == 0) & (np.diff(at, prepend=-REFRACTORY) < REFRACTORY)  # a plateau
+    row, at = row[~again], at[~again]
+    near = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
+    around = smooth[row[:, None], at[:, None] + REFRACTORY + near].astype(np.float64)
+    shift = (around * near).sum(axis=1) / around.sum(axis=1)
+    middle = np.rint(at + shift).astype(np.intp) + begin
+    ventricular = sigmoid(logits[row[:, None], VENTRICULAR, middle[:, None] + near]).mean(axis=1)
+    return Peaks(row, at + begin + shift, inner[row, at], ventricular)
+
+
+def fibrillation(logits: Floats, spec: InputSpec = BEAT_SPEC) -> Floats:
+    """(B,) mean probability of a fibrillatory wave (VF or ventricular flutter) over the new part of each window."""
+    return np.asarray(sigmoid(logits[:, FIBRILLATION, spec.before : spec.before + spec.hop]).mean(axis=1))
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Logistic function; beyond +-30 nothing changes in float32."""
+    return np.float32(1) / (np.float32(1) + np.exp(-np.clip(x, -30, 30)))
+
+
+def triangle(p: Floats) -> Floats:
+    """(B, n) to (B, n - 12): two means over seven samples, which together weigh 1..7..1."""
+    return _mean7(_mean7(p))
+
+
+def _mean7(x: Floats) -> Floats:
+    """(B, n) to (B, n - 6), by sums of pairs and fours."""
+    two = x[:, :-1] + x[:, 1:]
+    four = two[:, :-2] + two[:, 2:]
+    return (four[:, :-3] + two[:, 4:-1] + x[:, 6:]) * np.float32(1 / 7)
+
+
+def running_maximum(x: Floats, width: int) -> Floats:
+    """(B, n) to (B, n - width + 1): the largest of each `width` neighbours, by doubling."""
+    covered = 1
+    while 2 * covered <= width:
+        x = np.maximum(x[:, :-covered], x[:, covered:])
+        covered *= 2
+    rest = width - covered
+    return np.maximum(x[:, :-rest], x[:, rest:]) if rest else x

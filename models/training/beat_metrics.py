@@ -1,0 +1,153 @@
+"""How good the beat network is on whole records, through the serving windows and the serving rule for beats.
+
+Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out; of the beats found, F and Q count neither for nor
+against the ventricular class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.conditioning import FS_HZ
+from models.decoding import REFRACTORY, Peaks, decode, fibrillation
+from models.training.data import FIBRILLATION, UNKNOWN, YES, Floats, Track
+from models.windows import BEAT_SPEC, cut
+
+Doubles = npt.NDArray[np.float64]
+Predict = Callable[[Floats], Floats]  # (B, 1, T) windows to (B, 3, T) logits
+
+TOLERANCE = 0.15 * FS_HZ
+LEARNING = 5 * 60 * FS_HZ  # the first five minutes, which EC57 leaves out
+AT_ONCE = 256  # windows
+
+
+@dataclass
+class Found:
+    """What the network finds in one track."""
+
+    beats: Doubles  # (n,) samples at 125 Hz
+    ventricular: Floats  # (n,) probability
+    fibrillation: Floats  # (windows,) probability, one a second
+
+
+@dataclass
+class Score:
+    """Counts that add up over records."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    missed: list[float] = field(default_factory=list)  # seconds
+    extra: list[float] = field(default_factory=list)
+
+    @property
+    def sensitivity(self) -> float:
+        return 100 * self.tp / max(1, self.tp + self.fn)
+
+    @property
+    def precision(self) -> float:
+        return 100 * self.tp / max(1, self.tp + self.fp)
+
+    @property
+    def f1(self) -> float:
+        return 200 * self.tp / max(1, 2 * self.tp + self.fp + self.fn)
+
+
+def total(scores: Iterable[Score]) -> Score:
+    """Sum of counts."""
+    scores = list(scores)
+    return Score(sum(s.tp for s in scores), sum(s.fp for s in scores), sum(s.fn for s in scores))
+
+
+def window_ends(length: int) -> npt.NDArray[np.int64]:
+    """Ends of the windows that answer for every sample of a record."""
+    count = (length - BEAT_SPEC.offset) // BEAT_SPEC.hop + 1
+    return np.array([BEAT_SPEC.end(k) for k in range(count)], np.int64)
+
+
+def find(track: Track, predict: Predict) -> Found:
+    """Run a track through the windows of the stream."""
+    ends = window_ends(len(track.signal))
+    positions, confidences, ventriculars, fibrillations = [], [], [], []
+    for first in range(0, len(ends), AT_ONCE):
+        some = ends[first : first + AT_ONCE]
+        logits = predict(cut(track.signal, some, BEAT_SPEC)[:, None])
+        peaks: Peaks = decode(logits)
+        positions.append(peaks.position + some[peaks.row] - BEAT_SPEC.length)
+        confidences.append(peaks.confidence)
+        ventriculars.append(peaks.ventricular)
+        fibrillations.append(fibrillation(logits))
+    position = np.concatenate(positions)
+    keep = join(position, np.concatenate(confidences))
+    keep = keep[(position[keep] >= 0) & (position[keep] < len(track.signal))]
+    return Found(position[keep], np.concatenate(ventriculars)[keep], np.concatenate(fibrillations))
+
+
+def join(position: Doubles, confidence: Floats) -> npt.NDArray[np.intp]:
+    """Indices in order of time of the beats that stay when of two within the refractory time the surer one is kept."""
+    kept: list[int] = []
+    for i in np.argsort(position, kind="stable"):
+        if kept and position[i] - position[kept[-1]] < REFRACTORY:
+            if confidence[i] > confidence[kept[-1]]:
+                kept[-1] = int(i)
+        else:
+            kept.append(int(i))
+    return np.array(kept, np.intp)
+
+
+def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
+    """For each reference beat the index of its found beat, or -1: nearest pairs first come, one to one, within 150 ms."""
+    partner = np.full(len(reference), -1, np.intp)
+    j = 0
+    for i, at in enumerate(reference):
+        while j < len(found) and found[j] < at - TOLERANCE:
+            j += 1
+        if j < len(found) and found[j] <= at + TOLERANCE:
+            closer = j + 1 < len(found) and abs(found[j + 1] - at) < abs(found[j] - at)
+            next_wants_it = i + 1 < len(reference) and closer and abs(reference[i + 1] - found[j + 1]) < abs(at - found[j + 1])
+            if closer and not next_wants_it:
+                j += 1
+            partner[i] = j
+            j += 1
+    return partner
+
+
+def score_beats(track: Track, found: Found, sections: Doubles | None = None) -> tuple[Score, Score]:
+    """QRS and ventricular counts over the given sections (k, 2) of samples, by default the whole track, without flutter."""
+    sections = np.array([[0, len(track.signal)]]) if sections is None else sections
+    partner = match(track.beats, found.beats)
+    ref_in = _counted(track, track.beats, sections)
+    matched = np.zeros(len(found.beats), bool)
+    matched[partner[partner >= 0]] = True
+    extra = ~matched & _counted(track, found.beats, sections)
+    hit = (partner >= 0) & ref_in
+    miss = (partner < 0) & ref_in
+    qrs = Score(int(hit.sum()), int(extra.sum()), int(miss.sum()), list(track.beats[miss] / FS_HZ), list(found.beats[extra] / FS_HZ))
+    classes = np.array(list(track.classes))
+    called = found.ventricular > 0.5
+    called_v = np.zeros(len(partner), bool)
+    called_v[partner >= 0] = called[partner[partner >= 0]]
+    is_v, is_other = (classes == "V") & ref_in, np.isin(classes, ["N", "S"]) & ref_in
+    false_v = int((is_other & called_v).sum() + (extra & called).sum())
+    ventricular = Score(int((is_v & called_v).sum()), false_v, int((is_v & ~called_v).sum()))
+    return qrs, ventricular
+
+
+def _counted(track: Track, at: Doubles, sections: Doubles) -> npt.NDArray[np.bool_]:
+    """Which beats lie in the sections and outside flutter (and 150 ms around it)."""
+    inside = ((at[:, None] >= sections[:, 0]) & (at[:, None] < sections[:, 1])).any(axis=1)
+    flutter = ((at[:, None] >= track.flutter[:, 0] - TOLERANCE) & (at[:, None] <= track.flutter[:, 1] + TOLERANCE)).any(axis=1)
+    return np.asarray(inside & ~flutter)
+
+
+def fibrillation_seconds(track: Track, found: Found) -> tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int64]]:
+    """Of each window whose new part has one known target: the target, the probability, and the part's first sample."""
+    starts = window_ends(len(track.signal)) - BEAT_SPEC.after - BEAT_SPEC.hop
+    at = np.clip(starts[:, None] + np.arange(BEAT_SPEC.hop), 0, len(track.signal) - 1)
+    codes = track.targets[FIBRILLATION, at]
+    pure = (codes == codes[:, :1]).all(axis=1) & (codes[:, 0] != UNKNOWN)
+    return codes[pure, 0] == YES, found.fibrillation[pure], starts[pure]
