@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ecgwatch.commands.process import process
 from ecgwatch.commands import topics
+from ecgwatch.commands.process import process
 from ecgwatch.commands.replay import replay
 from ecgwatch.commands.simulate import simulate
 from ingest.errors import EcgwatchError

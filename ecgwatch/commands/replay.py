@@ -18,7 +18,7 @@ from ingest.sources.base import Source
 from ingest.sources.open import open_source
 
 Records = Annotated[
-    list[str], typer.Argument(metavar="RECORD...", help="WFDB record without extension, PhysioNet name (mitdb/208), .csv or .edf.")
+    list[str], typer.Argument(metavar="RECORD", help="WFDB record without extension, PhysioNet name (mitdb/208), .csv or .edf.")
 ]
 
 

@@ -17,7 +17,7 @@ from ingest.replay import Due, merge, stream
 from ingest.simulator.scenario import Scenario, load, shipped
 from ingest.sources.open import open_source
 
-Scenarios = Annotated[list[str], typer.Argument(metavar="SCENARIO...", help=f"A scenario file, or one of: {', '.join(shipped())}.")]
+Scenarios = Annotated[list[str], typer.Argument(metavar="SCENARIO", help=f"A scenario file, or one of: {', '.join(shipped())}.")]
 
 
 def simulate(
