@@ -47,7 +47,7 @@ class BeatDetector:
             return []
         w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
         spec = self._network.spec
-        logits = self._network.run(w.x)
+        logits = self._network.run(np.nan_to_num(w.x))
         complexes = self._complexes(w, logits)
         until = np.minimum(w.end - spec.after, w.written)
         noisy = _noisy(w, spec)

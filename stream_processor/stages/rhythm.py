@@ -6,6 +6,7 @@ end. What the beats show is exact in time and goes on top: unreadable signal, as
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import msgspec
@@ -74,7 +75,7 @@ class RhythmClassifier:
         if not batch:
             return []
         w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
-        logits = self._network.run(w.x).astype(np.float64)
+        logits = self._network.run(np.nan_to_num(w.x)).astype(np.float64)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probability = (odds / odds.sum(axis=1, keepdims=True)).tolist()
         return [WindowRhythm(*v) for v in zip(w.rows.tolist(), w.k.tolist(), w.written.tolist(), map(tuple, probability), strict=True)]
@@ -252,7 +253,7 @@ def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
     overlays = [s for s in state.spans + _open_spans(state, known) if s[0] < end and s[1] > start]
     edges = sorted({start, end, *(min(max(e, start), end) for s in overlays for e in s[:2])})
     pieces: list[Span] = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         covering = [s[2] for s in overlays if s[0] <= a and s[1] >= b]
         worst = min(covering, key=WORST.index, default=None)
         pieces.append(Span(row, a, b, worst or label, 1.0 if worst else probability))

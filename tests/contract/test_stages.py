@@ -1,0 +1,326 @@
+"""The laws of design.md section 3, for every stage: a list of stages times a list of checks. A new stage is one entry in CASES.
+
+The input of each stage is what the stages before it make of three simulated patients of different rates and rhythms.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from ingest.simulator.generate import simulate
+from ingest.simulator.scenario import load
+from models import runtime
+from models.conditioning import BLOCK, Conditioner, Raw
+from models.stage import Slab
+from models.windows import Windower
+from stream_processor.alarms.engine import AlarmEngine
+from stream_processor.stages.detector import BeatDetector
+from stream_processor.stages.labeller import BeatLabeller
+from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker
+from stream_processor.stages.vitals import VitalsMeter
+
+PATIENTS = ("pvcs", "asystole", "afib")
+RATES = {"pvcs": 250.0, "asystole": 360.0, "afib": 128.0}
+SECONDS = 45.0
+
+
+@functools.cache
+def network(name: str) -> runtime.Network:
+    return runtime.load(name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stage under test.
+
+    `atoms`: a patient's input as the smallest pieces it comes in. `batch`: pieces of several rows, in order, as one push.
+    `rebind`: a piece for another row. `outputs`: what a push gave, as (row, comparable) pairs.
+    """
+
+    name: str
+    make: Callable[[], Any]
+    atoms: Callable[[str], list[Any]]
+    rebind: Callable[[Any, int], Any]
+    batch: Callable[[list[Any]], Any]
+    outputs: Callable[[Any], list[tuple[int, Any]]]
+    sizes: tuple[int, ...] = (1, 7, 360)
+    prepare: Callable[[Any, int, str], None] = lambda stage, row, patient: None
+
+
+def by_row(items: list[Any]) -> list[tuple[int, Any]]:
+    return [(item.second.row if hasattr(item, "second") else item.row, _without_row(item)) for item in items]
+
+
+def _without_row(item: Any) -> Any:
+    if hasattr(item, "second"):
+        return item._replace(second=item.second._replace(row=0))
+    return item._replace(row=0)
+
+
+def _move(item: Any, row: int) -> Any:
+    return item._replace(second=item.second._replace(row=row)) if hasattr(item, "second") else item._replace(row=row)
+
+
+# --- each stage's input, from the stages before it -------------------------------------------------------------------------------------
+
+
+@functools.cache
+def counts(patient: str) -> np.ndarray:
+    scenario = load(patient).model_copy(update={"fs_hz": RATES[patient]})
+    return np.concatenate([b.counts for b in simulate(scenario, duration_s=SECONDS)])
+
+
+@functools.cache
+def slabs(patient: str) -> list[Slab]:
+    stage = Conditioner()
+    stage.set_gain(row := stage.open(patient, RATES[patient]), 200.0)
+    return stage.push([Raw(row, counts(patient))])
+
+
+@functools.cache
+def windows(patient: str, name: str) -> list[Any]:
+    stage = Windower({"beat": network("beat").spec, "rhythm": network("rhythm").spec})
+    stage.open(patient, RATES[patient])
+    return stage.push(slabs(patient))[name]
+
+
+@functools.cache
+def seconds(patient: str) -> list[Any]:
+    stage = BeatDetector(network("beat"))
+    stage.open(patient, RATES[patient])
+    return stage.push(windows(patient, "beat"))
+
+
+@functools.cache
+def answers(patient: str) -> list[Any]:
+    stage = RhythmClassifier(network("rhythm"))
+    stage.open(patient, RATES[patient])
+    return stage.push(windows(patient, "rhythm"))
+
+
+@functools.cache
+def beats(patient: str) -> list[Any]:
+    stage = BeatLabeller()
+    stage.open(patient, RATES[patient])
+    return stage.push(seconds(patient))
+
+
+def tracker_atoms(patient: str) -> list[Any]:
+    """Beats and rhythm answers as the stream brings them: by how far the signal had come, answers first."""
+    return sorted([*answers(patient), *beats(patient)], key=lambda x: x.second.needed + 0.5 if hasattr(x, "second") else x.needed)
+
+
+def tracker_batch(items: list[Any]) -> Any:
+    return [i for i in items if hasattr(i, "second")], [i for i in items if not hasattr(i, "second")]
+
+
+@functools.cache
+def spans(patient: str) -> list[Any]:
+    stage = RhythmTracker()
+    stage.open(patient, RATES[patient])
+    return stage.push(tracker_batch(tracker_atoms(patient)))
+
+
+def alarm_atoms(patient: str) -> list[Any]:
+    stage = VitalsMeter()
+    stage.open(patient, RATES[patient])
+    return list(zip(beats(patient), stage.push(beats(patient)), spans(patient), strict=True))
+
+
+def single_blocks(patient: str) -> list[Slab]:
+    (slab,) = slabs(patient)
+    n = slab.values.shape[1] // BLOCK
+    return [
+        Slab(slab.rows, slab.start + i * BLOCK, slab.values[:, i * BLOCK : (i + 1) * BLOCK], slab.flags[:, i : i + 1]) for i in range(n)
+    ]
+
+
+def one_slab_per_row(items: list[Slab]) -> list[Slab]:
+    joined = []
+    for _, same in itertools.groupby(sorted(items, key=lambda s: int(s.rows[0])), key=lambda s: int(s.rows[0])):
+        parts = list(same)
+        joined.append(
+            Slab(parts[0].rows, parts[0].start, np.concatenate([p.values for p in parts], 1), np.concatenate([p.flags for p in parts], 1))
+        )
+    return joined
+
+
+def samples_of(patient: str) -> list[Raw]:
+    return [Raw(0, counts(patient)[i : i + 1]) for i in range(12 * int(RATES[patient]))]
+
+
+def one_raw_per_row(items: list[Raw]) -> list[Raw]:
+    rows = dict.fromkeys(item.row for item in items)
+    return [Raw(row, np.concatenate([i.counts for i in items if i.row == row])) for row in rows]
+
+
+def slab_values(out: list[Slab]) -> list[tuple[int, Any]]:
+    return [
+        (int(row), (int(start) + j * BLOCK, value.tobytes(), int(flag)))
+        for slab in out
+        for row, start, values, flags in zip(slab.rows, slab.start, slab.values, slab.flags, strict=True)
+        for j, (value, flag) in enumerate(zip(values.reshape(-1, BLOCK), flags, strict=True))
+    ]
+
+
+def window_values(out: dict[str, list[Any]]) -> list[tuple[int, Any]]:
+    return [
+        (int(w.rows[i]), (name, int(w.k[i]), int(w.end[i]), w.x[i].tobytes(), float(w.mv[i]), float(w.still_s[i]), bool(w.lead_off[i])))
+        for name, found in sorted(out.items())
+        for w in found
+        for i in range(len(w.rows))
+    ]
+
+
+def move_rows(item: Any, row: int) -> Any:
+    return item._replace(rows=np.full_like(item.rows, row))
+
+
+def flat(groups: list[list[Any]]) -> list[Any]:
+    return [item for group in groups for item in group]
+
+
+CASES = [
+    Case("conditioner", Conditioner, samples_of, lambda i, row: i._replace(row=row), one_raw_per_row, slab_values,
+         prepare=lambda stage, row, patient: stage.set_gain(row, 200.0)),
+    Case("windower", lambda: Windower({"beat": network("beat").spec, "rhythm": network("rhythm").spec}), single_blocks, move_rows,
+         one_slab_per_row, window_values),
+    Case("detector", lambda: BeatDetector(network("beat")), lambda p: windows(p, "beat"), move_rows, list, by_row, (1, 7)),
+    Case("classifier", lambda: RhythmClassifier(network("rhythm")), lambda p: windows(p, "rhythm"), move_rows, list, by_row, (1, 3)),
+    Case("labeller", BeatLabeller, seconds, _move, list, by_row, (1, 7)),
+    Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
+    Case("rhythm tracker", RhythmTracker, tracker_atoms, _move, tracker_batch, lambda out: by_row(flat(out)), (1, 7)),
+    Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
+    Case("alarms", AlarmEngine, alarm_atoms, lambda i, row: (_move(i[0], row), i[1]._replace(row=row), [s._replace(row=row) for s in i[2]]),
+         lambda items: tuple(map(list, zip(*items, strict=True))), by_row, (1, 7)),
+]  # fmt: skip
+every_stage = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+# --- the checks ------------------------------------------------------------------------------------------------------------------------
+
+
+def opened(case: Case, stage: Any, patient: str) -> int:
+    row = stage.open(patient, RATES[patient])
+    case.prepare(stage, row, patient)
+    return row
+
+
+
+def run(case: Case, stage: Any, row: int, atoms: list[Any], size: int) -> list[Any]:
+    found: list[Any] = []
+    for i in range(0, len(atoms), size):
+        out = stage.push(case.batch([case.rebind(a, row) for a in atoms[i : i + size]]))
+        found += [repr(value) for r, value in case.outputs(out) if r == row]
+    return found
+
+
+def alone(case: Case, patient: str) -> list[Any]:
+    stage = case.make()
+    return run(case, stage, opened(case, stage, patient), case.atoms(patient), 10**9)
+
+
+@every_stage
+def test_gives_something(case: Case) -> None:
+    assert any(alone(case, patient) for patient in PATIENTS)
+
+
+@every_stage
+@pytest.mark.parametrize("patient", PATIENTS)
+def test_split_invariance(case: Case, patient: str) -> None:
+    whole = alone(case, patient)
+    for size in case.sizes:
+        stage = case.make()
+        assert sorted(run(case, stage, opened(case, stage, patient), case.atoms(patient), size)) == sorted(whole), f"in pieces of {size}"
+
+
+@every_stage
+@pytest.mark.parametrize("order", [PATIENTS, PATIENTS[::-1]], ids=["in order", "reversed"])
+def test_batch_invariance(case: Case, order: tuple[str, ...]) -> None:
+    stage = case.make()
+    rows = {patient: opened(case, stage, patient) for patient in order}
+    found: dict[int, list[Any]] = {row: [] for row in rows.values()}
+    pieces = {p: [case.rebind(a, rows[p]) for a in case.atoms(p)] for p in order}
+    size = max(1, max(map(len, pieces.values())) // 5)
+    for i in range(0, max(map(len, pieces.values())), size):
+        together = [a for p in order for a in pieces[p][i : i + size]]
+        for row, value in case.outputs(stage.push(case.batch(together))):
+            found[row].append(repr(value))
+    for patient in order:
+        assert sorted(found[rows[patient]]) == sorted(alone(case, patient)), patient
+
+
+@every_stage
+def test_input_is_not_mutated(case: Case) -> None:
+    stage = case.make()
+    row = opened(case, stage, "pvcs")
+    batch = case.batch([case.rebind(a, row) for a in case.atoms("pvcs")])
+    before = repr(copy.deepcopy(batch))
+    stage.push(batch)
+    assert repr(batch) == before
+
+
+@every_stage
+def test_is_deterministic(case: Case) -> None:
+    assert alone(case, "asystole") == alone(case, "asystole")
+
+
+@every_stage
+@pytest.mark.parametrize("patient", PATIENTS)
+def test_restored_snapshot_goes_on_as_the_original(case: Case, patient: str) -> None:
+    atoms = case.atoms(patient)
+    half = len(atoms) // 2
+    first = case.make()
+    begun = run(case, first, row := opened(case, first, patient), atoms[:half], 10**9)
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot(row)))  # plain data survives the wire
+    second = case.make()
+    second.open("another patient", 500.0)
+    second.restore(row := opened(case, second, patient), state)
+    assert sorted(begun + run(case, second, row, atoms[half:], 10**9)) == sorted(alone(case, patient))
+
+
+@every_stage
+def test_a_reused_row_remembers_nothing(case: Case) -> None:
+    stage = case.make()
+    row = opened(case, stage, "asystole")
+    run(case, stage, row, case.atoms("asystole"), 10**9)
+    stage.close(row)
+    assert opened(case, stage, "pvcs") == row
+    assert run(case, stage, row, case.atoms("pvcs"), 10**9) == alone(case, "pvcs")
+
+
+@every_stage
+def test_many_rows_grow_the_arrays(case: Case) -> None:
+    stage = case.make()
+    rows = [stage.open(f"p{i}", 250.0) for i in range(50)]
+    assert sorted(rows) == list(range(50))
+    row = opened(case, stage, "pvcs")
+    assert run(case, stage, row, case.atoms("pvcs"), 10**9) == alone(case, "pvcs")
+
+
+def test_nan_in_the_signal_stops_nothing_and_passes() -> None:
+    """NaN cannot come from int16 counts; if it ever did, it would cost the ten seconds that scale a window, and no more."""
+    windower = Windower({"beat": network("beat").spec})
+    detector = BeatDetector(network("beat"))
+    for stage in (windower, detector):
+        stage.open("p", 250.0)
+    (slab,) = slabs("pvcs")
+    values = slab.values.copy()
+    values[0, 1000:1100] = np.nan
+    found = detector.push(windower.push([replace_values(slab, values)])["beat"])
+    assert all(np.isfinite(c.at) and np.isfinite(c.confidence) for s in found for c in s.complexes)
+    after = [c for s in found for c in s.complexes if c.at > 1100 + 12 * 125]
+    assert len(after) > 5
+
+
+def replace_values(slab: Slab, values: np.ndarray) -> Slab:
+    return slab._replace(values=values)
