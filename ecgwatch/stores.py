@@ -1,0 +1,44 @@
+"""The event store that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ecgwatch.settings import Settings
+from ingest.errors import BadInputError, UnreachableError
+from stream_processor.sinks.base import Sink, SinkBusyError
+from stream_processor.sinks.memory import MemorySink
+from stream_processor.sinks.sqlite import SqliteSink
+
+REMEDY = "Give --sink (or ECGWATCH_SINK) as sqlite:PATH, influxdb:URL or memory:"
+
+
+def open_sink(settings: Settings) -> Sink:
+    """Open it. InfluxDB is only connected to with the first flush or read; an SQLite file is made where there is none.
+
+    Raises BadInputError where the setting cannot be read, UnreachableError where the file cannot be opened; both name the remedy.
+    """
+    scheme, _, place = settings.sink.partition(":")
+    if scheme == "memory" and not place:
+        return MemorySink()
+    if scheme == "sqlite" and place:
+        return _sqlite(Path(place).expanduser())
+    if scheme == "influxdb" and urlsplit(place).scheme in ("http", "https") and urlsplit(place).hostname:
+        return _influx(place, settings)
+    raise BadInputError(f"setting sink = {settings.sink!r} names no store", REMEDY)
+
+
+def _sqlite(path: Path) -> Sink:
+    try:
+        return SqliteSink(path)
+    except SinkBusyError as error:
+        raise UnreachableError(str(error), f"Or {REMEDY[0].lower()}{REMEDY[1:]}") from error
+
+
+def _influx(url: str, settings: Settings) -> Sink:
+    from stream_processor.sinks.influx import InfluxSink  # half a second of imports that an SQLite user does without
+
+    if not settings.influx_token:
+        raise BadInputError(f"InfluxDB at {url} needs a token", "Set ECGWATCH_INFLUX_TOKEN, or influx_token in the settings file.")
+    return InfluxSink(url, settings.influx_token, settings.influx_org, settings.influx_bucket)
