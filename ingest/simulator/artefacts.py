@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import signal
 
+from ingest.simulator.events import Event
 from ingest.simulator.oscillations import Filtered, Samples
-from ingest.simulator.rhythms import Event
 from ingest.simulator.script import Noise
 
 FLOOR_MV = 0.004  # RMS of what an amplifier adds itself; with it not even an asystole is a flat line

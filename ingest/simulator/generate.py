@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from ingest.errors import BadInputError
 from ingest.simulator import script
 from ingest.simulator.artefacts import Artefacts, motion
+from ingest.simulator.events import Event
 from ingest.simulator.morphology import AFTER_S, BEFORE_S, render
 from ingest.simulator.oscillations import AtrialFibrillation, Oscillator, Samples, VentricularFibrillation, ventricular_flutter
-from ingest.simulator.rhythms import Event, Heart
+from ingest.simulator.rhythms import Heart
 from ingest.simulator.scenario import Scenario
 from ingest.sources.base import Annotation, Block
 
@@ -54,8 +56,10 @@ def simulate(scenario: Scenario, *, seed: int | None = None, duration_s: float |
 def write_wfdb(scenario: Scenario, folder: Path, name: str, duration_s: float | None = None, *, seed: int | None = None) -> Path:
     """Write NAME.hea, .dat (16 bits) and .atr into the folder; returns the record's path without ending.
 
-    The default duration is once through the script. Raises BadInputError as simulate does.
+    The default duration is once through the script. Raises BadInputError as simulate does, and for a name that WFDB does not allow.
     """
+    if not re.fullmatch(r"[-\w]+", name, re.ASCII):
+        raise BadInputError(f"record name {name!r}: not one that WFDB allows", "Use letters, digits, - and _ only.")
     blocks = list(simulate(scenario, seed=seed, duration_s=scenario.script_s if duration_s is None else duration_s))
     counts = np.concatenate([block.counts for block in blocks])
     annotations = [annotation for block in blocks for annotation in block.annotations]
@@ -80,13 +84,13 @@ def write_wfdb(scenario: Scenario, folder: Path, name: str, duration_s: float | 
 
 def _until(blocks: Iterator[Block], samples: int) -> Iterator[Block]:
     """The blocks up to a number of samples, the last one cut."""
-    done = 0
-    while done < samples:
-        block = next(blocks)
-        keep = min(samples - done, len(block.counts))
+    left = samples
+    for block in blocks:
         within = tuple(annotation for annotation in block.annotations if annotation.sample < samples)
-        yield replace(block, counts=block.counts[:keep], annotations=within)
-        done += keep
+        yield replace(block, counts=block.counts[:left], annotations=within)
+        left -= len(block.counts)
+        if left <= 0:
+            return
 
 
 class _Patient:
@@ -104,7 +108,7 @@ class _Patient:
     def blocks(self) -> Iterator[Block]:
         """All blocks of the script, again and again if it loops. A block lies within one segment."""
         stays, ahead = itertools.tee(self._stays())
-        beats, bursts = _Ahead(self._beats(ahead)), None
+        beats = _Ahead(self._beats(ahead))
         for stay in stays:
             rng = np.random.default_rng(stay.seeds)
             wave = _Wave(stay, self._fs, rng)
@@ -134,18 +138,18 @@ class _Patient:
     def _draw(self, events: list[Event], now: int) -> None:
         """Add the events' waves to what is to come and note their annotations."""
         self._marks += [Annotation(event.sample, event.symbol, event.aux) for event in events if event.symbol]
-        drawn = [event for event in events if event.kernels is not None]
+        drawn = [(event.sample, event.kernels) for event in events if event.kernels is not None]
         if not drawn:
             return
-        kernels = np.zeros((len(drawn), max(len(event.kernels) for event in drawn if event.kernels is not None), 4))
-        kernels[..., 2:] = 1.0
-        for row, event in zip(kernels, drawn, strict=True):
-            row[: len(event.kernels)] = event.kernels  # type: ignore[arg-type]
+        kernels = np.zeros((len(drawn), max(len(rows) for _, rows in drawn), 4))
+        kernels[..., 2:] = 1.0  # a width, of rows that stay empty
+        for place, (_, rows) in zip(kernels, drawn, strict=True):
+            place[: len(rows)] = rows
         waves = render(kernels, np.arange(-self._before, self._after) / self._fs)
-        last = max(event.sample for event in drawn) + self._after - now
+        last = max(sample for sample, _ in drawn) + self._after - now
         self._overlap = np.concatenate([self._overlap, np.zeros(max(last - len(self._overlap), 0))])
-        for event, wave in zip(drawn, waves, strict=True):
-            first = event.sample - self._before - now
+        for (sample, _), wave in zip(drawn, waves, strict=True):
+            first = sample - self._before - now
             self._overlap[max(first, 0) : first + len(wave)] += wave[max(-first, 0) :]
 
     def _take(self, n: int) -> Samples:

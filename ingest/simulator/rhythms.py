@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from ingest.simulator import script
+from ingest.simulator.events import Ectopy, Event
 from ingest.simulator.morphology import Kernels, Morphology
 
 RATE_SETTLES_S = 4.0  # the sinus node does not jump from one rate to another
@@ -25,32 +25,6 @@ LABELS = {
 }  # fmt: skip
 
 
-class Event(NamedTuple):
-    """Something at a sample: a beat, a wave alone (no symbol), or a mark without any wave (no kernels)."""
-
-    sample: int
-    symbol: str = ""
-    aux: str = ""
-    kernels: Kernels | None = None
-
-
-class Ectopy:
-    """When what kind of ectopic beats is due: each kind evenly spread over the time, with some jitter."""
-
-    def __init__(self, per_minute: dict[str, float], start_s: float, rng: np.random.Generator) -> None:
-        self._period = {kind: 60 / rate for kind, rate in per_minute.items() if rate > 0}
-        self._next = {kind: start_s + period * rng.uniform(0.2, 0.6) for kind, period in self._period.items()}
-        self._rng = rng
-
-    def due(self, time_s: float) -> str | None:
-        """The kind that has waited longest, taken off the list; None while nothing is due."""
-        kind = min(self._next, key=self._next.__getitem__, default=None)
-        if kind is None or self._next[kind] > time_s:
-            return None
-        self._next[kind] += self._period[kind] * self._rng.uniform(0.8, 1.2)
-        return kind
-
-
 class Heart:
     """Plays segments one after the other. The sequence of events depends on the patient, the segments and `rng` only."""
 
@@ -58,8 +32,8 @@ class Heart:
         self._patient, self._fs, self._rng = patient, fs_hz, rng
         self._shape = Morphology(patient, fs_hz, rng)
         self._breath, self._vasomotor = rng.uniform(0, 2 * np.pi, 2)
-        self._last_s = -1.0  # R peak of the last beat
-        self._due_s = 0.45  # when the sinus node leads again
+        self._last_s = 0.0  # R peak of the last beat
+        self._due_s = rng.uniform(0.3, 0.9)  # when the sinus node leads again; patients of one script do not beat as one
         self._rate = 0.0  # of the sinus node; 0 before it has led
         self._atrium_s = 0.0  # when the atria beat next where they do so on their own
         self._rr_s = 0.85  # mean of the last intervals
@@ -72,7 +46,9 @@ class Heart:
             "ventricular": self._idioventricular, "paced": self._paced,
             "vf": self._fibrillation, "flutter": self._fibrillation, "asystole": self._silent, "lead_off": self._silent,
         }  # fmt: skip
-        if start_s == 0 or self._label in ("(VF", "(VFL", "(~"):  # the rhythm before ended there, whenever the next beat comes
+        if not self._label:
+            self._rr_s = 60 / getattr(segment, "rate", 70)
+        if not self._label or self._label in ("(VF", "(VFL", "(~"):  # the rhythm before ended there, whenever the next beat comes
             yield from self._mark(LABELS[segment.rhythm], start_s)
         yield from plays.get(segment.rhythm, self._sinus)(segment, start_s, end_s - EDGE_S)
 

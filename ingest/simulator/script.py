@@ -38,7 +38,7 @@ class Patient(Part):
 
 
 class _Segment(Part):
-    duration_s: float = Field(gt=0, le=86_400)
+    duration_s: float = Field(ge=0.1, le=86_400)
     noise: Noise = Field(default=Noise(), description="the keys given here replace the scenario's for this segment")
 
 
