@@ -61,7 +61,7 @@ def alarm(stream: Stream, step: AlarmStep) -> Alarm:
     """A step in the life of an alarm of this stream."""
     kind, a = CATALOGUE[step.kind], step.alarm
     onset = sample_of(stream, a.onset)
-    raised = last_sample_seen(stream, a.raised)
+    raised = sample_of(stream, a.raised) if step.kind == "no_signal" else last_sample_seen(stream, a.raised)  # time alone, or signal
     end = None if step.end is None else sample_of(stream, step.end)
     onset_ns = _ns(stream, onset)
     return Alarm(

@@ -1,0 +1,160 @@
+"""The laws again, for the whole data path: what a Ward tells must not depend on how, or with whom, the samples came."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.clock import ManualClock
+from ingest.messages import Alarm, Beat, Event, Rhythm, SampleChunk, sample_offset_ns
+from ingest.simulator.generate import simulate
+from ingest.simulator.scenario import load
+from stream_processor.ward import CLOSE_AFTER_S, Ward, build_ward
+
+START_NS = 1_700_000_000_000_000_000
+PATIENTS = {"vt": 250.0, "noisy": 360.0, "asystole": 128.0}
+
+
+@functools.cache
+def signal(patient: str) -> np.ndarray:
+    scenario = load(patient).model_copy(update={"fs_hz": PATIENTS[patient]})
+    return np.concatenate([b.counts for b in simulate(scenario, duration_s=60)])
+
+
+def chunks(patient: str, cuts: list[int] | int, *, end: bool = True, start_ns: int = START_NS) -> list[SampleChunk]:
+    """The patient's signal as chunks: of a fixed size, or cut at the given samples."""
+    x, fs = signal(patient), PATIENTS[patient]
+    edges = list(range(0, len(x), cuts)) if isinstance(cuts, int) else sorted({0, *cuts})
+    return [
+        SampleChunk(
+            patient_id=patient, device_id="d", lead="I", seq=i, first_sample=a, t0_ns=start_ns + sample_offset_ns(a, fs), fs_hz=fs,
+            counts_per_mv=200.0, samples=x[a:b].astype("<i2").tobytes(), end=end and b == len(x),
+        )
+        for i, (a, b) in enumerate(zip(edges, [*edges[1:], len(x)], strict=True))
+    ]  # fmt: skip
+
+
+def final(events: list[Event]) -> dict[tuple[str, str, int | str], Event]:
+    """What a sink would hold in the end: the last event of each identity."""
+    kept: dict[tuple[str, str, int | str], Event] = {}
+    for e in events:
+        identity = e.id if isinstance(e, Alarm) else e.start_ns if isinstance(e, Rhythm) else e.time_ns
+        kept[type(e).__name__, e.patient_id, identity] = e
+    return kept
+
+
+@functools.cache
+def undisturbed(patient: str) -> dict[tuple[str, str, int | str], Event]:
+    return final(build_ward(ManualClock()).push(chunks(patient, 10**9)))
+
+
+@pytest.mark.parametrize("patient", PATIENTS)
+@pytest.mark.parametrize("size", [1, 7, 360, 1000])
+def test_any_chunk_size_tells_the_same(patient: str, size: int) -> None:
+    ward = build_ward(ManualClock())
+    together = 400 if size < 100 else 1  # one push per chunk of 1 sample would take minutes
+    pieces = chunks(patient, size)
+    events = [e for i in range(0, len(pieces), together) for e in ward.push(pieces[i : i + together])]
+    assert final(events) == undisturbed(patient)
+
+
+def test_patients_together_are_as_alone() -> None:
+    ward = build_ward(ManualClock())
+    queues = {p: chunks(p, int(PATIENTS[p] / 2)) for p in PATIENTS}
+    events: list[Event] = []
+    while any(queues.values()):
+        events += ward.push([c for q in queues.values() for c in (q.pop(0) for _ in range(min(3, len(q))))])
+    assert final(events) == {k: v for p in PATIENTS for k, v in undisturbed(p).items()}
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_killed_and_restored_anywhere(data: st.DataObject) -> None:
+    patient = data.draw(st.sampled_from(sorted(PATIENTS)))
+    cuts = data.draw(st.lists(st.integers(1, len(signal(patient)) - 1), min_size=3, max_size=12, unique=True))
+    pieces = chunks(patient, cuts)
+    at = data.draw(st.integers(1, len(pieces) - 1))
+    first = build_ward(ManualClock())
+    events = first.push(pieces[:at])
+    state = first.snapshot(patient)
+    second = build_ward(ManualClock())
+    second.restore(patient, state)
+    events += second.push(pieces[max(0, at - 2) :])  # delivered again: the snapshot knows them
+    assert final(events) == undisturbed(patient)
+
+
+def test_repeats_and_late_chunks_are_dropped_and_counted() -> None:
+    ward = build_ward(ManualClock())
+    pieces = chunks("vt", 125)
+    mixed = [c for i, chunk in enumerate(pieces) for c in ([chunk, pieces[i - 3]] if i % 5 == 4 else [chunk])]
+    assert final(ward.push(mixed)) == undisturbed("vt")
+    assert ward.admission.counters.duplicates == len(mixed) - len(pieces)
+
+
+def test_a_gap_is_an_alarm_and_what_follows_is_as_before() -> None:
+    ward = build_ward(ManualClock())
+    pieces = chunks("vt", 250)
+    events = final(ward.push(pieces[:20] + pieces[23:]))
+    (gap,) = [e for e in events.values() if isinstance(e, Alarm) and e.kind == "gap"]
+    assert (gap.onset_sample, gap.value) == (20 * 250, 3.0)
+    lost = range(18 * 250, 26 * 250)  # around the gap beats may differ, elsewhere they may not
+
+    def outside(es: dict[tuple[str, str, int | str], Event]) -> list[int]:
+        return sorted(e.sample for e in es.values() if isinstance(e, Beat) and e.sample not in lost)
+
+    assert outside(events) == outside(undisturbed("vt"))
+    assert not [e for e in events.values() if isinstance(e, Beat) and 20 * 250 <= e.sample < 23 * 250]
+    spans = sorted((e.start_sample, e.end_sample, e.label) for e in events.values() if isinstance(e, Rhythm))
+    assert [s for s in spans if s[0] <= 20 * 250 < s[1]][0][2] == "~"
+    assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_rhythm_covers_the_stream_without_overlap() -> None:
+    for patient in PATIENTS:
+        spans = sorted((e.start_sample, e.end_sample) for e in undisturbed(patient).values() if isinstance(e, Rhythm))
+        assert (spans[0][0], spans[-1][1]) == (0, len(signal(patient)))
+        assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_no_signal_is_raised_when_nothing_arrives_and_ends_when_it_does() -> None:
+    clock = ManualClock(START_NS)
+    ward = build_ward(clock)
+    pieces = chunks("vt", 250, end=False)
+    ward.push(pieces[:10])
+    clock.advance(4.9)
+    assert ward.on_clock() == []
+    clock.advance(0.2)
+    (raised,) = ward.on_clock()
+    assert isinstance(raised, Alarm)
+    assert (raised.kind, raised.step, raised.onset_sample) == ("no_signal", "onset", 2500)
+    assert raised.raised_ns == START_NS + 15 * 10**9  # by the stream's own time: reprocessing gives the same
+    assert ward.on_clock() == []
+    (ended,) = [e for e in ward.push(pieces[10:12]) if isinstance(e, Alarm) and e.kind == "no_signal"]
+    assert (ended.id, ended.step, ended.end_sample) == (raised.id, "end", 2500)
+    clock.advance(CLOSE_AFTER_S + 1)
+    assert any(isinstance(e, Beat) for e in ward.on_clock())  # what was pending
+    assert ward.patients() == []
+
+
+def test_a_stream_that_starts_again_at_another_time_is_a_new_one() -> None:
+    ward = build_ward(ManualClock())
+    later = START_NS + 3600 * 10**9
+    events = ward.push(chunks("vt", 500, end=False) + chunks("vt", 500, start_ns=later))
+    by_stream: dict[bool, list[int]] = defaultdict(list)
+    for e in final(events).values():
+        if isinstance(e, Beat):
+            by_stream[e.time_ns >= later].append(e.sample)
+    assert sorted(by_stream[False]) == sorted(by_stream[True])
+
+
+def test_a_state_of_another_version_is_refused() -> None:
+    ward: Ward = build_ward(ManualClock())
+    for state in (b"", b"\x81\xa1a\x01", b"nonsense"):
+        with pytest.raises(ValueError, match="state"):
+            ward.restore("p", state)
+    assert ward.patients() == []
