@@ -33,7 +33,7 @@ from stream_processor.worker import WardLike, Worker
 
 log = logging.getLogger(__name__)
 GROUP = "ecgwatch"
-LOG_EVERY_S = 15.0
+MEASURE_S, LOG_EVERY_S = 0.5, 15.0
 STOP_S = 10.0
 
 
@@ -118,15 +118,16 @@ class Processor:
             raise RuntimeError("the consumer broke down") from self._app.crash_reason
 
     async def _report(self) -> None:
+        said_s = self.clock.steady_s()
         while not self._stop.is_set():
+            await asyncio.sleep(MEASURE_S)
             self._measure()
-            try:
-                await asyncio.wait_for(self._stop.wait(), LOG_EVERY_S)
-            except TimeoutError:
-                self._measure()
+            if self.clock.steady_s() - said_s >= LOG_EVERY_S:
+                said_s = self.clock.steady_s()
                 log.info("%s", self.counters.line())
 
     def _measure(self) -> None:
+        """Bring the counters that say "now" up to date."""
         c, positions = self.counters, self._worker.intake.positions()
         c.pending = self._worker.intake.count
         ends = {p: self._app.consumer.highwater(TP(topics.SAMPLES.name, p)) for p in positions}
