@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
 from ingest.errors import BadInputError
@@ -60,6 +59,8 @@ def write_wfdb(scenario: Scenario, folder: Path, name: str, duration_s: float | 
     """
     if not re.fullmatch(r"[-\w]+", name, re.ASCII):
         raise BadInputError(f"record name {name!r}: not one that WFDB allows", "Use letters, digits, - and _ only.")
+    import wfdb  # brings pandas along, seconds that a live stream need not wait for
+
     blocks = list(simulate(scenario, seed=seed, duration_s=scenario.script_s if duration_s is None else duration_s))
     counts = np.concatenate([block.counts for block in blocks])
     annotations = [annotation for block in blocks for annotation in block.annotations]
