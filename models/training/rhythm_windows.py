@@ -26,9 +26,9 @@ def record_windows(signal: Floats, spec: InputSpec = RHYTHM_SPEC) -> Floats:
 
 
 def short_windows(signal: Floats, seconds: float, spec: InputSpec = RHYTHM_SPEC) -> Floats:
-    """The record in pieces, side by side from its end, each as the stream sees a record that young: (W, length)."""
+    """The record in pieces, side by side up to its end, each as the stream sees a record that young: (W, length)."""
     n = min(round(seconds * FS_HZ), len(signal))
-    return np.concatenate([cut(signal[end - n : end], np.array([n]), spec) for end in range(len(signal), n - 1, -n)])
+    return np.concatenate([cut(signal[end - n : end], np.array([n]), spec) for end in range(len(signal) % n + n, len(signal) + 1, n)])
 
 
 def load_noise(folder: Path) -> list[Floats]:

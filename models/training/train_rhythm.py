@@ -7,6 +7,7 @@ is the running average of the weights.
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ Ints = npt.NDArray[np.int64]
 
 BATCH = 32
 PEAK_RATE = 4e-3
+WARM_UP = 0.06  # share of the training
 WEIGHT_DECAY = 0.02
 SMOOTHING = 0.05
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
@@ -62,6 +64,13 @@ def as_network(model: nn.Module) -> Network:
     return network
 
 
+def learning_rate(progress: float) -> float:
+    """At this share of the training: a short rise, then half a cosine down to nothing."""
+    if progress < WARM_UP:
+        return PEAK_RATE * (0.1 + 0.9 * progress / WARM_UP)
+    return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
 class Training:
     """A run: model, its running average, optimiser, and the folder that a checkpoint goes to after every epoch."""
 
@@ -73,24 +82,23 @@ class Training:
         self.average = RhythmNet().eval()
         self.average.load_state_dict(self.model.state_dict())
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
-        steps = epochs * (len(parts.train) // BATCH)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, PEAK_RATE, total_steps=steps, pct_start=0.2)
+        self.steps = len(parts.train) // BATCH  # of an epoch
+        self.step = 0
         self.epoch = 0
         self.best = -1.0
         self._resume()
 
-    def run(self) -> None:
-        """All epochs that are left."""
-        while self.epoch < self.epochs:
-            began = time.monotonic()
-            loss = float(np.mean(list(self._steps())))
-            self.epoch += 1
-            score, line = self._validate()
-            if score > self.best:
-                self.best = score
-                torch.save(self.average.state_dict(), self.folder / "best.pt")
-            self._save()
-            self._log(f"epoch {self.epoch}/{self.epochs} loss {loss:.4f} {line} best {self.best:.4f} {time.monotonic() - began:.0f} s")
+    def advance(self) -> None:
+        """One epoch, its validation and checkpoint."""
+        began = time.monotonic()
+        loss = float(np.mean(list(self._steps())))
+        self.epoch += 1
+        score, line = self._validate()
+        if score > self.best:
+            self.best = score
+            torch.save(self.average.state_dict(), self.folder / "best.pt")
+        self._save()
+        self._log(f"epoch {self.epoch}/{self.epochs} loss {loss:.4f} {line} best {self.best:.4f} {time.monotonic() - began:.0f} s")
 
     def _steps(self) -> Iterator[float]:
         self.model.train()
@@ -104,14 +112,15 @@ class Training:
             self.optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.step / (self.epochs * self.steps))
             self.optimiser.step()
-            self.schedule.step()
+            self.step += 1
             self._update_average()
             yield float(loss.detach())
 
     def _update_average(self) -> None:
-        step = self.schedule.last_epoch
-        keep = min(AVERAGING, (1 + step) / (10 + step))
+        keep = min(AVERAGING, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for mean, now in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
                 if mean.is_floating_point():
@@ -135,7 +144,6 @@ class Training:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "order": self.rng.bit_generator.state,
             "varied": self.varied.state,
             "torch": torch.get_rng_state(),
@@ -153,7 +161,8 @@ class Training:
             return
         state = torch.load(path, weights_only=False)
         self.epoch, self.best = state["epoch"], state["best"]
-        for part in ("model", "average", "optimiser", "schedule"):
+        self.step = self.epoch * self.steps
+        for part in ("model", "average", "optimiser"):
             getattr(self, part).load_state_dict(state[part])
         self.rng.bit_generator.state = state["order"]
         self.varied.state = state["varied"]
@@ -191,7 +200,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     recordings = cinc2017.load(options.data / "cinc2017", options.run.parent / "cache" / "cinc2017.npz")
     varied = Varied(load_noise(options.data / "nstdb"), options.seed)
-    Training(recordings, split(recordings.labels, options.fold), varied, options.run, options.epochs, options.seed).run()
+    training = Training(recordings, split(recordings.labels, options.fold), varied, options.run, options.epochs, options.seed)
+    while training.epoch < training.epochs:
+        training.advance()
 
 
 if __name__ == "__main__":

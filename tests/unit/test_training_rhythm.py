@@ -1,0 +1,150 @@
+"""Rhythm windows, scores and the shipped network. Training itself is in test_training_rhythm_net.py, where torch is installed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.simulator.generate import simulate
+from ingest.simulator.scenario import load
+from models.conditioning import condition
+from models.runtime import Network
+from models.runtime import load as load_network
+from models.training import cinc2017, rhythm_scores
+from models.training.cinc2017 import CLASSES
+from models.training.rhythm_scores import AF, af_time, challenge_score, f1, segment_probabilities, softmax
+from models.training.rhythm_windows import Varied, record_windows, short_windows
+from models.windows import RHYTHM_SPEC
+
+NOISE = [np.random.default_rng(5).standard_normal(20_000).astype(np.float32)]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network("rhythm")
+
+
+def patient(scenario: str, seconds: float = 60, seed: int = 1) -> np.ndarray:
+    script = load(scenario)
+    counts = np.concatenate([block.counts for block in simulate(script, seed=seed, duration_s=seconds)])
+    return condition(counts, script.fs_hz, script.counts_per_mv)
+
+
+def wave(seconds: float) -> np.ndarray:
+    return np.sin(np.arange(round(seconds * 125)) / 9).astype(np.float32)
+
+
+@given(st.lists(st.integers(0, 3), min_size=20, max_size=300), st.integers(2, 10))
+def test_folds_share_every_class_evenly_and_do_not_change(labels: list[int], count: int) -> None:
+    fold = cinc2017.folds(np.array(labels), count)
+    np.testing.assert_array_equal(fold, cinc2017.folds(np.array(labels), count))
+    for label in set(labels):
+        sizes = np.bincount(fold[np.array(labels) == label], minlength=count)
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_a_record_is_judged_by_all_its_full_windows_and_a_short_one_by_what_there_is() -> None:
+    assert record_windows(wave(60)).shape == (7, 3750)
+    assert record_windows(wave(30)).shape == (1, 3750)
+    (young,) = record_windows(wave(10))
+    assert not young[:2500].any()
+    assert np.count_nonzero(young[2500:]) > 1200
+
+
+def test_pieces_lie_side_by_side_and_see_nothing_of_each_other() -> None:
+    pieces = short_windows(wave(31), 10)
+    assert pieces.shape == (3, 3750)
+    assert not pieces[:, :2500].any()
+    np.testing.assert_array_equal(pieces[-1], record_windows(wave(31)[-1250:])[0])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(9.1, 61), min_size=1, max_size=6), st.integers(0, 1000))
+def test_varied_windows_end_with_signal_and_are_drawn_again_by_the_same_seed(lengths: list[float], seed: int) -> None:
+    signals = [wave(seconds) for seconds in lengths]
+    one, two = Varied(NOISE, seed), Varied(NOISE, seed)
+    x = one.batch(signals)
+    np.testing.assert_array_equal(x, two.batch(signals))
+    two.state = one.state
+    np.testing.assert_array_equal(one.batch(signals), two.batch(signals))
+    assert x.shape == (len(signals), RHYTHM_SPEC.length)
+    assert np.isfinite(x).all()
+    assert np.abs(x).max() <= RHYTHM_SPEC.clip
+    for row in x:
+        signal = np.flatnonzero(row)
+        assert len(row) - signal[0] >= 8 * 125  # at least the shortest length, less what the change of pace takes
+        assert np.count_nonzero(row[signal[0] :]) > 0.95 * (len(row) - signal[0])  # zeros only before the signal
+
+
+def test_the_score_of_the_challenge_leaves_noise_out() -> None:
+    truth = np.array([0, 0, 1, 1, 2, 2, 3])
+    chosen = np.array([0, 0, 1, 2, 2, 2, 0])
+    np.testing.assert_allclose(f1(truth, chosen), [4 / 5, 2 / 3, 4 / 5, 0], rtol=1e-6)
+    assert challenge_score(truth, chosen) == pytest.approx((4 / 5 + 2 / 3 + 4 / 5) / 3)
+
+
+def test_a_segment_is_judged_by_the_windows_that_have_it_in_their_middle() -> None:
+    """
+    segment   0   1   2 ... 10  11 ...
+    signal    ............. ####.......   (# = the marked segment)
+    windows   the two whose 10 s in the middle hold the mark say A
+    """
+
+    def network(windows: np.ndarray) -> np.ndarray:
+        power = (windows.reshape(-1, 6, 625) ** 2).mean(axis=2)  # of each sixth: 5 s
+        in_middle = (power[:, 2:4] > 0.5 * power.sum(axis=1, keepdims=True)).any(axis=1)
+        return np.where(in_middle[:, None], 9.0, 0.0) * np.eye(4, dtype=np.float32)[AF]
+
+    signal = 0.1 * wave(120)
+    signal[10 * 625 : 11 * 625] *= 10
+    af = segment_probabilities(network, signal)[:, AF]
+    assert af.shape == (24,)
+    assert np.flatnonzero(af > 0.9).tolist() == [10]
+
+
+def test_af_time_counts_flutter_apart() -> None:
+    said = np.array([True, False, True, True, False, False])
+    assert af_time(["AFIB", "AFIB", "AFL", "N", "B", "N"], said) == (2, 1, 1, 1, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "label"), [("normal", "N"), ("afib", "A"), ("bradycardia", "O"), ("pvcs", "O"), ("vt", "O"), ("paced", "O")]
+)
+def test_the_shipped_network_knows_simulated_rhythms(network: Network, scenario: str, label: str) -> None:
+    probabilities = softmax(network.run(record_windows(patient(scenario)))).mean(axis=0)
+    assert network.meta["classes"] == list(CLASSES)
+    assert CLASSES[probabilities.argmax()] == label
+
+
+@pytest.mark.parametrize("seconds", [10, 15, 20])
+def test_the_shipped_network_tells_af_from_sinus_rhythm_early(network: Network, seconds: float) -> None:
+    af, sinus = (softmax(network.run(short_windows(patient(name), seconds)))[:, AF] for name in ("afib", "normal"))
+    assert af.mean() > 0.5
+    assert sinus.max() < 0.2
+
+
+def test_gain_does_not_matter_to_the_shipped_network(network: Network) -> None:
+    signal = patient("afib", 30)
+    np.testing.assert_allclose(network.run(record_windows(4 * signal)), network.run(record_windows(signal)), atol=1e-3)
+
+
+def test_a_row_of_the_shipped_network_does_not_depend_on_the_rows_beside_it(network: Network) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((33, RHYTHM_SPEC.length)).astype(np.float32)
+    x[::3, :2000] = 0
+    together = network.run(x)
+    order = rng.permutation(len(x))
+    np.testing.assert_array_equal(network.run(x[order]), together[order])
+    np.testing.assert_array_equal(np.concatenate([network.run(x[i : i + 1]) for i in range(len(x))]), together)
+
+
+def test_af_in_mitdb_stays_found(network: Network, data_dir: Path) -> None:
+    """Record 201: ten minutes of AF, twenty without, much ectopy in both."""
+    if not (data_dir / "mitdb" / "201.hea").exists():
+        pytest.skip(f"no mitdb in {data_dir}")
+    (record,) = rhythm_scores.load_mitdb(data_dir / "mitdb", ["201"])
+    af, af_said, _, _, other, other_said = af_time(record.rhythm, segment_probabilities(network.run, record.signal).argmax(axis=1) == AF)
+    assert af_said / af > 0.9
+    assert other_said / other < 0.1
