@@ -1,0 +1,211 @@
+"""What is stored after a disturbance, one for one against the ward alone: kill -9, Kafka away, the store away, garbage in between.
+
+Each test streams simulated patients into a real broker while `ecgwatch process` runs as its own process, disturbs it, waits, and compares
+every stored event. A "no signal" alarm is no part of it: it tells of the outage itself, in wall-clock time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+
+from ecgwatch.settings import Settings
+from ecgwatch.stores import open_sink
+from ingest.broker import create_topics
+from ingest.clock import SystemClock
+from ingest.messages import Alarm, Event, SampleChunk, encode, sample_offset_ns
+from ingest.simulator.generate import simulate
+from ingest.simulator.scenario import load
+from stream_processor.sinks.base import KINDS, SinkBusyError, identity
+from stream_processor.ward import build_ward
+
+SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
+SIGNAL_S, CHUNK_S = 100.0, 0.5
+SPEED = 10.0
+START_NS = 1_700_000_000 * 10**9
+WAIT_S = 60.0
+Stored = dict[tuple[object, ...], Event]
+
+
+@pytest.fixture(scope="module")
+def ward_chunks() -> list[SampleChunk]:
+    """Six patients' chunks in order of time, each stream with its end."""
+    found: list[SampleChunk] = []
+    for number, name in enumerate(SCENARIOS):
+        scenario = load(name)
+        counts = b"".join(
+            block.counts.astype("<i2").tobytes() for block in simulate(scenario, seed=number, duration_s=min(SIGNAL_S, scenario.script_s))
+        )
+        n = round(CHUNK_S * scenario.fs_hz)
+        parts = [counts[i : i + 2 * n] for i in range(0, len(counts), 2 * n)]
+        for seq, samples in enumerate(parts):
+            first = seq * n
+            found.append(
+                SampleChunk(
+                    patient_id=f"{name}-{number}", device_id="test", lead="II", seq=seq, first_sample=first, fs_hz=scenario.fs_hz,
+                    t0_ns=START_NS + sample_offset_ns(first, scenario.fs_hz), counts_per_mv=scenario.counts_per_mv, samples=samples,
+                    end=seq == len(parts) - 1,
+                )
+            )  # fmt: skip
+    return sorted(found, key=lambda c: c.t0_ns)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ward_chunks: list[SampleChunk]) -> Stored:
+    """What the ward alone makes of them."""
+    return _by_identity(build_ward(SystemClock()).push(ward_chunks))
+
+
+def _by_identity(events: list[Event]) -> Stored:
+    return {(type(e).__name__, *identity(e)): e for e in events if not (isinstance(e, Alarm) and e.kind == "no_signal")}
+
+
+class Worker:
+    """`ecgwatch process` and everything it starts, as one process group."""
+
+    def __init__(self, broker: str, sink: str, settings: dict[str, str]) -> None:
+        self._command = [sys.executable, "-m", "ecgwatch", "process", "--broker", broker, "--sink", sink]
+        self._environment = {**os.environ, **settings}
+
+    def start(self) -> None:
+        """Start it and wait for its line."""
+        self.process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE, start_new_session=True, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("processing ecg.samples"), line
+
+    def kill_all(self) -> None:
+        """As a power cut."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def kill_worker(self) -> None:
+        """As the kernel does when memory runs out: only the process that does the work."""
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=True).stdout.split()
+        os.kill(int(children[0]), signal.SIGKILL)
+
+    def stop(self) -> int:
+        """As an operator."""
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def working(broker: str, sink: str, settings: dict[str, str] | None = None) -> Iterator[Worker]:
+    worker = Worker(broker, sink, settings or {})
+    worker.start()
+    try:
+        yield worker
+        assert worker.stop() == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        worker.process.wait(10)
+        assert worker.process.stdout is not None
+        worker.process.stdout.close()
+
+
+@contextlib.contextmanager
+def streaming(broker: str, chunks: list[SampleChunk], garbage: Callable[[], bytes] | None = None) -> Iterator[None]:
+    """Send the chunks in SPEED times their time while the block runs; at its end wait until all are sent."""
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker, "message.timeout.ms": 0, "enable.idempotence": True, "log_level": 0})
+
+    def send() -> None:
+        started = time.monotonic()
+        for chunk in chunks:
+            time.sleep(max(0.0, started + (chunk.t0_ns - START_NS) / 1e9 / SPEED - time.monotonic()))
+            producer.produce("ecg.samples", encode(chunk), chunk.patient_id.encode())
+            if garbage:
+                producer.produce("ecg.samples", garbage(), chunk.patient_id.encode())
+        producer.flush(WAIT_S)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
+    assert len(producer) == 0
+
+
+def wait_for(sink_url: str, wanted: Stored, settings: dict[str, str] | None = None) -> Stored:
+    """What is stored, once it is all there or WAIT_S have passed."""
+    keys = {k.removeprefix("ECGWATCH_").lower(): v for k, v in (settings or {}).items()}
+    deadline, stored = time.monotonic() + WAIT_S, Stored()
+    while stored != wanted and time.monotonic() < deadline:
+        time.sleep(0.5)
+        with contextlib.suppress(SinkBusyError):
+            sink = open_sink(Settings(sink=sink_url, **keys))
+            stored = _by_identity([e for p in sink.patients() for kind in KINDS for e in sink.read(kind, p)])  # type: ignore[type-var]
+            sink.close()
+    return stored
+
+
+def assert_same(stored: Stored, wanted: Stored) -> None:
+    assert sorted(wanted.keys() - stored.keys()) == []  # lost
+    assert sorted(stored.keys() - wanted.keys()) == []  # twice, or never there
+    assert [(stored[k], wanted[k]) for k in wanted if stored[k] != wanted[k]] == []
+
+
+@pytest.mark.parametrize("who", ["worker", "everything"])
+def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who):
+    broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
+    create_topics(broker)
+    with working(broker, sink) as worker, streaming(broker, ward_chunks):
+        time.sleep(4.0)
+        if who == "worker":
+            worker.kill_worker()
+        else:
+            worker.kill_all()
+            worker.process.stdout.close()
+            worker.start()
+        stored = wait_for(sink, undisturbed)
+    assert_same(stored, undisturbed)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("away_s", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+def test_kafka_away(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, how, away_s):
+    broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
+    create_topics(broker)
+    with working(broker, sink), streaming(broker, ward_chunks):
+        time.sleep(3.0)
+        getattr(empty_kafka, how)()
+        time.sleep(away_s)
+        empty_kafka.start()
+        stored = wait_for(sink, undisturbed)
+    assert_same(stored, undisturbed)
+
+
+@pytest.mark.parametrize("away_s", [4.0, pytest.param(60.0, marks=pytest.mark.slow)])
+def test_influxdb_away(empty_kafka, empty_influxdb, ward_chunks, undisturbed, away_s):
+    broker, sink = empty_kafka.address, f"influxdb:{empty_influxdb.url}"
+    settings = {
+        "ECGWATCH_INFLUX_ORG": empty_influxdb.org,
+        "ECGWATCH_INFLUX_BUCKET": empty_influxdb.bucket,
+        "ECGWATCH_INFLUX_TOKEN": empty_influxdb.token,
+    }
+    create_topics(broker)
+    with working(broker, sink, settings), streaming(broker, ward_chunks):
+        time.sleep(3.0)
+        empty_influxdb.stop()
+        time.sleep(away_s)
+        empty_influxdb.start()
+        stored = wait_for(sink, undisturbed, settings)
+    assert_same(stored, undisturbed)
+
+
+def test_garbage_between_the_chunks(broker, tmp_path: Path, ward_chunks, undisturbed):
+    sink = f"sqlite:{tmp_path / 'events.db'}"
+    create_topics(broker.address)
+    with working(broker.address, sink), streaming(broker.address, ward_chunks, garbage=lambda: os.urandom(100)):
+        stored = wait_for(sink, undisturbed)
+    assert_same(stored, undisturbed)
