@@ -75,11 +75,11 @@ class Hub:
             if new:
                 self.unread_history.put_nowait(message.patient_id)
             pages = self._watchers.get(message.patient_id, ())
-            if new and pages:
-                self.refresh(message.patient_id)
             if isinstance(message, SampleChunk):
                 self._samples(bed, message, at_s, pages)
                 continue
+            if new:
+                self.refresh(message.patient_id)  # tells its number
             bed.add_event(message, at_s)
             for page in pages:
                 events.setdefault(page, []).append(_event_view(bed, message))

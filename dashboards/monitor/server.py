@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -141,14 +142,17 @@ async def _live(socket: WebSocket) -> None:
     hub: Hub = socket.app.state.hub
     page = Page()
     hub.join(page)
-    jobs = [asyncio.create_task(job) for job in (_send(socket, page), _listen(socket, hub, page), page.too_slow.wait())]
     try:
-        await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+        async with anyio.create_task_group() as group:
+
+            async def until_done(job: Awaitable[object]) -> None:
+                await job
+                group.cancel_scope.cancel()  # whichever ends first ends the others
+
+            for job in (_send(socket, page), _listen(socket, hub, page), page.too_slow.wait()):
+                group.start_soon(until_done, job)
     finally:
         hub.leave(page)
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
     code = _TRY_AGAIN_LATER if page.too_slow.is_set() else _POLICY_VIOLATION
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await socket.close(code)

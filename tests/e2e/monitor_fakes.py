@@ -1,4 +1,4 @@
-"""A ward that needs no processor: made-up traces with the beats, vitals, rhythm and alarms that a processor would send, on a real broker."""
+"""A ward that needs no processor: made-up traces with the beats, vitals, rhythm and alarms a processor would send, on a real broker."""
 
 from __future__ import annotations
 
@@ -177,15 +177,16 @@ LONG = "Wolfeschlegelsteinhausenbergerdorff-Maximiliana-Theodora, Station 4B, Zi
 
 def eight() -> list[Story]:
     """Eight patients, one of each state that a tile can be in."""
+    fibrillating = {"kind": "ventricular_fibrillation", "at_s": 4, "priority": "high", "latching": True, "text": "VENTRICULAR FIBRILLATION"}
+    asystole = {"kind": "asystole", "at_s": 3, "priority": "high", "latching": True, "step": "end", "text": "ASYSTOLE 6 s"}
+    lead_off = {"kind": "lead_off", "at_s": 2, "priority": "low", "text": "LEAD OFF"}
     return [
         Story("Bed 1"),
-        Story("Bed 2", rhythm="AFIB", bpm=118, irregular=0.25, alarms=[{"kind": "atrial_fibrillation", "at_s": 2, "text": "ATRIAL FIBRILLATION"}]),
-        Story("Bed 3", pattern="NNNV", bpm=84, alarms=[{"kind": "pvc_per_minute", "at_s": 3, "priority": "low", "text": "PVC 21/min > 10", "value": 21.0}]),
-        Story("Bed 4", rhythm="VF", bpm=None, reason="no beats", noise_mv=0.04, alarms=[
-            {"kind": "ventricular_fibrillation", "at_s": 4, "priority": "high", "latching": True, "text": "VENTRICULAR FIBRILLATION"},
-            {"kind": "hr_low", "at_s": 3, "text": "HR 38 < 50"}]),
-        Story("Bed 5", lead_off=True, reason="lead off", rhythm="~", quality=0.0, alarms=[{"kind": "lead_off", "at_s": 2, "priority": "low", "text": "LEAD OFF"}]),
-        Story("Bed 6", bpm=76, reason="artefact", noise_mv=0.35, quality=0.2, rhythm="~", alarms=[{"kind": "artefact", "at_s": 3, "priority": "low"}]),
-        Story(LONG, bpm=134, fs_hz=360.0, rhythm="SVTA", alarms=[{"kind": "hr_high", "at_s": 3, "text": "HR 134 > 120", "value": 134.0, "limit": 120.0}]),
-        Story("Bed 10", bpm=58, silent_after_s=10.0, alarms=[{"kind": "asystole", "at_s": 3, "priority": "high", "latching": True, "step": "end", "text": "ASYSTOLE 6 s"}]),
-    ]  # fmt: skip
+        Story("Bed 2", "AFIB", 118, irregular=0.25, alarms=[{"kind": "atrial_fibrillation", "at_s": 2, "text": "ATRIAL FIBRILLATION"}]),
+        Story("Bed 3", bpm=84, pattern="NNNV", alarms=[{"kind": "pvc_per_minute", "at_s": 3, "priority": "low", "text": "PVC 21 > 10"}]),
+        Story("Bed 4", "VF", None, "no beats", noise_mv=0.04, alarms=[fibrillating, {"kind": "hr_low", "at_s": 3, "text": "HR 38 < 50"}]),
+        Story("Bed 5", "~", reason="lead off", lead_off=True, quality=0.0, alarms=[lead_off]),
+        Story("Bed 6", "~", 76, "artefact", noise_mv=0.35, quality=0.2, alarms=[{"kind": "artefact", "at_s": 3, "priority": "low"}]),
+        Story("Bed 10", bpm=58, silent_after_s=10.0, alarms=[asystole]),
+        Story(LONG, "SVTA", 134, fs_hz=360.0, alarms=[{"kind": "hr_high", "at_s": 3, "text": "HR 134 > 120"}]),
+    ]

@@ -15,6 +15,7 @@ export class Patient {
     this.number = 0;
     this.stream = -1;
     this.known = false;
+    this.restated = 0; // grows when everything must be drawn again
     this.#wipe();
   }
 
@@ -40,7 +41,7 @@ export class Patient {
     });
     const arrivedAt = (id) => this.alarms.get(id)?.at ?? -Infinity;
     this.alarms = new Map(state.alarms.map((alarm) => [alarm.id, { ...alarm, at: arrivedAt(alarm.id) }]));
-    this.newBeats.push(...state.beats);
+    this.restated++;
   }
 
   frame(frame) {

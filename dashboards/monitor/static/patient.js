@@ -3,7 +3,7 @@
 import { h, setClass, setText } from "./dom.js";
 import { now } from "./model.js";
 import { drawPaper, Sweep } from "./sweep.js";
-import { age, alarmState, alarmText, dayTime, mark, rhythmWord, standing, time } from "./words.js";
+import { age, alarmState, alarmText, dayTime, mark, rhythmInFull, standing, time } from "./words.js";
 import { alarmLine, quality, technicalText } from "./ward.js";
 
 const ROWS = 3, SECONDS = 10;
@@ -56,7 +56,7 @@ export class PatientView {
     setText(facts.rate, text);
     setText(facts.reason, reason);
     const fresh = !dead && patient.vitals;
-    setText(facts.rhythm, dead || !patient.rhythm ? "--" : rhythmWord(patient.rhythm.label));
+    setText(facts.rhythm, dead || !patient.rhythm ? "--" : rhythmInFull(patient.rhythm.label));
     facts.rhythm.dataset.label = dead ? "" : patient.rhythm?.label ?? "";
     setText(facts.rr, dead ? "--" : number(patient.beats.at(-1)?.rr));
     setText(facts.sdnn, fresh ? number(patient.vitals.sdnn) : "--");

@@ -5,6 +5,7 @@ import { MISSING } from "./samples.js";
 const GAP_PX = 14;
 const LINE_PX = 1.5;
 const BASELINE_S = 2;
+const TICKS_PX = 11; // kept free for the beat marks above a trace whose gain follows the signal
 const FULL_SCALES_MV = [1, 1.5, 2, 3, 4, 6, 8, 12, 20]; // of a tile's height
 const BEAT_TICK = { N: [5, 1], S: [9, 2], V: [9, 2], F: [9, 2], Q: [7, 1] };
 const CALIBRATION_PX = 9;
@@ -60,10 +61,11 @@ export class Sweep {
   /** Bring the canvas up to `now` s of the steady clock. */
   draw(now) {
     const samples = this.patient.samples;
-    if (samples !== this.samples || samples?.late !== this.late) {
+    const version = `${this.patient.restated} ${samples?.late}`;
+    if (samples !== this.samples || version !== this.version) {
       if (samples !== this.samples) this.#forget();
       this.samples = samples;
-      this.late = samples?.late;
+      this.version = version;
       this.drawn = -Infinity;
       if (!samples) this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     }
@@ -71,10 +73,11 @@ export class Sweep {
     const to = Math.floor(this.patient.playhead.at(now) * samples.fs);
     if (!Number.isFinite(to)) return;
     const perRow = this.options.seconds * samples.fs;
-    const gap = Math.ceil((GAP_PX * this.ratio * perRow) / (this.canvas.width - this.left));
-    const oldest = Math.max(samples.begin, to - Math.floor(this.options.rows * perRow) + gap);
+    const perPixel = (this.ratio * perRow) / (this.canvas.width - this.left);
+    const gap = Math.ceil(GAP_PX * perPixel);
+    const oldest = Math.max(samples.begin, to - Math.floor(this.options.rows * perRow) + gap + Math.ceil(LINE_PX * perPixel));
     if (this.drawn < oldest || to < this.drawn) this.#everything(oldest, to, gap, perRow);
-    else if (to > this.drawn) this.#onward(to, gap, perRow);
+    else if (to - this.drawn >= perPixel / this.ratio) this.#onward(to, gap, perRow); // less than a pixel is not worth a frame
     this.#lateBeats(oldest, perRow);
   }
 
@@ -128,11 +131,11 @@ export class Sweep {
   #stretch(first, last, within, perRow) {
     const { context, samples } = this;
     const { pass, top } = this.#place(within, perRow);
-    const { baseline, scale } = this.#pass(pass, perRow);
+    const { baseline, scale, level } = this.#pass(pass, perRow);
     if (!this.options.mmPerMv) this.#calibration(scale, top);
     const height = this.#rowHeight();
     const step = (this.canvas.width - this.left) / perRow;
-    const middle = top + height * 0.55;
+    const middle = top + level;
     context.save();
     context.beginPath();
     context.rect(this.left, top, this.canvas.width, height);
@@ -163,27 +166,33 @@ export class Sweep {
     context.restore();
   }
 
-  /** Baseline (counts) and scale (device pixels per mV), held for a whole pass so that the line does not jump within it. */
+  /** What is held for a whole pass, so that the line does not jump within it: `baseline` counts lie `level` pixels below the row's top. */
   #pass(pass, perRow) {
     const known = this.passes.get(pass);
     if (known) return known;
-    const { samples } = this;
-    const start = pass * perRow;
-    const around = samples.sorted(start - BASELINE_S * samples.fs, start + BASELINE_S * samples.fs / 2);
-    const values = around.length ? around : samples.sorted(start, start + perRow);
-    const baseline = values.length ? values[values.length >> 1] : 0;
-    const made = { baseline, scale: this.options.mmPerMv ? this.options.mmPerMv * this.pixelsPerMm : this.#fittingScale(start) };
+    const made = this.options.mmPerMv ? this.#fixedGain(pass * perRow, perRow) : this.#fittingGain(pass * perRow);
     this.passes.set(pass, made);
     for (const old of this.passes.keys()) if (old < pass - this.options.rows) this.passes.delete(old);
     return made;
   }
 
-  #fittingScale(start) {
+  /** The median goes a little below the middle: R waves are taller than S waves are deep. */
+  #fixedGain(start, perRow) {
+    const { samples } = this;
+    const around = samples.sorted(start - BASELINE_S * samples.fs, start + (BASELINE_S * samples.fs) / 2);
+    const values = around.length ? around : samples.sorted(start, start + perRow);
+    return { baseline: values.length ? values[values.length >> 1] : 0, scale: this.options.mmPerMv * this.pixelsPerMm, level: this.#rowHeight() * 0.6 };
+  }
+
+  /** The smallest full scale that holds the last seconds, their middle in the middle. */
+  #fittingGain(start) {
     const { samples } = this;
     const values = samples.sorted(start - 6 * samples.fs, start + 2 * samples.fs);
-    const range = values.length ? (values[Math.floor(values.length * 0.999)] - values[0]) / samples.countsPerMv : 1;
-    const full = FULL_SCALES_MV.find((mv) => mv * 0.8 >= range) ?? FULL_SCALES_MV.at(-1);
-    return this.#rowHeight() / full;
+    const lowest = values[0] ?? 0, highest = values.at(-1) ?? 0;
+    const range = (highest - lowest) / samples.countsPerMv;
+    const full = FULL_SCALES_MV.find((mv) => mv * 0.9 >= range) ?? FULL_SCALES_MV.at(-1);
+    const free = this.#rowHeight() - TICKS_PX * this.ratio;
+    return { baseline: (lowest + highest) / 2, scale: free / full, level: TICKS_PX * this.ratio + free / 2 };
   }
 
   /** A tile's gain follows the signal, so a bar of 1 mV stands at its left. */
@@ -192,10 +201,10 @@ export class Sweep {
     this.calibrated = scale;
     const { context, ratio } = this;
     const height = this.#rowHeight();
-    const bar = Math.min(scale, height * 0.9);
+    const bar = scale; // of 1 mV; taller than the tile never, for full scales begin at 1 mV
     context.clearRect(0, top, this.left, height);
     context.fillStyle = theme().faint;
-    const x = 3 * ratio, y = top + height * 0.55 + bar * 0.45;
+    const x = 3 * ratio, y = top + (height + TICKS_PX * ratio + bar) / 2;
     context.fillRect(x, y - bar, ratio, bar);
     context.fillRect(x - 2 * ratio, y - bar, 5 * ratio, ratio);
     context.fillRect(x - 2 * ratio, y - ratio, 5 * ratio, ratio);

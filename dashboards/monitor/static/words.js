@@ -5,6 +5,11 @@ const RHYTHMS = {
   B: "Bigeminy", T: "Trigeminy", P: "Paced", O: "Other", "~": "Unreadable",
 };
 
+const RHYTHMS_IN_FULL = {
+  N: "Sinus rhythm", AFIB: "Atrial fibrillation", SVTA: "Supraventricular tachycardia", VT: "Ventricular tachycardia", VFL: "Ventricular flutter",
+  VF: "Ventricular fibrillation", P: "Paced rhythm", O: "Other rhythm",
+};
+
 const ALARMS = {
   asystole: "Asystole", ventricular_fibrillation: "Ventricular fibrillation", ventricular_tachycardia: "Ventricular tachycardia",
   extreme_tachycardia: "Extreme tachycardia", extreme_bradycardia: "Extreme bradycardia", nonsustained_vt: "Non-sustained VT",
@@ -23,6 +28,8 @@ const RANK = { high: 0, medium: 1, low: 2 };
 const SHOWN_AFTER_END_S = 5; // what ends at once must still be readable
 
 export const rhythmWord = (label) => RHYTHMS[label] ?? label;
+
+export const rhythmInFull = (label) => RHYTHMS_IN_FULL[label] ?? rhythmWord(label);
 
 export const mark = (alarm) => MARKS[alarm.priority];
 
