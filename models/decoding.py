@@ -1,7 +1,7 @@
 """From the beat network's logits to beats. The ONE definition for training's figures and for serving.
 
-A target QRS is a box of 13 samples (R +-48 ms), so the probability is smoothed with a triangle as wide: a perfect box gives a peak of 1 at the R
-peak. Everything works element by element or row by row, so a row's beats cannot depend on the rows beside it.
+A target QRS is a box of 13 samples (R +-48 ms), so probability is smoothed with a triangle as wide: a perfect box gives 1 at the R peak.
+Everything works element by element or row by row, so a row's beats cannot depend on the rows beside it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def fibrillation(logits: Floats, spec: InputSpec = BEAT_SPEC) -> Floats:
 
 def sigmoid(x: Floats) -> Floats:
     """Logistic function; beyond +-30 nothing changes in float32."""
-    return np.float32(1) / (np.float32(1) + np.exp(-np.clip(x, -30, 30)))
+    odds: Floats = np.exp(-np.clip(x, -30, 30))
+    return np.float32(1) / (np.float32(1) + odds)
 
 
 def triangle(p: Floats) -> Floats:
@@ -78,7 +79,8 @@ def _mean7(x: Floats) -> Floats:
     """(B, n) to (B, n - 6), by sums of pairs and fours."""
     two = x[:, :-1] + x[:, 1:]
     four = two[:, :-2] + two[:, 2:]
-    return (four[:, :-3] + two[:, 4:-1] + x[:, 6:]) * np.float32(1 / 7)
+    seven: Floats = four[:, :-3] + two[:, 4:-1] + x[:, 6:]
+    return seven * np.float32(1 / 7)
 
 
 def running_maximum(x: Floats, width: int) -> Floats:

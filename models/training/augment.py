@@ -1,7 +1,7 @@
 """What happens to wearable signals and seldom to the records: noise, pauses, flat stretches, lost electrodes. Rows are changed in place.
 
-Recorded noise is NSTDB's (Moody et al. 1984): baseline wander, muscle, electrode motion. Signal-to-noise ratios are defined as there: QRS height
-squared over eight, over the noise's power before any filter.
+Recorded noise is NSTDB's (Moody et al. 1984): baseline wander, muscle, electrode motion. Signal-to-noise ratios are defined as there:
+QRS height squared over eight, over the noise's power before any filter.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ CHANCE = {
     "pop": 0.05,
     "flat": 0.1,
     "start": 0.08,
+    "stop": 0.04,
 }
 SNR_DB = (-8.0, 18.0)
 TIME = np.arange(HISTORY) / FS_HZ
-POP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(HISTORY)).astype(np.float32)  # what conditioning makes of a step
+POP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(HISTORY)).astype(
+    np.float32
+)  # what conditioning makes of a step
 
 
 def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
@@ -45,8 +48,10 @@ def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
     rows.history[some["inversion"]] *= -1
     for row in some["noise"]:
         for _ in range(rng.integers(1, 3)):
-            add_noise(rows, int(row), noises[rng.integers(len(noises))], rng)
-    rows.history[some["white"]] += white(len(some["white"]), rng) * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, len(some["white"])))[:, None]
+            add_noise(rows, int(row), noises[int(rng.integers(len(noises)))], rng)
+    rows.history[some["white"]] += (
+        white(len(some["white"]), rng) * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, len(some["white"])))[:, None]
+    )
     add_mains(rows, some["mains"], rng)
     add_wander(rows, some["wander"], rng)
     for row in some["pop"]:
@@ -56,6 +61,8 @@ def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
         flatten(rows, int(row), rng)
     for row in some["start"]:
         start_late(rows, int(row), rng)
+    for row in some["stop"]:
+        stop_early(rows, int(row), rng)
     return scale(rows.history, np.minimum(rows.valid, BEAT_SPEC.scale), BEAT_SPEC)
 
 
@@ -76,7 +83,7 @@ def fill_nothing(rows: Rows, noises: Sequence[Noise], rng: Generator) -> None:
         if rng.random() < 0.5:  # pinker
             x = dsp.lfilter([1], [1, -rng.uniform(0.3, 0.95)], x).astype(np.float32)
         if rng.random() < 0.4:
-            noise = noises[rng.integers(len(noises))]
+            noise = noises[int(rng.integers(len(noises)))]
             at = rng.integers(len(noise.signal) - HISTORY)
             x = x + noise.signal[at : at + HISTORY] * log_uniform(rng, 0.01, 1) * rng.choice([-1, 1])
         if rng.random() < 0.3:
@@ -112,7 +119,7 @@ def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
     length = int(rng.uniform(1.0, 9.0) * FS_HZ)
     late = beats[beats > HISTORY - BEAT_SPEC.length]
     if rng.random() < 0.6 and len(late):
-        resume = int(rng.choice(late)) - rng.integers(28, 40)  # before the P wave
+        resume = int(rng.choice(late)) - int(rng.integers(28, 40))  # before the P wave
     else:
         resume = HISTORY + int(rng.uniform(-0.2, 1.0) * length)  # the pause lasts beyond the window
     source, targets = rows.history[row].copy(), rows.targets[row].copy()
@@ -198,3 +205,16 @@ def start_late(rows: Rows, row: int, rng: Generator) -> None:
     rows.history[row, :at] = 0
     rows.targets[row, :, :at] = UNKNOWN
     rows.valid[row] = min(int(rows.valid[row]), HISTORY - at)
+
+
+def stop_early(rows: Rows, row: int, rng: Generator) -> None:
+    """No signal from a point on, as at a record's end: nothing is to be found there."""
+    missing = int(rng.integers(1, BEAT_SPEC.after + BEAT_SPEC.hop))
+    rows.history[row, -missing:] = 0
+    near = rows.targets[row, QRS, HISTORY - missing - 14 : HISTORY - missing + 14]
+    near[near == YES] = UNKNOWN
+    after = rows.targets[row, QRS, -missing:]
+    after[after != UNKNOWN] = NO
+    rows.targets[row, VENTRICULAR, -missing:] = UNKNOWN
+    rows.targets[row, FIBRILLATION, -missing:] = NO
+    rows.valid[row] = max(1, int(rows.valid[row]) - missing)

@@ -1,7 +1,7 @@
 """How good the beat network is on whole records, through the serving windows and the serving rule for beats.
 
-Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out; of the beats found, F and Q count neither for nor
-against the ventricular class.
+Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out; of the beats found, F and Q count neither
+for nor against the ventricular class.
 """
 
 from __future__ import annotations

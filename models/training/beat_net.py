@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 WIDTHS = (16, 32, 32, 48)  # channels at 125, 62.5, 31.25 and 15.6 Hz; multiples of 16 fill the blocked kernels
 KERNEL = 9
@@ -32,7 +32,7 @@ class Separable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, inputs, 1, T) -> (B, outputs, 1, T / stride)
         y = self.norm(self.mix(self.depth(x)))
-        return F.relu(x + y if self.residual else y)
+        return functional.relu(x + y if self.residual else y)
 
 
 class Rise(nn.Module):
@@ -44,7 +44,7 @@ class Rise(nn.Module):
         self.refine = Separable(fine, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:  # (B, coarse, 1, T / 2), (B, fine, 1, T) -> (B, fine, 1, T)
-        up = F.interpolate(self.mix(coarse), scale_factor=(1.0, 2.0), mode="nearest")
+        up = functional.interpolate(self.mix(coarse), scale_factor=(1.0, 2.0), mode="nearest")
         return self.refine(fine + up)
 
 

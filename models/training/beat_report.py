@@ -30,7 +30,9 @@ def evaluate(fold: int, tracks: Sequence[Track], predict: Predict, folder: Path)
         if track.name.startswith("mitdb"):
             result["records"][track.name] = _record(track, found)
         result["fibrillation"] += _fibrillation(track, found, folder)
-        print(fold, track.name, json.dumps({k: v for k, v in result["records"].get(track.name, {}).items() if k in ("qrs", "v")}), flush=True)
+        print(
+            fold, track.name, json.dumps({k: v for k, v in result["records"].get(track.name, {}).items() if k in ("qrs", "v")}), flush=True
+        )
     if any(t.name == "mitdb/118" for t in tracks):
         for name in NOISY:
             (track,) = load_mitdb(folder, [f"nstdb/{name}"], channels=[0], prefix="nstdb")
@@ -51,7 +53,9 @@ def _record(track: Track, found: Found) -> Result:
 def _fibrillation(track: Track, found: Found, folder: Path) -> list[list[Any]]:
     """Per second: record, reference rhythm, whether it is fibrillation, probability over 1 s and over 4 s."""
     target, probability, start = fibrillation_seconds(track, found)
-    sections = list(rhythms(folder, track.name, 250, len(track.signal))) if track.name.startswith("vfdb") else [(0, len(track.signal), "mitdb")]
+    sections = (
+        list(rhythms(folder, track.name, 250, len(track.signal))) if track.name.startswith("vfdb") else [(0, len(track.signal), "mitdb")]
+    )
     begins = np.array([s[0] for s in sections])
     labels = [sections[i][2] if i >= 0 else "" for i in np.searchsorted(begins, start + 62, side="right") - 1]
     rows = []
@@ -85,7 +89,11 @@ def fibrillation_lines(results: Sequence[Result]) -> list[str]:
     """Sensitivity and specificity at 0.5, over one and four seconds, pooled and by fold."""
     lines = []
     for title, column in (("1 s", 3), ("4 s", 4)):
-        for negatives, chosen in (("all", lambda n, r: True), ("VFDB without noise", lambda n, r: n.startswith("vfdb") and r != "NOISE"), ("VT", lambda n, r: r == "VT")):
+        for negatives, chosen in (
+            ("all", lambda n, r: True),
+            ("VFDB without noise", lambda n, r: n.startswith("vfdb") and r != "NOISE"),
+            ("VT", lambda n, r: r == "VT"),
+        ):
             pairs = []
             for result in [*results, {"fibrillation": [row for r in results for row in r["fibrillation"]]}]:
                 rows = [r for r in result["fibrillation"] if r[column] is not None]
@@ -100,12 +108,27 @@ def fibrillation_lines(results: Sequence[Result]) -> list[str]:
 
 def report(results: Sequence[Result]) -> str:
     """The tables, in Markdown."""
-    lines = ["| MITDB, first channel, 26 records, 150 ms | F1 | Se | +P | F1 over folds | beats | missed | extra |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| MITDB, first channel, 26 records, 150 ms | F1 | Se | +P | F1 over folds | beats | missed | extra |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     lines += [_line(results, "QRS, whole records", "qrs"), _line(results, "QRS, without the first 5 min", "qrs_later")]
-    lines += [_line(results, "V, whole records, without paced", "v", PACED), _line(results, "V, with paced", "v"), _line(results, "V, without the first 5 min and paced", "v_later", PACED)]
-    lines += ["", "| VF and VFL: over | against | Se | Sp | Se over folds | Sp over folds | seconds of it | seconds of others |", "|---|---|---|---|---|---|---|---|"]
+    lines += [
+        _line(results, "V, whole records, without paced", "v", PACED),
+        _line(results, "V, with paced", "v"),
+        _line(results, "V, without the first 5 min and paced", "v_later", PACED),
+    ]
+    lines += [
+        "",
+        "| VF and VFL: over | against | Se | Sp | Se over folds | Sp over folds | seconds of it | seconds of others |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     lines += fibrillation_lines(results)
-    lines += ["", f"| NSTDB, QRS | F1 in noise after minute {NOISE_FOR_TRAINING_MIN} (never trained on) | F1 after minute 5 | missed | extra |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        f"| NSTDB, QRS | F1 in noise after minute {NOISE_FOR_TRAINING_MIN} (never trained on) | F1 after minute 5 | missed | extra |",
+        "|---|---|---|---|---|",
+    ]
     for name, (unseen, later) in next((r["nstdb"] for r in results if r["nstdb"]), {}).items():
         lines.append(f"| {name} | {Score(*unseen).f1:.2f} | {Score(*later).f1:.2f} | {later[2]} | {later[1]} |")
     lines += ["", "| record | fold | QRS F1 | missed | extra | V Se | V +P | V |", "|---|---|---|---|---|---|---|---|"]
@@ -122,7 +145,8 @@ def write(results: Sequence[Result], folder: Path, plan: dict[str, Any]) -> None
     text = report(results)
     print(text)
     folder.mkdir(parents=True, exist_ok=True)
-    head = f"# Cross-validation of the beat network\n\n`python -m models.training.train_beat --cross-validate`: three folds over patients, {plan}.\n\n"
+    head = "# Cross-validation of the beat network\n\n"
+    head += f"`python -m models.training.train_beat --cross-validate`: three folds over patients, {plan}.\n\n"
     (folder / "cross_validation.md").write_text(head + text)
     counts = [{k: v for k, v in r.items() if k != "fibrillation"} for r in results]
     (folder / "cross_validation.json").write_text(json.dumps({"plan": plan, "folds": counts}, indent=1) + "\n")

@@ -12,7 +12,7 @@ from models.training.data import FIBRILLATION, NO, QRS, UNKNOWN, YES, Codes, Flo
 from models.windows import BEAT_SPEC
 
 HISTORY = BEAT_SPEC.history  # samples per row
-SHARES = {"beats": 0.46, "ventricular": 0.16, "ludb": 0.14, "vfdb": 0.08, "fibrillation": 0.08, "nothing": 0.08}
+SHARES = {"beats": 0.48, "ventricular": 0.13, "ludb": 0.13, "vfdb": 0.10, "fibrillation": 0.08, "nothing": 0.08}
 STRETCHED = 0.4  # share of rows played faster or slower
 STRETCH = 0.2  # log of the largest factor
 FIRST_CHANNEL = 0.7  # of the rows from MITDB and VFDB

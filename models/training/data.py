@@ -43,7 +43,7 @@ class Track:
     beats: npt.NDArray[np.float64]  # (m,) R peaks, in samples at 125 Hz
     classes: str  # one AAMI letter per beat; empty where beats have no class
     flutter: npt.NDArray[np.float64]  # (k, 2) sections without QRS reference
-    height_mv: float  # median QRS height, peak to peak; 1 where there is no reference
+    height_mv: float  # median QRS height, peak to peak; an estimate where there is no reference
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ def load_vfdb(folder: Path, names: Sequence[str] | None = None, channels: Sequen
             for begin, end, rhythm in rhythms(folder, name, fs, len(signal)):
                 targets[FIBRILLATION, begin:end] = YES if rhythm in FIBRILLATORY else NO
                 targets[QRS, begin:end] = NO if rhythm in WITHOUT_QRS else UNKNOWN
-            tracks.append(Track(name, name, channel, signal, targets, np.zeros(0), "", np.zeros((0, 2)), 1.0))
+            height = max(0.05, 4 * float(signal.std()))  # no beats to measure
+            tracks.append(Track(name, name, channel, signal, targets, np.zeros(0), "", np.zeros((0, 2)), height))
     return tracks
 
 

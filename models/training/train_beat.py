@@ -17,13 +17,27 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from models.training import beat_export, beat_report
 from models.training.augment import augment
 from models.training.beat_net import BeatNet
 from models.training.beat_windows import SHARES, Corpus
-from models.training.data import FIBRILLATION, QRS, UNKNOWN, VENTRICULAR, YES, Floats, Noise, Track, data_folder, load_ludb, load_mitdb, load_noise, load_vfdb
+from models.training.data import (
+    FIBRILLATION,
+    QRS,
+    UNKNOWN,
+    VENTRICULAR,
+    YES,
+    Floats,
+    Noise,
+    Track,
+    data_folder,
+    load_ludb,
+    load_mitdb,
+    load_noise,
+    load_vfdb,
+)
 from models.windows import BEAT_SPEC
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "beat"
@@ -53,7 +67,7 @@ def loss(logits: Tensor, codes: Tensor) -> Tensor:
     place[CORE] = 1.0
     known = (codes != UNKNOWN) * place
     target = codes.clamp(max=YES).float() / YES
-    parts = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    parts = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     parts[:, QRS] *= 1 + (POSITIVE_WEIGHT - 1) * target[:, QRS]
     return sum((w * (parts[:, c] * known[:, c]).sum() / known[:, c].sum().clamp(min=1) for c, w in OUTPUT_WEIGHT.items()), torch.zeros(()))
 
@@ -61,7 +75,7 @@ def loss(logits: Tensor, codes: Tensor) -> Tensor:
 def train(name: str, tracks: Sequence[Track], noises: Sequence[Noise], plan: Plan, runs: Path, until: int | None = None) -> BeatNet:
     """Train on these tracks, or go on from runs/NAME.pt, which is kept after every epoch; stop early after `until` epochs."""
     torch.manual_seed(plan.seed)
-    net = BeatNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = BeatNet().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=plan.epochs * plan.steps, pct_start=0.2)
     checkpoint = runs / f"{name}.pt"
@@ -123,7 +137,7 @@ def predictor(net: BeatNet) -> Callable[[Floats], Floats]:
 
 
 def folds(tracks: Sequence[Track]) -> dict[str, int]:
-    """Fold of each patient: MITDB in turn by number, VFDB in turn by how much of the record is fibrillation. LUDB is in no fold: it only trains."""
+    """Fold of each patient: MITDB in turn by number, VFDB in turn by how much of it is fibrillation. LUDB is in no fold: it only trains."""
     mitdb = sorted({t.patient for t in tracks if t.patient.startswith("mitdb")})
     share = {t.patient: float((t.targets[FIBRILLATION] == YES).mean()) for t in tracks if t.patient.startswith("vfdb")}
     vfdb = sorted(share, key=lambda p: (-share[p], p))
