@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file beside the path, then put it in its place. Makes the folder; raises OSError."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The path of a draft beside it, which takes its place when the block ends well. Makes the folder; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_bytes(data)
+        yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with whole_file(path) as draft:
+        draft.write_bytes(data)

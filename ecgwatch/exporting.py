@@ -1,0 +1,98 @@
+"""Stored events as the files that `annotate` writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ecgwatch.files import RecordRow, alarm_rows, rhythm_rows, write_csvs, write_events
+from ingest.messages import Alarm, Beat, Rhythm, sample_offset_ns
+from stream_processor.sinks.base import FOREVER_NS, Sink
+
+CLASS = {"N": "N", "AFIB": "A", "~": "~"}  # of CinC 2017; any other rhythm is O
+
+
+class StreamKey(NamedTuple):
+    """What the events of one stream have in common; ordered by start."""
+
+    start_ns: int
+    device_id: str
+    lead: str
+    fs_hz: float
+
+
+@dataclass
+class Recorded:
+    """What is stored of one stream: a record as it was replayed once, or a device from its start to its end."""
+
+    beats: list[Beat] = field(default_factory=list)
+    rhythm: list[Rhythm] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+
+class Exported(NamedTuple):
+    """A stream that is written."""
+
+    path: Path
+    start_ns: int
+    beats: int
+    rhythm: int
+    alarms: int
+
+
+def streams(sink: Sink, patient: str, start_ns: int, end_ns: int) -> dict[StreamKey, Recorded]:
+    """A patient's stored beats, rhythm and alarms in a period, apart by stream, the earliest first.
+
+    Of rhythm, every episode that reaches into the period, also one that began before it.
+    """
+    found: dict[StreamKey, Recorded] = {}
+    for beat in sink.read(Beat, patient, start_ns, end_ns):
+        _of(found, beat, beat.time_ns, beat.sample).beats.append(beat)
+    for episode in sink.read(Rhythm, patient, 0, end_ns):
+        if episode.end_ns > start_ns:
+            _of(found, episode, episode.start_ns, episode.start_sample).rhythm.append(episode)
+    for alarm in sink.read(Alarm, patient, start_ns, end_ns):
+        _of(found, alarm, alarm.onset_ns, alarm.onset_sample).alarms.append(alarm)
+    return dict(sorted(found.items()))
+
+
+def _of(found: dict[StreamKey, Recorded], event: Beat | Rhythm | Alarm, time_ns: int, sample: int) -> Recorded:
+    start_ns = time_ns - sample_offset_ns(sample, event.fs_hz)
+    return found.setdefault(StreamKey(start_ns, event.device_id, event.lead, event.fs_hz), Recorded())
+
+
+def export_records(sink: Sink, patients: Iterable[str], folder: Path, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[Exported]:
+    """Write each stream as `annotate` would, and tell of each. A patient's first stream has the patient's name, the next ones -2, -3.
+
+    record.csv has as the label of the whole the class of the rhythm that holds longest: only that is stored.
+    """
+    for patient in patients:
+        for number, (key, recorded) in enumerate(streams(sink, patient, start_ns, end_ns).items(), start=1):
+            record = patient if number == 1 else f"{patient}-{number}"
+            path = write_events(folder, file_name(record), key.fs_hz, recorded.beats, recorded.rhythm)
+            row = _record_row(record, key, recorded)
+            write_csvs(folder, [record], alarm_rows(record, recorded.alarms), rhythm_rows(record, recorded.rhythm), [row])
+            yield Exported(path, key.start_ns, len(recorded.beats), len(recorded.rhythm), len(recorded.alarms))
+
+
+def file_name(record: str) -> str:
+    """A record's name as a file's: %XX for what has a meaning in paths, or none in print."""
+    name = quote(record, safe=" !#$&'()+,;=@[]^_`{}~-.")
+    return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def _record_row(record: str, key: StreamKey, recorded: Recorded) -> RecordRow:
+    last = max([b.sample for b in recorded.beats[-1:]] + [e.end_sample for e in recorded.rhythm], default=0)
+    held: defaultdict[str, float] = defaultdict(float)
+    weight: defaultdict[str, float] = defaultdict(float)
+    for episode in recorded.rhythm:
+        label, length = CLASS.get(episode.label, "O"), max(episode.end_sample - episode.start_sample, 0)
+        held[label] += length
+        weight[label] += length * episode.probability
+    label = max(held, key=lambda name: held[name], default="~")
+    probability = weight[label] / held[label] if held[label] else 0.0
+    return RecordRow(record, key.fs_hz, last / key.fs_hz, key.lead, len(recorded.beats), label, round(probability, 4))

@@ -1,0 +1,46 @@
+"""Stored events as tables, CSV or Parquet: every field of every event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from ecgwatch.atomic import whole_file
+from ingest.messages import Event
+from stream_processor.sinks.base import FOREVER_NS, KINDS, Sink
+
+BATCH = 10_000
+
+
+def export_tables(
+    sink: Sink, patients: list[str], folder: Path, form: str, start_ns: int = 0, end_ns: int = FOREVER_NS
+) -> Iterator[tuple[Path, int]]:
+    """Write events_beat, events_rhythm, events_vitals and events_alarm as "csv" or "parquet", and tell each path and its rows.
+
+    The columns are the fields of the messages (ingest/messages.py). Nothing but a batch is in memory at a time.
+    """
+    for kind in KINDS:
+        path = folder / f"events_{kind.__name__.lower()}.{form}"
+        schema, rows = _schema(kind), 0
+        # mypy does not take the union of types apart.
+        events = (event for patient in patients for event in sink.read(kind, patient, start_ns, end_ns))  # type: ignore[type-var]
+        writer = pa.csv.CSVWriter if form == "csv" else pa.parquet.ParquetWriter
+        with whole_file(path) as draft, closing(writer(draft, schema)) as table:
+            while batch := list(islice(events, BATCH)):
+                table.write_batch(pa.RecordBatch.from_pylist([msgspec.structs.asdict(event) for event in batch], schema))
+                rows += len(batch)
+        yield path, rows
+
+
+def _schema(kind: type[Event]) -> Any:
+    plain = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    named = [f for f in msgspec.structs.fields(kind) if f.name != "schema"]
+    return pa.schema([(f.name, next((plain[t] for t in (f.type, *get_args(f.type)) if t in plain), pa.string())) for f in named])

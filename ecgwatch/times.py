@@ -1,0 +1,28 @@
+"""Times as options take them and as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ingest.errors import BadInputError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def parse_time(option: str, text: str) -> int:
+    """Nanoseconds since the Unix epoch of an ISO 8601 time, UTC unless it says otherwise. Raises BadInputError naming the option."""
+    remedy = "Write it as 2026-01-31T08:30:00, with +01:00 or Z behind it where it is not UTC, and after 1970."
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInputError(f"{option} {text}", remedy) from None
+    since = (when if when.tzinfo else when.replace(tzinfo=UTC)) - EPOCH
+    if since < timedelta(0):
+        raise BadInputError(f"{option} {text}", remedy)
+    return since // MICROSECOND * 1000
+
+
+def show_time(time_ns: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return (EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
