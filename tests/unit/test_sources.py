@@ -290,6 +290,7 @@ def test_a_record_of_the_data_folder_by_name(tmp_path):
     assert opened("mydb/x1", tmp_path).duration_s == 70
 
 
+@settings(deadline=None)
 @given(lowest=st.integers(-(2**31), 0), highest=st.integers(0, 2**31), gain=st.floats(1, 1e6))
 def test_scaling_keeps_sixteen_millivolts_and_no_more_than_it_must(lowest, highest, gain):
     factor = fit_int16(gain, lowest, highest)
@@ -297,6 +298,7 @@ def test_scaling_keeps_sixteen_millivolts_and_no_more_than_it_must(lowest, highe
     assert factor == 1 or min(max(-lowest, highest), 16 * gain) * factor > 2**14
 
 
+@settings(deadline=None)
 @given(data=st.data(), n=st.integers(0, 400))
 def test_blocks_do_not_depend_on_the_parts(data, n):
     """Invalid samples and lead-off are decided by the record, not by how it is read."""
