@@ -1,0 +1,117 @@
+"""What `ecgwatch check` looks at: the broker, the store, Grafana, this installation."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from ecgwatch.settings import Settings
+from ecgwatch.stores import open_sink
+from ingest.broker import check_reachable, unreachable
+from ingest.errors import EcgwatchError, UnreachableError
+from ingest.topics import ALL
+from stream_processor.sinks.base import SinkBusyError
+
+TIMEOUT_S = 5.0
+EMBEDDED_ID = "mockCluster"  # how the cluster of ingest/embedded.py calls itself
+
+
+class Finding(NamedTuple):
+    """What was found out about one part."""
+
+    part: str
+    works: bool
+    text: str
+    remedy: str = ""
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """One finding for each part; never raises for a part that does not work."""
+    parts: dict[str, Callable[[Settings], str]] = {"ecgwatch": _installation, "broker": _broker, "sink": _sink, "grafana": _grafana}
+    return [_find(part, look, settings) for part, look in parts.items()]
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Each setting's value as it may be shown: no token, no password of a URL."""
+    values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
+    values["influx_token"] = "********" if settings.influx_token else ""
+    return {name: _without_password(value) or "(not set)" for name, value in values.items()}
+
+
+def _without_password(value: str) -> str:
+    password = urlsplit(value.removeprefix("influxdb:")).password if "://" in value else None
+    return value.replace(f":{password}@", ":********@") if password else value
+
+
+def _find(part: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(part, True, look(settings))
+    except EcgwatchError as error:
+        return Finding(part, False, error.problem, error.remedy)
+    except SinkBusyError as error:
+        return Finding(part, False, str(error))
+
+
+def _installation(settings: Settings) -> str:
+    others = set(importlib.metadata.packages_distributions().get("models", [])) - {"ecgwatch"}
+    if others:
+        problem = f"another package has installed a top-level package `models`: {', '.join(sorted(others))}"
+        raise UnreachableError(problem, "Install ecgwatch into a virtual environment of its own: python3 run.py does.")
+    return f"{importlib.metadata.version('ecgwatch')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+
+
+def _broker(settings: Settings) -> str:
+    check_reachable(settings.broker)
+    try:
+        cluster = AdminClient({"bootstrap.servers": settings.broker, "log_level": 0}).list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise unreachable(settings.broker) from error
+    embedded = (cluster.cluster_id or "").startswith(EMBEDDED_ID)
+    version = "the embedded broker (in memory)" if embedded else f"Apache Kafka {_kafka_version(settings.broker)}"
+    missing = [topic.name for topic in ALL if topic.name not in cluster.topics]
+    topics = f"topics missing: {', '.join(missing)} (`ecgwatch topics create` makes them)" if missing else "all topics are there"
+    return f"{version} at {settings.broker}, {len(cluster.brokers)} node{'s' if len(cluster.brokers) > 1 else ''}, {topics}"
+
+
+def _kafka_version(broker: str) -> str:
+    """As its protocol versions tell it; a broker does not say."""
+    admin = None
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=broker.split(","), bootstrap_timeout_ms=TIMEOUT_S * 1000)
+        node = admin.describe_cluster()["brokers"][0]["broker_id"]
+        return ".".join(map(str, admin.get_broker_version_data(node).broker_version))
+    except KafkaError as error:
+        raise unreachable(broker) from error
+    finally:
+        if admin is not None:
+            admin.close()
+
+
+def _sink(settings: Settings) -> str:
+    sink = open_sink(settings)
+    try:
+        return sink.check()
+    finally:
+        sink.close()
+
+
+def _grafana(settings: Settings) -> str:
+    if not settings.grafana:
+        return "not set (ECGWATCH_GRAFANA); the monitor page needs none"
+    try:
+        answer = httpx.get(f"{settings.grafana.rstrip('/')}/api/health", timeout=TIMEOUT_S, follow_redirects=True)
+        answer.raise_for_status()
+        health = answer.json()
+        return f"Grafana {health['version']} at {_without_password(settings.grafana)}, database {health['database']}"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        problem = f"no Grafana answers at {_without_password(settings.grafana)}: {error}"
+        raise UnreachableError(problem, "Start it, or set ECGWATCH_GRAFANA to its address, such as http://localhost:3000.") from error
