@@ -116,7 +116,7 @@ def test_from_and_to_begin_a_stream_of_their_own(record, data):
 @quick
 @given(record=records.filter(lambda r: r.n > 20))
 def test_a_loop_has_no_seam(record):
-    items = list(islice(stream(record, "p", START_NS, loop=True), 200))
+    items = list(islice(stream(record, "p", START_NS, loop=True), 60))
     found = chunks(items)
     got = samples(found)
     np.testing.assert_array_equal(got, np.arange(len(got)) % record.n)
