@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from ecgwatch.settings import Settings
-from ecgwatch.stores import open_sink
+from ecgwatch.stores import missing_file, open_sink
 from ingest.broker import check_reachable, unreachable
 from ingest.errors import EcgwatchError, UnreachableError
 from ingest.topics import ALL
@@ -97,6 +97,8 @@ def _kafka_version(broker: str) -> str:
 
 
 def _sink(settings: Settings) -> str:
+    if missing := missing_file(settings):
+        return f"SQLite file {missing.absolute()} is not there yet; the first events make it"
     sink = open_sink(settings)
     try:
         return sink.check()

@@ -29,6 +29,13 @@ def open_sink(settings: Settings) -> Sink:
     raise BadInputError(f"setting sink = {settings.sink!r} names no store", REMEDY)
 
 
+def missing_file(settings: Settings) -> Path | None:
+    """The SQLite file that the settings name, if it is not there yet."""
+    scheme, _, place = settings.sink.partition(":")
+    path = Path(place).expanduser()
+    return path if scheme == "sqlite" and place and not path.exists() else None
+
+
 def _sqlite(path: Path) -> Sink:
     try:
         return SqliteSink(path)

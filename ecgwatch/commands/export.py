@@ -10,7 +10,7 @@ import typer
 
 from ecgwatch import options, settings
 from ecgwatch.exporting import export_records
-from ecgwatch.stores import open_sink
+from ecgwatch.stores import missing_file, open_sink
 from ecgwatch.times import parse_time, show_time
 from ingest.errors import BadInputError, UnreachableError
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
@@ -42,6 +42,8 @@ def export(
     chosen, _ = settings.load({"sink": sink})
     start_ns = 0 if from_time is None else parse_time("--from", from_time)
     end_ns = FOREVER_NS if to_time is None else parse_time("--to", to_time)
+    if missing := missing_file(chosen):
+        raise BadInputError(f"no events yet: {missing.absolute()} is not there", "Process something into it first, or name another --sink.")
     store = open_sink(chosen)
     try:
         patients = _present(store, patient, chosen.sink)

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from ecgwatch.commands.check import check
+from stream_processor.sinks.sqlite import SqliteSink
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def grafana() -> Iterator[str]:
 
 
 def test_all_is_well(broker, tmp_path, capsys):
+    SqliteSink(tmp_path / "events.db").close()
     check(broker=broker.address, sink=f"sqlite:{tmp_path / 'events.db'}")
     text = capsys.readouterr().out
     assert "embedded broker" in text or "Apache Kafka 4.3 at" in text
@@ -45,6 +47,13 @@ def test_all_is_well(broker, tmp_path, capsys):
     assert f"broker        {broker.address}  (option)" in text
     assert "influx_bucket events  (default)" in text
     assert "PROBLEM" not in text
+
+
+def test_looking_makes_no_file(tmp_path, capsys):
+    with pytest.raises(typer.Exit):
+        check(broker="127.0.0.1:9", sink=f"sqlite:{tmp_path / 'events.db'}")
+    assert "events.db is not there yet" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_influxdb_and_grafana_answer_and_no_secret_is_shown(broker, influxdb, grafana, monkeypatch, capsys):

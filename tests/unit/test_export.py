@@ -145,8 +145,15 @@ def test_an_unknown_patient_is_an_error_that_names_the_known(place, tmp_path):
 
 
 def test_an_empty_store_is_an_error(tmp_path):
+    SqliteSink(tmp_path / "empty.db").close()
     with pytest.raises(BadInputError, match="It is empty"):
+        export(out=tmp_path, sink=f"sqlite:{tmp_path / 'empty.db'}")
+
+
+def test_a_store_that_is_not_there_is_an_error_and_not_made(tmp_path):
+    with pytest.raises(BadInputError, match="none.db is not there"):
         export(out=tmp_path, sink=f"sqlite:{tmp_path / 'none.db'}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_is_an_error(place, tmp_path):
