@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from ecgwatch.commands import topics
+from ecgwatch.commands.check import check
+from ecgwatch.commands.export import export
 from ecgwatch.commands.process import process
 from ecgwatch.commands.replay import replay
 from ecgwatch.commands.simulate import simulate
@@ -25,6 +27,8 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+app.command("check")(check)
+app.command("export")(export)
 app.command("replay")(replay)
 app.command("simulate")(simulate)
 app.add_typer(topics.app, name="topics")

@@ -151,7 +151,7 @@ def test_an_empty_store_is_an_error(tmp_path):
 
 
 def test_a_store_that_is_not_there_is_an_error_and_not_made(tmp_path):
-    with pytest.raises(BadInputError, match="none.db is not there"):
+    with pytest.raises(BadInputError, match=r"none\.db is not there"):
         export(out=tmp_path, sink=f"sqlite:{tmp_path / 'none.db'}")
     assert list(tmp_path.iterdir()) == []
 
