@@ -1,5 +1,10 @@
 #!/usr/bin/env python3
-"""Set up ecgwatch in .venv beside this file and run it: `python3 run.py demo`, `python3 run.py test`, `python3 run.py replay ...`.
+"""Set up ecgwatch in .venv beside this file and run it.
+
+    python3 run.py demo         any command of ecgwatch (demo, replay, annotate, ... --help)
+    python3 run.py test         the tests, with pytest's options
+    python3 run.py lint         ruff, mypy and import-linter
+    python3 run.py check        both: every check there is
 
 Needs Python >= 3.11 and the network for the first run, nothing else. Packages come from the locked requirements files, with hashes.
 """
@@ -35,8 +40,20 @@ def install(lock: Path) -> None:
     steps = ([*pip, "--require-hashes", "-r", str(lock)], [*pip, "--no-deps", "--no-build-isolation", "-e", str(HERE)])
     for step in steps:
         if subprocess.run(step, check=False).returncode:
-            sys.exit(f"ecgwatch: installing from {lock.name} failed (see above). Is the network there? Run the same command again to retry.")
+            sys.exit(
+                f"ecgwatch: installing from {lock.name} failed (see above). Is the network there? Run the same command again to retry."
+            )
     stamp.write_text("\n".join([*installed, want]))
+
+
+def lint(*more: list[str]) -> int:
+    """Everything that can be told without running; the first failure ends it."""
+    for step in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["lint-imports"], *more):
+        print("$", *step, flush=True)
+        code = subprocess.run([str(BIN / step[0]), *step[1:]], cwd=HERE, check=False).returncode
+        if code:
+            return code
+    return 0
 
 
 def main() -> int:
@@ -44,13 +61,15 @@ def main() -> int:
     if sys.version_info < (3, 11):
         sys.exit(f"ecgwatch needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 run.py demo")
     arguments = sys.argv[1:] or ["--help"]
+    developing = arguments[0] in ("test", "lint", "check")
+    install(HERE / ("requirements-test.lock" if developing else "requirements.lock"))
+    if arguments[0] in ("lint", "check"):
+        return lint(*([["pytest"]] if arguments[0] == "check" else []))
     if arguments[0] == "test":
-        install(HERE / "requirements-test.lock")
+        os.chdir(HERE)
         command = [str(PYTHON), "-m", "pytest", *arguments[1:]]
     else:
-        install(HERE / "requirements.lock")
         command = [str(PYTHON), "-m", "ecgwatch", *arguments]
-    os.chdir(HERE)
     if os.name == "nt":
         return subprocess.run(command, check=False).returncode
     os.execv(command[0], command)

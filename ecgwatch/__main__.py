@@ -8,16 +8,23 @@ from typing import Annotated
 
 import typer
 
+from ecgwatch.commands import models as models_command
 from ecgwatch.commands import topics
+from ecgwatch.commands.annotate import annotate
 from ecgwatch.commands.check import check
+from ecgwatch.commands.demo import demo
 from ecgwatch.commands.export import export
+from ecgwatch.commands.monitor import monitor
 from ecgwatch.commands.process import process
 from ecgwatch.commands.replay import replay
 from ecgwatch.commands.simulate import simulate
 from ingest.errors import EcgwatchError
 
 app = typer.Typer(
-    name="ecgwatch", no_args_is_help=True, pretty_exceptions_enable=False, help="Real-time monitor for single-lead wearable ECG. Not a medical device."
+    name="ecgwatch",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Real-time monitor for single-lead wearable ECG. Not a medical device.",
 )
 
 
@@ -27,6 +34,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+app.command("annotate")(annotate)
+app.add_typer(models_command.app, name="models")
+app.command("demo")(demo)
+app.command("monitor")(monitor)
 app.command("check")(check)
 app.command("export")(export)
 app.command("replay")(replay)
@@ -35,7 +46,9 @@ app.add_typer(topics.app, name="topics")
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     pass
 
 

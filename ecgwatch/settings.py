@@ -67,7 +67,9 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise BadInputError(f"settings file {path}: {error}", "Write it as TOML (broker = \"HOST:PORT\"), or unset ECGWATCH_SETTINGS.") from error
+        raise BadInputError(
+            f"settings file {path}: {error}", 'Write it as TOML (broker = "HOST:PORT"), or unset ECGWATCH_SETTINGS.'
+        ) from error
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from models.stage import Logic, Rows
 from stream_processor.alarms.catalogue import ADULT, CATALOGUE, Profile, worse
 from stream_processor.alarms.rules import BEATS_KEPT, RULES, Condition, Facts
 from stream_processor.stages.rhythm import Span
-from stream_processor.stages.seconds import Beats, LabelledBeat, Second
-from stream_processor.stages.vitals import VitalSigns, is_lead_off
+from stream_processor.stages.seconds import Beats, LabelledBeat, Second, is_lead_off
+from stream_processor.stages.vitals import VitalSigns
 
 NOT_AF_S = 30.0  # readable signal without AF that ends an episode
 
@@ -148,16 +148,18 @@ class AlarmEngine(Logic[_State]):
 
 
 def _take_signal(f: Facts, second: Second) -> None:
-    start = second.until - FS_HZ
-    if is_lead_off(second):
-        if f.lead_off is None:
-            f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
-    elif f.lead_off is not None:
-        f.lead_off, f.quiet = None, float(second.until)
-    if second.fibrillation < 0.5:
-        f.fibrillating = None
-    elif f.fibrillating is None:
+    """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
+    start, off, shaking = second.until - FS_HZ, is_lead_off(second), second.fibrillation >= 0.5
+    if off and f.lead_off is None:
+        f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
+    if shaking and f.fibrillating is None:
         f.fibrillating = start
+    if (f.lead_off is not None and not off) or (f.fibrillating is not None and not shaking):
+        f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
+    if off or shaking:
+        f.beats = []
+    f.lead_off = f.lead_off if off else None
+    f.fibrillating = f.fibrillating if shaking else None
 
 
 def _take_beat(f: Facts, beat: LabelledBeat) -> None:

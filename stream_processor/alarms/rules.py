@@ -7,6 +7,7 @@ told just now (UNKNOWN: what was stays). Positions are samples at 125 Hz.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -39,7 +40,7 @@ class Facts(msgspec.Struct):
 
     now: float = 0.0
     quiet: float = 0.0  # the newest R peak, or where readable signal began after that
-    beats: list[tuple[float, BeatLabel]] = []  # since the last gap, newest last
+    beats: list[tuple[float, BeatLabel]] = []  # newest last, since the last gap, lead-off or fibrillation
     hr: float | None = None
     fibrillating: float | None = None  # since when
     lead_off: float | None = None  # since when
@@ -80,6 +81,9 @@ def extreme_tachycardia(f: Facts, p: Profile) -> Answer:
 
 def extreme_bradycardia(f: Facts, p: Profile) -> Answer:
     beats = [at for at, _ in f.beats[-p.extreme_bradycardia_beats :]]
+    slow = [b - a > 60 * FS_HZ / p.extreme_bradycardia_bpm for a, b in pairwise(beats)]
+    if 2 * sum(slow) < len(slow):  # one long pause among normal beats is a pause, not a rate
+        return None
     return _rate_over(beats, p.extreme_bradycardia_beats, p.extreme_bradycardia_bpm, above=False)
 
 

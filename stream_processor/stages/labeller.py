@@ -9,7 +9,7 @@ import msgspec
 from ingest.messages import BeatLabel
 from models.conditioning import FS_HZ
 from models.stage import Logic, Rows
-from stream_processor.stages.seconds import Beats, Complex, LabelledBeat, Second
+from stream_processor.stages.seconds import Beats, Complex, LabelledBeat, Second, is_lead_off
 
 HISTORY = 8  # RR intervals
 PREMATURE = 0.82  # of the median RR
@@ -30,7 +30,7 @@ class BeatLabeller(Logic[_State]):
 
     def push(self, batch: list[Second]) -> list[Beats]:
         """One Beats per Second."""
-        return [Beats(second, tuple(self._label(second.row, c) for c in second.complexes)) for second in batch]
+        return [self._second(second) for second in batch]
 
     def flush(self, rows: Rows) -> list[Beats]:
         """Nothing is held back."""
@@ -39,6 +39,11 @@ class BeatLabeller(Logic[_State]):
     def restart(self, row: int) -> None:
         """After a gap the next interval is unknown."""
         self._state[row].last = None
+
+    def _second(self, second: Second) -> Beats:
+        if is_lead_off(second):
+            self.restart(second.row)  # an interval across it says nothing
+        return Beats(second, tuple(self._label(second.row, c) for c in second.complexes))
 
     def _label(self, row: int, c: Complex) -> LabelledBeat:
         state = self._state[row]

@@ -17,8 +17,7 @@ from models.conditioning import FS_HZ
 from models.runtime import Network
 from models.stage import Field, Logic, Rows, State, Table
 from models.windows import RHYTHM_SPEC, Windows
-from stream_processor.stages.seconds import Beats
-from stream_processor.stages.vitals import is_lead_off
+from stream_processor.stages.seconds import Beats, is_lead_off
 
 SEGMENT = RHYTHM_SPEC.hop
 DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end

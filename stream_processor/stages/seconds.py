@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from ingest.messages import BeatLabel
 
+LEAD_OFF_S = 2.0  # without any change in the raw samples
+
 
 class Complex(NamedTuple):
     """A QRS complex as the network found it."""
@@ -44,3 +46,8 @@ class Beats(NamedTuple):
 
     second: Second
     beats: tuple[LabelledBeat, ...]
+
+
+def is_lead_off(second: Second) -> bool:
+    """The device says so, or the raw samples have stood still for 2 s."""
+    return second.lead_off or second.still_s >= LEAD_OFF_S

@@ -14,7 +14,7 @@ import msgspec
 
 from models.conditioning import FS_HZ
 from models.stage import Logic, Rows
-from stream_processor.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.stages.seconds import Beats, LabelledBeat, Second, is_lead_off
 
 RECENT = 12  # RR intervals for the heart rate
 SLOW_S = 1.2
@@ -23,7 +23,6 @@ HRV_LEAST = 20  # intervals below which HRV is not given
 STALE = 4 * FS_HZ  # without a beat for so long there is no heart rate
 QUALITY_S = 30
 ARTEFACT_S = 20  # noisy seconds of the last 30 that make the heart rate untrustworthy
-LEAD_OFF_S = 2.0  # without any change in the raw samples
 
 Reason = Literal["", "starting", "no beats", "artefact", "lead off"]
 
@@ -68,12 +67,14 @@ class VitalsMeter(Logic[_State]):
         return []
 
     def restart(self, row: int) -> None:
-        """After a gap the heart rate starts anew."""
+        """After a gap, and after lead-off, the heart rate starts anew."""
         self._state[row].last = None
         self._state[row].rr = []
 
     def _second(self, item: Beats) -> VitalSigns:
         state, second = self._state[item.second.row], item.second
+        if is_lead_off(second):
+            self.restart(second.row)
         for beat in item.beats:
             _take(state, beat)
         while state.nn and state.nn[0][0] < second.until - HRV:
@@ -97,11 +98,6 @@ def heart_rate(rr: list[float]) -> float | None:
     recent = sorted(rr[-RECENT:])
     kept = recent[1:-1] if len(recent) > 3 else recent
     return 60 * len(kept) / sum(kept)
-
-
-def is_lead_off(second: Second) -> bool:
-    """The device says so, or the raw samples have stood still for 2 s."""
-    return second.lead_off or second.still_s >= LEAD_OFF_S
 
 
 def _reason(state: _State, second: Second) -> Reason:

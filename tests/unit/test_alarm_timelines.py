@@ -1,0 +1,155 @@
+"""Clinical stories as data: a timeline drawn above its alarms.
+
+One character is 0.2 s. In a beat line N S V are beats and anything else is none; in a signal line `-` is a flat line, `o` the device's lead-off
+flag, `x` a noisy second, `f` a fibrillatory wave (both lines are repeated or cut to the longer one's length with quiet, readable signal).
+Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough, within a second of the earliest moment.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from models.conditioning import FS_HZ
+from models.windows import BEAT_SPEC
+from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.alarms.engine import AlarmEngine
+from stream_processor.stages.labeller import BeatLabeller
+from stream_processor.stages.rhythm import Span
+from stream_processor.stages.seconds import Complex, Second
+from stream_processor.stages.vitals import VitalsMeter
+
+CHARACTER_S = 0.2
+
+
+class Row(NamedTuple):
+    """An alarm of a story; end None: it still holds."""
+
+    kind: str
+    onset: float
+    raised: float
+    end: float | None
+    announced: bool = True
+
+
+def seconds(beats: str, signal: str) -> list[Second]:
+    """The story as the detector would tell it."""
+    length_s = max(len(beats), len(signal)) * CHARACTER_S
+    signal = signal.ljust(round(length_s / CHARACTER_S))
+    complexes = [Complex(i * CHARACTER_S * FS_HZ, 0.99, 0.95 if c == "V" else 0.02) for i, c in enumerate(beats) if c in "NSV"]
+    told = []
+    for k in range(int(length_s)):
+        needed = BEAT_SPEC.end(k)
+        until = needed - BEAT_SPEC.after
+        upto = signal[: int(needed / FS_HZ / CHARACTER_S)]
+        now = signal[max(0, round((until / FS_HZ - 1) / CHARACTER_S)) : int(until / FS_HZ / CHARACTER_S)]
+        told.append(
+            Second(
+                row=0, k=k, until=until, needed=needed, complexes=tuple(c for c in complexes if until - FS_HZ <= c.at < until),
+                fibrillation=0.9 if now.count("f") > 2 else 0.1, noisy=now.count("x") > 2,
+                still_s=(len(upto) - len(upto.rstrip("-"))) * CHARACTER_S, lead_off=now.endswith("o"),
+            )
+        )  # fmt: skip
+    return told
+
+
+def alarms(beats: str, signal: str = "", af: list[tuple[float, float]] | None = None) -> list[Row]:
+    """Every alarm of the story, in order of onset."""
+    labeller, meter, engine = BeatLabeller(), VitalsMeter(), AlarmEngine()
+    for stage in (labeller, meter, engine):
+        assert stage.open("p", 250.0) == 0
+    rows: dict[tuple[str, float], Row] = {}
+    for second in seconds(beats, signal):
+        labelled = labeller.push([second])
+        spans = [
+            Span(0, int(a * FS_HZ), int((a + 5) * FS_HZ), "AFIB" if any(x <= a < y for x, y in af or []) else "N", 0.9)
+            for a in range(0, 1000, 5)
+            if second.needed - FS_HZ < (a + 20) * FS_HZ <= second.needed  # a segment of 5 s is decided 15 s after its end
+        ]
+        for step in engine.push((labelled, meter.push(labelled), [spans])):
+            a = step.alarm
+            end = None if step.end is None else round(step.end / FS_HZ, 1)
+            rows[step.kind, a.onset] = Row(step.kind, round(a.onset / FS_HZ, 1), round(a.raised / FS_HZ, 1), end, a.announced)
+    return sorted(rows.values(), key=lambda r: (r.onset, r.raised))
+
+
+STEADY = "N   "  # 75/min
+SLOW = "N      "  # 43/min
+STORIES: dict[str, tuple[str, str, list[Row]]] = {
+    # |N   N   N   N   N   ...|
+    "sinus rhythm": (STEADY * 40, "", []),
+    # |N   N   N          N   N|  an RR of 2.2 s, known 2 s after the beat, over at the next
+    "pause": (STEADY * 10 + "N" + " " * 10 + STEADY * 10, "", [Row("pause", 8.0, 11.4, 10.2)]),
+    # |N   N   N                         N   N|  no QRS for 6 s: the pause first, then the asystole, which is worse
+    "asystole": (
+        STEADY * 10 + "N" + " " * 29 + STEADY * 10, "", [Row("pause", 8.0, 11.4, 14.0), Row("asystole", 8.0, 13.4, 14.0)],
+    ),
+    # |N   N   N                          ...|  nothing more: it still holds
+    "asystole that goes on": (STEADY * 10 + "N" + " " * 60, "", [Row("pause", 8.0, 11.4, None), Row("asystole", 8.0, 13.4, None)]),
+    # |                              |  never a beat: counted from the start
+    "asystole from the start": (" " * 50, "", [Row("asystole", 0.0, 5.4, None)]),
+    # |N   N   N      ---------------N   N|  flat line: the electrode, not the heart
+    "lead off takes precedence over asystole": (
+        STEADY * 10 + "N" + " " * 39 + STEADY * 10, " " * 42 + "-" * 34, [Row("lead_off", 8.4, 10.4, 14.9)],
+    ),
+    # |N   N   ooooooooooooooo   N   N|  the device's own flag
+    "lead off by the device": (
+        STEADY * 10 + " " * 20 + STEADY * 10, " " * 40 + "o" * 20, [Row("lead_off", 7.9, 9.4, 12.0)],
+    ),
+    # |N   N   fffffffffffffffffffffff   N   N|  no QRS, but not asystole
+    "ventricular fibrillation": (
+        STEADY * 10 + " " * 40 + STEADY * 10, " " * 40 + "f" * 40, [Row("ventricular_fibrillation", 7.9, 12.4, 16.0)],
+    ),
+    # |N   N   V V V V V V V V   N   N|  eight in a row at 150/min; VT holds while the last five beats are V
+    "ventricular tachycardia": (STEADY * 10 + "V " * 8 + STEADY * 10, "", [Row("ventricular_tachycardia", 8.0, 10.4, 11.2)]),
+    # |N   N   V V V V   N   N|  four are not enough
+    "short run": (STEADY * 10 + "V " * 4 + STEADY * 10, "", []),
+    # |V    V    V    V    V    V|  60/min is no tachycardia
+    "slow ventricular rhythm": ("V    " * 20, "", []),
+    # |N N N N ...|  150/min over 17 beats; the rate's own alarm is held back
+    "extreme tachycardia": (
+        "N " * 60, "", [Row("extreme_tachycardia", 0.0, 7.4, None), Row("hr_high", 0.9, 1.4, None)],
+    ),
+    # |N          N  ...|  37/min: the fifth beat tells; each RR of 1.6 s is no pause
+    "extreme bradycardia": (
+        "N       " * 12, "", [Row("extreme_bradycardia", 0.0, 7.4, None), Row("hr_low", 3.9, 4.4, None)],
+    ),
+    "heart rate low": (SLOW * 12, "", [Row("hr_low", 2.9, 3.4, None)]),
+    # |x x x x ...|  20 noisy seconds of the last 30; 10 readable ones end it
+    "artefact": (STEADY * 60, " " * 25 + "x" * 125, [Row("artefact", 4.9, 25.4, 40.9)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_story(story: str) -> None:
+    beats, signal, expected = STORIES[story]
+    found = alarms(beats, signal)
+    assert [(r.kind, r.onset, r.raised, r.end) for r in found] == [(r.kind, r.onset, r.raised, r.end) for r in expected]
+
+
+def test_only_the_worst_of_a_chain_is_announced() -> None:
+    found = alarms("N " * 60)
+    assert {r.kind: r.announced for r in found} == {"hr_high": True, "extreme_tachycardia": True}  # the milder one came first
+    found = alarms("N       " * 12 + STEADY * 10)
+    assert {r.kind: r.announced for r in found}["extreme_bradycardia"]
+
+
+def test_a_kind_is_announced_once_a_minute_and_high_always() -> None:
+    pauses = (STEADY * 10 + "N" + " " * 10) * 9
+    assert [r.announced for r in alarms(pauses)] == [True, False, False, False, False, False, True, False]
+    asystoles = (STEADY * 5 + "N" + " " * 24) * 4
+    assert all(r.announced for r in alarms(asystoles) if r.kind == "asystole")
+
+
+def test_atrial_fibrillation_begins_after_30_s_and_ends_after_30_s_without() -> None:
+    (row,) = alarms(STEADY * 240, af=[(20, 90), (100, 120)])
+    assert (row.kind, row.onset, row.end) == ("atrial_fibrillation", 20.0, 120.0)
+    assert row.raised == pytest.approx(20 + 30 + 15, abs=1.1)
+    assert alarms(STEADY * 200, af=[(20, 45)]) == []
+
+
+def test_every_rule_is_in_the_catalogue() -> None:
+    from stream_processor.alarms.rules import RULES
+
+    assert set(RULES) <= set(CATALOGUE)
