@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 
@@ -12,9 +13,19 @@ from ingest.errors import BadInputError
 
 
 async def serve(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until interrupted; `announce` gets the page's address once it answers. Raises BadInputError where it cannot listen."""
+    """Serve until interrupted or cancelled; `announce` gets the page's address once it answers.
+
+    Raises BadInputError where it cannot listen.
+    """
     listening = listen(host, port)
-    await _Server(app, lambda: announce(address(host, listening))).serve(sockets=[listening])
+    server = _Server(app, lambda: announce(address(host, listening)))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True  # uvicorn does not clean up when it is cancelled
+        await serving
+        raise
 
 
 def listen(host: str, port: int) -> socket.socket:

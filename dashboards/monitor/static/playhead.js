@@ -26,8 +26,9 @@ export class Playhead {
     const at = this.at(now);
     this.#newest = newest;
     if (length > 0) this.#chunk = Math.max(length, this.#chunk * 0.9);
+    if (past) this.#arrivals = []; // old news came in one burst and tells nothing of the pace
+    else this.#measure(now);
     if (past || at === -Infinity) return this.#settle(now);
-    this.#measure(now);
     const delay = this.#chunk + MARGIN_S * this.#pace;
     const excess = newest - at - delay;
     if (excess > JUMP_S * this.#pace) return this.#settle(now);
@@ -43,7 +44,6 @@ export class Playhead {
   }
 
   #settle(now) {
-    this.#arrivals = [];
     this.#from = this.#newest - this.#chunk - MARGIN_S * this.#pace;
     this.#fromNow = now;
     this.#bent = this.#pace;

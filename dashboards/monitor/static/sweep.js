@@ -6,7 +6,7 @@ const GAP_PX = 14;
 const LINE_PX = 1.5;
 const BASELINE_S = 2;
 const TICKS_PX = 11; // kept free for the beat marks above a trace whose gain follows the signal
-const FULL_SCALES_MV = [1, 1.5, 2, 3, 4, 6, 8, 12, 20]; // of a tile's height
+const FULL_SCALES_MV = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 12, 20]; // of a tile's height
 const BEAT_TICK = { N: [5, 1], S: [9, 2], V: [9, 2], F: [9, 2], Q: [7, 1] };
 const CALIBRATION_PX = 9;
 

@@ -70,7 +70,7 @@ export class Ward {
     this.columns = width < 2 * MIN_WIDTH && n > 1 ? Math.max(1, Math.floor(width / MIN_WIDTH)) : best.columns;
     const rows = Math.ceil(n / this.columns);
     this.grid.style.setProperty("--columns", this.columns);
-    this.grid.style.setProperty("--row", `${Math.max(MIN_HEIGHT, Math.min(MAX_HEIGHT, Math.floor((height - rows - 1) / rows)))}px`);
+    this.grid.style.setProperty("--row", `${Math.max(MIN_HEIGHT, Math.min(MAX_HEIGHT, Math.floor(height / rows)))}px`);
     for (const tile of this.tiles.values()) tile.sweep.fit();
   }
 }
