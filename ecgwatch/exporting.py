@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ecgwatch.files import RecordRow, alarm_rows, rhythm_rows, write_csvs, write_events
+from ecgwatch.files import AlarmRow, RecordRow, RhythmRow, alarm_rows, rhythm_rows, write_csvs, write_events
 from ingest.messages import Alarm, Beat, Rhythm, sample_offset_ns
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
@@ -68,15 +68,20 @@ def _of(found: dict[StreamKey, Recorded], event: Beat | Rhythm | Alarm, time_ns:
 def export_records(sink: Sink, patients: Iterable[str], folder: Path, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[Exported]:
     """Write each stream as `annotate` would, and tell of each. A patient's first stream has the patient's name, the next ones -2, -3.
 
-    record.csv has as the label of the whole the class of the rhythm that holds longest: only that is stored.
+    The CSV files follow after the last one. In record.csv, the label of the whole is the class of the rhythm that holds longest.
     """
+    alarms: list[AlarmRow] = []
+    rhythm: list[RhythmRow] = []
+    records: list[RecordRow] = []
     for patient in patients:
         for number, (key, recorded) in enumerate(streams(sink, patient, start_ns, end_ns).items(), start=1):
             record = patient if number == 1 else f"{patient}-{number}"
             path = write_events(folder, file_name(record), key.fs_hz, recorded.beats, recorded.rhythm)
-            row = _record_row(record, key, recorded)
-            write_csvs(folder, [record], alarm_rows(record, recorded.alarms), rhythm_rows(record, recorded.rhythm), [row])
+            alarms += alarm_rows(record, recorded.alarms)
+            rhythm += rhythm_rows(record, recorded.rhythm)
+            records.append(_record_row(record, key, recorded))
             yield Exported(path, key.start_ns, len(recorded.beats), len(recorded.rhythm), len(recorded.alarms))
+    write_csvs(folder, {row.record for row in records}, alarms, rhythm, records)
 
 
 def file_name(record: str) -> str:

@@ -117,6 +117,8 @@ class SqliteSink:
             remedy = "Is the disk full or the folder read-only, or does another process write to the file?"
             raise SinkBusyError(f"SQLite file {self._path}: {error}. {remedy}") from error
         except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # a defect of ours, such as a value of no type that SQLite knows
+                raise
             raise SinkBusyError(f"SQLite file {self._path}: {error}. Move it away, or give another path.") from error
 
 
