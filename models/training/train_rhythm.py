@@ -187,7 +187,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path.home() / ".cache" / "ecg-data", help="folder with cinc2017, nstdb and mitdb")
     parser.add_argument("--run", type=Path, default=Path("runs/rhythm"), help="folder of checkpoints and log")
-    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--epochs", type=int, default=48)
     parser.add_argument("--fold", type=int, default=0, help="the fold kept for the test")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
