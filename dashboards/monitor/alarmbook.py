@@ -1,4 +1,7 @@
-"""What is alarming at one patient: the last step of each alarm decides, and a latching one stands until it is acknowledged."""
+"""What is alarming at one patient: the last step of each alarm decides, and a latching one stands until it is acknowledged.
+
+Acknowledgements are still to come; until then a latched alarm stands until its kind alarms again or the monitor forgets the patient.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class AlarmBook:
             self._standing[alarm.id] = alarm
         else:
             self._standing.pop(alarm.id, None)
+        self._one_per_kind()
         while len(self._recent) > KEPT:
             self._recent.pop(next(iter(self._recent)))
 
@@ -44,8 +48,16 @@ class AlarmBook:
             if alarm.latching or (alarm.step != "end" and alarm.onset_ns >= stream_start_ns):
                 self._standing[alarm.id] = alarm
         self._recent |= {alarm.id: alarm for alarm in newer}
+        self._one_per_kind()
         for id_ in list(self._recent)[: max(0, len(self._recent) - KEPT)]:
             del self._recent[id_]
+
+    def _one_per_kind(self) -> None:
+        """Of alarms of a kind that are over and latched only the newest stands, and none while the kind holds again."""
+        newest: dict[str, tuple[bool, int]] = {}
+        for alarm in self._standing.values():
+            newest[alarm.kind] = max(newest.get(alarm.kind, (False, 0)), (alarm.step != "end", alarm.onset_ns))
+        self._standing = {id_: a for id_, a in self._standing.items() if a.step != "end" or newest[a.kind] == (False, a.onset_ns)}
 
     def new_stream(self) -> None:
         """The patient's stream starts again: whatever does not latch belonged to the one before."""

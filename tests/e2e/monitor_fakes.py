@@ -179,7 +179,7 @@ def eight() -> list[Story]:
     """Eight patients, one of each state that a tile can be in."""
     fibrillating = {"kind": "ventricular_fibrillation", "at_s": 4, "priority": "high", "latching": True, "text": "VENTRICULAR FIBRILLATION"}
     asystole = {"kind": "asystole", "at_s": 3, "priority": "high", "latching": True, "step": "end", "text": "ASYSTOLE 6 s"}
-    lead_off = {"kind": "lead_off", "at_s": 2, "priority": "low", "text": "LEAD OFF"}
+    lead_off = {"kind": "lead_off", "at_s": 2, "priority": "low", "text": "Lead off: check electrode"}
     return [
         Story("Bed 1"),
         Story("Bed 2", "AFIB", 118, irregular=0.25, alarms=[{"kind": "atrial_fibrillation", "at_s": 2, "text": "ATRIAL FIBRILLATION"}]),

@@ -73,6 +73,16 @@ def test_a_latching_alarm_stays_after_its_end() -> None:
     assert kinds(book) == ["asystole"]
 
 
+def test_of_a_kind_that_alarmed_often_the_newest_stands() -> None:
+    book = AlarmBook()
+    for at in (1, 2, 3):
+        book.put(alarm("asystole", at_s=at, latching=True, step="end"))
+    assert [a.onset_ns for a in book.standing()] == [START + 3 * S]
+    assert len(book.all()) == 3
+    book.put(alarm("asystole", at_s=4, latching=True))
+    assert [a.step for a in book.standing()] == ["onset"]
+
+
 def test_an_alarm_held_back_is_listed_but_does_not_stand_until_it_is_announced() -> None:
     book = AlarmBook()
     book.put(alarm(announced=False))
@@ -117,7 +127,8 @@ def test_the_last_step_decides_and_the_list_is_bounded(steps: list[tuple[int, st
         message = alarm(at_s=at, step=step, latching=latching)
         book.put(message)
         last[message.id] = message
-    assert {a.id for a in book.standing()} == {id_ for id_, a in last.items() if a.latching or a.step != "end"}
+    assert {a.id for a in book.standing() if a.step != "end"} == {id_ for id_, a in last.items() if a.step != "end"}
+    assert all(a.latching for a in book.standing() if a.step == "end")
     assert len(book.all()) <= KEPT + len(book.standing())
 
 

@@ -6,6 +6,7 @@ import { decodeFrame, Samples } from "./samples.js";
 export const STALE_S = 3;
 const VITALS_STALE_S = 6;
 const BEATS_KEPT = 200;
+const ALARMS_KEPT = 150;
 
 export const now = () => performance.now() / 1000;
 
@@ -63,7 +64,16 @@ export class Patient {
     }
     if (vitals) { this.vitals = vitals; this.vitalsAt = now(); }
     if (rhythm) this.rhythm = rhythm;
-    if (alarm) this.alarms.set(alarm.id, { ...alarm, at: now() });
+    if (alarm) this.#alarm({ ...alarm, at: now() });
+  }
+
+  /** Those that are over make room, oldest first. */
+  #alarm(alarm) {
+    this.alarms.delete(alarm.id);
+    this.alarms.set(alarm.id, alarm);
+    if (this.alarms.size <= ALARMS_KEPT) return;
+    const oldest = [...this.alarms.values()].filter((a) => a.over).sort((a, b) => a.onset - b.onset)[0];
+    if (oldest) this.alarms.delete(oldest.id);
   }
 
   get age() { return now() - this.samplesAt; }

@@ -97,7 +97,7 @@ export class PatientView {
   }
 
   #row(alarm, today) {
-    const state = { holds: "holds", latched: `over ${time(alarm.end ?? alarm.raised)}, latched`, over: `over ${time(alarm.end ?? alarm.raised)}` };
+    const state = { holds: "holds", latched: `over ${time(alarm.end ?? alarm.raised)} · not acknowledged`, over: `over ${time(alarm.end ?? alarm.raised)}` };
     const told = alarm.announced ? "" : " · held back";
     return h(
       "tr", { "data-level": alarm.technical ? "technical" : alarm.priority, "data-state": alarmState(alarm, Infinity), "data-announced": String(alarm.announced) },

@@ -14,7 +14,7 @@ export class Ward {
   constructor(root, { model, open }) {
     this.model = model;
     this.open = open;
-    this.grid = h("div", { class: "ward", role: "list", "aria-label": "Patients" });
+    this.grid = h("div", { class: "ward" });
     this.note = h("div", { class: "note" }, "Loading the ward …");
     root.replaceChildren(this.note, this.grid);
     this.tiles = new Map();
@@ -88,7 +88,7 @@ class Tile {
     this.rhythm = h("div", { class: "rhythm" });
     this.quality = h("div", { class: "quality" });
     this.element = h(
-      "a", { class: "tile", role: "listitem", href: `/patient?id=${encodeURIComponent(patient.id)}` },
+      "a", { class: "tile", href: `/patient?id=${encodeURIComponent(patient.id)}` },
       h("div", { class: "head" }, this.name, this.alarm, this.more),
       h("div", { class: "strip" }, this.canvas, this.technical),
       h("div", { class: "numbers" }, this.rate, this.reason, this.rhythm, this.quality),

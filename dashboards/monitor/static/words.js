@@ -35,7 +35,8 @@ export const mark = (alarm) => MARKS[alarm.priority];
 
 export const alarmText = (alarm) => alarm.text || ALARMS[alarm.kind] || alarm.kind;
 
-export const remedy = (alarm) => `${ALARMS[alarm.kind]}: ${REMEDIES[alarm.kind]}`;
+/** A technical alarm says what to do about it. */
+export const remedy = (alarm) => alarm.text || `${ALARMS[alarm.kind]}: ${REMEDIES[alarm.kind]}`;
 
 /** "holds", "latched" (over, not acknowledged), "just over" or "over". */
 export function alarmState(alarm, now) {
@@ -46,9 +47,11 @@ export function alarmState(alarm, now) {
 
 const STATES = ["holds", "latched", "just over"];
 
-/** Announced alarms that a tile shows, worst first; technical ones apart. */
+/** Announced alarms that a tile shows, worst first; technical ones apart. Of a kind that is over, only the newest, and none while it holds. */
 export function standing(alarms, now) {
-  const shown = [...alarms].filter((a) => a.announced && alarmState(a, now) !== "over");
+  const current = [...alarms].filter((a) => a.announced && alarmState(a, now) !== "over");
+  const outdone = (a) => current.some((b) => b.kind === a.kind && b !== a && (!b.over || b.onset > a.onset));
+  const shown = current.filter((a) => !a.over || !outdone(a));
   const order = (a) => [RANK[a.priority], STATES.indexOf(alarmState(a, now)), -a.onset];
   shown.sort((a, b) => order(a).map((x, i) => x - order(b)[i]).find((x) => x !== 0) ?? 0);
   return { arrhythmia: shown.filter((a) => !a.technical), technical: shown.filter((a) => a.technical) };
