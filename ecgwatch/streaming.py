@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -41,10 +41,10 @@ def parse_speed(text: str) -> float:
     return speed
 
 
-def parse_start(text: str, clock: Clock) -> int:
-    """The nanoseconds of --start-time. Raises BadInputError."""
+def parse_start(text: str) -> int | None:
+    """The nanoseconds of --start-time; None for now, which is when streaming begins. Raises BadInputError."""
     if text == "now":
-        return clock.now_ns()
+        return None
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
@@ -57,13 +57,19 @@ def parse_start(text: str, clock: Clock) -> int:
     return start_ns
 
 
-def stream_to_broker(items: Iterator[Due], length_s: float | None, *, broker: str, speed: float, clock: Clock) -> None:
-    """Make the topics, send everything when it is due, show how far it is. Ctrl-C closes the streams and exits with 130."""
+def stream_to_broker(
+    begin: Callable[[int], Iterator[Due]], start_ns: int | None, length_s: float | None, *, broker: str, speed: float, clock: Clock
+) -> None:
+    """Make the topics, send what `begin` gives for the start time, when it is due, and show how far it is.
+
+    Ctrl-C closes the streams and exits with 130. Raises UnreachableError.
+    """
     create_topics(broker)
     view = _Bar(length_s, clock) if sys.stderr.isatty() else _Lines(length_s, clock)
     interrupted = False
     with view, Producer(broker, clock, view.say) as producer:
         try:
+            items = begin(clock.now_ns() if start_ns is None else start_ns)
             play(items, producer.send, clock, speed=speed, on_sent=view.sent)
         except KeyboardInterrupt:
             interrupted = True

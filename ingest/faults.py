@@ -48,7 +48,7 @@ def parse(text: str) -> Spec:
     """A fault from its option text. Raises BadInputError naming the fault and its form."""
     name, _, rest = text.partition(":")
     if name not in FORMS:
-        raise BadInputError(f"--fault {text}: there is no fault {name!r}", "Faults are: " + "; ".join(FORMS.values()) + ".")
+        raise BadInputError(f"--fault {text}: there is no fault {name!r}", "Faults are:\n  " + "\n  ".join(FORMS.values()))
     try:
         spec = _parse_numbers(name, rest)
     except ValueError as error:

@@ -41,16 +41,21 @@ def replay(
     """Stream records to the broker as if they were being recorded now."""
     held, _ = settings.load({"broker": broker})
     clock = SystemClock()
-    pace, start_ns, specs = parse_speed(speed), parse_start(start_time, clock), [faults.parse(text) for text in fault or []]
+    pace, start_ns, specs = parse_speed(speed), parse_start(start_time), [faults.parse(text) for text in fault or []]
     sources = [open_source(record, data=held.data, channel=channel, fs_hz=fs, unit=unit) for record in records]
     noises = {spec.record: open_source(spec.record, data=held.data) for spec in specs if spec.record}
-    streams: list[Iterator[Due]] = []
-    for source, name in zip(sources, _names(sources, patient), strict=True):
-        items = stream(source, name, start_ns, from_s=from_s, to_s=to_s, loop=loop)
-        for copy, copied in copies(items, name, number).items():
-            streams.append(faults.apply(specs, copied, patient_id=copy, seed=seed, source=source, noises=noises))
+    names = _names(sources, patient)
+
+    def begin(start_ns: int) -> Iterator[Due]:
+        streams: list[Iterator[Due]] = []
+        for source, name in zip(sources, names, strict=True):
+            items = stream(source, name, start_ns, from_s=from_s, to_s=to_s, loop=loop)
+            for copy, copied in copies(items, name, number).items():
+                streams.append(faults.apply(specs, copied, patient_id=copy, seed=seed, source=source, noises=noises))
+        return merge(streams)
+
     length_s = None if loop else max(min(to_s or math.inf, source.duration_s or math.inf) - from_s for source in sources)
-    stream_to_broker(merge(streams), length_s, broker=held.broker, speed=pace, clock=clock)
+    stream_to_broker(begin, start_ns, length_s, broker=held.broker, speed=pace, clock=clock)
 
 
 def _names(sources: list[Source], patients: list[str] | None) -> list[str]:

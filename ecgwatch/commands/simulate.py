@@ -38,21 +38,25 @@ def simulate(
 
     held, _ = settings.load({"broker": broker})
     clock = SystemClock()
-    pace, start_ns, specs = parse_speed(speed), parse_start(start_time, clock), [faults.parse(text) for text in fault or []]
+    pace, start_ns, specs = parse_speed(speed), parse_start(start_time), [faults.parse(text) for text in fault or []]
     cast = _cast([load(name) for name in scenarios], patient, patients, seed)
     if out is not None:
         for name, scenario, own_seed in cast:
             typer.echo(write_wfdb(scenario, out, name, for_s, seed=own_seed))
         return
     noises = {spec.record: open_source(spec.record, data=held.data) for spec in specs if spec.record}
-    streams: list[Iterator[Due]] = []
-    for name, scenario, own_seed in cast:
-        source = SimulatedSource(scenario, seed=own_seed, duration_s=for_s, name=name)
-        items = stream(source, name, start_ns)
-        streams.append(faults.apply(specs, items, patient_id=name, seed=seed, source=source, noises=noises))
+
+    def begin(start_ns: int) -> Iterator[Due]:
+        streams: list[Iterator[Due]] = []
+        for name, scenario, own_seed in cast:
+            source = SimulatedSource(scenario, seed=own_seed, duration_s=for_s, name=name)
+            items = stream(source, name, start_ns)
+            streams.append(faults.apply(specs, items, patient_id=name, seed=seed, source=source, noises=noises))
+        return merge(streams)
+
     lengths = [for_s or (None if scenario.loop else scenario.script_s) for _, scenario, _ in cast]
     length_s = None if None in lengths else max(length for length in lengths if length is not None)
-    stream_to_broker(merge(streams), length_s, broker=held.broker, speed=pace, clock=clock)
+    stream_to_broker(begin, start_ns, length_s, broker=held.broker, speed=pace, clock=clock)
 
 
 def _cast(scenarios: list[Scenario], ids: list[str] | None, n: int, seed: int) -> list[tuple[str, Scenario, int]]:
