@@ -60,7 +60,7 @@ class Processor:
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
         self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock)
         self._reader = SnapshotReader(self.broker)
-        self._partitions: set[int] = set()
+        self.partitions: set[int] = set()
         self._ready = False
         _connect(self._app, self._assigned, self._revoked)
         await self._app.start()
@@ -92,14 +92,14 @@ class Processor:
         partitions = {tp.partition for tp in assigned if tp.topic == topics.SAMPLES.name}
         states = await asyncio.to_thread(self._reader.read, partitions)
         await self._worker.restore(partitions, states)
-        self._partitions = partitions
+        self.partitions = partitions
         log.info("assigned partitions %s, %d snapshots", sorted(partitions), len(states))
         if not self._ready:
             self._ready = True
             self.on_ready()
 
     async def _revoked(self, revoked: set[TP]) -> None:
-        partitions = {tp.partition for tp in revoked if tp.topic == topics.SAMPLES.name} & self._partitions
+        partitions = {tp.partition for tp in revoked if tp.topic == topics.SAMPLES.name} & self.partitions
         if not partitions:
             return
         if not await self._keeper.finish(partitions):
@@ -108,7 +108,7 @@ class Processor:
         await self._worker.release(partitions)
         self._keeper.forget(partitions)
         self._delivery.release(partitions)
-        self._partitions -= partitions
+        self.partitions -= partitions
 
     async def _watch(self) -> None:
         """Raise what broke faust."""
@@ -136,7 +136,7 @@ class Processor:
     async def _finish(self) -> None:
         try:
             async with asyncio.timeout(STOP_S):
-                if await self._keeper.finish(self._partitions):
+                if await self._keeper.finish(self.partitions):
                     return
             log.warning("the store is busy: what it does not have yet is processed again at the next start")
         except TimeoutError:

@@ -134,3 +134,42 @@ async def test_busy_store_loses_nothing(broker, whole):
         await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
         await until(lambda: processor.counters.commits > 0)
     assert stored(sink) == expected(PATIENTS, 10)
+
+
+async def test_a_second_worker_takes_over_and_gives_back(broker, whole):
+    sink = FakeSink()  # one store for both, as in a deployment
+    create_topics(broker.address)
+    async with processing(broker.address, sink, whole=whole) as first:
+        send(broker.address, range(10))
+        await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
+        async with processing(broker.address, sink, whole=whole) as second:
+            for number in range(10, 60):
+                send(broker.address, [number])
+                await asyncio.sleep(0.1)
+            await until(lambda: second.counters.chunks > 0)
+            assert 0 < len(first.partitions) < len(first.partitions | second.partitions)
+            send(broker.address, range(60, 70))
+            await until(lambda: len(sink.stored) == 70 * len(PATIENTS))
+        send(broker.address, range(70, 80))
+        await until(lambda: len(sink.stored) == 80 * len(PATIENTS))
+    assert stored(sink) == expected(PATIENTS, 80)
+    assert sink.changed == 0
+
+
+async def test_ended_streams_leave_no_state_behind(broker):
+    sink = FakeSink()
+    create_topics(broker.address)
+    send(broker.address, range(5), end=True)
+    async with processing(broker.address, sink) as processor:
+        await until(lambda: len(sink.stored) == 5 * len(PATIENTS))
+        await until(lambda: processor.counters.snapshots >= len(PATIENTS))
+        await until(lambda: len(_latest_states(broker.address)) == 0)
+    ward = FakeWard()
+    async with processing(broker.address, sink, ward=ward) as processor:
+        await until(lambda: processor.partitions != set())
+        assert ward.patients() == []
+
+
+def _latest_states(address: str) -> dict[bytes, bytes]:
+    latest = {m.key(): m.value() for m in sorted(messages(address, "ecg.state"), key=lambda m: m.offset())}
+    return {key: value for key, value in latest.items() if value is not None}
