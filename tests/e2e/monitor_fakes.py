@@ -38,6 +38,7 @@ class Story:
     fs_hz: float = 250.0
     noise_mv: float = 0.02
     gain: float = 1.0
+    wander_mv: float = 0.08
     quality: float = 1.0
     lead_off: bool = False
     silent_after_s: float = math.inf  # no more samples then
@@ -64,7 +65,7 @@ def trace(story: Story, seconds: float) -> np.ndarray:
     """The ECG in mV, shape (n,)."""
     t = np.arange(round(seconds * story.fs_hz)) / story.fs_hz
     rng = np.random.default_rng(len(story.patient_id))
-    x = rng.normal(0, story.noise_mv, t.size) + 0.08 * np.sin(2 * np.pi * 0.2 * t)
+    x = rng.normal(0, story.noise_mv, t.size) + story.wander_mv * np.sin(2 * np.pi * 0.05 * t)
     if story.rhythm == "VF":
         x += 0.5 * np.sin(2 * np.pi * 4.7 * t + 2 * np.sin(2 * np.pi * 0.6 * t)) * (1 + 0.4 * np.sin(2 * np.pi * 0.33 * t))
     for at, label in beats_of(story, seconds):

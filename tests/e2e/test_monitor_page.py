@@ -89,7 +89,7 @@ def opened(browser: Browser, url: str, width: int = 1440, height: int = 810) -> 
     page.goto(url)
     yield page
     page.close()
-    assert [text for text in said if "ERR_CONNECTION_REFUSED" not in text] == []
+    assert [text for text in said if "ERR_CONNECTION_REFUSED" not in text and "getImageData" not in text] == []
 
 
 @contextmanager
@@ -122,6 +122,32 @@ def lit(page: Page, selector: str) -> int:
             "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 === 3 && v > 60).length"
         )
     )
+
+
+COLUMNS = """
+(c, [from, to]) => {
+  const { width, height } = c, data = c.getContext('2d').getImageData(0, 0, width, height).data;
+  const top = Math.ceil(from * height), bottom = Math.floor(to * height);
+  const painted = (x) => { for (let y = top; y < bottom; y++) if (data[4 * (y * width + x) + 3] > 60) return 1; return 0; };
+  let n = 0;
+  for (let x = 0; x < width; x++) n += painted(x);
+  return n / width;
+}
+"""
+
+
+def test_a_trace_that_wanders_far_stays_in_sight(browser: Browser) -> None:
+    with ward([Story("a", wander_mv=3.0)], seconds=60.0) as (server, _), opened(browser, server.url) as page:
+        expect(tile(page, "a").locator(".rate")).not_to_have_text("--")
+        page.wait_for_timeout(4000)
+        shot(page, "wander")
+        assert page.locator(".strip canvas").evaluate(COLUMNS, [0.12, 1]) > 0.9
+        page.goto(f"{server.url}patient?id=a")
+        expect(page.locator(".big .rate")).not_to_have_text("--")
+        page.wait_for_timeout(14_000)
+        shot(page, "wander-patient")
+        rows = [page.locator(".trace").evaluate(COLUMNS, [k / 3 + 0.04, (k + 1) / 3]) for k in range(3)]
+        assert max(rows) > 0.97, rows
 
 
 def test_a_ward_shows_each_patient_as_it_is(browser: Browser, eight_beds: Server) -> None:

@@ -8,6 +8,8 @@ const BASELINE_S = 2;
 const TICKS_PX = 11; // kept free for the beat marks above a trace whose gain follows the signal
 const FULL_SCALES_MV = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 12, 20]; // of a tile's height
 const BEAT_TICK = { N: [5, 1], S: [9, 2], V: [9, 2], F: [9, 2], Q: [7, 1] };
+const REFIT_S = 1;
+const STRAYED = 0.3; // of a row's height: a fixed-gain trace that has wandered so far is centred again
 const CALIBRATION_PX = 9;
 
 let colours = null;
@@ -36,7 +38,8 @@ export class Sweep {
     this.samples = null; // the buffer that is on the canvas
     this.drawn = -Infinity; // index of the last sample drawn
     this.cleared = -Infinity; // the gap reaches to this index
-    this.passes = new Map(); // baseline and scale of each pass over a row
+    this.passes = new Map(); // baselines and scale of each pass over a row
+    this.refitted = -Infinity;
   }
 
   /** Take the canvas' size on the page; true where it changed, and everything must be drawn again. */
@@ -53,7 +56,7 @@ export class Sweep {
     this.passes.clear();
   }
 
-  /** Height of a row and pixels (of the device) per millivolt when the gain is fixed: 25 mm/s, so a row's width is seconds x 25 mm. */
+  /** Pixels (of the device) per millimetre of paper: at 25 mm/s a row is seconds x 25 mm wide. */
   get pixelsPerMm() { return (this.canvas.width - this.left) / (this.options.seconds * 25); }
 
   redraw() { this.drawn = -Infinity; this.passes.clear(); }
@@ -73,17 +76,23 @@ export class Sweep {
     const to = Math.floor(this.patient.playhead.at(now) * samples.fs);
     if (!Number.isFinite(to)) return;
     const perRow = this.options.seconds * samples.fs;
+    this.pen = to;
     const perPixel = (this.ratio * perRow) / (this.canvas.width - this.left);
     const gap = Math.ceil(GAP_PX * perPixel);
     const oldest = Math.max(samples.begin, to - Math.floor(this.options.rows * perRow) + gap + Math.ceil(LINE_PX * perPixel));
     if (this.drawn < oldest || to < this.drawn) this.#everything(oldest, to, gap, perRow);
     else if (to - this.drawn >= perPixel / this.ratio) this.#onward(to, gap, perRow); // less than a pixel is not worth a frame
     this.#lateBeats(oldest, perRow);
+    if (this.outside && now - this.refitted > REFIT_S) { // the trace has left its tile: fit everything again
+      this.refitted = now;
+      this.redraw();
+    }
   }
 
   #everything(oldest, to, gap, perRow) {
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.drawn = oldest;
+    this.outside = false;
     this.cleared = to + gap;
     this.calibrated = null;
     this.#trace(oldest, to, perRow);
@@ -93,6 +102,7 @@ export class Sweep {
   }
 
   #onward(to, gap, perRow) {
+    if (this.options.mmPerMv) this.#follow(perRow);
     const from = Math.max(this.cleared, this.drawn);
     for (const [a, b] of this.#rowParts(from, to + gap, perRow)) {
       const { x: left, top } = this.#place(a, perRow);
@@ -131,7 +141,7 @@ export class Sweep {
   #stretch(first, last, within, perRow) {
     const { context, samples } = this;
     const { pass, top } = this.#place(within, perRow);
-    const { baseline, scale, level } = this.#pass(pass, perRow);
+    const { baselines, scale, level } = this.#pass(pass, perRow);
     if (!this.options.mmPerMv) this.#calibration(scale, top);
     const height = this.#rowHeight();
     const step = (this.canvas.width - this.left) / perRow;
@@ -142,9 +152,15 @@ export class Sweep {
     context.clip();
     context.lineWidth = LINE_PX * this.ratio;
     context.lineJoin = "round";
-    let off = null;
+    let off = null, next = 0, baseline = 0;
     for (let i = first; i <= last; i++) {
       const value = samples.at(i);
+      const moved = next < baselines.length && (next === 0 || baselines[next].from <= i);
+      while (next < baselines.length && (next === 0 || baselines[next].from <= i)) baseline = baselines[next++].counts;
+      if (moved && off !== null) {
+        context.stroke();
+        off = null;
+      }
       if (value === MISSING) {
         if (off !== null) context.stroke();
         off = null;
@@ -152,6 +168,7 @@ export class Sweep {
       }
       const x = this.left + (i - pass * perRow) * step;
       const y = middle - ((value - baseline) / samples.countsPerMv) * scale;
+      if (y < top || y > top + height) this.outside = !this.options.mmPerMv;
       if (samples.isOff(i) === off) {
         context.lineTo(x, y);
         continue;
@@ -166,7 +183,10 @@ export class Sweep {
     context.restore();
   }
 
-  /** What is held for a whole pass, so that the line does not jump within it: `baseline` counts lie `level` pixels below the row's top. */
+  /**
+   * What holds for a whole pass, so that the line does not jump within it. The counts of the last of `baselines` that begins before a sample lie
+   * `level` pixels below the row's top; `scale` is pixels (of the device) per mV.
+   */
   #pass(pass, perRow) {
     const known = this.passes.get(pass);
     if (known) return known;
@@ -181,18 +201,28 @@ export class Sweep {
     const { samples } = this;
     const around = samples.sorted(start - BASELINE_S * samples.fs, start + (BASELINE_S * samples.fs) / 2);
     const values = around.length ? around : samples.sorted(start, start + perRow);
-    return { baseline: values.length ? values[values.length >> 1] : 0, scale: this.options.mmPerMv * this.pixelsPerMm, level: this.#rowHeight() * 0.6 };
+    return { baselines: [{ from: start, counts: median(values) }], scale: this.options.mmPerMv * this.pixelsPerMm, level: this.#rowHeight() * 0.6 };
   }
 
-  /** The smallest full scale that holds the last seconds, their middle in the middle. */
+  /** Centre a fixed-gain trace that has wandered off, with a visible step, rather than lose it. */
+  #follow(perRow) {
+    const { samples, drawn } = this;
+    const { baselines, scale } = this.#pass(Math.floor(drawn / perRow + 1e-9), perRow);
+    const recent = samples.sorted(drawn - samples.fs * 0.6, drawn);
+    const strayed = (Math.abs(median(recent) - baselines.at(-1).counts) / samples.countsPerMv) * scale;
+    if (recent.length && strayed > this.#rowHeight() * STRAYED) baselines.push({ from: drawn, counts: median(recent) });
+  }
+
+  /** The smallest full scale that holds what is known of the pass and the seconds before it, their middle in the middle. */
   #fittingGain(start) {
     const { samples } = this;
-    const values = samples.sorted(start - 6 * samples.fs, start + 2 * samples.fs);
+    const known = Math.min(start + this.options.seconds * samples.fs, Math.max(start + 2 * samples.fs, this.pen));
+    const values = samples.sorted(start - 6 * samples.fs, known);
     const lowest = values[0] ?? 0, highest = values.at(-1) ?? 0;
     const range = (highest - lowest) / samples.countsPerMv;
     const full = FULL_SCALES_MV.find((mv) => mv * 0.9 >= range) ?? FULL_SCALES_MV.at(-1);
     const free = this.#rowHeight() - TICKS_PX * this.ratio;
-    return { baseline: (lowest + highest) / 2, scale: free / full, level: TICKS_PX * this.ratio + free / 2 };
+    return { baselines: [{ from: start, counts: (lowest + highest) / 2 }], scale: free / full, level: TICKS_PX * this.ratio + free / 2 };
   }
 
   /** A tile's gain follows the signal, so a bar of 1 mV stands at its left. */
@@ -201,7 +231,7 @@ export class Sweep {
     this.calibrated = scale;
     const { context, ratio } = this;
     const height = this.#rowHeight();
-    const bar = scale; // of 1 mV; taller than the tile never, for full scales begin at 1 mV
+    const bar = scale; // full scales begin at 1 mV, so it is never taller than the tile
     context.clearRect(0, top, this.left, height);
     context.fillStyle = theme().faint;
     const x = 3 * ratio, y = top + (height + TICKS_PX * ratio + bar) / 2;
@@ -248,6 +278,8 @@ export class Sweep {
     context.fillRect(x, y, width, height);
   }
 }
+
+const median = (sorted) => (sorted.length ? sorted[sorted.length >> 1] : 0);
 
 /** Millimetre paper under fixed-gain rows: 1 mm and 5 mm. */
 export function drawPaper(canvas, seconds) {
