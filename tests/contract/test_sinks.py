@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -284,6 +285,26 @@ def test_any_events_come_back(sink, events):
         assert event in list(sink.read(kind, patient, time, time + 1))
         assert [e for e in sink.read(kind, patient, time, time + 1) if identity(e) == identity(event)] == [event]
     assert not sink.refused
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    writes=st.lists(
+        st.tuples(st.integers(0, 20), st.sampled_from(["", "artefact", "no beats"]), st.none() | numbers), min_size=10, max_size=60
+    ),
+    batch=st.integers(1, 60),
+)
+def test_many_events_of_one_series_written_in_any_order_and_again(sink, writes, batch):
+    name = uuid.uuid4().hex  # the store is not emptied between examples
+    made = [
+        (vitals(name, T0 + i * S, reason=reason, hr_bpm=rate), alarm(name, T0 + i * S, text=reason, value=rate))
+        for i, reason, rate in writes
+    ]
+    for i in range(0, len(made), batch):
+        store(sink, *(event for pair in made[i : i + batch] for event in pair))
+    for kind, events in zip((Vitals, Alarm), zip(*made, strict=True), strict=True):
+        last = {event_time(event): event for event in events}
+        assert list(sink.read(kind, name)) == [last[time] for time in sorted(last)]
 
 
 # What is particular to one store: how it fails, and what it lets go.
