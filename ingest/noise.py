@@ -1,9 +1,9 @@
 """Noise of one record, scaled to stand in a given ratio to the QRS complexes of another.
 
 As in WFDB's `nst` (Moody GB, Muldrow WE, Mark RG: A noise stress test for arrhythmia detectors. Computers in Cardiology 1984;11:381-384):
-signal power is an eighth of the square of the mean peak-to-peak amplitude of the QRS complexes (a sine of that amplitude), noise power the
-square of its mean RMS over 1-s windows, each mean taken over the first 300 without the largest and smallest 5 %. We differ: where the
-record has no annotated beats, the amplitude is the median peak-to-peak over 2-s windows; and there is noise from the start, throughout.
+signal power is an eighth of the square of the mean peak-to-peak amplitude of normal QRS complexes (a sine of that amplitude), noise power
+the square of its mean RMS over 1-s windows, each mean taken over the first 300 without the largest and smallest 5 %. We differ: where
+the record has no annotated beats, the amplitude is the median peak-to-peak over 2-s windows; there is noise from the start, throughout.
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ class Noise:
 
 
 def qrs_amplitude(source: Source) -> float:
-    """Mean peak-to-peak amplitude of the first QRS complexes of a source, in its counts."""
+    """Mean peak-to-peak amplitude of the first QRS complexes of a source (normal ones if it has any), in its counts."""
     counts, notes = _read(source, MEASURED_S)
     half = round(HALF_QRS_S * source.fs_hz)
-    beats = [a.sample for a in notes if a.symbol in _BEATS and half <= a.sample < len(counts) - half]
+    inside = [a for a in notes if half <= a.sample < len(counts) - half]
+    beats = [a.sample for a in inside if a.symbol == "N"] or [a.sample for a in inside if a.symbol in _BEATS]
     if beats:
         return _trimmed_mean([float(np.ptp(counts[b - half : b + half + 1])) for b in beats[:MEASURED]])
     spans = _windows(counts, round(2 * source.fs_hz))
