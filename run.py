@@ -58,7 +58,7 @@ def lint(*more: list[str]) -> int:
 
 def main() -> int:
     """Install what the command needs, then become it."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python meets first
         sys.exit(f"ecgwatch needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 run.py demo")
     arguments = sys.argv[1:] or ["--help"]
     developing = arguments[0] in ("test", "lint", "check")
@@ -72,7 +72,7 @@ def main() -> int:
         command = [str(PYTHON), "-m", "ecgwatch", *arguments]
     if os.name == "nt":
         return subprocess.run(command, check=False).returncode
-    os.execv(command[0], command)
+    return os.execv(command[0], command)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -49,7 +50,8 @@ class Counts:
     def line(self) -> str:
         se, ppv = self.tp / max(1, self.tp + self.fn), self.tp / max(1, self.tp + self.fp)
         f1 = 2 * self.tp / max(1, 2 * self.tp + self.fn + self.fp)
-        return f"F1 {100 * f1:6.2f}  Se {100 * se:6.2f}  +P {100 * ppv:6.2f}  ({self.tp + self.fn} reference, {self.fn} missed, {self.fp} extra)"
+        found = f"{self.tp + self.fn} reference, {self.fn} missed, {self.fp} extra"
+        return f"F1 {100 * f1:6.2f}  Se {100 * se:6.2f}  +P {100 * ppv:6.2f}  ({found})"
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Score:
     qrs_after_5_min: Counts = field(default_factory=Counts)
     v: Counts = field(default_factory=Counts)
     s: Counts = field(default_factory=Counts)
-    af: dict[tuple[bool, bool], float] = field(default_factory=lambda: dict.fromkeys([(a, b) for a in (True, False) for b in (True, False)], 0.0))
+    af: dict[tuple[bool, bool], float] = field(default_factory=lambda: dict.fromkeys(product((True, False), repeat=2), 0.0))  # s
     flutter_as_af_s: float = 0.0
     alarms: dict[str, int] = field(default_factory=dict)
     hours: float = 0.0
@@ -135,9 +137,8 @@ def _count_af(result: Score, reference: wfdb.Annotation, found: Annotated) -> No
     ours = np.zeros(n, bool)
     for span in found.rhythm:
         ours[span.start_sample : span.end_sample] = span.label == "AFIB"
-    for a in (True, False):
-        for b in (True, False):
-            result.af[a, b] += float(np.sum((truth == a) & (ours == b) & ~flutter)) / fs
+    for a, b in result.af:
+        result.af[a, b] += float(np.sum((truth == a) & (ours == b) & ~flutter)) / fs
     result.flutter_as_af_s += float(np.sum(flutter & ours)) / fs
 
 
@@ -166,9 +167,11 @@ def main() -> None:
     print(f"  after 5 min  {total.qrs_after_5_min.line()}")
     print(f"V              {total.v.line()}\nS              {total.s.line()}")
     print(f"AF time        {100 * af[True, True] / max(of_af, 1):.1f} % of {of_af / 60:.1f} min annotated AF labelled AFIB; ", end="")
-    print(f"{100 * af[False, True] / max(rest, 1):.2f} % of the other {rest / 60:.1f} min; atrial flutter left out ({total.flutter_as_af_s:.0f} s of it labelled AFIB)")
+    print(f"{100 * af[False, True] / max(rest, 1):.2f} % of the other {rest / 60:.1f} min", end="")
+    print(f"; atrial flutter left out ({total.flutter_as_af_s:.0f} s of it labelled AFIB)")
     print("Alarms per h   " + ", ".join(f"{k} {n / total.hours:.2f}" for k, n in sorted(total.alarms.items())))
-    print(f"CPU            {np.median(times):.2f} s per record (median; at most {max(times):.2f} s), {total.hours / len(times) * 60:.0f} min each")
+    minutes = total.hours / len(times) * 60
+    print(f"CPU            {np.median(times):.2f} s per record of {minutes:.0f} min (median; at most {max(times):.2f} s)")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class Children:
         with self.log(name).open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "ecgwatch", *arguments],
-                stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
+                start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
         self._running.append((name, child))
         return child

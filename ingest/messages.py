@@ -9,7 +9,7 @@ processing the same input again gives the same messages.
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +18,8 @@ import numpy.typing as npt
 SCHEMA = 1
 MIN_FS_HZ, MAX_FS_HZ = 100.0, 1000.0
 MAX_CHUNK_S = 60.0
+MAX_STREAM_S = 10 * 366 * 24 * 3600.0
+MAX_TIME_NS = 230 * 366 * 24 * 3600 * 10**9  # what follows from a chunk still fits into 63 bits
 
 BeatLabel = Literal["N", "S", "V", "F", "Q"]
 RhythmLabel = Literal["N", "AFIB", "SVTA", "VT", "VFL", "VF", "ASYS", "B", "T", "P", "O", "~"]
@@ -153,7 +155,7 @@ Message = SampleChunk | Reference | Event
 M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders = {t: msgspec.msgpack.Decoder(t) for t in (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm)}
+_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {t: msgspec.msgpack.Decoder(t) for t in (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm)}
 
 
 class BadMessageError(ValueError):
@@ -168,7 +170,7 @@ def encode(message: Message) -> bytes:
 def decode(data: bytes, kind: type[M]) -> M:
     """The message of the given kind. Raises BadMessageError with the reason."""
     try:
-        message = _decoders[kind].decode(data)
+        message: M = _decoders[kind].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
         raise BadMessageError(f"not a {kind.__name__}: {error}") from error
     if message.schema != SCHEMA:
@@ -183,9 +185,10 @@ def _check_chunk(chunk: SampleChunk) -> None:
     problems = {
         "patient_id is empty or longer than 128": not 0 < len(chunk.patient_id) <= 128,
         f"fs_hz {chunk.fs_hz} is outside {MIN_FS_HZ:g}-{MAX_FS_HZ:g}": not MIN_FS_HZ <= chunk.fs_hz <= MAX_FS_HZ,
-        f"counts_per_mv {chunk.counts_per_mv} is not a positive number": not (math.isfinite(chunk.counts_per_mv) and chunk.counts_per_mv > 0),
+        f"counts_per_mv {chunk.counts_per_mv} is not a positive number": not 0 < chunk.counts_per_mv < math.inf,
         "seq or first_sample is negative": chunk.seq < 0 or chunk.first_sample < 0,
-        "first_sample or t0_ns is out of range": not (chunk.first_sample < 2**53 and 0 <= chunk.t0_ns < 2**63),
+        "first_sample is more than ten years into the stream": chunk.first_sample > MAX_STREAM_S * chunk.fs_hz,
+        "t0_ns is outside 1970-2200": not 0 <= chunk.t0_ns < MAX_TIME_NS,
         "samples are not whole int16 values": len(chunk.samples) % 2 != 0,
         f"more than {MAX_CHUNK_S:g} s of samples": chunk.n > MAX_CHUNK_S * MAX_FS_HZ or chunk.n > MAX_CHUNK_S * chunk.fs_hz,
         "no samples": chunk.n == 0 and not chunk.end,

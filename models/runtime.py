@@ -21,8 +21,9 @@ REMEDY = "Restore models/artifacts from the repository (git checkout models/arti
 class Network:
     """A network loaded from an artifact folder (model.onnx, spec.json, card.md).
 
-    Always runs batches of exactly `batch` rows, the last one filled up with zeros: ONNX Runtime picks its kernels by shape, so a fixed shape
-    makes a row's result the same whichever rows come along. Batches of 16 are about the quickest: larger ones fall out of the cache.
+    Always runs batches of exactly `batch` rows, the last one filled up with zeros: ONNX Runtime picks its kernels by shape, so a fixed
+    shape makes a row's result the same whichever rows come along. Batches of 16 are about the quickest: larger ones fall out of the
+    cache.
 
     Raises BadInputError where a file is missing or does not match its spec.json.
     """

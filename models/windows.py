@@ -23,8 +23,8 @@ class InputSpec:
 
     Window k answers for the samples [k*hop + offset, k*hop + offset + hop) and sees `before` samples before these and `after` after them.
     The signal is divided by its root mean square over the last `scale` samples up to the window's end (those that exist), at least
-    `floor_mv`, and clipped to +-`clip`. It is cut once `least` samples of signal are there. At the end of a stream what is missing is zero, but
-    a window that looks only back (`after` 0) ends where the signal ends.
+    `floor_mv`, and clipped to +-`clip`. It is cut once `least` samples of signal are there. At the end of a stream what is missing is
+    zero, but a window that looks only back (`after` 0) ends where the signal ends.
     """
 
     before: int

@@ -1,6 +1,7 @@
 """The alarms, as a table: priority, whether they latch, and what is said. And the chains, worst first.
 
-Definitions and sources: docs/alarms.md. Within a chain only the worst of those that hold is announced; the others are recorded all the same.
+Definitions and sources: docs/alarms.md. Within a chain only the worst of those that hold is announced; the others are recorded all the
+same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """When an alarm condition holds: one short function per kind, read against the table in docs/alarms.md.
 
-A rule looks at the facts of one patient at a moment and answers: holds (with its onset, value and limit), does not hold (None), or cannot be
-told just now (UNKNOWN: what was stays). Positions are samples at 125 Hz.
+A rule looks at the facts of one patient at a moment and answers: holds (with its onset, value and limit), does not hold (None), or cannot
+be told just now (UNKNOWN: what was stays). Positions are samples at 125 Hz.
 """
 
 from __future__ import annotations

@@ -56,7 +56,10 @@ class Counters:
 
 
 class Admission:
-    """Decides, chunk by chunk, what is new. A stream starts with first_sample 0 at a new start time, or where the sender's properties change."""
+    """Decides, chunk by chunk, what is new.
+
+    A stream starts with first_sample 0 at a new start time, or where the sender's properties change.
+    """
 
     def __init__(self) -> None:
         self.streams: dict[str, Stream] = {}

@@ -1,7 +1,7 @@
 """Rhythm: the network's answer per 30-s window, and from it and the beats a label for every sample.
 
-The signal is cut into segments of 5 s. A segment's base label is that of the windows in whose middle it lies, so it is decided 15 s after its
-end. What the beats show is exact in time and goes on top: unreadable signal, asystole, runs of ventricular beats, fibrillation.
+The signal is cut into segments of 5 s. A segment's base label is that of the windows in whose middle it lies, so it is decided 15 s after
+its end. What the beats show is exact in time and goes on top: unreadable signal, asystole, runs of ventricular beats, fibrillation.
 """
 
 from __future__ import annotations

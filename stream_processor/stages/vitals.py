@@ -1,7 +1,7 @@
 """Heart rate and heart-rate variability, once a second.
 
-Heart rate as bedside monitors compute it (alarms.md): where the last 3 RR are all longer than 1200 ms the mean of the last 4, else the mean of
-the last 12 without the shortest and the longest. SDNN and RMSSD over the N-N intervals of the last 5 minutes (Task Force 1996,
+Heart rate as bedside monitors compute it (alarms.md): where the last 3 RR are all longer than 1200 ms the mean of the last 4, else the
+mean of the last 12 without the shortest and the longest. SDNN and RMSSD over the N-N intervals of the last 5 minutes (Task Force 1996,
 DOI 10.1161/01.CIR.93.5.1043; we differ: a running window, and intervals next to an S or V beat are left out, not interpolated).
 """
 

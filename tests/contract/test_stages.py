@@ -215,7 +215,6 @@ def opened(case: Case, stage: Any, patient: str) -> int:
     return row
 
 
-
 def run(case: Case, stage: Any, row: int, atoms: list[Any], size: int) -> list[Any]:
     found: list[Any] = []
     for i in range(0, len(atoms), size):

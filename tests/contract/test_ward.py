@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -110,15 +111,15 @@ def test_a_gap_is_an_alarm_and_what_follows_is_as_before() -> None:
     assert outside(events) == outside(undisturbed("vt"))
     assert not [e for e in events.values() if isinstance(e, Beat) and 20 * 250 <= e.sample < 23 * 250]
     spans = sorted((e.start_sample, e.end_sample, e.label) for e in events.values() if isinstance(e, Rhythm))
-    assert [s for s in spans if s[0] <= 20 * 250 < s[1]][0][2] == "~"
-    assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert next(s for s in spans if s[0] <= 20 * 250 < s[1])[2] == "~"
+    assert all(a[1] == b[0] for a, b in pairwise(spans))
 
 
 def test_rhythm_covers_the_stream_without_overlap() -> None:
     for patient in PATIENTS:
         spans = sorted((e.start_sample, e.end_sample) for e in undisturbed(patient).values() if isinstance(e, Rhythm))
         assert (spans[0][0], spans[-1][1]) == (0, len(signal(patient)))
-        assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(spans))
 
 
 def test_no_signal_is_raised_when_nothing_arrives_and_ends_when_it_does() -> None:

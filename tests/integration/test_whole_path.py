@@ -34,7 +34,11 @@ class Stack:
     def run(self, *arguments: str | Path, code: int = 0) -> str:
         """Run `ecgwatch ARGUMENTS` to its end; its output."""
         done = subprocess.run(
-            [sys.executable, "-m", "ecgwatch", *map(str, arguments)], env=os.environ | self.environment, capture_output=True, text=True, timeout=200
+            [sys.executable, "-m", "ecgwatch", *map(str, arguments)],
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
