@@ -155,7 +155,8 @@ Message = SampleChunk | Reference | Event
 M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {t: msgspec.msgpack.Decoder(t) for t in (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm)}
+_KINDS = (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm)
+_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS}
 
 
 class BadMessageError(ValueError):

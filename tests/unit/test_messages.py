@@ -27,7 +27,8 @@ names = st.text(min_size=1, max_size=40).filter(lambda t: len(t.encode(errors="i
 chunks = st.builds(
     SampleChunk, patient_id=names, device_id=names, lead=names, seq=st.integers(0, 2**40), first_sample=st.integers(0, 10**9),
     t0_ns=st.integers(0, 4 * 10**18), fs_hz=st.floats(MIN_FS_HZ, MAX_FS_HZ), counts_per_mv=st.floats(1e-3, 1e6),
-    samples=st.binary(min_size=2, max_size=400).map(lambda b: b[: len(b) // 2 * 2]), lead_off=st.booleans(), end=st.booleans(), schema=st.just(1),
+    samples=st.binary(min_size=2, max_size=400).map(lambda b: b[: len(b) // 2 * 2]), lead_off=st.booleans(),
+    end=st.booleans(), schema=st.just(1),
 )  # fmt: skip
 others = st.one_of(*(st.from_type(kind) for kind in (Reference, Beat, Rhythm, Vitals, Alarm))).map(
     lambda m: msgspec.structs.replace(m, schema=1)
@@ -60,8 +61,9 @@ def test_every_other_message_round_trips(message: Message) -> None:
 def test_any_bytes_are_a_chunk_or_refused(data: bytes) -> None:
     try:
         decode(data, SampleChunk)
-    except BadMessageError as error:
-        assert str(error)
+    except BadMessageError:
+        return
+    assert data[0] >> 4 == 8  # a MessagePack map: hypothesis would have to write all of it
 
 
 CHUNK = SampleChunk(
