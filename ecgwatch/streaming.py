@@ -21,7 +21,6 @@ from ingest.producer import Producer
 from ingest.replay import Due, play
 
 INTERRUPTED = 130
-LINE_EVERY_S = 10.0
 
 _FAULT_HELP = "Put a fault in (again for more): " + "; ".join(FORMS.values()) + "."
 Speed = Annotated[str, typer.Option(metavar="FACTOR|max", help="Times as fast as recorded, from 0.1; max: as fast as can be.")]
@@ -81,6 +80,8 @@ def stream_to_broker(
 class _Lines:
     """Progress as a line every ten seconds, for what is not a terminal."""
 
+    _every_s = 10.0
+
     def __init__(self, length_s: float | None, clock: Clock) -> None:
         self._length_s, self._clock = length_s, clock
         self._start_s = self._shown_s = clock.steady_s()
@@ -102,8 +103,6 @@ class _Lines:
         if now_s - self._shown_s >= self._every_s:
             self._shown_s = now_s
             self.show()
-
-    _every_s = LINE_EVERY_S
 
     def show(self) -> None:
         of = f" of {self._length_s:.0f} s" if self._length_s is not None else " s"
