@@ -40,17 +40,18 @@ class Page:
 class Hub:
     """The pages and the board between them and the feed."""
 
-    def __init__(self, board: Board, feed: Feed, clock: Clock) -> None:
+    def __init__(self, board: Board, feed: Feed, clock: Clock, commands: Sequence[str] = ()) -> None:
         self.board = board
         self.unread_history: asyncio.Queue[str] = asyncio.Queue()  # patients whose stored alarms are still to be read
         self._feed = feed
+        self._commands = list(commands)
         self._clock = clock
         self._pages: set[Page] = set()
         self._watchers: dict[str, set[Page]] = {}
 
     def join(self, page: Page) -> None:
         self._pages.add(page)
-        page.send({"type": "hello", "protocol": PROTOCOL})
+        page.send({"type": "hello", "protocol": PROTOCOL, "commands": self._commands})
         page.send(self._ward())
 
     def leave(self, page: Page) -> None:

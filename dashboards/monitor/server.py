@@ -5,7 +5,8 @@ GET /api/patients              ?offset=0&limit=64&search=  patients the monitor 
 GET /api/patients/ID/alarms    ?hours=24  stored alarms, newest first
 GET /healthz                   200 while the broker answers, else 503
 WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON texts and binary samples (frames.py) of those patients:
-    {"type": "hello", "protocol"}   {"type": "ward", "now", "broker", "patients", "revision", "alarms", "worst"} once a second
+    {"type": "hello", "protocol", "commands"}
+    {"type": "ward", "now", "broker", "patients", "revision", "alarms", "worst"} once a second
     {"type": "patient", ...}        a patient's whole state (bedside.py), then its samples
     {"type": "events", "events": [{"p": number, "beat" | "vitals" | "rhythm" | "alarm": {...}}]}   (views.py)
     {"type": "unknown", "id"}       nothing has been heard of this patient yet
@@ -53,9 +54,15 @@ class Watch(msgspec.Struct, forbid_unknown_fields=True):
     watch: list[str]
 
 
-def create_app(feed: Feed, open_sink: Callable[[], Sink], clock: Clock, hosts: Sequence[str] = LOOPBACK_NAMES) -> Starlette:
-    """The application. `open_sink` is called on the thread that reads the sink; `hosts` are the names it answers to."""
-    hub = Hub(Board(clock), feed, clock)
+def create_app(
+    feed: Feed, open_sink: Callable[[], Sink], clock: Clock, hosts: Sequence[str] = LOOPBACK_NAMES, commands: Sequence[str] = ()
+) -> Starlette:
+    """The application.
+
+    `open_sink` is called on the thread that reads the sink, `hosts` are the names the server answers to, and an empty ward shows `commands`
+    as ways to add a patient.
+    """
+    hub = Hub(Board(clock), feed, clock, commands)
     history = History(open_sink)
 
     @contextlib.asynccontextmanager

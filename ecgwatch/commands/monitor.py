@@ -28,6 +28,7 @@ def monitor(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, broker: options
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     open_sink(chosen).close()  # a sink that cannot work is told at once, not on the page
     clock = SystemClock()
-    app = create_app(KafkaFeed(chosen.broker, clock), lambda: open_sink(chosen), clock, hosts_for(host))
+    commands = [f"ecgwatch {what} --broker {chosen.broker}" for what in ("simulate normal", "replay mitdb/208")]
+    app = create_app(KafkaFeed(chosen.broker, clock), lambda: open_sink(chosen), clock, hosts_for(host), commands)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(app, host, port, lambda url: typer.echo(f"monitor: {url}")))

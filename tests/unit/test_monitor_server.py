@@ -59,7 +59,7 @@ class Bench:
     @contextmanager
     def page(self, *patients: str) -> Iterator[WebSocketTestSession]:
         with self.client.websocket_connect("/live", headers={"origin": URL, "host": "127.0.0.1:8050"}) as socket:
-            assert socket.receive_json() == {"type": "hello", "protocol": 1}
+            assert socket.receive_json() == {"type": "hello", "protocol": 1, "commands": []}
             socket.send_json({"watch": list(patients)})
             yield socket
 

@@ -10,7 +10,7 @@ import { alarmText, mark, time } from "./words.js";
 const REFRESH_MS = 250;
 const $ = (id) => document.getElementById(id);
 const model = new Model();
-const state = { ward: null, offset: 0, total: 0, search: "", revision: -1, serverAhead: 0, lastFocus: null };
+const state = { ward: null, offset: 0, total: 0, search: "", revision: -1, serverAhead: 0, lastFocus: null, commands: [] };
 let view = null;
 let asked = 0;
 
@@ -21,7 +21,10 @@ const link = new Link({
 });
 
 function take(message) {
-  if (message.type === "hello") model.reconnected();
+  if (message.type === "hello") {
+    state.commands = message.commands;
+    model.reconnected();
+  }
   else if (message.type === "patient") model.take(message);
   else if (message.type === "events") model.events(message.events);
   else if (message.type === "ward") takeWard(message);
@@ -64,12 +67,18 @@ function emptyWard() {
   const command = (text) => {
     const button = h("button", {}, "Copy");
     button.addEventListener("click", async () => {
-      try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; } catch { getSelection().selectAllChildren(button.previousSibling); button.textContent = "Selected"; }
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = "Copied";
+      } catch { // only allowed on this machine or over https
+        getSelection().selectAllChildren(button.previousSibling);
+        button.textContent = "Selected";
+      }
     });
     return h("div", { class: "command" }, h("code", {}, text), button);
   };
   return h("div", { class: "empty" }, h("h1", {}, "No patient yet"), h("p", {}, "A patient appears here as soon as its samples arrive. To send some:"),
-    command("ecgwatch simulate"), command("ecgwatch replay mitdb/208"));
+    ...state.commands.map(command));
 }
 
 function turn(offset) {

@@ -102,7 +102,7 @@ export class Sweep {
   }
 
   #onward(to, gap, perRow) {
-    if (this.options.mmPerMv) this.#follow(perRow);
+    if (this.options.mmPerMv) this.#follow(this.#pass(Math.floor(this.drawn / perRow + 1e-9), perRow), this.drawn);
     const from = Math.max(this.cleared, this.drawn);
     for (const [a, b] of this.#rowParts(from, to + gap, perRow)) {
       const { x: left, top } = this.#place(a, perRow);
@@ -201,16 +201,16 @@ export class Sweep {
     const { samples } = this;
     const around = samples.sorted(start - BASELINE_S * samples.fs, start + (BASELINE_S * samples.fs) / 2);
     const values = around.length ? around : samples.sorted(start, start + perRow);
-    return { baselines: [{ from: start, counts: median(values) }], scale: this.options.mmPerMv * this.pixelsPerMm, level: this.#rowHeight() * 0.6 };
+    const pass = { baselines: [{ from: start, counts: median(values) }], scale: this.options.mmPerMv * this.pixelsPerMm, level: this.#rowHeight() * 0.6 };
+    for (let at = start; at < Math.min(start + perRow, this.pen); at += samples.fs / 10) this.#follow(pass, at);
+    return pass;
   }
 
   /** Centre a fixed-gain trace that has wandered off, with a visible step, rather than lose it. */
-  #follow(perRow) {
-    const { samples, drawn } = this;
-    const { baselines, scale } = this.#pass(Math.floor(drawn / perRow + 1e-9), perRow);
-    const recent = samples.sorted(drawn - samples.fs * 0.6, drawn);
-    const strayed = (Math.abs(median(recent) - baselines.at(-1).counts) / samples.countsPerMv) * scale;
-    if (recent.length && strayed > this.#rowHeight() * STRAYED) baselines.push({ from: drawn, counts: median(recent) });
+  #follow({ baselines, scale }, at) {
+    const recent = this.samples.sorted(at - this.samples.fs * 0.6, at);
+    const strayed = (Math.abs(median(recent) - baselines.at(-1).counts) / this.samples.countsPerMv) * scale;
+    if (recent.length && strayed > this.#rowHeight() * STRAYED) baselines.push({ from: at, counts: median(recent) });
   }
 
   /** The smallest full scale that holds what is known of the pass and the seconds before it, their middle in the middle. */
