@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from models import runtime
-
 app = typer.Typer(no_args_is_help=True, help="The networks that ship with the product.")
 
 
 @app.command("list")
 def list_models() -> None:
     """One line per model: name, window, size."""
+    from models import runtime  # scipy and onnxruntime: not for the sake of --help
+
     for name in runtime.names():
         network = runtime.load(name)
         size = (runtime.ARTIFACTS / name / "model.onnx").stat().st_size
@@ -22,5 +22,7 @@ def list_models() -> None:
 @app.command("show")
 def show(name: str) -> None:
     """A model's card: data, split, figures, cost, what it is not for."""
+    from models import runtime
+
     runtime.load(name)
     typer.echo((runtime.ARTIFACTS / name / "card.md").read_text())
