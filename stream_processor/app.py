@@ -24,7 +24,7 @@ from ingest import topics
 from ingest.broker import create_topics
 from ingest.clock import Clock
 from stream_processor.counters import Counters
-from stream_processor.fetches import FetchDelivery, StockDelivery
+from stream_processor.fetches import FetchDelivery, StockDelivery, check_group
 from stream_processor.keeper import Keeper
 from stream_processor.outlet import Outlet
 from stream_processor.sinks.base import Sink
@@ -48,7 +48,8 @@ class Processor:
     whole_fetches: bool = True
     on_ready: Callable[[], None] = lambda: None
     counters: Counters = field(default_factory=Counters)
-    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    partitions: set[int] = field(default_factory=set, init=False)  # assigned and restored
+    _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
         """Process until stopped. Raises UnreachableError where the broker does not answer at the start."""
@@ -60,7 +61,6 @@ class Processor:
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
         self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock)
         self._reader = SnapshotReader(self.broker)
-        self.partitions: set[int] = set()
         self._ready = False
         _connect(self._app, self._assigned, self._revoked)
         await self._app.start()
@@ -71,9 +71,9 @@ class Processor:
             await self._finish()
         finally:
             outlet.abandon()  # frees the threads
+            await self._leave()
             self._worker.shut()
             self._keeper.shut()
-            await self._leave()
 
     def stop(self) -> None:
         """Finish what has begun, then end: snapshots, flush, commit. Call it from the event loop."""
@@ -111,11 +111,12 @@ class Processor:
         self.partitions -= partitions
 
     async def _watch(self) -> None:
-        """Raise what broke faust."""
-        stop = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait([stop, asyncio.ensure_future(self._app.wait_until_stopped())], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.done():
-            raise RuntimeError("the consumer broke down") from self._app.crash_reason
+        """Raise what broke faust, or its consumer."""
+        while not self._stop.is_set():
+            if self._app.should_stop:
+                raise RuntimeError("the consumer broke down") from self._app.crash_reason
+            check_group(self._app)
+            await asyncio.sleep(MEASURE_S)
 
     async def _report(self) -> None:
         said_s = self.clock.steady_s()

@@ -137,6 +137,17 @@ def _consumer(app: faust.App) -> Consumer:
     return cast(Consumer, app.consumer)
 
 
+def check_group(app: faust.App) -> None:
+    """Raise what ended aiokafka's work for the group, for example a refused join. faust does not look, and would wait for ever."""
+    kafka = _consumer(app)._thread._consumer
+    if kafka is None:
+        return
+    if kafka._coordinator._coordination_task.done():
+        kafka._coordinator._coordination_task.result()
+    if kafka._coordinator._pending_exception is not None:
+        raise kafka._coordinator._pending_exception
+
+
 def samples_topic(app: faust.App) -> Any:
     """ecg.samples as raw bytes."""
     return app.topic(topics.SAMPLES.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")

@@ -1,0 +1,228 @@
+"""Slices, rounds and their order, without a broker."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.clock import ManualClock
+from ingest.messages import encode
+from stream_processor.counters import Counters
+from stream_processor.intake import Intake
+from stream_processor.keeper import COMMIT_S, Keeper
+from stream_processor.snapshots import ENDED, Snapshot
+from stream_processor.worker import GRACE_S, Worker
+from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
+
+
+@dataclass
+class Message:
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"p"
+
+
+class Journal:
+    """An outlet and a committer that write down what was done, in order."""
+
+    def __init__(self, sink: FakeSink) -> None:
+        self.steps: list[str] = []
+        self.states: dict[str, Snapshot] = {}
+        self.committed: dict[int, int] = {}
+        self.letters: list[str] = []
+        self.refuse = False
+        self._sink = sink
+
+    def event(self, event, partition) -> None:
+        self.steps.append("event")
+
+    def dead_letter(self, record, partition, reason) -> None:
+        self.letters.append(reason)
+
+    def state(self, patient_id, state, offset, partition) -> None:
+        assert not self._sink.waiting, "a snapshot was written before its events were safe"
+        self.steps.append("state" if state is not None else "removal")
+        self.states[patient_id] = Snapshot(partition, state, offset)
+
+    def mark(self) -> int:
+        return 0
+
+    def settle(self, mark) -> None:
+        self.steps.append("settle")
+
+    def check(self) -> None:
+        pass
+
+    async def commit(self, offsets) -> bool:
+        self.steps.append("commit")
+        if not self.refuse:
+            self.committed |= offsets
+        return not self.refuse
+
+
+class Bench:
+    """A worker and a keeper on a fake ward, sink and journal."""
+
+    def __init__(self) -> None:
+        self.clock, self.ward, self.sink = ManualClock(), FakeWard(), FakeSink()
+        self.journal = Journal(self.sink)
+        self.worker = Worker(self.ward, self.journal, self.clock, Counters())
+        self.keeper = Keeper(self.worker, self.sink, self.journal, self.journal, self.clock)
+        self.worker.intake.open([0, 1])
+
+    def receive(self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False) -> None:
+        messages = [Message(offset + i, encode(chunk(patient, n, end=end and n == numbers[-1]))) for i, n in enumerate(numbers)]
+        self.worker.receive(partition, messages)
+
+
+@pytest.fixture
+async def bench():
+    found = Bench()
+    yield found
+    found.worker.shut()
+    found.keeper.shut()
+
+
+async def test_round_is_events_then_snapshots_then_commit(bench):
+    bench.receive(0, "a", range(3))
+    await bench.worker.slice()
+    assert await bench.keeper.finish([0])
+    steps = bench.journal.steps
+    assert steps == ["event"] * 3 + ["settle", "state", "settle", "commit"]
+    assert bench.journal.committed == {0: 3}
+    assert bench.journal.states["a"].offset == 3
+    assert stored(bench.sink) == expected(["a"], 3)
+
+
+async def test_busy_sink_holds_snapshots_and_commit_back(bench):
+    bench.receive(0, "a", range(3))
+    await bench.worker.slice()
+    bench.sink.busy = True
+    assert not await bench.keeper.finish([0])
+    assert bench.journal.committed == {}
+    assert bench.journal.states == {}
+    bench.sink.busy = False
+    assert await bench.keeper.finish([0])
+    assert bench.journal.committed == {0: 3}
+    assert bench.journal.states["a"].offset == 3
+
+
+async def test_crash_after_any_round_goes_on_exactly(bench):
+    bench.receive(0, "a", range(3))
+    await bench.worker.slice()
+    await bench.keeper.finish([0])
+    bench.journal.refuse = True  # the snapshot gets out, the commit does not
+    bench.receive(0, "a", range(3, 6), offset=3)
+    await bench.worker.slice()
+    await bench.keeper.finish([0])
+    successor = Bench()
+    successor.sink = bench.sink
+    successor.keeper._sink = bench.sink
+    await successor.worker.restore([0], bench.journal.states)
+    committed = bench.journal.committed[0]
+    successor.receive(0, "a", range(committed, 8), offset=committed)
+    await successor.worker.slice()
+    assert successor.worker.counters.replayed == 3
+    assert await successor.keeper.finish([0])
+    assert stored(bench.sink) == expected(["a"], 8)
+    assert bench.sink.changed == 0
+    successor.worker.shut()
+    successor.keeper.shut()
+
+
+async def test_ended_stream_is_marked_until_its_end_is_committed_then_removed(bench):
+    bench.receive(0, "a", range(2), end=True)
+    await bench.worker.slice()
+    await bench.keeper.finish([0])
+    assert bench.journal.states["a"].state == ENDED
+    await bench.keeper.finish([0])
+    assert bench.journal.states["a"].state is None
+
+
+async def test_messages_wait_until_their_partition_is_open(bench):
+    bench.receive(7, "a", range(2))
+    await bench.worker.slice()
+    assert bench.worker.events == []
+    await bench.worker.restore([7], {})
+    await bench.worker.slice()
+    assert len(bench.worker.events) == 2
+
+
+async def test_release_closes_patients_and_forgets_what_is_pending(bench):
+    bench.receive(0, "a", range(2))
+    bench.receive(1, "b", range(2))
+    await bench.worker.slice()
+    bench.receive(0, "a", range(2, 4), offset=2)
+    await bench.worker.release([0])
+    await bench.worker.slice()
+    assert bench.ward.patients() == ["b"]
+    assert bench.worker.intake.count == 0
+    assert len(bench.worker.events) == 4
+
+
+async def test_garbage_is_named_and_passed_over(bench):
+    bench.worker.receive(0, [Message(0, b"\xc1"), Message(1, None), Message(2, encode(chunk("a", 0)))])
+    await bench.worker.slice()
+    assert len(bench.journal.letters) == 2
+    assert len(bench.worker.events) == 1
+    await bench.keeper.finish([0])
+    assert bench.journal.committed == {0: 3}
+
+
+async def test_timers_run_without_messages_but_not_while_the_delivery_waits(bench):
+    bench.clock.advance(1.0)
+    await bench.worker.slice()
+    assert bench.ward.clock_calls == 1
+    bench.worker.held_up = lambda: True
+    bench.clock.advance(1.0)
+    await bench.worker.slice()
+    bench.worker.held_up = lambda: False
+    bench.clock.advance(GRACE_S - 0.1)
+    await bench.worker.slice()
+    assert bench.ward.clock_calls == 1
+    bench.clock.advance(1.0)
+    await bench.worker.slice()
+    assert bench.ward.clock_calls == 2
+
+
+async def test_what_breaks_the_ward_breaks_the_worker(bench):
+    def burst(chunks):
+        raise ZeroDivisionError
+
+    bench.ward.push = burst
+    bench.receive(0, "a", range(1))
+    with pytest.raises(ZeroDivisionError):
+        await bench.worker.run(asyncio.Event())
+    assert bench.worker.intake.positions() == {}  # so that nothing of it can be committed
+
+
+async def test_rounds_are_due_by_time_and_when_idle(bench):
+    bench.receive(0, "a", range(2))
+    await bench.worker.slice()
+    assert bench.keeper._due(bench.clock.steady_s()) == []
+    bench.clock.advance(COMMIT_S + 0.1)
+    assert bench.keeper._due(bench.clock.steady_s()) == [0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30)), max_size=20), st.integers(1, 50))
+def test_intake_gives_everything_once_and_in_order(arrivals, limit):
+    intake, sent = Intake(), dict.fromkeys(range(4), 0)
+    intake.open(range(4))
+    got: dict[int, list[int]] = {p: [] for p in range(4)}
+    for partition, n in arrivals:
+        first = max(sent[partition] - 3, 0)  # a consumer that steps back repeats some
+        sent[partition] = max(sent[partition], first + n)
+        intake.add(partition, [Message(first + i, b"x") for i in range(n)])
+        taken = intake.take(limit)
+        for p, message in taken:
+            got[p].append(message.offset)
+        intake.done(taken)
+    while taken := intake.take(limit):
+        for p, message in taken:
+            got[p].append(message.offset)
+        intake.done(taken)
+    assert got == {p: list(range(sent[p])) for p in range(4)}
+    assert intake.count == intake.bytes == 0
+    assert intake.positions() == {p: n for p, n in sent.items() if n}
