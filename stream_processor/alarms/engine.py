@@ -98,7 +98,7 @@ class AlarmEngine(Logic[_State]):
             self._take_span(f, span)
         for beat in item.beats:  # a pause may begin and end within a second: look just before each beat, and at it
             steps += self._evaluate(second.row, beat.at, second.needed)
-            _take_beat(f, beat)
+            _take_beat(f, beat, self._profile)
             steps += self._evaluate(second.row, beat.at, second.needed)
         f.hr, f.noisy_s = signs.hr_bpm, signs.noisy_s
         return steps + self._evaluate(second.row, second.until, second.needed)
@@ -162,9 +162,10 @@ def _take_signal(f: Facts, second: Second) -> None:
     f.fibrillating = f.fibrillating if shaking else None
 
 
-def _take_beat(f: Facts, beat: LabelledBeat) -> None:
-    f.quiet = beat.at
-    f.beats = [*f.beats[-BEATS_KEPT + 1 :], (beat.at, beat.label)]
+def _take_beat(f: Facts, beat: LabelledBeat, profile: Profile) -> None:
+    """A beat; after an asystole, which has an alarm of its own, rates are counted anew."""
+    kept = f.beats[-BEATS_KEPT + 1 :] if beat.at - f.quiet < profile.asystole_s * FS_HZ else []
+    f.quiet, f.beats = beat.at, [*kept, (beat.at, beat.label)]
 
 
 def _ended(kind: AlarmKind, f: Facts, now: float) -> float:
