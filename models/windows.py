@@ -66,10 +66,10 @@ RHYTHM_SPEC = InputSpec(before=3125, hop=625, after=0, offset=0, scale=3750, lea
 
 
 def level(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
-    """Root mean square, in mV, of the last `spec.scale` samples of each window, of which `valid` are signal: (B,)."""
+    """What each window is divided by, in mV: the root mean square of its last `spec.scale` samples, of which `valid` are signal: (B,)."""
     recent = history[:, -spec.scale :]
     power = np.einsum("ij,ij->i", recent, recent, dtype=np.float64) / np.clip(valid, 1, spec.scale)
-    return np.asarray(np.sqrt(power), dtype=np.float32)
+    return np.asarray(np.maximum(np.sqrt(power), spec.floor_mv), dtype=np.float32)
 
 
 def scale(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
@@ -81,8 +81,11 @@ def scale(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Flo
 
     Returns: (B, spec.length) float32.
     """
-    divisor = np.maximum(level(history, valid, spec), np.float32(spec.floor_mv))
-    return np.clip(history[:, -spec.length :] / divisor[:, None], np.float32(-spec.clip), np.float32(spec.clip))
+    return _divided(history, level(history, valid, spec), spec)
+
+
+def _divided(history: Floats, mv: Floats, spec: InputSpec) -> Floats:
+    return np.clip(history[:, -spec.length :] / mv[:, None], np.float32(-spec.clip), np.float32(spec.clip))
 
 
 def cut(signal: Floats, ends: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
@@ -210,8 +213,8 @@ class Windower:
         written = np.minimum(end, t.written[rows])
         history = t.ring[rows[:, None], (end[:, None] + np.arange(-spec.history, 0)) % self._size]
         valid = written - np.maximum(t.origin[rows], end - spec.scale)
-        x = scale(history, valid, spec)
-        mv = np.maximum(level(history, valid, spec), np.float32(spec.floor_mv))
+        mv = level(history, valid, spec)
+        x = _divided(history, mv, spec)
         flags = t.flags[rows[:, None], (written[:, None] // BLOCK + np.arange(-10 * FS_HZ // BLOCK, 0)) % (self._size // BLOCK)]
         moved = (flags[:, ::-1] & STILL) == 0
         run = np.where(moved.any(axis=1), moved.argmax(axis=1), flags.shape[1])
