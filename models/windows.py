@@ -85,7 +85,7 @@ def scale(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Flo
 
 
 def _divided(history: Floats, mv: Floats, spec: InputSpec) -> Floats:
-    return np.clip(history[:, -spec.length :] / mv[:, None], np.float32(-spec.clip), np.float32(spec.clip))
+    return np.asarray(np.clip(history[:, -spec.length :] / mv[:, None], np.float32(-spec.clip), np.float32(spec.clip)))
 
 
 def cut(signal: Floats, ends: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
