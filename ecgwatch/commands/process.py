@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -26,26 +26,12 @@ STEADY_S = 60.0  # a worker that lived so long starts the waiting anew
 BROKEN = 70  # exit code of a worker that broke down
 USER_ERRORS = (1, 2, 3)
 
-ChildOf = Annotated[int, typer.Option("--child-of", hidden=True, help="Be the worker of this process, and end when it is gone.")]
 
-
-def process(broker: options.Broker = None, sink: options.Sink = None, child_of: ChildOf = 0) -> None:
+def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
     """Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store. Start several to share the work."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
-    if child_of:
-        _work(chosen, child_of)
-    command = [
-        sys.executable,
-        "-m",
-        "ecgwatch",
-        "process",
-        "--broker",
-        chosen.broker,
-        "--sink",
-        chosen.sink,
-        "--child-of",
-        str(os.getpid()),
-    ]
+    # This module and not `ecgwatch process`: the worker starts without what the other commands import.
+    command = [sys.executable, "-m", "ecgwatch.commands.process", str(os.getpid()), chosen.broker, chosen.sink]
     raise typer.Exit(supervise(command, SystemClock()))
 
 
@@ -85,8 +71,9 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
     code = 0
     try:
         asyncio.run(_run(chosen, parent))
-    except EcgwatchError:
-        raise
+    except EcgwatchError as error:
+        typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
+        code = error.exit_code
     except Exception:
         log.exception("the worker breaks down")
         code = BROKEN
@@ -120,3 +107,7 @@ async def _stop_without(parent: int, processor: Processor) -> None:
     while os.getppid() == parent:
         await asyncio.sleep(1.0)
     processor.stop()
+
+
+if __name__ == "__main__":
+    _work(settings.load({"broker": sys.argv[2], "sink": sys.argv[3]})[0], int(sys.argv[1]))
