@@ -151,7 +151,8 @@ class Conditioner:
             missing = _reach(fs, -(-end // BLOCK)) - received
             for slab in self.push([Raw(int(row), np.repeat(self._rows.tail[row, -1:], missing))]):
                 keep = end - int(slab.start[0])
-                slabs.append(slab._replace(values=slab.values[:, :keep], flags=slab.flags[:, : -(-keep // BLOCK)]))
+                blocks = -(-keep // BLOCK)
+                slabs.append(slab._replace(values=slab.values[:, :keep], flags=slab.flags[:, :blocks], base=slab.base[:, :blocks]))
         return [slab for slab in slabs if slab.values.shape[1]]
 
     def _alignment(self, raw: Raw) -> tuple[Fraction, int, int, int]:
@@ -179,7 +180,8 @@ class Conditioner:
         t.fresh[rows] = False
         t.received[rows] += new
         t.block[rows] += blocks
-        return Slab(rows, start, self._high_pass(rows, y) if blocks else y, flags)
+        base = y.reshape(len(rows), blocks, BLOCK).mean(axis=2).astype(np.float32)
+        return Slab(rows, start, self._high_pass(rows, y) if blocks else y.astype(np.float32), flags, base)
 
     def _high_pass(self, rows: Rows, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         t = self._rows

@@ -28,6 +28,7 @@ class Slab(NamedTuple):
     start: npt.NDArray[np.int64]  # (B,) index of the first value since the start of the stream, at 125 Hz
     values: npt.NDArray[np.float32]  # (B, n) mV
     flags: npt.NDArray[np.uint8]  # (B, ceil(n / 5)) what the raw samples said in each block of five: STILL, LEAD_OFF
+    base: npt.NDArray[np.float32]  # (B, ceil(n / 5)) mV, mean of each block before the high-pass
 
 
 class Field(NamedTuple):

@@ -107,6 +107,7 @@ class Windows(NamedTuple):
     mv: Floats  # (B,) what one unit of x is in mV
     still_s: Floats  # (B,) how long the raw samples have not changed, up to the end, at most 10 s
     lead_off: npt.NDArray[np.bool_]  # (B,) the device says that an electrode is off
+    swing: Floats  # (B,) mV between the highest and the lowest mean over 0.4 s of the last 2.4 s, before the high-pass
 
 
 class Windower:
@@ -119,6 +120,7 @@ class Windower:
         self._rows = Table(
             ring=Field(np.float32, (self._size,)),
             flags=Field(np.uint8, (self._size // BLOCK,)),
+            base=Field(np.float32, (self._size // BLOCK,), fresh=np.nan),
             origin=Field(np.int64),  # first sample of signal since open or restart
             written=Field(np.int64),  # one past the last
             due=Field(np.int64, (len(specs),)),  # next window of each spec
@@ -130,7 +132,7 @@ class Windower:
     def restart(self, row: int, sample: int) -> None:
         """Go on at a later sample, as after a gap: what was before it counts as absent. The grid of windows stays."""
         t = self._rows
-        t.ring[row], t.flags[row] = 0, 0
+        t.ring[row], t.flags[row], t.base[row] = 0, 0, np.nan
         t.origin[row] = t.written[row] = sample
         t.due[row] = [max(0, (sample - spec.offset) // spec.hop) for spec in self.specs.values()]
 
@@ -143,17 +145,18 @@ class Windower:
         blocks = np.arange(written // BLOCK - self._keep // BLOCK, -(-written // BLOCK)) % (self._size // BLOCK)
         return {
             "origin": int(t.origin[row]), "written": written, "due": t.due[row].tolist(),
-            "signal": t.ring[row, recent].tobytes(), "flags": t.flags[row, blocks].tobytes(),
+            "signal": t.ring[row, recent].tobytes(), "flags": t.flags[row, blocks].tobytes(), "base": t.base[row, blocks].tobytes(),
         }  # fmt: skip
 
     def restore(self, row: int, state: State) -> None:
         t, written = self._rows, int(state["written"])
-        t.ring[row], t.flags[row] = 0, 0
+        t.ring[row], t.flags[row], t.base[row] = 0, 0, np.nan
         t.origin[row], t.written[row], t.due[row] = state["origin"], written, state["due"]
         recent = np.arange(written - self._keep, written) % self._size
         blocks = np.arange(written // BLOCK - self._keep // BLOCK, -(-written // BLOCK)) % (self._size // BLOCK)
         t.ring[row, recent] = np.frombuffer(state["signal"], np.float32)
         t.flags[row, blocks] = np.frombuffer(state["flags"], np.uint8)
+        t.base[row, blocks] = np.frombuffer(state["base"], np.float32)
 
     def push(self, batch: list[Slab]) -> dict[str, list[Windows]]:
         """Windows that these slabs complete, per spec."""
@@ -175,10 +178,12 @@ class Windower:
 
     def _write(self, slab: Slab, first: int) -> None:
         t, values = self._rows, slab.values[:, first : first + PART]
-        flags = slab.flags[:, first // BLOCK : (first + PART) // BLOCK]
+        part = slice(first // BLOCK, (first + PART) // BLOCK)
         start = slab.start + first
+        blocks = (start[:, None] // BLOCK + np.arange(slab.flags[:, part].shape[1])) % (self._size // BLOCK)
         t.ring[slab.rows[:, None], (start[:, None] + np.arange(values.shape[1])) % self._size] = values
-        t.flags[slab.rows[:, None], (start[:, None] // BLOCK + np.arange(flags.shape[1])) % (self._size // BLOCK)] = flags
+        t.flags[slab.rows[:, None], blocks] = slab.flags[:, part]
+        t.base[slab.rows[:, None], blocks] = slab.base[:, part]
         t.written[slab.rows] = start + values.shape[1]
 
     def _cut_due(self, rows: Rows, i: int, spec: InputSpec) -> list[Windows]:
@@ -215,7 +220,11 @@ class Windower:
         valid = written - np.maximum(t.origin[rows], end - spec.scale)
         mv = level(history, valid, spec)
         x = _divided(history, mv, spec)
-        flags = t.flags[rows[:, None], (written[:, None] // BLOCK + np.arange(-10 * FS_HZ // BLOCK, 0)) % (self._size // BLOCK)]
+        blocks = (written[:, None] // BLOCK + np.arange(-10 * FS_HZ // BLOCK, 0)) % (self._size // BLOCK)
+        flags = t.flags[rows[:, None], blocks]
         moved = (flags[:, ::-1] & STILL) == 0
         run = np.where(moved.any(axis=1), moved.argmax(axis=1), flags.shape[1])
-        return Windows(rows, k, end, written, x, mv, (run * BLOCK / FS_HZ).astype(np.float32), (flags[:, -1] & LEAD_OFF) != 0)
+        still_s = (run * BLOCK / FS_HZ).astype(np.float32)
+        means = t.base[rows[:, None], blocks[:, -60:]].reshape(-1, 6, 10).mean(axis=2)  # NaN where the signal had not begun
+        swing = np.nan_to_num(np.fmax.reduce(means, axis=1) - np.fmin.reduce(means, axis=1))
+        return Windows(rows, k, end, written, x, mv, still_s, (flags[:, -1] & LEAD_OFF) != 0, swing)

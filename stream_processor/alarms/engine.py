@@ -156,6 +156,8 @@ def _take_signal(f: Facts, second: Second) -> None:
         f.fibrillating = start
     if (f.lead_off is not None and not off) or (f.fibrillating is not None and not shaking):
         f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
+    if second.unsure:
+        f.unsure = float(second.until)
     if off or shaking:
         f.beats = []
     f.lead_off = f.lead_off if off else None

@@ -15,6 +15,7 @@ import msgspec
 from ingest.messages import AlarmKind, BeatLabel
 from models.conditioning import FS_HZ
 from stream_processor.alarms.catalogue import Profile
+from stream_processor.stages.seconds import silence_s
 
 BEATS_KEPT = 24
 
@@ -40,6 +41,7 @@ class Facts(msgspec.Struct):
 
     now: float = 0.0
     quiet: float = 0.0  # the newest R peak, or where readable signal began after that
+    unsure: float = 0.0  # end of the newest second without QRS that was no silence either
     beats: list[tuple[float, BeatLabel]] = []  # newest last, since the last gap, lead-off or fibrillation
     hr: float | None = None
     fibrillating: float | None = None  # since when
@@ -53,15 +55,15 @@ class Facts(msgspec.Struct):
 def asystole(f: Facts, p: Profile) -> Answer:
     if f.lead_off is not None:
         return UNKNOWN
-    quiet = (f.now - f.quiet) / FS_HZ
-    return Condition(f.quiet, quiet, p.asystole_s) if quiet >= p.asystole_s and f.fibrillating is None else None
+    silent = silence_s(f.now, f.quiet, f.unsure) >= p.asystole_s and f.fibrillating is None
+    return Condition(f.quiet, (f.now - f.quiet) / FS_HZ, p.asystole_s) if silent else None
 
 
 def pause(f: Facts, p: Profile) -> Answer:
     if f.lead_off is not None:
         return UNKNOWN
-    quiet = (f.now - f.quiet) / FS_HZ
-    return Condition(f.quiet, quiet, p.pause_s) if quiet > p.pause_s and f.beats and f.fibrillating is None else None
+    silent = silence_s(f.now, f.quiet, f.unsure) > p.pause_s and f.fibrillating is None
+    return Condition(f.quiet, (f.now - f.quiet) / FS_HZ, p.pause_s) if silent and f.beats else None
 
 
 def ventricular_fibrillation(f: Facts, p: Profile) -> Answer:

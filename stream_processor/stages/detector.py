@@ -15,7 +15,11 @@ SEARCH = 6  # samples to each side of the network's centre in which the R peak i
 # A second is called noisy where its successive samples differ nearly as much as independent ones would (ratio 1.41; a clean ECG: 0.2-0.5),
 # or where it swings as no heart does.
 NOISE_RATIO = 0.9
-SWING_MV = 10.0
+RANGE_MV = 10.0
+# A second without a QRS is unsure where the baseline has just moved as no heart moves it, or where the signal still moves about as quickly
+# as with QRS complexes. In true asystoles of CinC 2015 the steps are below 0.021 mV; in the ventricular flutter of MIT-BIH 207 above 0.046.
+SWING_MV = 1.0
+STEP_MV, STEP_RATIO = 0.03, 0.1  # root mean square of successive differences, in mV and as a share of the last 10 s
 
 
 class BeatDetector:
@@ -51,11 +55,12 @@ class BeatDetector:
         complexes = self._complexes(w, logits)
         until = np.minimum(w.end - spec.after, w.written)
         noisy = _noisy(w, spec)
+        unsure = [restless and not found for restless, found in zip(_restless(w, spec).tolist(), complexes, strict=True)]
         return [
             Second(*values)
             for values in zip(
                 w.rows.tolist(), w.k.tolist(), until.tolist(), w.written.tolist(), complexes,
-                fibrillation(logits, spec).tolist(), noisy.tolist(), w.still_s.tolist(), w.lead_off.tolist(), strict=True,
+                fibrillation(logits, spec).tolist(), noisy.tolist(), unsure, w.still_s.tolist(), w.lead_off.tolist(), strict=True,
             )
         ]  # fmt: skip
 
@@ -90,4 +95,10 @@ def _noisy(w: Windows, spec: InputSpec) -> npt.NDArray[np.bool_]:
     x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
     steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
     size = np.sqrt(np.mean(np.square(x), axis=1))
-    return np.asarray((steps > NOISE_RATIO * np.maximum(size, 1e-6)) | (np.ptp(x, axis=1) * w.mv > SWING_MV))
+    return np.asarray((steps > NOISE_RATIO * np.maximum(size, 1e-6)) | (np.ptp(x, axis=1) * w.mv > RANGE_MV))
+
+
+def _restless(w: Windows, spec: InputSpec) -> npt.NDArray[np.bool_]:
+    x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
+    steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
+    return np.asarray((w.swing >= SWING_MV) | ((steps >= STEP_RATIO) & (steps * w.mv >= STEP_MV)))

@@ -17,11 +17,11 @@ from models.conditioning import FS_HZ
 from models.runtime import Network
 from models.stage import Field, Logic, Rows, State, Table
 from models.windows import RHYTHM_SPEC, Windows
-from stream_processor.stages.seconds import Beats, is_lead_off
+from stream_processor.stages.seconds import Beats, is_lead_off, silence_s
 
 SEGMENT = RHYTHM_SPEC.hop
 DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end
-ASYSTOLE = 4 * FS_HZ
+ASYSTOLE_S = 4.0
 FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min
 CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")  # CinC 2017: N, A, O, ~
@@ -86,6 +86,7 @@ class _State(msgspec.Struct):
     last: float | None = None  # newest R peak
     run: list[float] = []  # R peaks of the run of V beats that is going on
     quiet: float = 0.0  # since when no QRS: the newest R peak, or where the signal began
+    unsure: float = 0.0  # end of the newest second without QRS that was no silence either
     shaking: int | None = None  # since when fibrillation
     off: int | None = None  # since when lead off
     spans: list[tuple[int, int, RhythmLabel]] = []  # what the beats show, not yet decided
@@ -186,6 +187,8 @@ def _observe(state: _State, item: Beats) -> None:
     if not off and state.off is not None:
         state.spans.append((state.off, second.until, "~"))
         state.off, state.quiet = None, float(second.until)
+    if second.unsure:
+        state.unsure = float(second.until)
     for beat in item.beats:
         _end_of_quiet(state, beat.at)
         if beat.label == "V" and (not state.run or beat.at - state.run[-1] < VT_RR * FS_HZ):
@@ -203,7 +206,7 @@ def _observe(state: _State, item: Beats) -> None:
 
 
 def _end_of_quiet(state: _State, at: float) -> None:
-    if at - state.quiet >= ASYSTOLE and state.off is None:
+    if silence_s(at, state.quiet, state.unsure) >= ASYSTOLE_S and state.off is None:
         state.spans.append((int(state.quiet), int(at), "ASYS"))
 
 
@@ -233,7 +236,7 @@ def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
     found: list[tuple[int, int, RhythmLabel]] = []
     if state.off is not None:
         found.append((state.off, end, "~"))
-    elif end - state.quiet >= ASYSTOLE:
+    elif silence_s(end, state.quiet, state.unsure) >= ASYSTOLE_S:
         found.append((int(state.quiet), end, "ASYS"))
     if len(state.run) >= VT_BEATS:
         found.append((int(state.run[0]), end, "VT"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ingest.messages import BeatLabel
+from models.conditioning import FS_HZ
 
 LEAD_OFF_S = 2.0  # without any change in the raw samples
 
@@ -27,6 +28,7 @@ class Second(NamedTuple):
     complexes: tuple[Complex, ...]
     fibrillation: float  # mean probability of a fibrillatory wave
     noisy: bool  # not readable
+    unsure: bool  # without a QRS, but no silence either: the baseline jumps, or something large and quick is there
     still_s: float  # how long the raw samples have not changed by now
     lead_off: bool  # the device says so
 
@@ -51,3 +53,16 @@ class Beats(NamedTuple):
 def is_lead_off(second: Second) -> bool:
     """The device says so, or the raw samples have stood still for 2 s."""
     return second.lead_off or second.still_s >= LEAD_OFF_S
+
+
+SILENCE_UNSURE_S = 8.0  # silence that is an asystole even where the signal is unsure
+
+
+def silence_s(now: float, quiet: float, unsure: float) -> float:
+    """Seconds of silence that count, given the newest R peak (`quiet`) and the end of the newest unsure second, in samples.
+
+    An overloaded amplifier, or an electrode that lets go, looks like silence after its jump; a fibrillatory wave that the network does
+    not know is no silence. Both only hold the alarm back for a while: what lasts 8 s counts whole.
+    """
+    whole, sure = (now - quiet) / FS_HZ, (now - max(quiet, unsure)) / FS_HZ
+    return whole if whole >= SILENCE_UNSURE_S else sure

@@ -140,7 +140,14 @@ def single_blocks(patient: str) -> list[Slab]:
     (slab,) = slabs(patient)
     n = slab.values.shape[1] // BLOCK
     return [
-        Slab(slab.rows, slab.start + i * BLOCK, slab.values[:, i * BLOCK : (i + 1) * BLOCK], slab.flags[:, i : i + 1]) for i in range(n)
+        Slab(
+            slab.rows,
+            slab.start + i * BLOCK,
+            slab.values[:, i * BLOCK : (i + 1) * BLOCK],
+            slab.flags[:, i : i + 1],
+            slab.base[:, i : i + 1],
+        )
+        for i in range(n)
     ]
 
 
@@ -148,9 +155,7 @@ def one_slab_per_row(items: list[Slab]) -> list[Slab]:
     joined = []
     for _, same in itertools.groupby(sorted(items, key=lambda s: int(s.rows[0])), key=lambda s: int(s.rows[0])):
         parts = list(same)
-        joined.append(
-            Slab(parts[0].rows, parts[0].start, np.concatenate([p.values for p in parts], 1), np.concatenate([p.flags for p in parts], 1))
-        )
+        joined.append(Slab(parts[0].rows, parts[0].start, *(np.concatenate([p[i] for p in parts], 1) for i in (2, 3, 4))))
     return joined
 
 
@@ -165,16 +170,28 @@ def one_raw_per_row(items: list[Raw]) -> list[Raw]:
 
 def slab_values(out: list[Slab]) -> list[tuple[int, Any]]:
     return [
-        (int(row), (int(start) + j * BLOCK, value.tobytes(), int(flag)))
+        (int(row), (int(start) + j * BLOCK, value.tobytes(), int(flag), float(mean)))
         for slab in out
-        for row, start, values, flags in zip(slab.rows, slab.start, slab.values, slab.flags, strict=True)
-        for j, (value, flag) in enumerate(zip(values.reshape(-1, BLOCK), flags, strict=True))
+        for row, start, values, flags, base in zip(*slab, strict=True)
+        for j, (value, flag, mean) in enumerate(zip(values.reshape(-1, BLOCK), flags, base, strict=True))
     ]
 
 
 def window_values(out: dict[str, list[Any]]) -> list[tuple[int, Any]]:
     return [
-        (int(w.rows[i]), (name, int(w.k[i]), int(w.end[i]), w.x[i].tobytes(), float(w.mv[i]), float(w.still_s[i]), bool(w.lead_off[i])))
+        (
+            int(w.rows[i]),
+            (
+                name,
+                int(w.k[i]),
+                int(w.end[i]),
+                w.x[i].tobytes(),
+                float(w.mv[i]),
+                float(w.still_s[i]),
+                bool(w.lead_off[i]),
+                float(w.swing[i]),
+            ),
+        )
         for name, found in sorted(out.items())
         for w in found
         for i in range(len(w.rows))

@@ -1,8 +1,8 @@
 """Clinical stories as data: a timeline drawn above its alarms.
 
 One character is 0.2 s. In a beat line N S V are beats and anything else is none; in a signal line `-` is a flat line, `o` the device's
-lead-off flag, `x` a noisy second, `f` a fibrillatory wave (both lines are repeated or cut to the longer one's length with quiet, readable
-signal). Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough, within a second of the earliest
+lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `u` neither beat nor silence. The shorter line goes on with quiet, readable
+signal. Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough, within a second of the earliest
 moment.
 """
 
@@ -49,6 +49,7 @@ def seconds(beats: str, signal: str) -> list[Second]:
             Second(
                 row=0, k=k, until=until, needed=needed, complexes=tuple(c for c in complexes if until - FS_HZ <= c.at < until),
                 fibrillation=0.9 if now.count("f") > 2 else 0.1, noisy=now.count("x") > 2,
+                unsure=now.count("u") > 2 and not any(until - FS_HZ <= c.at < until for c in complexes),
                 still_s=(len(upto) - len(upto.rstrip("-"))) * CHARACTER_S, lead_off=now.endswith("o"),
             )
         )  # fmt: skip
@@ -88,6 +89,12 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     ),
     # |N   N   N                          ...|  nothing more: it still holds
     "asystole that goes on": (STEADY * 10 + "N" + " " * 60, "", [Row("pause", 8.0, 11.4, None), Row("asystole", 8.0, 13.4, None)]),
+    # |N   N   N u u u              N   N|  the baseline jumps: silence is counted from its end; the pause is not told from it
+    "overload": (STEADY * 10 + "N" + " " * 29 + STEADY * 10, " " * 41 + "u" * 24, []),
+    # |N   N   N u u u u u u u u u u u   N|  8 s count, whatever it is
+    "long silence of an unsure signal": (
+        STEADY * 10 + "N" + " " * 49 + STEADY * 10, " " * 41 + "u" * 60, [Row("asystole", 8.0, 17.4, 18.0), Row("pause", 8.0, 17.4, 18.0)],
+    ),
     # |                              |  never a beat: counted from the start
     "asystole from the start": (" " * 50, "", [Row("asystole", 0.0, 5.4, None)]),
     # |N   N   N      ---------------N   N|  flat line: the electrode, not the heart
