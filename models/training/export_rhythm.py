@@ -61,7 +61,14 @@ def spec(path: Path, fitted: float) -> dict[str, Any]:
 def card(figures: str, fitted: float, parts: Split, log: str) -> str:
     """The model card."""
     sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
-    return CARD.read_text().format(figures=figures, temperature=f"{fitted:.2f}", last_epoch=log.strip().splitlines()[-1], **sizes)
+    return CARD.read_text().format(figures=figures, temperature=f"{fitted:.2f}", epoch=chosen_epoch(log), **sizes)
+
+
+def chosen_epoch(log: str) -> str:
+    """The line of the log that says how good the exported epoch was on the validation records: the first with the final best."""
+    lines = log.strip().splitlines()
+    best = lines[-1].partition(" best ")[2].split()[0]
+    return next(line for line in lines if f" best {best} " in line)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 from models.runtime import Network  # noqa: E402
 from models.training.cinc2017 import Recordings  # noqa: E402
-from models.training.export_rhythm import export, spec  # noqa: E402
+from models.training.export_rhythm import chosen_epoch, export, spec  # noqa: E402
 from models.training.rhythm_net import RhythmNet  # noqa: E402
 from models.training.rhythm_report import megamacs  # noqa: E402
 from models.training.rhythm_windows import Varied  # noqa: E402
@@ -92,3 +92,8 @@ def test_the_network_is_small_and_its_export_gives_the_same_numbers(tmp_path: Pa
 
 def test_a_window_without_any_signal_gives_finite_logits() -> None:
     assert torch.isfinite(RhythmNet().eval()(torch.zeros(2, 1, 3750))).all()
+
+
+def test_the_card_names_the_epoch_that_was_exported() -> None:
+    log = "epoch 1/3 records 0.5 best 0.5000 9 s\nepoch 2/3 records 0.7 best 0.7000 9 s\nepoch 3/3 records 0.6 best 0.7000 9 s\n"
+    assert chosen_epoch(log).startswith("epoch 2/3")
