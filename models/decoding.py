@@ -16,7 +16,7 @@ from models.windows import BEAT_SPEC, InputSpec
 Floats = npt.NDArray[np.float32]
 
 QRS, VENTRICULAR, FIBRILLATION = range(3)  # channels of the logits
-THRESHOLD = 0.5  # of the peak that a perfect QRS would give
+THRESHOLD = 0.4  # of the peak that a perfect QRS would give; lower finds more QRS, and more beats in asystole and motion
 HALF_WIDTH = 6  # of a QRS target, of the smoothing triangle and of the V average: 48 ms
 REFRACTORY = 25  # samples, 200 ms: beats closer than this are one
 EDGE = 3  # samples beyond the new part where a peak is still reported: its neighbour may place it a little to the other side

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import FS_HZ
-from models.decoding import REFRACTORY, Peaks, decode, fibrillation
+from models.decoding import REFRACTORY, THRESHOLD, Peaks, decode, fibrillation
 from models.training.data import FIBRILLATION, UNKNOWN, YES, Floats, Track
 from models.windows import BEAT_SPEC, cut
 
@@ -69,22 +69,20 @@ def window_ends(length: int) -> npt.NDArray[np.int64]:
     return np.array([BEAT_SPEC.end(k) for k in range(count)], np.int64)
 
 
-def find(track: Track, predict: Predict) -> Found:
-    """Run a track through the windows of the stream."""
+def run(track: Track, predict: Predict) -> Floats:
+    """The logits of the windows of the stream, one window a second: (windows, 3, T)."""
     ends = window_ends(len(track.signal))
-    positions, confidences, ventriculars, fibrillations = [], [], [], []
-    for first in range(0, len(ends), AT_ONCE):
-        some = ends[first : first + AT_ONCE]
-        logits = predict(cut(track.signal, some, BEAT_SPEC)[:, None])
-        peaks: Peaks = decode(logits)
-        positions.append(peaks.position + some[peaks.row] - BEAT_SPEC.length)
-        confidences.append(peaks.confidence)
-        ventriculars.append(peaks.ventricular)
-        fibrillations.append(fibrillation(logits))
-    position = np.concatenate(positions)
-    keep = join(position, np.concatenate(confidences))
+    batches = np.split(ends, range(AT_ONCE, len(ends), AT_ONCE))
+    return np.concatenate([predict(cut(track.signal, some, BEAT_SPEC)[:, None]) for some in batches])
+
+
+def find(track: Track, logits: Floats, threshold: float = THRESHOLD) -> Found:
+    """Decode a track's windows and join their beats."""
+    peaks: Peaks = decode(logits, BEAT_SPEC, threshold)
+    position = peaks.position + window_ends(len(track.signal))[peaks.row] - BEAT_SPEC.length
+    keep = join(position, peaks.confidence)
     keep = keep[(position[keep] >= 0) & (position[keep] < len(track.signal))]
-    return Found(position[keep], np.concatenate(ventriculars)[keep], np.concatenate(fibrillations))
+    return Found(position[keep], peaks.ventricular[keep], fibrillation(logits))
 
 
 def join(position: Doubles, confidence: Floats) -> npt.NDArray[np.intp]:

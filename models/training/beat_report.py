@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from models.conditioning import FS_HZ
-from models.training.beat_metrics import LEARNING, Found, Predict, Score, fibrillation_seconds, find, score_beats, total
+from models.decoding import THRESHOLD
+from models.training.beat_metrics import LEARNING, Found, Predict, Score, fibrillation_seconds, find, run, score_beats, total
 from models.training.data import NOISE_FOR_TRAINING_MIN, Track, load_mitdb, rhythms
 
 PACED = {"mitdb/102", "mitdb/104", "mitdb/107", "mitdb/217"}
 NOISY = ("118e24", "118e18", "118e12", "118e06", "118e00", "118e_6")
 MINUTE = 60 * FS_HZ
 UNSEEN_NOISE = np.array([[m, m + 2] for m in range(NOISE_FOR_TRAINING_MIN, 30, 4)]) * MINUTE  # noise is on two minutes in four
+THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 FOUR_SECONDS = 4  # windows over which fibrillation is averaged
 
 Result = dict[str, Any]
@@ -26,9 +28,12 @@ def evaluate(fold: int, tracks: Sequence[Track], predict: Predict, folder: Path)
     """Everything that is measured on the held-out tracks of one fold, as plain data."""
     result: Result = {"fold": fold, "records": {}, "nstdb": {}, "fibrillation": []}
     for track in tracks:
-        found = find(track, predict)
+        logits = run(track, predict)
+        found = find(track, logits)
         if track.name.startswith("mitdb"):
             result["records"][track.name] = _record(track, found)
+            swept = {str(t): _counts(score_beats(track, find(track, logits, t))[0]) for t in THRESHOLDS}
+            result["records"][track.name]["thresholds"] = swept
         result["fibrillation"] += _fibrillation(track, found, folder)
         print(
             fold, track.name, json.dumps({k: v for k, v in result["records"].get(track.name, {}).items() if k in ("qrs", "v")}), flush=True
@@ -36,7 +41,7 @@ def evaluate(fold: int, tracks: Sequence[Track], predict: Predict, folder: Path)
     if any(t.name == "mitdb/118" for t in tracks):
         for name in NOISY:
             (track,) = load_mitdb(folder, [f"nstdb/{name}"], channels=[0], prefix="nstdb")
-            found = find(track, predict)
+            found = find(track, run(track, predict))
             everything = np.array([[LEARNING, len(track.signal)]])
             result["nstdb"][name] = [_counts(score_beats(track, found, s)[0]) for s in (UNSEEN_NOISE, everything)]
     return result
@@ -106,6 +111,25 @@ def fibrillation_lines(results: Sequence[Result]) -> list[str]:
     return lines
 
 
+def threshold_lines(results: Sequence[Result]) -> list[str]:
+    """The QRS threshold: over all folds, and when each fold uses what is best on the others."""
+
+    def counts(some: Sequence[Result], threshold: str) -> Score:
+        return total(Score(*r["thresholds"][threshold]) for result in some for r in result["records"].values())
+
+    lines = []
+    for t in map(str, THRESHOLDS):
+        s = counts(results, t)
+        lines.append(f"| {t} | {s.f1:.3f} | {s.fn} | {s.fp} |")
+    chosen, parts = [], []
+    for result in results:
+        others = [r for r in results if r is not result]
+        chosen.append(max(map(str, THRESHOLDS), key=lambda t: counts(others, t).f1) if others else str(THRESHOLD))
+        parts.append(counts([result], chosen[-1]))
+    s = total(parts)
+    return [*lines, f"| best on the other folds ({', '.join(chosen)}) | {s.f1:.3f} | {s.fn} | {s.fp} |"]
+
+
 def report(results: Sequence[Result]) -> str:
     """The tables, in Markdown."""
     lines = [
@@ -131,6 +155,7 @@ def report(results: Sequence[Result]) -> str:
     ]
     for name, (unseen, later) in next((r["nstdb"] for r in results if r["nstdb"]), {}).items():
         lines.append(f"| {name} | {Score(*unseen).f1:.2f} | {Score(*later).f1:.2f} | {later[2]} | {later[1]} |")
+    lines += ["", "| QRS threshold | F1, whole records | missed | extra |", "|---|---|---|---|", *threshold_lines(results)]
     lines += ["", "| record | fold | QRS F1 | missed | extra | V Se | V +P | V |", "|---|---|---|---|---|---|---|---|"]
     for result in results:
         for name, r in result["records"].items():

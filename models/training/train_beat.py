@@ -9,6 +9,7 @@ Both go on from the last checkpoint when they were interrupted. Loss: binary cro
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -150,8 +151,11 @@ def cross_validate(tracks: Sequence[Track], noises: Sequence[Noise], plan: Plan,
     results = []
     for fold in range(FOLDS):
         net = train(f"fold{fold}", [t for t in tracks if fold_of.get(t.patient) != fold], noises, plan, runs)
+        beat_export.export(net, ARTIFACT / "folds" / str(fold), {"fold": fold})  # for benchmarks/accuracy.py
         held_out = [t for t in tracks if fold_of.get(t.patient) == fold and t.channel == 0]
         results.append(beat_report.evaluate(fold, held_out, predictor(net), folder))
+    of_record = {t.name: fold_of[t.patient] for t in tracks if t.patient in fold_of}
+    (ARTIFACT / "folds" / "folds.json").write_text(json.dumps(of_record, indent=1) + "\n")
     beat_report.write(results, ARTIFACT, asdict(plan))
 
 
