@@ -8,7 +8,6 @@ processing the same input again gives the same messages.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -183,18 +182,19 @@ def decode(data: bytes, kind: type[M]) -> M:
 
 def _check_chunk(chunk: SampleChunk) -> None:
     """Raise BadMessageError for values that no stage could use."""
-    problems = {
-        "patient_id is empty or longer than 128": not 0 < len(chunk.patient_id) <= 128,
-        f"fs_hz {chunk.fs_hz} is outside {MIN_FS_HZ:g}-{MAX_FS_HZ:g}": not MIN_FS_HZ <= chunk.fs_hz <= MAX_FS_HZ,
-        f"counts_per_mv {chunk.counts_per_mv} is not a positive number": not 0 < chunk.counts_per_mv < math.inf,
-        "seq or first_sample is negative": chunk.seq < 0 or chunk.first_sample < 0,
-        "first_sample is more than ten years into the stream": chunk.first_sample > MAX_STREAM_S * chunk.fs_hz,
-        "t0_ns is outside 1970-2200": not 0 <= chunk.t0_ns < MAX_TIME_NS,
-        "samples are not whole int16 values": len(chunk.samples) % 2 != 0,
-        f"more than {MAX_CHUNK_S:g} s of samples": chunk.n > MAX_CHUNK_S * MAX_FS_HZ or chunk.n > MAX_CHUNK_S * chunk.fs_hz,
-        "no samples": chunk.n == 0 and not chunk.end,
-    }
-    found = [text for text, bad in problems.items() if bad]
+    c, n = chunk, len(chunk.samples)
+    checks = (
+        (0 < len(c.patient_id) <= 128, "patient_id is empty or longer than 128"),
+        (MIN_FS_HZ <= c.fs_hz <= MAX_FS_HZ, "fs_hz {c.fs_hz} is outside 100-1000"),
+        (0.01 <= c.counts_per_mv <= 1e9, "counts_per_mv {c.counts_per_mv} is outside 0.01-1e9"),
+        (c.seq >= 0 and c.first_sample >= 0, "seq or first_sample is negative"),
+        (c.first_sample <= MAX_STREAM_S * c.fs_hz, "first_sample is more than ten years into the stream"),
+        (0 <= c.t0_ns < MAX_TIME_NS, "t0_ns is outside 1970-2200"),
+        (n % 2 == 0, "samples are not whole int16 values"),
+        (n <= 2 * MAX_CHUNK_S * c.fs_hz, "more than 60 s of samples"),
+        (n > 0 or c.end, "no samples"),
+    )
+    found = [text.format(c=c) for good, text in checks if not good]
     if found:
         raise BadMessageError("SampleChunk: " + "; ".join(found))
 

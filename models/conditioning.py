@@ -205,6 +205,8 @@ def _resample(x: npt.NDArray[np.int16], fs: Fraction, phase: int, base: int, blo
 
 def _unchanged(x: npt.NDArray[np.int16], edges: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
     """For each span between consecutive edges (columns of x): 1 where every sample equals the one before it. (B, len(edges) - 1)."""
+    if len(edges) == 1:  # no span: after a restart the next block may begin beyond the samples
+        return np.zeros((len(x), 0), dtype=np.uint8)
     changes = np.cumsum(x[:, 1:] != x[:, :-1], axis=1, dtype=np.int32)  # column i: changes among samples 0..i+1
     return np.asarray(np.diff(changes[:, edges - 2], axis=1) == 0, dtype=np.uint8)
 

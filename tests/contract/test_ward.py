@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
-from ingest.messages import Alarm, Beat, Event, Rhythm, SampleChunk, sample_offset_ns
+from ingest.messages import Alarm, BadMessageError, Beat, Event, Rhythm, SampleChunk, decode, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.ward import CLOSE_AFTER_S, Ward, build_ward
@@ -151,6 +151,32 @@ def test_a_stream_that_starts_again_at_another_time_is_a_new_one() -> None:
         if isinstance(e, Beat):
             by_stream[e.time_ns >= later].append(e.sample)
     assert sorted(by_stream[False]) == sorted(by_stream[True])
+
+
+odd_samples = st.integers(0, 3000).flatmap(
+    lambda n: st.sampled_from([bytes(2 * n), b"\xff\x7f\x00\x80" * n, bytes(range(256)) * (n // 64)])
+)
+odd_chunks = st.builds(
+    SampleChunk, schema=st.just(1), patient_id=st.sampled_from("abc"), device_id=st.sampled_from("de"), lead=st.just("I"),
+    seq=st.integers(0, 2**40), first_sample=st.integers(0, 5000) | st.integers(0, 2**40), t0_ns=st.integers(0, 2**62),
+    fs_hz=st.floats(100, 1000), counts_per_mv=st.floats(1e-9, 1e12), samples=odd_samples, lead_off=st.booleans(), end=st.booleans(),
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # no shrinking: it takes minutes
+@given(st.lists(odd_chunks, max_size=20))
+def test_no_chunk_that_decodes_breaks_the_ward(sent: list[SampleChunk]) -> None:
+    ward = build_ward(ManualClock())
+    for chunk in sent:
+        try:
+            good = decode(encode(chunk), SampleChunk)
+        except BadMessageError:
+            continue
+        for event in ward.push([good]):
+            encode(event)
+    for patient in ward.patients():
+        ward.restore(patient, ward.snapshot(patient))
+        ward.flush(patient)
 
 
 def test_a_state_of_another_version_is_refused() -> None:

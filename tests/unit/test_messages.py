@@ -26,7 +26,7 @@ from ingest.messages import (
 names = st.text(min_size=1, max_size=40).filter(lambda t: len(t.encode(errors="ignore")) == len(t.encode(errors="replace")))
 chunks = st.builds(
     SampleChunk, patient_id=names, device_id=names, lead=names, seq=st.integers(0, 2**40), first_sample=st.integers(0, 10**9),
-    t0_ns=st.integers(0, 4 * 10**18), fs_hz=st.floats(MIN_FS_HZ, MAX_FS_HZ), counts_per_mv=st.floats(1e-3, 1e6),
+    t0_ns=st.integers(0, 4 * 10**18), fs_hz=st.floats(MIN_FS_HZ, MAX_FS_HZ), counts_per_mv=st.floats(0.01, 1e6),
     samples=st.binary(min_size=2, max_size=400).map(lambda b: b[: len(b) // 2 * 2]), lead_off=st.booleans(),
     end=st.booleans(), schema=st.just(1),
 )  # fmt: skip
