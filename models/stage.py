@@ -118,6 +118,29 @@ class Table:
             self.__dict__[name][row] = np.frombuffer(value, field.dtype).reshape(field.shape) if field.shape else value
 
 
+class Arrays:
+    """Base of stages whose state is arrays with one row per patient."""
+
+    def __init__(self, **fields: Field) -> None:
+        self._rows = Table(**fields)
+
+    def open(self, patient: str, fs: float) -> int:
+        """A fresh row."""
+        return self._rows.open()
+
+    def close(self, row: int) -> None:
+        """Give the row back."""
+        self._rows.close(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row as plain data."""
+        return self._rows.snapshot(row)
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot."""
+        self._rows.restore(row, state)
+
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 

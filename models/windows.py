@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import BLOCK, FS_HZ
-from models.stage import LEAD_OFF, STILL, Field, Rows, Slab, State, Table
+from models.stage import LEAD_OFF, STILL, Arrays, Field, Rows, Slab, State
 
 Floats = npt.NDArray[np.float32]
 K = TypeVar("K", int, npt.NDArray[np.int64])
@@ -110,14 +110,14 @@ class Windows(NamedTuple):
     swing: Floats  # (B,) mV between the highest and the lowest mean over 0.4 s of the last 2.4 s, before the high-pass
 
 
-class Windower:
+class Windower(Arrays):
     """Stage: slabs of conditioned signal in, due windows of each named InputSpec out. Keeps the only ring of recent signal there is."""
 
     def __init__(self, specs: Mapping[str, InputSpec]) -> None:
         self.specs = dict(specs)
         self._keep = max(spec.history for spec in specs.values())
         self._size = BLOCK * -(-(self._keep + PART + max(spec.length for spec in specs.values())) // BLOCK)
-        self._rows = Table(
+        super().__init__(
             ring=Field(np.float32, (self._size,)),
             flags=Field(np.uint8, (self._size // BLOCK,)),
             base=Field(np.float32, (self._size // BLOCK,), fresh=np.nan),
@@ -126,18 +126,12 @@ class Windower:
             due=Field(np.int64, (len(specs),)),  # next window of each spec
         )
 
-    def open(self, patient: str, fs: float) -> int:
-        return self._rows.open()
-
     def restart(self, row: int, sample: int) -> None:
         """Go on at a later sample, as after a gap: what was before it counts as absent. The grid of windows stays."""
         t = self._rows
         t.ring[row], t.flags[row], t.base[row] = 0, 0, np.nan
         t.origin[row] = t.written[row] = sample
         t.due[row] = [max(0, (sample - spec.offset) // spec.hop) for spec in self.specs.values()]
-
-    def close(self, row: int) -> None:
-        self._rows.close(row)
 
     def snapshot(self, row: int) -> State:
         t, written = self._rows, int(self._rows.written[row])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from models.decoding import REFRACTORY, decode, fibrillation
 from models.runtime import Network
-from models.stage import Field, Rows, State, Table
+from models.stage import Arrays, Field, Rows
 from models.windows import Floats, InputSpec, Windows
 from stream_processor.stages.seconds import Complex, Second
 
@@ -22,24 +22,12 @@ SWING_MV = 1.0
 STEP_MV, STEP_RATIO = 0.03, 0.1  # root mean square of successive differences, in mV and as a share of the last 10 s
 
 
-class BeatDetector:
+class BeatDetector(Arrays):
     """Stage: windows in, Seconds out; each complex once, at its R peak."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._rows = Table(last=Field(np.float64, fresh=-np.inf))  # R peak of the newest complex
-
-    def open(self, patient: str, fs: float) -> int:
-        return self._rows.open()
-
-    def close(self, row: int) -> None:
-        self._rows.close(row)
-
-    def snapshot(self, row: int) -> State:
-        return self._rows.snapshot(row)
-
-    def restore(self, row: int, state: State) -> None:
-        self._rows.restore(row, state)
+        super().__init__(last=Field(np.float64, fresh=-np.inf))  # R peak of the newest complex
 
     def flush(self, rows: Rows) -> list[Second]:
         """Nothing is held back: a window answers for its second completely."""

@@ -15,7 +15,7 @@ import numpy as np
 from ingest.messages import RhythmLabel
 from models.conditioning import FS_HZ
 from models.runtime import Network
-from models.stage import Field, Logic, Rows, State, Table
+from models.stage import Arrays, Logic, Rows
 from models.windows import RHYTHM_SPEC, Windows
 from stream_processor.stages.seconds import Beats, is_lead_off, silence_s
 
@@ -46,24 +46,12 @@ class Span(NamedTuple):
     probability: float
 
 
-class RhythmClassifier:
-    """Stage: due windows through the rhythm network."""
+class RhythmClassifier(Arrays):
+    """Stage: due windows through the rhythm network. Remembers nothing."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._rows = Table(unused=Field(np.bool_))  # remembers nothing
-
-    def open(self, patient: str, fs: float) -> int:
-        return self._rows.open()
-
-    def close(self, row: int) -> None:
-        self._rows.close(row)
-
-    def snapshot(self, row: int) -> State:
-        return self._rows.snapshot(row)
-
-    def restore(self, row: int, state: State) -> None:
-        self._rows.restore(row, state)
+        super().__init__()
 
     def flush(self, rows: Rows) -> list[WindowRhythm]:
         """Nothing is held back."""
