@@ -171,10 +171,11 @@ def test_what_the_containers_may_do(stack: Stack) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_one_of_two_processors_is_killed(stack: Stack) -> None:
+    wanted = undisturbed()
+    assert len({key[1] for key in wanted}) == len(SCENARIOS) * COPIES
     until(lambda: sorted(stack.shares()) == [PARTITIONS // 2] * 2)
     options = ("--patients", str(COPIES), "--for", str(SIGNAL_S), "--speed", str(SPEED), "--start-time", START)
     streaming = stack.start("run", "--rm", "--no-deps", "-T", "simulate", "simulate", *SCENARIOS, *options)
-    wanted = undisturbed()
     time.sleep(KILL_AFTER_S)
     assert streaming.poll() is None
     subprocess.run(["docker", "kill", f"{stack.name}-processor-2"], check=True, capture_output=True)
