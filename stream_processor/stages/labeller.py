@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 import msgspec
 
 from ingest.messages import BeatLabel
@@ -59,8 +57,14 @@ def _classify(c: Complex, rr: float | None, state: _State) -> tuple[BeatLabel, f
     if c.ventricular >= 0.5:
         return "V", c.ventricular
     if rr is not None and len(state.rr) >= 4 and state.last_label != "V":
-        median = statistics.median(state.rr)
-        spread = statistics.median(abs(x - median) for x in state.rr) / median
+        median = _median(state.rr)
+        spread = _median([abs(x - median) for x in state.rr]) / median
         if rr < PREMATURE * median and spread < IRREGULAR:
             return "S", min(0.95, 0.5 + (PREMATURE - rr / median))
     return "N", 1 - c.ventricular
+
+
+def _median(values: list[float]) -> float:
+    """statistics.median checks its input at length, for every beat."""
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
