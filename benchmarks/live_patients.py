@@ -35,7 +35,8 @@ from tools import services
 
 FS_HZ = 250.0
 QRS_END_NS = 50_000_000
-SETTLE_S = 15.0  # filters, heart rate, group join: left out of every figure
+JOIN_S = 5.0
+SETTLE_S = 20.0  # filters, heart rate, group join: left out of every figure
 LATE_S = 4.0  # to let the last beats arrive
 TEMPLATE_S = 120
 Wave = np.ndarray[Any, np.dtype[np.int16]]
@@ -52,7 +53,10 @@ def template() -> Wave:
 
 
 def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: float, start_s: float) -> None:
-    """Send every patient's chunks on schedule; patient i is i/N of a chunk behind patient 0, and elsewhere in the template."""
+    """Send every patient's chunks on schedule; patient i is i/N of a chunk behind patient 0, elsewhere in the template.
+
+    Streams begin spread over JOIN_S, as patients do not come in the same second: else all their rhythm windows would be due at once.
+    """
     n = round(chunk_s * FS_HZ)
     twice = np.concatenate([wave, wave[:n]])
     producer = confluent_kafka.Producer({"bootstrap.servers": broker, "linger.ms": 5, "acks": 1, "partitioner": "murmur2_random"})
@@ -61,6 +65,9 @@ def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: fl
     late = 0.0
     for k in range(int(seconds / chunk_s)):
         for i, key in enumerate(keys):
+            own = k - i % round(JOIN_S / chunk_s)  # chunks since the patient's stream began
+            if own < 0:
+                continue
             due = start_s + (k + 1 + i / patients) * chunk_s
             if i % 16 == 0:
                 wait = due - time.time()
@@ -68,9 +75,9 @@ def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: fl
                 if wait > 0.002:
                     producer.poll(0)
                     time.sleep(wait)
-            at = (shifts[i] + k * n) % len(wave)
+            at = (shifts[i] + own * n) % len(wave)
             chunk = SampleChunk(
-                patient_id=key, device_id="bench", lead="II", seq=k, first_sample=k * n, t0_ns=round((due - chunk_s) * 1e9), fs_hz=FS_HZ,
+                patient_id=key, device_id="bench", lead="II", seq=own, first_sample=own * n, t0_ns=round((due - chunk_s) * 1e9), fs_hz=FS_HZ,
                 counts_per_mv=200.0, samples=twice[at : at + n].tobytes(),
             )  # fmt: skip
             producer.produce("ecg.samples", encode(chunk), key.encode())
