@@ -77,8 +77,8 @@ def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: fl
                     time.sleep(wait)
             at = (shifts[i] + own * n) % len(wave)
             chunk = SampleChunk(
-                patient_id=key, device_id="bench", lead="II", seq=own, first_sample=own * n, t0_ns=round((due - chunk_s) * 1e9), fs_hz=FS_HZ,
-                counts_per_mv=200.0, samples=twice[at : at + n].tobytes(),
+                patient_id=key, device_id="bench", lead="II", seq=own, first_sample=own * n,
+                t0_ns=round((due - chunk_s) * 1e9), fs_hz=FS_HZ, counts_per_mv=200.0, samples=twice[at : at + n].tobytes(),
             )  # fmt: skip
             producer.produce("ecg.samples", encode(chunk), key.encode())
     producer.flush(30)
