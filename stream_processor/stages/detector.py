@@ -56,11 +56,12 @@ class BeatDetector(Arrays):
         peaks = decode(logits)
         at = (w.end - w.x.shape[1])[peaks.row] + _r_peak(w.x, peaks.row, peaks.position)
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
-        last, rows, written = self._rows.last, w.rows.tolist(), w.written.tolist()
+        last, rows = self._rows.last, w.rows.tolist()
+        before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
         for window, r, confidence, ventricular in zip(
             peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist(), strict=True
         ):
-            if r - last[rows[window]] >= REFRACTORY and 0 <= r < written[window]:
+            if r - last[rows[window]] >= REFRACTORY and 0 <= r < before[window]:
                 last[rows[window]] = r
                 found[window].append(Complex(r, confidence, ventricular))
         return [tuple(complexes) for complexes in found]
