@@ -187,8 +187,9 @@ def _observe(state: _State, item: Beats) -> None:
         state.last = state.quiet = beat.at
     if state.run and second.until - state.run[-1] >= VT_RR * FS_HZ:
         _end_of_run(state)
-    if second.fibrillation >= 0.5 and state.shaking is None:
-        state.shaking = second.until - FS_HZ
+    if second.fibrillation >= 0.5:  # and so no silence
+        state.quiet = max(state.quiet, float(second.until))
+        state.shaking = second.until - FS_HZ if state.shaking is None else state.shaking
     if second.fibrillation < 0.5 and state.shaking is not None:
         _end_of_fibrillation(state, second.until - FS_HZ)
 
