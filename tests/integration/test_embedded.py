@@ -78,7 +78,7 @@ def test_kafka_python_produces_and_consumes(embedded):
     offsets = [producer.send(topic, b"%d" % i, key=b"one patient").get(10).offset for i in range(3)]
     producer.close()
     assert offsets == [0, 1, 2]
-    consumer = kafka.KafkaConsumer(topic, **common, auto_offset_reset="earliest", consumer_timeout_ms=10_000)
+    consumer = kafka.KafkaConsumer(topic, **common, auto_offset_reset="earliest", consumer_timeout_ms=30_000)
     assert [next(consumer).value for _ in range(3)] == [b"0", b"1", b"2"]
     consumer.close()
 

@@ -1,5 +1,6 @@
 """The services script and the fixtures on it: what recovery tests lean on."""
 
+import time
 import uuid
 
 import confluent_kafka
@@ -27,7 +28,15 @@ def test_kafka_keeps_messages_over_a_stop_and_a_kill(kafka):
         assert not kafka.running
         kafka.start()
     consumer = confluent_kafka.Consumer({**quiet, "group.id": "looker"})
-    assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=20) == (0, 2)
+    deadline = time.monotonic() + 20
+    while True:  # just started, Kafka answers before it leads its partitions
+        try:
+            assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=20) == (0, 2)
+            break
+        except confluent_kafka.KafkaException as error:
+            assert error.args[0].code() == confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
     consumer.close()
 
 
