@@ -69,7 +69,7 @@ def main() -> int:
         os.chdir(HERE)
         command = [str(PYTHON), "-m", "pytest", *arguments[1:]]
     else:
-        command = [str(PYTHON), "-m", "ecgwatch", *arguments]
+        command = [str(PYTHON), "-P", "-m", "ecgwatch", *arguments]  # -P: a folder `models` of the user's is not ours
     if os.name == "nt":
         return subprocess.run(command, check=False).returncode
     return os.execv(command[0], command)

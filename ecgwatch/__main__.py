@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +20,7 @@ from ecgwatch.commands.monitor import monitor
 from ecgwatch.commands.process import process
 from ecgwatch.commands.replay import replay
 from ecgwatch.commands.simulate import simulate
-from ingest.errors import EcgwatchError
+from ingest.errors import BadInputError, EcgwatchError
 
 app = typer.Typer(
     name="ecgwatch",
@@ -28,21 +30,16 @@ app = typer.Typer(
 )
 
 
+for command in (demo, simulate, replay, process, monitor, annotate, export, check):
+    app.command(command.__name__)(command)
+app.add_typer(topics.app, name="topics")
+app.add_typer(models_command.app, name="models")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"ecgwatch {importlib.metadata.version('ecgwatch')}")
         raise typer.Exit
-
-
-app.command("annotate")(annotate)
-app.add_typer(models_command.app, name="models")
-app.command("demo")(demo)
-app.command("monitor")(monitor)
-app.command("check")(check)
-app.command("export")(export)
-app.command("replay")(replay)
-app.command("simulate")(simulate)
-app.add_typer(topics.app, name="topics")
 
 
 @app.callback()
@@ -52,12 +49,23 @@ def _options(
     pass
 
 
-app.command("process")(process)
+def refuse_strangers() -> None:
+    """Raise BadInputError where another package of one of our generic names (models, ingest, ...) stands in front of ours."""
+    home = Path(__file__).parents[1]
+    for name in ("ingest", "models", "stream_processor", "dashboards"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).parents[1] if spec and spec.origin else None
+        if found != home:
+            raise BadInputError(
+                f"the package {name!r} that Python finds in {found} is not ecgwatch's ({home})",
+                "Uninstall it, or run ecgwatch in an environment of its own (python3 run.py ...), from a folder without one of that name.",
+            )
 
 
 def main() -> None:
     """Run the command line; errors a person can mend are printed without a traceback."""
     try:
+        refuse_strangers()
         app()
     except EcgwatchError as error:
         typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)

@@ -46,7 +46,7 @@ class Children:
         """Run `ecgwatch ARGUMENTS`, out of reach of the terminal's Ctrl-C: the order of ending is ours."""
         with self.log(name).open("wb") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "ecgwatch", *arguments],
+                [sys.executable, "-P", "-m", "ecgwatch", *arguments],
                 stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
                 start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )  # fmt: skip

@@ -31,7 +31,7 @@ def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
     """Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store. Start several to share the work."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     # This module and not `ecgwatch process`: the worker starts without what the other commands import.
-    command = [sys.executable, "-m", "ecgwatch.commands.process", str(os.getpid()), chosen.broker, chosen.sink]
+    command = [sys.executable, "-P", "-m", "ecgwatch.commands.process", str(os.getpid()), chosen.broker, chosen.sink]
     raise typer.Exit(supervise(command, SystemClock()))
 
 

@@ -1,0 +1,24 @@
+"""Our top-level names are generic: a stranger of the same name is told, not used."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_the_packages_are_ours_alone() -> None:
+    owners = importlib.metadata.packages_distributions()
+    for name in ("ingest", "models", "stream_processor", "dashboards", "ecgwatch"):
+        assert set(owners.get(name, ["ecgwatch"])) == {"ecgwatch"}, name
+
+
+def test_a_stranger_in_front_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("")
+    for flags, code in (([], 1), (["-P"], 0)):
+        command = [sys.executable, *flags, "-m", "ecgwatch", "topics", "--help"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stderr
+        assert ("package 'models'" in done.stderr and str(tmp_path) in done.stderr) == bool(code)
