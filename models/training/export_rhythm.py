@@ -53,6 +53,7 @@ def spec(path: Path, fitted: float) -> dict[str, Any]:
         "input": RHYTHM_SPEC.as_dict(),
         "output": "logits (B, 4)",
         "classes": list(CLASSES),
+        "parameters": sum(weights.numel() for weights in RhythmNet().parameters()),
         "temperature": round(fitted, 3),  # already in the logits
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
