@@ -6,13 +6,13 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ecgwatch.times import parse_time
 from ingest.broker import create_topics
 from ingest.clock import Clock
 from ingest.errors import BadInputError
@@ -42,18 +42,7 @@ def parse_speed(text: str) -> float:
 
 def parse_start(text: str) -> int | None:
     """The nanoseconds of --start-time; None for now, which is when streaming begins. Raises BadInputError."""
-    if text == "now":
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInputError(f"--start-time {text}", "Write it as 2026-01-31T08:30:00 (UTC) or 2026-01-31T08:30:00+01:00.") from None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    since = when - datetime(1970, 1, 1, tzinfo=UTC)
-    start_ns = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
-    if start_ns < 0:
-        raise BadInputError(f"--start-time {text}", "Give a time after 1970.")
-    return start_ns
+    return None if text == "now" else parse_time("--start-time", text)
 
 
 def stream_to_broker(

@@ -26,3 +26,4 @@ STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)  # snapshots of the strea
 
 ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, DEAD_LETTER, STATE)
 PARTITIONS = 12
+PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group

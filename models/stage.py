@@ -71,38 +71,52 @@ class Stage(Protocol[In, Out]):
         ...
 
 
+class _Rows:
+    """Row numbers: given out, given back, and made in growing steps. Whoever takes and gives in step gets the same numbers."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self.capacity = 0
+
+    def take(self) -> int:
+        """A free row; `capacity` may have grown."""
+        if not self._free:
+            extra = max(16, self.capacity)
+            self._free = list(range(self.capacity + extra - 1, self.capacity - 1, -1))
+            self.capacity += extra
+        return self._free.pop()
+
+    def give(self, row: int) -> None:
+        """The row is free again."""
+        self._free.append(row)
+
+
 class Table:
     """Arrays with one row per patient, which grow, are reused, and go to plain data and back. Attributes are the fields' names."""
 
     def __init__(self, **fields: Field) -> None:
         self._fields: Mapping[str, Field] = fields
-        self._free: list[int] = []
-        self._capacity = 0
-        self._grow()
+        self._numbers = _Rows()
+        for name, field in fields.items():
+            setattr(self, name, np.empty((0, *field.shape), dtype=field.dtype))
 
-    def __getattr__(self, name: str) -> npt.NDArray[Any]:  # only for type checkers: fields are set in _grow
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:  # only for type checkers: fields are set in __init__
         raise AttributeError(name)
 
-    def _grow(self) -> None:
-        extra = max(16, self._capacity)
-        for name, field in self._fields.items():
-            block = np.full((extra, *field.shape), field.fresh, dtype=field.dtype)
-            setattr(self, name, np.concatenate([self.__dict__[name], block]) if self._capacity else block)
-        self._free.extend(range(self._capacity + extra - 1, self._capacity - 1, -1))
-        self._capacity += extra
-
     def open(self) -> int:
-        """A fresh row; stages that are opened and closed in step get the same numbers."""
-        if not self._free:
-            self._grow()
-        row = self._free.pop()
+        """A fresh row."""
+        row = self._numbers.take()
         for name, field in self._fields.items():
-            self.__dict__[name][row] = field.fresh
+            held = self.__dict__[name]
+            if missing := self._numbers.capacity - len(held):
+                held = np.concatenate([held, np.empty((missing, *field.shape), dtype=field.dtype)])
+                setattr(self, name, held)
+            held[row] = field.fresh
         return row
 
     def close(self, row: int) -> None:
         """Give a row back."""
-        self._free.append(row)
+        self._numbers.give(row)
 
     def snapshot(self, row: int) -> State:
         """The row as plain data: scalars as numbers, arrays as bytes."""
@@ -149,24 +163,19 @@ class Logic(Generic[S]):
 
     def __init__(self, state: type[S]) -> None:
         self._type = state
-        self._free: list[int] = []
-        self._next = 0
+        self._numbers = _Rows()
         self._state: dict[int, S] = {}
 
     def open(self, patient: str, fs: float) -> int:
-        """A fresh row, in step with Table's."""
-        if not self._free:
-            extra = max(16, self._next)
-            self._free = list(range(self._next + extra - 1, self._next - 1, -1))
-            self._next += extra
-        row = self._free.pop()
+        """A fresh row."""
+        row = self._numbers.take()
         self._state[row] = self._type()
         return row
 
     def close(self, row: int) -> None:
         """Give a row back."""
         del self._state[row]
-        self._free.append(row)
+        self._numbers.give(row)
 
     def snapshot(self, row: int) -> State:
         """The row's state as plain data."""

@@ -33,7 +33,6 @@ from stream_processor.snapshots import SnapshotReader
 from stream_processor.worker import WardLike, Worker
 
 log = logging.getLogger(__name__)
-GROUP = "ecgwatch"
 MEASURE_S, LOG_EVERY_S = 0.5, 15.0
 STOP_S = 10.0
 # The ward's thread gives the interpreter lock away for each run of a network; with Python's 5 ms it would wait as long to get it back,
@@ -169,7 +168,7 @@ def _connect(app: faust.App, assigned: Callable[[set[TP]], Awaitable[None]], rev
 
 def _faust_app(broker: str) -> faust.App:
     return faust.App(
-        GROUP,
+        topics.PROCESSOR_GROUP,
         broker=[f"kafka://{address.strip()}" for address in broker.split(",")],
         datadir=Path(tempfile.gettempdir()) / "ecgwatch-faust",  # faust makes it and, without tables, leaves it empty
         autodiscover=False,

@@ -12,7 +12,6 @@ from ingest import topics as kafka_topics
 from ingest.broker import Lag, create_topics, lags
 from ingest.clock import SystemClock
 
-GROUP = "ecgwatch"  # the stream processor's consumer group
 POLL_S = 0.5
 
 app = typer.Typer(no_args_is_help=True, help="The Kafka topics, and how much is left to process.")
@@ -38,7 +37,7 @@ def lag(
     clock = SystemClock()
     end_s = clock.steady_s() + (wait or 0.0)
     while True:
-        found = lags(held.broker, GROUP, kafka_topics.SAMPLES.name)
+        found = lags(held.broker, kafka_topics.PROCESSOR_GROUP, kafka_topics.SAMPLES.name)
         left = sum(one.left for one in found)
         if wait is None or left == 0 or clock.steady_s() >= end_s:
             break

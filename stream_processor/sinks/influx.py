@@ -21,9 +21,9 @@ from influxdb_client.rest import ApiException
 from ingest.messages import Alarm, Event
 from stream_processor.sinks import influx_lines as lines
 from stream_processor.sinks.base import FOREVER_NS, KINDS, E, SinkBusyError, event_time, identity
-from stream_processor.sinks.refusals import Refusals, RefusedError
+from stream_processor.sinks.queued import QueuedSink
+from stream_processor.sinks.refusals import RefusedError
 
-BATCH = 5_000
 PAGE_NS = 6 * 3600 * 10**9
 TIMEOUT_S = 10.0
 RETRY_AFTER_S = (0.25, 0.75)  # within one flush; the caller tries again later and longer
@@ -39,32 +39,14 @@ REMEDY = {
 T = TypeVar("T")
 
 
-class InfluxSink:
+class InfluxSink(QueuedSink):
     """A Sink on one bucket. Connects with the first flush or read."""
 
     def __init__(self, url: str, token: str, org: str, bucket: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__()
         self._url, self._org, self._bucket, self._sleep = url, org, bucket, sleep
         self._client = InfluxDBClient(url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000))
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
-        self._pending: list[Event] = []
-        self._refusals = Refusals()
-
-    def add(self, event: Event) -> None:
-        self._pending.append(event)
-
-    def flush(self) -> None:
-        while self._pending:
-            batch = self._pending[:BATCH]
-            self._refusals.write(batch, self._write)
-            del self._pending[: len(batch)]
-
-    @property
-    def pending(self) -> int:
-        return len(self._pending)
-
-    @property
-    def refused(self) -> Sequence[Event]:
-        return self._refusals.events
 
     def patients(self) -> list[str]:
         ours = " or ".join(f'r._measurement == "{lines.measurement(kind)}"' for kind in KINDS)

@@ -16,46 +16,28 @@ import msgspec
 from ingest.messages import Beat, Event, Rhythm, Vitals
 from stream_processor.sinks import sqlite_tables as tables
 from stream_processor.sinks.base import FOREVER_NS, KINDS, E, SinkBusyError, event_time
-from stream_processor.sinks.refusals import Refusals, RefusedError
+from stream_processor.sinks.queued import QueuedSink
+from stream_processor.sinks.refusals import RefusedError
 
 LOCK_WAIT_S = 2.0
-BATCH = 5_000
 PAGE = 5_000
 TRIM_EVERY_NS = 60_000_000_000
 TRIM_ROWS = 5_000
 DAY_NS = 86_400_000_000_000
 
 
-class SqliteSink:
+class SqliteSink(QueuedSink):
     """A Sink on one SQLite file in WAL mode. Raises SinkBusyError where the file cannot be opened."""
 
     def __init__(self, path: Path, keep_days: float = 30.0) -> None:
+        super().__init__()
         self._path = path
         self._keep_ns = round(keep_days * DAY_NS)
-        self._pending: list[Event] = []
-        self._refusals = Refusals()
         self._newest: dict[str, int] = {}
         self._trimmed_at: dict[str, int] = {}
         with self._guard():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = _open(path)
-
-    def add(self, event: Event) -> None:
-        self._pending.append(event)
-
-    def flush(self) -> None:
-        while self._pending:
-            batch = self._pending[:BATCH]
-            self._refusals.write(batch, self._write)
-            del self._pending[: len(batch)]
-
-    @property
-    def pending(self) -> int:
-        return len(self._pending)
-
-    @property
-    def refused(self) -> Sequence[Event]:
-        return self._refusals.events
 
     def patients(self) -> list[str]:
         found = " UNION ".join(f"SELECT DISTINCT patient_id FROM {tables.table(kind)}" for kind in KINDS)

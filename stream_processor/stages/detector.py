@@ -42,8 +42,8 @@ class BeatDetector(Arrays):
         logits = self._network.run(np.nan_to_num(w.x))
         complexes = self._complexes(w, logits)
         until = np.minimum(w.end - spec.after, w.written)
-        noisy = _noisy(w, spec)
-        unsure = [restless and not found for restless, found in zip(_restless(w, spec).tolist(), complexes, strict=True)]
+        noisy, restless = _signal(w, spec)
+        unsure = [moves and not found for moves, found in zip(restless.tolist(), complexes, strict=True)]
         return [
             Second(*values)
             for values in zip(
@@ -80,14 +80,11 @@ def _r_peak(x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.fl
     return np.asarray(centre - SEARCH - 1 + best + shift)
 
 
-def _noisy(w: Windows, spec: InputSpec) -> npt.NDArray[np.bool_]:
+def _signal(w: Windows, spec: InputSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Of each window's own second: whether it is noisy, and whether without a QRS it would be unsure; (B,) each."""
     x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
     steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
     size = np.sqrt(np.mean(np.square(x), axis=1))
-    return np.asarray((steps > NOISE_RATIO * np.maximum(size, 1e-6)) | (np.ptp(x, axis=1) * w.mv > RANGE_MV))
-
-
-def _restless(w: Windows, spec: InputSpec) -> npt.NDArray[np.bool_]:
-    x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
-    steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
-    return np.asarray((w.swing >= SWING_MV) | ((steps >= STEP_RATIO) & (steps * w.mv >= STEP_MV)))
+    noisy = (steps > NOISE_RATIO * np.maximum(size, 1e-6)) | (np.ptp(x, axis=1) * w.mv > RANGE_MV)
+    restless = (w.swing >= SWING_MV) | ((steps >= STEP_RATIO) & (steps * w.mv >= STEP_MV))
+    return np.asarray(noisy), np.asarray(restless)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.messages import Alarm, Beat, Event, Rhythm, Vitals
-from stream_processor.sinks import influx, sqlite
+from stream_processor.sinks import influx, queued, sqlite
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError, event_time, identity
 from stream_processor.sinks.influx import InfluxSink
 from stream_processor.sinks.memory import MemorySink
@@ -206,8 +206,7 @@ def test_odd_texts_come_back(sink, text):
 def test_a_long_record_is_read_in_pages(sink, monkeypatch):
     monkeypatch.setattr(sqlite, "PAGE", 100)
     monkeypatch.setattr(influx, "PAGE_NS", 100 * S)
-    monkeypatch.setattr(sqlite, "BATCH", 300)
-    monkeypatch.setattr(influx, "BATCH", 300)
+    monkeypatch.setattr(queued, "BATCH", 300)
     beats = [beat(t=T0 + i * S, sample=i, lead=lead) for i in [*range(500), 10_000] for lead in ("I", "II")]
     store(sink, *beats)
     assert list(sink.read(Beat, "p")) == beats

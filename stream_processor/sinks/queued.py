@@ -1,0 +1,44 @@
+"""The waiting line of a store that writes in batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from ingest.messages import Event
+from stream_processor.sinks.refusals import Refusals
+
+BATCH = 5_000
+
+
+class QueuedSink(ABC):
+    """Base of such sinks: events wait until a batch that holds them has been written; what a failed flush has not written waits on."""
+
+    def __init__(self) -> None:
+        self._pending: list[Event] = []
+        self._refusals = Refusals()
+
+    def add(self, event: Event) -> None:
+        """Keep an event for the next flush."""
+        self._pending.append(event)
+
+    def flush(self) -> None:
+        """Write all that waits. Raises SinkBusyError."""
+        while self._pending:
+            batch = self._pending[:BATCH]
+            self._refusals.write(batch, self._write)
+            del self._pending[: len(batch)]
+
+    @property
+    def pending(self) -> int:
+        """Events that wait."""
+        return len(self._pending)
+
+    @property
+    def refused(self) -> Sequence[Event]:
+        """Events that were set aside because the store refuses them for good."""
+        return self._refusals.events
+
+    @abstractmethod
+    def _write(self, batch: Sequence[Event]) -> None:
+        """Write a batch. Raises SinkBusyError, or RefusedError where the store will never take it."""
