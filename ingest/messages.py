@@ -135,7 +135,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     id: str  # patient:kind:onset_ns, so that reprocessing gives the same alarm
     kind: AlarmKind
     priority: Priority
-    step: Literal["onset", "update", "end"]
+    step: Literal["onset", "update", "escalated", "acknowledged", "silenced", "end"]
+    changed_ns: int  # when this step was taken, by the stream's own time
     onset_ns: int  # where the condition began: the first beat of the run, the last QRS before an asystole
     raised_ns: int  # time of the last sample needed before the alarm could be raised
     end_ns: int | None = None  # when the condition stopped, whatever latches
@@ -144,17 +145,144 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     end_sample: int | None = None
     announced: bool = True  # False: held back by a worse alarm of its chain, or by its refractory time
     latching: bool = False
+    level: int = 0  # how often it has called again: nobody acknowledged it, or it held on after somebody had
+    acknowledged_ns: int | None = None  # when the acknowledgement that counts was given, by the wall clock
+    acknowledged_by: str = ""
+    silenced_until_ns: int | None = None  # by the stream's own time; only medium and low alarms can be silenced
     value: float | None = None
     limit: float | None = None
     text: str = ""  # "HR 134 > 120"
 
+    @property
+    def standing(self) -> bool:
+        """Whether somebody must look: it is announced, and holds, or is latched and not acknowledged."""
+        return self.announced and (self.end_ns is None or (self.latching and self.acknowledged_ns is None))
+
+
+class Waveform(msgspec.Struct, frozen=True, kw_only=True):
+    """Up to 10 s of the signal as it came, for history. Only stored. Identity: (patient_id, start_ns)."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    fs_hz: float
+    counts_per_mv: float
+    start_ns: int
+    start_sample: int
+    n: int  # samples
+    packed: bytes  # ingest.packing: int16, MISSING where samples were lost
+
+
+class Strip(msgspec.Struct, frozen=True, kw_only=True):
+    """The signal from 10 s before an alarm's onset to 10 s after, as far as there is any. Only stored. Identity: the alarm's."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    fs_hz: float
+    counts_per_mv: float
+    alarm_id: str
+    kind: AlarmKind
+    onset_ns: int  # the alarm's
+    start_ns: int
+    start_sample: int
+    n: int  # samples
+    packed: bytes  # ingest.packing: int16, MISSING where samples were lost
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person did about a patient's alarms. Topic ecg.acks. Identity: (patient_id, time_ns, id).
+
+    acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any) for `seconds`; high ones break through.
+    resume: ends that. limits: sets fields of the patient's alarm profile; None goes back to the profile file's.
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    time_ns: int  # by the wall clock
+    id: str  # made by whoever sends it; a repeat of an id counts once
+    by: str
+    action: Literal["acknowledge", "silence", "resume", "limits"]
+    alarm_id: str = ""
+    kind: AlarmKind | Literal[""] = ""
+    seconds: float | None = None
+    limits: dict[str, float | None] = {}
+    note: str = ""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to tell one recipient of one step of an alarm. Topic ecg.notifications. Identity: (patient_id, time_ns, id)."""
+
+    schema: int = SCHEMA
+    patient_id: str
+    time_ns: int  # by the wall clock
+    id: str  # alarm id, step, level, recipient and attempt
+    alarm_id: str
+    kind: AlarmKind
+    priority: Priority
+    step: str
+    recipient: str  # its name in the notifications file; never its address
+    attempt: int  # from 1
+    outcome: Literal["delivered", "failed", "held back"]
+    reason: str = ""  # why it failed, or which rule held it back
+    next_ns: int | None = None  # when it is tried again; None where it is not
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """How the stream agrees so far with the reference annotations that are replayed beside it. Topic ecg.scores.
+
+    Identity: (patient_id, time_ns). Beats within 150 ms match; counts since the stream began.
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    time_ns: int  # of the stream: everything before has been scored
+    qrs_tp: int
+    qrs_fn: int
+    qrs_fp: int
+    v_tp: int
+    v_fn: int
+    v_fp: int
+    s_tp: int
+    s_fn: int
+    s_fp: int
+    rhythm_s: float  # with a reference rhythm
+    rhythm_agreed_s: float
+    episodes: int  # reference episodes that must alarm (VF, VFL, VT, asystole, AF)
+    episodes_alarmed: int
+    worst_delay_s: float | None = None  # from an episode's onset to its alarm's `raised_ns`
+
+
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of something the model said. Topic ecg.edits. Identity: (patient_id, time_ns, id).
+
+    The newest edit of a target counts.
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    time_ns: int  # by the wall clock
+    id: str
+    by: str
+    target: Literal["alarm", "beat", "rhythm"]
+    target_id: str  # the alarm's id, the beat's time_ns, the episode's start_ns
+    at_ns: int  # where it is in the stream
+    said: str  # the model's answer: kind or label
+    verdict: Literal["confirmed", "rejected", "relabelled"]
+    label: str = ""  # where relabelled
+    note: str = ""
+
 
 Event = Beat | Rhythm | Vitals | Alarm
-Message = SampleChunk | Reference | Event
+Message = SampleChunk | Reference | Event | Action | Delivery | Score | Edit
 M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
-_KINDS = (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm)
+_KINDS = (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm, Action, Delivery, Score, Edit)
 _decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS}
 
 

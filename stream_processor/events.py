@@ -67,7 +67,8 @@ def alarm(stream: Stream, step: AlarmStep) -> Alarm:
     return Alarm(
         patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
         id=f"{stream.patient_id}:{step.kind}:{onset_ns}", kind=step.kind, priority=kind.priority,
-        step="onset" if end is None else "end", onset_ns=onset_ns, raised_ns=_ns(stream, raised),
+        step="onset" if end is None else "end", changed_ns=_ns(stream, raised if end is None else end),
+        onset_ns=onset_ns, raised_ns=_ns(stream, raised),
         end_ns=None if end is None else _ns(stream, end), onset_sample=onset, raised_sample=raised, end_sample=end,
         announced=a.announced, latching=kind.latching, value=_rounded(a.value), limit=a.limit,
         text=kind.text.format(value=a.value, limit=a.limit),

@@ -134,9 +134,14 @@ def _rhythm(e: Rhythm) -> str:
 
 def _alarm(e: Alarm) -> str:
     measured = {"value": _float(e.value), "limit": _float(e.limit)}
-    optional = _optional(end_ns=_int(e.end_ns), end_sample=_int(e.end_sample), id=_text(e.id), text=_text(e.text), **measured)
+    ended = {"end_ns": _int(e.end_ns), "end_sample": _int(e.end_sample)}
+    people = {
+        "acknowledged_ns": _int(e.acknowledged_ns), "acknowledged_by": _text(e.acknowledged_by),
+        "silenced_until_ns": _int(e.silenced_until_ns),
+    }  # fmt: skip
+    optional = _optional(id=_text(e.id), text=_text(e.text), **ended, **measured, **people)
     return (
         f'alarm{_tags(e.patient_id, e.device_id, e.lead)} kind="{e.kind}",priority="{e.priority}",step="{e.step}",'
         f"onset_ns={e.onset_ns}i,raised_ns={e.raised_ns}i,onset_sample={e.onset_sample}i,raised_sample={e.raised_sample}i,fs_hz={e.fs_hz},"
-        f"announced={e.announced},latching={e.latching}{optional} {point_time(e)}"
+        f"changed_ns={e.changed_ns}i,level={e.level}i,announced={e.announced},latching={e.latching}{optional} {point_time(e)}"
     )

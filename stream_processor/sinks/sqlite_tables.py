@@ -10,7 +10,7 @@ import msgspec
 from ingest.messages import Alarm, Beat, Event, Rhythm, Vitals
 from stream_processor.sinks.base import KINDS, E
 
-LAYOUT = 1  # PRAGMA user_version; another number for every change of a message's fields
+LAYOUT = 2  # PRAGMA user_version; another number for every change of a message's fields
 TIME = {Beat: "time_ns", Vitals: "time_ns", Rhythm: "start_ns", Alarm: "onset_ns"}
 KEY = {kind: ["patient_id", time, "device_id", "lead", *(["kind"] if kind is Alarm else [])] for kind, time in TIME.items()}
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER"}  # else TEXT

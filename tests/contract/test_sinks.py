@@ -60,7 +60,7 @@ def rhythm(patient="p", t=T0, **changes) -> Rhythm:
 
 def alarm(patient="p", t=T0, kind="asystole", **changes) -> Alarm:
     what = {"id": f"{patient}:{kind}:{t}", "kind": kind, "priority": "high", "step": "onset", "latching": True}
-    when = {"fs_hz": 250.0, "onset_ns": t, "raised_ns": t + 4 * S, "onset_sample": 500, "raised_sample": 1500}
+    when = {"fs_hz": 250.0, "onset_ns": t, "raised_ns": t + 4 * S, "changed_ns": t + 4 * S, "onset_sample": 500, "raised_sample": 1500}
     why = {"value": 4.0, "limit": 4.0, "text": "4 s > 4 s"}
     return Alarm(patient_id=patient, **(PLACE | what | when | why | changes))
 
@@ -268,7 +268,8 @@ any_event = st.one_of(
     of(
         Alarm,
         id=texts, text=texts, onset_ns=times, raised_ns=times, end_ns=st.none() | times, onset_sample=samples, raised_sample=samples,
-        end_sample=st.none() | samples, **floats("fs_hz"), **maybe_floats("value", "limit"),
+        end_sample=st.none() | samples, changed_ns=times, acknowledged_ns=st.none() | times, acknowledged_by=texts, level=samples,
+        silenced_until_ns=st.none() | times, **floats("fs_hz"), **maybe_floats("value", "limit"),
     ),
 )  # fmt: skip
 

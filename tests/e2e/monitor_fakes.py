@@ -105,7 +105,8 @@ class Ward:
 
     def alarm(self, patient_id: str, kind: str, at_s: float, **fields: Any) -> Alarm:
         onset = self.now_ns(at_s)
-        base = {"step": "onset", "priority": "medium", "raised_ns": onset + 2 * 10**9, "onset_sample": 0, "raised_sample": 0}
+        raised = onset + 2 * 10**9
+        base = {"step": "onset", "priority": "medium", "raised_ns": raised, "changed_ns": raised, "onset_sample": 0, "raised_sample": 0}
         return self._make(Alarm, self.stories[patient_id], id=f"{patient_id}:{kind}:{onset}", kind=kind, onset_ns=onset, **(base | fields))
 
     def _make(self, kind: Callable[..., Any], story: Story, /, **fields: Any) -> Any:

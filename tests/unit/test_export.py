@@ -43,7 +43,8 @@ def rhythm(first: int, end: int, label: str, patient: str = "208", start: int = 
 def alarm(onset: int, raised: int, kind: str = "pause", patient: str = "208") -> Alarm:
     return Alarm(
         patient_id=patient, **PLACE, fs_hz=FS_HZ, id=f"{patient}:{kind}:{time_ns(onset)}", kind=kind, priority="medium", step="onset",
-        onset_ns=time_ns(onset), raised_ns=time_ns(raised), onset_sample=onset, raised_sample=raised, value=2.5, limit=2.0,
+        onset_ns=time_ns(onset), raised_ns=time_ns(raised), changed_ns=time_ns(raised),
+        onset_sample=onset, raised_sample=raised, value=2.5, limit=2.0,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def rhythm(start: int, end: int, label: str, probability: float = 1.0) -> Rhythm
 
 
 def alarm(**changes) -> Alarm:
-    fields = {"id": "p:pause:4", "kind": "pause", "priority": "medium", "step": "onset", "onset_ns": 1, "raised_ns": 2}
+    fields = {"id": "p:pause:4", "kind": "pause", "priority": "medium", "step": "onset", "onset_ns": 1, "raised_ns": 2, "changed_ns": 2}
     return Alarm(**(PLACE | fields | {"onset_sample": 1, "raised_sample": 500, "value": 2.5, "limit": 2.0} | changes))
 
 

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from ingest.messages import (
     MAX_FS_HZ,
     MIN_FS_HZ,
+    Action,
     Alarm,
     BadMessageError,
     Beat,
+    Delivery,
+    Edit,
     Message,
     Reference,
     Rhythm,
     SampleChunk,
+    Score,
     Vitals,
     decode,
     encode,
@@ -30,7 +34,9 @@ chunks = st.builds(
     samples=st.binary(min_size=2, max_size=400).map(lambda b: b[: len(b) // 2 * 2]), lead_off=st.booleans(),
     end=st.booleans(), schema=st.just(1),
 )  # fmt: skip
-others = st.one_of(*(st.from_type(kind) for kind in (Reference, Beat, Rhythm, Vitals, Alarm))).map(
+limits = st.dictionaries(st.text(max_size=10), st.none() | st.floats(allow_nan=False), max_size=3)
+actions = st.builds(Action, limits=limits, seconds=st.none() | st.floats(), note=st.text())
+others = st.one_of(*(st.from_type(kind) for kind in (Reference, Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit)), actions).map(
     lambda m: msgspec.structs.replace(m, schema=1)
 )
 

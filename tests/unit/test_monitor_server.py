@@ -105,7 +105,7 @@ def vitals(patient: str) -> Vitals:
 def alarm(patient: str, kind: str = "asystole", step: str = "onset", onset_ns: int = NOW) -> Alarm:
     return Alarm(
         patient_id=patient, device_id="d", lead="II", fs_hz=250.0, id=f"{patient}:{kind}:{onset_ns}", kind=kind, priority="high", step=step,
-        onset_ns=onset_ns, raised_ns=onset_ns, onset_sample=0, raised_sample=0, latching=True, text="ASYSTOLE 6 s",
+        onset_ns=onset_ns, raised_ns=onset_ns, changed_ns=onset_ns, onset_sample=0, raised_sample=0, latching=True, text="ASYSTOLE 6 s",
     )  # fmt: skip
 
 

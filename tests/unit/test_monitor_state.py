@@ -25,7 +25,7 @@ def alarm(kind: str = "hr_high", at_s: float = 0, step: str = "onset", priority:
     onset = START + round(at_s * S)
     return Alarm(
         patient_id="p", device_id="d", lead="II", fs_hz=FS, id=f"p:{kind}:{onset}", kind=kind, priority=priority, step=step,
-        onset_ns=onset, raised_ns=onset + S, onset_sample=0, raised_sample=0, **fields,
+        onset_ns=onset, raised_ns=onset + S, changed_ns=onset + S, onset_sample=0, raised_sample=0, **fields,
     )  # fmt: skip
 
 
