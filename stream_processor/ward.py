@@ -27,8 +27,8 @@ from models.conditioning import FS_HZ, Conditioner, Raw
 from models.runtime import Network
 from models.windows import Windower, Windows
 from stream_processor import events
-from stream_processor.alarms.catalogue import ADULT, Profile
 from stream_processor.alarms.engine import AlarmEngine, AlarmStep
+from stream_processor.alarms.profiles import ADULT, Profile
 from stream_processor.stages.admission import Admission, Run, Stream
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.labeller import BeatLabeller

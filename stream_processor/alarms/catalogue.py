@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
 from ingest.messages import AlarmKind, Priority
 
 
@@ -41,29 +39,6 @@ CHAINS: tuple[tuple[AlarmKind, ...], ...] = (
     ("asystole", "extreme_bradycardia", "pause", "hr_low"),
     ("ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia", "hr_high"),
 )
-
-
-class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds; the defaults are for adults."""
-
-    asystole_s: float = 4.0
-    fibrillation_s: float = 4.0
-    vt_beats: int = 5
-    vt_bpm: float = 100.0
-    extreme_tachycardia_bpm: float = 140.0
-    extreme_tachycardia_beats: int = 17
-    extreme_bradycardia_bpm: float = 40.0
-    extreme_bradycardia_beats: int = 5
-    pause_s: float = 2.0
-    hr_high_bpm: float = 120.0
-    hr_low_bpm: float = 50.0
-    af_s: float = 30.0
-    artefact_s: int = 20
-    no_signal_s: float = 5.0
-    refractory_s: float = 60.0
-
-
-ADULT = Profile()
 
 
 def worse(kind: AlarmKind) -> tuple[AlarmKind, ...]:

@@ -9,7 +9,8 @@ import msgspec
 from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
 from models.stage import Logic, Rows
-from stream_processor.alarms.catalogue import ADULT, CATALOGUE, Profile, worse
+from stream_processor.alarms.catalogue import CATALOGUE, worse
+from stream_processor.alarms.profiles import ADULT, Profile
 from stream_processor.alarms.rules import BEATS_KEPT, RULES, Condition, Facts
 from stream_processor.stages.rhythm import Span
 from stream_processor.stages.seconds import Beats, LabelledBeat, Second, is_lead_off

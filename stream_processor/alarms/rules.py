@@ -14,7 +14,7 @@ import msgspec
 
 from ingest.messages import AlarmKind, BeatLabel
 from models.conditioning import FS_HZ
-from stream_processor.alarms.catalogue import Profile
+from stream_processor.alarms.profiles import Profile
 from stream_processor.stages.seconds import silence_s
 
 BEATS_KEPT = 24
