@@ -8,7 +8,7 @@ processing the same input again gives the same messages.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -277,13 +277,13 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Event = Beat | Rhythm | Vitals | Alarm
-Message = SampleChunk | Reference | Event | Action | Delivery | Score | Edit
+Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform  # what the ward makes
+Stored = Event | Action | Delivery | Score | Edit
+Message = SampleChunk | Reference | Stored
 M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
-_KINDS = (SampleChunk, Reference, Beat, Rhythm, Vitals, Alarm, Action, Delivery, Score, Edit)
-_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS}
+_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {kind: msgspec.msgpack.Decoder(kind) for kind in get_args(Message)}
 
 
 class BadMessageError(ValueError):
