@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ingest.clock import ManualClock
-from ingest.messages import Alarm, Beat, Event, Rhythm, RhythmLabel, SampleChunk, sample_offset_ns
+from ingest.messages import Alarm, Beat, Event, Rhythm, RhythmLabel, SampleChunk, Vitals, sample_offset_ns
 from ingest.sources.base import Block, Source
 from stream_processor.ward import Ward, build_ward
 
@@ -26,6 +26,8 @@ class Annotated:
     beats: list[Beat] = field(default_factory=list)
     rhythm: list[Rhythm] = field(default_factory=list)  # whole episodes
     alarms: list[Alarm] = field(default_factory=list)  # the last step of each, in order of onset
+    steps: list[Alarm] = field(default_factory=list)  # every step of every alarm, as they came
+    vitals: list[Vitals] = field(default_factory=list)
     label: RhythmLabel = "~"
     probability: float = 0.0
 
@@ -44,6 +46,9 @@ def annotate(source: Source, ward: Ward) -> Annotated:
                 episodes[event.start_sample] = event
             elif isinstance(event, Alarm):
                 alarms[event.id] = event
+                result.steps.append(event)
+            elif isinstance(event, Vitals):
+                result.vitals.append(event)
 
     for chunk in _chunks(source):
         take(ward.push([chunk]))

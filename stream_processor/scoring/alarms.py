@@ -1,0 +1,135 @@
+"""Our alarms against those that there ought to be: false ones, missed ones, and how late the others came.
+
+An alarm of high priority is false where no lethal condition of the reference lies within 10 s of it: VF, flutter, VT and asystole as the
+rhythm is annotated, and whatever the rules raise on the reference's beats (scoring/truth.py). Any other alarm is false where no condition
+of its kind, or of a worse one of its chain, lies within 5 s. Only what was announced can be false; a condition is found by an alarm that
+was held back, too. There is no learning time. Where a record has no reference beats, alarms of medium and low priority are not judged, and
+a supraventricular tachycardia excuses an extreme one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from ingest.messages import AlarmKind
+from stream_processor.alarms.catalogue import CATALOGUE, worse
+from stream_processor.scoring.reference import Record
+from stream_processor.scoring.told import TECHNICAL, Told
+from stream_processor.scoring.truth import Truth
+
+HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
+RHYTHM_KINDS: dict[str, AlarmKind] = {
+    "VF": "ventricular_fibrillation", "VFL": "ventricular_fibrillation", "VT": "ventricular_tachycardia", "ASYS": "asystole",
+}  # fmt: skip
+DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode that is as long must be alarmed
+
+
+class Condition(NamedTuple):
+    """Something of the reference that excuses an alarm and, where it is due, must be alarmed."""
+
+    kind: AlarmKind
+    start_s: float
+    end_s: float
+    due: bool
+    label: str = ""  # of the rhythm, where it comes from there
+
+
+class Answered(NamedTuple):
+    """How a condition that was due fared."""
+
+    condition: Condition
+    answer: Literal["raised", "held", "missed"]  # held: a high alarm of before was still on
+    delay_s: float | None  # from its start to the announcement; None unless raised
+    by: AlarmKind | None
+
+
+class Judged(NamedTuple):
+    """An announced alarm, and whether the reference has a reason for it; None: cannot be said."""
+
+    alarm: Told
+    true: bool | None
+
+
+@dataclass(frozen=True)
+class AlarmScore:
+    """Of one record."""
+
+    hours: float = 0.0
+    judged: tuple[Judged, ...] = ()
+    held_back: int = 0  # alarms never announced
+    due: tuple[Answered, ...] = ()
+    lethal: bool = False  # the reference has a condition of high priority
+    conditions: tuple[Condition, ...] = field(default=(), repr=False)
+
+
+def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
+    """Of a reference; `truth` where it has beats. Ordered by start."""
+    found = [Condition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True) for a in truth.alarms] if truth else []
+    for e in reference.rhythm:
+        start, end = e.start / reference.fs_hz, e.end / reference.fs_hz
+        if e.label in RHYTHM_KINDS:
+            found.append(Condition(RHYTHM_KINDS[e.label], start, end, truth is None and end - start >= DUE_S, e.label))
+        elif truth is None and e.label == "AFIB":
+            found.append(Condition("atrial_fibrillation", start, end, end - start >= AF_DUE_S, e.label))
+        elif truth is None and e.label == "SVTA":
+            found.append(Condition("extreme_tachycardia", start, end, False, e.label))
+    return sorted(found, key=lambda c: (c.start_s, c.end_s, c.kind))
+
+
+def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -> AlarmScore:
+    """Judge a record's alarms."""
+    known = conditions(reference, truth)
+    judged = tuple(Judged(a, judge(a, known, has_beats=truth is not None)) for a in ours if a.announced_s is not None)
+    due = tuple(answer(c, ours) for c in known if c.due)
+    lethal = any(_is_high(c.kind) for c in known)
+    held_back = sum(a.announced_s is None for a in ours)
+    return AlarmScore(reference.duration_s / 3600, judged, held_back, due, lethal, tuple(known))
+
+
+def judge(alarm: Told, known: Iterable[Condition], *, has_beats: bool) -> bool | None:
+    """Whether a condition of the reference is a reason for the alarm."""
+    if alarm.kind in TECHNICAL:
+        return None
+    if alarm.priority == "high":
+        return any(_is_high(c.kind) and alarm.near(c.start_s, c.end_s, HIGH_TOLERANCE_S) for c in known if _excuses(c, alarm))
+    if not has_beats:
+        return None
+    kinds = {alarm.kind, *worse(alarm.kind)}
+    return any(c.kind in kinds and alarm.near(c.start_s, c.end_s, TOLERANCE_S) for c in known)
+
+
+def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
+    """What became of a condition: of high priority any high alarm answers, of another one of its kind or a worse one."""
+    kinds = {condition.kind, *worse(condition.kind)}
+    high = _is_high(condition.kind)
+    fits = [a for a in ours if (a.priority == "high" if high else a.kind in kinds)]
+    if not high:
+        found = [a for a in fits if a.near(condition.start_s, condition.end_s, TOLERANCE_S)]
+        return Answered(condition, "raised" if found else "missed", None, found[0].kind if found else None)
+    announced = sorted((a.announced_s, a) for a in fits if a.announced_s is not None)
+    covering = [(at, a) for at, a in announced if a.near(condition.start_s, condition.end_s)]
+    if not covering:
+        return Answered(condition, "missed", None, None)
+    at, first = covering[0]
+    if at < condition.start_s:
+        return Answered(condition, "held", None, first.kind)
+    if condition.label and at > condition.end_s:  # an annotated episode must be told while it lasts
+        return Answered(condition, "missed", None, None)
+    return Answered(condition, "raised", at - condition.start_s, first.kind)
+
+
+def nearest_rank(values: Sequence[float], percent: float) -> float | None:
+    """A percentile that is one of the values; None of none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else None
+
+
+def _excuses(condition: Condition, alarm: Told) -> bool:
+    return condition.label != "SVTA" or alarm.kind == "extreme_tachycardia"
+
+
+def _is_high(kind: AlarmKind) -> bool:
+    return CATALOGUE[kind].priority == "high"

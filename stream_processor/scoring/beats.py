@@ -1,0 +1,98 @@
+"""Beat by beat, as ANSI/AAMI EC57 (bxb of the WFDB package; Moody and Mark 2001, DOI 10.1109/51.932724).
+
+Beats are paired one to one within 150 ms; the learning time at the start and ventricular flutter or fibrillation of the reference are left
+out on both sides. Of V: reference F or Q called V is neither for nor against us; of S: reference Q called S is neither.
+We differ: pairs are those of wfdb.processing.compare_annotations, so that anyone gets the same counts in Python, and there is no shutdown
+(X), because we give none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stream_processor.scoring.counts import Counts
+from stream_processor.scoring.reference import FIBRILLATION, Mark, Record
+
+WINDOW_S = 0.150
+NONE = "O"  # no beat, in the matrix
+
+
+@dataclass(frozen=True)
+class BeatScore:
+    """The matrix of (reference, ours) as two letters, ours in lower case ("Nv"; "No" missed, "On" extra), and where they disagree."""
+
+    matrix: dict[str, int] = field(default_factory=dict)
+    missed: tuple[Mark, ...] = ()
+    extra: tuple[Mark, ...] = ()
+    wrong_v: tuple[Mark, ...] = ()  # N or S called V, and V called N or S; the reference's beat
+
+    def of(self, reference: str, ours: str) -> int:
+        """Sum over reference classes and our classes, "O" for none."""
+        return sum(self.matrix.get(r + t.lower(), 0) for r in reference for t in ours)
+
+    @property
+    def qrs(self) -> Counts:
+        return Counts(self.of("NSVFQ", "NSVFQ"), self.of("NSVFQ", NONE), self.of(NONE, "NSVFQ"))
+
+    @property
+    def veb(self) -> Counts:
+        return Counts(self.of("V", "V"), self.of("V", "NSFQO"), self.of("NSO", "V"), self.of("NSFQO", "NSFQ"))
+
+    @property
+    def sveb(self) -> Counts:
+        return Counts(self.of("S", "S"), self.of("S", "NVFQO"), self.of("NVFO", "S"), self.of("NVFQO", "NVFQ"))
+
+
+def score_beats(reference: Record, ours: Record, start_s: float) -> BeatScore:
+    """Compare the beats from `start_s` on, outside the reference's ventricular flutter and fibrillation."""
+    ref, test = scored(reference.beats, reference, start_s), scored(ours.beats, reference, start_s)
+    partners = match([m.sample for m in ref], [m.sample for m in test], int(WINDOW_S * reference.fs_hz))
+    taken = {j for j in partners if j is not None}
+    pairs = [(r, None if j is None else test[j]) for r, j in zip(ref, partners, strict=True)]
+    extra = tuple(t for j, t in enumerate(test) if j not in taken)
+    matrix = Counter(r.label + (NONE if t is None else t.label).lower() for r, t in pairs)
+    matrix.update(NONE + t.label.lower() for t in extra)
+    wrong = tuple(r for r, t in pairs if t is not None and r.label in "NSV" and (r.label == "V") != (t.label == "V"))
+    return BeatScore(dict(sorted(matrix.items())), tuple(r for r, t in pairs if t is None), extra, wrong)
+
+
+def scored(beats: Sequence[Mark], reference: Record, start_s: float) -> list[Mark]:
+    """The beats that count."""
+    flutter = reference.episodes(FIBRILLATION)
+    start = start_s * reference.fs_hz
+    return [b for b in beats if b.sample >= start and not any(e.start <= b.sample < e.end for e in flutter)]
+
+
+def match(reference: Sequence[int], test: Sequence[int], window: int) -> list[int | None]:
+    """For each reference sample the index of its partner in `test`, nearer than `window` samples; both in order.
+
+    The rule of wfdb.processing.compare_annotations: a reference takes the nearest test; where the next reference is nearer to that one, it
+    takes the one before, if that is free.
+    """
+    partners: list[int | None] = [None] * len(reference)
+    first = 0
+    for i, at in enumerate(reference):
+        if first >= len(test):
+            break
+        j = _nearest(test, at, first)
+        if i + 1 < len(reference):
+            k = _nearest(test, reference[i + 1], first)
+            if k == j and abs(reference[i + 1] - test[k]) < abs(at - test[j]):
+                if j == 0 or (i > 0 and partners[i - 1] == j - 1):
+                    continue
+                j -= 1
+        if abs(at - test[j]) < window:
+            partners[i] = j
+        first = j + 1
+    return partners
+
+
+def _nearest(test: Sequence[int], at: int, first: int) -> int:
+    """Index from `first` on of the sample nearest to `at`, the earlier of two."""
+    j = bisect_left(test, at, first)
+    if j == len(test) or (j > first and at - test[j - 1] <= test[j] - at):
+        return j - 1
+    return j

@@ -1,0 +1,59 @@
+"""Heart rate: ours against that of the reference's beats by the same formula (stages/vitals.py), second by second (EC57's HR error)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream_processor.scoring.counts import percent
+
+
+@dataclass(frozen=True)
+class RateScore:
+    """Sums over the seconds where both sides have a heart rate; they add up over records."""
+
+    seconds: int = 0
+    reference_only: int = 0  # seconds without a heart rate of ours
+    absolute: float = 0.0  # sum of |error|, bpm
+    squares: float = 0.0
+    relative_squares: float = 0.0  # of the error over the reference
+
+    @property
+    def mean_bpm(self) -> float | None:
+        """Mean absolute error, bpm."""
+        return self.absolute / self.seconds if self.seconds else None
+
+    @property
+    def rms_bpm(self) -> float | None:
+        """Root mean square error, bpm."""
+        return math.sqrt(self.squares / self.seconds) if self.seconds else None
+
+    @property
+    def rms_percent(self) -> float | None:
+        """Root mean square error, % of the reference."""
+        return 100 * math.sqrt(self.relative_squares / self.seconds) if self.seconds else None
+
+    @property
+    def told_percent(self) -> float | None:
+        """Share of the reference's seconds for which we gave a heart rate, %."""
+        return percent(self.seconds, self.seconds + self.reference_only)
+
+    def __add__(self, other: RateScore) -> RateScore:
+        return RateScore(
+            self.seconds + other.seconds, self.reference_only + other.reference_only, self.absolute + other.absolute,
+            self.squares + other.squares, self.relative_squares + other.relative_squares,
+        )  # fmt: skip
+
+
+def score_rates(reference: Mapping[int, float], ours: Mapping[int, float], start: float) -> RateScore:
+    """Both by the second's last sample at 125 Hz; seconds before `start` (samples) are learning time."""
+    due = {at: bpm for at, bpm in reference.items() if at >= start}
+    errors = [(ours[at] - bpm, bpm) for at, bpm in due.items() if at in ours]
+    return RateScore(
+        len(errors),
+        len(due) - len(errors),
+        sum(abs(e) for e, _ in errors),
+        sum(e * e for e, _ in errors),
+        sum((e / b) ** 2 for e, b in errors),
+    )

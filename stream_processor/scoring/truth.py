@@ -1,0 +1,100 @@
+"""Which alarms there ought to be: the product's own rules on the reference's beats and rhythm instead of ours.
+
+The reference goes through the very VitalsMeter and AlarmEngine of the stream, second by second, as if a perfect detector had found its
+beats and episodes: fibrillation where the reference has VF or flutter, AF where it has AF, all else readable. Fusion beats count as V, as
+EC57 has it for runs. What remains to be scored is what we found, not where the limits are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from ingest.messages import Alarm, BeatLabel
+from models.conditioning import FS_HZ
+from models.windows import BEAT_SPEC
+from stream_processor import events
+from stream_processor.alarms.engine import AlarmEngine
+from stream_processor.alarms.profiles import ADULT, Profile
+from stream_processor.scoring.reference import FIBRILLATION, Record
+from stream_processor.scoring.told import TECHNICAL, Told, told
+from stream_processor.stages.admission import Stream
+from stream_processor.stages.rhythm import Span
+from stream_processor.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.stages.vitals import VitalsMeter
+
+LABELS: dict[str, BeatLabel] = {"N": "N", "S": "S", "V": "V", "F": "V", "Q": "Q"}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the stream would have told of a reference."""
+
+    alarms: list[Told]  # without technical ones
+    heart_rate: dict[int, float]  # bpm by the second's last sample at 125 Hz
+
+
+def expected(reference: Record, profile: Profile = ADULT) -> Truth:
+    """Alarms and heart rates of a reference with beats."""
+    meter, engine = VitalsMeter(), AlarmEngine(profile)
+    row = meter.open("reference", reference.fs_hz)
+    if engine.open("reference", reference.fs_hz) != row:
+        raise AssertionError("stages opened together have the same row")
+    stream = Stream("reference", "reference", "reference", reference.fs_hz, 1.0, 0, reference.n)
+    steps, rates = [], {}
+    spans, done = _spans(reference, row), 0
+    for item in _seconds(reference, row):
+        (signs,) = meter.push([item])
+        if signs.hr_bpm is not None:
+            rates[signs.until] = signs.hr_bpm
+        known = done
+        while known < len(spans) and spans[known].end <= item.second.until:
+            known += 1
+        steps += engine.push(([item], [signs], [spans[done:known]]))
+        done = known
+    steps += engine.finish(row, spans[done:], round(reference.duration_s * FS_HZ))
+    alarms: list[Alarm] = [events.alarm(stream, step) for step in steps]
+    return Truth([a for a in told(alarms) if a.kind not in TECHNICAL], rates)
+
+
+def _seconds(reference: Record, row: int) -> list[Beats]:
+    scale = FS_HZ / reference.fs_hz
+    shaking = [(e.start * scale, e.end * scale) for e in reference.episodes(FIBRILLATION)]
+    beats = [(b.sample * scale, LABELS[b.label]) for b in reference.beats]
+    beats = [b for b in beats if not any(a <= b[0] < z for a, z in shaking)]
+    at = [b[0] for b in beats]
+    told_seconds, before, k = [], None, 0
+    while (needed := BEAT_SPEC.end(k)) <= reference.n * scale:
+        until = needed - BEAT_SPEC.after
+        start = until - FS_HZ
+        found = []
+        for position, label in beats[bisect_left(at, start if k else 0) : bisect_left(at, until)]:
+            across = before is not None and any(before < z and position >= a for a, z in shaking)
+            found.append(LabelledBeat(position, None if before is None or across else (position - before) / FS_HZ, label, 1.0, 1.0))
+            before = position
+        wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ
+        second = Second(
+            row=row,
+            k=k,
+            until=until,
+            needed=needed,
+            complexes=(),
+            fibrillation=wave,
+            noisy=False,
+            unsure=False,
+            still_s=0.0,
+            lead_off=False,
+        )
+        told_seconds.append(Beats(second, tuple(found)))
+        k += 1
+    return told_seconds
+
+
+def _spans(reference: Record, row: int) -> list[Span]:
+    """AF and what is none, in pieces of at most a second, as far as the rules need."""
+    scale, pieces = FS_HZ / reference.fs_hz, []
+    af = [(e.start * scale, e.end * scale) for e in reference.episodes({"AFIB"})]
+    for start in range(0, int(reference.n * scale), FS_HZ):
+        middle = start + FS_HZ / 2
+        pieces.append(Span(row, start, start + FS_HZ, "AFIB" if any(a <= middle < z for a, z in af) else "N", 1.0))
+    return pieces
