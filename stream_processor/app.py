@@ -14,7 +14,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Processor:
     clock: Clock
     whole_fetches: bool = True
     on_ready: Callable[[], None] = lambda: None
+    publish: Callable[[Counters], None] = lambda _: None  # called every LOG_EVERY_S in a thread of its own
     counters: Counters = field(default_factory=Counters)
     partitions: set[int] = field(default_factory=set, init=False)  # assigned and restored
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -124,12 +125,17 @@ class Processor:
 
     async def _report(self) -> None:
         said_s = self.clock.steady_s()
+        publishing: asyncio.Task[None] | None = None
         while not self._stop.is_set():
             await asyncio.sleep(MEASURE_S)
             self._measure()
             if self.clock.steady_s() - said_s >= LOG_EVERY_S:
                 said_s = self.clock.steady_s()
+                self.counters.latency_p50_s, self.counters.latency_p99_s = self._worker.latencies.take()
+                figures = replace(self.counters)
                 log.info("%s", self.counters.line())
+                if publishing is None or publishing.done():  # one that hangs must not hold up this loop
+                    publishing = asyncio.create_task(asyncio.to_thread(self.publish, figures))
 
     def _measure(self) -> None:
         """Bring the counters that say "now" up to date."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 
@@ -29,6 +30,8 @@ class Counters:
     lag: int = 0  # messages behind the end of the topic now
     pending: int = 0  # messages fetched and not yet processed now
     unstored: int = 0  # events that the sink does not have yet now
+    latency_p50_s: float = math.nan  # from a live beat to its event, since the last line
+    latency_p99_s: float = math.nan
 
     def as_dict(self) -> dict[str, float]:
         """Every counter by name."""

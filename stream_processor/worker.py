@@ -19,6 +19,7 @@ from ingest.clock import Clock
 from ingest.messages import Alarm, BadMessageError, Beat, Event, SampleChunk, decode
 from stream_processor.counters import Counters
 from stream_processor.intake import Intake
+from stream_processor.latency import Latencies
 from stream_processor.outlet import Outlet, Record
 from stream_processor.snapshots import ENDED, Snapshot
 
@@ -47,6 +48,7 @@ class Worker:
     def __init__(self, ward: WardLike, outlet: Outlet, clock: Clock, counters: Counters) -> None:
         self._ward, self._outlet, self._clock, self.counters = ward, outlet, clock, counters
         self.intake = Intake()
+        self.latencies = Latencies()
         self.events: list[Event] = []  # not yet handed to the sink; keeper.py takes them
         self.changed: dict[int, set[str]] = {}  # by partition: patients with news since their last snapshot
         self._home: dict[str, int] = {}  # the partition a patient's chunks come from
@@ -159,6 +161,7 @@ class Worker:
         c.events += len(events)
         c.beats += sum(isinstance(e, Beat) for e in events)
         c.alarms += sum(isinstance(e, Alarm) and e.step == "onset" for e in events)
+        self.latencies.add(events, self._clock.now_ns())
         c.slices += 1
         c.slice_s += now - started
         c.slowest_slice_s = max(c.slowest_slice_s, now - started)

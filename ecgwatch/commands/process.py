@@ -85,13 +85,16 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
 async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import open_sink
+    from ecgwatch.telemetry import publisher
     from stream_processor.app import Processor
     from stream_processor.ward import build_ward
 
     clock = SystemClock()
     sink = open_sink(chosen)
     ready = f"processing ecg.samples from {chosen.broker} into {chosen.sink}"
-    processor = Processor(chosen.broker, build_ward(clock), sink, clock, on_ready=lambda: typer.echo(ready))
+    ward = build_ward(clock)
+    publish = publisher(chosen, parent, ward.timings, clock)
+    processor = Processor(chosen.broker, ward, sink, clock, on_ready=lambda: typer.echo(ready), publish=publish)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, processor.stop)
