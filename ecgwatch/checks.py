@@ -44,6 +44,7 @@ def shown(settings: Settings) -> dict[str, str]:
     """Each setting's value as it may be shown: no token, no password of a URL."""
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
     values["influx_token"] = "********" if settings.influx_token else ""
+    values["monitor_token"] = "********" if settings.monitor_token else ""
     return {name: _without_password(value) or "(not set)" for name, value in values.items()}
 
 

@@ -32,6 +32,9 @@ class Settings(BaseModel):
     influx_token: str = Field("", description="InfluxDB token")
     data: Path = Field(Path("~/.cache/ecg-data"), description="folder that holds PhysioNet records, one folder per database")
     grafana: str = Field("", description="Grafana URL, for check")
+    profiles: str = Field("", description="file of alarm profiles; empty: adult for everybody")
+    monitor_tokens: str = Field("", description="file of the monitor's tokens and their roles")
+    monitor_token: str = Field("", description="a single admin token of the monitor, for containers")
 
 
 def load(options: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> tuple[Settings, dict[str, str]]:

@@ -1,7 +1,4 @@
-"""What is alarming at one patient: the last step of each alarm decides, and a latching one stands until it is acknowledged.
-
-Acknowledgements are still to come; until then a latched alarm stands until its kind alarms again or the monitor forgets the patient.
-"""
+"""What is alarming at one patient: the last step of each alarm decides, and it stands as long as that step says so (Alarm.standing)."""
 
 from __future__ import annotations
 
@@ -21,14 +18,15 @@ class AlarmBook:
         self._recent: dict[str, Alarm] = {}
         self._standing: dict[str, Alarm] = {}
 
+    def get(self, alarm_id: str) -> Alarm | None:
+        """An alarm by its id, if it stands or is recent."""
+        return self._standing.get(alarm_id) or self._recent.get(alarm_id)
+
     def put(self, alarm: Alarm) -> None:
         """Take the next step of an alarm."""
         self._recent.pop(alarm.id, None)
         self._recent[alarm.id] = alarm
-        if alarm.step != "end" or alarm.latching:
-            self._standing[alarm.id] = alarm
-        else:
-            self._standing.pop(alarm.id, None)
+        self._stand(alarm)
         self._one_per_kind()
         while len(self._recent) > KEPT:
             self._recent.pop(next(iter(self._recent)))
@@ -45,28 +43,38 @@ class AlarmBook:
             if alarm.id in known:
                 continue
             self._recent[alarm.id] = alarm
-            if alarm.latching or (alarm.step != "end" and alarm.onset_ns >= stream_start_ns):
-                self._standing[alarm.id] = alarm
+            if alarm.latching or alarm.onset_ns >= stream_start_ns:
+                self._stand(alarm)
         self._recent |= {alarm.id: alarm for alarm in newer}
         self._one_per_kind()
         for id_ in list(self._recent)[: max(0, len(self._recent) - KEPT)]:
             del self._recent[id_]
-
-    def _one_per_kind(self) -> None:
-        """Of alarms of a kind that are over and latched only the newest stands, and none while the kind holds again."""
-        newest: dict[str, tuple[bool, int]] = {}
-        for alarm in self._standing.values():
-            newest[alarm.kind] = max(newest.get(alarm.kind, (False, 0)), (alarm.step != "end", alarm.onset_ns))
-        self._standing = {id_: a for id_, a in self._standing.items() if a.step != "end" or newest[a.kind] == (False, a.onset_ns)}
 
     def new_stream(self) -> None:
         """The patient's stream starts again: whatever does not latch belonged to the one before."""
         self._standing = {id_: alarm for id_, alarm in self._standing.items() if alarm.latching}
 
     def standing(self) -> list[Alarm]:
-        """Announced alarms that hold or are latched, worst first."""
-        return sorted((alarm for alarm in self._standing.values() if alarm.announced), key=urgency)
+        """The alarms that somebody must look at or has acknowledged while they hold, worst first."""
+        return sorted(self._standing.values(), key=urgency)
+
+    def worst(self) -> Alarm | None:
+        """The first of them."""
+        return min(self._standing.values(), key=urgency, default=None)
 
     def all(self) -> list[Alarm]:
         """Standing and recent alarms, newest onset first, also those that were not announced."""
         return sorted((self._recent | self._standing).values(), key=lambda alarm: -alarm.onset_ns)
+
+    def _stand(self, alarm: Alarm) -> None:
+        if alarm.standing:
+            self._standing[alarm.id] = alarm
+        else:
+            self._standing.pop(alarm.id, None)
+
+    def _one_per_kind(self) -> None:
+        """Of alarms of a kind that are over and latched only the newest stands, and none while the kind holds again."""
+        newest: dict[str, tuple[bool, int]] = {}
+        for alarm in self._standing.values():
+            newest[alarm.kind] = max(newest.get(alarm.kind, (False, 0)), (alarm.end_ns is None, alarm.onset_ns))
+        self._standing = {id_: a for id_, a in self._standing.items() if a.end_ns is None or newest[a.kind] == (False, a.onset_ns)}

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from ingest.messages import Alarm, Beat, Event, Rhythm, SampleChunk, Vitals, sample_offset_ns
+from ingest.messages import Action, Alarm, Beat, Edit, Rhythm, SampleChunk, Score, Vitals, sample_offset_ns
 
+from .actionlog import ActionLog
 from .alarmbook import AlarmBook
 from .frames import encode_chunk
-from .views import View, alarm_view, beat_view, rhythm_view, vitals_view
+from .views import View, alarm_view, beat_view, edit_view, ms, rhythm_view, score_view, vitals_view
 
+Finding = Beat | Rhythm | Vitals | Alarm | Score
 TRACE_S = 32.0  # three rows of 10 s and what is on its way
 _SAME_STREAM_NS = 1_000_000_000
 _BEATS = 200  # 32 s at 300/min, and some
+_EDITS = 60
 
 
 class Bedside:
@@ -24,6 +27,7 @@ class Bedside:
         self.number = number
         self.stream = 0
         self.alarms = AlarmBook()
+        self.actions = ActionLog()
         self.history_loaded = False
         self.last_s = at_s  # of any message
         self._samples_s: float | None = None
@@ -32,6 +36,8 @@ class Bedside:
         self._beats: deque[Beat] = deque(maxlen=_BEATS)
         self._vitals: Vitals | None = None
         self._rhythm: Rhythm | None = None
+        self._score: Score | None = None
+        self._edits: deque[Edit] = deque(maxlen=_EDITS)
 
     @property
     def newest_ns(self) -> int:
@@ -56,8 +62,30 @@ class Bedside:
         self._samples_s = self.last_s = at_s
         return True
 
-    def add_event(self, event: Event, at_s: float) -> None:
-        """Take a beat, a rhythm, vitals or an alarm's step."""
+    @property
+    def rhythm(self) -> Rhythm | None:
+        """The newest rhythm."""
+        return self._rhythm
+
+    def find(self, target: str, target_id: str) -> Alarm | Beat | Rhythm | None:
+        """An alarm, beat or rhythm by its id (ingest.messages.Edit), if it is among the newest."""
+        if target == "alarm":
+            return self.alarms.get(target_id)
+        if target == "beat":
+            return next((beat for beat in self._beats if str(beat.time_ns) == target_id), None)
+        return self._rhythm if self._rhythm and str(self._rhythm.start_ns) == target_id else None
+
+    def add_word(self, word: Action | Edit) -> bool:
+        """Take what a person did or said; False where it is a repeat. It is no sign of life of the patient."""
+        if isinstance(word, Action):
+            return self.actions.put(word)
+        if word in self._edits:
+            return False
+        self._edits.append(word)
+        return True
+
+    def add_event(self, event: Finding, at_s: float) -> None:
+        """Take a beat, a rhythm, vitals, an alarm's step or a score."""
         self.last_s = max(self.last_s, at_s)
         if isinstance(event, Beat):
             self._beats.append(event)
@@ -67,6 +95,12 @@ class Bedside:
             self._rhythm = event
         elif isinstance(event, Alarm):
             self.alarms.put(event)
+        else:
+            self._score = event
+
+    def silenced(self, now_ns: int) -> list[View]:
+        """Which kinds of alarm are silenced, and until when by the wall clock."""
+        return [{"kind": kind, "until": ms(end_ns)} for kind, end_ns in self.actions.silenced(now_ns).items()]
 
     def frames(self) -> Iterator[bytes]:
         """The kept samples, oldest first, as frames."""
@@ -76,8 +110,8 @@ class Bedside:
         """A chunk that just came, as a frame."""
         return encode_chunk(chunk, self.number, self.stream)
 
-    def snapshot(self, now_s: float) -> View:
-        """Everything but the samples, for a page that begins to show this patient."""
+    def snapshot(self, now_s: float, now_ns: int) -> View:
+        """Everything but the samples, for a page that begins to show this patient; now by the steady clock and by the wall clock."""
         last = self._chunks[-1] if self._chunks else None
         return {
             "id": self.patient_id, "number": self.number, "stream": self.stream,
@@ -88,6 +122,9 @@ class Bedside:
             "rhythm": rhythm_view(self._rhythm) if self._rhythm else None,
             "beats": [beat_view(beat) for beat in self._beats],
             "alarms": [alarm_view(alarm) for alarm in self.alarms.all()],
+            "silenced": self.silenced(now_ns),
+            "score": score_view(self._score) if self._score else None,
+            "edits": [edit_view(edit) for edit in self._edits],
         }  # fmt: skip
 
     def _continues(self, chunk: SampleChunk) -> bool:
@@ -102,7 +139,7 @@ class Bedside:
         self.stream += 1
         self._chunks.clear()
         self._beats.clear()
-        self._vitals = self._rhythm = self._vitals_s = None
+        self._vitals = self._rhythm = self._vitals_s = self._score = None
         self.alarms.new_stream()
 
     def _insert(self, chunk: SampleChunk) -> None:

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from ingest.clock import Clock
 
 from .bedside import Bedside
-from .views import TECHNICAL, View, alarm_view, urgency
+from .views import View, alarm_view, loudness, urgency
 
 FORGET_S = 3600.0  # a patient leaves the ward an hour after the last word of it
 _WORST = 6
+
+
+class Wanted(NamedTuple):
+    """Which patients, and in which order: all of them in the order of their names unless it says otherwise."""
+
+    search: str = ""
+    alarm: str = ""  # priority, "technical" or "any"
+    rhythm: str = ""
+    urgent_first: bool = False
+
+    def fits(self, bed: Bedside) -> bool:
+        """Whether the patient is one of those."""
+        if self.search and self.search.casefold() not in bed.patient_id.casefold():
+            return False
+        if self.rhythm and (bed.rhythm is None or bed.rhythm.label != self.rhythm):
+            return False
+        return not self.alarm or any(self.alarm in ("any", loudness(alarm)) for alarm in bed.alarms.standing())
+
+
+ANY = Wanted()
 
 
 class Board:
@@ -49,12 +70,14 @@ class Board:
             self._changed()
         return gone
 
-    def page(self, offset: int, limit: int, search: str = "") -> tuple[int, list[Bedside]]:
+    def page(self, offset: int, limit: int, wanted: Wanted = ANY) -> tuple[int, list[Bedside]]:
         """(how many match, those of this page)."""
         if not self._order:
             self._order = sorted(self._beds, key=_by_name)
-        names = self._order if not search else [id_ for id_ in self._order if search.casefold() in id_.casefold()]
-        return len(names), [self._beds[id_] for id_ in names[offset : offset + limit]]
+        beds = [bed for id_ in self._order if wanted.fits(bed := self._beds[id_])]
+        if wanted.urgent_first:
+            beds.sort(key=_urgency)
+        return len(beds), beds[offset : offset + limit]
 
     def summary(self) -> View:
         """Patients and standing alarms of the whole ward, also of the patients that no page shows."""
@@ -62,7 +85,8 @@ class Board:
         standing = []
         for bed in self._beds.values():
             for alarm in bed.alarms.standing():
-                counts["technical" if alarm.kind in TECHNICAL else alarm.priority] += 1
+                if alarm.acknowledged_ns is None:
+                    counts[loudness(alarm)] += 1
                 standing.append((urgency(alarm), bed.patient_id, alarm))
         worst = sorted(standing, key=lambda item: item[:2])[:_WORST]
         return {
@@ -78,3 +102,8 @@ class Board:
 def _by_name(patient_id: str) -> tuple[list[tuple[int, int | str]], str]:
     parts = re.findall(r"\d+|\D+", patient_id.casefold())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], patient_id
+
+
+def _urgency(bed: Bedside) -> tuple[bool, tuple[bool, int, bool, bool, int] | None]:
+    worst = bed.alarms.worst()
+    return worst is None, urgency(worst) if worst else None

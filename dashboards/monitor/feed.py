@@ -16,17 +16,21 @@ from aiokafka.errors import KafkaError
 
 from ingest import topics
 from ingest.clock import Clock
-from ingest.messages import Alarm, BadMessageError, Beat, Event, Rhythm, SampleChunk, Vitals, decode
+from ingest.messages import Action, Alarm, BadMessageError, Beat, Edit, Rhythm, SampleChunk, Score, Vitals, decode
 
 log = logging.getLogger(__name__)
+Followed = SampleChunk | Beat | Rhythm | Vitals | Alarm | Score | Action | Edit
 
 # How much of the past a new monitor reads of each partition; the store has the alarms from before that.
-_KINDS: dict[str, tuple[type[SampleChunk] | type[Event], int]] = {
+_KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.SAMPLES.name: (SampleChunk, 500),
     topics.BEATS.name: (Beat, 500),
     topics.RHYTHM.name: (Rhythm, 200),
     topics.VITALS.name: (Vitals, 200),
     topics.ALARMS.name: (Alarm, 500),
+    topics.SCORES.name: (Score, 200),
+    topics.ACKS.name: (Action, 200),
+    topics.EDITS.name: (Edit, 200),
 }
 _OLDEST_S = 3600.0
 _REFRESH_S = 5.0
@@ -39,7 +43,7 @@ _MAX_ID = 128
 class Arrival(NamedTuple):
     """A message and when it came, in seconds of the steady clock."""
 
-    message: SampleChunk | Event
+    message: Followed
     at_s: float
 
 
@@ -60,7 +64,7 @@ class Feed(Protocol):
 
 
 class KafkaFeed:
-    """The five live topics of a broker, "HOST:PORT[,HOST:PORT...]"."""
+    """The live topics of a broker, "HOST:PORT[,HOST:PORT...]"."""
 
     def __init__(self, broker: str, clock: Clock) -> None:
         self._broker = broker

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from ingest.clock import Clock
-from ingest.messages import Beat, Event, Rhythm, SampleChunk, Vitals
+from ingest.messages import Action, Beat, Edit, Rhythm, SampleChunk, Score, Vitals
 
-from .bedside import Bedside
+from .bedside import Bedside, Finding
 from .board import Board
 from .feed import Arrival, Feed
-from .views import View, alarm_view, beat_view, rhythm_view, vitals_view
+from .views import View, action_view, alarm_view, beat_view, edit_view, rhythm_view, score_view, vitals_view
 
 OUTBOX = 2000  # messages a page may lag behind; then it is cut off, and comes back to a fresh picture
 MAX_WATCHED = 128
@@ -72,6 +72,9 @@ class Hub:
         """Take a batch from the feed: the board first, then the pages."""
         events: dict[Page, list[View]] = {}
         for message, at_s in arrivals:
+            if isinstance(message, Action | Edit):
+                self._word(message, events)
+                continue
             bed, new = self.board.bed(message.patient_id, at_s)
             if new:
                 self.unread_history.put_nowait(message.patient_id)
@@ -92,7 +95,7 @@ class Hub:
         bed = self.board.get(patient)
         for page in self._watchers.get(patient, ()):
             if bed:
-                page.send({"type": "patient", **bed.snapshot(self._clock.steady_s())})
+                page.send(self._state(bed))
 
     def tick(self) -> None:
         """Once a second: let go of the forgotten, tell every page how the ward is. It is the pages' sign of life, too."""
@@ -100,6 +103,19 @@ class Hub:
         ward = self._ward()
         for page in self._pages:
             page.send(ward)
+
+    def _word(self, word: Action | Edit, events: dict[Page, list[View]]) -> None:
+        """What a person did or said, for those who watch the patient; of a patient who is not on the ward the store knows it."""
+        bed = self.board.get(word.patient_id)
+        if bed is None or not bed.add_word(word):
+            return
+        view = {"action": action_view(word)} if isinstance(word, Action) else {"edit": edit_view(word)}
+        silenced = {"silenced": bed.silenced(self._clock.now_ns())} if isinstance(word, Action) else {}
+        for page in self._watchers.get(word.patient_id, ()):
+            events.setdefault(page, []).append({"p": bed.number, **view, **silenced})
+
+    def _state(self, bed: Bedside) -> View:
+        return {"type": "patient", **bed.snapshot(self._clock.steady_s(), self._clock.now_ns())}
 
     def _ward(self) -> View:
         now_ms = self._clock.now_ns() // 1_000_000
@@ -120,7 +136,7 @@ class Hub:
         if bed is None:
             page.send({"type": "unknown", "id": patient})
             return
-        page.send({"type": "patient", **bed.snapshot(self._clock.steady_s())})
+        page.send(self._state(bed))
         for frame in bed.frames():
             page.send(frame)
 
@@ -133,11 +149,13 @@ class Hub:
                 del self._watchers[patient]
 
 
-def _event_view(bed: Bedside, event: Event) -> View:
+def _event_view(bed: Bedside, event: Finding) -> View:
     if isinstance(event, Beat):
         return {"p": bed.number, "beat": beat_view(event)}
     if isinstance(event, Vitals):
         return {"p": bed.number, "vitals": vitals_view(event)}
     if isinstance(event, Rhythm):
         return {"p": bed.number, "rhythm": rhythm_view(event)}
+    if isinstance(event, Score):
+        return {"p": bed.number, "score": score_view(event)}
     return {"p": bed.number, "alarm": alarm_view(event)}

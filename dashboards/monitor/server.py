@@ -1,14 +1,13 @@
 """The built-in monitor over HTTP and WebSocket.
 
 GET /                          the ward page; /patient?id=ID the patient page
-GET /api/patients              ?offset=0&limit=64&search=  patients the monitor knows now, by name
-GET /api/patients/ID/alarms    ?hours=24  stored alarms, newest first
 GET /healthz                   200 while the broker answers, else 503
+GET /api                       what else can be asked, to read (docs/monitor-api.md); /openapi.json for programs
 WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON texts and binary samples (frames.py) of those patients:
     {"type": "hello", "protocol", "commands"}
     {"type": "ward", "now", "broker", "patients", "revision", "alarms", "worst"} once a second
     {"type": "patient", ...}        a patient's whole state (bedside.py), then its samples
-    {"type": "events", "events": [{"p": number, "beat" | "vitals" | "rhythm" | "alarm": {...}}]}   (views.py)
+    {"type": "events", "events": [{"p": number, "beat" | "vitals" | "rhythm" | "alarm" | "score" | "action" | "edit": {...}}]}   (views.py)
     {"type": "unknown", "id"}       nothing has been heard of this patient yet
 """
 
@@ -18,14 +17,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -33,19 +30,23 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ingest.clock import Clock
+from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 
+from . import api_actions, api_edits, api_history, api_session, api_ward
+from .access import COOKIE, Access, TooManyAttemptsError
+from .asking import Parts, Send, json_answer
 from .board import Board
 from .feed import Feed
-from .guard import LOOPBACK_NAMES, SafeHeaders, same_origin
+from .guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
 from .history import History, fill_boards
 from .hub import Hub, Page
-from .views import alarm_view
+from .openapi import described
 
 STATIC = Path(__file__).parent / "static"
-MAX_PAGE = 128
+ENDPOINTS = described((*api_session.ENDPOINTS, *api_ward.ENDPOINTS, *api_history.ENDPOINTS, *api_actions.ENDPOINTS, *api_edits.ENDPOINTS))
 _TICK_S = 1.0
-_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
+_POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
 
 
 class Watch(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,12 +56,22 @@ class Watch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create_app(
-    feed: Feed, open_sink: Callable[[], Sink], clock: Clock, hosts: Sequence[str] = LOOPBACK_NAMES, commands: Sequence[str] = ()
+    feed: Feed,
+    open_sink: Callable[[], Sink],
+    clock: Clock,
+    *,
+    send: Send,
+    profiles: Profiles,
+    access: Access,
+    hosts: Sequence[str] = LOOPBACK_NAMES,
+    addresses: bool = False,
+    commands: Sequence[str] = (),
 ) -> Starlette:
     """The application.
 
-    `open_sink` is called on the thread that reads the sink, `hosts` are the names the server answers to, and an empty ward shows `commands`
-    as ways to add a patient.
+    `open_sink` is called on each thread that reads the sink, `send` takes actions and edits to the broker and is called on threads of its
+    own, `hosts` are the names the server answers to (`addresses`: to every address in figures too), and an empty ward shows `commands` as
+    ways to add a patient.
     """
     hub = Hub(Board(clock), feed, clock, commands)
     history = History(open_sink)
@@ -81,15 +92,15 @@ def create_app(
             Route("/", _index),
             Route("/patient", _index),
             Route("/healthz", _health),
-            Route("/api/patients", _patients),
-            Route("/api/patients/{patient:path}/alarms", _alarms),
+            *(endpoint.route() for endpoint in ENDPOINTS),
             WebSocketRoute("/live", _live),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(SafeHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
+        middleware=[Middleware(SafeHeaders), Middleware(KnownHosts, names=list(hosts), addresses=addresses)],
+        exception_handlers={HTTPException: _refusal},
         lifespan=lifespan,
     )
-    app.state.hub, app.state.history, app.state.clock, app.state.feed = hub, history, clock, feed
+    app.state.parts = Parts(hub, history, feed, clock, access, profiles, send)
     return app
 
 
@@ -99,56 +110,37 @@ async def _tick(hub: Hub) -> None:
         await asyncio.sleep(_TICK_S)
 
 
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
-
-
 async def _index(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
 
 
 async def _health(request: Request) -> Response:
-    connected = request.app.state.feed.connected
-    return _json({"broker": connected, "patients": len(request.app.state.hub.board)}, 200 if connected else 503)
+    parts: Parts = request.app.state.parts
+    connected = parts.feed.connected
+    return json_answer({"broker": connected, "patients": len(parts.hub.board)}, 200 if connected else 503)
 
 
-async def _patients(request: Request) -> Response:
-    offset, limit = _whole(request, "offset", 0, 10**9), _whole(request, "limit", 64, MAX_PAGE)
-    hub: Hub = request.app.state.hub
-    total, beds = hub.board.page(offset, limit, request.query_params.get("search", ""))
-    return _json({"total": total, "offset": offset, "patients": [{"id": bed.patient_id} for bed in beds]})
-
-
-async def _alarms(request: Request) -> Response:
-    hours = _whole(request, "hours", 24, 24 * 366)
-    end_ns = request.app.state.clock.now_ns()
-    bed = request.app.state.hub.board.get(request.path_params["patient"])
-    if bed is not None and bed.newest_ns:
-        end_ns = bed.newest_ns  # a replay's time is not the wall's
-    start_ns = max(0, end_ns - hours * 3600 * 10**9)
-    try:
-        stored = await request.app.state.history.alarms(request.path_params["patient"], start_ns, end_ns + 1)
-    except Exception as error:  # any database, any driver
-        return _json({"problem": f"stored alarms cannot be read: {error}", "remedy": "See what `ecgwatch check` says of the sink."}, 503)
-    return _json({"alarms": [alarm_view(alarm) for alarm in reversed(stored)]})
-
-
-def _whole(request: Request, name: str, default: int, largest: int) -> int:
-    """A whole number of the query, 0 to `largest`; anything else is answered with 400."""
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) <= 12 and int(text) <= largest):
-        raise HTTPException(400, f"{name} must be a whole number from 0 to {largest}, not {text[:40]!r}")
-    return int(text)
+async def _refusal(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: paths and methods that are not there."""
+    assert isinstance(error, HTTPException)
+    remedy = "GET /api says what can be asked."
+    return json_answer(
+        {"problem": f"{request.method} {request.url.path}: {error.detail}", "remedy": remedy}, error.status_code, error.headers
+    )
 
 
 async def _live(socket: WebSocket) -> None:
     if not same_origin(socket.headers.get("origin"), socket.headers.get("host")):
         await socket.close(_POLICY_VIOLATION)
         return
+    parts: Parts = socket.app.state.parts
+    if not _may_watch(socket, parts.access):
+        await socket.accept()  # a refused handshake would tell the page nothing
+        await socket.close(_SIGN_IN)
+        return
     await socket.accept()
-    hub: Hub = socket.app.state.hub
     page = Page()
-    hub.join(page)
+    parts.hub.join(page)
     try:
         async with anyio.create_task_group() as group:
 
@@ -156,13 +148,21 @@ async def _live(socket: WebSocket) -> None:
                 await job
                 group.cancel_scope.cancel()  # whichever ends first ends the others
 
-            for job in (_send(socket, page), _listen(socket, hub, page), page.too_slow.wait()):
+            for job in (_send(socket, page), _listen(socket, parts.hub, page), page.too_slow.wait()):
                 group.start_soon(until_done, job)
     finally:
-        hub.leave(page)
+        parts.hub.leave(page)
     code = _TRY_AGAIN_LATER if page.too_slow.is_set() else _POLICY_VIOLATION
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await socket.close(code)
+
+
+def _may_watch(socket: WebSocket, access: Access) -> bool:
+    address = socket.client.host if socket.client else ""
+    try:
+        return access.visitor(socket.cookies.get(COOKIE), socket.headers.get("authorization"), address).may("view")
+    except TooManyAttemptsError:
+        return False
 
 
 async def _send(socket: WebSocket, page: Page) -> None:

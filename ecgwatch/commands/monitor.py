@@ -4,31 +4,101 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecgwatch import options, settings
 from ingest.clock import SystemClock
+from ingest.errors import BadInputError
+
+if TYPE_CHECKING:
+    from dashboards.monitor.access import Token
 
 DEFAULT_PORT = 8050
+TOKENS_FILE = Path("var/tokens.toml")
 
-Host = Annotated[str, typer.Option("--host", help="Address to listen on. Beyond this machine, whoever reaches it sees the patients.")]
+
+class Role(StrEnum):
+    """What a token allows; each includes the one before it."""
+
+    VIEW = "view"
+    ACKNOWLEDGE = "acknowledge"
+    ADMIN = "admin"
+
+
+Host = Annotated[str, typer.Option("--host", help="Address to listen on. Beyond this machine it takes tokens.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+Names = Annotated[list[str] | None, typer.Option("--name", metavar="HOST", help="A name this server goes by (again for more).")]
+Tokens = Annotated[Path | None, typer.Option("--tokens", metavar="FILE", help="File of tokens (ECGWATCH_MONITOR_TOKENS).")]
+NewToken = Annotated[
+    str | None, typer.Option("--new-token", metavar="NAME", help="Print a new token, add its hash to the tokens file, and end.")
+]
+Allowed = Annotated[Role | None, typer.Option("--role", help="What the new token allows: look; also acknowledge; also set limits.")]
 
 
-def monitor(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, broker: options.Broker = None, sink: options.Sink = None) -> None:
+def monitor(
+    host: Host = "127.0.0.1",
+    port: Port = DEFAULT_PORT,
+    name: Names = None,
+    tokens: Tokens = None,
+    new_token: NewToken = None,
+    role: Allowed = None,
+    broker: options.Broker = None,
+    sink: options.Sink = None,
+) -> None:
     """Show the ward in a browser: live traces, heart rate, rhythm and alarms. Prints the page's address; Ctrl-C ends it."""
+    chosen, _ = settings.load({"broker": broker, "sink": sink, "monitor_tokens": None if tokens is None else str(tokens)})
+    if new_token is not None or role is not None:
+        _make_token(chosen, new_token, role)
+        return
+    from dashboards.monitor.access import Access
     from dashboards.monitor.feed import KafkaFeed
-    from dashboards.monitor.guard import hosts_for
+    from dashboards.monitor.guard import LOOPBACK_NAMES, is_loopback
     from dashboards.monitor.serve import serve
     from dashboards.monitor.server import create_app
     from ecgwatch.stores import open_sink
+    from ingest.operator import OperatorOutlet
+    from stream_processor.alarms.profiles import Profiles
 
-    chosen, _ = settings.load({"broker": broker, "sink": sink})
+    known = _tokens(chosen)
+    if not known and not is_loopback(host):
+        raise BadInputError(
+            f"--host {host} is reached from other machines, and there are no tokens: everybody could see and silence the patients' alarms",
+            "Make a token: ecgwatch monitor --new-token NAME --role admin. Then name its file: --tokens var/tokens.toml.",
+        )
     open_sink(chosen).close()  # a sink that cannot work is told at once, not on the page
     clock = SystemClock()
-    commands = [f"ecgwatch {what} --broker {chosen.broker}" for what in ("simulate normal", "replay mitdb/208")]
-    app = create_app(KafkaFeed(chosen.broker, clock), lambda: open_sink(chosen), clock, hosts_for(host), commands)
+    app = create_app(
+        KafkaFeed(chosen.broker, clock),
+        lambda: open_sink(chosen),
+        clock,
+        send=OperatorOutlet(chosen.broker).send,
+        profiles=Profiles.load(Path(chosen.profiles) if chosen.profiles else None),
+        access=Access(known, clock),
+        hosts=[*LOOPBACK_NAMES, host, *(name or [])],
+        addresses=not is_loopback(host),
+        commands=[f"ecgwatch {what} --broker {chosen.broker}" for what in ("simulate normal", "replay mitdb/208")],
+    )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(app, host, port, lambda url: typer.echo(f"monitor: {url}")))
+
+
+def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) -> None:
+    from dashboards.monitor.access import add_token
+
+    if name is None or role is None:
+        raise BadInputError("--new-token and --role go together", "ecgwatch monitor --new-token NAME --role view|acknowledge|admin")
+    path = Path(chosen.monitor_tokens or TOKENS_FILE)
+    typer.echo(add_token(path, name, role.value))
+    typer.echo(f"This is the token of {name} ({role.value}); it is shown only now. {path} keeps its hash.", err=True)
+
+
+def _tokens(chosen: settings.Settings) -> dict[str, Token]:
+    """Whose tokens are taken; none where neither a file nor a token is set."""
+    from dashboards.monitor.access import read_tokens, single_token
+
+    found = read_tokens(Path(chosen.monitor_tokens)) if chosen.monitor_tokens else {}
+    return found | (single_token(chosen.monitor_token) if chosen.monitor_token else {})

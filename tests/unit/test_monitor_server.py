@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from dashboards.monitor.access import Access
 from dashboards.monitor.board import Board
 from dashboards.monitor.feed import Arrival, Deliver
 from dashboards.monitor.frames import PAST, decode_frame
-from dashboards.monitor.guard import hosts_for, same_origin
+from dashboards.monitor.guard import is_loopback, same_origin
 from dashboards.monitor.hub import OUTBOX, Hub, Page
 from dashboards.monitor.server import STATIC, create_app
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Event, SampleChunk, Vitals
+from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 
@@ -81,7 +83,8 @@ def next_of(socket: WebSocketTestSession, kind: str) -> Any:
 @contextmanager
 def running(open_sink: Callable[[], Sink] = MemorySink) -> Iterator[Bench]:
     feed, clock = HandFeed(), ManualClock(NOW)
-    with TestClient(create_app(feed, open_sink, clock), base_url=URL) as client:
+    app = create_app(feed, open_sink, clock, send=lambda _: None, profiles=Profiles.load(None), access=Access({}, clock))
+    with TestClient(app, base_url=URL) as client:
         yield Bench(client, feed, clock)
 
 
@@ -145,8 +148,9 @@ def test_same_origin_is_scheme_free_but_exact_otherwise() -> None:
     assert same_origin("https://Ward.example:8050", "ward.example:8050")
     assert not same_origin("https://ward.example", "ward.example:8050")
     assert not same_origin("file://ward.example", "ward.example")
-    assert hosts_for("0.0.0.0") == ["*"]
-    assert "*" not in hosts_for("127.0.0.1")
+    assert [is_loopback(bind) for bind in ("127.0.0.1", "127.3.2.1", "::1", "localhost", "0.0.0.0", "::", "10.0.0.1", "ward")] == [
+        True, True, True, True, False, False, False, False,
+    ]  # fmt: skip
 
 
 def test_a_page_gets_only_the_patients_it_watches(bench: Bench) -> None:

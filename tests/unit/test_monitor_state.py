@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dashboards.monitor.alarmbook import KEPT, AlarmBook
 from dashboards.monitor.bedside import TRACE_S, Bedside
-from dashboards.monitor.board import FORGET_S, Board
+from dashboards.monitor.board import FORGET_S, Board, Wanted
 from dashboards.monitor.frames import decode_frame
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Beat, SampleChunk, Vitals, sample_offset_ns
@@ -23,6 +23,8 @@ FS = 250.0
 
 def alarm(kind: str = "hr_high", at_s: float = 0, step: str = "onset", priority: str = "medium", **fields: Any) -> Alarm:
     onset = START + round(at_s * S)
+    if step == "end":
+        fields.setdefault("end_ns", onset + 2 * S)
     return Alarm(
         patient_id="p", device_id="d", lead="II", fs_hz=FS, id=f"p:{kind}:{onset}", kind=kind, priority=priority, step=step,
         onset_ns=onset, raised_ns=onset + S, changed_ns=onset + S, onset_sample=0, raised_sample=0, **fields,
@@ -163,7 +165,7 @@ def test_a_gap_stays_in_the_stream_and_a_restart_begins_a_new_one() -> None:
     assert (bed.stream, shown(bed)) == (1, [0, 9])
     bed.add_chunk(chunk(0, START + 60 * S), 60.0)
     assert (bed.stream, shown(bed)) == (2, [0])
-    assert bed.snapshot(60.0)["vitals"] is None
+    assert bed.snapshot(60.0, START)["vitals"] is None
 
 
 def test_a_drifting_device_clock_is_no_restart() -> None:
@@ -178,7 +180,7 @@ def test_events_before_the_first_chunk_are_kept() -> None:
     bed.add_event(beat(1), 2.0)
     bed.add_event(alarm(), 2.0)
     bed.add_chunk(chunk(0), 2.0)
-    state = bed.snapshot(3.5)
+    state = bed.snapshot(3.5, START)
     assert (len(state["beats"]), len(state["alarms"]), state["samples_age_s"]) == (1, 1, 1.5)
 
 
@@ -192,7 +194,7 @@ def test_beds_are_in_the_order_people_count_and_pages_do_not_overlap() -> None:
     total, first = board.page(0, 3)
     _, second = board.page(3, 3)
     assert (total, [bed.patient_id for bed in [*first, *second]]) == (4, ["Bed 1", "Bed 2", "Bed 10", "Bed 33"])
-    assert [bed.patient_id for bed in board.page(0, 9, "bed 3")[1]] == ["Bed 33"]
+    assert [bed.patient_id for bed in board.page(0, 9, Wanted("bed 3"))[1]] == ["Bed 33"]
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=20))

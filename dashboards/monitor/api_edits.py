@@ -1,0 +1,130 @@
+"""What people say of what the model said: kept beside it, never in its place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import secrets
+from itertools import islice
+from typing import Any, Literal, get_args
+
+import msgspec
+from starlette.responses import Response
+
+from ingest.messages import MAX_TIME_NS, Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
+from stream_processor.sinks.base import Sink
+
+from . import schemas
+from .api_actions import SENT, find_alarm, sent, signed
+from .asking import DAY_NS, MOST, Asking, RefusedError, bounded, json_answer
+from .endpoint import Answer, Endpoint
+from .views import edit_view
+
+LABELS = {"alarm": get_args(AlarmKind), "beat": get_args(BeatLabel), "rhythm": get_args(RhythmLabel)}
+COLUMNS = ("patient_id", "time_ns", "id", "by", "target", "target_id", "at_ns", "said", "verdict", "label", "note")
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    target: Literal["alarm", "beat", "rhythm"]
+    target_id: str
+    at: float
+    said: str
+    verdict: Literal["confirmed", "rejected", "relabelled"]
+    by: str
+    label: str = ""
+    note: str = ""
+
+
+async def _edit(ask: Asking) -> Response:
+    body = await ask.body(_Body)
+    who = signed(ask, body.by, body.note)
+    _check_label(body)
+    if not 0 <= body.at * 1e6 < MAX_TIME_NS:
+        raise RefusedError(400, "at must be milliseconds since the Unix epoch")
+    said = _said(await _target(ask, body))
+    if said != body.said:
+        raise RefusedError(409, f"the model says {said!r} here, not {body.said!r}", "Load it again: it has changed since.")
+    edit = Edit(
+        patient_id=ask.patient, time_ns=ask.parts.clock.now_ns(), id=secrets.token_hex(12), by=who, target=body.target,
+        target_id=body.target_id, at_ns=round(body.at * 1e6), said=said, verdict=body.verdict, label=body.label, note=body.note,
+    )  # fmt: skip
+    return await sent(ask, edit)
+
+
+def _check_label(body: _Body) -> None:
+    if body.verdict != "relabelled":
+        if body.label:
+            raise RefusedError(400, f"{body.verdict} takes no label")
+    elif body.label not in LABELS[body.target] or body.label == body.said:
+        known = ", ".join(label for label in LABELS[body.target] if label != body.said)
+        raise RefusedError(400, f"label must be one of {known}")
+
+
+async def _target(ask: Asking, body: _Body) -> Alarm | Beat | Rhythm:
+    if body.target == "alarm":
+        return await find_alarm(ask, body.target_id)
+    found = ask.bed.find(body.target, body.target_id) if ask.bed else None
+    if found is None and body.target_id.isascii() and body.target_id.isdecimal() and len(body.target_id) <= 19:
+        patient, at_ns = ask.patient, int(body.target_id)
+        kind: Any = Beat if body.target == "beat" else Rhythm
+        found = await ask.stored(lambda sink: next(iter(sink.read(kind, patient, at_ns, at_ns + 1)), None))
+    if found is None:
+        raise RefusedError(404, f"{ask.patient!r} has no {body.target} {body.target_id[:60]!r}", "Load the page again.")
+    return found
+
+
+def _said(target: Alarm | Beat | Rhythm) -> str:
+    return target.kind if isinstance(target, Alarm) else target.label
+
+
+async def _edits(ask: Asking) -> Response:
+    patient, (start_ns, end_ns) = ask.patient, ask.period(366 * DAY_NS)
+    found = await ask.stored(lambda sink: bounded(list(islice(sink.read(Edit, patient, start_ns, end_ns), MOST + 1))))
+    return json_answer({"edits": [edit_view(edit) for edit in found]})
+
+
+async def _csv(ask: Asking) -> Response:
+    start_ns, end_ns = ask.period(366 * DAY_NS)
+
+    def rows(sink: Sink) -> list[Edit]:
+        every = (edit for patient in sink.patients() for edit in sink.read(Edit, patient, start_ns, end_ns))
+        return list(bounded(list(islice(every, MOST + 1))))
+
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for edit in await ask.stored(rows):
+        table.writerow([_harmless(getattr(edit, column)) for column in COLUMNS])
+    headers = {"Content-Disposition": 'attachment; filename="edits.csv"'}
+    return Response(text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+def _harmless(value: str | int) -> str | int:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+_EDIT = schemas.thing(
+    {
+        "target": {"enum": [*LABELS]},
+        "target_id": {"type": "string", "description": "the id of the alarm, beat or rhythm episode"},
+        "at": schemas.TIME, "said": {"type": "string", "description": "what the model said, as the page showed it"},
+        "verdict": {"enum": ["confirmed", "rejected", "relabelled"]}, "label": {"type": "string", "description": "where relabelled"},
+        "note": schemas.NOTE, "by": schemas.BY,
+    },
+    ("target", "target_id", "at", "said", "verdict", "by"),
+)  # fmt: skip
+ENDPOINTS = (
+    Endpoint(
+        "POST", "/api/patients/{patient}/edits", "acknowledge", _edit, "Confirm, reject or relabel what the model said", SENT,
+        body=_EDIT, errors=(404, 409, 503),
+    ),
+    Endpoint(
+        "GET", "/api/patients/{patient}/edits", "view", _edits, "What people said, oldest first",
+        Answer("the edits", schemas.thing({"edits": schemas.many(schemas.EDIT)})), query=schemas.period("366 days"), errors=(503,),
+    ),
+    Endpoint(
+        "GET", "/api/edits.csv", "view", _csv, "All patients' edits, for retraining", Answer("one row per edit", media="text/csv"),
+        query=schemas.period("366 days"), errors=(503,),
+    ),
+)  # fmt: skip
