@@ -27,7 +27,7 @@ AlarmKind = Literal[
     "asystole", "ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia", "extreme_bradycardia",
     "nonsustained_vt", "ventricular_rhythm", "ventricular_bradycardia", "svt", "atrial_fibrillation", "pause", "missed_beat",
     "hr_high", "hr_low", "pvc_couplet", "bigeminy", "trigeminy", "r_on_t", "pvc_per_minute",
-    "lead_off", "no_signal", "artefact", "gap",
+    "lead_off", "no_signal", "artefact", "gap", "battery", "device", "atrial_fibrillation_end",
 ]  # fmt: skip
 
 
@@ -49,6 +49,8 @@ class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
     counts_per_mv: float
     samples: bytes  # int16, little-endian, zero-based (the source has subtracted its ADC zero)
     lead_off: bool = False  # the device says that an electrode is off
+    battery: float | None = None  # 0-1, where the device tells
+    fault: str = ""  # what else the device reports; "" for nothing
     end: bool = False
 
     def counts(self) -> npt.NDArray[np.int16]:
@@ -321,6 +323,8 @@ def _check_chunk(chunk: SampleChunk) -> None:
         (n % 2 == 0, "samples are not whole int16 values"),
         (n <= 2 * MAX_CHUNK_S * c.fs_hz, "more than 60 s of samples"),
         (n > 0 or c.end, "no samples"),
+        (c.battery is None or 0 <= c.battery <= 1, "battery {c.battery} is outside 0-1"),
+        (len(c.fault) <= 200, "fault is longer than 200"),
     )
     found = [text.format(c=c) for good, text in checks if not good]
     if found:

@@ -57,18 +57,17 @@ def rhythm(stream: Stream, s: Span) -> Rhythm:
     )  # fmt: skip
 
 
-def alarm(stream: Stream, step: AlarmStep) -> Alarm:
-    """A step in the life of an alarm of this stream."""
-    kind, a = CATALOGUE[step.kind], step.alarm
-    onset = sample_of(stream, a.onset)
-    raised = sample_of(stream, a.raised) if step.kind == "no_signal" else last_sample_seen(stream, a.raised)  # time alone, or signal
-    end = None if step.end is None else sample_of(stream, step.end)
+def alarm(stream: Stream, s: AlarmStep) -> Alarm:
+    """A step in the life of an alarm of this stream, before people had a say in it (alarms/desk.py)."""
+    kind, a = CATALOGUE[s.kind], s.alarm
+    seen = sample_of if s.kind == "no_signal" else last_sample_seen  # told by time alone, or by signal
+    onset, raised, changed = sample_of(stream, a.onset), seen(stream, a.raised), seen(stream, s.at)
+    end = None if s.end is None else sample_of(stream, s.end)
     onset_ns = _ns(stream, onset)
     return Alarm(
         patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
-        id=f"{stream.patient_id}:{step.kind}:{onset_ns}", kind=step.kind, priority=kind.priority,
-        step="onset" if end is None else "end", changed_ns=_ns(stream, raised if end is None else end),
-        onset_ns=onset_ns, raised_ns=_ns(stream, raised),
+        id=f"{stream.patient_id}:{s.kind}:{onset_ns}", kind=s.kind, priority=kind.priority, step=s.step,
+        changed_ns=_ns(stream, changed), onset_ns=onset_ns, raised_ns=_ns(stream, raised),
         end_ns=None if end is None else _ns(stream, end), onset_sample=onset, raised_sample=raised, end_sample=end,
         announced=a.announced, latching=kind.latching, value=_rounded(a.value), limit=a.limit,
         text=kind.text.format(value=a.value, limit=a.limit),

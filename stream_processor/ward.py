@@ -4,6 +4,7 @@
              gaps, repeats  125 Hz, mV    one ring  |   QRS, V, VF       RR, class      HR, HRV      |
                                                     +-> RhythmClassifier -> RhythmTracker -> episodes
                                                         30 s every 5        a label for every sample
+    AlarmEngine -> Desk: what is latched, acknowledged, silenced, and calls again
 
 Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the tests: the same stages, the same numbers.
 Not thread-safe: one call at a time.
@@ -11,6 +12,7 @@ Not thread-safe: one call at a time.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,36 +23,39 @@ import msgspec
 import numpy as np
 
 from ingest.clock import Clock
-from ingest.messages import Event, RhythmLabel, SampleChunk
+from ingest.messages import Action, Event, RhythmLabel, SampleChunk, Vitals
 from models import runtime
 from models.conditioning import FS_HZ, Conditioner, Raw
 from models.runtime import Network
 from models.windows import Windower, Windows
 from stream_processor import events
+from stream_processor.alarms.desk import Desk
 from stream_processor.alarms.engine import AlarmEngine, AlarmStep
-from stream_processor.alarms.profiles import ADULT, Profile
+from stream_processor.alarms.profiles import Profile, Profiles, with_limits
 from stream_processor.stages.admission import Admission, Run, Stream
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.labeller import BeatLabeller
 from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker, Span
 from stream_processor.stages.vitals import VitalsMeter
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
+EVERYBODY_ADULT = Profiles.load(None)
+log = logging.getLogger(__name__)
 
 
 class Ward:
     """Every patient of one processor."""
 
-    def __init__(self, beat: Network, rhythm: Network, clock: Clock, profile: Profile = ADULT) -> None:
-        self._clock, self._profile = clock, profile
+    def __init__(self, beat: Network, rhythm: Network, clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> None:
+        self._clock, self._profiles = clock, profiles
         self.admission = Admission()
         self._conditioner = Conditioner()
         self._windower = Windower({"beat": beat.spec, "rhythm": rhythm.spec})
         self._detector, self._classifier = BeatDetector(beat), RhythmClassifier(rhythm)
         self._labeller, self._meter = BeatLabeller(), VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
-        self._alarms = AlarmEngine(profile)
+        self._alarms = AlarmEngine()
         self._stages: dict[str, Any] = {
             "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "classifier": self._classifier,
             "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner, "alarms": self._alarms,
@@ -59,6 +64,9 @@ class Ward:
         self._stream: dict[int, Stream] = {}
         self._heard: dict[str, float] = {}  # when a chunk last came, by the steady clock
         self._lost: set[str] = set()  # patients with a no-signal alarm
+        self._desk = Desk()
+        self._limits: dict[str, Profile] = {}  # of patients with an open stream
+        self._alone: dict[str, float] = {}  # patients whose time goes on without a signal: when it was last told, by the steady clock
         self.timings: dict[str, float] = defaultdict(float)  # CPU seconds per step
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
@@ -76,22 +84,36 @@ class Ward:
             found += self._analyse(windows)
             for run in runs:
                 if run.ends:
-                    found += self.flush(run.patient_id)
-                    self.close(run.patient_id)
+                    found += self._end(run.patient_id)
+        return found
+
+    def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]:
+        """Take what people did, each with its place in the partition it came from; what was taken before counts once."""
+        found: list[Event] = []
+        for place, action in actions:
+            found += self._desk.act(action, place)
+            if action.action == "limits" and action.patient_id in self._row:
+                self._set_limits(action.patient_id)
         return found
 
     def on_clock(self) -> list[Event]:
-        """What time alone brings: no-signal alarms, and the end of streams that have long been silent."""
-        now, found = self._clock.steady_s(), []
+        """What time alone brings: no-signal alarms, the end of streams that have long been silent, alarms that call again."""
+        now, found = self._clock.steady_s(), list[Event]()
         for patient, heard in list(self._heard.items()):
             if now - heard > CLOSE_AFTER_S:
-                found += self.flush(patient)
-                self.close(patient)
-            elif now - heard > self._profile.no_signal_s and patient not in self._lost:
+                found += self._end(patient)
+            elif now - heard > self._limits[patient].no_signal_s and patient not in self._lost:
                 self._lost.add(patient)
                 row = self._row[patient]
                 last = self._stream[row].next_sample * FS_HZ / self._stream[row].fs_hz
-                found += self._alarm_events(self._alarms.signal_lost(row, last, last + self._profile.no_signal_s * FS_HZ))
+                steps = self._alarms.signal_lost(row, last, last + self._limits[patient].no_signal_s * FS_HZ)
+                found += self._alarm_events(steps)
+        alone = [p for p in self._desk.patients() if p in self._lost or p not in self._row]
+        self._alone = {p: self._alone.get(p, now) for p in alone}
+        for patient, told in self._alone.items():
+            passed_ns = round((now - told) * 1e9)
+            found += self._desk.advance(patient, self._desk.now_ns(patient) + passed_ns, self._profile(patient).escalate_s)
+            self._alone[patient] = now
         return found
 
     def flush(self, patient_id: str) -> list[Event]:
@@ -109,31 +131,32 @@ class Ward:
         return self._tracker.overall(self._row[patient_id])
 
     def patients(self) -> list[str]:
-        """Those with an open stream."""
-        return list(self._row)
+        """Those with an open stream, or of whom something must be remembered without one."""
+        return list(dict.fromkeys([*self._row, *self._desk.patients()]))
 
     def snapshot(self, patient_id: str) -> bytes:
         """All that is remembered of a patient: restored, and given the chunks that follow, a ward goes on exactly as this one would."""
-        row = self._row[patient_id]
-        state = {
-            "version": STATE_VERSION,
-            "stream": self._stream[row],
-            "lost": patient_id in self._lost,
-            "stages": {name: stage.snapshot(row) for name, stage in self._stages.items()},
-        }
+        state: dict[str, Any] = {"version": STATE_VERSION, "desk": self._desk.snapshot(patient_id), "stream": None}
+        if (row := self._row.get(patient_id)) is not None:
+            state["stream"] = self._stream[row]
+            state["lost"] = patient_id in self._lost
+            state["stages"] = {name: stage.snapshot(row) for name, stage in self._stages.items()}
         return msgspec.msgpack.encode(state)
 
     def restore(self, patient_id: str, state: bytes) -> None:
         """Open a patient with what `snapshot` returned. Raises ValueError for the state of another version."""
         try:
             loaded = msgspec.msgpack.decode(state)
-            if loaded["version"] != STATE_VERSION or loaded["stages"].keys() != self._stages.keys():
+            if loaded["version"] != STATE_VERSION or (loaded["stream"] and loaded["stages"].keys() != self._stages.keys()):
                 raise ValueError(f"state of version {loaded['version']}, expected {STATE_VERSION}")
-            stream = msgspec.convert(loaded["stream"], Stream)
+            stream = msgspec.convert(loaded["stream"], Stream | None)
+            self._desk.restore(patient_id, loaded["desk"])
         except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
             raise ValueError(f"not a state: {error}") from error
         if patient_id in self._row:
-            self.close(patient_id)
+            self._close_stream(patient_id)
+        if stream is None:
+            return
         row = self._open(stream)
         for name, stage in self._stages.items():
             stage.restore(row, loaded["stages"][name])
@@ -142,11 +165,24 @@ class Ward:
             self._lost.add(patient_id)
 
     def close(self, patient_id: str) -> None:
-        """Forget a patient."""
+        """Forget a patient, standing alarms and all."""
+        self._desk.forget(patient_id)
+        self._alone.pop(patient_id, None)
+        if patient_id in self._row:
+            self._close_stream(patient_id)
+
+    def _end(self, patient_id: str) -> list[Event]:
+        """The stream is over; what is latched stays on the desk."""
+        found = self.flush(patient_id)
+        self._desk.end_stream(patient_id)
+        self._close_stream(patient_id)
+        return found
+
+    def _close_stream(self, patient_id: str) -> None:
         row = self._row.pop(patient_id)
         for stage in self._stages.values():
             stage.close(row)
-        del self._stream[row], self._heard[patient_id]
+        del self._stream[row], self._heard[patient_id], self._limits[patient_id]
         self._lost.discard(patient_id)
         self.admission.forget(patient_id)
 
@@ -156,7 +192,21 @@ class Ward:
         self._row[stream.patient_id], self._stream[row] = row, stream
         self._heard[stream.patient_id] = self._clock.steady_s()
         self._conditioner.set_gain(row, stream.counts_per_mv)
+        self._set_limits(stream.patient_id)
         return row
+
+    def _set_limits(self, patient_id: str) -> None:
+        self._limits[patient_id] = profile = self._profile(patient_id)
+        self._alarms.set_profile(self._row[patient_id], profile)
+
+    def _profile(self, patient_id: str) -> Profile:
+        """The patient's profile with the limits set at the bedside, where these make sense together."""
+        base, own = self._profiles.of(patient_id), self._desk.limits(patient_id)
+        try:
+            return with_limits(base, own, base) if own else base
+        except ValueError as error:
+            log.warning("limits of %s cannot be used, its profile's hold: %s", patient_id, error)
+            return base
 
     def _before(self, run: Run) -> list[Event]:
         """What happens before a run of samples can be processed: a new stream, a gap, a signal that is back."""
@@ -164,14 +214,14 @@ class Ward:
         patient = run.patient_id
         if run.opens:
             if patient in self._row:
-                found += self.flush(patient)
-                self.close(patient)
+                found += self._end(patient)
                 self.admission.streams[patient] = run.opens
             row = self._open(run.opens)
             if run.first_sample:  # we joined late
                 self._alarms.begin(row, self._restart(row, run.first_sample)[0])
         row = self._row[patient]
         self._heard[patient] = self._clock.steady_s()
+        self._alarms.device(row, run.battery, run.fault)
         if patient in self._lost:
             self._lost.discard(patient)
             at = run.first_sample * FS_HZ / self._stream[row].fs_hz
@@ -219,10 +269,14 @@ class Ward:
             found: list[Event] = [events.beat(self._stream[b.second.row], beat) for b in beats for beat in b.beats]
             found += [events.vitals(self._stream[v.row], v) for v in signs]
             found += [events.rhythm(self._stream[e.row], e) for e in episodes]
-            return found + self._alarm_events(steps)
+            found += self._alarm_events(steps)
+            for patient, until_ns in {e.patient_id: e.time_ns for e in found if isinstance(e, Vitals)}.items():
+                found += self._desk.advance(patient, until_ns, self._limits[patient].escalate_s)
+            return found
 
     def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
-        return [events.alarm(self._stream[step.row], step) for step in steps]
+        alarms = [events.alarm(self._stream[step.row], step) for step in steps]
+        return [told for alarm in alarms for told in self._desk.take(alarm, self._limits[alarm.patient_id].escalate_s)]
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
@@ -231,6 +285,6 @@ class Ward:
         self.timings[step] += time.thread_time() - start
 
 
-def build_ward(clock: Clock, profile: Profile = ADULT) -> Ward:
+def build_ward(clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> Ward:
     """A ward with the models that ship with the product."""
-    return Ward(runtime.load("beat"), runtime.load("rhythm"), clock, profile)
+    return Ward(runtime.load("beat"), runtime.load("rhythm"), clock, profiles)

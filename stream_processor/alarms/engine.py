@@ -1,41 +1,52 @@
-"""The life of alarms: raised when their condition begins to hold, announced unless held back, ended when it no longer holds."""
+"""Alarm conditions over time: raised when they begin to hold, announced unless held back, ended when they no longer hold.
+
+What people do about alarms, and what stays after the end, is in desk.py.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
 from models.stage import Logic, Rows
+from stream_processor.alarms import moments
 from stream_processor.alarms.catalogue import CATALOGUE, worse
+from stream_processor.alarms.facts import RUN_ENDS, Facts, restart, take_beat, take_signal, take_span
 from stream_processor.alarms.profiles import ADULT, Profile
-from stream_processor.alarms.rules import BEATS_KEPT, RULES, Condition, Facts
+from stream_processor.alarms.rules import RULES, Condition
 from stream_processor.stages.rhythm import Span
-from stream_processor.stages.seconds import Beats, LabelledBeat, Second, is_lead_off
+from stream_processor.stages.seconds import Beats
 from stream_processor.stages.vitals import VitalSigns
 
-NOT_AF_S = 30.0  # readable signal without AF that ends an episode
+SHOWN = 10 * FS_HZ  # how long something that happened stands
+UPDATE = 5 * FS_HZ  # at most so often is a new value told
 
 
-class Active(msgspec.Struct):
-    """An alarm whose condition holds."""
+class Active(msgspec.Struct, frozen=True):
+    """An alarm whose condition holds, or that stands because something happened. Positions are samples at 125 Hz."""
 
     onset: float
     raised: float
     announced: bool
+    refractory: bool  # its kind was announced less than the refractory time before
+    told: float  # when its value was last told
     value: float | None = None
     limit: float | None = None
+    happened: float | None = None  # end of what happened; None for a condition
 
 
 class AlarmStep(NamedTuple):
-    """Onset or end of an alarm of one row; positions are samples at 125 Hz."""
+    """A step of an alarm of one row, as it was then."""
 
     row: int
     kind: AlarmKind
+    step: Literal["onset", "update", "end"]
     alarm: Active
-    end: float | None
+    at: float  # known by then
+    end: float | None = None
 
 
 class _State(msgspec.Struct):
@@ -47,9 +58,9 @@ class _State(msgspec.Struct):
 class AlarmEngine(Logic[_State]):
     """Stage: Beats, VitalSigns and Spans in, AlarmSteps out. Pure: the same input gives the same alarms with the same ids."""
 
-    def __init__(self, profile: Profile = ADULT) -> None:
+    def __init__(self) -> None:
         super().__init__(_State)
-        self._profile = profile
+        self._profile: dict[int, Profile] = {}
 
     def push(self, batch: tuple[list[Beats], list[VitalSigns], list[list[Span]]]) -> list[AlarmStep]:
         """Steps, in order per row, from what each second brought: beats, vitals and the rhythm it decided."""
@@ -58,11 +69,19 @@ class AlarmEngine(Logic[_State]):
             steps += self._second(item, signs, spans)
         return steps
 
+    def close(self, row: int) -> None:
+        """Give the row back."""
+        super().close(row)
+        self._profile.pop(row, None)
+
+    def set_profile(self, row: int, profile: Profile) -> None:
+        """These thresholds hold for the row from now on; until then, the adult ones."""
+        self._profile[row] = profile
+
     def finish(self, row: int, spans: list[Span], end: int) -> list[AlarmStep]:
         """The stream has ended at this sample; the spans are the last of its rhythm. What still holds has no end."""
-        f = self._state[row].facts
         for span in spans:
-            self._take_span(f, span)
+            take_span(self._state[row].facts, span, self._limits(row))
         return self._evaluate(row, float(end), end)
 
     def flush(self, rows: Rows) -> list[AlarmStep]:
@@ -72,103 +91,117 @@ class AlarmEngine(Logic[_State]):
     def restart(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
         """Go on after a gap: the gap itself is an alarm; a silence that was going on is still going on."""
         state = self._state[row]
-        f = state.facts
-        f.beats, f.fibrillating, f.now = [], None, sample
-        if "asystole" not in state.active:
-            f.quiet = sample
-        missing = Condition(lost_from, (sample - lost_from) / FS_HZ, 0.0)
-        return [*self._raise(row, "gap", missing, sample), *self._end(row, "gap", sample)]
+        restart(state.facts, sample, silent="asystole" in state.active)
+        return self._happens(row, "gap", Condition(lost_from, (sample - lost_from) / FS_HZ, 0.0, sample), sample)
 
     def begin(self, row: int, sample: float) -> None:
         """The signal begins here."""
         self._state[row].facts.quiet = sample
 
+    def device(self, row: int, battery: float | None, fault: str) -> None:
+        """What the device says of itself with the signal that follows."""
+        facts = self._state[row].facts
+        facts.battery, facts.fault = battery, fault
+
     def signal_lost(self, row: int, last: float, now: float) -> list[AlarmStep]:
         """No chunk has come for too long; `last` is the end of the signal, `now` the moment by the stream's own timeline."""
-        return self._raise(row, "no_signal", Condition(last, (now - last) / FS_HZ, self._profile.no_signal_s), now)
+        steps = self._raise(row, "no_signal", Condition(last, (now - last) / FS_HZ, self._limits(row).no_signal_s), now)
+        return steps + self._settle(row, now)
 
     def signal_back(self, row: int, now: float) -> list[AlarmStep]:
         """Chunks come again."""
-        return self._end(row, "no_signal", now)
+        return self._end(row, "no_signal", now, now)
+
+    def _limits(self, row: int) -> Profile:
+        return self._profile.get(row, ADULT)
 
     def _second(self, item: Beats, signs: VitalSigns, spans: list[Span]) -> list[AlarmStep]:
-        second, f = item.second, self._state[item.second.row].facts
+        row, second = item.second.row, item.second
+        f, profile = self._state[row].facts, self._limits(row)
         steps: list[AlarmStep] = []
-        _take_signal(f, second)
+        take_signal(f, second)
         for span in spans:
-            self._take_span(f, span)
+            take_span(f, span, profile)
         for beat in item.beats:  # a pause may begin and end within a second: look just before each beat, and at it
-            steps += self._evaluate(second.row, beat.at, second.needed)
-            _take_beat(f, beat, self._profile)
-            steps += self._evaluate(second.row, beat.at, second.needed)
+            steps += self._evaluate(row, beat.at, second.needed)
+            for kind, what in moments.on_beat(f, beat, profile):
+                steps += self._happens(row, kind, what, second.needed)
+            take_beat(f, beat, profile)
+            steps += self._evaluate(row, beat.at, second.needed)
+        if f.run and second.until - f.run[-1] >= RUN_ENDS:
+            for kind, what in moments.run_ended(f, second.until, profile):
+                steps += self._happens(row, kind, what, second.needed)
+            f.run = []
         f.hr, f.noisy_s = signs.hr_bpm, signs.noisy_s
-        return steps + self._evaluate(second.row, second.until, second.needed)
+        return steps + self._evaluate(row, second.until, second.needed)
 
     def _evaluate(self, row: int, now: float, needed: int) -> list[AlarmStep]:
-        state = self._state[row]
+        state, profile = self._state[row], self._limits(row)
         state.facts.now = now
         steps: list[AlarmStep] = []
         for kind, rule in RULES.items():
-            answer = rule(state.facts, self._profile)
+            holding = kind in state.active
+            answer = None if kind in profile.off else rule(state.facts, profile, holding)
             if isinstance(answer, Condition):
-                if kind not in state.active:
-                    steps += self._raise(row, kind, answer, needed)
-            elif answer is None and kind in state.active:
-                steps += self._end(row, kind, _ended(kind, state.facts, now))
-        return steps
+                steps += self._told_again(row, kind, answer, needed) if holding else self._raise(row, kind, answer, needed)
+            elif answer is None and holding:
+                steps += self._end(row, kind, _ended(kind, state.facts, now), needed)
+        for kind in [k for k, a in state.active.items() if a.happened is not None and needed - a.raised >= SHOWN]:
+            steps += self._end(row, kind, state.active[kind].happened or now, needed)
+        return steps + self._settle(row, needed)
 
-    def _take_span(self, f: Facts, span: Span) -> None:
-        """Follow AF episodes: less than 30 s without AF, and what is unreadable, do not end one that has been alarmed."""
-        if span.label == "AFIB":
-            if f.af is None:
-                f.af = span.start
-            f.af_until, f.not_af = span.end, 0.0
-        elif span.label != "~" and f.af is not None:
-            f.not_af += span.end - span.start
-            alarmed = f.af_until - f.af >= self._profile.af_s * FS_HZ
-            if not alarmed or f.not_af >= NOT_AF_S * FS_HZ:
-                f.af = None
+    def _happens(self, row: int, kind: AlarmKind, what: Condition, needed: float) -> list[AlarmStep]:
+        """An alarm that stands for a while; one of its kind that still stands makes room."""
+        if kind in self._limits(row).off:
+            return []
+        before = self._state[row].active.get(kind)
+        steps = [] if before is None else self._end(row, kind, before.happened or needed, needed)
+        return steps + self._raise(row, kind, what, needed) + self._settle(row, needed)
 
-    def _raise(self, row: int, kind: AlarmKind, condition: Condition, raised: float) -> list[AlarmStep]:
+    def _raise(self, row: int, kind: AlarmKind, c: Condition, raised: float) -> list[AlarmStep]:
         state = self._state[row]
         if kind in state.active:
             return []
-        announced = not any(k in state.active for k in worse(kind)) and not self._in_refractory(state, kind, raised)
+        before = state.announced.get(kind)
+        refractory = CATALOGUE[kind].priority != "high" and before is not None
+        refractory = refractory and raised - (before or 0.0) < self._limits(row).refractory_s * FS_HZ
+        announced = not refractory and not any(k in state.active for k in worse(kind))
         if announced:
             state.announced[kind] = raised
-        state.active[kind] = Active(condition.onset, raised, announced, condition.value, condition.limit)
-        return [AlarmStep(row, kind, state.active[kind], None)]
+        state.active[kind] = alarm = Active(c.onset, raised, announced, refractory, raised, c.value, c.limit, c.end)
+        return [AlarmStep(row, kind, "onset", alarm, raised)]
 
-    def _in_refractory(self, state: _State, kind: AlarmKind, raised: float) -> bool:
-        before = state.announced.get(kind)
-        return CATALOGUE[kind].priority != "high" and before is not None and raised - before < self._profile.refractory_s * FS_HZ
+    def _told_again(self, row: int, kind: AlarmKind, c: Condition, needed: float) -> list[AlarmStep]:
+        """A value that reads otherwise than when it was last told."""
+        state, text = self._state[row], CATALOGUE[kind].text
+        alarm = state.active[kind]
+        if needed - alarm.told < UPDATE or text.format(value=c.value, limit=c.limit) == text.format(value=alarm.value, limit=alarm.limit):
+            return []
+        return self._update(row, kind, msgspec.structs.replace(alarm, value=c.value, limit=c.limit, told=needed), needed)
 
-    def _end(self, row: int, kind: AlarmKind, at: float) -> list[AlarmStep]:
+    def _settle(self, row: int, needed: float) -> list[AlarmStep]:
+        """Of each chain only the worst that holds is announced."""
+        state, steps = self._state[row], list[AlarmStep]()
+        for kind, alarm in list(state.active.items()):
+            announced = not alarm.refractory and not any(k in state.active for k in worse(kind))
+            if announced != alarm.announced:
+                if announced:
+                    state.announced[kind] = needed
+                steps += self._update(row, kind, msgspec.structs.replace(alarm, announced=announced), needed)
+        return steps
+
+    def _update(self, row: int, kind: AlarmKind, alarm: Active, needed: float) -> list[AlarmStep]:
+        self._state[row].active[kind] = alarm
+        return [AlarmStep(row, kind, "update", alarm, needed)]
+
+    def _end(self, row: int, kind: AlarmKind, end: float, needed: float) -> list[AlarmStep]:
         alarm = self._state[row].active.pop(kind, None)
-        return [] if alarm is None else [AlarmStep(row, kind, alarm, max(at, alarm.onset))]
-
-
-def _take_signal(f: Facts, second: Second) -> None:
-    """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
-    start, off, shaking = second.until - FS_HZ, is_lead_off(second), second.fibrillation >= 0.5
-    if off and f.lead_off is None:
-        f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
-    if shaking and f.fibrillating is None:
-        f.fibrillating = start
-    if (f.lead_off is not None and not off) or (f.fibrillating is not None and not shaking):
-        f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
-    if second.unsure:
-        f.unsure = float(second.until)
-    if off or shaking:
-        f.beats = []
-    f.lead_off = f.lead_off if off else None
-    f.fibrillating = f.fibrillating if shaking else None
-
-
-def _take_beat(f: Facts, beat: LabelledBeat, profile: Profile) -> None:
-    """A beat; after an asystole, which has an alarm of its own, rates are counted anew."""
-    kept = f.beats[-BEATS_KEPT + 1 :] if beat.at - f.quiet < profile.asystole_s * FS_HZ else []
-    f.quiet, f.beats = beat.at, [*kept, (beat.at, beat.label)]
+        if alarm is None:
+            return []
+        steps = [AlarmStep(row, kind, "end", alarm, needed, max(end, alarm.onset))]
+        if kind == "atrial_fibrillation":
+            steps += self._happens(row, "atrial_fibrillation_end", Condition(end, None, None, end), needed)
+        return steps
 
 
 def _ended(kind: AlarmKind, f: Facts, now: float) -> float:

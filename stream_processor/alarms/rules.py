@@ -1,7 +1,7 @@
 """When an alarm condition holds: one short function per kind, read against the table in docs/alarms.md.
 
 A rule looks at the facts of one patient at a moment and answers: holds (with its onset, value and limit), does not hold (None), or cannot
-be told just now (UNKNOWN: what was stays). Positions are samples at 125 Hz.
+be told just now (UNKNOWN: what was stays). `holding` says whether it held until now. Positions are samples at 125 Hz.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-import msgspec
-
-from ingest.messages import AlarmKind, BeatLabel
+from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
+from stream_processor.alarms.facts import Facts
 from stream_processor.alarms.profiles import Profile
 from stream_processor.stages.seconds import silence_s
 
-BEATS_KEPT = 24
+HR_MARGIN = 2.0  # bpm back inside a limit before its alarm ends: a rate on the limit would ring all day
+STRAY = 2  # longest and shortest intervals left out of the rate of many beats: a missed or an extra beat changes no rate
 
 
 class Condition(NamedTuple):
-    """A condition that holds."""
+    """A condition that holds, or an event that happened."""
 
     onset: float
     value: float | None = None
     limit: float | None = None
+    end: float | None = None  # of an event
 
 
 class _Unknown:
@@ -36,104 +37,146 @@ UNKNOWN = _Unknown()
 Answer = Condition | None | _Unknown
 
 
-class Facts(msgspec.Struct):
-    """What is known of one patient at the moment `now`; kept up by the engine."""
-
-    now: float = 0.0
-    quiet: float = 0.0  # the newest R peak, or where readable signal began after that
-    unsure: float = 0.0  # end of the newest second without QRS that was no silence either
-    beats: list[tuple[float, BeatLabel]] = []  # newest last, since the last gap, lead-off or fibrillation
-    hr: float | None = None
-    fibrillating: float | None = None  # since when
-    lead_off: float | None = None  # since when
-    noisy_s: int = 0
-    af: float | None = None  # where the AF episode began
-    af_until: float = 0.0  # where its last AF so far ended
-    not_af: float = 0.0  # readable signal without AF since then, samples
-
-
-def asystole(f: Facts, p: Profile) -> Answer:
+def asystole(f: Facts, p: Profile, holding: bool) -> Answer:
     if f.lead_off is not None:
         return UNKNOWN
     silent = silence_s(f.now, f.quiet, f.unsure) >= p.asystole_s and f.fibrillating is None
     return Condition(f.quiet, (f.now - f.quiet) / FS_HZ, p.asystole_s) if silent else None
 
 
-def pause(f: Facts, p: Profile) -> Answer:
+def pause(f: Facts, p: Profile, holding: bool) -> Answer:
     if f.lead_off is not None:
         return UNKNOWN
     silent = silence_s(f.now, f.quiet, f.unsure) > p.pause_s and f.fibrillating is None
     return Condition(f.quiet, (f.now - f.quiet) / FS_HZ, p.pause_s) if silent and f.beats else None
 
 
-def ventricular_fibrillation(f: Facts, p: Profile) -> Answer:
+def ventricular_fibrillation(f: Facts, p: Profile, holding: bool) -> Answer:
     long = f.fibrillating is not None and f.now - f.fibrillating >= p.fibrillation_s * FS_HZ
     return Condition(f.fibrillating or 0.0) if long else None
 
 
-def ventricular_tachycardia(f: Facts, p: Profile) -> Answer:
-    run = [at for at, label in f.beats[-p.vt_beats :] if label == "V"]
-    return _rate_over(run, p.vt_beats, p.vt_bpm, above=True)
+def ventricular_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
+    rate = _rate(f.run[-p.vt_beats :], p.vt_beats)
+    return Condition(f.run[-p.vt_beats], rate, p.vt_bpm) if rate is not None and rate > p.vt_bpm else None
 
 
-def extreme_tachycardia(f: Facts, p: Profile) -> Answer:
+def ventricular_rhythm(f: Facts, p: Profile, holding: bool) -> Answer:
+    rate = _rate(f.run[-p.vt_beats :], p.vt_beats)
+    return Condition(f.run[-p.vt_beats], rate) if rate is not None and p.ventricular_rhythm_bpm <= rate <= p.vt_bpm else None
+
+
+def ventricular_bradycardia(f: Facts, p: Profile, holding: bool) -> Answer:
+    rate = _rate(f.run[-p.vt_beats :], p.vt_beats)
+    slow = rate is not None and rate < p.ventricular_rhythm_bpm
+    return Condition(f.run[-p.vt_beats], rate, p.ventricular_rhythm_bpm) if slow else None
+
+
+def svt(f: Facts, p: Profile, holding: bool) -> Answer:
+    run = [at for at, label in f.beats[-p.svt_beats :] if label == "S"]
+    rate = _rate(run, p.svt_beats)
+    return Condition(run[0], rate, p.svt_bpm) if rate is not None and rate > p.svt_bpm else None
+
+
+def extreme_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
     beats = [at for at, _ in f.beats[-p.extreme_tachycardia_beats :]]
-    return _rate_over(beats, p.extreme_tachycardia_beats, p.extreme_tachycardia_bpm, above=True)
+    rate = _rate(beats, p.extreme_tachycardia_beats, stray=STRAY if len(beats) > 4 * STRAY else 0)
+    return Condition(beats[0], rate, p.extreme_tachycardia_bpm) if rate is not None and rate > p.extreme_tachycardia_bpm else None
 
 
-def extreme_bradycardia(f: Facts, p: Profile) -> Answer:
+def extreme_bradycardia(f: Facts, p: Profile, holding: bool) -> Answer:
     beats = [at for at, _ in f.beats[-p.extreme_bradycardia_beats :]]
     slow = [b - a > 60 * FS_HZ / p.extreme_bradycardia_bpm for a, b in pairwise(beats)]
-    if 2 * sum(slow) < len(slow):  # one long pause among normal beats is a pause, not a rate
+    rate = _rate(beats, p.extreme_bradycardia_beats)
+    if rate is None or 2 * sum(slow) < len(slow):  # one long pause among normal beats is a pause, not a rate
         return None
-    return _rate_over(beats, p.extreme_bradycardia_beats, p.extreme_bradycardia_bpm, above=False)
+    return Condition(beats[0], rate, p.extreme_bradycardia_bpm) if rate < p.extreme_bradycardia_bpm else None
 
 
-def hr_high(f: Facts, p: Profile) -> Answer:
+def hr_high(f: Facts, p: Profile, holding: bool) -> Answer:
     if f.hr is None:
         return UNKNOWN
-    return Condition(f.now, f.hr, p.hr_high_bpm) if f.hr > p.hr_high_bpm else None
+    return Condition(f.now, f.hr, p.hr_high_bpm) if f.hr > p.hr_high_bpm - holding * HR_MARGIN else None
 
 
-def hr_low(f: Facts, p: Profile) -> Answer:
+def hr_low(f: Facts, p: Profile, holding: bool) -> Answer:
     if f.hr is None:
         return UNKNOWN
-    return Condition(f.now, f.hr, p.hr_low_bpm) if f.hr < p.hr_low_bpm else None
+    return Condition(f.now, f.hr, p.hr_low_bpm) if f.hr < p.hr_low_bpm + holding * HR_MARGIN else None
 
 
-def atrial_fibrillation(f: Facts, p: Profile) -> Answer:
+def atrial_fibrillation(f: Facts, p: Profile, holding: bool) -> Answer:
     if f.af is None:
         return None
     return Condition(f.af) if f.af_until - f.af >= p.af_s * FS_HZ else None
 
 
-def lead_off(f: Facts, p: Profile) -> Answer:
+def bigeminy(f: Facts, p: Profile, holding: bool) -> Answer:
+    return _pattern(f, period=2)
+
+
+def trigeminy(f: Facts, p: Profile, holding: bool) -> Answer:
+    return _pattern(f, period=3)
+
+
+def pvc_per_minute(f: Facts, p: Profile, holding: bool) -> Answer:
+    n = len(f.pvcs)
+    return Condition(f.pvcs[0], n, p.pvc_per_minute) if n > p.pvc_per_minute else None
+
+
+def lead_off(f: Facts, p: Profile, holding: bool) -> Answer:
     return None if f.lead_off is None else Condition(f.lead_off)
 
 
-def artefact(f: Facts, p: Profile) -> Answer:
+def artefact(f: Facts, p: Profile, holding: bool) -> Answer:
     return Condition(f.now - f.noisy_s * FS_HZ, f.noisy_s, p.artefact_s) if f.noisy_s >= p.artefact_s and f.lead_off is None else None
 
 
+def battery(f: Facts, p: Profile, holding: bool) -> Answer:
+    return Condition(f.now, f.battery, p.battery) if f.battery is not None and f.battery < p.battery else None
+
+
+def device(f: Facts, p: Profile, holding: bool) -> Answer:
+    return Condition(f.now) if f.fault else None
+
+
 # Worst first, so that a worse alarm of the same moment holds the others back.
-RULES: dict[AlarmKind, Callable[[Facts, Profile], Answer]] = {
+RULES: dict[AlarmKind, Callable[[Facts, Profile, bool], Answer]] = {
     "asystole": asystole,
     "ventricular_fibrillation": ventricular_fibrillation,
     "ventricular_tachycardia": ventricular_tachycardia,
     "extreme_tachycardia": extreme_tachycardia,
     "extreme_bradycardia": extreme_bradycardia,
-    "pause": pause,
+    "ventricular_bradycardia": ventricular_bradycardia,
+    "ventricular_rhythm": ventricular_rhythm,
+    "svt": svt,
     "atrial_fibrillation": atrial_fibrillation,
+    "pause": pause,
     "hr_high": hr_high,
     "hr_low": hr_low,
+    "bigeminy": bigeminy,
+    "trigeminy": trigeminy,
+    "pvc_per_minute": pvc_per_minute,
     "lead_off": lead_off,
     "artefact": artefact,
+    "battery": battery,
+    "device": device,
 }
 
 
-def _rate_over(beats: list[float], n: int, bpm: float, *, above: bool) -> Condition | None:
-    """The mean rate of n consecutive beats against a limit."""
+def _rate(beats: list[float], n: int, stray: int = 0) -> float | None:
+    """The rate of n consecutive beats per minute, without the longest and shortest `stray` intervals; None where there are fewer."""
     if len(beats) < n:
         return None
-    rate = 60 * FS_HZ * (n - 1) / (beats[-1] - beats[0])
-    return Condition(beats[0], rate, bpm) if (rate > bpm if above else rate < bpm) else None
+    if not stray:
+        return 60 * FS_HZ * (n - 1) / (beats[-1] - beats[0])
+    kept = sorted(b - a for a, b in pairwise(beats))[stray:-stray]
+    return 60 * FS_HZ * len(kept) / sum(kept)
+
+
+def _pattern(f: Facts, period: int) -> Condition | None:
+    """Three cycles, up to the newest beat, of which only each one's last beat is V; they may have been cut anywhere."""
+    recent = f.beats[-3 * period :]
+    v = [label == "V" for _, label in recent]
+    repeats = len(v) == 3 * period and sum(v) == 3 and all(a == b for a, b in zip(v, v[period:], strict=False))
+    return Condition(recent[0][0]) if repeats else None

@@ -36,6 +36,8 @@ class Run:
     first_sample: int = 0
     lead_off: bool = False
     ends: bool = False  # the stream ends after this run
+    battery: float | None = None
+    fault: str = ""
     parts: list[npt.NDArray[np.int16]] = field(default_factory=list)
 
     def counts(self) -> npt.NDArray[np.int16]:
@@ -109,11 +111,12 @@ class Admission:
         self.counters.chunks += 1
         self.counters.samples += len(counts)
         stream.next_sample = first + len(counts)
-        return Run(chunk.patient_id, opens, missing, first, chunk.lead_off, chunk.end, [counts])
+        return Run(chunk.patient_id, opens, missing, first, chunk.lead_off, chunk.end, chunk.battery, chunk.fault, [counts])
 
 
 def _continues(before: Run, run: Run) -> bool:
-    return not (before.ends or run.opens or run.missing) and before.lead_off == run.lead_off
+    said_before, says = (before.lead_off, before.battery, before.fault), (run.lead_off, run.battery, run.fault)
+    return not (before.ends or run.opens or run.missing) and said_before == says
 
 
 def _is_new(stream: Stream, chunk: SampleChunk) -> bool:
