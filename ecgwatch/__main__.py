@@ -15,10 +15,13 @@ from ecgwatch.commands import topics
 from ecgwatch.commands.annotate import annotate
 from ecgwatch.commands.check import check
 from ecgwatch.commands.demo import demo
+from ecgwatch.commands.evaluate import evaluate
 from ecgwatch.commands.export import export
 from ecgwatch.commands.monitor import monitor
+from ecgwatch.commands.notify import notify
 from ecgwatch.commands.process import process
 from ecgwatch.commands.replay import replay
+from ecgwatch.commands.report import report
 from ecgwatch.commands.simulate import simulate
 from ingest.errors import BadInputError, EcgwatchError
 
@@ -30,7 +33,7 @@ app = typer.Typer(
 )
 
 
-for command in (demo, simulate, replay, process, monitor, annotate, export, check):
+for command in (demo, simulate, replay, process, monitor, notify, annotate, evaluate, export, report, check):
     app.command(command.__name__)(command)
 app.add_typer(topics.app, name="topics")
 app.add_typer(models_command.app, name="models")

@@ -3,8 +3,8 @@
 An alarm of high priority is false where no lethal condition of the reference lies within 10 s of it: VF, flutter, VT and asystole as the
 rhythm is annotated, and whatever the rules raise on the reference's beats (scoring/truth.py). Any other alarm is false where no condition
 of its kind, or of a worse one of its chain, lies within 5 s. Only what was announced can be false; a condition is found by an alarm that
-was held back, too. There is no learning time. Where a record has no reference beats, alarms of medium and low priority are not judged, and
-a supraventricular tachycardia excuses an extreme one.
+was held back, too. There is no learning time. Where a record has no reference beats, what needs them is not
+judged: alarms of medium and low priority, and extreme rates outside lethal rhythms.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import Literal, NamedTuple
 
 from ingest.messages import AlarmKind
 from stream_processor.alarms.catalogue import CATALOGUE, worse
-from stream_processor.scoring.reference import Record
-from stream_processor.scoring.told import TECHNICAL, Told
+from stream_processor.alarms.profiles import ADULT
+from stream_processor.scoring.reference import FIBRILLATION, Record
+from stream_processor.scoring.told import Told
 from stream_processor.scoring.truth import Truth
 
 HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
 RHYTHM_KINDS: dict[str, AlarmKind] = {
     "VF": "ventricular_fibrillation", "VFL": "ventricular_fibrillation", "VT": "ventricular_tachycardia", "ASYS": "asystole",
 }  # fmt: skip
+RATES: frozenset[AlarmKind] = frozenset({"extreme_tachycardia", "extreme_bradycardia"})
 DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode that is as long must be alarmed
 
 
@@ -41,7 +43,7 @@ class Answered(NamedTuple):
     """How a condition that was due fared."""
 
     condition: Condition
-    answer: Literal["raised", "held", "missed"]  # held: a high alarm of before was still on
+    answer: Literal["raised", "held", "missed"]  # held: a high alarm of before was on for its first 10 s
     delay_s: float | None  # from its start to the announcement; None unless raised
     by: AlarmKind | None
 
@@ -67,15 +69,16 @@ class AlarmScore:
 
 def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
     """Of a reference; `truth` where it has beats. Ordered by start."""
-    found = [Condition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True) for a in truth.alarms] if truth else []
-    for e in reference.rhythm:
+    alarms = [a for a in truth.alarms if a.kind != "ventricular_fibrillation"] if truth else []  # its episodes are annotated
+    found = [Condition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True) for a in alarms]
+    waves = reference.episodes(FIBRILLATION) if truth else []
+    for e in [*waves, *(e for e in reference.rhythm if truth is None or e.label not in FIBRILLATION)]:
         start, end = e.start / reference.fs_hz, e.end / reference.fs_hz
         if e.label in RHYTHM_KINDS:
-            found.append(Condition(RHYTHM_KINDS[e.label], start, end, truth is None and end - start >= DUE_S, e.label))
+            due = end - start >= (DUE_S if truth is None else ADULT.fibrillation_s) and (truth is None or e.label in FIBRILLATION)
+            found.append(Condition(RHYTHM_KINDS[e.label], start, end, due, e.label))
         elif truth is None and e.label == "AFIB":
             found.append(Condition("atrial_fibrillation", start, end, end - start >= AF_DUE_S, e.label))
-        elif truth is None and e.label == "SVTA":
-            found.append(Condition("extreme_tachycardia", start, end, False, e.label))
     return sorted(found, key=lambda c: (c.start_s, c.end_s, c.kind))
 
 
@@ -91,10 +94,11 @@ def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -
 
 def judge(alarm: Told, known: Iterable[Condition], *, has_beats: bool) -> bool | None:
     """Whether a condition of the reference is a reason for the alarm."""
-    if alarm.kind in TECHNICAL:
+    if alarm.technical:
         return None
     if alarm.priority == "high":
-        return any(_is_high(c.kind) and alarm.near(c.start_s, c.end_s, HIGH_TOLERANCE_S) for c in known if _excuses(c, alarm))
+        true = any(_is_high(c.kind) and alarm.near(c.start_s, c.end_s, HIGH_TOLERANCE_S) for c in known)
+        return None if alarm.kind in RATES and not (true or has_beats) else true
     if not has_beats:
         return None
     kinds = {alarm.kind, *worse(alarm.kind)}
@@ -111,24 +115,19 @@ def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
         return Answered(condition, "raised" if found else "missed", None, found[0].kind if found else None)
     announced = sorted((a.announced_s, a) for a in fits if a.announced_s is not None)
     covering = [(at, a) for at, a in announced if a.near(condition.start_s, condition.end_s)]
-    if not covering:
-        return Answered(condition, "missed", None, None)
-    at, first = covering[0]
-    if at < condition.start_s:
-        return Answered(condition, "held", None, first.kind)
-    if condition.label and at > condition.end_s:  # an annotated episode must be told while it lasts
-        return Answered(condition, "missed", None, None)
-    return Answered(condition, "raised", at - condition.start_s, first.kind)
+    enough = min(condition.start_s + DUE_S, condition.end_s)
+    for at, alarm in covering:
+        if at < condition.start_s and alarm.end_s >= enough:
+            return Answered(condition, "held", None, alarm.kind)
+        if at >= condition.start_s and (not condition.label or at <= condition.end_s):  # an annotated episode must be told while it lasts
+            return Answered(condition, "raised", at - condition.start_s, alarm.kind)
+    return Answered(condition, "missed", None, None)
 
 
 def nearest_rank(values: Sequence[float], percent: float) -> float | None:
     """A percentile that is one of the values; None of none."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else None
-
-
-def _excuses(condition: Condition, alarm: Told) -> bool:
-    return condition.label != "SVTA" or alarm.kind == "extreme_tachycardia"
 
 
 def _is_high(kind: AlarmKind) -> bool:

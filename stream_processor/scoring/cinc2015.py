@@ -14,7 +14,7 @@ from pathlib import Path
 from ingest.errors import BadInputError
 from ingest.messages import AlarmKind
 from stream_processor.scoring.counts import Counts, percent
-from stream_processor.scoring.told import TECHNICAL, Told
+from stream_processor.scoring.told import Told
 
 ALARM_AT_S, WINDOW_S, TOLERANCE_S = 300.0, 10.0, 2.0
 KINDS: dict[str, AlarmKind] = {
@@ -59,7 +59,7 @@ def questions(path: Path) -> list[Question]:
 
 def answer(question: Question, alarms: Sequence[Told]) -> Answer:
     """Judge a record, cut at 5:00, by the alarms it raised."""
-    held = [a.kind for a in alarms if a.kind not in TECHNICAL and a.near(ALARM_AT_S - WINDOW_S - TOLERANCE_S, ALARM_AT_S)]
+    held = [a.kind for a in alarms if not a.technical and a.near(ALARM_AT_S - WINDOW_S - TOLERANCE_S, ALARM_AT_S)]
     kinds = tuple(dict.fromkeys(held))
     return Answer(question, KINDS[question.kind] in kinds, kinds)
 

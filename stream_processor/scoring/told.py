@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ingest.messages import Alarm, AlarmKind, Priority
-
-TECHNICAL: frozenset[AlarmKind] = frozenset({"lead_off", "no_signal", "artefact", "gap"})
+from stream_processor.alarms.catalogue import CATALOGUE
 
 
 class Told(NamedTuple):
@@ -21,6 +20,10 @@ class Told(NamedTuple):
     announced_s: float | None  # None: held back all the time
     end_s: float  # infinite where it still held at the end
 
+    @property
+    def technical(self) -> bool:
+        return CATALOGUE[self.kind].technical
+
     def near(self, start_s: float, end_s: float, tolerance_s: float = 0.0) -> bool:
         """Whether its condition held at any time between these, or no further away than the tolerance."""
         return self.onset_s <= end_s + tolerance_s and self.end_s >= start_s - tolerance_s
@@ -32,10 +35,11 @@ def told(steps: Iterable[Alarm], start_ns: int = 0) -> list[Told]:
     for step in steps:
         before = found.get(step.id)
         announced = before.announced_s if before else None
+        raised = before.raised_s if before else _s(step.raised_ns - start_ns)  # one that comes back with its old onset was raised before
         if announced is None and step.announced:
             announced = _s((step.changed_ns if before else step.raised_ns) - start_ns)
         found[step.id] = Told(
-            step.kind, step.priority, _s(step.onset_ns - start_ns), _s(step.raised_ns - start_ns), announced,
+            step.kind, step.priority, _s(step.onset_ns - start_ns), raised, announced,
             math.inf if step.end_ns is None else _s(step.end_ns - start_ns),
         )  # fmt: skip
     return sorted(found.values())

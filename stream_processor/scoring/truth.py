@@ -15,9 +15,8 @@ from models.conditioning import FS_HZ
 from models.windows import BEAT_SPEC
 from stream_processor import events
 from stream_processor.alarms.engine import AlarmEngine
-from stream_processor.alarms.profiles import ADULT, Profile
 from stream_processor.scoring.reference import FIBRILLATION, Record
-from stream_processor.scoring.told import TECHNICAL, Told, told
+from stream_processor.scoring.told import Told, told
 from stream_processor.stages.admission import Stream
 from stream_processor.stages.rhythm import Span
 from stream_processor.stages.seconds import Beats, LabelledBeat, Second
@@ -34,9 +33,9 @@ class Truth:
     heart_rate: dict[int, float]  # bpm by the second's last sample at 125 Hz
 
 
-def expected(reference: Record, profile: Profile = ADULT) -> Truth:
-    """Alarms and heart rates of a reference with beats."""
-    meter, engine = VitalsMeter(), AlarmEngine(profile)
+def expected(reference: Record) -> Truth:
+    """Alarms, by the adult profile, and heart rates of a reference with beats."""
+    meter, engine = VitalsMeter(), AlarmEngine()
     row = meter.open("reference", reference.fs_hz)
     if engine.open("reference", reference.fs_hz) != row:
         raise AssertionError("stages opened together have the same row")
@@ -54,7 +53,7 @@ def expected(reference: Record, profile: Profile = ADULT) -> Truth:
         done = known
     steps += engine.finish(row, spans[done:], round(reference.duration_s * FS_HZ))
     alarms: list[Alarm] = [events.alarm(stream, step) for step in steps]
-    return Truth([a for a in told(alarms) if a.kind not in TECHNICAL], rates)
+    return Truth([a for a in told(alarms) if not a.technical], rates)
 
 
 def _seconds(reference: Record, row: int) -> list[Beats]:

@@ -1,0 +1,95 @@
+"""One record through the whole data path, and every statistic of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ecgwatch.annotate import Annotated, annotate
+from ecgwatch.evaluating.task import Task, Until, symbols, ward_of
+from ingest.messages import Vitals
+from ingest.sources.wfdb_record import WfdbSource
+from models.conditioning import FS_HZ
+from stream_processor.scoring import cinc2015
+from stream_processor.scoring.alarms import AlarmScore, score_alarms
+from stream_processor.scoring.beats import BeatScore, score_beats
+from stream_processor.scoring.counts import TwoSided
+from stream_processor.scoring.episodes import AF, VF, EpisodeScore, score_episodes
+from stream_processor.scoring.rates import RateScore, score_rates
+from stream_processor.scoring.reference import Episode, Mark, Record, reference
+from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_runs
+from stream_processor.scoring.told import Told, told
+from stream_processor.scoring.truth import expected
+
+
+class BeatStatistics(NamedTuple):
+    """What needs reference beats."""
+
+    beats: BeatScore
+    ventricular_runs: dict[str, TwoSided]
+    supraventricular_runs: dict[str, TwoSided]
+    rate: RateScore
+    not_n: int  # reference beats of another class
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A record's statistics; what its reference has no answer for is None."""
+
+    task: Task
+    duration_s: float
+    channel: str
+    cpu_s: float
+    reference: Record
+    ours: Record
+    told: list[Told]
+    alarms: AlarmScore | None = None
+    beats: BeatStatistics | None = None
+    af: EpisodeScore | None = None
+    vf: EpisodeScore | None = None
+    answer: cinc2015.Answer | None = field(default=None)
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+    @property
+    def network(self) -> str:
+        """Which beat network judged it."""
+        return "shipped" if self.task.fold is None else f"fold {self.task.fold}"
+
+
+def judge(task: Task) -> Judgement:
+    """Run and score a record. Raises BadInputError where it cannot be read."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    source = WfdbSource(task.path)
+    began = time.process_time()  # what it costs, not what time it is
+    found = annotate(Until(source, cinc2015.ALARM_AT_S) if task.question else source, ward_of(task.fold))
+    cpu_s = time.process_time() - began
+    ours, alarms = _ours(found), told(found.steps)
+    common = (task, ours.duration_s, found.channel, cpu_s)
+    if task.question:
+        return Judgement(*common, Record(ours.fs_hz, ours.n), ours, alarms, answer=cinc2015.answer(task.question, alarms))
+    ref = reference(symbols(task, found.fs_hz), found.fs_hz, found.samples)
+    truth = expected(ref) if ref.beats else None
+    beats = None
+    if truth:
+        rate = score_rates(truth.heart_rate, _rates(found.vitals), task.start_s * FS_HZ)
+        v_runs, s_runs = (score_runs(ref, ours, kind, task.start_s) for kind in (VENTRICULAR, SUPRAVENTRICULAR))
+        beats = BeatStatistics(score_beats(ref, ours, task.start_s), v_runs, s_runs, rate, sum(b.label != "N" for b in ref.beats))
+    af, vf = (score_episodes(ref, ours, labels, task.start_s if ref.beats else 0.0) for labels in (AF, VF))
+    return Judgement(*common, ref, ours, alarms, score_alarms(ref, truth, alarms), beats, af, vf)
+
+
+def _ours(found: Annotated) -> Record:
+    return Record(
+        found.fs_hz, found.samples, tuple(Mark(b.sample, b.label) for b in found.beats),
+        tuple(Episode(r.start_sample, r.end_sample, r.label) for r in found.rhythm),
+    )  # fmt: skip
+
+
+def _rates(vitals: list[Vitals]) -> dict[int, float]:
+    """Heart rates by the second's last sample at 125 Hz."""
+    return {round(v.time_ns * FS_HZ / 1e9): v.hr_bpm for v in vitals if v.hr_bpm is not None}

@@ -1,0 +1,108 @@
+"""What is to be judged: the records of a database, their annotations, and the network that must not have seen the patient."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import wfdb
+
+from ingest.clock import ManualClock
+from ingest.errors import BadInputError
+from ingest.sources.base import Block, Source
+from models.runtime import ARTIFACTS, Network, load
+from stream_processor.scoring import cinc2015
+from stream_processor.scoring.reference import Symbol
+from stream_processor.ward import Ward
+
+FOLDS = ARTIFACTS / "beat" / "folds"
+DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015")
+SAME_PATIENT = {"mitdb/202": "mitdb/201"}
+
+
+class Task(NamedTuple):
+    """One record to judge."""
+
+    path: Path  # without extension
+    database: str
+    annotator: str  # "" where the record has no annotations, only a question
+    question: cinc2015.Question | None
+    fold: int | None  # of the beat network that left the patient out; None: the shipped one
+    seen: bool  # whether the network that judges was trained on the patient
+    start_s: float  # learning time of the beat statistics
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *, folds: bool) -> list[Task]:
+    """The records of a folder that have annotations or, in cinc2015, a question. Raises BadInputError where there is none, or no such."""
+    database = folder.name
+    known: dict[str, int] = json.loads((FOLDS / "folds.json").read_text())
+    asked = {q.record: q for q in cinc2015.questions(folder / "ALARMS")} if database == "cinc2015" else {}
+    there = sorted(p.with_suffix("") for p in folder.glob("*.hea") if p.stem in asked or p.with_suffix(f".{annotator}").exists())
+    names = {p.name for p in there}
+    if not names:
+        raise BadInputError(
+            f"{folder}: no WFDB records with annotations (NAME.hea beside NAME.{annotator})",
+            f"Give a folder that has them, one of {', '.join(DATABASES)} in the data folder (ECG_DATA), or another --annotator.",
+        )
+    strangers = sorted(set(wanted) - names)
+    if strangers:
+        raise BadInputError(f"{folder}: no annotated record {strangers[0]!r}", f"There are {', '.join(sorted(names)[:40])}.")
+    found = []
+    for path in there:
+        if not wanted or path.name in wanted:
+            fold = known.get(patient(database, path.name))
+            used = fold if folds else None
+            question = asked.get(path.name)
+            seen = fold is not None and used is None
+            found.append(Task(path, database, "" if question else annotator, question, used, seen, start_s))
+    return found
+
+
+def patient(database: str, record: str) -> str:
+    """The name under which the patient is in the list of folds: NSTDB's records are MITDB's with noise."""
+    name = f"mitdb/{record[:3]}" if database == "nstdb" else f"{database}/{record}"
+    return SAME_PATIENT.get(name, name)
+
+
+@functools.cache
+def ward_of(fold: int | None) -> Ward:
+    """A ward with the beat network of a fold, or the shipped one; the rhythm network was trained on CinC 2017 only."""
+    return Ward(load("beat") if fold is None else Network(FOLDS / str(fold)), load("rhythm"), ManualClock())
+
+
+def symbols(task: Task, fs_hz: float) -> list[Symbol]:
+    """The record's annotations in order, in samples at fs_hz. Raises BadInputError where they cannot be read."""
+    try:
+        read = wfdb.rdann(str(task.path), task.annotator)
+    except Exception as error:  # wfdb raises anything at all for a damaged file
+        problem = f"{task.path}.{task.annotator}: cannot be read ({type(error).__name__}: {error})"
+        raise BadInputError(problem, "Copy or download it again, or leave the record out with --records.") from error
+    scale = fs_hz / float(read.fs or fs_hz)
+    rows = zip(read.sample.tolist(), read.symbol, read.aux_note, strict=True)
+    return sorted(Symbol(round(at * scale), symbol, aux.strip("\0")) for at, symbol, aux in rows)
+
+
+class Until:
+    """A source that ends after so many seconds."""
+
+    def __init__(self, source: Source, end_s: float) -> None:
+        self._source, self._end = source, round(end_s * source.fs_hz)
+        self.name, self.fs_hz, self.counts_per_mv = source.name, source.fs_hz, source.counts_per_mv
+        self.lead, self.device_id = source.lead, source.device_id
+        self.duration_s = None if source.duration_s is None else min(source.duration_s, end_s)
+
+    def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
+        """See Source."""
+        at = round(start_s * self.fs_hz)
+        for block in self._source.blocks(start_s):
+            kept = block.counts[: max(0, self._end - at)]
+            at += len(block.counts)
+            if len(kept):
+                yield Block(kept, block.lead_off, tuple(a for a in block.annotations if a.sample < self._end))
