@@ -12,7 +12,7 @@ from stream_processor.stages.seconds import LabelledBeat, Second, is_lead_off
 
 BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
-RUN_ENDS = 2 * FS_HZ  # without a beat, a run of V beats is over
+RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
 MINUTE = 60 * FS_HZ
 
 

@@ -8,17 +8,18 @@ moment.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 
+from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
 from models.windows import BEAT_SPEC
 from stream_processor.alarms.catalogue import CATALOGUE
 from stream_processor.alarms.engine import AlarmEngine
-from stream_processor.stages.labeller import BeatLabeller
+from stream_processor.alarms.profiles import ADULT, Profile, changed
 from stream_processor.stages.rhythm import Span
-from stream_processor.stages.seconds import Complex, Second
+from stream_processor.stages.seconds import Beats, LabelledBeat, Second
 from stream_processor.stages.vitals import VitalsMeter
 
 CHARACTER_S = 0.2
@@ -34,36 +35,44 @@ class Row(NamedTuple):
     announced: bool = True
 
 
-def seconds(beats: str, signal: str) -> list[Second]:
-    """The story as the detector would tell it."""
+def seconds(beats: str, signal: str) -> list[Beats]:
+    """The story as the stages before the alarms would tell it."""
     length_s = max(len(beats), len(signal)) * CHARACTER_S
     signal = signal.ljust(round(length_s / CHARACTER_S))
-    complexes = [Complex(i * CHARACTER_S * FS_HZ, 0.99, 0.95 if c == "V" else 0.02) for i, c in enumerate(beats) if c in "NSV"]
+    at = [i for i, c in enumerate(beats) if c in "NSV"]
+    told_beats = []
+    for before, i in zip([None, *at], at, strict=False):
+        across = before is None or set(signal[before:i]) & set("-o")  # an interval across lead-off says nothing
+        rr_s = None if across or before is None else (i - before) * CHARACTER_S
+        told_beats.append(LabelledBeat(i * CHARACTER_S * FS_HZ, rr_s, beats[i], 0.99, 0.95))
     told = []
     for k in range(int(length_s)):
         needed = BEAT_SPEC.end(k)
         until = needed - BEAT_SPEC.after
         upto = signal[: int(needed / FS_HZ / CHARACTER_S)]
         now = signal[max(0, round((until / FS_HZ - 1) / CHARACTER_S)) : int(until / FS_HZ / CHARACTER_S)]
-        told.append(
+        own = tuple(b for b in told_beats if until - FS_HZ <= b.at < until)
+        second = (
             Second(
-                row=0, k=k, until=until, needed=needed, complexes=tuple(c for c in complexes if until - FS_HZ <= c.at < until),
+                row=0, k=k, until=until, needed=needed, complexes=(),
                 fibrillation=0.9 if now.count("f") > 2 else 0.1, noisy=now.count("x") > 2,
-                unsure=now.count("u") > 2 and not any(until - FS_HZ <= c.at < until for c in complexes),
+                unsure=now.count("u") > 2 and not own,
                 still_s=(len(upto) - len(upto.rstrip("-"))) * CHARACTER_S, lead_off=now.endswith("o"),
             )
         )  # fmt: skip
+        told.append(Beats(second, own))
     return told
 
 
-def alarms(beats: str, signal: str = "", af: list[tuple[float, float]] | None = None) -> list[Row]:
+def alarms(beats: str, signal: str = "", af: list[tuple[float, float]] | None = None, profile: Profile = ADULT) -> list[Row]:
     """Every alarm of the story, in order of onset."""
-    labeller, meter, engine = BeatLabeller(), VitalsMeter(), AlarmEngine()
-    for stage in (labeller, meter, engine):
+    meter, engine = VitalsMeter(), AlarmEngine()
+    for stage in (meter, engine):
         assert stage.open("p", 250.0) == 0
+    engine.set_profile(0, profile)
     rows: dict[tuple[str, float], Row] = {}
-    for second in seconds(beats, signal):
-        labelled = labeller.push([second])
+    for item in seconds(beats, signal):
+        labelled, second = [item], item.second
         spans = [
             Span(0, int(a * FS_HZ), int((a + 5) * FS_HZ), "AFIB" if any(x <= a < y for x, y in af or []) else "N", 0.9)
             for a in range(0, 1000, 5)
@@ -111,10 +120,44 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     ),
     # |N   N   V V V V V V V V   N   N|  eight in a row at 150/min; VT holds while the last five beats are V
     "ventricular tachycardia": (STEADY * 10 + "V " * 8 + STEADY * 10, "", [Row("ventricular_tachycardia", 8.0, 10.4, 11.2)]),
-    # |N   N   V V V V   N   N|  four are not enough
-    "short run": (STEADY * 10 + "V " * 4 + STEADY * 10, "", []),
-    # |V    V    V    V    V    V|  60/min is no tachycardia
-    "slow ventricular rhythm": ("V    " * 20, "", []),
+    # |N   N   V V V V   N   N|  four are not enough for a sustained one; known at the beat after, and stands for 10 s
+    "non-sustained VT": (STEADY * 10 + "V " * 4 + STEADY * 20, "", [Row("nonsustained_vt", 8.0, 10.4, 9.2)]),
+    # |N   N   V    V    V   N   N|  three at 60/min are no tachycardia of any kind
+    "short slow run": (STEADY * 10 + "V    " * 3 + STEADY * 20, "", []),
+    # |N   N   V  V   N   N|
+    "couplet": (STEADY * 10 + "V  V   " + STEADY * 20, "", [Row("pvc_couplet", 8.0, 10.4, 8.6)]),
+    # |N   N   V  V          |  the run is over when nothing has come for 3 s; the silence is a pause
+    "couplet before a pause": (
+        STEADY * 10 + "V  V" + " " * 16 + STEADY * 20, "", [Row("pvc_couplet", 8.0, 12.4, 8.6), Row("pause", 8.6, 11.4, 12.0)],
+    ),
+    # |V    V    V    V    V    V|  60/min: five are a rhythm; each counts as a PVC, too
+    "ventricular rhythm": ("V    " * 10 + STEADY * 5, "", [Row("ventricular_rhythm", 0.0, 5.4, 10.0)]),
+    # |V         V         V    ...|  30/min; slower than any rate's limit, but only the worst of the chain is announced
+    "ventricular bradycardia": (
+        "V         " * 8, "",
+        [
+            Row("extreme_bradycardia", 0.0, 9.4, None), Row("ventricular_bradycardia", 0.0, 9.4, None), Row("hr_low", 4.9, 5.4, None),
+        ],
+    ),
+    # |N   N   V   N   V   N   V   N   N|  three cycles; over with the second N in a row
+    "bigeminy": (STEADY * 10 + "V   N   " * 4 + STEADY * 10, "", [Row("bigeminy", 7.2, 12.4, 14.4)]),
+    # |N   N   V   N   N   V   N   N   V   N   N   N|
+    "trigeminy": (STEADY * 10 + "V   N   N   " * 3 + STEADY * 10, "", [Row("trigeminy", 6.4, 13.4, 15.2)]),
+    # |N    N    N V    N|  0.4 s after the beat before at 60/min: on its T wave
+    "R on T": ("N    " * 10 + "NV   " + "N    " * 10, "", [Row("r_on_t", 10.2, 11.4, 10.2)]),
+    # |N    N    N   V    N|  0.8 s after: not
+    "late PVC": ("N    " * 10 + "N   V     " + "N    " * 10, "", []),
+    # |N  N  N V  N  N  N ...|  one in five beats: 15 a minute
+    "many PVCs": (
+        "N   N   N   N   V   " * 24, "", [Row("pvc_per_minute", 3.2, 44.4, None)],
+    ),
+    # |N   N   N       N   N|  1.6 s between beats of 0.8 s: one did not come
+    "missed beat": (STEADY * 10 + "N       " + STEADY * 20, "", [Row("missed_beat", 8.0, 10.4, 9.6)]),
+    # |N   N   S      N   N|  the pause after a premature beat is only its compensation
+    "compensatory pause": (STEADY * 10 + "N  S      " + STEADY * 20, "", []),
+    # |N   N   S S S S S   N   N|  five at 300/min, and five at 100/min
+    "supraventricular run": (STEADY * 10 + "SSSSS   " + STEADY * 20, "", [Row("svt", 8.0, 9.4, 9.6)]),
+    "atrial rhythm": (STEADY * 10 + "S  " * 5 + STEADY * 20, "", []),
     # |N N N N ...|  150/min over 17 beats; the rate's own alarm is held back
     "extreme tachycardia": (
         "N " * 60, "", [Row("extreme_tachycardia", 0.0, 7.4, None), Row("hr_high", 0.9, 1.4, None)],
@@ -138,9 +181,12 @@ def test_story(story: str) -> None:
 
 def test_only_the_worst_of_a_chain_is_announced() -> None:
     found = alarms("N " * 60)
-    assert {r.kind: r.announced for r in found} == {"hr_high": True, "extreme_tachycardia": True}  # the milder one came first
-    found = alarms("N       " * 12 + STEADY * 10)
-    assert {r.kind: r.announced for r in found}["extreme_bradycardia"]
+    assert {r.kind: r.announced for r in found} == {
+        "hr_high": False,
+        "extreme_tachycardia": True,
+    }  # the milder one came first, and is withdrawn
+    found = alarms("N " * 60 + "N  " * 40)  # then 100/min: the worse one ends first
+    assert {r.kind: r.announced for r in found} == {"hr_high": True, "extreme_tachycardia": True}
 
 
 def test_a_kind_is_announced_once_a_minute_and_high_always() -> None:
@@ -151,13 +197,54 @@ def test_a_kind_is_announced_once_a_minute_and_high_always() -> None:
 
 
 def test_atrial_fibrillation_begins_after_30_s_and_ends_after_30_s_without() -> None:
-    (row,) = alarms(STEADY * 240, af=[(20, 90), (100, 120)])
+    row, over = alarms(STEADY * 240, af=[(20, 90), (100, 120)])
     assert (row.kind, row.onset, row.end) == ("atrial_fibrillation", 20.0, 120.0)
+    assert (over.kind, over.onset) == ("atrial_fibrillation_end", 120.0)
+    assert over.raised == pytest.approx(120 + 30 + 15, abs=1.1)
     assert row.raised == pytest.approx(20 + 30 + 15, abs=1.1)
     assert alarms(STEADY * 200, af=[(20, 45)]) == []
 
 
-def test_every_rule_is_in_the_catalogue() -> None:
-    from stream_processor.alarms.rules import RULES
+def test_every_kind_has_a_rule_or_happens_and_a_text() -> None:
+    assert set(get_args(AlarmKind)) == set(CATALOGUE)
+    for kind in CATALOGUE.values():
+        assert kind.text.format(value=3.14, limit=2.72)
 
-    assert set(RULES) <= set(CATALOGUE)
+
+def test_thresholds_are_the_profiles() -> None:
+    pause = STEADY * 10 + "N" + " " * 10 + STEADY * 10  # 2.2 s
+    assert [r.kind for r in alarms(pause, profile=changed(ADULT, {"pause_s": 2.5}))] == ["missed_beat"]
+    assert [r.kind for r in alarms(pause, profile=changed(ADULT, {"off": ["pause"]}))] == []
+    long = STEADY * 10 + "N" + " " * 29 + STEADY * 10  # 6 s
+    assert [r.kind for r in alarms(long, profile=changed(ADULT, {"asystole_s": 8, "off": ["pause"]}))] == []
+
+
+def test_a_rate_on_its_limit_alarms_once() -> None:
+    """120.5 and 119.5 bpm in turn for two minutes."""
+    meter, engine = VitalsMeter(), AlarmEngine()
+    assert meter.open("p", 250.0) == engine.open("p", 250.0) == 0
+    steps = []
+    for item in seconds("N  N" + "  " * 200, ""):
+        signs = meter.push([item])[0]._replace(hr_bpm=120.0 + (0.5 if item.second.k % 2 else -0.5))
+        steps += [s for s in engine.push(([item], [signs], [[]])) if s.kind == "hr_high"]
+    assert [s.step for s in steps] == ["onset"]
+
+
+def test_a_value_is_told_again_while_it_grows() -> None:
+    meter, engine = VitalsMeter(), AlarmEngine()
+    assert meter.open("p", 250.0) == engine.open("p", 250.0) == 0
+    steps = []
+    for item in seconds(STEADY * 10 + "N" + " " * 120, ""):
+        steps += [s for s in engine.push(([item], meter.push([item]), [[]])) if s.kind == "asystole"]
+    assert [(s.step, round(s.alarm.value or 0)) for s in steps[:3]] == [("onset", 5), ("update", 10), ("update", 15)]
+    assert all(s.alarm.onset == steps[0].alarm.onset for s in steps)
+
+
+def test_the_device_reports_battery_and_faults() -> None:
+    meter, engine = VitalsMeter(), AlarmEngine()
+    assert meter.open("p", 250.0) == engine.open("p", 250.0) == 0
+    said = []
+    for item in seconds(STEADY * 20, ""):
+        engine.device(0, 0.05 if 5 <= item.second.k < 9 else 0.8, "electronics" if item.second.k == 12 else "")
+        said += [(s.kind, s.step) for s in engine.push(([item], meter.push([item]), [[]]))]
+    assert said == [("battery", "onset"), ("battery", "end"), ("device", "onset"), ("device", "end")]
