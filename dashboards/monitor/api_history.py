@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 
 from starlette.responses import Response
 
-from ingest.messages import Beat, Rhythm, Strip, Vitals
+from dashboards.report.rhythm import reaching_into
+from ingest.messages import Beat, Strip, Vitals
 from stream_processor.sinks.base import Sink
 
 from . import schemas
@@ -18,25 +18,13 @@ from .views import beat_view, rhythm_view
 from .waveforms import blocks, encode_block, envelope, strip_block
 
 MOST_COLUMNS = 4000
-_LOOK_BACK_NS = (HOUR_NS, 8 * HOUR_NS, 64 * HOUR_NS, 31 * DAY_NS)
 _BLOCKS = "application/octet-stream"
 
 
 async def _rhythm(ask: Asking) -> Response:
     patient, (start_ns, end_ns) = ask.patient, ask.period(31 * DAY_NS)
-    found = await ask.stored(lambda sink: bounded(list(islice(episodes(sink, patient, start_ns, end_ns), MOST + 1))))
+    found = await ask.stored(lambda sink: bounded(list(islice(reaching_into(sink, patient, start_ns, end_ns), MOST + 1))))
     return json_answer({"episodes": [{"id": str(r.start_ns), **rhythm_view(r)} for r in found]})
-
-
-def episodes(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Iterator[Rhythm]:
-    """Rhythm episodes that reach into the period; the first may have begun long before, at most 31 days."""
-    earlier: list[Rhythm] = []
-    for back_ns in _LOOK_BACK_NS:
-        earlier = list(sink.read(Rhythm, patient_id, max(0, start_ns - back_ns), start_ns))
-        if earlier:
-            break
-    yield from (r for r in earlier if r.end_ns > start_ns)
-    yield from sink.read(Rhythm, patient_id, start_ns, end_ns)
 
 
 async def _beats(ask: Asking) -> Response:

@@ -33,7 +33,7 @@ from ingest.clock import Clock
 from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 
-from . import api_actions, api_edits, api_history, api_session, api_ward
+from . import api_actions, api_edits, api_history, api_report, api_session, api_ward
 from .access import COOKIE, Access, TooManyAttemptsError
 from .asking import Parts, Send, json_answer
 from .board import Board
@@ -44,7 +44,8 @@ from .hub import Hub, Page
 from .openapi import described
 
 STATIC = Path(__file__).parent / "static"
-ENDPOINTS = described((*api_session.ENDPOINTS, *api_ward.ENDPOINTS, *api_history.ENDPOINTS, *api_actions.ENDPOINTS, *api_edits.ENDPOINTS))
+_PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_report)
+ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
 _TICK_S = 1.0
 _POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
 

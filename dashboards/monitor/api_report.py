@@ -1,0 +1,26 @@
+"""A period of a patient as a page to print."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from dashboards.report.findings import find
+from dashboards.report.page import report_html
+
+from . import schemas
+from .asking import DAY_NS, Asking
+from .documents import document
+from .endpoint import Answer, Endpoint
+
+
+async def _report(ask: Asking) -> Response:
+    patient, (start_ns, end_ns), now_ns = ask.patient, ask.period(7 * DAY_NS), ask.parts.clock.now_ns()
+    return document(await ask.stored(lambda sink: report_html(find(sink, patient, start_ns, end_ns), now_ns)))
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET", "/api/patients/{patient}/report", "view", _report, "A report of the period, to print",
+        Answer("a page that needs nothing else", media="text/html"), query=schemas.period("7 days"), errors=(503,),
+    ),
+)  # fmt: skip

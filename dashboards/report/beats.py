@@ -1,0 +1,111 @@
+"""Beats over a period: ectopy, pauses and heart-rate variability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dashboards.report.rhythm import Episode
+from ingest.messages import Beat
+
+HOUR_NS = 3600 * 10**9
+HRV_LEAST = 20  # intervals below which no variability is given
+NN_MS = (300.0, 2000.0)  # intervals outside are no sinus rhythm
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Beats(NamedTuple):
+    """The beats of a period in order of time, one array per field, each (n,)."""
+
+    time_ns: Ints
+    rr_ms: Floats  # NaN where there is none
+    label: npt.NDArray[np.str_]
+
+
+class Hour(NamedTuple):
+    """An hour's ectopy."""
+
+    start_ns: int
+    beats: int
+    v: int
+    v_couplets: int
+    v_runs: int  # of three and more
+    v_longest: int  # beats
+    s: int
+    s_couplets: int
+    s_runs: int
+    s_longest: int
+
+
+class Variability(NamedTuple):
+    """SDNN and RMSSD over the whole period (Task Force 1996, DOI 10.1161/01.CIR.93.5.1043)."""
+
+    sdnn_ms: float
+    rmssd_ms: float
+    intervals: int
+
+
+def gather(beats: Iterable[Beat]) -> Beats:
+    """The beats as arrays."""
+    rows = [(b.time_ns, b.rr_ms, b.label) for b in beats]
+    times, rr, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    return Beats(np.array(times, np.int64), np.array(rr, np.float64), np.array(labels, dtype="<U1"))
+
+
+def hours(beats: Beats, start_ns: int, end_ns: int) -> list[Hour]:
+    """Each clock hour with a beat in it. A run belongs to the hour of its first beat; a gap in the signal ends it."""
+    v, s = _runs(beats, "V"), _runs(beats, "S")
+    found = []
+    for begin in range(start_ns - start_ns % HOUR_NS, end_ns, HOUR_NS):
+        within = slice(*np.searchsorted(beats.time_ns, [begin, begin + HOUR_NS]).tolist())
+        label = beats.label[within]
+        if label.size:
+            of_v, of_s = (_ectopy(label, letter, runs, within) for letter, runs in (("V", v), ("S", s)))
+            found.append(Hour(max(begin, start_ns), int(label.size), *of_v, *of_s))
+    return found
+
+
+def longest_interval(beats: Beats) -> tuple[int, float] | None:
+    """(time of the beat before, ms) of the longest RR interval."""
+    if not np.isfinite(beats.rr_ms).any():
+        return None
+    at = int(np.nanargmax(beats.rr_ms))
+    rr = float(beats.rr_ms[at])
+    return int(beats.time_ns[at]) - round(rr * 1e6), rr
+
+
+def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:
+    """Over intervals of 300-2000 ms between two N beats, outside atrial fibrillation and of what is unreadable.
+
+    RMSSD is over successive such intervals. None below 20 of them.
+    """
+    normal = beats.label == "N"
+    good = normal & np.r_[False, normal[:-1]] & (beats.rr_ms >= NN_MS[0]) & (beats.rr_ms <= NN_MS[1])
+    for episode in rhythm:
+        if episode.label in ("AFIB", "~"):
+            good[slice(*np.searchsorted(beats.time_ns, [episode.start_ns, episode.end_ns]).tolist())] = False
+    nn = beats.rr_ms[good]
+    steps = np.diff(beats.rr_ms)[good[1:] & good[:-1]]
+    if nn.size < HRV_LEAST or not steps.size:
+        return None
+    return Variability(float(np.std(nn, ddof=1)), float(np.sqrt(np.mean(steps**2))), int(nn.size))
+
+
+def _runs(beats: Beats, letter: str) -> Ints:
+    """(first, length) of each stretch of such beats, shape (m, 2)."""
+    held = beats.label == letter
+    fresh = held & ~(np.r_[False, held[:-1]] & np.isfinite(beats.rr_ms))
+    first = np.flatnonzero(fresh)
+    length = np.bincount(np.cumsum(fresh)[held], minlength=first.size + 1)[1:]
+    return np.column_stack([first, length])
+
+
+def _ectopy(label: npt.NDArray[np.str_], letter: str, runs: Ints, within: slice) -> tuple[int, int, int, int]:
+    """(beats, couplets, runs, longest) of the beats `within`."""
+    length = runs[(runs[:, 0] >= within.start) & (runs[:, 0] < within.stop), 1]
+    many = length[length >= 3]
+    return int((label == letter).sum()), int((length == 2).sum()), int(many.size), int(many.max(initial=0))

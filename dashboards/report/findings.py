@@ -1,0 +1,89 @@
+"""Everything that a report of a patient and a period tells, read from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from dashboards.report.beats import Beats, Hour, Variability, gather, hours, longest_interval, variability
+from dashboards.report.rhythm import Episode, Share, episodes, reaching_into, shares
+from ingest.messages import Action, Alarm, Beat, Edit, Strip, Vitals
+from stream_processor.sinks.base import Sink
+
+STRIPS = 24
+_RANK = {"high": 0, "medium": 1, "low": 2}
+
+
+class HeartRate(NamedTuple):
+    """Over the seconds that have a heart rate."""
+
+    mean: float
+    lowest: float
+    lowest_ns: int
+    highest: float
+    highest_ns: int
+
+
+class Findings(NamedTuple):
+    """What was found. Nothing in it is corrected by what people said: the edits stand beside it."""
+
+    patient_id: str
+    start_ns: int
+    end_ns: int
+    monitored_s: float  # seconds with vitals
+    rated_s: float  # of these, with a heart rate
+    heart_rate: HeartRate | None
+    beats: Beats
+    hours: list[Hour]
+    longest_rr: tuple[int, float] | None
+    variability: Variability | None
+    rhythm: list[Episode]
+    shares: list[Share]
+    alarms: list[Alarm]
+    strips: list[tuple[Alarm, Strip]]  # of the worst alarms, in order of time
+    strips_left_out: int
+    actions: list[Action]
+    edits: list[Edit]
+
+
+def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
+    """The findings of start_ns <= time < end_ns. Raises what the sink raises."""
+    monitored, rate, heart_rate = _heart_rate(sink.read(Vitals, patient_id, start_ns, end_ns))
+    beats = gather(sink.read(Beat, patient_id, start_ns, end_ns))
+    rhythm = episodes(reaching_into(sink, patient_id, start_ns, end_ns), start_ns, end_ns)
+    alarms = list(sink.read(Alarm, patient_id, start_ns, end_ns))
+    strips, left_out = _strips(sink, patient_id, alarms)
+    ids = {alarm.id for alarm in alarms}
+    actions = [a for a in sink.read(Action, patient_id) if start_ns <= a.time_ns < end_ns or a.alarm_id in ids]
+    edits = [e for e in sink.read(Edit, patient_id) if start_ns <= e.at_ns < end_ns]
+    return Findings(
+        patient_id, start_ns, end_ns, monitored, rate, heart_rate, beats, hours(beats, start_ns, end_ns), longest_interval(beats),
+        variability(beats, rhythm), rhythm, shares(rhythm), alarms, strips, left_out, actions, edits,
+    )  # fmt: skip
+
+
+def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | None]:
+    """(seconds, seconds with a heart rate, the heart rate)."""
+    rows = [(v.time_ns, v.hr_bpm) for v in vitals]
+    rated = [(t, hr) for t, hr in rows if hr is not None]
+    if not rated:
+        return float(len(rows)), 0.0, None
+    times, hr = (list(column) for column in zip(*rated, strict=True))
+    low, high = int(np.argmin(hr)), int(np.argmax(hr))
+    return float(len(rows)), float(len(rated)), HeartRate(float(np.mean(hr)), hr[low], times[low], hr[high], times[high])
+
+
+def _strips(sink: Sink, patient_id: str, alarms: list[Alarm]) -> tuple[list[tuple[Alarm, Strip]], int]:
+    """The strips of the worst alarms that were announced, and how many more there would be."""
+    announced = sorted((a for a in alarms if a.announced), key=lambda a: (_RANK[a.priority], a.onset_ns))
+    found: list[tuple[Alarm, Strip]] = []
+    left_out = 0
+    for alarm in announced:
+        if len(found) == STRIPS:
+            left_out += 1
+            continue
+        stored = sink.read(Strip, patient_id, alarm.onset_ns, alarm.onset_ns + 1)
+        found += [(alarm, strip) for strip in stored if strip.alarm_id == alarm.id]
+    return sorted(found, key=lambda pair: pair[0].onset_ns), left_out

@@ -1,0 +1,90 @@
+"""The report as one HTML page that needs nothing else and prints well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from dashboards.paper import Mark, millivolts, strip_svg
+from dashboards.report.beats import NN_MS, Beats
+from dashboards.report.findings import Findings
+from ingest.messages import Alarm, Edit, Strip
+from ingest.packing import unpack
+
+TEMPLATE = Path(__file__).with_name("report.html")
+RHYTHMS = {
+    "N": "Normal", "AFIB": "Atrial fibrillation", "SVTA": "Supraventricular tachyarrhythmia", "VT": "Ventricular tachycardia",
+    "VFL": "Ventricular flutter", "VF": "Ventricular fibrillation", "ASYS": "Asystole", "B": "Ventricular bigeminy",
+    "T": "Ventricular trigeminy", "P": "Paced", "O": "Other", "~": "Not readable",
+}  # fmt: skip
+MARKS = {"high": "***", "medium": "**", "low": "*"}
+_COLOURS = {"V": "#b34700", "S": "#6b2fa0", "F": "#b34700"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def report_html(findings: Findings, made_ns: int) -> str:
+    """The page; `made_ns` is when it was made. What was typed by people and devices is escaped."""
+    verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}  # in order of time: the newest stays
+    strips = [(alarm, Markup(_drawn(alarm, strip, findings.beats))) for alarm, strip in findings.strips]
+    counts = Counter(findings.beats.label.tolist())
+    af = next((share for share in findings.shares if share.label == "AFIB"), None)
+    held_back = sum(not alarm.announced for alarm in findings.alarms)
+    return _template().render(
+        f=findings, made_ns=made_ns, verdicts=verdicts, strips=strips, counts=counts, af=af, held_back=held_back,
+        announced=[alarm for alarm in findings.alarms if alarm.announced], nn_ms=NN_MS,
+    )  # fmt: skip
+
+
+def _drawn(alarm: Alarm, strip: Strip, beats: Beats) -> str:
+    """The strip on paper, its beats lettered and the alarm shaded."""
+    first, last = np.searchsorted(beats.time_ns, [strip.start_ns, strip.start_ns + round(strip.n / strip.fs_hz * 1e9)]).tolist()
+    marks: list[Mark] = [
+        ((int(t) - strip.start_ns) / 1e9, str(label), _COLOURS.get(str(label), "#555555"))
+        for t, label in zip(beats.time_ns[first:last], beats.label[first:last], strict=True)
+    ]
+    onset_s = (alarm.onset_ns - strip.start_ns) / 1e9
+    over_s = strip.n / strip.fs_hz if alarm.end_ns is None else (alarm.end_ns - strip.start_ns) / 1e9
+    mv = millivolts(unpack(strip.packed), strip.counts_per_mv)
+    return strip_svg(mv, strip.fs_hz, start_label=when(strip.start_ns), marks=marks, span=(onset_s, over_s))
+
+
+def when(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """In UTC, which the page says once."""
+    return (_EPOCH + timedelta(microseconds=time_ns // 1000)).strftime(form)
+
+
+def clock(time_ns: int) -> str:
+    """The time of day."""
+    return when(time_ns, "%H:%M:%S")
+
+
+def lasting(seconds: float) -> str:
+    """A length of time: 2 h 05 min, 3 min 20 s, 4.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def percent(part: float) -> str:
+    """One digit behind the point; a little is never nothing."""
+    return "< 0.1 %" if 0 < part < 0.0005 else f"{100 * part:.1f} %"
+
+
+def verdict(edit: Edit) -> str:
+    """What a person said."""
+    return f"{edit.verdict} as {edit.label}" if edit.label else edit.verdict
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(when=when, clock=clock, lasting=lasting, percent=percent, verdict=verdict)
+    environment.globals.update(RHYTHMS=RHYTHMS, MARKS=MARKS)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
