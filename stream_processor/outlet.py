@@ -57,8 +57,9 @@ class Outlet:
         self._failure: str | None = None
 
     def event(self, event: Event, partition: int | None) -> None:
-        """Send an event to its topic."""
-        self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
+        """Send an event to its topic; one that is only stored has none."""
+        if type(event) in TOPICS:
+            self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
 
     def dead_letter(self, record: Record, partition: int, reason: str) -> None:
         """Send the original bytes to ecg.dead-letter; the headers say why and where they came from."""

@@ -270,10 +270,11 @@ class Influxdb(Service):
             self.request("POST", "/api/v2/setup", account)
 
     def clear(self) -> None:
-        """Make the bucket empty: delete it and make it again."""
-        found = self.request("GET", f"/api/v2/buckets?org={self.org}&name={self.bucket}")["buckets"][0]
-        self.request("DELETE", f"/api/v2/buckets/{found['id']}")
-        self.request("POST", "/api/v2/buckets", {"name": self.bucket, "orgID": found["orgID"], "retentionRules": []})
+        """Make the bucket empty: delete it, and those that a sink has made beside it, and make it again."""
+        found = [b for b in self.request("GET", f"/api/v2/buckets?org={self.org}&limit=100")["buckets"] if b["type"] == "user"]
+        for bucket in found:
+            self.request("DELETE", f"/api/v2/buckets/{bucket['id']}")
+        self.request("POST", "/api/v2/buckets", {"name": self.bucket, "orgID": found[0]["orgID"], "retentionRules": []})
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call its HTTP API; the decoded answer, or None where there is none."""

@@ -8,38 +8,65 @@ that the store will never take (a time beyond its range, say) is set aside, logg
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from ingest.messages import Alarm, Beat, Event, Rhythm, Vitals
+from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Rhythm, Score, Stored, Strip, Vitals, Waveform
 
-KINDS: tuple[type[Beat] | type[Rhythm] | type[Vitals] | type[Alarm], ...] = (Beat, Rhythm, Vitals, Alarm)
 FOREVER_NS = 2**63 - 1
-E = TypeVar("E", Beat, Rhythm, Vitals, Alarm)
+E = TypeVar("E", bound=Stored)
+Kind = type[Any]  # of Stored; type checkers take a type[E] for no member of type[Stored]
+
+
+class Filing(NamedTuple):
+    """How a kind of event is filed: the field of its time, what else tells apart two of a patient and time, and how long it stays."""
+
+    time: str
+    apart_by: tuple[str, ...]
+    kept: Literal["always", "keep_days", "waveform_days"] = "always"
+
+
+_PLACE = ("device_id", "lead")
+FILING: dict[Kind, Filing] = {
+    Beat: Filing("time_ns", _PLACE, "keep_days"),
+    Rhythm: Filing("start_ns", _PLACE, "keep_days"),
+    Vitals: Filing("time_ns", _PLACE, "keep_days"),
+    Alarm: Filing("onset_ns", (*_PLACE, "kind")),  # its id says no more than that (patient:kind:onset_ns)
+    Strip: Filing("onset_ns", (*_PLACE, "kind")),  # as its alarm
+    Waveform: Filing("start_ns", _PLACE, "waveform_days"),
+    Action: Filing("time_ns", ("id",)),
+    Delivery: Filing("time_ns", ("id",)),
+    Score: Filing("time_ns", _PLACE, "keep_days"),
+    Edit: Filing("time_ns", ("id",)),
+}
+KINDS: tuple[type[Stored], ...] = tuple(FILING)
+KEY: dict[Kind, tuple[str, ...]] = {
+    kind: ("patient_id", filing.time, *filing.apart_by) for kind, filing in FILING.items()
+}  # the fields of an identity, in order
+OF_A_STREAM: set[Kind] = {kind for kind in FILING if "device_id" in KEY[kind]}  # timed by the stream; the others by the wall clock
+_identity = {kind: attrgetter(*fields) for kind, fields in KEY.items()}
 
 
 class SinkBusyError(Exception):
     """The store cannot take events just now; nothing is lost: pause, then flush again."""
 
 
-def event_time(event: Event) -> int:
+def event_time(event: Stored) -> int:
     """The time that an event is filed and read by, in nanoseconds."""
-    if isinstance(event, Beat | Vitals):
-        return event.time_ns
-    return event.start_ns if isinstance(event, Rhythm) else event.onset_ns
+    time: int = getattr(event, FILING[type(event)].time)
+    return time
 
 
-def identity(event: Event) -> tuple[str, int, str, str, str]:
-    """What makes two events of a type the same one: patient, time, device, lead and, for an alarm, its kind.
-
-    An alarm's id says no more than that (patient:kind:onset_ns). Events are read in this order.
-    """
-    return event.patient_id, event_time(event), event.device_id, event.lead, event.kind if isinstance(event, Alarm) else ""
+def identity(event: Stored) -> tuple[Any, ...]:
+    """What makes two events of a kind the same one: patient, time and what FILING says. Events are read in this order."""
+    fields: tuple[Any, ...] = _identity[type(event)](event)
+    return fields
 
 
 class Sink(Protocol):
     """A store of events (memory, SQLite, InfluxDB)."""
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Stored) -> None:
         """Keep an event for the next flush. Never blocks, never mutates the event."""
         ...
 
@@ -53,7 +80,7 @@ class Sink(Protocol):
         ...
 
     @property
-    def refused(self) -> Sequence[Event]:
+    def refused(self) -> Sequence[Stored]:
         """The events that the store will never take, the last 1,000 of them."""
         ...
 
@@ -62,7 +89,7 @@ class Sink(Protocol):
         ...
 
     def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
-        """Stored events of a patient with start_ns <= time < end_ns (`event_time`), ordered by time, then device, lead and kind.
+        """Stored events of a patient with start_ns <= time < end_ns (`event_time`), ordered by `identity`.
 
         Lazy: a day's events are never all in memory. Raises SinkBusyError where the store cannot be reached.
         """

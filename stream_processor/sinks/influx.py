@@ -1,15 +1,18 @@
 """Events in InfluxDB 2: explicit batches with the synchronous write API, and Flux queries a few hours at a time.
 
 We do not use influxdb-client's batching: its flush() does nothing and it drops what it could not write (its issues 80, 165, 504).
-How events become points is in influx_lines.py.
+How events become points is in influx_lines.py. Waveforms go to a bucket of their own, which forgets what is older than `waveform_days` by
+the wall clock, and so does not even take it: then it is not kept, which is logged once and stops nothing.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, TypeVar
 
 import urllib3.exceptions
@@ -18,17 +21,21 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.dialect import Dialect
 from influxdb_client.rest import ApiException
 
-from ingest.messages import Alarm, Event
+from ingest.messages import Stored, Waveform
 from stream_processor.sinks import influx_lines as lines
-from stream_processor.sinks.base import FOREVER_NS, KINDS, E, SinkBusyError, event_time, identity
+from stream_processor.sinks.base import FOREVER_NS, KINDS, E, Kind, SinkBusyError, event_time, identity
 from stream_processor.sinks.queued import QueuedSink
 from stream_processor.sinks.refusals import RefusedError
 
+log = logging.getLogger(__name__)
 PAGE_NS = 6 * 3600 * 10**9
 TIMEOUT_S = 10.0
 RETRY_AFTER_S = (0.25, 0.75)  # within one flush; the caller tries again later and longer
 MIN_NS, MAX_NS = -(2**63) + 2, 2**63 - 2  # what InfluxDB can hold
 BAD_POINTS = {400, 413, 422}
+TOO_OLD = "outside retention policy"
+LINES = 20_000  # in one request
+DAY_S = 86_400
 NAMES = "Are ECGWATCH_INFLUX_ORG and ECGWATCH_INFLUX_BUCKET right? Make the bucket if there is none."
 REMEDY = {
     400: NAMES,
@@ -40,52 +47,72 @@ T = TypeVar("T")
 
 
 class InfluxSink(QueuedSink):
-    """A Sink on one bucket. Connects with the first flush or read."""
+    """A Sink on one bucket, and a second one for waveforms, made when it is missing. Connects with the first flush or read."""
 
-    def __init__(self, url: str, token: str, org: str, bucket: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        org: str,
+        bucket: str,
+        waveform_bucket: str = "waveform",
+        waveform_days: float = 7.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__()
         self._url, self._org, self._bucket, self._sleep = url, org, bucket, sleep
+        self._waveform_bucket, self._waveform_s = waveform_bucket, round(waveform_days * DAY_S)
         self._client = InfluxDBClient(url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000))
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
+        self._too_old_told = False
 
     def patients(self) -> list[str]:
-        ours = " or ".join(f'r._measurement == "{lines.measurement(kind)}"' for kind in KINDS)
-        flux = f"""import "influxdata/influxdb/schema"
-            schema.tagValues(bucket: {_quote(self._bucket)}, tag: "patient", predicate: (r) => {ours},
-                start: time(v: {MIN_NS}), stop: time(v: {MAX_NS}))"""
-        return sorted(lines.unquoted(row["_value"]) for row in self._query(flux))
+        found = {name for bucket in (self._bucket, self._waveform_bucket) for name in self._patients(bucket)}
+        return sorted(found)
 
     def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
-        spread = len(lines.ALARM_KINDS) if kind is Alarm else 0  # points of alarms lie up to so many ns after their onset
-        at, stop = max(start_ns, MIN_NS), min(end_ns + spread, MAX_NS + 1)
+        bucket, spread = self._bucket_of(kind), lines.SPREAD_NS[kind]  # points lie up to so many ns after their event
         points = f'r._measurement == "{lines.measurement(kind)}" and r.patient == {_quote(lines.quoted(patient_id))}'
-        while (first := self._first(points, at, stop)) is not None:
-            at = min(first + PAGE_NS, stop)
+        at, end = max(start_ns, MIN_NS), min(end_ns, MAX_NS + 1)
+        while at < end and (first := self._first(bucket, points, at, end + spread)) is not None:
+            begin = max(at, first - spread)
+            at = min(begin + PAGE_NS, end)
             pivot = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
-            page = [lines.event(kind, row) for row in self._query(self._select(points, first, at) + pivot)]
-            yield from sorted((e for e in page if start_ns <= event_time(e) < end_ns), key=identity)
+            page = [lines.event(kind, row) for row in self._query(self._select(bucket, points, begin, at + spread) + pivot)]
+            yield from sorted((e for e in page if begin <= event_time(e) < at), key=identity)
 
     def check(self) -> str:
         version = self._ask(self._client.version)
-        found = self._ask(lambda: self._client.buckets_api().find_bucket_by_name(self._bucket))  # type: ignore[no-untyped-call]
-        if found is None:
+        if self._find(self._bucket) is None:
             raise SinkBusyError(f"InfluxDB {version} at {self._url} has no bucket {self._bucket!r}. {NAMES}")
-        return f"InfluxDB {version} at {self._url}, org {self._org}, bucket {self._bucket}"
+        waveforms = f"{self._waveform_bucket}{'' if self._find(self._waveform_bucket) else ' (made with the first waveform)'}"
+        return f"InfluxDB {version} at {self._url}, org {self._org}, bucket {self._bucket}, waveforms in {waveforms}"
 
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
-    def _write(self, batch: Sequence[Event]) -> None:
-        data = "\n".join([lines.line(event) for event in batch])
-        try:
-            record = data.encode()
-        except UnicodeEncodeError as error:
-            raise RefusedError(str(error)) from error
+    def _write(self, batch: Sequence[Stored]) -> None:
+        for bucket, events in groupby(sorted(batch, key=lambda e: type(e) is Waveform), key=lambda e: self._bucket_of(type(e))):
+            try:
+                data = [line for event in events for line in lines.lines(event)]
+                records = ["\n".join(data[i : i + LINES]).encode() for i in range(0, len(data), LINES)]
+            except ValueError as error:  # text that is none, or samples that cannot be unpacked
+                raise RefusedError(str(error)) from error
+            for record in records:
+                self._write_to(bucket, record)
+
+    def _write_to(self, bucket: str, record: bytes) -> None:
         for pause_s in (*RETRY_AFTER_S, None):
             try:
-                self._writer.write(self._bucket, self._org, record)
+                self._writer.write(bucket, self._org, record)
                 return
             except ApiException as error:
+                if bucket == self._waveform_bucket and error.status == 404 and pause_s is not None:
+                    self._make_waveform_bucket()
+                    continue
+                if bucket == self._waveform_bucket and TOO_OLD in str(error.message):
+                    self._tell_too_old(error)
+                    return
                 if error.status in BAD_POINTS:
                     raise RefusedError(_reason(error)) from error
                 problem: Exception = error
@@ -95,21 +122,61 @@ class InfluxSink(QueuedSink):
                 raise self._busy(problem) from problem
             self._sleep(pause_s)
 
-    def _select(self, points: str, start_ns: int, stop_ns: int) -> str:
-        return f"""from(bucket: {_quote(self._bucket)}) |> range(start: time(v: {start_ns}), stop: time(v: {stop_ns}))
+    def _make_waveform_bucket(self) -> None:
+        """Raises SinkBusyError with the remedy where the token may not."""
+        events = self._find(self._bucket)  # a token that may not list organisations learns ours from it
+        if events is None:
+            raise SinkBusyError(f"InfluxDB at {self._url} has no bucket {self._bucket!r}. {NAMES}")
+        try:
+            rules = [{"type": "expire", "everySeconds": self._waveform_s}]
+            self._client.buckets_api().create_bucket(bucket_name=self._waveform_bucket, retention_rules=rules, org=events.org_id)
+        except ApiException as error:
+            if error.status == 422:  # somebody else was faster
+                return
+            command = f"influx bucket create --name {self._waveform_bucket} --retention {self._waveform_s}s"
+            raise SinkBusyError(
+                f"InfluxDB at {self._url} has no bucket {self._waveform_bucket!r} (ECGWATCH_INFLUX_WAVEFORM_BUCKET) and this token may not"
+                f" make it: {_reason(error)}. Make it ({command}), and let the token read and write it."
+            ) from error
+        log.info("made the bucket %s, which keeps waveforms for %.3g days", self._waveform_bucket, self._waveform_s / DAY_S)
+
+    def _tell_too_old(self, error: Any) -> None:
+        if not self._too_old_told:
+            self._too_old_told = True
+            log.warning("waveforms older than the bucket %s keeps are not stored: %s", self._waveform_bucket, _reason(error))
+
+    def _bucket_of(self, kind: Kind) -> str:
+        return self._waveform_bucket if kind is Waveform else self._bucket
+
+    def _find(self, bucket: str) -> Any:
+        return self._ask(lambda: self._client.buckets_api().find_bucket_by_name(bucket))  # type: ignore[no-untyped-call]
+
+    def _patients(self, bucket: str) -> Iterator[str]:
+        kinds = [kind for kind in KINDS if self._bucket_of(kind) == bucket]
+        ours = " or ".join(f'r._measurement == "{lines.measurement(kind)}"' for kind in kinds)
+        flux = f"""import "influxdata/influxdb/schema"
+            schema.tagValues(bucket: {_quote(bucket)}, tag: "patient", predicate: (r) => {ours},
+                start: time(v: {MIN_NS}), stop: time(v: {MAX_NS}))"""
+        return (lines.unquoted(row["_value"]) for row in self._query(flux))
+
+    def _select(self, bucket: str, points: str, start_ns: int, stop_ns: int) -> str:
+        return f"""from(bucket: {_quote(bucket)}) |> range(start: time(v: {start_ns}), stop: time(v: {min(stop_ns, MAX_NS + 1)}))
             |> filter(fn: (r) => {points})"""
 
-    def _first(self, points: str, start_ns: int, stop_ns: int) -> int | None:
+    def _first(self, bucket: str, points: str, start_ns: int, stop_ns: int) -> int | None:
         """The time of the first of these points. Finding it is cheap, and spares a query for every empty page."""
-        if start_ns >= stop_ns:
-            return None
-        rows = self._query(self._select(f'{points} and r._field == "none"', start_ns, stop_ns) + "|> first()")
+        rows = self._query(self._select(bucket, f'{points} and r._field == "none"', start_ns, stop_ns) + "|> first()")
         return min((lines.nanoseconds(row["_time"]) for row in rows), default=None)
 
     def _query(self, flux: str) -> Iterator[dict[str, str]]:
         """The rows of all tables of a query's answer, as they come."""
         dialect = Dialect(header=True, annotations=[], delimiter=",", date_time_format="RFC3339Nano")  # type: ignore[no-untyped-call]
-        answer = self._ask(lambda: self._client.query_api().query_raw(flux, dialect=dialect))
+        try:
+            answer = self._ask(lambda: self._client.query_api().query_raw(flux, dialect=dialect))
+        except SinkBusyError as error:
+            if _quote(self._waveform_bucket) in flux and getattr(error.__cause__, "status", 0) == 404:
+                return  # nothing has been written to it yet
+            raise
         header: list[str] = []
         table = csv.reader(io.TextIOWrapper(answer, encoding="utf-8", newline=""))
         try:

@@ -1,9 +1,14 @@
-"""Events as InfluxDB points: line protocol by f-string, and back from the values of a query.
+"""Events as InfluxDB points: line protocol, derived from the messages, and back from the values of a query.
 
-Measurements beat, rhythm, vitals, alarm; tags patient, device, lead; all else are fields, at nanosecond precision. A point's identity is
-measurement, tags and time, so that writing an event again replaces it, with four particulars:
-- Alarms of different kinds may share their onset: an alarm's point is at onset_ns plus the place of its kind in AlarmKind (at most 22 ns,
-  far less than the distance between two samples); the field onset_ns has the true one.
+Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit; tags patient and, of what a stream tells, device
+and lead; all else are fields, at nanosecond precision. Packed samples are base64, a dictionary is JSON. Beside its own point, each strip
+is a series of samples that can be drawn: measurement ecg, field mv, one point a sample.
+
+A point's identity is measurement, tags and time, so that writing an event again replaces it, with these particulars:
+- Two events of a patient and time may differ by a field that is no tag. An alarm's point, and its strip's, is at onset_ns plus the place of
+  its kind in AlarmKind (at most 22 ns, far less than the distance between two samples). The point of what people did or were told is at
+  time_ns plus a hash of its id, at most 17 ms: should somebody do two things to a patient within the same nanosecond, one is lost with a
+  chance of 1 in 17 million. The field onset_ns or time_ns has the true time.
 - InfluxDB merges the fields of a rewritten point, so that a field left out would keep its old value. The field `none` names the fields
   that have no value (comma-separated; "-" for none of them): a reader ignores what may still be stored under them.
 - Empty strings are such fields too: InfluxDB 2.7.12 answers a column with some empty and some other strings with the strings in other
@@ -14,43 +19,44 @@ measurement, tags and time, so that writing an event again replaces it, with fou
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 from urllib.parse import unquote
 
 import msgspec
+import numpy as np
 
-from ingest.messages import Alarm, AlarmKind, Beat, Event, Rhythm, Vitals
-from stream_processor.sinks.base import KINDS, E, event_time
+from ingest.messages import AlarmKind, Stored, Strip, sample_offset_ns
+from ingest.packing import MISSING, unpack
+from stream_processor.sinks.base import FILING, KINDS, OF_A_STREAM, E, Kind, event_time
 
-ALARM_KINDS: tuple[str, ...] = get_args(AlarmKind)
 TAGS = {"patient": "patient_id", "device": "device_id", "lead": "lead"}  # to the messages' fields
-_TIME = {Beat: "time_ns", Vitals: "time_ns", Rhythm: "start_ns"}  # the fields that are the point's own time
-# The other fields, and what each is where it has no value.
-_FIELDS = {
-    kind: {
-        f.name: None if type(None) in get_args(f.type) else ""
-        for f in msgspec.structs.fields(kind)
-        if f.name not in {"schema", _TIME.get(kind), *TAGS.values()}
-    }
-    for kind in KINDS
-}
-_RANK = {kind: i for i, kind in enumerate(ALARM_KINDS)}
+ID_SPREAD_NS = 2**24
+_RANK = {kind: i for i, kind in enumerate(get_args(AlarmKind))}
+_BY_KIND = {kind for kind, filing in FILING.items() if "kind" in filing.apart_by}
+_BY_ID = {kind for kind, filing in FILING.items() if "id" in filing.apart_by}
+# How far behind its event's time a point may lie, in nanoseconds.
+SPREAD_NS: dict[Kind, int] = {kind: len(_RANK) if kind in _BY_KIND else ID_SPREAD_NS if kind in _BY_ID else 0 for kind in KINDS}
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\\]|%(?=[0-9A-Fa-f]{2})")
 _ESCAPED = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 
 
-def measurement(kind: type[Event]) -> str:
+def measurement(kind: Kind) -> str:
     """The name of a kind's measurement."""
     return kind.__name__.lower()
 
 
-def point_time(event: Event) -> int:
+def point_time(event: Stored) -> int:
     """The time of an event's point."""
-    return event_time(event) + (_RANK[event.kind] if isinstance(event, Alarm) else 0)
+    kind, time = type(event), event_time(event)
+    if kind in _BY_KIND:
+        return time + _RANK[event.kind]  # type: ignore[union-attr]
+    return time + _hash(event.id) if kind in _BY_ID else time  # type: ignore[union-attr]
 
 
 def quoted(text: str) -> str:
@@ -63,35 +69,10 @@ def unquoted(text: str) -> str:
     return unquote(text) if "%" in text else text
 
 
-def line(event: Event) -> str:
-    """One line of line protocol, without its end."""
-    if isinstance(event, Beat):
-        return _beat(event)
-    if isinstance(event, Vitals):
-        return _vitals(event)
-    return _rhythm(event) if isinstance(event, Rhythm) else _alarm(event)
-
-
-def event(kind: type[E], row: Mapping[str, str]) -> E:
-    """The event of a row of a query's answer: strings by the names of tags and fields, empty or missing where there is no value."""
-    none = row["none"].split(",")
-    values: dict[str, Any] = {name: empty if name in none else unquoted(row[name]) for name, empty in _FIELDS[kind].items()}
-    values |= {field: unquoted(row.get(name, "")) for name, field in TAGS.items()}
-    if kind is not Alarm:
-        values[_TIME[kind]] = nanoseconds(row["_time"])
-    return msgspec.convert(values, kind, strict=False)
-
-
 def nanoseconds(time: str) -> int:
     """Nanoseconds since the Unix epoch of a time as InfluxDB writes it: 2026-01-31T12:00:00Z, or with up to nine decimals."""
     fraction = time[20:-1].ljust(9, "0")
     return round(datetime.fromisoformat(f"{time[:19]}+00:00").timestamp()) * 1_000_000_000 + int(fraction)
-
-
-@lru_cache(100_000)
-def _tags(patient: str, device: str, lead: str) -> str:
-    named = {"patient": patient, "device": device, "lead": lead}
-    return "".join(f",{name}={quoted(value).translate(_ESCAPED)}" for name, value in sorted(named.items()) if value)
 
 
 def _text(value: str) -> str | None:
@@ -99,49 +80,90 @@ def _text(value: str) -> str | None:
     return f'"{text}"' if text else None
 
 
-def _optional(**values: str | None) -> str:
-    """Fields that may have no value, and the field `none` that names those."""
-    given = "".join([f",{name}={value}" for name, value in values.items() if value is not None])
-    return f'{given},none="{",".join([name for name, value in values.items() if value is None]) or "-"}"'
+class _Field(NamedTuple):
+    """A field of a point: how its value is written (None: it has none), how it is read, and what it is where it has none."""
+
+    name: str
+    write: Callable[[Any], str | None]
+    read: Callable[[str], Any]
+    none: Any  # msgspec.NODEFAULT: it always has a value
+    missing: Any  # what it is in a point that was written before the field came to be; msgspec.NODEFAULT: not known
 
 
-def _float(value: float | None) -> str | None:
-    return None if value is None else f"{value}"
+def _field(of: msgspec.structs.FieldInfo) -> _Field:
+    optional = type(None) in get_args(of.type)
+    bare = next((t for t in get_args(of.type) if t in (int, float)), of.type)
+    missing = of.default if of.default_factory is msgspec.NODEFAULT else of.default_factory()
+    if bare is int:
+        return _Field(of.name, lambda v: None if v is None else f"{v}i", int, None if optional else msgspec.NODEFAULT, missing)
+    if bare is float:
+        return _Field(of.name, lambda v: None if v is None else f"{v}", float, None if optional else msgspec.NODEFAULT, missing)
+    if bare is bool:
+        return _Field(of.name, str, "true".__eq__, msgspec.NODEFAULT, missing)
+    if bare is bytes:
+        return _Field(of.name, lambda v: _text(base64.b64encode(v).decode()), base64.b64decode, b"", missing)
+    if get_origin(bare) is dict:
+        as_json = msgspec.json.encode
+        return _Field(of.name, lambda v: _text(as_json(v).decode()), lambda s: msgspec.json.decode(unquoted(s)), msgspec.NODEFAULT, missing)
+    return _Field(of.name, _text, unquoted, "", missing)
 
 
-def _int(value: int | None) -> str | None:
-    return None if value is None else f"{value}i"
+# A field is not stored where it is a tag, or the point's own time.
+_ELSEWHERE: dict[Kind, set[str]] = {kind: {"schema", *TAGS.values(), *(() if SPREAD_NS[kind] else (FILING[kind].time,))} for kind in KINDS}
+_FIELDS: dict[Kind, list[_Field]] = {
+    kind: [_field(f) for f in msgspec.structs.fields(kind) if f.name not in _ELSEWHERE[kind]] for kind in KINDS
+}
 
 
-def _beat(e: Beat) -> str:
-    return (
-        f'beat{_tags(e.patient_id, e.device_id, e.lead)} label="{e.label}",sample={e.sample}i,fs_hz={e.fs_hz},'
-        f"confidence={e.confidence},label_probability={e.label_probability}{_optional(rr_ms=_float(e.rr_ms))} {e.time_ns}"
-    )
+def lines(event: Stored) -> Iterator[str]:
+    """An event's lines of line protocol, without their ends: its own, and of a strip its samples."""
+    kind = type(event)
+    tags = _tags(event.patient_id, event.device_id, event.lead) if kind in OF_A_STREAM else _tags(event.patient_id, "", "")  # type: ignore[union-attr]
+    given, none = [], []
+    for field in _FIELDS[kind]:
+        value = field.write(getattr(event, field.name))
+        if value is None:
+            none.append(field.name)
+        else:
+            given.append(f"{field.name}={value}")
+    yield f'{measurement(kind)}{tags} {",".join(given)},none="{",".join(none) or "-"}" {point_time(event)}'
+    if isinstance(event, Strip):
+        yield from _samples(event, tags)
 
 
-def _vitals(e: Vitals) -> str:
-    rates = _optional(hr_bpm=_float(e.hr_bpm), sdnn_ms=_float(e.sdnn_ms), rmssd_ms=_float(e.rmssd_ms), reason=_text(e.reason))
-    return f"vitals{_tags(e.patient_id, e.device_id, e.lead)} quality={e.quality}{rates} {e.time_ns}"
+def event(kind: type[E], row: Mapping[str, str]) -> E:
+    """The event of a row of a query's answer: strings by the names of tags and fields, empty or missing where there is no value."""
+    none = row["none"].split(",")
+    values: dict[str, Any] = {f.name: f.none if f.name in none else _value(f, row) for f in _FIELDS[kind]}
+    values |= {field: unquoted(row.get(tag, "")) for tag, field in TAGS.items() if field in kind.__struct_fields__}
+    if not SPREAD_NS[kind]:
+        values[FILING[kind].time] = nanoseconds(row["_time"])
+    return msgspec.convert(values, kind)
 
 
-def _rhythm(e: Rhythm) -> str:
-    return (
-        f'rhythm{_tags(e.patient_id, e.device_id, e.lead)} label="{e.label}",end_ns={e.end_ns}i,start_sample={e.start_sample}i,'
-        f'end_sample={e.end_sample}i,fs_hz={e.fs_hz},probability={e.probability},none="-" {e.start_ns}'
-    )
+def _value(field: _Field, row: Mapping[str, str]) -> Any:
+    stored = row.get(field.name, "")
+    if stored:
+        return field.read(stored)
+    if field.name == "changed_ns":  # of an alarm that was stored before alarms told it
+        return int(row.get("end_ns") or row["raised_ns"])
+    return field.missing
 
 
-def _alarm(e: Alarm) -> str:
-    measured = {"value": _float(e.value), "limit": _float(e.limit)}
-    ended = {"end_ns": _int(e.end_ns), "end_sample": _int(e.end_sample)}
-    people = {
-        "acknowledged_ns": _int(e.acknowledged_ns), "acknowledged_by": _text(e.acknowledged_by),
-        "silenced_until_ns": _int(e.silenced_until_ns),
-    }  # fmt: skip
-    optional = _optional(id=_text(e.id), text=_text(e.text), **ended, **measured, **people)
-    return (
-        f'alarm{_tags(e.patient_id, e.device_id, e.lead)} kind="{e.kind}",priority="{e.priority}",step="{e.step}",'
-        f"onset_ns={e.onset_ns}i,raised_ns={e.raised_ns}i,onset_sample={e.onset_sample}i,raised_sample={e.raised_sample}i,fs_hz={e.fs_hz},"
-        f"changed_ns={e.changed_ns}i,level={e.level}i,announced={e.announced},latching={e.latching}{optional} {point_time(e)}"
-    )
+def _samples(strip: Strip, tags: str) -> Iterator[str]:
+    start_ns = strip.start_ns - sample_offset_ns(strip.start_sample, strip.fs_hz)
+    counts = unpack(strip.packed)
+    millivolts = np.round(counts / strip.counts_per_mv, 4).tolist()
+    for at in np.flatnonzero(counts != MISSING).tolist():
+        yield f"ecg{tags} mv={millivolts[at]} {start_ns + sample_offset_ns(strip.start_sample + at, strip.fs_hz)}"
+
+
+def _hash(text: str) -> int:
+    """The same in every process; below ID_SPREAD_NS."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=3).digest(), "big")
+
+
+@lru_cache(100_000)
+def _tags(patient: str, device: str, lead: str) -> str:
+    named = {"patient": patient, "device": device, "lead": lead}
+    return "".join(f",{name}={quoted(value).translate(_ESCAPED)}" for name, value in sorted(named.items()) if value)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from ingest.messages import Event
-from stream_processor.sinks.base import FOREVER_NS, KINDS, E, event_time, identity
+from ingest.messages import Stored
+from stream_processor.sinks.base import FOREVER_NS, KINDS, E, Kind, event_time, identity
 
 
 class MemorySink:
     """A Sink without a store behind it: never busy, refuses nothing, gone with the process."""
 
     def __init__(self) -> None:
-        self._pending: list[Event] = []
-        self._stored: dict[type[Event], dict[tuple[str, int, str, str, str], Event]] = {kind: {} for kind in KINDS}
-        self.refused: Sequence[Event] = deque()
+        self._pending: list[Stored] = []
+        self._stored: dict[Kind, dict[tuple[Any, ...], Stored]] = {kind: {} for kind in KINDS}
+        self.refused: Sequence[Stored] = deque()
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Stored) -> None:
         self._pending.append(event)
 
     def flush(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from ingest.messages import Event
+from ingest.messages import Stored
 from stream_processor.sinks.refusals import Refusals
 
 BATCH = 5_000
@@ -15,10 +15,10 @@ class QueuedSink(ABC):
     """Base of such sinks: events wait until a batch that holds them has been written; what a failed flush has not written waits on."""
 
     def __init__(self) -> None:
-        self._pending: list[Event] = []
+        self._pending: list[Stored] = []
         self._refusals = Refusals()
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Stored) -> None:
         """Keep an event for the next flush."""
         self._pending.append(event)
 
@@ -35,10 +35,10 @@ class QueuedSink(ABC):
         return len(self._pending)
 
     @property
-    def refused(self) -> Sequence[Event]:
+    def refused(self) -> Sequence[Stored]:
         """Events that were set aside because the store refuses them for good."""
         return self._refusals.events
 
     @abstractmethod
-    def _write(self, batch: Sequence[Event]) -> None:
+    def _write(self, batch: Sequence[Stored]) -> None:
         """Write a batch. Raises SinkBusyError, or RefusedError where the store will never take it."""

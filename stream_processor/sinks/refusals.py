@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ingest.messages import Event
+from ingest.messages import Stored
 from stream_processor.sinks.base import SinkBusyError
 
 log = logging.getLogger(__name__)
@@ -24,21 +24,21 @@ class Refusals:
     """The events that were set aside, each logged in full."""
 
     def __init__(self) -> None:
-        self.events: deque[Event] = deque(maxlen=KEPT)
+        self.events: deque[Stored] = deque(maxlen=KEPT)
 
-    def write(self, batch: Sequence[Event], write: Callable[[Sequence[Event]], None]) -> None:
+    def write(self, batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None]) -> None:
         """Write a batch, all but its refused events, which are found by halving: a few calls of `write` for each.
 
         Raises SinkBusyError as `write` does, and where more than MOST events are refused; then nothing is set aside.
         """
-        found: list[tuple[Event, str]] = []
+        found: list[tuple[Stored, str]] = []
         _halve(batch, write, found)
         for event, reason in found:
             log.error("the store refuses this event for good, it is set aside: %s: %s", reason, msgspec.json.encode(event).decode())
             self.events.append(event)
 
 
-def _halve(batch: Sequence[Event], write: Callable[[Sequence[Event]], None], found: list[tuple[Event, str]]) -> None:
+def _halve(batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None], found: list[tuple[Stored, str]]) -> None:
     try:
         write(batch)
     except RefusedError as error:

@@ -1,6 +1,7 @@
 """Events in an SQLite file: the embedded store, one writing process and any number of readers.
 
-Beats, vitals and rhythm that are `keep_days` older than the patient's newest event are deleted, some with each flush; alarms stay.
+What is older than the patient's stream by more than `keep_days` (waveforms: `waveform_days`) is deleted, some with each flush; alarms
+and their strips, and what people did and were told, stay.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from ingest.messages import Beat, Event, Rhythm, Vitals
+from ingest.messages import Stored
 from stream_processor.sinks import sqlite_tables as tables
-from stream_processor.sinks.base import FOREVER_NS, KINDS, E, SinkBusyError, event_time
+from stream_processor.sinks.base import FILING, FOREVER_NS, KINDS, OF_A_STREAM, E, Kind, SinkBusyError, event_time
 from stream_processor.sinks.queued import QueuedSink
 from stream_processor.sinks.refusals import RefusedError
 
@@ -29,10 +28,11 @@ DAY_NS = 86_400_000_000_000
 class SqliteSink(QueuedSink):
     """A Sink on one SQLite file in WAL mode. Raises SinkBusyError where the file cannot be opened."""
 
-    def __init__(self, path: Path, keep_days: float = 30.0) -> None:
+    def __init__(self, path: Path, keep_days: float = 30.0, waveform_days: float = 7.0) -> None:
         super().__init__()
         self._path = path
-        self._keep_ns = round(keep_days * DAY_NS)
+        days = {"keep_days": keep_days, "waveform_days": waveform_days}
+        self._keep_ns = {kind: round(days[f.kept] * DAY_NS) for kind, f in FILING.items() if f.kept != "always"}
         self._newest: dict[str, int] = {}
         self._trimmed_at: dict[str, int] = {}
         with self._guard():
@@ -64,29 +64,31 @@ class SqliteSink(QueuedSink):
         with self._guard():
             return self._connection.execute(query, values).fetchall()
 
-    def _write(self, batch: Sequence[Event]) -> None:
+    def _write(self, batch: Sequence[Stored]) -> None:
         """One transaction with a batch, and without what it makes too old."""
+        rows: dict[Kind, list[tuple[Any, ...]]] = {}
         newest: dict[str, int] = {}
-        for event in batch:
-            newest[event.patient_id] = max(event_time(event), newest.get(event.patient_id, 0))
         with self._guard(), self._connection:
-            for kind in KINDS:
-                rows = [msgspec.structs.astuple(event) for event in batch if type(event) is kind]
-                self._connection.executemany(tables.upsert(kind), rows)
+            for event in batch:
+                rows.setdefault(type(event), []).append(tables.row(event))
+                if type(event) in OF_A_STREAM:
+                    newest[event.patient_id] = max(event_time(event), newest.get(event.patient_id, 0))
+            for kind, found in rows.items():
+                self._connection.executemany(tables.upsert(kind), found)
             for patient, time in newest.items():
                 self._trim(patient, time)
 
     def _trim(self, patient: str, time: int) -> None:
         """Delete some rows older than the retention, at most once a minute of a patient's time."""
         if patient not in self._newest:
-            queries = [f"SELECT max({tables.TIME[kind]}) FROM {tables.table(kind)} WHERE patient_id = ?" for kind in KINDS]
-            self._newest[patient] = max(self._connection.execute(query, (patient,)).fetchone()[0] or 0 for query in queries)
+            found = [self._connection.execute(tables.newest(kind), (patient,)).fetchone()[0] for kind in OF_A_STREAM]
+            self._newest[patient] = max(at or 0 for at in found)
         self._newest[patient] = newest = max(time, self._newest[patient])
         if newest < self._trimmed_at.get(patient, 0) + TRIM_EVERY_NS:
             return
         self._trimmed_at[patient] = newest
-        for kind in (Beat, Vitals, Rhythm):
-            self._connection.execute(tables.trim(kind, TRIM_ROWS), (patient, newest - self._keep_ns, newest - self._keep_ns))
+        for kind, keep_ns in self._keep_ns.items():
+            self._connection.execute(tables.trim(kind, TRIM_ROWS), (patient, newest - keep_ns, newest - keep_ns))
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -107,15 +109,32 @@ class SqliteSink(QueuedSink):
 def _open(path: Path) -> sqlite3.Connection:
     # Used by one thread at a time, not always the same one.
     connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
-    layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    if layout not in (0, tables.LAYOUT):
+    try:
+        if _layout(connection) not in (0, *tables.UPGRADES, tables.LAYOUT):
+            raise sqlite3.DatabaseError(f"its layout is {_layout(connection)}, this version of ecgwatch reads {tables.LAYOUT}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # flushed is durable, also after a power cut
+        if _layout(connection) != tables.LAYOUT:
+            _upgrade(connection)
+    except BaseException:
         connection.close()
-        raise sqlite3.DatabaseError(f"its layout is {layout}, this version of ecgwatch reads {tables.LAYOUT}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # flushed is durable, also after a power cut
-    if layout == 0:
-        with connection:
-            for kind in KINDS:
-                connection.execute(tables.create(kind))
-            connection.execute(f"PRAGMA user_version = {tables.LAYOUT}")
+        raise
     return connection
+
+
+def _layout(connection: sqlite3.Connection) -> int:
+    layout: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return layout
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Make the tables, in an empty file or beside those of an older layout, which keep what they hold. All of it or nothing."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        found = _layout(connection)  # by now another process may have done it
+        for step in range(found or tables.LAYOUT, tables.LAYOUT):
+            for statement in tables.UPGRADES[step]:
+                connection.execute(statement)
+        for kind in KINDS:
+            connection.execute(tables.create(kind))
+        connection.execute(f"PRAGMA user_version = {tables.LAYOUT}")

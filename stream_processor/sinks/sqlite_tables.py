@@ -3,80 +3,112 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 
-from ingest.messages import Alarm, Beat, Event, Rhythm, Vitals
-from stream_processor.sinks.base import KINDS, E
+from ingest.messages import Rhythm, Stored
+from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
-LAYOUT = 2  # PRAGMA user_version; another number for every change of a message's fields
-TIME = {Beat: "time_ns", Vitals: "time_ns", Rhythm: "start_ns", Alarm: "onset_ns"}
-KEY = {kind: ["patient_id", time, "device_id", "lead", *(["kind"] if kind is Alarm else [])] for kind, time in TIME.items()}
-_AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER"}  # else TEXT
+LAYOUT = 2  # PRAGMA user_version; another number for every change of a message's fields, and its step in UPGRADES
+# By the layout that a file has: what makes it one of the next layout. Tables that are new need no step.
+UPGRADES = {
+    1: (
+        "ALTER TABLE alarm ADD COLUMN changed_ns INTEGER",
+        "UPDATE alarm SET changed_ns = coalesce(end_ns, raised_ns)",
+        "ALTER TABLE alarm ADD COLUMN level INTEGER DEFAULT 0",
+        "ALTER TABLE alarm ADD COLUMN acknowledged_ns INTEGER",
+        "ALTER TABLE alarm ADD COLUMN acknowledged_by TEXT DEFAULT ''",
+        "ALTER TABLE alarm ADD COLUMN silenced_until_ns INTEGER",
+    ),
+}
+_AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 
 
 def _bare(annotation: Any) -> Any:
-    """A field's type without its None."""
+    """A field's type without its None; `dict` for any dictionary."""
+    if get_origin(annotation) is dict:
+        return dict
     return next((t for t in get_args(annotation) if t in _AFFINITY), annotation)
 
 
-_TYPES = {kind: {f.name: _bare(f.type) for f in msgspec.structs.fields(kind)} for kind in KINDS}
-_MAY_BE_NONE = {kind: {f.name for f in msgspec.structs.fields(kind) if type(None) in get_args(f.type)} for kind in KINDS}
+_TYPES: dict[Kind, dict[str, Any]] = {kind: {f.name: _bare(f.type) for f in msgspec.structs.fields(kind)} for kind in KINDS}
+_MAY_BE_NONE: dict[Kind, set[str]] = {
+    kind: {f.name for f in msgspec.structs.fields(kind) if type(None) in get_args(f.type)} for kind in KINDS
+}
+_COLUMNS: dict[Kind, str] = {kind: ", ".join(f'"{name}"' for name in types) for kind, types in _TYPES.items()}
 
 
-def table(kind: type[Event]) -> str:
+def table(kind: Kind) -> str:
     """The name of a kind's table."""
     return kind.__name__.lower()
 
 
-def key(kind: type[Event]) -> str:
+def key(kind: Kind) -> str:
     """The columns of the primary key, which are also the order of reading."""
     return ", ".join(KEY[kind])
 
 
-def create(kind: type[Event]) -> str:
+def create(kind: Kind) -> str:
     """Rows lie in the order of patient and time, so that a read is one sweep."""
     columns = ", ".join(f'"{name}" {_AFFINITY.get(type_, "TEXT")}' for name, type_ in _TYPES[kind].items())
     return f"CREATE TABLE IF NOT EXISTS {table(kind)} ({columns}, PRIMARY KEY ({key(kind)})) WITHOUT ROWID"
 
 
-def upsert(kind: type[Event]) -> str:
-    """Takes a row as `msgspec.structs.astuple` gives it."""
-    return f"INSERT OR REPLACE INTO {table(kind)} VALUES ({', '.join('?' * len(_TYPES[kind]))})"
+def upsert(kind: Kind) -> str:
+    """Takes a `row`."""
+    return f"INSERT OR REPLACE INTO {table(kind)} ({_COLUMNS[kind]}) VALUES ({', '.join('?' * len(_TYPES[kind]))})"
 
 
-def first_page(kind: type[Event], rows: int) -> str:
+def first_page(kind: Kind, rows: int) -> str:
     """Takes patient, start, end."""
-    time = TIME[kind]
-    return f"SELECT * FROM {table(kind)} WHERE patient_id = ? AND {time} >= ? AND {time} < ? ORDER BY {key(kind)} LIMIT {rows}"
+    time = FILING[kind].time
+    return (
+        f"SELECT {_COLUMNS[kind]} FROM {table(kind)} WHERE patient_id = ? AND {time} >= ? AND {time} < ? ORDER BY {key(kind)} LIMIT {rows}"
+    )
 
 
-def next_page(kind: type[Event], rows: int) -> str:
+def next_page(kind: Kind, rows: int) -> str:
     """Takes the key of the last row had, patient, end."""
     after = f"({key(kind)}) > ({', '.join('?' * len(KEY[kind]))})"
-    return f"SELECT * FROM {table(kind)} WHERE {after} AND patient_id = ? AND {TIME[kind]} < ? ORDER BY {key(kind)} LIMIT {rows}"
-
-
-def trim(kind: type[Event], rows: int) -> str:
-    """Takes patient, limit, limit: deletes the oldest rows that ended before the limit."""
-    ended = "end_ns" if kind is Rhythm else TIME[kind]
-    old = (
-        f"SELECT {key(kind)} FROM {table(kind)} WHERE patient_id = ? AND {TIME[kind]} < ? AND {ended} < ? ORDER BY {key(kind)} LIMIT {rows}"
+    return (
+        f"SELECT {_COLUMNS[kind]} FROM {table(kind)} WHERE {after} AND patient_id = ? AND {FILING[kind].time} < ?"
+        f" ORDER BY {key(kind)} LIMIT {rows}"
     )
+
+
+def newest(kind: Kind) -> str:
+    """Takes patient: the time of the newest row."""
+    return f"SELECT max({FILING[kind].time}) FROM {table(kind)} WHERE patient_id = ?"
+
+
+def trim(kind: Kind, rows: int) -> str:
+    """Takes patient, limit, limit: deletes the oldest rows that ended before the limit."""
+    time = FILING[kind].time
+    ended = "end_ns" if kind is Rhythm else time
+    old = f"SELECT {key(kind)} FROM {table(kind)} WHERE patient_id = ? AND {time} < ? AND {ended} < ? ORDER BY {key(kind)} LIMIT {rows}"
     return f"DELETE FROM {table(kind)} WHERE ({key(kind)}) IN ({old})"
+
+
+def row(event: Stored) -> tuple[Any, ...]:
+    """The values of an event's columns; a dictionary is JSON."""
+    return tuple([msgspec.json.encode(v).decode() if type(v) is dict else v for v in msgspec.structs.astuple(event)])
 
 
 def event(kind: type[E], row: tuple[Any, ...]) -> E:
     """The event of a row. SQLite knows no booleans, and keeps a NaN as NULL."""
     values: dict[str, Any] = {}
     for (name, type_), value in zip(_TYPES[kind].items(), row, strict=True):
-        lost_nan = value is None and name not in _MAY_BE_NONE[kind]
-        values[name] = math.nan if lost_nan else bool(value) if type_ is bool else value
+        if value is None:
+            values[name] = None if name in _MAY_BE_NONE[kind] else math.nan
+        elif type_ is bool:
+            values[name] = bool(value)
+        else:
+            values[name] = msgspec.json.decode(value) if type_ is dict else value
     return kind(**values)
 
 
-def row_key(kind: type[Event], row: tuple[Any, ...]) -> list[Any]:
+def row_key(kind: Kind, row: tuple[Any, ...]) -> list[Any]:
     """The primary key's values of a row."""
     values = dict(zip(_TYPES[kind], row, strict=True))
     return [values[name] for name in KEY[kind]]
