@@ -30,9 +30,12 @@ class Settings(BaseModel):
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")
     influx_token: str = Field("", description="InfluxDB token")
+    influx_waveform_bucket: str = Field("waveform", description="InfluxDB bucket for waveforms, made where it is missing")
+    waveform_days: float = Field(7.0, gt=0, le=36_500, description="days that the whole waveform is kept; strips around alarms stay")
     data: Path = Field(Path("~/.cache/ecg-data"), description="folder that holds PhysioNet records, one folder per database")
     grafana: str = Field("", description="Grafana URL, for check")
     profiles: str = Field("", description="file of alarm profiles; empty: adult for everybody")
+    notifications: str = Field("", description="file that says who is told of which alarms; empty: nobody")
     monitor_tokens: str = Field("", description="file of the monitor's tokens and their roles")
     monitor_token: str = Field("", description="a single admin token of the monitor, for containers")
 

@@ -23,7 +23,7 @@ def open_sink(settings: Settings) -> Sink:
     if scheme == "memory" and not place:
         return MemorySink()
     if scheme == "sqlite" and place:
-        return _sqlite(Path(place).expanduser())
+        return _sqlite(Path(place).expanduser(), settings.waveform_days)
     if scheme == "influxdb" and urlsplit(place).scheme in ("http", "https") and urlsplit(place).hostname:
         return _influx(place, settings)
     raise BadInputError(f"setting sink = {settings.sink!r} names no store", REMEDY)
@@ -36,9 +36,9 @@ def missing_file(settings: Settings) -> Path | None:
     return path if scheme == "sqlite" and place and not path.exists() else None
 
 
-def _sqlite(path: Path) -> Sink:
+def _sqlite(path: Path, waveform_days: float) -> Sink:
     try:
-        return SqliteSink(path)
+        return SqliteSink(path, waveform_days=waveform_days)
     except SinkBusyError as error:
         raise UnreachableError(str(error), f"Or {REMEDY[0].lower()}{REMEDY[1:]}") from error
 
@@ -48,4 +48,10 @@ def _influx(url: str, settings: Settings) -> Sink:
 
     if not settings.influx_token:
         raise BadInputError(f"InfluxDB at {url} needs a token", "Set ECGWATCH_INFLUX_TOKEN, or influx_token in the settings file.")
-    return InfluxSink(url, settings.influx_token, settings.influx_org, settings.influx_bucket)
+    if settings.influx_waveform_bucket == settings.influx_bucket:
+        raise BadInputError(
+            f"waveforms cannot share the bucket {settings.influx_bucket!r}", "Set ECGWATCH_INFLUX_WAVEFORM_BUCKET to another."
+        )
+    return InfluxSink(
+        url, settings.influx_token, settings.influx_org, settings.influx_bucket, settings.influx_waveform_bucket, settings.waveform_days
+    )

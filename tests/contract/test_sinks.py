@@ -357,6 +357,7 @@ cut = {
     "packed": st.lists(st.integers(-32768, 32767), max_size=50).map(lambda x: pack(np.array(x, dtype=np.int16))),
 }  # fmt: skip
 named = {"time_ns": times, "id": texts, "alarm_id": texts, "note": texts, "by": texts}
+counts_of_score = {f.name: samples_seen for f in msgspec.structs.fields(Score) if f.type is int and f.name not in ("schema", "time_ns")}
 any_event = st.one_of(
     of(Beat, time_ns=times, sample=samples_seen, **floats("fs_hz", "confidence", "label_probability"), **maybe_floats("rr_ms")),
     of(Vitals, time_ns=times, **floats("quality"), **maybe_floats("hr_bpm", "sdnn_ms", "rmssd_ms")),
@@ -371,8 +372,7 @@ any_event = st.one_of(
     of(Waveform, **cut),
     of(Action, **named, limits=st.dictionaries(texts, st.none() | numbers, max_size=3), **maybe_floats("seconds")),
     of(Delivery, **named, step=texts, recipient=texts, reason=texts, attempt=samples_seen, next_ns=st.none() | times),
-    of(Score, time_ns=times, **{f.name: samples_seen for f in msgspec.structs.fields(Score) if f.type is int and f.name not in ("schema", "time_ns")},
-       **floats("rhythm_s", "rhythm_agreed_s"), **maybe_floats("worst_delay_s")),
+    of(Score, time_ns=times, **counts_of_score, **floats("rhythm_s", "rhythm_agreed_s"), **maybe_floats("worst_delay_s")),
     of(Edit, **named, target_id=texts, at_ns=times, said=texts, label=texts),
 )  # fmt: skip
 
