@@ -1,0 +1,48 @@
+"""The CinC 2015 challenge over all records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecgwatch.evaluating.judge import Judgement
+from ecgwatch.evaluating.tables import Cell, Table
+from stream_processor.scoring import cinc2015
+from stream_processor.scoring.counts import percent
+
+
+def challenge(found: Sequence[Judgement]) -> Table:
+    answers = [j.answer for j in found if j.answer]
+    rows: list[tuple[Cell, ...]] = []
+    for kind in [*cinc2015.KINDS, "all"]:
+        c = cinc2015.counts(a for a in answers if kind in (a.question.kind, "all"))
+        rows.append((kind, c.tp, c.fn, c.fp, c.tn, percent(c.tp, c.tp + c.fn), percent(c.tn, c.tn + c.fp), cinc2015.score(c)))
+    columns = [
+        ("CinC 2015", ""),
+        ("TP", "d"),
+        ("FN", "d"),
+        ("FP", "d"),
+        ("TN", "d"),
+        ("TPR, %", ".1f"),
+        ("TNR, %", ".1f"),
+        ("score", ".1f"),
+    ]
+    return Table("CinC 2015, one ECG lead, nothing after 5:00", columns, rows)
+
+
+def confusion(found: Sequence[Judgement]) -> Table:
+    """Which of our alarms held, per question and truth."""
+    answers = [j.answer for j in found if j.answer]
+    groups = [(k, true) for k in cinc2015.KINDS for true in (True, False)]
+    rows: list[tuple[Cell, ...]] = []
+    for kind, true in groups:
+        some = [a for a in answers if a.question.kind == kind and a.question.true is true]
+        rows.append(
+            (
+                f"{kind} {true}",
+                len(some),
+                *(sum(ours in a.held for a in some) for ours in cinc2015.KINDS.values()),
+                sum(not a.held for a in some),
+            )
+        )
+    columns = [("question", ""), ("n", "d"), *((kind, "d") for kind in cinc2015.KINDS.values()), ("none at all", "d")]
+    return Table("Which alarms of ours held in those 10 s", columns, rows)
