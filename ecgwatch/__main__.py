@@ -22,6 +22,7 @@ from ecgwatch.commands.notify import notify
 from ecgwatch.commands.process import process
 from ecgwatch.commands.replay import replay
 from ecgwatch.commands.report import report
+from ecgwatch.commands.score import score
 from ecgwatch.commands.simulate import simulate
 from ingest.errors import BadInputError, EcgwatchError
 
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 
 
-for command in (demo, simulate, replay, process, monitor, notify, annotate, evaluate, export, report, check):
+for command in (demo, simulate, replay, process, monitor, notify, score, annotate, evaluate, export, report, check):
     app.command(command.__name__)(command)
 app.add_typer(topics.app, name="topics")
 app.add_typer(models_command.app, name="models")

@@ -31,3 +31,4 @@ STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)  # snapshots of the strea
 ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, ACKS, NOTIFICATIONS, SCORES, EDITS, DEAD_LETTER, STATE)
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
+SCORES_GROUP = "ecgwatch-scores"  # the live scorer's

@@ -15,12 +15,14 @@ from stream_processor.scoring.live_stream import StreamScore, start_of
 
 OPEN_STREAMS = 2  # the newest, and the one before, whose last messages may still come
 REMEMBERED = 16  # starts of streams that are over: what comes again of them is no new stream
+EARLY = 200  # alarms that no stream fits; one of a stream that is over may still be acknowledged
 WAITING = 200_000  # annotations that no stream fits; about two days of a record
 
 
 class _Snapshot(msgspec.Struct):
     streams: list[bytes]
     waiting: list[Reference]
+    early: list[Alarm]
     over: list[int]
 
 
@@ -30,6 +32,7 @@ class LiveScore:
     def __init__(self) -> None:
         self._streams: list[StreamScore] = []  # oldest first
         self._waiting: dict[tuple[int, int, str, str], Reference] = {}
+        self._early: deque[Alarm] = deque(maxlen=EARLY)
         self._over: deque[int] = deque(maxlen=REMEMBERED)
 
     def take(self, message: Reference | Beat | Rhythm | Alarm) -> list[Score]:
@@ -42,6 +45,9 @@ class LiveScore:
         scores: list[Score] = []
         if stream is None:
             if start_ns in self._over:
+                return []
+            if isinstance(message, Alarm):
+                self._early.append(message)
                 return []
             stream = StreamScore.open(message)
             scores = self._open(stream)
@@ -67,13 +73,15 @@ class LiveScore:
 
     def snapshot(self) -> bytes:
         """All that is remembered, for `restore`."""
-        return msgspec.msgpack.encode(_Snapshot([s.snapshot() for s in self._streams], list(self._waiting.values()), list(self._over)))
+        streams = [s.snapshot() for s in self._streams]
+        return msgspec.msgpack.encode(_Snapshot(streams, list(self._waiting.values()), list(self._early), list(self._over)))
 
     @classmethod
     def restore(cls, state: bytes) -> LiveScore:
         """What gave this snapshot. Raises msgspec.DecodeError for anything else."""
         loaded, score = msgspec.msgpack.decode(state, type=_Snapshot), cls()
         score._streams = [StreamScore.restore(s) for s in loaded.streams]
+        score._early.extend(loaded.early)
         score._over.extend(loaded.over)
         for message in loaded.waiting:
             score._wait(message)
@@ -94,6 +102,9 @@ class LiveScore:
         for key, message in list(self._waiting.items()):
             if stream.owns(message):
                 stream.take(self._waiting.pop(key))
+        for alarm in [a for a in self._early if start_of(a) == stream.start_ns]:
+            stream.take(alarm)
+            self._early.remove(alarm)
         self._streams.append(stream)
         if len(self._streams) <= OPEN_STREAMS:
             return []

@@ -49,9 +49,8 @@ class _Call(NamedTuple):
 
     kind: str
     onset: int
-    raised: int
     end: int | None
-    announced: bool
+    announced: int | None  # when it was first
 
 
 class _State(msgspec.Struct):
@@ -86,7 +85,7 @@ class StreamScore:
         self._window = int(WINDOW_S * state.fs_hz)
 
     @classmethod
-    def open(cls, message: Beat | Rhythm | Alarm) -> StreamScore:
+    def open(cls, message: Beat | Rhythm) -> StreamScore:
         """The stream that the message belongs to."""
         return cls(_State(message.patient_id, message.device_id, message.lead, message.fs_hz, start_of(message)))
 
@@ -136,8 +135,7 @@ class StreamScore:
                 state.spans[message.start_sample] = (end, message.label)
             state.reached = max(state.reached, message.end_sample)
         elif message.kind in _ALARMS:
-            call = _Call(message.kind, message.onset_sample, message.raised_sample, message.end_sample, message.announced)
-            state.calls[message.id] = call
+            self._take_alarm(message)
 
     def advance(self, until: int) -> list[Score]:
         """Judge up to the sample `until`, where every message about what is before it has been taken; a Score for every 5 s."""
@@ -160,6 +158,15 @@ class StreamScore:
             self._forget(message.sample - self._window)
         if message.symbol in _KEPT and message.sample >= state.beats_to:
             _insert(state.symbols, Symbol(message.sample, message.symbol, message.aux))
+
+    def _take_alarm(self, message: Alarm) -> None:
+        state, known = self._state, self._state.calls.get(message.id)
+        announced = [known.announced] if known is not None and known.announced is not None else []
+        if message.announced:
+            later = round((message.changed_ns - state.start_ns) * state.fs_hz / 1e9)  # what was held back is not heard when it is raised
+            announced.append(message.raised_sample if message.step == "onset" else later)
+        call = _Call(message.kind, message.onset_sample, message.end_sample, min(announced, default=None))
+        state.calls[message.id] = call
 
     def _score(self, end: int) -> Score | None:
         """The Score up to a sample; settles what can be."""
@@ -259,13 +266,9 @@ class StreamScore:
 
     def _delay(self, e: Episode, family: Family, now: int) -> int | None:
         """From an episode's onset to its alarm; None without one."""
-        raised = [
-            call.raised
-            for call in self._state.calls.values()
-            if call.kind in family.kinds and call.announced and call.onset < e.end and (call.end is None or call.end > e.start)
-        ]
-        first = min(raised, default=now + 1)
-        return None if first > now else max(0, first - e.start)
+        calls = [c for c in self._state.calls.values() if c.kind in family.kinds and c.onset < e.end and (c.end is None or c.end > e.start)]
+        heard = [c.announced for c in calls if c.announced is not None and c.announced <= now]
+        return max(0, min(heard) - e.start) if heard else None
 
     def _settle_episodes(self, known: Record, end: int) -> None:
         state = self._state

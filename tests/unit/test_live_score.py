@@ -91,7 +91,7 @@ def drawn(rows: Sequence[tuple[int, str, int, str, bool]], flutter: bool) -> tup
     notes, beats, at = [note(0, "+", "(N")], {}, 0
     for i, (gap, symbol, shift, label, extra) in enumerate(rows):
         at += gap
-        notes.append(note(at, symbol))
+        notes.append(note(at, symbol if i else "N"))
         if flutter and i % 30 in (10, 20):
             notes.append(note(at + 5, "[" if i % 30 == 10 else "]"))
         if label != "-" and at + shift >= 0:

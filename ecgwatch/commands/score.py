@@ -1,0 +1,43 @@
+"""ecgwatch score: live scoring while records with reference annotations are replayed."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+import typer
+
+from ecgwatch import options, settings
+from ingest.clock import SystemClock
+from ingest.messages import Score
+
+
+def score(broker: options.Broker = None) -> None:
+    """Score beats, rhythm and alarms against the annotations of records while they are replayed; scores go to ecg.scores."""
+    from stream_processor.scoring.scorer import Scorer
+
+    chosen, _ = settings.load({"broker": broker})
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    Scorer(
+        chosen.broker,
+        SystemClock(),
+        on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.broker}"),
+        on_end=lambda said: typer.echo(line(said)),
+    ).run(stop)
+
+
+def line(s: Score) -> str:
+    """A patient's score in one line."""
+    beats = (("QRS", s.qrs_tp, s.qrs_fn, s.qrs_fp), ("V", s.v_tp, s.v_fn, s.v_fp), ("S", s.s_tp, s.s_fn, s.s_fp))
+    parts = [f"{name} Se {_percent(tp, tp + fn)} +P {_percent(tp, tp + fp)}" for name, tp, fn, fp in beats]
+    parts.append(f"rhythm {_percent(s.rhythm_agreed_s, s.rhythm_s)} of {s.rhythm_s:.0f} s")
+    delay = "" if s.worst_delay_s is None else f", worst delay {s.worst_delay_s:.1f} s"
+    return f"{s.patient_id}: " + ", ".join(parts) + f", episodes alarmed {s.episodes_alarmed} of {s.episodes}{delay}"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.2f} %" if whole else "--"

@@ -1,0 +1,224 @@
+"""The live scorer by the product's own commands: what it says at the end of a replay is what offline scoring says of the same record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import confluent_kafka
+import numpy as np
+import pytest
+
+from ecgwatch.annotate import Annotated, annotate, new_ward
+from ingest.clock import SystemClock
+from ingest.messages import Score, decode
+from ingest.producer import Producer
+from ingest.replay import play, stream
+from ingest.simulator.generate import write_wfdb
+from ingest.simulator.scenario import load
+from ingest.sources.wfdb_record import WfdbSource
+from stream_processor.scoring.beats import score_beats
+from stream_processor.scoring.reference import Mark, Record, Symbol, reference
+
+SECONDS = 150
+SCENARIOS = ("pvcs", "vf", "afib")
+WAIT_S = 120.0
+
+
+class Commands:
+    """`ecgwatch` processes on one broker."""
+
+    def __init__(self, address: str) -> None:
+        self.environment = os.environ | {"ECGWATCH_BROKER": address, "ECGWATCH_SINK": "memory:", "OPENBLAS_NUM_THREADS": "1"}
+        self.running: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen([sys.executable, "-m", "ecgwatch", *arguments], env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.running.append(child)
+        return child
+
+
+@pytest.fixture
+def commands(broker) -> Iterator[Commands]:
+    made = Commands(broker.address)
+    yield made
+    for child in made.running:
+        child.terminate()
+        child.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    for name in SCENARIOS:
+        write_wfdb(load(name), folder, name, SECONDS)
+    return folder
+
+
+def ready(child: subprocess.Popen[str], word: str) -> None:
+    assert child.stdout
+    assert word in child.stdout.readline()
+
+
+class Scores:
+    """ecg.scores, from its beginning."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def read(self) -> list[Score]:
+        consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": self.address, "group.id": "looker", "enable.partition.eof": True, "log_level": 0}
+        )
+        try:
+            parts = set(consumer.list_topics("ecg.scores", timeout=10).topics["ecg.scores"].partitions)
+            consumer.assign([confluent_kafka.TopicPartition("ecg.scores", p, 0) for p in parts])
+            found = []
+            while parts:
+                for message in consumer.consume(500, timeout=0.3):
+                    if message.error():
+                        parts.discard(message.partition())
+                    else:
+                        found.append(decode(message.value(), Score))
+            return found
+        finally:
+            consumer.close()
+
+    def until(self, condition: Callable[[list[Score]], bool]) -> list[Score]:
+        deadline = time.monotonic() + WAIT_S
+        while not condition(found := self.read()):
+            assert time.monotonic() < deadline, found[-3:]
+            time.sleep(0.5)
+        return found
+
+
+def whole(scores: list[Score], start_ns: int, patients: int = len(SCENARIOS)) -> bool:
+    """Whether every patient has a score up to the record's end."""
+    return sum(s.time_ns >= start_ns + (SECONDS - 0.1) * 1e9 for s in {s.patient_id: s for s in scores}.values()) == patients
+
+
+GROUPS = {"N": 1, "SBR": 1, "AFIB": 2, "VT": 3, "VF": 3, "VFL": 3, "ASYS": 3, "~": 0, "NOISE": 0}  # 4: any other; 0: not compared
+
+
+def agreement(record: Path, ours: Annotated) -> tuple[float, float]:
+    """Seconds with a rhythm on both sides, and those with the same one: sample by sample."""
+    sides = np.zeros((2, ours.samples), int)
+    for note in WfdbSource(record).annotations:
+        if note.symbol == "+":
+            sides[0, note.sample :] = GROUPS.get(note.aux.removeprefix("("), 4)
+    for episode in ours.rhythm:
+        sides[1, episode.start_sample : episode.end_sample] = GROUPS.get(episode.label, 4)
+    both = (sides != 0).all(axis=0)
+    return round(both.sum() / ours.fs_hz, 3), round((both & (sides[0] == sides[1])).sum() / ours.fs_hz, 3)
+
+
+def offline(record: Path) -> tuple[Annotated, list[tuple[int, int, int]]]:
+    source = WfdbSource(record)
+    ours = annotate(source, new_ward())
+    theirs = reference([Symbol(*a) for a in source.annotations], source.fs_hz, ours.samples)
+    found = score_beats(theirs, Record(source.fs_hz, ours.samples, tuple(Mark(b.sample, b.label) for b in ours.beats)), 0.0)
+    return ours, [(c.tp, c.fn, c.fp) for c in (found.qrs, found.veb, found.sveb)]
+
+
+def counts(s: Score) -> list[tuple[int, int, int]]:
+    return [(s.qrs_tp, s.qrs_fn, s.qrs_fp), (s.v_tp, s.v_fn, s.v_fp), (s.s_tp, s.s_fn, s.s_fp)]
+
+
+def replay(broker: str, records: Path, start_ns: int, speed: float, on_half: Callable[[], None] = lambda: None) -> None:
+    """The records as live streams; `on_half` is called halfway through, while they go on."""
+    from ingest.replay import merge
+
+    streams = [stream(WfdbSource(records / name), name, start_ns) for name in SCENARIOS]
+    called = False
+
+    def sent(item) -> None:
+        nonlocal called
+        if item.due_s >= SECONDS / 2 and not called:
+            called = True
+            on_half()
+
+    with Producer(broker, SystemClock()) as producer:
+        play(merge(streams), producer.send, SystemClock(), speed=speed, on_sent=sent)
+
+
+def check_final(scores: list[Score], records: Path, start_ns: int) -> None:
+    last = {s.patient_id: s for s in scores if s.time_ns >= start_ns}
+    for name in SCENARIOS:
+        ours, wanted = offline(records / name)
+        assert counts(last[name]) == wanted, name
+        assert (last[name].rhythm_s, last[name].rhythm_agreed_s) == agreement(records / name, ours), name
+    assert last["pvcs"].v_tp > 5
+    assert (last["vf"].episodes, last["vf"].episodes_alarmed) == (2, 2)  # see ingest/scenarios
+    assert 0 < (last["vf"].worst_delay_s or 0) < 10
+    assert (last["afib"].episodes, last["afib"].episodes_alarmed) == (1, 1)
+
+
+def test_the_last_score_is_the_offline_one(broker, commands: Commands, records: Path):
+    ready(commands.start("score"), "scoring")
+    ready(commands.start("process"), "processing")
+    start_ns = time.time_ns()
+    replay(broker.address, records, start_ns, speed=float("inf"))
+    found = Scores(broker.address).until(lambda scores: whole(scores, start_ns))
+    check_final(found, records, start_ns)
+    for name in SCENARIOS:
+        times = [s.time_ns - start_ns for s in found if s.patient_id == name]
+        assert sorted(set(times)) == [*range(5 * 10**9, (SECONDS - 1) * 10**9, 5 * 10**9), times[-1]]
+
+    again_ns = start_ns + 40 * 10**9  # overlaps the first: another stream of the same patients
+    replay(broker.address, records, again_ns, speed=float("inf"))
+    found = Scores(broker.address).until(lambda scores: whole(scores, again_ns))
+    check_final(found, records, again_ns)
+
+
+def test_killed_in_the_middle_it_goes_on(broker, commands: Commands, records: Path):
+    first = commands.start("score")
+    ready(first, "scoring")
+    ready(commands.start("process"), "processing")
+    scores = Scores(broker.address)
+    start_ns = time.time_ns()
+
+    def kill() -> None:
+        first.kill()
+        commands.start("score")
+
+    replay(broker.address, records, start_ns, speed=12.5, on_half=kill)
+    assert scores.read(), "it was killed before it had said anything"
+    check_final(scores.until(lambda found: whole(found, start_ns)), records, start_ns)
+
+
+def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
+    import threading
+
+    from ingest.broker import create_topics
+    from stream_processor.scoring.scorer import INPUTS, Scorer
+
+    create_topics(empty_kafka.address)
+    stop = threading.Event()
+    members = [Scorer(empty_kafka.address, SystemClock()) for _ in range(2)]
+    threads = [threading.Thread(target=m.run, args=(stop,)) for m in members]
+    for thread in threads:
+        thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not all(m.partitions for m in members) or set.union(*(m.partitions for m in members)) != set(range(12)):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert not members[0].partitions & members[1].partitions
+        for member in members:
+            assert all(part.positions.keys() == INPUTS.keys() for part in member._parts.values())
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def test_no_broker_is_told(commands: Commands):
+    commands.environment["ECGWATCH_BROKER"] = "127.0.0.1:1"
+    done = subprocess.run([sys.executable, "-m", "ecgwatch", "score"], env=commands.environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
