@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dashboards.grafana import flux, parts
 from dashboards.grafana.flux import PATIENT
 from dashboards.grafana.parts import Json
@@ -46,8 +44,8 @@ def _list() -> Json:
     listed = flux.query(
         _alarms(*fields),
         f"  |> map(fn: (r) => ({{onset: time(v: r.onset_ns), patient: r.patient, priority: r.priority, kind: r.kind, text: {text('text')},",
-        f'      seconds: if given(r: r, field: "end_ns") then float(v: r.end_ns - r.onset_ns) / 1e9 else {flux.NULL_FLOAT},',
-        "      delay: float(v: r.raised_ns - r.onset_ns) / 1e9, announced: r.announced, level: r.level,",
+        f'      seconds: if given(r: r, field: "end_ns") then float(v: r.end_ns - r.onset_ns) / 1000000000.0 else {flux.NULL_FLOAT},',
+        "      delay: float(v: r.raised_ns - r.onset_ns) / 1000000000.0, announced: r.announced, level: r.level,",
         f"      by: {text('acknowledged_by')}, id: {text('id')}}}))",
         '  |> sort(columns: ["onset"], desc: true)\n  |> limit(n: 1000)',
     )
@@ -80,7 +78,7 @@ def _strip() -> Json:
             start=f"time(v: onset - {STRIP_S * 10**9})", stop=f"time(v: onset + {STRIP_S * 10**9})",
         ),
         '  |> group()\n  |> sort(columns: ["_time"])',
-        "  |> map(fn: (r) => ({seconds: float(v: int(v: r._time) - onset) / 1e9, mV: r._value}))",
+        "  |> map(fn: (r) => ({seconds: float(v: int(v: r._time) - onset) / 1000000000.0, mV: r._value}))",
     )  # fmt: skip
     return parts.trend(
         "Strip of ${alarm}", strip, (24, 7), across="seconds", axis="mV", colour="#73bf69",
@@ -112,31 +110,27 @@ def _per_hour() -> Json:
 
 
 def _delays() -> Json:
+    folds = {
+        "median": 'quantile(q: 0.5, method: "exact_mean")',
+        "p99": 'quantile(q: 0.99, method: "exact_selector")',
+        "alarms": "count()",
+    }
     by_kind = flux.query(
         "delays = " + _alarms("kind", "onset_ns", "raised_ns"),
-        '  |> map(fn: (r) => ({kind: r.kind, delay: float(v: r.raised_ns - r.onset_ns) / 1e9}))\n  |> group(columns: ["kind"])',
-        *(
-            f'{name} = delays |> {call} |> group() |> rename(columns: {{delay: "{name}"}})'
-            for name, call in (
-                ("median", 'quantile(q: 0.5, column: "delay", method: "exact_mean")'),
-                ("p99", 'quantile(q: 0.99, column: "delay", method: "exact_selector")'),
-                ("alarms", 'count(column: "delay")'),
-            )
-        ),
+        '  |> map(fn: (r) => ({kind: r.kind, _value: float(v: r.raised_ns - r.onset_ns) / 1000000000.0}))\n  |> group(columns: ["kind"])',
+        *(f'{name} = delays |> {fold} |> group() |> rename(columns: {{_value: "{name}"}})' for name, fold in folds.items()),
         'join(tables: {a: join(tables: {median: median, p99: p99}, on: ["kind"]), b: alarms}, on: ["kind"])',
         '  |> keep(columns: ["kind", "alarms", "median", "p99"])\n  |> sort(columns: ["p99"], desc: true)',
     )
-    seconds: Any = {"unit": "s", "decimals": 1}
-    return parts.table(
-        "From onset to raised, by kind", by_kind, (12, 9), overrides=[parts.field(name, **seconds) for name in ("median", "p99")]
-    )
+    overrides = [parts.field(name, unit="s", decimals=1) for name in ("median", "p99")]
+    return parts.table("From onset to raised, by kind", by_kind, (12, 9), overrides=overrides)
 
 
 def _delay_of_high() -> Json:
     high = flux.query(
         _alarms("priority", "onset_ns", "raised_ns"),
         '  |> filter(fn: (r) => r.priority == "high")',
-        "  |> map(fn: (r) => ({delay: float(v: r.raised_ns - r.onset_ns) / 1e9}))",
+        "  |> map(fn: (r) => ({delay: float(v: r.raised_ns - r.onset_ns) / 1000000000.0}))",
     )
     return parts.histogram(
         "High priority: seconds from onset to raised", high, (12, 9), bucket=1, unit="s", colour=parts.HIGH,

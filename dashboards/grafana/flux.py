@@ -38,9 +38,9 @@ def rows(measurement: str, *fields: str, start: str = START, stop: str = STOP, p
 def query(*parts: str) -> str:
     """A whole query: its parts in lines of their own, behind the packages that they use."""
     text = "\n".join(parts)
-    packages = {"strings.": "strings", "date.": "date", "debug.": "internal/debug", "math.": "math", "regexp.": "regexp"}
-    imports = [f'import "{path}"' for used, path in packages.items() if used in text]
-    return "\n".join([*imports, *([GIVEN] if "given(" in text else []), text])
+    text = f"{GIVEN}\n{text}" if "given(" in text else text
+    packages = {"strings.": "strings", "date.": "date", "debug.": "internal/debug", "regexp.": "regexp"}
+    return "\n".join([*(f'import "{path}"' for used, path in packages.items() if used in text), text])
 
 
 def episodes(patient: str = "") -> str:

@@ -51,7 +51,7 @@ def _rate(name: str) -> str:
     """Per second, from a total."""
     return flux.query(
         flux.points("pipeline", name),
-        '  |> group(columns: ["worker"])\n  |> derivative(unit: 1s, nonNegative: true)',
+        '  |> group(columns: ["worker"])\n  |> derivative(unit: 1s, nonNegative: true)\n  |> filter(fn: (r) => exists r._value)',
         f'  |> aggregateWindow(every: {WINDOW}, fn: mean, createEmpty: false)\n  |> keep(columns: ["_time", "_value", "worker"])',
     )
 

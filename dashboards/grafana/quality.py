@@ -110,7 +110,7 @@ def _classes() -> Json:
 def _rhythms() -> Json:
     spent = flux.query(
         flux.rows("rhythm", "label", "end_ns"),
-        "  |> map(fn: (r) => ({patient: r.patient, label: r.label, hours: float(v: r.end_ns - int(v: r._time)) / 3.6e12}))",
+        "  |> map(fn: (r) => ({patient: r.patient, label: r.label, hours: float(v: r.end_ns - int(v: r._time)) / 3600000000000.0}))",
         '  |> group(columns: ["patient", "label"])\n  |> sum(column: "hours")\n  |> group()',
         '  |> pivot(rowKey: ["patient"], columnKey: ["label"], valueColumn: "hours")\n  |> sort(columns: ["patient"])',
     )
