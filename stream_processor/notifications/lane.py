@@ -1,0 +1,108 @@
+"""What waits to be told to one recipient, and when it is tried.
+
+New messages go at once, a few at a time; a failed one is tried again after 5 s, 10 s, 20 s and so on up to a minute. After three failures
+in a row the recipient counts as away: then only one attempt runs at a time, and repeats wait for the recipient's own back-off, so that a
+thousand waiting messages are not a thousand attempts a minute. The first success brings them all. Every recipient has a lane of its own:
+one that hangs holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from ingest.messages import Alarm, Priority
+from stream_processor.notifications.moments import Moment
+
+AT_ONCE = 4  # attempts in flight to one recipient
+AWAY_AFTER = 3  # failures in a row
+FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 60.0
+_RANK: dict[Priority, int] = {"high": 0, "medium": 1, "low": 2}
+
+
+@dataclass(eq=False)
+class Job:
+    """One recipient to be told of one moment of an alarm."""
+
+    key: str  # the moment's id and the recipient
+    recipient: str
+    alarm: Alarm
+    moment: Moment
+    partition: int  # of the alarm, and so of its Deliveries
+    since_ns: int  # when it was taken up, by the wall clock
+    since_s: float  # the same, by the steady clock
+    attempts: int = 0
+    due_s: float = 0.0
+    in_flight: bool = False
+    closed: str = ""  # why it is not tried any more
+
+
+@dataclass
+class Lane:
+    """The jobs of one recipient that are not in flight, and the state that the recipient is in."""
+
+    in_flight: int = 0
+    failures: int = 0  # in a row
+    retry_s: float = 0.0  # while it is away: when the next repeat may go
+    _silences: int = 0  # how often that has been put off
+    _fresh: list[tuple[int, int, Job]] = field(default_factory=list)  # by priority, then order of arrival
+    _again: list[tuple[float, int, Job]] = field(default_factory=list)  # by due time
+    _count: int = 0
+
+    @property
+    def away(self) -> bool:
+        """Whether the recipient does not answer."""
+        return self.failures >= AWAY_AFTER
+
+    def add(self, job: Job) -> None:
+        """Let a job wait for its (next) attempt."""
+        self._count += 1
+        if job.attempts == 0:
+            heapq.heappush(self._fresh, (_RANK[job.alarm.priority], self._count, job))
+        else:
+            heapq.heappush(self._again, (job.due_s, self._count, job))
+
+    def take(self, now_s: float) -> Job | None:
+        """The next job to attempt now, marked as in flight; None where none is due or enough are in flight."""
+        if self.in_flight >= (1 if self.away else AT_ONCE):
+            return None
+        job = self._next(now_s)
+        if job is not None:
+            job.in_flight = True
+            job.attempts += 1
+            self.in_flight += 1
+        return job
+
+    def succeeded(self) -> None:
+        """The recipient has answered: what waits for it is due."""
+        if self.away:
+            again, self._again = self._again, []
+            for _, _, job in sorted(again, key=lambda item: (_RANK[item[2].alarm.priority], item[1])):
+                job.due_s = 0.0
+                self.add(job)
+        self.failures, self.retry_s, self._silences = 0, 0.0, 0
+
+    def failed(self, job: Job, now_s: float) -> None:
+        """The recipient has not answered: sets when the job is due again."""
+        self.failures += 1
+        job.due_s = now_s + _backoff_s(job.attempts)
+        if self.away:
+            if now_s >= self.retry_s:  # new messages that fail meanwhile do not put it off any further
+                self._silences += 1
+                self.retry_s = now_s + _backoff_s(self._silences)
+            job.due_s = max(job.due_s, self.retry_s)
+
+    def _next(self, now_s: float) -> Job | None:
+        while self._fresh:
+            job = heapq.heappop(self._fresh)[2]
+            if not job.closed:
+                return job
+        while self._again and self._again[0][0] <= now_s and (not self.away or now_s >= self.retry_s):
+            job = heapq.heappop(self._again)[2]
+            if not job.closed:
+                return job
+        return None
+
+
+def _backoff_s(tries: int) -> float:
+    return min(FIRST_RETRY_S * 2.0 ** min(tries - 1, 10), LONGEST_RETRY_S)

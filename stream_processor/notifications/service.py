@@ -1,0 +1,274 @@
+"""The notifier: ecg.alarms in its own consumer group, Apprise in threads, Deliveries on ecg.notifications, in the alarm's partition.
+
+    ecg.alarms -> Desk -> attempts -> threads -> Sender        (a limit in time for each, a few at once for each recipient)
+                   `---> Deliveries -> ecg.notifications -> commit
+
+A message of ecg.alarms is committed once every job made of it has a Delivery on the broker. A crash in between repeats what was sent and
+not yet recorded (with the same id in the text), and loses nothing. Several processes may share the group: the partitions are divided, and
+who takes one over reads what was left open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import confluent_kafka
+from confluent_kafka import TopicPartition
+
+from ingest.broker import create_topics
+from ingest.clock import Clock
+from ingest.errors import BadInputError
+from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
+from ingest.topics import ALARMS, NOTIFICATIONS
+from stream_processor.notifications.desk import GIVE_UP_S, Attempt, Desk, Entry
+from stream_processor.notifications.plan import Plan
+from stream_processor.notifications.progress import Progress
+from stream_processor.notifications.reading import read
+from stream_processor.notifications.text import Note, note
+
+log = logging.getLogger(__name__)
+GROUP = "ecgwatch-notify"
+LIMIT_S = 20.0  # for one attempt
+MAX_STUCK = 8  # attempts beyond their limit to one recipient whose threads have not ended
+SESSION_S = 10.0  # how long a killed process's partitions wait
+COMMIT_S = 1.0
+STOP_S = 8.0
+_TICK_S = 0.05
+_BATCH = 500
+_TIMEOUT_S = 10.0
+Send = Callable[[str, Note], str]
+
+
+class NotifierError(Exception):
+    """The producer has given up on a Delivery. The process must end without a commit; its successor goes on."""
+
+
+class Notifier:
+    """One process of the group. `run` it once. `send` tells a recipient something: "" or why it failed; called from several threads."""
+
+    def __init__(self, broker: str, plan: Plan, send: Send, clock: Clock, *, limit_s: float = LIMIT_S) -> None:
+        self._broker, self._plan, self._send, self._clock, self._limit_s = broker, plan, send, clock, limit_s
+        self._desk, self._progress = Desk(plan, clock), Progress()
+        self._landed: queue.SimpleQueue[tuple[Attempt, str]] = queue.SimpleQueue()
+        self._flying: dict[int, Attempt] = {}  # by id
+        self._stuck: Counter[str] = Counter()
+        self._failure = ""
+        self._commit_s = clock.steady_s()
+
+    def run(self, stop: threading.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Notify until told to stop; calls `on_ready` once it has partitions. Raises UnreachableError where there is no broker."""
+        _check_topics(self._broker)
+        self._producer, self._consumer = _producer(self._broker), _consumer(self._broker)
+        self._on_ready = _Once(on_ready)
+        self._consumer.subscribe([ALARMS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        try:
+            while not stop.is_set():
+                self._consume()
+                self._work()
+                self._commit_when_due()
+            self._finish()
+        finally:
+            self._consumer.close()
+
+    def _work(self) -> None:
+        """Begin what is due, and wait a moment for what lands."""
+        self._write(self._desk.tick())
+        self._begin()
+        self._look_for_stuck()
+        with contextlib.suppress(queue.Empty):
+            landed = self._landed.get(timeout=_TICK_S)
+            while True:
+                self._land(*landed)
+                landed = self._landed.get_nowait()
+        self._producer.poll(0)
+        if self._failure:
+            raise NotifierError(self._failure)
+
+    def _consume(self) -> None:
+        for message in self._consumer.consume(_BATCH, timeout=0.0):
+            if message.error():
+                log.warning("%s: %s", ALARMS.name, message.error())
+                continue
+            partition, offset = message.partition() or 0, message.offset() or 0
+            keys: list[str] = []
+            entries: list[Entry] = []
+            try:
+                keys, entries = self._desk.take(decode(message.value() or b"", Alarm), partition)
+            except BadMessageError as error:
+                log.warning("%s, partition %d, offset %d, skipped: %s", ALARMS.name, partition, offset, error)
+            self._progress.begin(partition, offset, keys)
+            self._write(entries)
+
+    def _begin(self) -> None:
+        for attempt in self._desk.start():
+            recipient = attempt.job.recipient
+            if self._stuck[recipient] >= MAX_STUCK:
+                self._write(self._desk.finish(attempt, f"{MAX_STUCK} earlier attempts still hang"))
+                continue
+            self._flying[id(attempt)] = attempt
+            threading.Thread(target=self._attempt, args=(attempt,), name=f"notify {recipient}", daemon=True).start()
+
+    def _attempt(self, attempt: Attempt) -> None:
+        """In a thread of its own."""
+        job = attempt.job
+        try:
+            failure = self._send(job.recipient, note(self._plan, job.alarm, job.moment))
+        except Exception as error:
+            log.exception("telling %s", job.recipient)
+            failure = f"{type(error).__name__} in the plug-in"  # its text may hold the address
+        self._landed.put((attempt, failure))
+
+    def _land(self, attempt: Attempt, failure: str) -> None:
+        if self._flying.pop(id(attempt), None) is not None:
+            self._write(self._desk.finish(attempt, failure))
+        else:
+            self._stuck[attempt.job.recipient] -= 1
+            self._write([] if failure else self._desk.late(attempt))
+        self._begin()
+
+    def _look_for_stuck(self) -> None:
+        now_s = self._clock.steady_s()
+        for key, attempt in list(self._flying.items()):
+            if now_s - attempt.started_s >= self._limit_s:
+                del self._flying[key]
+                self._stuck[attempt.job.recipient] += 1
+                self._write(self._desk.finish(attempt, f"no answer within {self._limit_s:g} s"))
+
+    def _write(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._produce(entry)
+            if entry.delivery.outcome != "delivered":
+                d = entry.delivery
+                log.info("%s: %s to %s, attempt %d: %s", d.outcome, d.alarm_id, d.recipient, d.attempt, d.reason)
+
+    def _produce(self, entry: Entry) -> None:
+        def delivered(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
+            if error is None:
+                self._progress.safe(entry.key)
+            else:
+                self._failure = f"{NOTIFICATIONS.name}: {error}"
+
+        value, key = encode(entry.delivery), entry.delivery.patient_id.encode()
+        while True:
+            try:
+                return self._producer.produce(NOTIFICATIONS.name, value, key, partition=entry.partition, on_delivery=delivered)
+            except BufferError:  # the broker is away or slow
+                self._producer.poll(_TICK_S)
+
+    def _commit_when_due(self) -> None:
+        if self._clock.steady_s() >= self._commit_s + COMMIT_S:
+            self._commit_s = self._clock.steady_s()
+            self._commit(asynchronous=True)
+
+    def _commit(self, *, asynchronous: bool) -> None:
+        offsets = [TopicPartition(ALARMS.name, p, at) for p, at in self._progress.commits().items()]
+        if not offsets:
+            return
+        try:
+            if asynchronous:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+        except confluent_kafka.KafkaException as error:  # what is not committed is read again
+            log.warning("commit: %s", error)
+
+    def _assigned(self, _: confluent_kafka.Consumer, assigned: list[TopicPartition]) -> None:
+        """Take over partitions: read what earlier processes left open, then go on at their commits."""
+        places = self._places(assigned)
+        since_ms = (self._clock.now_ns() - round(GIVE_UP_S * 1e9)) // 10**6 - 3_600_000
+        deliveries = read(self._broker, NOTIFICATIONS, Delivery, places, since_ms).messages
+        alarms = read(self._broker, ALARMS, Alarm, places, since_ms).messages
+        left = self._desk.restore(
+            [(k.partition, k.message) for k in deliveries],
+            [(k.partition, k.message) for k in alarms if k.offset < places[k.partition]],
+            [k.message.id for k in alarms if k.offset >= places[k.partition]],
+        )
+        self._write(left)
+        self._consumer.assign([TopicPartition(ALARMS.name, p, at) for p, at in places.items()])
+        log.info("assigned partitions %s, %d notifications open", sorted(places), self._desk.waiting)
+        self._on_ready()
+
+    def _places(self, assigned: list[TopicPartition]) -> dict[int, int]:
+        """Where to go on. A group that is new begins now: nobody was to be told of what came before there was anybody."""
+        there = self._consumer.list_topics(ALARMS.name, timeout=_TIMEOUT_S).topics[ALARMS.name].partitions
+        committed = self._consumer.committed([TopicPartition(ALARMS.name, p) for p in there], timeout=_TIMEOUT_S)
+        found = {c.partition: c.offset for c in committed if c.offset >= 0}
+        marks = {tp.partition: self._consumer.get_watermark_offsets(tp, _TIMEOUT_S) for tp in assigned}
+        places = {p: max(found.get(p, 0 if found else high), low) for p, (low, high) in marks.items()}
+        self._consumer.commit(offsets=[TopicPartition(ALARMS.name, p, at) for p, at in places.items()], asynchronous=False)
+        return places
+
+    def _revoked(self, _: confluent_kafka.Consumer, revoked: list[TopicPartition]) -> None:
+        self._producer.flush(_TIMEOUT_S)
+        self._commit(asynchronous=False)
+        self._forget(revoked)
+
+    def _lost(self, _: confluent_kafka.Consumer, lost: list[TopicPartition]) -> None:
+        self._forget(lost)
+
+    def _forget(self, gone: list[TopicPartition]) -> None:
+        partitions = {tp.partition for tp in gone}
+        self._desk.forget(partitions)
+        self._progress.forget(partitions)
+
+    def _finish(self) -> None:
+        """Let what is in flight land; the rest is open on the broker, or read again."""
+        end_s = self._clock.steady_s() + STOP_S
+        while self._flying and self._clock.steady_s() < end_s:
+            with contextlib.suppress(queue.Empty):
+                attempt, failure = self._landed.get(timeout=_TICK_S)
+                if self._flying.pop(id(attempt), None) is not None:
+                    self._write(self._desk.finish(attempt, failure))
+        self._producer.flush(_TIMEOUT_S)
+        self._commit(asynchronous=False)
+
+
+class _Once:
+    """Calls a function the first time."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def __call__(self) -> None:
+        if self._call is not None:
+            call, self._call = self._call, None
+            call()
+
+
+def _check_topics(broker: str) -> None:
+    made = {m.topic: m.partitions for m in create_topics(broker)}
+    if made[ALARMS] != made[NOTIFICATIONS]:
+        raise BadInputError(
+            f"{NOTIFICATIONS.name} has {made[NOTIFICATIONS]} partitions and {ALARMS.name} {made[ALARMS]}",
+            "Give both the same number (kafka-topics.sh --alter --partitions N), so that one process sees all of a patient.",
+        )
+
+
+def _producer(broker: str) -> confluent_kafka.Producer:
+    settings = {
+        "bootstrap.servers": broker,
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 5,
+        "message.timeout.ms": 0,  # never expire: a broker that is away delays, it does not lose
+        "log_level": 2,
+    }
+    return confluent_kafka.Producer(settings)
+
+
+def _consumer(broker: str) -> confluent_kafka.Consumer:
+    settings = {
+        "bootstrap.servers": broker,
+        "group.id": GROUP,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": int(SESSION_S * 1000),
+        "max.poll.interval.ms": 600_000,  # taking over a day of alarms may last
+        "log_level": 2,
+    }
+    return confluent_kafka.Consumer(settings)

@@ -1,0 +1,41 @@
+"""What a notification says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ingest.messages import Alarm, Priority
+from stream_processor.notifications.moments import Moment, moment_id
+from stream_processor.notifications.plan import Plan
+
+MARKS: dict[Priority, str] = {"high": "***", "medium": "**", "low": "*"}
+
+
+class Note(NamedTuple):
+    """A message to a person."""
+
+    title: str
+    body: str
+    tone: str  # Apprise's notify_type: failure, warning, info or success
+
+
+def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
+    """The message about a moment of an alarm."""
+    marks, what = MARKS[alarm.priority], alarm.text or alarm.kind
+    lines = [f"{marks} {what}", f"Patient: {alarm.patient_id}", f"Since: {_local(plan, alarm.onset_ns)}"]
+    title, tone = f"{marks} {alarm.patient_id}: {what}", {"high": "failure", "medium": "warning", "low": "info"}[alarm.priority]
+    if moment.step == "escalated":
+        title, lines = f"{title} (call {moment.level + 1})", [*lines, f"Nobody has dealt with it: this is call {moment.level + 1}."]
+    elif moment.step == "acknowledged":
+        title, tone, lines = f"Acknowledged: {title}", "info", [*lines, f"Acknowledged by {alarm.acknowledged_by}."]
+    elif moment.step == "end":
+        title, tone, lines = f"Over: {title}", "success", [*lines, f"Over since: {_local(plan, alarm.end_ns or alarm.changed_ns)}"]
+    if plan.monitor:
+        lines.append(f"Monitor: {plan.monitor.rstrip('/')}/#/patient/{quote(alarm.patient_id, safe='')}")
+    return Note(title, "\n".join([*lines, f"Id: {moment_id(alarm, moment)}"]), tone)
+
+
+def _local(plan: Plan, time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).astimezone(plan.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
