@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-from ingest.messages import Alarm, Beat, Rhythm, Vitals, sample_offset_ns
+from ingest.messages import Alarm, Beat, Rhythm, Strip, Vitals, Waveform, sample_offset_ns
 from models.conditioning import FS_HZ, HALF_WIDTH_S
 from stream_processor.alarms.catalogue import CATALOGUE
 from stream_processor.alarms.engine import AlarmStep
 from stream_processor.stages.admission import Stream
 from stream_processor.stages.rhythm import Span
 from stream_processor.stages.seconds import LabelledBeat
+from stream_processor.stages.tape import Block, Cut
 from stream_processor.stages.vitals import VitalSigns
 
 
@@ -72,6 +73,17 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
         announced=a.announced, latching=kind.latching, value=_rounded(a.value), limit=a.limit,
         text=kind.text.format(value=a.value, limit=a.limit),
     )  # fmt: skip
+
+
+def taped(stream: Stream, item: Block | Cut) -> Waveform | Strip:
+    """A block of this stream's own samples for history, or the strip of an alarm."""
+    block = item.block if isinstance(item, Cut) else item
+    place = {"patient_id": stream.patient_id, "device_id": stream.device_id, "lead": stream.lead, "fs_hz": stream.fs_hz}
+    part = {"start_ns": _ns(stream, block.start), "start_sample": block.start, "n": block.n, "packed": block.packed}
+    if isinstance(item, Block):
+        return Waveform(**place, **part, counts_per_mv=stream.counts_per_mv)  # type: ignore[arg-type]
+    w = item.wanted
+    return Strip(**place, **part, counts_per_mv=stream.counts_per_mv, alarm_id=w.alarm_id, kind=w.kind, onset_ns=_ns(stream, w.onset))  # type: ignore[arg-type]
 
 
 def _rounded(value: float | None) -> float | None:

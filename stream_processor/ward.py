@@ -5,6 +5,7 @@
                                                     +-> RhythmClassifier -> RhythmTracker -> episodes
                                                         30 s every 5        a label for every sample
     AlarmEngine -> Desk: what is latched, acknowledged, silenced, and calls again
+    Admission -> Tape: the samples as they came, in blocks of 10 s for history, and a strip around every alarm
 
 Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the tests: the same stages, the same numbers.
 Not thread-safe: one call at a time.
@@ -36,6 +37,7 @@ from stream_processor.stages.admission import Admission, Run, Stream
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.labeller import BeatLabeller
 from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker, Span
+from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
 STATE_VERSION = 2
@@ -55,10 +57,11 @@ class Ward:
         self._detector, self._classifier = BeatDetector(beat), RhythmClassifier(rhythm)
         self._labeller, self._meter = BeatLabeller(), VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
-        self._alarms = AlarmEngine()
+        self._alarms, self._tape = AlarmEngine(), Tape()
         self._stages: dict[str, Any] = {
             "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "classifier": self._classifier,
             "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner, "alarms": self._alarms,
+            "tape": self._tape,
         }  # fmt: skip
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
@@ -77,6 +80,9 @@ class Ward:
         for runs in rounds:
             for run in runs:
                 found += self._before(run)
+            with self._timed("tape"):
+                pieces = (Piece(self._row[run.patient_id], run.first_sample, run.counts()) for run in runs)
+                found += self._taped(self._tape.push(pieces))
             with self._timed("conditioning"):
                 slabs = self._conditioner.push(Raw(self._row[run.patient_id], run.counts(), run.lead_off) for run in runs)
             with self._timed("windows"):
@@ -124,7 +130,8 @@ class Ward:
         end = int(np.ceil(stream.next_sample * FS_HZ / stream.fs_hz))
         spans = self._tracker.finish(row, end)
         found += [events.rhythm(stream, span) for span in self._joiner.push(spans)]
-        return found + self._alarm_events(self._alarms.finish(row, spans, end))
+        found += self._alarm_events(self._alarms.finish(row, spans, end))
+        return found + self._taped(self._tape.flush(np.array([row], dtype=np.intp)))
 
     def overall_rhythm(self, patient_id: str) -> tuple[RhythmLabel, float]:
         """The rhythm of the stream as a whole (N, AFIB, O or ~), and its probability."""
@@ -275,8 +282,16 @@ class Ward:
             return found
 
     def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
-        alarms = [events.alarm(self._stream[step.row], step) for step in steps]
-        return [told for alarm in alarms for told in self._desk.take(alarm, self._limits[alarm.patient_id].escalate_s)]
+        found: list[Event] = []
+        for step in steps:
+            alarm = events.alarm(self._stream[step.row], step)
+            found += self._desk.take(alarm, self._limits[alarm.patient_id].escalate_s)
+            if alarm.step == "onset":
+                found += self._taped(self._tape.want(step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample))
+        return found
+
+    def _taped(self, items: Sequence[Block | Cut]) -> list[Event]:
+        return [events.taped(self._stream[item.row], item) for item in items]
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
