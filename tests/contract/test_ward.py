@@ -15,10 +15,12 @@ from ingest.clock import ManualClock
 from ingest.messages import Alarm, BadMessageError, Beat, Event, Rhythm, SampleChunk, decode, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
+from stream_processor.sinks.base import identity
 from stream_processor.ward import CLOSE_AFTER_S, Ward, build_ward
 
 START_NS = 1_700_000_000_000_000_000
 PATIENTS = {"vt": 250.0, "noisy": 360.0, "asystole": 128.0}
+Told = dict[tuple[object, ...], Event]  # by identity
 
 
 @functools.cache
@@ -40,17 +42,13 @@ def chunks(patient: str, cuts: list[int] | int, *, end: bool = True, start_ns: i
     ]  # fmt: skip
 
 
-def final(events: list[Event]) -> dict[tuple[str, str, int | str], Event]:
+def final(events: list[Event]) -> Told:
     """What a sink would hold in the end: the last event of each identity."""
-    kept: dict[tuple[str, str, int | str], Event] = {}
-    for e in events:
-        identity = e.id if isinstance(e, Alarm) else e.start_ns if isinstance(e, Rhythm) else e.time_ns
-        kept[type(e).__name__, e.patient_id, identity] = e
-    return kept
+    return {(type(e).__name__, *identity(e)): e for e in events}
 
 
 @functools.cache
-def undisturbed(patient: str) -> dict[tuple[str, str, int | str], Event]:
+def undisturbed(patient: str) -> Told:
     return final(build_ward(ManualClock()).push(chunks(patient, 10**9)))
 
 
@@ -105,7 +103,7 @@ def test_a_gap_is_an_alarm_and_what_follows_is_as_before() -> None:
     assert (gap.onset_sample, gap.value) == (20 * 250, 3.0)
     lost = range(18 * 250, 26 * 250)  # around the gap beats may differ, elsewhere they may not
 
-    def outside(es: dict[tuple[str, str, int | str], Event]) -> list[int]:
+    def outside(es: Told) -> list[int]:
         return sorted(e.sample for e in es.values() if isinstance(e, Beat) and e.sample not in lost)
 
     assert outside(events) == outside(undisturbed("vt"))
