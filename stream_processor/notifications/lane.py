@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ingest.messages import Alarm, Priority
 from stream_processor.notifications.moments import Moment
 
-AT_ONCE = 4  # attempts in flight to one recipient
+AT_ONCE = 8  # attempts in flight to one recipient
 AWAY_AFTER = 3  # failures in a row
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 60.0
 _RANK: dict[Priority, int] = {"high": 0, "medium": 1, "low": 2}

@@ -202,18 +202,18 @@ def test_a_dead_recipient_holds_up_nobody_and_is_not_stormed():
 
 def test_who_waits_behind_a_hanging_recipient_is_told_of_in_the_record():
     story = Story()
-    story.take(*(alarm(i) for i in range(10)))
+    story.take(*(alarm(i) for i in range(20)))
     assert len(story.start()) == AT_ONCE
     story.pass_time(SAY_AFTER_S)
     held = [d for d in story.written if d.outcome == "held back"]
-    assert len(held) == 10 - AT_ONCE
+    assert len(held) == 20 - AT_ONCE
     assert all(d.next_ns is not None and "waits its turn" in d.reason for d in held)
 
 
 def test_the_worst_goes_first():
     story = Story()
     story.take(*(alarm(i, priority="low") for i in range(10)), alarm(20, priority="medium"), alarm(21))
-    assert [a.job.alarm.priority for a in story.start()] == ["high", "medium", "low", "low"]
+    assert [a.job.alarm.priority for a in story.start()][:3] == ["high", "medium", "low"]
 
 
 def test_a_success_that_comes_late_ends_the_tries():
