@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecgwatch import settings
+from ecgwatch.atomic import replace_file
 from ingest.errors import BadInputError
 
 if TYPE_CHECKING:
     from ecgwatch.evaluating.judge import Judgement
+    from ecgwatch.evaluating.tables import Table
     from ecgwatch.evaluating.task import Task
 
 
@@ -41,11 +44,33 @@ def evaluate(
     held, _ = settings.load({})
     folder = held.data / database if (held.data / database).is_dir() and not Path(database).is_dir() else Path(database).expanduser()
     found = list(_results(tasks(folder, [n for names in records or [] for n in names.split(",")], annotator, start, folds=folds), jobs))
-    typer.echo(heading(database, found))
-    if any(not j.answer for j in found):
-        typer.echo("\n" + summary.records(found).text())
-    for table in summary.tables(found):
-        typer.echo("\n" + table.text())
+    told, tables, per_record = heading(folder.name, found), summary.tables(found), summary.records(found)
+    for table in [per_record, *tables] if per_record.rows else tables:
+        typer.echo(table.text() + "\n")
+    typer.echo(told)
+    if out is not None:
+        for path in write(out, folder.name, told, tables, per_record, found):
+            typer.echo(f"wrote {path}")
+
+
+def write(out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]) -> list[Path]:
+    """Write report.json and report.html; returns their paths."""
+    from ecgwatch.evaluating.gallery import moments, strips
+    from ecgwatch.evaluating.page import page
+    from ecgwatch.evaluating.plain import report
+
+    html = page(f"ecgwatch on {name}", told, tables, per_record, found, strips(moments(found)))
+    files = {
+        out / "report.json": json.dumps(report(told, tables, per_record, found), indent=1, allow_nan=False) + "\n",
+        out / "report.html": html,
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
+            replace_file(path, text.encode())
+    except OSError as error:
+        raise BadInputError(f"cannot write to {out}: {error.strerror}", "Choose another folder with --out.") from error
+    return list(files)
 
 
 def heading(database: str, found: list[Judgement]) -> str:

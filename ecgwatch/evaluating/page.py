@@ -1,0 +1,87 @@
+"""report.html: one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from ecgwatch.evaluating.gallery import Shown
+from ecgwatch.evaluating.judge import Judgement
+from ecgwatch.evaluating.plots import Bar, bars, reached
+from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
+from ecgwatch.evaluating.tables import Table
+from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.scoring import cinc2015
+
+STYLE = """
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #1a1a1a; background: #fff }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc }
+h3 { font-size: 1rem; margin: 1.6rem 0 .3rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .4rem 0; font-size: 13px }
+th, td { padding: .15rem .55rem; border-bottom: 1px solid #e5e5e5; text-align: left; vertical-align: top } th { background: #f4f4f4 }
+td.n, th.n { text-align: right; white-space: nowrap } tr:hover td { background: #fafafa } .wide { overflow-x: auto }
+p.note { color: #555; margin: .2rem 0 } figure { margin: 1rem 0 } figcaption { font-weight: 600; margin-bottom: .2rem }
+.strip { max-width: none } .strips figure { break-inside: avoid }
+@media print { body { margin: 0; max-width: none } h2 { break-after: avoid } }
+"""
+
+
+def page(title: str, heading: str, tables: Sequence[Table], records: Table, found: Sequence[Judgement], strips: Iterable[Shown]) -> str:
+    """The whole document; the goals come first."""
+    goals, rest = [t for t in tables if t.title == "Goals"], [t for t in tables if t.title != "Goals"]
+    body = [f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>", *(_table(t) for t in goals), *(_table(t) for t in rest)]
+    body += ["<h2>Plots</h2>", *plots(found)]
+    body += [_table(records)] if records.rows else []
+    body += [
+        "<h2>Gallery</h2><p class='note'>Reference above the strip, ours below; the event is shaded.</p><div class='strips'>",
+        *_gallery(strips),
+    ]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{''.join(body)}</div></body></html>\n"
+    )
+
+
+def plots(found: Sequence[Judgement]) -> list[str]:
+    """What the records have figures for."""
+    parts: list[str] = []
+    f1 = [Bar(j.name, j.beats.beats.qrs.f1) for j in found if j.beats and j.beats.beats.qrs.f1 is not None]
+    rates = [Bar(j.name, j.beats.rate.mean_bpm) for j in found if j.beats and j.beats.rate.mean_bpm is not None]
+    hours = sum(j.alarms.hours for j in found if j.alarms)
+    judged = all_judged(found)
+    kinds = [(kind, [x for x in judged if x.alarm.kind == kind]) for kind in CATALOGUE]
+    delays = [d.delay_s for d in all_due(found) if d.delay_s is not None]
+    answers = [j.answer for j in found if j.answer]
+    if f1:
+        parts.append(bars("QRS F1 per record, from 90", f1, "%", 90.0))
+    if rates:
+        parts.append(bars("Heart rate, mean absolute error", rates, "bpm"))
+    if hours:
+        parts.append(
+            bars("Alarms announced, false ones in red", [Bar(k, len(x) / hours, n_false(x) / hours) for k, x in kinds if x], "per hour")
+        )
+    if delays:
+        parts.append(reached("From onset to the first alarm of high priority", delays, (8.0, 10.0), "s"))
+    if answers:
+        by_kind = {kind: cinc2015.score(cinc2015.counts(a for a in answers if a.question.kind == kind)) for kind in cinc2015.KINDS}
+        parts.append(bars("CinC 2015 score", [Bar(kind, value) for kind, value in by_kind.items() if value is not None], "%"))
+    return parts
+
+
+def _table(table: Table) -> str:
+    numeric = ["n" if form else "t" for _, form in table.columns]
+    head = "".join(f'<th class="{c}">{escape(name)}</th>' for (name, _), c in zip(table.columns, numeric, strict=True))
+    rows = ["".join(f'<td class="{c}">{escape(cell)}</td>' for cell, c in zip(row, numeric, strict=True)) for row in table.cells()]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    return f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
+
+
+def _gallery(strips: Iterable[Shown]) -> list[str]:
+    parts, group = [], ""
+    for strip in strips:
+        if strip.group != group:
+            group = strip.group
+            parts.append(f"<h3>{escape(group)}</h3>")
+        parts.append(f'<figure class="wide"><figcaption>{escape(strip.caption)}</figcaption>{strip.svg}</figure>')
+    return parts or ["<p>Nothing to show.</p>"]

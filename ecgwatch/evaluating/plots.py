@@ -1,0 +1,63 @@
+"""Small plots as inline SVG: bars, and how many are done by when. Plain attributes, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+WIDTH, ROW, LEFT, RIGHT = 720, 18, 200, 70
+BLUE, RED, GREY, INK = "#3b6ea5", "#c0392b", "#dddddd", "#222222"
+
+
+class Bar(NamedTuple):
+    """A value and, of it, the part that is bad."""
+
+    label: str
+    value: float
+    bad: float = 0.0
+
+
+def bars(title: str, rows: Sequence[Bar], unit: str, low: float = 0.0) -> str:
+    """Horizontal bars from `low` to the largest value, the bad part of each in red."""
+    top = max([row.value for row in rows if row.value > low] or [low + 1])
+    scale = (WIDTH - LEFT - RIGHT) / (top - low)
+    parts = []
+    for i, row in enumerate(rows):
+        y, length = 10 + i * ROW, max(0.0, row.value - low) * scale
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{y + 11}" text-anchor="end">{escape(row.label)}</text>'
+            f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{ROW - 5}" fill="{BLUE}"/>'
+            f'<rect x="{LEFT}" y="{y}" width="{min(length, row.bad * scale):.1f}" height="{ROW - 5}" fill="{RED}"/>'
+            f'<text x="{LEFT + length + 5:.1f}" y="{y + 11}">{row.value:.4g}</text>'
+        )
+    return _figure(f"{title} ({unit})", 10 + len(rows) * ROW, parts)
+
+
+def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: str) -> str:
+    """Share of the values that are no larger, over the value, with lines at the limits."""
+    ordered, height = sorted(values), 200
+    end = max([*ordered, *limits]) * 1.05
+    scale = (WIDTH - LEFT - RIGHT) / end
+
+    def at(value: float, share: float) -> str:
+        return f"{LEFT + value * scale:.1f} {10 + (1 - share) * (height - 40):.1f}"
+
+    steps = "".join(f"L{at(v, i / len(ordered))}L{at(v, (i + 1) / len(ordered))}" for i, v in enumerate(ordered))
+    parts = [f'<path d="M{at(0, 0)}{steps}L{at(end, 1)}" fill="none" stroke="{BLUE}" stroke-width="2"/>']
+    for limit in limits:
+        x = LEFT + limit * scale
+        parts.append(f'<path d="M{x:.1f} 10V{height - 30}" stroke="{RED}"/><text x="{x + 3:.1f}" y="{height - 34}">{limit:g}</text>')
+    for share in (0.0, 0.5, 1.0):
+        y = 10 + (1 - share) * (height - 40)
+        text = f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
+        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{GREY}"/>{text}')
+    return _figure(f"{title} ({unit})", height, parts)
+
+
+def _figure(title: str, height: float, parts: Sequence[str]) -> str:
+    body = "".join(parts)
+    return (
+        f'<figure><figcaption>{escape(title)}</figcaption><svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
+        f'width="{WIDTH}" height="{height + 10:.0f}" font-family="sans-serif" font-size="11" fill="{INK}">{body}</svg></figure>'
+    )
