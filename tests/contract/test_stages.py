@@ -26,6 +26,7 @@ from stream_processor.alarms.engine import AlarmEngine
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.labeller import BeatLabeller
 from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker
+from stream_processor.stages.tape import Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
 PATIENTS = ("pvcs", "asystole", "afib")
@@ -168,6 +169,34 @@ def one_raw_per_row(items: list[Raw]) -> list[Raw]:
     return [Raw(row, np.concatenate([i.counts for i in items if i.row == row])) for row in rows]
 
 
+def pieces_of(patient: str) -> list[Piece]:
+    """25 s, a sample a piece, with a second lost across the end of a block."""
+    fs = int(RATES[patient])
+    return [Piece(0, i, counts(patient)[i : i + 1]) for i in range(25 * fs) if not 9.5 * fs <= i < 10.5 * fs]
+
+
+def one_piece_per_run(items: list[Piece]) -> list[Piece]:
+    runs: list[list[Piece]] = []
+    for row in dict.fromkeys(item.row for item in items):
+        for piece in (item for item in items if item.row == row):
+            if runs and runs[-1][-1][:2] == (row, piece.first_sample - 1):
+                runs[-1].append(piece)
+            else:
+                runs.append([piece])
+    return [Piece(run[0].row, run[0].first_sample, np.concatenate([p.counts for p in run])) for run in runs]
+
+
+def want_strips(stage: Tape, row: int, patient: str) -> None:
+    """Some within reach, some of which the signal ends too early."""
+    for onset_s in (0, 3, 9, 14.9, 24):
+        onset = int(onset_s * RATES[patient])
+        assert stage.want(row, f"{patient}:pause:{onset}", "pause", onset, onset) == []
+
+
+def taped(out: list[Any]) -> list[tuple[int, Any]]:
+    return [(i.row, i._replace(row=0, block=i.block._replace(row=0)) if isinstance(i, Cut) else i._replace(row=0)) for i in out]
+
+
 def slab_values(out: list[Slab]) -> list[tuple[int, Any]]:
     return [
         (int(row), (int(start) + j * BLOCK, value.tobytes(), int(flag), float(mean)))
@@ -209,6 +238,7 @@ def flat(groups: list[list[Any]]) -> list[Any]:
 CASES = [
     Case("conditioner", Conditioner, samples_of, lambda i, row: i._replace(row=row), one_raw_per_row, slab_values,
          prepare=lambda stage, row, patient: stage.set_gain(row, 200.0)),
+    Case("tape", Tape, pieces_of, lambda i, row: i._replace(row=row), one_piece_per_run, taped, prepare=want_strips),
     Case("windower", lambda: Windower({"beat": network("beat").spec, "rhythm": network("rhythm").spec}), single_blocks, move_rows,
          one_slab_per_row, window_values),
     Case("detector", lambda: BeatDetector(network("beat")), lambda p: windows(p, "beat"), move_rows, list, by_row, (1, 7)),
