@@ -50,9 +50,13 @@ class AlarmBook:
         for id_ in list(self._recent)[: max(0, len(self._recent) - KEPT)]:
             del self._recent[id_]
 
-    def new_stream(self) -> None:
-        """The patient's stream starts again: whatever does not latch belonged to the one before."""
-        self._standing = {id_: alarm for id_, alarm in self._standing.items() if alarm.latching}
+    def end_stream(self) -> None:
+        """The patient's stream has ended: what still holds and does not latch is known no longer (stream_processor/alarms/desk.py)."""
+        self._standing = {id_: a for id_, a in self._standing.items() if a.latching and a.acknowledged_ns is None}
+
+    def stands(self, alarm_id: str) -> bool:
+        """Whether the alarm is one that is shown as standing."""
+        return alarm_id in self._standing
 
     def standing(self) -> list[Alarm]:
         """The alarms that somebody must look at or has acknowledged while they hold, worst first."""

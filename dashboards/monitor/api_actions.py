@@ -98,7 +98,7 @@ async def _check_acknowledge(ask: Asking, body: _Body) -> None:
     alarm = await find_alarm(ask, body.alarm)
     if alarm.acknowledged_ns is not None:
         raise RefusedError(409, f"{alarm.acknowledged_by or 'somebody'} has acknowledged it already", "Nothing is left to do.")
-    if not alarm.standing:
+    if not (ask.bed.alarms.stands(alarm.id) if ask.bed else alarm.standing):
         raise RefusedError(409, "this alarm does not stand", "Nothing is left to do.")
 
 

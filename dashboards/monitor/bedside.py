@@ -59,6 +59,7 @@ class Bedside:
         if any(chunk.first_sample == kept.first_sample and chunk.n <= kept.n for kept in reversed(self._chunks)):
             return False
         self._insert(chunk)
+        self._mind_the_end()
         self._samples_s = self.last_s = at_s
         return True
 
@@ -95,6 +96,7 @@ class Bedside:
             self._rhythm = event
         elif isinstance(event, Alarm):
             self.alarms.put(event)
+            self._mind_the_end()
         else:
             self._score = event
 
@@ -140,7 +142,12 @@ class Bedside:
         self._chunks.clear()
         self._beats.clear()
         self._vitals = self._rhythm = self._vitals_s = self._score = None
-        self.alarms.new_stream()
+        self.alarms.end_stream()
+
+    def _mind_the_end(self) -> None:
+        """Also what the last seconds of a stream bring holds no longer."""
+        if self._chunks and self._chunks[-1].end:
+            self.alarms.end_stream()
 
     def _insert(self, chunk: SampleChunk) -> None:
         """In order of time, also when it came late, and forget what has left the screen."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.messages import Action, Alarm, Beat, Edit, Rhythm, Score, Vitals
+from stream_processor.alarms.catalogue import CATALOGUE
 
 View = dict[str, Any]
 
-TECHNICAL = frozenset({"lead_off", "no_signal", "artefact", "gap"})
+TECHNICAL = frozenset(kind for kind, entry in CATALOGUE.items() if entry.technical)
 _RANK = {"high": 0, "medium": 1, "low": 2}
 
 

@@ -2,103 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
-import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from dashboards.monitor.access import Access
 from dashboards.monitor.board import Board
-from dashboards.monitor.feed import Arrival, Deliver
-from dashboards.monitor.frames import PAST, decode_frame
+from dashboards.monitor.feed import Arrival
+from dashboards.monitor.frames import PAST
 from dashboards.monitor.guard import is_loopback, same_origin
 from dashboards.monitor.hub import OUTBOX, Hub, Page
-from dashboards.monitor.server import STATIC, create_app
+from dashboards.monitor.server import STATIC
 from ingest.clock import ManualClock
-from ingest.messages import Alarm, Event, SampleChunk, Vitals
-from stream_processor.alarms.profiles import Profiles
+from ingest.messages import Alarm, Vitals
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # starlette would rather have httpx2, which is not httpx
-    from starlette.testclient import TestClient, WebSocketTestSession
-
-S = 10**9
-NOW = 1_700_000_000 * S
-URL = "http://127.0.0.1:8050"
-
-
-class HandFeed:
-    """A feed whose messages the test hands over."""
-
-    def __init__(self) -> None:
-        self.connected = True
-        self.deliver: Deliver = lambda arrivals: None
-
-    async def run(self, deliver: Deliver) -> None:
-        self.deliver = deliver
-        await asyncio.Event().wait()
-
-
-class Bench:
-    """The running application and the hands on it."""
-
-    def __init__(self, client: TestClient, feed: HandFeed, clock: ManualClock) -> None:
-        self.client, self.feed, self.clock = client, feed, clock
-
-    def send(self, *messages: SampleChunk | Event) -> None:
-        assert self.client.portal
-        self.client.portal.call(self.feed.deliver, [Arrival(message, self.clock.steady_s()) for message in messages])
-
-    @contextmanager
-    def page(self, *patients: str) -> Iterator[WebSocketTestSession]:
-        with self.client.websocket_connect("/live", headers={"origin": URL, "host": "127.0.0.1:8050"}) as socket:
-            assert socket.receive_json() == {"type": "hello", "protocol": 1, "commands": []}
-            socket.send_json({"watch": list(patients)})
-            yield socket
-
-
-def next_of(socket: WebSocketTestSession, kind: str) -> Any:
-    """The next message of a type, other kinds passed over; "frame" for samples."""
-    while True:
-        raw = socket.receive()
-        if raw.get("bytes") is not None:
-            if kind == "frame":
-                return decode_frame(raw["bytes"])
-            continue
-        assert raw["type"] == "websocket.send", raw
-        message = json.loads(raw["text"])
-        if message["type"] == kind:
-            return message
-
-
-@contextmanager
-def running(open_sink: Callable[[], Sink] = MemorySink) -> Iterator[Bench]:
-    feed, clock = HandFeed(), ManualClock(NOW)
-    app = create_app(feed, open_sink, clock, send=lambda _: None, profiles=Profiles.load(None), access=Access({}, clock))
-    with TestClient(app, base_url=URL) as client:
-        yield Bench(client, feed, clock)
+from tests.unit.monitor_bench import NOW, Bench, HandFeed, S, chunk, next_of, running
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     with running() as bench:
         yield bench
-
-
-def chunk(patient: str, k: int = 0, **fields: Any) -> SampleChunk:
-    return SampleChunk(
-        patient_id=patient, device_id="d", lead="II", seq=k, first_sample=k * 125, t0_ns=NOW + k * S // 2, fs_hz=250.0,
-        counts_per_mv=200.0, samples=np.arange(125, dtype="<i2").tobytes(), **fields,
-    )  # fmt: skip
 
 
 def vitals(patient: str) -> Vitals:
@@ -163,7 +89,7 @@ def test_a_page_gets_only_the_patients_it_watches(bench: Bench) -> None:
         bench.send(chunk("b", 1), chunk("a", 1))
         live = next_of(socket, "frame")
         assert (live.patient, live.flags, live.first) == (state["number"], 0, 125)
-        assert np.array_equal(live.samples, np.arange(125))
+        assert live.samples.tolist() == list(range(125))
         bench.send(vitals("b"), alarm("a"), vitals("a"))
         events = next_of(socket, "events")["events"]
         assert [set(event) for event in events] == [{"p", "alarm"}, {"p", "vitals"}]

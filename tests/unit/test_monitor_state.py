@@ -108,7 +108,7 @@ def test_a_new_stream_ends_what_does_not_latch() -> None:
     book = AlarmBook()
     book.put(alarm())
     book.put(alarm("asystole", latching=True))
-    book.new_stream()
+    book.end_stream()
     assert kinds(book) == ["asystole"]
 
 
