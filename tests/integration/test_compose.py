@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ingest.clock import SystemClock
-from ingest.messages import SampleChunk
+from ingest.messages import SampleChunk, Waveform
 from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
@@ -137,7 +137,8 @@ def undisturbed() -> Stored:
     cast = [(f"{name}-{copy + 1}", load(name), copy) for name in SCENARIOS for copy in range(COPIES)]
     sources = [(name, SimulatedSource(s, seed=s.seed + copy, duration_s=SIGNAL_S, name=name)) for name, s, copy in cast]
     items = merge([stream(source, name, START_NS) for name, source in sources])
-    return _by_identity(build_ward(SystemClock()).push([item.message for item in items if isinstance(item.message, SampleChunk)]))
+    events = build_ward(SystemClock()).push([item.message for item in items if isinstance(item.message, SampleChunk)])
+    return _by_identity([e for e in events if not isinstance(e, Waveform)])  # START is long ago: that bucket does not even take them
 
 
 @pytest.mark.slow

@@ -193,6 +193,7 @@ def test_influxdb_away(empty_kafka, empty_influxdb, ward_chunks, undisturbed, aw
         "ECGWATCH_INFLUX_ORG": empty_influxdb.org,
         "ECGWATCH_INFLUX_BUCKET": empty_influxdb.bucket,
         "ECGWATCH_INFLUX_TOKEN": empty_influxdb.token,
+        "ECGWATCH_WAVEFORM_DAYS": "36500",  # START_NS is long ago
     }
     create_topics(broker)
     with working(broker, sink, settings), streaming(broker, ward_chunks):
