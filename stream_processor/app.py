@@ -24,6 +24,7 @@ from faust.types import TP
 from ingest import topics
 from ingest.broker import create_topics
 from ingest.clock import Clock
+from stream_processor.actions import ActionReader
 from stream_processor.counters import Counters
 from stream_processor.fetches import FetchDelivery, StockDelivery, check_group
 from stream_processor.keeper import Keeper
@@ -60,7 +61,8 @@ class Processor:
         sys.setswitchinterval(SWITCH_S)
         await asyncio.to_thread(create_topics, self.broker)
         outlet = self._outlet = Outlet(self.broker)
-        self._worker = Worker(self.ward, outlet, self.clock, self.counters)
+        actions = ActionReader(self.broker)
+        self._worker = Worker(self.ward, outlet, actions, self.clock, self.counters)
         self._app = _faust_app(self.broker)
         self._worker.held_up = lambda: self.full
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
@@ -79,6 +81,7 @@ class Processor:
             await self._leave()
             self._worker.shut()
             self._keeper.shut()
+            actions.close()
 
     def stop(self) -> None:
         """Finish what has begun, then end: snapshots, flush, commit. Call it from the event loop."""

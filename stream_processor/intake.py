@@ -22,6 +22,11 @@ class Intake:
         self.bytes = 0
 
     @property
+    def partitions(self) -> frozenset[int]:
+        """Those that are open."""
+        return frozenset(self._open)
+
+    @property
     def full(self) -> bool:
         """True where the delivery should wait."""
         return self.bytes >= MAX_PENDING_BYTES

@@ -115,6 +115,7 @@ class Keeper:
     async def _round(self, partitions: list[int]) -> bool:
         """Steps 1 to 4 of this module's docstring. False where the sink is busy."""
         worker, positions = self._worker, self._worker.intake.positions()
+        acted = worker.acted(partitions)
         patients = [(patient, p) for p in partitions for patient in worker.changed.get(p, ())]
         total = max(sum(len(changed) for changed in worker.changed.values()), 1)
         spent = worker.counters.snapshot_s
@@ -131,6 +132,7 @@ class Keeper:
         for partition, patient in removable:
             del self._ended[partition][patient]
         done = await self._commit({p: positions[p] for p in partitions if p in positions})
+        await worker.commit_actions(acted)
         now = self._clock.steady_s()
         self._due_at |= dict.fromkeys(partitions, now + COMMIT_S)
         spread = COMMIT_S * len(states) / total if len(states) < total and done else RETRY_S * (not done)

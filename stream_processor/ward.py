@@ -97,10 +97,16 @@ class Ward:
         """Take what people did, each with its place in the partition it came from; what was taken before counts once."""
         found: list[Event] = []
         for place, action in actions:
-            found += self._desk.act(action, place)
+            age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9)
+            found += self._desk.act(action, place, age_s)
             if action.action == "limits" and action.patient_id in self._row:
                 self._set_limits(action.patient_id)
         return found
+
+    def expect_actions(self, patient_id: str, end: int) -> None:
+        """Actions are placed from 0 to `end` so far; where more have been taken, the topic was made anew, and counting starts again."""
+        if self._desk.acted(patient_id) > end:
+            self._desk.forget_actions(patient_id)
 
     def on_clock(self) -> list[Event]:
         """What time alone brings: no-signal alarms, the end of streams that have long been silent, alarms that call again."""
@@ -224,6 +230,7 @@ class Ward:
                 found += self._end(patient)
                 self.admission.streams[patient] = run.opens
             row = self._open(run.opens)
+            self._desk.begin_stream(patient, run.opens.start_ns)
             if run.first_sample:  # we joined late
                 self._alarms.begin(row, self._restart(row, run.first_sample)[0])
         row = self._row[patient]

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from ingest.clock import Clock
-from ingest.messages import Alarm, BadMessageError, Beat, Event, SampleChunk, decode
+from ingest.messages import Action, Alarm, BadMessageError, Beat, Event, SampleChunk, decode
+from stream_processor.actions import Placed
 from stream_processor.counters import Counters
 from stream_processor.intake import Intake
 from stream_processor.latency import Latencies
@@ -35,6 +36,8 @@ class WardLike(Protocol):
     """What the worker needs of stream_processor/ward.py."""
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]: ...
+    def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]: ...
+    def expect_actions(self, patient_id: str, end: int) -> None: ...
     def on_clock(self) -> list[Event]: ...
     def patients(self) -> list[str]: ...
     def snapshot(self, patient_id: str) -> bytes: ...
@@ -42,17 +45,33 @@ class WardLike(Protocol):
     def close(self, patient_id: str) -> None: ...
 
 
+class Actions(Protocol):
+    """What the worker needs of stream_processor/actions.py; used in the ward's thread only."""
+
+    def assign(self, partitions: Iterable[int]) -> Mapping[int, int]: ...
+    def take(self) -> list[Placed]: ...
+    def commit(self, offsets: Mapping[int, int]) -> None: ...
+
+
+class _Acted(NamedTuple):
+    """Of whom something was ordered, and what followed."""
+
+    patients: set[str]
+    events: list[Event]
+
+
 class Worker:
     """Owns the ward. All methods belong to the event loop; what is CPU-bound runs in the ward's own thread, one call at a time."""
 
-    def __init__(self, ward: WardLike, outlet: Outlet, clock: Clock, counters: Counters) -> None:
-        self._ward, self._outlet, self._clock, self.counters = ward, outlet, clock, counters
+    def __init__(self, ward: WardLike, outlet: Outlet, actions: Actions, clock: Clock, counters: Counters) -> None:
+        self._ward, self._outlet, self._actions, self._clock, self.counters = ward, outlet, actions, clock, counters
         self.intake = Intake()
         self.latencies = Latencies()
         self.events: list[Event] = []  # not yet handed to the sink; keeper.py takes them
         self.changed: dict[int, set[str]] = {}  # by partition: patients with news since their last snapshot
         self._home: dict[str, int] = {}  # the partition a patient's chunks come from
         self._inside: dict[str, int] = {}  # first input offset that is not inside the patient's restored state
+        self._acted: dict[int, int] = {}  # by partition: one past the last action taken
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
         self._turn = asyncio.Lock()
         self._clock_at = clock.steady_s()
@@ -81,10 +100,10 @@ class Worker:
             timers = now - self._clock_at >= CLOCK_S
             if not (batch or timers):
                 return
-            chunks, events = await self._in_thread(lambda: self._process(batch, timers))
+            patients, events = await self._in_thread(lambda: self._process(batch, timers))
             self.intake.done(batch)
             self.events += events
-            for patient in {c.patient_id for c in chunks} | {e.patient_id for e in events}:
+            for patient in patients | {e.patient_id for e in events}:
                 if (home := self._home.get(patient)) is not None:
                     self.changed.setdefault(home, set()).add(patient)
 
@@ -99,8 +118,8 @@ class Worker:
     async def restore(self, partitions: Iterable[int], states: dict[str, Snapshot]) -> None:
         """Take over partitions with their patients' states; their messages are processed from now on."""
         async with self._turn:
-            await self._in_thread(lambda: self._restore(states))
             self.intake.open(partitions)
+            await self._in_thread(lambda: self._restore(states))
             for patient, snapshot in states.items():
                 if snapshot.state == ENDED:  # so that the keeper removes it in time
                     self.changed.setdefault(snapshot.partition, set()).add(patient)
@@ -110,10 +129,19 @@ class Worker:
         gone = set(partitions)
         async with self._turn:
             patients = [p for p, home in self._home.items() if home in gone]
-            await self._in_thread(lambda: self._close(patients))
             self.intake.close(gone)
+            await self._in_thread(lambda: self._close(patients))
             for partition in gone:
                 self.changed.pop(partition, None)
+                self._acted.pop(partition, None)
+
+    def acted(self, partitions: Iterable[int]) -> dict[int, int]:
+        """For each of these partitions the place behind the last action taken; none where nothing has been taken."""
+        return {p: self._acted[p] for p in partitions if p in self._acted}
+
+    async def commit_actions(self, places: Mapping[int, int]) -> None:
+        """The effect of all actions before these places is safe."""
+        await self._in_thread(lambda: self._actions.commit(places))
 
     def shut(self) -> None:
         """End the ward's thread."""
@@ -124,18 +152,28 @@ class Worker:
 
     # Everything below runs in the ward's thread.
 
-    def _process(self, batch: list[tuple[int, Record]], timers: bool) -> tuple[list[SampleChunk], list[Event]]:
+    def _process(self, batch: list[tuple[int, Record]], timers: bool) -> tuple[set[str], list[Event]]:
         started = self._clock.steady_s()
         chunks = [chunk for partition, record in batch if (chunk := self._decode(partition, record)) is not None]
         events = self._ward.push(chunks) if chunks else []
+        acted = self._act()
+        events = [*events, *acted.events]
         if timers:
             self._clock_at = started
-            events = [*events, *self._ward.on_clock()]
+            events += self._ward.on_clock()
         for event in events:
             self._outlet.event(event, self._home.get(event.patient_id))
         self._outlet.check()
         self._count(batch, chunks, events, started)
-        return chunks, events
+        return {c.patient_id for c in chunks} | acted.patients, events
+
+    def _act(self) -> _Acted:
+        """Take what people did about the patients that are ours."""
+        placed = [a for a in self._actions.take() if a.partition in self.intake.partitions]
+        for partition, offset, action in placed:
+            self._home.setdefault(action.patient_id, partition)
+            self._acted[partition] = offset + 1
+        return _Acted({a.action.patient_id for a in placed}, self._ward.act([(a.offset, a.action) for a in placed]) if placed else [])
 
     def _decode(self, partition: int, record: Record) -> SampleChunk | None:
         """The chunk, or None where it is no chunk or is already inside a restored state."""
@@ -184,17 +222,20 @@ class Worker:
         return states
 
     def _restore(self, states: dict[str, Snapshot]) -> None:
+        ends = self._actions.assign(self.intake.partitions)
         for patient, snapshot in states.items():
             self._home[patient], self._inside[patient] = snapshot.partition, snapshot.offset
             if snapshot.state == ENDED:
                 continue
             try:
                 self._ward.restore(patient, snapshot.state)
+                self._ward.expect_actions(patient, ends.get(snapshot.partition, 0))
             except ValueError as error:
                 del self._inside[patient]
                 log.warning("snapshot of %s cannot be used, starting afresh: %s", patient, error)
 
     def _close(self, patients: list[str]) -> None:
+        self._actions.assign(self.intake.partitions)
         present = set(self._ward.patients())
         for patient in patients:
             del self._home[patient]

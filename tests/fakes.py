@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ingest.messages import Beat, Event, SampleChunk, sample_offset_ns
+from ingest.messages import Action, Beat, Event, SampleChunk, sample_offset_ns
+from stream_processor.actions import Placed
 from stream_processor.sinks.base import SinkBusyError
 
 FS_HZ = 250.0
@@ -29,6 +30,8 @@ class FakeWard:
         self.state: dict[str, tuple[int, int]] = {}  # next first_sample, beats so far
         self.duplicates = 0
         self.clock_calls = 0
+        self.acted: list[tuple[int, str]] = []
+        self.expected: dict[str, int] = {}
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
         return [beat for c in chunks if (beat := self._beat(c)) is not None]
@@ -50,6 +53,13 @@ class FakeWard:
         self.clock_calls += 1
         return []
 
+    def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]:
+        self.acted += [(place, action.patient_id) for place, action in actions]
+        return []
+
+    def expect_actions(self, patient_id: str, end: int) -> None:
+        self.expected[patient_id] = end
+
     def patients(self) -> list[str]:
         return list(self.state)
 
@@ -62,6 +72,27 @@ class FakeWard:
 
     def close(self, patient_id: str) -> None:
         del self.state[patient_id]
+
+
+class FakeActions:
+    """A topic of actions in memory."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Placed] = []
+        self.assigned: set[int] = set()
+        self.committed: dict[int, int] = {}
+        self.end = 7
+
+    def assign(self, partitions: Iterable[int]) -> dict[int, int]:
+        self.assigned = set(partitions)
+        return dict.fromkeys(self.assigned, self.end)
+
+    def take(self) -> list[Placed]:
+        found, self.waiting = self.waiting, []
+        return found
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.committed |= offsets
 
 
 class FakeSink:

@@ -94,6 +94,15 @@ class Desk:
                 found.append(standing.alarm)
         return sorted(found, key=lambda a: a.changed_ns)
 
+    def begin_stream(self, patient_id: str, at_ns: int) -> None:
+        """A stream begins, with a timeline of its own: what was left of silences and of the time to the next call is left."""
+        patient = self._patients.get(patient_id)
+        if patient is not None:
+            shift_ns, patient.now_ns = at_ns - patient.now_ns, at_ns
+            patient.silenced = {kind: until + shift_ns for kind, until in patient.silenced.items()}
+            for standing in patient.standing.values():
+                standing.called_ns += shift_ns
+
     def end_stream(self, patient_id: str) -> None:
         """The patient's stream has ended: what still holds and does not latch is known no longer."""
         patient = self._patients.get(patient_id)
@@ -104,8 +113,8 @@ class Desk:
                 if s.alarm.acknowledged_ns is not None:
                     del patient.standing[s.alarm.id]
 
-    def act(self, action: Action, place: int) -> list[Alarm]:
-        """What a person did, with its place in its partition; what was taken before is not taken again."""
+    def act(self, action: Action, place: int, age_s: float = 0.0) -> list[Alarm]:
+        """What a person did, so many seconds ago, with its place in its partition; what was taken before is not taken again."""
         patient = self._patients.setdefault(action.patient_id, _Patient())
         if place < patient.acted:
             return []
@@ -117,7 +126,7 @@ class Desk:
             patient.limits = {name: value for name, value in changed.items() if value is not None}
             return []
         if action.action == "silence":
-            patient.silenced[action.kind] = patient.now_ns + round((action.seconds or 0.0) * 1e9)
+            patient.silenced[action.kind] = patient.now_ns + round(max(0.0, (action.seconds or 0.0) - age_s) * 1e9)
         else:
             patient.silenced = {} if action.kind == ANY else {k: until for k, until in patient.silenced.items() if k != action.kind}
         return _resilence(patient)

@@ -150,6 +150,20 @@ def test_the_end_of_a_stream_keeps_what_is_latched() -> None:
     assert t.desk.patients() == []
 
 
+def test_a_new_stream_has_its_own_time() -> None:
+    """What was left of a silence and of the time to the next call is left, wherever the new timeline begins."""
+    t = Timeline()
+    t.person("silence", kind="hr_low", seconds=60)  # before there is any stream
+    t.desk.begin_stream("p", 1000 * S)
+    (told,) = t.desk.take(alarm("hr_low", 1050), ESCALATE_S)
+    assert told.silenced_until_ns == 1060 * S
+    t.engine("asystole", 1050)
+    t.desk.end_stream("p")
+    t.desk.begin_stream("p", 500 * S)  # a replay, earlier than the one before
+    assert t.until(619) == []
+    assert t.until(620) == ["escalated asystole 620 level 1"]
+
+
 def test_limits_are_the_patients_own_and_stay() -> None:
     t = Timeline()
     t.person("limits", limits={"hr_high_bpm": 130.0, "hr_low_bpm": 45.0})

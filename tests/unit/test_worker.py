@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
-from ingest.messages import encode
+from ingest.messages import Action, encode
+from stream_processor.actions import Placed
 from stream_processor.counters import Counters
 from stream_processor.intake import Intake
 from stream_processor.keeper import COMMIT_S, Keeper
 from stream_processor.snapshots import ENDED, Snapshot
 from stream_processor.worker import GRACE_S, Worker
-from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
+from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
 
 
 @dataclass
@@ -68,7 +69,8 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.ward, self.sink = ManualClock(), FakeWard(), FakeSink()
         self.journal = Journal(self.sink)
-        self.worker = Worker(self.ward, self.journal, self.clock, Counters())
+        self.actions = FakeActions()
+        self.worker = Worker(self.ward, self.journal, self.actions, self.clock, Counters())
         self.keeper = Keeper(self.worker, self.sink, self.journal, self.journal, self.clock)
         self.worker.intake.open([0, 1])
 
@@ -226,3 +228,32 @@ def test_intake_gives_everything_once_and_in_order(arrivals, limit):
     assert got == {p: list(range(sent[p])) for p in range(4)}
     assert intake.count == intake.bytes == 0
     assert intake.positions() == {p: n for p, n in sent.items() if n}
+
+
+def placed(partition: int, offset: int, patient: str) -> Placed:
+    return Placed(partition, offset, Action(patient_id=patient, time_ns=1, id="i", by="Ada", action="acknowledge"))
+
+
+async def test_actions_of_our_partitions_reach_the_ward_and_are_committed_with_the_snapshots(bench):
+    bench.receive(0, "a", range(3))
+    bench.actions.waiting = [placed(0, 4, "a"), placed(5, 9, "somebody else's")]
+    await bench.worker.slice()
+    assert bench.ward.acted == [(4, "a")]
+    assert bench.actions.committed == {}
+    assert await bench.keeper.finish([0])
+    assert bench.actions.committed == {0: 5}
+
+
+async def test_an_action_alone_makes_a_snapshot_due(bench):
+    bench.clock.advance(1.0)  # the timers are due, nothing else
+    bench.actions.waiting = [placed(1, 0, "latched long ago")]
+    await bench.worker.slice()
+    assert bench.worker.changed == {1: {"latched long ago"}}
+
+
+async def test_restored_patients_hear_where_the_actions_end(bench):
+    state = Snapshot(0, b"[150, 3]", 3)
+    await bench.worker.restore([0], {"a": state})
+    assert bench.ward.expected == {"a": 7}
+    await bench.worker.release([0])
+    assert bench.actions.assigned == {1}
