@@ -45,6 +45,7 @@ def shown(settings: Settings) -> dict[str, str]:
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
     values["influx_token"] = "********" if settings.influx_token else ""
     values["monitor_token"] = "********" if settings.monitor_token else ""
+    values["grafana_token"] = "********" if settings.grafana_token else ""
     return {name: _without_password(value) or "(not set)" for name, value in values.items()}
 
 

@@ -6,7 +6,7 @@ from dashboards.grafana import parts, pipeline
 from dashboards.grafana.parts import Json
 
 FOLDER_UID, FOLDER = "ecgwatch-alerts", "ecgwatch alerts"  # a folder of their own: Grafana makes it before that of the boards
-GROUP, INTERVAL_S = "ecgwatch pipeline", 30
+GROUP, INTERVAL_S = "ecgwatch", 30
 LAG_S = 10.0
 
 
