@@ -12,11 +12,17 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from dashboards.monitor.access import Access
 from dashboards.monitor.feed import Arrival, KafkaFeed
+from dashboards.monitor.server import create_app
 from ingest import topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
-from ingest.messages import SampleChunk, Vitals, encode
+from ingest.messages import Action, Edit, SampleChunk, Score, Vitals, encode
+from ingest.operator import OperatorOutlet
+from stream_processor.alarms.profiles import Profiles
+from stream_processor.sinks.memory import MemorySink
+from tests.unit.monitor_bench import ORIGIN, URL, TestClient, WebSocketTestSession, alarm, next_of
 
 WAIT_S = 30.0
 
@@ -125,3 +131,50 @@ async def test_goes_on_after_the_broker_was_away(empty_kafka: Any) -> None:
         await asyncio.to_thread(produce, empty_kafka, topics.VITALS.name, vitals(2))
         await until(lambda: rates(got) == [1, 2])
         await until(lambda: feed.connected)
+
+
+async def test_scores_and_what_people_say_are_followed(broker: Any) -> None:
+    counts = dict.fromkeys([name for name in Score.__struct_fields__ if name[-3:] in ("_tp", "_fn", "_fp")], 1)
+    score = Score(
+        patient_id="p", device_id="d", lead="II", time_ns=1, **counts, rhythm_s=1.0, rhythm_agreed_s=1.0, episodes=0, episodes_alarmed=0
+    )  # fmt: skip
+    action = Action(patient_id="p", time_ns=1, id="a", by="Anna", action="resume")
+    edit = Edit(
+        patient_id="p", time_ns=1, id="e", by="Anna", target="beat", target_id="1", at_ns=1, said="N", verdict="confirmed"
+    )  # fmt: skip
+    for topic, message in ((topics.SCORES, score), (topics.ACKS, action), (topics.EDITS, edit)):
+        produce(broker, topic.name, encode(message))
+    async with feeding(broker) as (_, got):
+        await until(lambda: len(got) == 3)
+        assert {type(a.message): a.message for a in got} == {Score: score, Action: action, Edit: edit}
+
+
+def test_an_action_reaches_the_broker_and_comes_back_to_every_page(broker: Any) -> None:
+    """From the page's POST to ecg.acks, and from there to the page; what the processor makes of it is its own."""
+    clock, standing = SystemClock(), alarm(0, "asystole", priority="high", latching=True, onset_ns=time.time_ns())
+    app = create_app(
+        KafkaFeed(broker.address, clock), MemorySink, clock,
+        send=OperatorOutlet(broker.address).send, profiles=Profiles.load(None), access=Access({}, clock),
+    )  # fmt: skip
+    produce(broker, topics.ALARMS.name, encode(standing))
+    with TestClient(app, base_url=URL) as client:
+        deadline = time.monotonic() + WAIT_S
+        while client.get("/api/patients").json()["total"] == 0:
+            assert time.monotonic() < deadline, "the alarm did not come"
+            time.sleep(0.05)
+        with client.websocket_connect("/live", headers=ORIGIN) as socket:
+            socket.send_json({"watch": ["p"]})
+            next_of(socket, "patient")
+            body = {"action": "acknowledge", "alarm": standing.id, "by": "Anna"}
+            answer = client.post("/api/patients/p/actions", json=body)
+            assert answer.status_code == 202, answer.text
+            told = _action(socket)
+    assert (told["id"], told["by"], told["alarm"]) == (answer.json()["id"], "Anna", standing.id)
+
+
+def _action(socket: WebSocketTestSession) -> Any:
+    """The next action that the page is told."""
+    while True:
+        for event in next_of(socket, "events")["events"]:
+            if "action" in event:
+                return event["action"]
