@@ -32,3 +32,4 @@ ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, ACKS, NOTIFICATIONS, S
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
 SCORES_GROUP = "ecgwatch-scores"  # the live scorer's
+ARCHIVE_GROUP = "ecgwatch-archive"  # of what stores actions, deliveries, scores and edits

@@ -61,9 +61,9 @@ class Outlet:
         if type(event) in TOPICS:
             self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
 
-    def dead_letter(self, record: Record, partition: int, reason: str) -> None:
+    def dead_letter(self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name) -> None:
         """Send the original bytes to ecg.dead-letter; the headers say why and where they came from."""
-        headers = {"reason": reason, "topic": topics.SAMPLES.name, "partition": str(partition), OFFSET_HEADER: str(record.offset)}
+        headers = {"reason": reason, "topic": topic, "partition": str(partition), OFFSET_HEADER: str(record.offset)}
         self._send(topics.DEAD_LETTER.name, record.key, record.value, partition, {k: v.encode() for k, v in headers.items()})
 
     def state(self, patient_id: str, state: bytes | None, offset: int, partition: int) -> None:
