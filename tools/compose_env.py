@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ENV = Path(__file__).resolve().parent.parent / ".env"
-SECRETS = ("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "GRAFANA_PASSWORD")
+SECRETS = ("INFLUXDB_TOKEN", "INFLUXDB_PASSWORD", "GRAFANA_PASSWORD", "MONITOR_TOKEN")
 BYTES = 32  # 43 letters; InfluxDB takes at most 72
 
 

@@ -35,6 +35,7 @@ START, START_NS = "2026-01-01T00:00:00Z", 1_767_225_600 * 10**9
 KILL_AFTER_S = 8.0
 WAIT_S = 90.0
 PARTITIONS = 12
+SERVICES = ("kafka", "influxdb", "processor", "monitor", "score")  # all but Grafana, and the patients, who are the tests' own
 
 
 def test_secrets_are_random_private_and_kept(tmp_path: Path) -> None:
@@ -103,7 +104,9 @@ class Stack:
 
     def get(self, path: str) -> object:
         """What the monitor answers."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.setting('MONITOR_PORT')}{path}", timeout=10) as answer:
+        url = f"http://127.0.0.1:{self.setting('MONITOR_PORT')}{path}"
+        call = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.setting('MONITOR_TOKEN')}"})
+        with urllib.request.urlopen(call, timeout=10) as answer:
             return json.loads(answer.read())
 
 
@@ -119,10 +122,10 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         # The public InfluxDB image gives its folder to the user that docker-compose.yml names; a local one need not.
         chown = ("--user=0", "--cap-add=CHOWN", "--entrypoint=chown", "influxdb", "1000:1000", "/var/lib/influxdb2")
         made.compose("run", "--rm", "--no-deps", *chown)
-        made.compose("up", "--detach", "--wait", "--wait-timeout", "180", "--scale", "processor=2")
+        made.compose("up", "--detach", "--wait", "--wait-timeout", "180", "--scale", "processor=2", *SERVICES)
         yield made
     finally:
-        made.compose("--profile", "demo", "down", "--volumes", "--remove-orphans", "--timeout", "10")
+        made.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -154,7 +157,7 @@ def test_no_start_without_secrets(engine: None, tmp_path: Path) -> None:
 def test_what_the_containers_may_do(stack: Stack) -> None:
     found = json.loads(subprocess.check_output(["docker", "inspect", *stack.compose("ps", "--quiet").split()], text=True))
     by_service = {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
-    assert set(by_service) == {"kafka", "influxdb", "processor", "monitor"}
+    assert set(by_service) == set(SERVICES)
     for service, one in by_service.items():
         host = one["HostConfig"]
         assert one["Config"]["User"] not in ("", "0", "root"), service
