@@ -25,6 +25,7 @@ SAY_AFTER_S = 10.0  # a message that has waited so long for its first attempt ge
 _LOOK_S = 60.0  # how often aged jobs are looked for
 _REMEMBERED = 50_000  # alarms; a step of one that is forgotten and comes again is told again
 _URGENT = ("onset", "escalated")
+_GIVEN_UP = "given up after a day"
 _HANDED_OVER = "another process goes on with it"
 
 
@@ -142,14 +143,15 @@ class Desk:
         if not failure:
             return self._delivered(attempt)
         lane.failed(job, now_s)
-        if not job.closed and now_s - job.since_s >= GIVE_UP_S:
-            self._close(job, "given up after a day")
         if job.closed == _HANDED_OVER:
             return []
-        if job.closed:
-            return [self._entry(job, "failed", f"{failure}; not tried again: {job.closed}", attempt=attempt.number)]
-        lane.add(job)
         next_ns = self._clock.now_ns() + round((job.due_s - now_s) * 1e9)
+        if job.closed:
+            return [self._entry(job, "failed", failure, next_ns, attempt.number), self._entry(job, "held back", job.closed)]
+        if now_s - job.since_s >= GIVE_UP_S:
+            self._close(job, _GIVEN_UP)
+            return [self._entry(job, "failed", f"{failure}; {_GIVEN_UP}", attempt=attempt.number)]
+        lane.add(job)
         return [self._entry(job, "failed", failure, next_ns, attempt.number)]
 
     def late(self, attempt: Attempt) -> list[Entry]:
@@ -167,7 +169,9 @@ class Desk:
         if now_s >= self._look_s:
             self._look_s = now_s + _LOOK_S
             aged = [j for jobs in self._open.values() for j in jobs if not j.in_flight and now_s - j.since_s >= GIVE_UP_S]
-            entries += [self._stopped(job, "given up after a day") for job in aged]
+            for job in aged:
+                self._close(job, _GIVEN_UP)
+                entries.append(self._entry(job, "failed", _GIVEN_UP))
         return entries
 
     def forget(self, partitions: Iterable[int]) -> None:
@@ -217,14 +221,8 @@ class Desk:
 
     def _stop(self, job: Job, reason: str) -> list[Entry]:
         """Close a job; one in flight says so itself when it lands."""
-        if job.in_flight:
-            self._close(job, reason)
-            return []
-        return [self._stopped(job, reason)]
-
-    def _stopped(self, job: Job, reason: str) -> Entry:
         self._close(job, reason)
-        return self._entry(job, "failed" if job.attempts else "held back", reason)
+        return [] if job.in_flight else [self._entry(job, "held back", reason)]
 
     def _close(self, job: Job, reason: str) -> None:
         job.closed = reason

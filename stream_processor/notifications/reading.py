@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-from ingest.broker import check_reachable, unreachable
+from ingest.broker import check_reachable
 from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import Topic
 
@@ -39,7 +39,7 @@ class Contents(NamedTuple, Generic[M]):
 def read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None = None, since_ms: int | None = None) -> Contents[M]:
     """Every message of these partitions (default: all) that was sent since then, Unix time in ms. What is no such message is skipped.
 
-    Raises UnreachableError.
+    Raises UnreachableError where nothing answers, KafkaException where the broker cannot tell just now.
     """
     check_reachable(broker)
     consumer = confluent_kafka.Consumer(
@@ -58,8 +58,6 @@ def read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | N
         kept = (k for m in _messages(consumer, topic, left, since_ms) for k in _kept(m, kind))
         found = [k for k in kept if k.offset < left[k.partition]]
         return Contents(len(there), {p for p, (low, _) in marks.items() if low > 0}, found)
-    except confluent_kafka.KafkaException as error:
-        raise unreachable(broker) from error
     finally:
         consumer.close()
 

@@ -41,11 +41,12 @@ STOP_S = 8.0
 _TICK_S = 0.05
 _BATCH = 500
 _TIMEOUT_S = 10.0
+_RETRY_S = 0.2
 Send = Callable[[str, Note], str]
 
 
 class NotifierError(Exception):
-    """The producer has given up on a Delivery. The process must end without a commit; its successor goes on."""
+    """The broker has given up on us. The process must end without a commit; its successor goes on."""
 
 
 class Notifier:
@@ -178,7 +179,17 @@ class Notifier:
             log.warning("commit: %s", error)
 
     def _assigned(self, _: confluent_kafka.Consumer, assigned: list[TopicPartition]) -> None:
-        """Take over partitions: read what earlier processes left open, then go on at their commits."""
+        end_s = self._clock.steady_s() + _TIMEOUT_S
+        while True:
+            try:
+                return self._take_over(assigned)
+            except confluent_kafka.KafkaException as error:  # a topic that has just been made, a leader that has moved
+                if self._clock.steady_s() >= end_s:
+                    raise NotifierError(f"cannot take over partitions: {error}") from error
+            threading.Event().wait(_RETRY_S)
+
+    def _take_over(self, assigned: list[TopicPartition]) -> None:
+        """Read what earlier processes left open of these partitions, then go on at their commits."""
         places = self._places(assigned)
         since_ms = (self._clock.now_ns() - round(GIVE_UP_S * 1e9)) // 10**6 - 3_600_000
         deliveries = read(self._broker, NOTIFICATIONS, Delivery, places, since_ms).messages
