@@ -81,10 +81,11 @@ class Children:
 
 
 def start_ward(children: Children, broker: str, have_record: Callable[[str], bool]) -> None:
-    """Seven simulated patients and a real one, or an eighth simulated where the record cannot be had."""
+    """Seven simulated patients and a real one, or an eighth simulated where the record cannot be had; all have annotations to score by."""
     cast = dict(SIMULATED) | ({} if have_record(RECORD) else {RECORD_BED: INSTEAD})
     names = [argument for bed in cast for argument in ("--patient", bed)]
     children.start("simulate", "simulate", *cast.values(), *names, "--broker", broker)
+    children.start("score", "score", "--broker", broker)
     if RECORD_BED not in cast:
         children.start("replay", "replay", RECORD, "--loop", "--patient", RECORD_BED, "--broker", broker)
 

@@ -14,56 +14,28 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import confluent_kafka
 import msgspec
 
 from ingest import topics
-from ingest.broker import Made, create_topics
+from ingest.broker import Made, create_topics, unreachable
 from ingest.clock import Clock
 from ingest.errors import BadInputError
-from ingest.messages import Alarm, BadMessageError, Beat, Reference, Rhythm, Score, decode, encode
+from ingest.messages import BadMessageError, Score, decode, encode
 from stream_processor.scoring.live import LiveScore
+from stream_processor.scoring.scorer_parts import INPUTS, Part, Patient, fresh_start
 
 log = logging.getLogger(__name__)
-INPUTS: dict[str, type[Reference] | type[Beat] | type[Rhythm] | type[Alarm]] = {
-    topics.REFERENCE.name: Reference, topics.BEATS.name: Beat, topics.RHYTHM.name: Rhythm, topics.ALARMS.name: Alarm,
-}  # fmt: skip
 STATE_HEADER = "state"
 STATE_BYTES = 900_000  # a broker takes messages of 1 MB; more is pending only while the scorer catches up
-RECENT = 32  # messages kept of a patient without annotations, about 20 s; an annotation comes before what we make of its beat
 ROUND_S, SETTLE_S, QUIET_S, COMMIT_S, FORGET_S = 0.5, 1.0, 10.0, 5.0, 3600.0
+INSIST_S = 60.0
 _BATCH, _POLL_S, _TIMEOUT_S = 2000, 0.1, 10.0
-Recent = deque[tuple[str, int, bytes]]
-
-
-@dataclass
-class Patient:
-    """One patient with annotations."""
-
-    live: LiveScore
-    heard_s: float
-    since: dict[str, int] = field(default_factory=dict)  # by topic, the first message that is in no header yet
-    last: Score | None = None
-    saved: int | None = None  # offset of the newest header
-
-
-@dataclass
-class Part:
-    """One partition number of all topics."""
-
-    positions: dict[str, int]  # next message, by topic
-    patients: dict[bytes, Patient] = field(default_factory=dict)
-    recent: dict[bytes, Recent] = field(default_factory=dict)
-    before: dict[bytes, Recent] = field(default_factory=dict)  # those not heard of since the last change of generations
-    marked_s: float = 0.0
-    marked: dict[bytes, dict[int, int]] | None = None  # what the rhythms had reached
-    ends: dict[str, int] | None = None  # ends of the topics, a while after that
-    committed: dict[str, int] = field(default_factory=dict)
+T = TypeVar("T")
 
 
 class Scorer:
@@ -75,7 +47,6 @@ class Scorer:
         self._broker, self._clock, self._on_ready, self._on_end = broker, clock, on_ready, on_end
         self._parts: dict[int, Part] = {}
         self._round_s = self._commit_s = self._generation_s = clock.steady_s()
-        self._moved = False
         self.refused = 0  # messages that were none of ours
 
     def run(self, stop: threading.Event) -> None:
@@ -116,15 +87,15 @@ class Scorer:
             key, value = message.key() or b"", message.value() or b""
             patient = part.patients.get(key)
             if patient is None and topic != topics.REFERENCE.name:
-                _recent(part, key).append((topic, offset, value))
+                part.remember(key, (topic, offset, value))
             else:
-                self._take_for(patient or self._begin(part, key), number, key, topic, offset, value)
+                self._take_for(patient or self._begin(part, number, key), number, key, topic, offset, value)
 
-    def _begin(self, part: Part, key: bytes) -> Patient:
+    def _begin(self, part: Part, number: int, key: bytes) -> Patient:
         """A patient with annotations from now on."""
         patient = part.patients[key] = Patient(LiveScore(), self._clock.steady_s())
-        for item in part.recent.pop(key, ()) or part.before.pop(key, ()):
-            self._take_for(patient, 0, key, *item)  # opens one stream at most: nothing to publish
+        for item in part.remembered(key):
+            self._take_for(patient, number, key, *item)
         return patient
 
     def _take_for(self, patient: Patient, number: int, key: bytes, topic: str, offset: int, value: bytes) -> None:
@@ -150,7 +121,7 @@ class Scorer:
         if now - self._generation_s >= 60:
             self._generation_s = now
             for part in self._parts.values():
-                part.before, part.recent = part.recent, {}
+                part.forget()
         if now - self._commit_s >= COMMIT_S:
             self._commit_s = now
             self._commit()
@@ -160,8 +131,8 @@ class Scorer:
             part.marked_s, part.ends = now, None
             part.marked = {key: p.live.reached() for key, p in part.patients.items()}
         elif part.ends is None and now - part.marked_s >= SETTLE_S:
-            part.ends = self._ends(number, part.positions)
-        elif part.ends is not None and all(part.positions[t] >= end for t, end in part.ends.items()):
+            part.ends = self._try(partial(self._marks, number))  # None: asked again in the next round
+        elif part.ends is not None and all(part.positions[t] >= end for t, (_, end) in part.ends.items()):
             for key, reached in part.marked.items():
                 if (patient := part.patients.get(key)) is not None:
                     self._judge_patient(number, key, patient, reached, now)
@@ -194,69 +165,76 @@ class Scorer:
     def _produce(
         self, number: int, key: bytes, score: Score, headers: dict[str, bytes], done: Callable[..., None] = lambda *_: None
     ) -> None:
-        self._producer.produce(topics.SCORES.name, encode(score), key, partition=number, headers=[*headers.items()], on_delivery=done)
-        self._producer.poll(0)
+        while True:
+            try:
+                self._producer.produce(topics.SCORES.name, encode(score), key, number, headers=[*headers.items()], on_delivery=done)
+                self._producer.poll(0)
+                return
+            except BufferError:  # the broker is away
+                self._producer.poll(_POLL_S)
 
     # Offsets.
 
-    def _ends(self, number: int, names: Iterable[str]) -> dict[str, int] | None:
-        """Where the topics end just now; None where the broker does not answer."""
+    def _marks(self, number: int) -> dict[str, tuple[int, int]]:
+        """Where the topics begin and end just now. Raises KafkaException."""
+        return {n: self._consumer.get_watermark_offsets(_tp(n, number), _TIMEOUT_S) for n in INPUTS}
+
+    def _try(self, ask: Callable[[], T]) -> T | None:
+        """The broker's answer; None, and a line in the log, where there is none."""
         try:
-            return {n: self._consumer.get_watermark_offsets(_tp(n, number), _TIMEOUT_S)[1] for n in names}
+            return ask()
         except confluent_kafka.KafkaException as error:
             log.warning("broker %s: %s", self._broker, error.args[0])
             return None
+
+    def _insist(self, ask: Callable[[], T]) -> T:
+        """The broker's answer, asked for until it comes. Raises UnreachableError after a minute, or when told to stop."""
+        end_s = self._clock.steady_s() + INSIST_S
+        while (answer := self._try(ask)) is None:
+            if self._stop.wait(1.0) or self._clock.steady_s() > end_s:
+                raise unreachable(self._broker)
+        return answer
 
     def _commit(self) -> None:
         """Commit what no restart needs any more, once every Score is on the broker."""
         while self._producer.flush(_POLL_S):
             if self._stop.is_set():
                 return
-        wanted = {number: _to_commit(part) for number, part in self._parts.items()}
+        wanted = {number: part.to_commit() for number, part in self._parts.items()}
         changed = [_tp(t, n, o) for n, offsets in wanted.items() for t, o in offsets.items() if self._parts[n].committed.get(t) != o]
         if not changed:
             return
-        try:
-            self._consumer.commit(offsets=changed, asynchronous=False)
-        except confluent_kafka.KafkaException as error:
-            log.warning("broker %s: commit: %s", self._broker, error.args[0])
+        if self._try(lambda: self._consumer.commit(offsets=changed, asynchronous=False)) is None:
             return
         for number, offsets in wanted.items():
             self._parts[number].committed = offsets
 
     def _assigned(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        """Take partitions over where their last owner has left them; a group that is new begins at their ends."""
+        """Take partitions over where their last owner has left them."""
         numbers = {p.partition for p in partitions}
-        names = [*INPUTS, topics.SCORES.name]
-        known = consumer.committed([_tp(n, i) for i in numbers for n in names], _TIMEOUT_S)
-        at = {(p.topic, p.partition): p.offset for p in known}
+        wanted = [_tp(name, number) for number in numbers for name in (*INPUTS, topics.SCORES.name)]
+        committed = {(p.topic, p.partition): p.offset for p in self._insist(lambda: consumer.committed(wanted, _TIMEOUT_S))}
         for number in numbers:
-            ends = self._ends(number, names)
-            if ends is None:
-                raise confluent_kafka.KafkaException(confluent_kafka.KafkaError(confluent_kafka.KafkaError._TRANSPORT))
-            start = {n: at[n, number] if at[n, number] >= 0 else ends[n] for n in names}
-            scores_from = start.pop(topics.SCORES.name)
-            self._parts[number] = Part(start)
-            self._restore(number, scores_from)
+            fresh = fresh_start(self._insist(partial(self._marks, number)))
+            part = self._parts[number] = Part({n: at if (at := committed[n, number]) >= 0 else fresh[n] for n in INPUTS})
+            for message in self._insist(partial(_read, self._broker, number, committed[topics.SCORES.name, number])):
+                self._restore(part, message)
         consumer.assign([_tp(t, n, o) for n, part in self._parts.items() for t, o in part.positions.items()])
         self._commit()
         log.info("assigned partitions %s", sorted(numbers))
         self._on_ready()
 
-    def _restore(self, number: int, begin: int) -> None:
-        """What the last headers of the partition's patients say."""
-        part, now = self._parts[number], self._clock.steady_s()
-        for message in _read(self._broker, number, begin):
-            state = dict(message.headers() or []).get(STATE_HEADER)
-            if not isinstance(state, bytes):
-                continue
-            try:
-                score = decode(message.value() or b"", Score)
-                patient = Patient(LiveScore.restore(state), now, last=score, saved=message.offset())
-            except (BadMessageError, msgspec.DecodeError) as error:
-                log.warning("%s: a state that this version cannot read: %s", topics.SCORES.name, error)
-                continue
-            part.patients[message.key() or b""] = patient
+    def _restore(self, part: Part, message: confluent_kafka.Message) -> None:
+        """What the header of a Score says of its patient; the last one of several holds."""
+        state = dict(message.headers() or []).get(STATE_HEADER)
+        if not isinstance(state, bytes):
+            return
+        try:
+            live, last = LiveScore.restore(state), decode(message.value() or b"", Score)
+        except (BadMessageError, msgspec.DecodeError) as error:
+            log.warning("%s: a state that this version cannot read: %s", topics.SCORES.name, error)
+            return
+        part.patients[message.key() or b""] = Patient(live, self._clock.steady_s(), last=last, saved=message.offset())
 
     def _revoked(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
         self._commit()
@@ -278,27 +256,15 @@ def _tp(topic: str, number: int, offset: int = confluent_kafka.OFFSET_INVALID) -
     return confluent_kafka.TopicPartition(topic, number, offset)
 
 
-def _recent(part: Part, key: bytes) -> Recent:
-    found = part.recent.get(key)
-    if found is None:
-        found = part.recent[key] = part.before.pop(key) if key in part.before else deque(maxlen=RECENT)
-    return found
-
-
-def _to_commit(part: Part) -> dict[str, int]:
-    """The first message of each topic that a restart would need."""
-    offsets = {t: min([at, *(p.since[t] for p in part.patients.values() if t in p.since)]) for t, at in part.positions.items()}
-    saved = [p.saved for p in part.patients.values() if p.saved is not None]
-    return offsets | ({topics.SCORES.name: min(saved)} if saved else {})
-
-
 def _saved(patient: Patient, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
     if error is None:
         patient.saved = message.offset()
 
 
 def _read(broker: str, number: int, begin: int) -> list[confluent_kafka.Message]:
-    """The messages of a partition of ecg.scores."""
+    """The messages of a partition of ecg.scores from an offset on; none where it is negative, for nothing was committed then."""
+    if begin < 0:
+        return []
     consumer = confluent_kafka.Consumer({
         "bootstrap.servers": broker, "group.id": f"{topics.SCORES_GROUP}-state", "enable.auto.commit": False,
         "auto.offset.reset": "earliest", "log_level": 2,
