@@ -1,92 +1,77 @@
-// The page: which view is open, the link to the server, the head of the page, and the clock that drives all drawing.
+// The page: which view is open, the link to the server, the keys that work everywhere, and the clock that drives all drawing.
 
-import { h, setText } from "./dom.js";
+import { Actions } from "./actions.js";
+import { dialogOpen, setText } from "./dom.js";
+import { Head } from "./head.js";
+import { openKeys } from "./keys.js";
+import { LimitsBook } from "./limitsbook.js";
 import { Link } from "./link.js";
-import { Model, now } from "./model.js";
+import { Model, now, setServerClock, wallClock } from "./model.js";
 import { PatientView } from "./patient.js";
-import { PAGE, Ward } from "./ward.js";
-import { alarmText, mark, time } from "./words.js";
+import { keep, prefs } from "./prefs.js";
+import { Session, signInForm } from "./session.js";
+import { openSettings } from "./settings.js";
+import { filter, WardPage } from "./wardpage.js";
 
-const REFRESH_MS = 250;
+const REFRESH_MS = 250, TOAST_S = 6;
+const THEMES = { auto: "light", light: "dark", dark: "auto" };
+const HINTS = { ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   /: find   ?: keys", patient: "Space: pause   ← →: scroll   + −: zoom   n p: alarms   c: calipers   a: acknowledge   ?: keys   Esc: back" };
 const $ = (id) => document.getElementById(id);
-const model = new Model();
-const state = { ward: null, offset: 0, total: 0, search: "", revision: -1, serverAhead: 0, lastFocus: null, commands: [] };
-let view = null;
-let asked = 0;
 
-const link = new Link({
-  frame: (buffer) => model.frame(buffer),
-  message: take,
-  connected: (yes) => { if (!yes) { state.revision = -1; } refresh(); },
-});
+const model = new Model();
+const session = new Session();
+const actions = new Actions(session);
+const limits = new LimitsBook();
+const head = new Head({ model, session, filterAlarm, rename: () => session.askName().then(refresh) });
+let link = null, view = null, ward = null, commands = [], saidUntil = 0;
+
+async function begin() {
+  if (!(await session.load())) return signIn();
+  link ??= new Link({
+    frame: (buffer) => model.frame(buffer),
+    message: take,
+    connected: (yes) => { if (!yes) view?.lost?.(); refresh(); },
+    refused: signIn,
+  });
+  open();
+}
+
+function signIn() {
+  link?.close();
+  link = ward = null;
+  view?.close();
+  view = null;
+  document.body.dataset.view = "sign-in";
+  document.title = "Sign in · ecgwatch";
+  $("banner").hidden = true;
+  $("tools").replaceChildren();
+  if (!document.querySelector(".sign-in")) $("view").replaceChildren(signInForm(session, begin));
+}
 
 function take(message) {
   if (message.type === "hello") {
-    state.commands = message.commands;
+    commands = message.commands;
     model.reconnected();
   }
   else if (message.type === "patient") model.take(message);
-  else if (message.type === "events") model.events(message.events);
+  else if (message.type === "events") takeEvents(message.events);
   else if (message.type === "ward") takeWard(message);
 }
 
-function takeWard(ward) {
-  state.ward = ward;
-  state.serverAhead = ward.now - Date.now();
-  if (view instanceof Ward && ward.revision !== state.revision) loadPage();
+function takeEvents(events) {
+  model.events(events);
+  for (const { action } of events) if (action?.action === "limits") for (const patient of model) limits.forget(patient.id);
+  if (events.some((event) => event.alarm || event.action)) { actions.check(); refresh(); }
 }
 
-/** Fetch the names on this page of the ward, and watch them. */
-async function loadPage() {
-  const mine = ++asked;
-  const revision = state.ward?.revision ?? -1;
-  try {
-    const answer = await fetch(`/api/patients?offset=${state.offset}&limit=${PAGE}&search=${encodeURIComponent(state.search)}`);
-    const page = await answer.json();
-    if (mine !== asked || !(view instanceof Ward)) return;
-    state.revision = revision;
-    state.total = page.total;
-    if (state.offset && state.offset >= page.total) { turn(0); return; }
-    showPage(page.patients.map((p) => p.id));
-  } catch { /* the link is down and says so; the next sign of life asks again */ }
-}
-
-function showPage(ids) {
-  model.show(ids);
-  link.watch(ids);
-  view.show(ids, state.search ? h("p", {}, `No patient's name has “${state.search}” in it.`) : emptyWard());
-  if (state.lastFocus) { view.tiles.get(state.lastFocus)?.element.focus(); state.lastFocus = null; }
-  const last = Math.min(state.offset + PAGE, state.total);
-  $("pager").hidden = state.total <= PAGE;
-  setText($("where"), `${state.offset + 1}–${last} of ${state.total}`);
-  $("previous").disabled = state.offset === 0;
-  $("next").disabled = last >= state.total;
-}
-
-function emptyWard() {
-  const command = (text) => {
-    const button = h("button", {}, "Copy");
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(text);
-        button.textContent = "Copied";
-      } catch { // only allowed on this machine or over https
-        getSelection().selectAllChildren(button.previousSibling);
-        button.textContent = "Selected";
-      }
-    });
-    return h("div", { class: "command" }, h("code", {}, text), button);
-  };
-  return h("div", { class: "empty" }, h("h1", {}, "No patient yet"), h("p", {}, "A patient appears here as soon as its samples arrive. To send some:"),
-    ...state.commands.map(command));
-}
-
-function turn(offset) {
-  state.offset = Math.max(0, offset);
-  loadPage();
+function takeWard(message) {
+  ward = message;
+  setServerClock(message.now);
+  view?.tick?.(message);
 }
 
 function open() {
+  if (!link) return;
   view?.close();
   const id = new URLSearchParams(location.search).get("id");
   document.body.dataset.view = location.pathname === "/patient" && id ? "patient" : "ward";
@@ -94,17 +79,16 @@ function open() {
     document.title = `${id} · ecgwatch`;
     model.show([id]);
     link.watch([id]);
-    view = new PatientView($("view"), model.get(id), { back: () => go("/") });
-    $("pager").hidden = true;
-    setText($("hint"), "Esc: ward   1–5: gain");
+    $("tools").replaceChildren();
+    view = new PatientView($("view"), model.get(id), { back: () => go("/"), session, actions, limits, say });
     $("view").focus();
   } else {
     document.title = "Ward · ecgwatch";
-    view = new Ward($("view"), { model, open: (id) => { state.lastFocus = id; go(`/patient?id=${encodeURIComponent(id)}`); } });
-    state.revision = -1;
-    setText($("hint"), "Arrows: choose   Enter: open   /: find");
-    if (state.ward) loadPage();
+    view = new WardPage($("view"), { model, link, limits, actions, say, commands: () => commands, open: (patient) => { filter.lastFocus = patient; go(`/patient?id=${encodeURIComponent(patient)}`); } });
+    $("tools").replaceChildren(...view.tools);
+    if (ward) view.tick(ward);
   }
+  setText($("hint"), HINTS[document.body.dataset.view]);
   refresh();
 }
 
@@ -113,53 +97,53 @@ function go(url) {
   open();
 }
 
+/** A short word at the foot of the page. */
+function say(text, phase = "") {
+  setText($("toast"), text);
+  $("toast").dataset.phase = phase;
+  saidUntil = now() + TOAST_S;
+}
+
 /** Words and numbers; the traces move by themselves. */
 function refresh() {
-  const { ward } = state;
-  setText($("clock"), time(Date.now() + state.serverAhead));
-  setText($("count"), ward ? `${ward.patients} ${ward.patients === 1 ? "patient" : "patients"}` : "");
-  if (ward) { chips(ward.alarms); elsewhere(ward.worst); }
-  const problem = !link.connected ? (ward ? "No connection to the monitor's server: what is shown is old. Trying again …" : "Connecting to the monitor's server …")
-    : ward && !ward.broker ? "The monitor cannot reach the Kafka broker: nothing new arrives. Trying again …" : "";
-  $("banner").hidden = !problem;
-  setText($("banner"), problem);
-  document.body.classList.toggle("lost", !link.connected);
-  view?.refresh(link.connected, Date.now() + state.serverAhead);
+  if (!link) return;
+  actions.check();
+  head.refresh(ward, link.connected);
+  view?.refresh(link.connected, wallClock());
+  if (now() > saidUntil) setText($("toast"), "");
 }
 
-function chips(counts) {
-  const marks = { high: "***", medium: "**", low: "*", technical: "technical" };
-  const texts = Object.keys(marks).filter((level) => counts[level]).map((level) => [level, `${marks[level]} ${counts[level]}`]);
-  const key = texts.join();
-  if (key === $("chips").dataset.key) return;
-  $("chips").dataset.key = key;
-  $("chips").replaceChildren(...texts.map(([level, text]) => h("span", { class: "chip", "data-level": level }, text)));
+function filterAlarm(level) {
+  if (!(view instanceof WardPage)) go("/");
+  view.choose({ alarm: filter.alarm === level ? "" : level });
 }
 
-/** The worst alarm among the patients that this page does not show. */
-function elsewhere(worst) {
-  const hidden = worst.find((alarm) => !alarm.technical && !model.get(alarm.patient));
-  $("elsewhere").hidden = !hidden;
-  if (!hidden) return;
-  $("elsewhere").dataset.level = hidden.priority;
-  $("elsewhere").href = `/patient?id=${encodeURIComponent(hidden.patient)}`;
-  setText($("elsewhere"), `${mark(hidden)} ${hidden.patient}: ${alarmText(hidden)}`);
-}
+function settings() { openSettings({ session, rename: () => { closeDialog(); session.askName().then(refresh); }, signOut: () => session.signOut().then(() => { closeDialog(); begin(); }) }); }
+
+function closeDialog() { document.querySelector("dialog[open]")?.close(); }
+
+const EVERYWHERE = {
+  "/": () => $("search").focus(), "?": openKeys, m: () => say(head.mute()), ",": settings,
+  t: () => { keep("theme", THEMES[prefs.theme]); say(`Theme: ${prefs.theme === "auto" ? "as the system" : prefs.theme}`); },
+};
 
 function key(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || dialogOpen() || !link) return;
   if (event.target === $("search")) {
     if (event.key === "Escape") { $("search").value = ""; find(); $("search").blur(); }
     return;
   }
-  if (event.key === "/") { $("search").focus(); event.preventDefault(); return; }
-  if (view?.key(event)) event.preventDefault();
+  if (event.target.closest("input, select, textarea") && event.key !== "Escape") return;
+  if (event.key === " " && event.target.closest("button, a")) return; // presses what has the focus
+  if (EVERYWHERE[event.key]) EVERYWHERE[event.key]();
+  else if (!view?.key(event)) return;
+  event.preventDefault();
 }
 
 function find() {
-  state.search = $("search").value.trim();
-  if (!(view instanceof Ward)) go("/");
-  turn(0);
+  filter.search = $("search").value.trim();
+  if (!(view instanceof WardPage)) go("/");
+  view.choose({});
 }
 
 function frame() {
@@ -167,17 +151,22 @@ function frame() {
   requestAnimationFrame(frame);
 }
 
+actions.addEventListener("change", ({ detail }) => {
+  if (detail) say(detail.patient ? `${detail.text} · ${detail.patient.id}` : detail.text, detail.phase);
+  refresh();
+});
 document.addEventListener("keydown", key);
+document.addEventListener("signed-out", signIn);
 window.addEventListener("popstate", open);
 $("search").addEventListener("input", find);
-$("previous").addEventListener("click", () => turn(state.offset - PAGE));
-$("next").addEventListener("click", () => turn(state.offset + PAGE));
+$("settings").addEventListener("click", settings);
+$("help").addEventListener("click", openKeys);
 document.addEventListener("click", (event) => {
-  const anchor = event.target.closest("a.brand, #elsewhere");
+  const anchor = event.target.closest("a.brand, a.up, #elsewhere");
   if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go(anchor.getAttribute("href"));
 });
 setInterval(refresh, REFRESH_MS);
-open();
+begin();
 requestAnimationFrame(frame);

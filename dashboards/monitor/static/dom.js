@@ -1,10 +1,14 @@
 // Small helpers; text only ever goes in as text, never as HTML.
 
-/** h("a", {class: "x"}, child, "text") */
+/** h("a", {class: "x"}, child, "text"); an attribute of undefined, null or false is left out, a function listens to the event "on..." names. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -16,3 +20,40 @@ export function setText(element, text) {
 export function setClass(element, name, on) {
   if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
 }
+
+export function setHidden(element, hidden) {
+  if (element.hidden !== hidden) element.hidden = hidden;
+}
+
+export function setData(element, name, value) {
+  if (element.dataset[name] !== value) element.dataset[name] = value;
+}
+
+const SHAPES = {
+  bell: "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 13a1.5 1.5 0 0 0 3 0z",
+  "bell-off": "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 13a1.5 1.5 0 0 0 3 0z M2.2 1.2 1.2 2.2l12.6 12.6 1-1z",
+};
+
+/** A small drawing in the colour of the text around it; the words beside it say the same. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  for (const [key, value] of [["viewBox", "0 0 16 16"], ["class", "icon"], ["aria-hidden", "true"]]) svg.setAttribute(key, value);
+  path.setAttribute("d", SHAPES[name]);
+  path.setAttribute("fill", "currentColor");
+  path.setAttribute("fill-rule", "evenodd");
+  svg.append(path);
+  return svg;
+}
+
+/** A dialog that Escape closes; focus returns to where it was. `content` may hold an element with the attribute autofocus. */
+export function openDialog(title, content, { className = "", closed } = {}) {
+  const close = h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => dialog.close() }, "×");
+  const dialog = h("dialog", { class: className, "aria-label": title }, h("div", { class: "bar" }, h("h2", {}, title), close), content);
+  dialog.addEventListener("close", () => { dialog.remove(); closed?.(dialog.returnValue); });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+export const dialogOpen = () => document.querySelector("dialog[open]") !== null;

@@ -1,6 +1,7 @@
 // The WebSocket to the server: reconnects by itself, and counts as lost when the server's sign of life (once a second) stays away.
 
 const SILENCE_MS = 3000;
+const SIGN_IN = 4401; // the server's word for: no session
 const RETRY_MS = [300, 600, 1200, 2500];
 
 export class Link {
@@ -10,11 +11,20 @@ export class Link {
   #tries = 0;
   #connected = false;
 
-  /** handlers: {frame(ArrayBuffer), message(object), connected(boolean)} */
+  /** handlers: {frame(ArrayBuffer), message(object), connected(boolean), refused()}: refused where somebody must sign in */
   constructor(handlers) {
     this.handlers = handlers;
     this.#open();
-    setInterval(() => this.#check(), 250);
+    this.timer = setInterval(() => this.#check(), 250);
+  }
+
+  /** For good. */
+  close() {
+    clearInterval(this.timer);
+    this.closed = true;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) { socket.onclose = socket.onmessage = null; socket.close(); }
   }
 
   get connected() { return this.#connected; }
@@ -26,13 +36,14 @@ export class Link {
   }
 
   #open() {
+    if (this.closed) return;
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
     this.#socket = socket;
     this.#heardAt = performance.now();
     socket.binaryType = "arraybuffer";
     socket.onopen = () => { this.#tries = 0; this.watch(this.#watched); };
     socket.onmessage = ({ data }) => this.#take(socket, data);
-    socket.onclose = () => this.#lost(socket);
+    socket.onclose = ({ code }) => { if (code === SIGN_IN) this.handlers.refused(); else this.#lost(socket); };
   }
 
   #take(socket, data) {

@@ -2,13 +2,21 @@
 
 import { Playhead } from "./playhead.js";
 import { decodeFrame, Samples } from "./samples.js";
+import { completeAlarm } from "./words.js";
 
 export const STALE_S = 3;
 const VITALS_STALE_S = 6;
-const BEATS_KEPT = 200;
+const BEATS_KEPT = 300; // a minute at 300/min: PVC per minute is counted on them
 const ALARMS_KEPT = 150;
 
 export const now = () => performance.now() / 1000;
+
+let serverAheadMs = 0;
+
+/** The server's clock, ms since the epoch. */
+export const wallClock = () => Date.now() + serverAheadMs;
+
+export function setServerClock(ms) { serverAheadMs = ms - Date.now(); }
 
 export class Patient {
   constructor(id) {
@@ -28,6 +36,10 @@ export class Patient {
     this.beats = [];
     this.newBeats = []; // for the sweep, that may have passed them already
     this.alarms = new Map();
+    this.silenced = []; // [{kind, until}]; kind "" stands for any
+    this.score = null;
+    this.actions = []; // what people have done and said since the page is open
+    this.edits = [];
     this.ended = false;
   }
 
@@ -40,8 +52,11 @@ export class Patient {
       samplesAt: state.samples_age_s === null ? -Infinity : now() - state.samples_age_s,
       vitalsAt: state.vitals_age_s === null ? -Infinity : now() - state.vitals_age_s,
     });
+    this.silenced = state.silenced ?? [];
+    this.score = state.score ?? null;
+    this.edits = state.edits ?? [];
     const arrivedAt = (id) => this.alarms.get(id)?.at ?? -Infinity;
-    this.alarms = new Map(state.alarms.map((alarm) => [alarm.id, { ...alarm, at: arrivedAt(alarm.id) }]));
+    this.alarms = new Map(state.alarms.map((alarm) => [alarm.id, { ...completeAlarm(alarm), at: arrivedAt(alarm.id) }]));
     this.restated++;
   }
 
@@ -56,7 +71,7 @@ export class Patient {
     this.ended = frame.end;
   }
 
-  event({ beat, vitals, rhythm, alarm }) {
+  event({ beat, vitals, rhythm, alarm, score, action, silenced, edit }) {
     if (beat) {
       this.beats.push(beat);
       this.newBeats.push(beat);
@@ -64,7 +79,16 @@ export class Patient {
     }
     if (vitals) { this.vitals = vitals; this.vitalsAt = now(); }
     if (rhythm) this.rhythm = rhythm;
-    if (alarm) this.#alarm({ ...alarm, at: now() });
+    if (alarm) this.#alarm({ ...completeAlarm(alarm), at: now() });
+    if (score) this.score = score;
+    if (action) this.actions.push(action);
+    if (silenced) this.silenced = silenced;
+    if (edit) this.edits.push(edit);
+  }
+
+  /** Alarms from the store that the live link did not tell. */
+  older(alarms) {
+    for (const alarm of alarms) if (!this.alarms.has(alarm.id)) this.alarms.set(alarm.id, { ...completeAlarm(alarm), at: -Infinity });
   }
 
   /** Those that are over make room, oldest first. */
@@ -74,6 +98,28 @@ export class Patient {
     if (this.alarms.size <= ALARMS_KEPT) return;
     const oldest = [...this.alarms.values()].filter((a) => a.over).sort((a, b) => a.onset - b.onset)[0];
     if (oldest) this.alarms.delete(oldest.id);
+  }
+
+  /** Now, by the stream's own time, in ms since the epoch. */
+  get time() { return this.samples ? this.samples.timeOf(this.samples.end) : this.vitals?.t ?? Date.now(); }
+
+  /** Seconds for which an alarm stays silent, 0 where it is not silenced. High ones never are. */
+  silencedS(alarm) {
+    if (alarm.priority === "high") return 0;
+    let left = alarm.silenced_until === null ? 0 : alarm.silenced_until - this.time;
+    for (const { kind, until } of this.silenced) if (!kind || kind === alarm.kind) left = Math.max(left, until - wallClock());
+    return Math.max(0, left / 1000);
+  }
+
+  /** Seconds for which some kind of alarm stays silent. */
+  get silenceS() { return Math.max(0, ...this.silenced.map(({ until }) => (until - wallClock()) / 1000)); }
+
+  /** V beats of the last minute. */
+  get pvcPerMinute() {
+    const since = (this.beats.at(-1)?.t ?? 0) - 60_000;
+    let n = 0;
+    for (let k = this.beats.length - 1; k >= 0 && this.beats[k].t > since; k--) if (this.beats[k].label === "V") n++;
+    return n;
   }
 
   get age() { return now() - this.samplesAt; }

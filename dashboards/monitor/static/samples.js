@@ -22,6 +22,7 @@ export class Samples {
     this.size = Math.ceil(KEPT_S * frame.fs);
     this.values = new Int16Array(this.size).fill(MISSING);
     this.off = new Uint8Array(this.size);
+    this.scratch = new Int16Array(this.size);
     this.begin = frame.first; // oldest index kept
     this.end = frame.first; // one past the newest
     this.late = 0; // counts chunks that filled a hole behind the sweep
@@ -50,14 +51,22 @@ export class Samples {
 
   timeOf(index) { return this.origin + (index * 1000) / this.fs; }
 
-  /** Sorted present values of a stretch: for the baseline and the range. */
+  /** Present values of a stretch in order, for the baseline and the range: a view that holds until the next call. */
   sorted(from, to) {
-    const found = [];
-    for (let i = Math.max(this.begin, Math.floor(from)); i < Math.min(to, this.end); i++) {
+    let n = 0;
+    const last = Math.min(to, this.end);
+    for (let i = Math.max(this.begin, Math.floor(from)); i < last; i++) {
       const value = this.values[i % this.size];
-      if (value !== MISSING) found.push(value);
+      if (value !== MISSING) this.scratch[n++] = value;
     }
-    return Int16Array.from(found).sort();
+    return this.scratch.subarray(0, n).sort();
+  }
+
+  /** What is known now, as one block of history: {t0, fs, dt, countsPerMv, values}. */
+  block() {
+    const values = new Int16Array(Math.max(0, this.end - this.begin));
+    for (let k = 0; k < values.length; k++) values[k] = this.values[(this.begin + k) % this.size];
+    return { t0: this.timeOf(this.begin), fs: this.fs, dt: 1000 / this.fs, countsPerMv: this.countsPerMv, envelope: false, values };
   }
 
   #set(index, value, off) {

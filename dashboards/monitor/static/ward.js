@@ -1,51 +1,75 @@
-// The ward: a tile per patient, as many as fit the screen, and the keys to move among them.
+// The ward: a tile per patient, as many as fit the screen, one canvas behind them all, and the keys to move among them.
 
-import { h, setClass, setText } from "./dom.js";
-import { Sweep } from "./sweep.js";
-import { age, mark, remedy, rhythmWord, standing, time, alarmText, alarmState } from "./words.js";
-import { now } from "./model.js";
+import { h } from "./dom.js";
+import { Order } from "./order.js";
+import { onTheme } from "./theme.js";
+import { Tile } from "./tile.js";
 
 export const PAGE = 64;
-const TILE_SECONDS = 8;
 const TILE_SHAPE = 2.9; // width to height that a trace of 8 s likes
 const MIN_HEIGHT = 92, MAX_HEIGHT = 300, MIN_WIDTH = 300;
+const FEW = 4; // so many patients may fill the screen: they are watched from across the room
+const LARGEST_PX = 16e6; // of one canvas; phones refuse more
 
 export class Ward {
-  constructor(root, { model, open }) {
-    this.model = model;
-    this.open = open;
-    this.grid = h("div", { class: "ward" });
+  constructor(root, { model, open, limits, watch }) {
+    Object.assign(this, { root, model, open, limits, watch });
+    this.canvas = h("canvas", { "aria-hidden": "true" });
+    this.context = this.canvas.getContext("2d");
+    this.grid = h("div", { class: "ward" }, this.canvas);
     this.note = h("div", { class: "note" }, "Loading the ward …");
     root.replaceChildren(this.note, this.grid);
     this.tiles = new Map();
+    this.order = new Order();
     this.resize = new ResizeObserver(() => this.#arrange());
     this.resize.observe(root);
-    this.root = root;
+    this.offTheme = onTheme(() => { for (const tile of this.tiles.values()) tile.sweep.redraw(); });
   }
 
-  close() { this.resize.disconnect(); }
+  close() {
+    this.resize.disconnect();
+    this.offTheme();
+  }
 
-  /** Show these patients, in this order; `note` explains an empty ward. */
+  /** At once these patients, in this order; `note` explains an empty ward. */
   show(ids, note) {
-    for (const [id, tile] of this.tiles) if (!ids.includes(id)) { tile.element.remove(); this.tiles.delete(id); }
-    ids.forEach((id, k) => {
-      if (!this.tiles.has(id)) this.tiles.set(id, new Tile(this.model.get(id), () => this.open(id)));
-      const { element } = this.tiles.get(id);
-      if (this.grid.children[k] !== element) this.grid.insertBefore(element, this.grid.children[k] ?? null);
-    });
-    this.ids = ids;
+    this.#place(this.order.set(ids));
     this.note.hidden = ids.length > 0;
     if (!ids.length) this.note.replaceChildren(note);
+  }
+
+  /** The state of the ward wishes for these; tiles move when the wish has stood for a while. */
+  wish(ids, note, at) {
+    if (!ids.length || !this.order.shown.length) return this.show(ids, note);
+    const shown = this.order.wish(ids, at);
+    if (shown) this.#place(shown);
+  }
+
+  #place(ids) {
+    const kept = new Set(ids), focused = document.activeElement;
+    this.watch(ids);
+    for (const [id, tile] of this.tiles) if (!kept.has(id)) { tile.element.remove(); this.tiles.delete(id); }
+    ids.forEach((id, k) => {
+      if (!this.tiles.has(id)) this.tiles.set(id, new Tile(this.model.get(id), { open: () => this.open(id), limits: this.limits }));
+      const { element } = this.tiles.get(id);
+      if (this.grid.children[k + 1] !== element) this.grid.insertBefore(element, this.grid.children[k + 1] ?? null);
+    });
+    if (focused?.isConnected && this.grid.contains(focused)) focused.focus({ preventScroll: true }); // a moved element loses it
     this.#arrange();
   }
 
   frame(at) { for (const tile of this.tiles.values()) tile.sweep.draw(at); }
 
-  refresh(connected, today) { for (const tile of this.tiles.values()) tile.refresh(connected, today); }
+  refresh(connected) { for (const tile of this.tiles.values()) tile.refresh(connected); }
+
+  get elements() { return [...this.grid.children].slice(1); }
+
+  /** The tile that has the focus. */
+  get chosen() { return [...this.tiles.values()].find((tile) => tile.element === document.activeElement); }
 
   /** Arrows move, Home and End jump; Enter opens, as on any link. */
   key(event) {
-    const tiles = [...this.grid.children];
+    const tiles = this.elements;
     if (!tiles.length) return false;
     const at = tiles.indexOf(document.activeElement);
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + this.columns, ArrowUp: at - this.columns, Home: 0, End: tiles.length - 1 }[event.key];
@@ -68,89 +92,25 @@ export class Ward {
       if (area > best.area) best = { area, columns };
     }
     this.columns = width < 2 * MIN_WIDTH && n > 1 ? Math.max(1, Math.floor(width / MIN_WIDTH)) : best.columns;
-    const rows = Math.ceil(n / this.columns);
+    const rows = Math.ceil(n / this.columns), highest = n <= FEW ? height : MAX_HEIGHT;
     this.grid.style.setProperty("--columns", this.columns);
-    this.grid.style.setProperty("--row", `${Math.max(MIN_HEIGHT, Math.min(MAX_HEIGHT, Math.floor(height / rows)))}px`);
-    for (const tile of this.tiles.values()) tile.sweep.fit();
-  }
-}
-
-class Tile {
-  constructor(patient, open) {
-    this.patient = patient;
-    this.name = h("span", { class: "name", title: patient.id }, patient.id);
-    this.alarm = h("span", { class: "alarm" });
-    this.more = h("span", { class: "more" });
-    this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.technical = h("div", { class: "technical" });
-    this.rate = h("div", { class: "rate" });
-    this.reason = h("div", { class: "reason" });
-    this.rhythm = h("div", { class: "rhythm" });
-    this.quality = h("div", { class: "quality" });
-    this.element = h(
-      "a", { class: "tile", href: `/patient?id=${encodeURIComponent(patient.id)}` },
-      h("div", { class: "head" }, this.name, this.alarm, this.more),
-      h("div", { class: "strip" }, this.canvas, this.technical),
-      h("div", { class: "numbers" }, this.rate, this.reason, this.rhythm, this.quality),
-    );
-    this.element.addEventListener("click", (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      open();
-    });
-    this.sweep = new Sweep(this.canvas, patient, { rows: 1, seconds: TILE_SECONDS, letters: false });
+    this.grid.style.setProperty("--row", `${Math.max(MIN_HEIGHT, Math.min(highest, Math.floor(height / rows)))}px`);
+    this.#fit();
   }
 
-  refresh(connected, today) {
-    const { patient } = this;
-    const dead = !connected || patient.stale || patient.ended;
-    const { arrhythmia, technical } = standing(patient.alarms.values(), now());
-    setClass(this.element, "dead", dead);
-    this.#alarm(arrhythmia);
-    setText(this.technical, technicalText(patient, technical, connected));
-    const { text, reason } = patient.heartRate(connected);
-    setText(this.rate, text);
-    setText(this.reason, reason === "no data" ? `no data ${age(patient.age)}` : reason);
-    setText(this.rhythm, dead || !patient.rhythm ? "--" : rhythmWord(patient.rhythm.label));
-    this.rhythm.dataset.label = dead || !patient.rhythm ? "" : patient.rhythm.label;
-    setText(this.quality, dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age));
-  }
-
-  #alarm(alarms) {
-    const [worst] = alarms;
-    const head = this.alarm.parentElement;
-    const level = worst ? worst.priority : "";
-    if (head.dataset.level !== level) head.dataset.level = level;
-    const state = worst ? alarmState(worst, now()) : "";
-    if (head.dataset.state !== state) {
-      head.dataset.state = state;
-      inStep(head);
+  /** The canvas as large as the grid, and each trace in the rectangle of its tile. */
+  #fit() {
+    const { grid, canvas } = this, wide = grid.clientWidth, tall = grid.clientHeight;
+    const ratio = Math.min(window.devicePixelRatio || 1, Math.sqrt(LARGEST_PX / (wide * tall)));
+    const width = Math.round(wide * ratio), height = Math.round(tall * ratio);
+    canvas.width = width; // clears it, too
+    canvas.height = height;
+    const from = grid.getBoundingClientRect();
+    const boxes = [...this.tiles.values()].map((tile) => [tile.sweep, tile.strip.getBoundingClientRect()]);
+    for (const [sweep, box] of boxes) {
+      const x = Math.round((box.left - from.left) * ratio), y = Math.round((box.top - from.top) * ratio);
+      sweep.place(this.context, x, y, Math.round(box.width * ratio), Math.round(box.height * ratio), ratio);
+      sweep.redraw();
     }
-    setText(this.alarm, worst ? alarmLine(worst, state) : "");
-    setText(this.more, alarms.length > 1 ? `+${alarms.length - 1}` : "");
   }
-}
-
-/** Everything that flashes does so together: one pulse on the ward, not many. */
-function inStep(element) {
-  for (const animation of element.getAnimations()) animation.startTime = 0;
-}
-
-export function alarmLine(alarm, state) {
-  const text = `${mark(alarm)} ${alarmText(alarm)}`;
-  if (state === "holds") return text;
-  return alarm.end === null ? `${text} · over` : `${text} · over ${time(alarm.end)}`;
-}
-
-export function technicalText(patient, technical, connected) {
-  if (!connected || patient.ended) return "";
-  if (technical.length) return remedy(technical[0]) + (technical.length > 1 ? ` +${technical.length - 1}` : "");
-  if (patient.leadOff && !patient.stale) return remedy({ kind: "lead_off" });
-  return "";
-}
-
-/** In words, with the age of the data when it is over a second. */
-export function quality(share, dataAge) {
-  const word = share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor";
-  return `signal ${word}${dataAge > 1.5 ? ` · ${dataAge.toFixed(0)} s old` : ""}`;
 }

@@ -16,51 +16,76 @@ const ALARMS = {
   ventricular_rhythm: "Ventricular rhythm", ventricular_bradycardia: "Ventricular bradycardia", svt: "SVT",
   atrial_fibrillation: "Atrial fibrillation", pause: "Pause", missed_beat: "Missed beat", hr_high: "HR high", hr_low: "HR low",
   pvc_couplet: "PVC couplet", bigeminy: "Bigeminy", trigeminy: "Trigeminy", r_on_t: "R on T", pvc_per_minute: "PVC per minute",
-  lead_off: "Lead off", no_signal: "No signal", artefact: "Artefact", gap: "Gap",
+  lead_off: "Lead off", no_signal: "No signal", artefact: "Artefact", gap: "Gap", battery: "Battery",
 };
 
 const REMEDIES = {
   lead_off: "check electrode", no_signal: "check device and its connection", artefact: "check electrodes and movement", gap: "samples were lost on the way",
+  battery: "charge or replace it",
 };
 
 const MARKS = { high: "***", medium: "**", low: "*" };
 const RANK = { high: 0, medium: 1, low: 2 };
 const SHOWN_AFTER_END_S = 5; // what ends at once must still be readable
 
+export const BEATS = { N: "normal", S: "supraventricular", V: "ventricular", F: "fusion", Q: "unclassified" };
+export const ALARM_KINDS = Object.keys(ALARMS);
+export const RHYTHM_LABELS = Object.keys(RHYTHMS);
+
 export const rhythmWord = (label) => RHYTHMS[label] ?? label;
 
 export const rhythmInFull = (label) => RHYTHMS_IN_FULL[label] ?? rhythmWord(label);
 
+export const alarmName = (kind) => ALARMS[kind] ?? kind.replaceAll("_", " ");
+
 export const mark = (alarm) => MARKS[alarm.priority];
 
-export const alarmText = (alarm) => alarm.text || ALARMS[alarm.kind] || alarm.kind;
+export const alarmText = (alarm) => alarm.text || alarmName(alarm.kind);
 
 /** A technical alarm says what to do about it. */
-export const remedy = (alarm) => alarm.text || `${ALARMS[alarm.kind]}: ${REMEDIES[alarm.kind]}`;
+export const remedy = (alarm) => alarm.text || (REMEDIES[alarm.kind] ? `${alarmName(alarm.kind)}: ${REMEDIES[alarm.kind]}` : alarmName(alarm.kind));
 
-/** "holds", "latched" (over, not acknowledged), "just over" or "over". */
-export function alarmState(alarm, now) {
-  if (!alarm.over) return "holds";
-  if (alarm.latching) return "latched";
+/** Every alarm has these, also from a server that is a version behind. */
+export const completeAlarm = (alarm) => ({ acknowledged: null, acknowledged_by: "", silenced_until: null, level: 0, ...alarm });
+
+/** "holds", "acknowledged", "silenced", "latched" (over, not acknowledged), "just over" or "over". */
+export function alarmState(alarm, now, silencedS = 0) {
+  if (!alarm.over) return alarm.acknowledged !== null ? "acknowledged" : silencedS > 0 ? "silenced" : "holds";
+  if (alarm.latching && alarm.acknowledged === null) return "latched";
   return now - alarm.at < SHOWN_AFTER_END_S ? "just over" : "over";
 }
 
-const STATES = ["holds", "latched", "just over"];
+const STATES = ["holds", "latched", "acknowledged", "silenced", "just over"];
+const CALM = ["acknowledged", "silenced"];
 
-/** Announced alarms that a tile shows, worst first; technical ones apart. Of a kind that is over, only the newest, and none while it holds. */
-export function standing(alarms, now) {
-  const current = [...alarms].filter((a) => a.announced && alarmState(a, now) !== "over");
+/** Announced alarms that are shown, worst first, what nobody has taken care of before the rest; technical ones apart. Of a kind that is over only the newest. */
+export function standing(patient, now) {
+  const state = (a) => alarmState(a, now, patient.silencedS(a));
+  const current = [...patient.alarms.values()].filter((a) => a.announced && state(a) !== "over");
   const outdone = (a) => current.some((b) => b.kind === a.kind && b !== a && (!b.over || b.onset > a.onset));
   const shown = current.filter((a) => !a.over || !outdone(a));
-  const order = (a) => [RANK[a.priority], STATES.indexOf(alarmState(a, now)), -a.onset];
+  const order = (a) => [CALM.includes(state(a)) ? 1 : 0, RANK[a.priority], STATES.indexOf(state(a)), -a.onset];
   shown.sort((a, b) => order(a).map((x, i) => x - order(b)[i]).find((x) => x !== 0) ?? 0);
   return { arrhythmia: shown.filter((a) => !a.technical), technical: shown.filter((a) => a.technical) };
 }
 
+/** "*** ASYSTOLE 6 s", and how it stands: over since, acknowledged by, silenced for, called again. */
+export function alarmLine(alarm, state, silencedS = 0) {
+  const text = `${mark(alarm)} ${alarmText(alarm)}`;
+  const again = alarm.level > 0 ? ` · called again ×${alarm.level}` : "";
+  if (state === "holds") return text + again;
+  if (state === "acknowledged") return `${text} · ack ${alarm.acknowledged_by}`.trim();
+  if (state === "silenced") return `${text} · silenced ${countdown(silencedS)}`;
+  return (alarm.end === null ? `${text} · over` : `${text} · over ${time(alarm.end)}`) + again;
+}
+
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const SHORT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 export const time = (ms) => TIME.format(ms);
+
+export const shortTime = (ms) => SHORT.format(ms);
 
 /** Time of day, with the date where it is not the day of `today`. */
 export const dayTime = (ms, today) => (DAY.format(ms) === DAY.format(today) ? time(ms) : `${DAY.format(ms)} ${time(ms)}`);
@@ -69,3 +94,13 @@ export function age(seconds) {
   if (seconds < 90) return `${Math.floor(seconds)} s`;
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
+
+/** A stretch of time as people say it. */
+export function span(seconds) {
+  if (seconds < 60) return `${+seconds.toFixed(1)} s`;
+  return seconds < 3600 ? `${+(seconds / 60).toFixed(1)} min` : `${+(seconds / 3600).toFixed(1)} h`;
+}
+
+export const countdown = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+export const percent = (share) => (share === null || share === undefined ? "--" : `${(share * 100).toFixed(1)} %`);

@@ -1,0 +1,70 @@
+// Where a trace's baseline lies and how tall a millivolt is, settled for a whole pass over a row so that the line does not jump within it.
+
+export const TICKS_PX = 11; // kept free for the beat marks above a trace whose gain follows the signal
+const BASELINE_S = 2;
+const STRAYED = 0.3; // of a row's height: a fixed-gain trace that has wandered so far is centred again
+const LOOK_S = 0.1; // how often that is asked
+const RECENT_S = 0.6;
+const FULL_SCALES_MV = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 12, 20]; // of a tile's height
+
+const median = (sorted) => (sorted.length ? sorted[sorted.length >> 1] : 0);
+
+/**
+ * The gain that a person has chosen. `baseline` counts lie `level` pixels below the row's top, `scale` is pixels (of the device) per mV.
+ * The median goes a little below the middle: R waves are taller than S waves are deep.
+ */
+export class FixedGain {
+  constructor(sweep) {
+    this.sweep = sweep;
+    this.passed = null;
+    this.baseline = 0;
+    this.scale = sweep.options.mmPerMv * sweep.options.mm;
+    this.level = sweep.rowHeight * 0.6;
+  }
+
+  begin(pass) {
+    if (pass === this.passed) return;
+    const { samples, perRow } = this.sweep, start = pass * perRow;
+    this.passed = pass;
+    this.looked = start;
+    const around = samples.sorted(start - BASELINE_S * samples.fs, start + (BASELINE_S * samples.fs) / 2);
+    this.baseline = median(around.length ? around : samples.sorted(start, start + perRow));
+  }
+
+  /** Centre a trace that has wandered off, with a visible step, rather than lose it; true where that has happened at this index. */
+  follow(index) {
+    const { samples, rowHeight } = this.sweep;
+    if (index - this.looked < LOOK_S * samples.fs) return false;
+    this.looked = index;
+    const recent = samples.sorted(index - RECENT_S * samples.fs, index);
+    const strayed = (Math.abs(median(recent) - this.baseline) / samples.countsPerMv) * this.scale;
+    if (!recent.length || strayed <= rowHeight * STRAYED) return false;
+    this.baseline = median(recent);
+    return true;
+  }
+}
+
+/** A gain that follows the signal: the smallest full scale that holds what is known of the pass and the seconds before it. */
+export class FittingGain {
+  constructor(sweep) {
+    this.sweep = sweep;
+    this.passed = null;
+    this.baseline = this.scale = this.level = 0;
+  }
+
+  begin(pass) {
+    if (pass === this.passed) return;
+    this.passed = pass;
+    const { samples, perRow, rowHeight, ratio, pen } = this.sweep, start = pass * perRow;
+    const values = samples.sorted(start - 6 * samples.fs, Math.min(start + perRow, Math.max(start + 2 * samples.fs, pen)));
+    const lowest = values.length ? values[0] : 0, highest = values.length ? values[values.length - 1] : 0;
+    const range = (highest - lowest) / samples.countsPerMv;
+    const full = FULL_SCALES_MV.find((mv) => mv * 0.9 >= range) ?? FULL_SCALES_MV[FULL_SCALES_MV.length - 1];
+    const free = rowHeight - TICKS_PX * ratio;
+    this.baseline = (lowest + highest) / 2;
+    this.scale = free / full;
+    this.level = TICKS_PX * ratio + free / 2;
+  }
+
+  follow() { return false; }
+}

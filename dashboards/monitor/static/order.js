@@ -1,0 +1,28 @@
+// The order of the tiles on the screen. What a person asks for happens at once; what the patients' state asks for waits, so that nobody
+// clicks on the wrong patient: a tile moves, comes or goes only after HOLD_S in which the wish for it stood.
+
+const HOLD_S = 2;
+
+export class Order {
+  #shown = [];
+  #since = null;
+
+  get shown() { return this.#shown; }
+
+  /** At once: a page was turned, a filter chosen. */
+  set(ids) {
+    this.#shown = ids;
+    this.#since = null;
+    return ids;
+  }
+
+  /** The state of the ward wishes for this order at `now` s. The order to show from now on, or null: as it is. */
+  wish(ids, now) {
+    if (ids.length === this.#shown.length && ids.every((id, k) => id === this.#shown[k])) {
+      this.#since = null;
+      return null;
+    }
+    this.#since ??= now;
+    return now - this.#since >= HOLD_S ? this.set(ids) : null;
+  }
+}

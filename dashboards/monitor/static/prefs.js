@@ -1,0 +1,34 @@
+// What this browser remembers for its user: name, theme, sound, paper. A page without storage works, and forgets.
+
+const KEY = "ecgwatch";
+const DEFAULTS = {
+  name: "", theme: "auto", sound: false, order: "bed",
+  speed: 25, gain: 10, // mm/s, mm/mV
+  fill: false, // the paper fills the width and is not to size
+  screenMm: null, // pixels of the screen (not of CSS) per millimetre, as measured by the person
+};
+
+function stored() {
+  try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return {}; }
+}
+
+export const prefs = { ...DEFAULTS, ...stored() };
+const changes = new EventTarget();
+
+export function keep(name, value) {
+  if (prefs[name] === value) return;
+  prefs[name] = value;
+  try { localStorage.setItem(KEY, JSON.stringify(prefs)); } catch { /* private window: for this visit only */ }
+  changes.dispatchEvent(new CustomEvent(name));
+}
+
+/** Listen to one of the settings; returns what ends it. */
+export function onChange(name, listener) {
+  changes.addEventListener(name, listener);
+  return () => changes.removeEventListener(name, listener);
+}
+
+const CSS_PX_PER_MM = 96 / 25.4; // what browsers take a screen for
+
+/** CSS pixels per millimetre of this screen: measured once by the person, else the browser's guess. A zoomed page keeps its millimetres. */
+export const pxPerMm = () => (prefs.screenMm ? prefs.screenMm / (window.devicePixelRatio || 1) : CSS_PX_PER_MM);

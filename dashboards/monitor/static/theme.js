@@ -1,0 +1,38 @@
+// Light or dark, and the colours of the style sheet for canvases.
+
+import { onChange, prefs } from "./prefs.js";
+
+const known = new Map();
+const listeners = new Set();
+
+/** The colour of a variable of the style sheet in the present theme, as a canvas takes it. */
+export function colour(name) {
+  let found = known.get(name);
+  if (found === undefined) {
+    const probe = document.createElement("span");
+    probe.style.color = `var(--${name})`;
+    document.body.append(probe);
+    found = getComputedStyle(probe).color;
+    probe.remove();
+    known.set(name, found);
+  }
+  return found;
+}
+
+/** Be told when all that is drawn must be drawn again; returns what ends it. */
+export function onTheme(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function apply() {
+  const root = document.documentElement;
+  if (prefs.theme === "auto") delete root.dataset.theme;
+  else root.dataset.theme = prefs.theme;
+  known.clear();
+  for (const listener of listeners) listener();
+}
+
+onChange("theme", apply);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
+apply();

@@ -1,0 +1,207 @@
+"""The ward in a real Chromium: each state a tile can be in, order, filters, pages, keys."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from playwright.sync_api import Browser, expect
+
+from ingest.embedded import EmbeddedBroker
+from tests.e2e.monitor_browser import STRIP, Server, opened, shot, tile, ward
+from tests.e2e.monitor_fakes import LONG, Story
+
+
+def test_a_ward_shows_each_patient_as_it_is(browser: Browser, eight_beds: Server) -> None:
+    with opened(browser, eight_beds.url) as page:
+        expect(page.locator(".tile")).to_have_count(8)
+        expect(page.locator("#count")).to_have_text("8 patients")
+        names = page.locator(".tile .name").all_text_contents()
+        assert names == [f"Bed {k}" for k in (1, 2, 3, 4, 5, 6, 10)] + [LONG]
+        sinus, fibrillation, lead_off, artefact, silent = (tile(page, f"Bed {k}") for k in (1, 4, 5, 6, 10))
+        expect(sinus.locator(".rate")).not_to_have_text("--")
+        expect(sinus.locator(".rhythm")).to_have_text("Sinus")
+        expect(sinus.locator(".range")).to_have_text("50–120")
+        expect(sinus.locator(".head")).to_have_attribute("data-level", "")
+        expect(tile(page, "Bed 3").locator(".pvcs")).to_contain_text("/min")
+        expect(fibrillation.locator(".alarm")).to_have_text("*** VENTRICULAR FIBRILLATION")
+        expect(fibrillation.locator(".more")).to_have_text("+1")
+        expect(fibrillation.locator(".rate")).to_have_text("--")
+        expect(fibrillation.locator(".reason")).to_have_text("no beats")
+        expect(lead_off.locator(".technical")).to_have_text("Lead off: check electrode")
+        expect(lead_off.locator(".alarm")).to_have_text("")
+        expect(artefact.locator(".rate")).to_have_text("?")
+        expect(artefact.locator(".reason")).to_have_text("artefact")
+        expect(silent.locator(".alarm")).to_contain_text("*** ASYSTOLE 6 s")
+        expect(tile(page, LONG).locator(".alarm")).to_have_text("** HR 134 > 120")
+        expect(silent.locator(".reason")).to_contain_text("no data")
+        page.wait_for_timeout(1500)
+        shot(page, "ward-8")
+
+
+def test_a_trace_that_wanders_far_stays_in_sight(browser: Browser) -> None:
+    with ward([Story("a", wander_mv=3.0)], seconds=60.0) as (server, _), opened(browser, server.url) as page:
+        expect(tile(page, "a").locator(".rate")).not_to_have_text("--")
+        page.wait_for_timeout(4000)
+        shot(page, "wander")
+        assert tile(page, "a").evaluate(STRIP)["columns"] > 0.9
+
+
+def test_a_stale_trace_is_grey_within_three_seconds_and_a_live_one_is_not(browser: Browser) -> None:
+    with ward([Story("lives"), Story("ends", silent_after_s=16.0)], seconds=60.0) as (server, streams), opened(browser, server.url) as page:
+        expect(tile(page, "ends").locator(".rate")).not_to_have_text("--")
+        assert tile(page, "ends").evaluate(STRIP)["coloured"] > 0.5
+        expect(tile(page, "ends")).to_have_class("tile dead")
+        assert time.time() - streams.start_s < 16 + 3 + 1.5
+        page.wait_for_timeout(100)
+        assert tile(page, "ends").evaluate(STRIP)["coloured"] < 0.05
+        assert tile(page, "lives").evaluate(STRIP)["coloured"] > 0.5
+        expect(tile(page, "ends").locator(".rate")).to_have_text("--")
+        expect(tile(page, "ends").locator(".rhythm")).to_have_text("--")
+        expect(tile(page, "lives")).to_have_class("tile")
+
+
+def test_keys_choose_open_and_come_back(browser: Browser, eight_beds: Server) -> None:
+    with opened(browser, eight_beds.url) as page:
+        expect(page.locator(".tile")).to_have_count(8)
+        chosen = "document.activeElement.querySelector?.('.name')?.title"
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(chosen) == "Bed 1"
+        for key, name in [
+            ("ArrowRight", "Bed 2"),
+            ("ArrowDown", "Bed 4"),
+            ("ArrowLeft", "Bed 3"),
+            ("End", LONG),
+            ("ArrowDown", LONG),
+            ("Home", "Bed 1"),
+        ]:
+            page.keyboard.press(key)
+            assert page.evaluate(chosen) == name, key
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("Bed 1")
+        assert page.url.endswith("/patient?id=Bed%201")
+        page.keyboard.press("Escape")
+        expect(page.locator(".tile")).to_have_count(8)
+        expect(tile(page, "Bed 1")).to_be_focused()
+        page.keyboard.press("/")
+        page.keyboard.type("BED 1")
+        expect(page.locator(".tile")).to_have_count(2)
+        page.keyboard.press("Escape")
+        expect(page.locator(".tile")).to_have_count(8)
+        page.go_back()
+        expect(page.locator("h1")).to_have_text("Bed 1")
+
+
+def test_filters_and_order(browser: Browser, eight_beds: Server) -> None:
+    with opened(browser, eight_beds.url) as page:
+        expect(page.locator(".tile")).to_have_count(8)
+        expect(page.locator("#chips .chip").first).to_be_visible()
+        page.get_by_label("Rhythm").select_option("AFIB")
+        expect(page.locator(".tile .name")).to_have_text(["Bed 2"])
+        page.get_by_label("Rhythm").select_option("P")
+        expect(page.locator(".note")).to_contain_text("No patient in the rhythm")
+        page.get_by_role("button", name="Show all").click()
+        expect(page.locator(".tile")).to_have_count(8)
+        page.locator('.chip[data-level="high"]').click()
+        expect(page.locator(".tile")).to_have_count(2)
+        page.get_by_label("Alarm", exact=True).select_option("")
+        expect(page.locator(".tile")).to_have_count(8)
+        page.keyboard.press("Escape")
+        page.get_by_label("Order").select_option("urgency")
+        expect(page.locator(".tile .name").first).to_have_text("Bed 4")
+
+
+def test_by_urgency_a_tile_moves_only_after_two_seconds(browser: Browser) -> None:
+    with ward([Story(f"Bed {k}") for k in (1, 2, 3)], seconds=90.0) as (server, streams), opened(browser, server.url) as page:
+        expect(page.locator(".tile")).to_have_count(3)
+        page.keyboard.press("o")
+        expect(page.get_by_label("Order")).to_have_value("urgency")
+        streams.send(streams.alarm("Bed 3", "hr_high", 2, text="HR 140 > 120"))
+        expect(tile(page, "Bed 3").locator(".alarm")).to_have_text("** HR 140 > 120")
+        seen = time.monotonic()
+        assert page.locator(".tile .name").first.text_content() == "Bed 1"
+        expect(page.locator(".tile .name").first).to_have_text("Bed 3")
+        assert time.monotonic() - seen > 1.5
+
+
+def test_a_held_back_alarm_is_listed_only_and_an_ended_one_leaves_the_tile(browser: Browser) -> None:
+    with ward([Story("a")], seconds=60.0) as (server, streams), opened(browser, server.url) as page:
+        held = streams.alarm("a", "pause", 1, announced=False, text="PAUSE 2.4 s")
+        short = streams.alarm("a", "hr_high", 2, text="HR 140 > 120")
+        streams.send(held)
+        streams.send(short)
+        expect(tile(page, "a").locator(".alarm")).to_have_text("** HR 140 > 120")
+        streams.send(msgspec.structs.replace(short, step="end", end_ns=short.raised_ns))
+        expect(tile(page, "a").locator(".alarm")).to_contain_text("over")
+        expect(tile(page, "a").locator(".alarm")).to_have_text("")
+        page.goto(f"{server.url}patient?id=a")
+        expect(page.locator(".alarm-list li")).to_have_count(2)
+        expect(page.locator(".alarm-list li").nth(1)).to_contain_text("held back")
+
+
+def test_a_lost_server_is_said_and_the_page_comes_back_by_itself(browser: Browser) -> None:
+    with ward([Story("a")], seconds=60.0) as (server, _), opened(browser, server.url) as page:
+        expect(tile(page, "a").locator(".rate")).not_to_have_text("--")
+        server.stop()
+        expect(page.locator("#banner")).to_contain_text("No connection to the monitor's server")
+        expect(tile(page, "a")).to_have_class("tile dead")
+        expect(tile(page, "a").locator(".rate")).to_have_text("--")
+        shot(page, "disconnected")
+        server.start()
+        expect(page.locator("#banner")).to_be_hidden()
+        expect(tile(page, "a")).to_have_class("tile")
+        expect(tile(page, "a").locator(".rate")).not_to_have_text("--")
+        page.wait_for_timeout(1500)
+        assert tile(page, "a").evaluate(STRIP)["painted"] > 500
+
+
+def test_an_empty_ward_says_which_command_to_copy_and_a_missing_broker_is_said(browser: Browser) -> None:
+    with EmbeddedBroker() as broker:
+        server = Server(broker.address)
+        with opened(browser, server.url) as page:
+            expect(page.locator(".empty")).to_contain_text("No patient yet")
+            expect(page.locator(".command code").first).to_have_text("ecgwatch simulate normal")
+            expect(page.locator("#banner")).to_be_hidden()
+            shot(page, "empty")
+            broker.stop()
+            expect(page.locator("#banner")).to_contain_text("cannot reach the Kafka broker")
+        server.stop()
+
+
+def test_sixty_four_tiles_fit_one_screen_and_more_are_paged(browser: Browser) -> None:
+    with (
+        ward([Story(f"Bed {k}", bpm=50 + k) for k in range(1, 71)], seconds=45.0) as (server, _),
+        opened(browser, server.url, 1920, 1080) as page,
+    ):
+        expect(page.locator(".tile")).to_have_count(64)
+        expect(page.locator(".pager .where")).to_have_text("1–64 of 70")
+        assert page.evaluate("(v => v.scrollHeight <= v.clientHeight)(document.getElementById('view'))"), "the tiles do not fit"
+        page.wait_for_timeout(3000)
+        shot(page, "ward-64")
+        page.keyboard.press("PageDown")
+        expect(page.locator(".tile")).to_have_count(6)
+        expect(page.locator(".tile .name").first).to_have_text("Bed 65")
+        page.get_by_label("Previous page").click()
+        expect(page.locator(".tile")).to_have_count(64)
+
+
+def test_one_patient_fills_the_screen_and_is_readable_from_afar(browser: Browser) -> None:
+    with ward([Story("Bed 1")], seconds=40.0) as (server, _), opened(browser, server.url, 1920, 1080) as page:
+        expect(tile(page, "Bed 1").locator(".rate")).not_to_have_text("--")
+        height = page.locator(".tile .rate").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+        assert height >= 200  # 5 cm on a 24-inch screen: a minute of arc per millimetre at 3 m
+        page.wait_for_timeout(1000)
+        shot(page, "ward-1")
+
+
+def test_nothing_shifts_on_a_phone_and_everything_is_reachable(browser: Browser, eight_beds: Server) -> None:
+    with opened(browser, eight_beds.url, 390, 800) as page:
+        expect(page.locator(".tile")).to_have_count(8)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.wait_for_timeout(1000)
+        shot(page, "phone")
+        tile(page, "Bed 3").click()
+        expect(page.locator("h1")).to_have_text("Bed 3")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.wait_for_timeout(1000)
+        shot(page, "phone-patient")
