@@ -112,7 +112,7 @@ class Archive:
                 if error.fatal():
                     raise confluent_kafka.KafkaException(error)
                 continue  # told by librdkafka again and again while it mends itself
-            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
             try:
                 self._sink.add(decode(message.value() or b"", KINDS[topic]))
             except BadMessageError as bad:
