@@ -87,6 +87,7 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import open_sink
     from ecgwatch.telemetry import publisher
+    from stream_processor.archive import Archive
     from stream_processor.alarms.profiles import Profiles
     from stream_processor.app import Processor
     from stream_processor.ward import build_ward
@@ -101,11 +102,16 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, processor.stop)
     orphaned = asyncio.create_task(_stop_without(parent, processor))
+    archive = Archive(chosen.broker, open_sink(chosen), clock)
+    archive.start(broken=lambda: loop.call_soon_threadsafe(processor.stop))
     try:
         await processor.run()
     finally:
         orphaned.cancel()
+        archive.stop()
         sink.close()
+    if archive.error is not None:
+        raise archive.error
 
 
 async def _stop_without(parent: int, processor: Processor) -> None:
