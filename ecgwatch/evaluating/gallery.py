@@ -17,8 +17,9 @@ from stream_processor.scoring.reference import Mark as Beat
 from stream_processor.scoring.reference import Record
 
 STRIP_S, BEFORE_S = 10.0, 3.0
-PER_GROUP, PER_RECORD = 10, 2  # strips
+PER_GROUP, PER_RECORD = 10, 2  # strips; of the challenge all
 LATE_S = 8.0
+ALARM, ALARM_COLOUR = "\N{BLACK UP-POINTING TRIANGLE}", "#c00000"
 COLOURS = {"N": "#1a7f37", "S": "#7b3fb5", "V": "#c45500", "F": "#a06a00", "Q": "#777777"}
 
 
@@ -50,7 +51,7 @@ def moments(found: Sequence[Judgement]) -> list[Moment]:
         of_record: Counter[str] = Counter()
         kept: list[Moment] = []
         for m in sorted((m for m in everything if m.group == group), key=lambda m: (-m.weight, m.judged.name, m.start_s)):
-            if of_record[m.judged.name] < PER_RECORD and len(kept) < PER_GROUP:
+            if of_record[m.judged.name] < PER_RECORD and (len(kept) < PER_GROUP or m.judged.answer):
                 of_record[m.judged.name] += 1
                 kept.append(m)
         chosen += kept
@@ -127,7 +128,7 @@ def strips(chosen: Iterable[Moment]) -> Iterator[Shown]:
         where = f"{m.judged.name} {source.lead} {clock(start)}"
         svg = strip_svg(
             mv, source.fs_hz, start_label=f"{where}, {m.judged.network}", marks=_marks(m.judged.reference, start),
-            marks_below=_marks(m.judged.ours, start), span=(m.start_s - start, max(m.end_s, m.start_s + 0.1) - start),
+            marks_below=[*_marks(m.judged.ours, start), *_announced(m.judged, start)], span=(m.start_s - start, max(m.end_s, m.start_s + 0.1) - start),
         )  # fmt: skip
         yield Shown(m.group, f"{m.judged.name} {clock(m.start_s)}: {m.caption}", svg)
 
@@ -144,6 +145,12 @@ def _signal(source: WfdbSource, start_s: float, end_s: float) -> np.ndarray[tupl
 def _marks(record: Record, start_s: float) -> list[Mark]:
     inside = [b for b in record.beats if 0 <= b.sample / record.fs_hz - start_s < STRIP_S + 2]
     return [_mark(b, record.fs_hz, start_s) for b in inside]
+
+
+def _announced(j: Judgement, start_s: float) -> list[Mark]:
+    """Where our alarms of high priority were announced."""
+    times = [a.announced_s - start_s for a in j.told if a.announced_s is not None and a.priority == "high"]
+    return [(at, ALARM, ALARM_COLOUR) for at in times if 0 <= at < STRIP_S + 2]
 
 
 def _mark(beat: Beat, fs_hz: float, start_s: float) -> Mark:

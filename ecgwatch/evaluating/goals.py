@@ -42,20 +42,21 @@ def _calm(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
     """False alarms of high priority in records with beats whose reference holds no condition of high priority at all."""
     calm = [j for j in found if j.beats and j.alarms and not j.alarms.lethal]
     high = [x for x in all_judged(calm) if x.alarm.priority == "high"]
-    return [
-        ("false high-priority alarms per h, no lethal rhythm", n_false(high) / _hours(calm), "<= 0.3", "<= 0.05", _names(calm))
-        for _ in calm[:1]
-    ]
+    if not calm:
+        return []
+    limits = ("<= 0.3", "<= 0.05") if _is_goal(calm) else ("", "")
+    return [("false high-priority alarms per h, no lethal rhythm", n_false(high) / _hours(calm), *limits, _names(calm))]
 
 
 def _normal(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
-    for name, most, must, aim in (("annotated all N", 0.0, "<= 1", "<= 0.2"), (f"below {NEARLY_N:.0%} other beats", NEARLY_N, "", "")):
+    for name, most, *limits in (("annotated all N", 0.0, "<= 1", "<= 0.2"), (f"below {NEARLY_N:.0%} other beats", NEARLY_N, "", "")):
         normal = [j for j in found if j.beats and j.beats.not_n <= most * len(j.reference.beats)]
         if normal:
             arrhythmia = [x for x in all_judged(normal) if not x.alarm.technical]
             value = n_false(arrhythmia) / _hours(normal)
-            rows.append((f"false alarms of any priority per h, {name}", value, must, aim, _names(normal)))
+            kept = limits if _is_goal(normal) else ("", "")
+            rows.append((f"false alarms of any priority per h, {name}", value, *kept, _names(normal)))
     return rows
 
 
@@ -71,6 +72,11 @@ def _outside(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
         ("false high-priority alarms per h, outside lethal episodes", n_false(high) / _hours(without), "", "", on),
         ("extreme rates per h there, which nothing can judge", unknown / _hours(without), "", "", on),
     ]
+
+
+def _is_goal(found: Sequence[Judgement]) -> bool:
+    """These goals were set for MITDB; noise added on purpose (NSTDB) is another matter."""
+    return all(j.task.database == "mitdb" for j in found)
 
 
 def _hours(found: Sequence[Judgement]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ecgwatch.evaluating.gallery import Shown
+from ecgwatch.evaluating.gallery import ALARM, Shown
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.plots import Bar, bars, reached
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
@@ -13,15 +13,16 @@ from ecgwatch.evaluating.tables import Table
 from stream_processor.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
 
+LEGEND = f"Reference above the strip, ours below, {ALARM} where an alarm of high priority was announced; the event is shaded."
 STYLE = """
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #1a1a1a; background: #fff }
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1250px; padding: 0 1rem; color: #1a1a1a; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc }
 h3 { font-size: 1rem; margin: 1.6rem 0 .3rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .4rem 0; font-size: 13px }
 th, td { padding: .15rem .55rem; border-bottom: 1px solid #e5e5e5; text-align: left; vertical-align: top } th { background: #f4f4f4 }
 td.n, th.n { text-align: right; white-space: nowrap } tr:hover td { background: #fafafa } .wide { overflow-x: auto }
 p.note { color: #555; margin: .2rem 0 } figure { margin: 1rem 0 } figcaption { font-weight: 600; margin-bottom: .2rem }
-.strip { max-width: none } .strips figure { break-inside: avoid }
+figure { break-inside: avoid }
 @media print { body { margin: 0; max-width: none } h2 { break-after: avoid } }
 """
 
@@ -32,13 +33,10 @@ def page(title: str, heading: str, tables: Sequence[Table], records: Table, foun
     body = [f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>", *(_table(t) for t in goals), *(_table(t) for t in rest)]
     body += ["<h2>Plots</h2>", *plots(found)]
     body += [_table(records)] if records.rows else []
-    body += [
-        "<h2>Gallery</h2><p class='note'>Reference above the strip, ours below; the event is shaded.</p><div class='strips'>",
-        *_gallery(strips),
-    ]
+    body += ["<h2>Gallery</h2>", f'<p class="note">{escape(LEGEND)}</p>', *_gallery(strips)]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{''.join(body)}</div></body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
 
 
@@ -83,5 +81,5 @@ def _gallery(strips: Iterable[Shown]) -> list[str]:
         if strip.group != group:
             group = strip.group
             parts.append(f"<h3>{escape(group)}</h3>")
-        parts.append(f'<figure class="wide"><figcaption>{escape(strip.caption)}</figcaption>{strip.svg}</figure>')
+        parts.append(f'<figure class="wide"><figcaption>{escape(strip.caption.replace("_", " "))}</figcaption>{strip.svg}</figure>')
     return parts or ["<p>Nothing to show.</p>"]

@@ -29,7 +29,7 @@ def bars(title: str, rows: Sequence[Bar], unit: str, low: float = 0.0) -> str:
             f'<text x="{LEFT - 6}" y="{y + 11}" text-anchor="end">{escape(row.label)}</text>'
             f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{ROW - 5}" fill="{BLUE}"/>'
             f'<rect x="{LEFT}" y="{y}" width="{min(length, row.bad * scale):.1f}" height="{ROW - 5}" fill="{RED}"/>'
-            f'<text x="{LEFT + length + 5:.1f}" y="{y + 11}">{row.value:.4g}</text>'
+            f'<text x="{LEFT + length + 5:.1f}" y="{y + 11}">{row.value:.2f}</text>'
         )
     return _figure(f"{title} ({unit})", 10 + len(rows) * ROW, parts)
 
