@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from ecgwatch.commands import alarms, topics
 from ecgwatch.commands import dashboards as dashboards_command
 from ecgwatch.commands import models as models_command
-from ecgwatch.commands import topics
 from ecgwatch.commands.annotate import annotate
 from ecgwatch.commands.check import check
 from ecgwatch.commands.demo import demo
@@ -37,6 +37,7 @@ app = typer.Typer(
 
 for command in (demo, simulate, replay, process, monitor, notify, score, annotate, evaluate, export, report, check):
     app.command(command.__name__)(command)
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dashboards_command.app, name="dashboards")
 app.add_typer(models_command.app, name="models")

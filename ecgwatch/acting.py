@@ -1,0 +1,78 @@
+"""What a person orders on the command line about a patient's alarms, checked, and sent as an Action."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import secrets
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from dashboards.monitor.limits import effective
+from ingest.clock import SystemClock
+from ingest.errors import BadInputError
+from ingest.messages import Action
+from ingest.operator import send
+from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.alarms.profiles import Profile, with_limits
+
+LONGEST_SILENCE_S = 24 * 3600.0
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def act(broker: str, patient: str, by: str | None, note: str, **fields: Any) -> None:
+    """Send an Action; `by` defaults to the login name. Raises BadInputError and UnreachableError."""
+    if not patient.strip():
+        raise BadInputError("the patient's name is empty", "`ecgwatch alarms list` shows the patients.")
+    now_ns = SystemClock().now_ns()
+    send(broker, Action(patient_id=patient, time_ns=now_ns, id=secrets.token_hex(12), by=_name(by), note=note, **fields))
+
+
+def check_silenceable(patient: str, kind: str) -> None:
+    """Raise BadInputError for a kind that is none, or of high priority."""
+    priority = next((CATALOGUE[known].priority for known in CATALOGUE if known == kind), None)
+    if priority is None:
+        raise BadInputError(f"no alarm is of the kind {kind!r}", f"There are: {', '.join(CATALOGUE)}.")
+    if priority == "high":
+        problem = f"{kind} is of high priority and cannot be silenced"
+        raise BadInputError(problem, f"Acknowledge it: ecgwatch alarms ack {shlex.quote(patient)} {kind}")
+
+
+def seconds_of(text: str) -> float:
+    """Of 90s, 10m or 2h. Raises BadInputError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= seconds <= LONGEST_SILENCE_S:
+        raise BadInputError(f"--for {text}", "Write 90s, 10m or 2h; from a second to 24h.")
+    return seconds
+
+
+def limits_of(assignments: Iterable[str], unset: Iterable[str]) -> dict[str, float | None]:
+    """Of NAME=NUMBER, and the names that go back to the profile's (None). Raises BadInputError."""
+    found: dict[str, float | None] = dict.fromkeys(unset)
+    for text in assignments:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise BadInputError(f"--set {text}", "Write it as NAME=NUMBER, such as hr_high_bpm=130.") from None
+    return found
+
+
+def check_limits(base: Profile, actions: Iterable[Action], limits: dict[str, float | None]) -> None:
+    """Raise BadInputError where the limits do not go with the profile and what people have changed so far."""
+    try:
+        with_limits(effective(base, actions)[0], limits, base)
+    except ValueError as error:
+        raise BadInputError(str(error), "`ecgwatch alarms profile PATIENT` shows every limit and what it may be.") from error
+
+
+def _name(by: str | None) -> str:
+    try:
+        name = getpass.getuser() if by is None else by.strip()
+    except (OSError, KeyError):
+        name = ""
+    if not 0 < len(name) <= 64 or not name.isprintable():
+        raise BadInputError("nobody is named who does it", "Give --by NAME, of 1 to 64 characters.")
+    return name
