@@ -71,8 +71,9 @@ def _list() -> Json:
 
 def _strip() -> Json:
     strip = flux.query(
-        f"onset = int(v: regexp.replaceAllString(r: /^.*:/, v: {CHOSEN}, t: \"\"))",
-        f"whose = regexp.replaceAllString(r: /:[a-z_]+:[0-9]+$/, v: {CHOSEN}, t: \"\")",
+        f"chosen = {CHOSEN}",
+        'onset = if chosen == "" then 0 else int(v: regexp.replaceAllString(r: /^.*:/, v: chosen, t: ""))',
+        'whose = regexp.replaceAllString(r: /:[a-z_]+:[0-9]+$/, v: chosen, t: "")',
         flux.points(
             "ecg", "mv", patient="whose",
             start=f"time(v: onset - {STRIP_S * 10**9})", stop=f"time(v: onset + {STRIP_S * 10**9})",

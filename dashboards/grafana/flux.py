@@ -43,6 +43,17 @@ def query(*parts: str) -> str:
     return "\n".join([*(f'import "{path}"' for used, path in packages.items() if used in text), text])
 
 
+def extremes(source: str, column: str, by: str) -> str:
+    """Of the rows in each window the least and the greatest, at their own times: what a panel shows of more points than it has pixels."""
+    return (
+        f"every = {source}\n"
+        f'few = (fn) => every\n  |> group(columns: ["{by}"])\n  |> window(every: {WINDOW})\n  |> fn(column: "{column}")\n'
+        f'  |> group(columns: ["{by}"])\n'
+        "union(tables: [few(fn: min), few(fn: max)])\n"
+        f'  |> unique(column: "_time")\n  |> sort(columns: ["_time"])\n  |> keep(columns: ["_time", "{column}", "{by}"])'
+    )
+
+
 def episodes(patient: str = "") -> str:
     """Rhythm as a state per patient: each label from its start, nothing from the end of an episode that no other follows."""
     return query(

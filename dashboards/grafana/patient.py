@@ -72,10 +72,7 @@ def _live() -> Json:
 
 
 def _stored() -> Json:
-    strips = flux.query(
-        flux.points("ecg", "mv", patient=PATIENT),
-        '  |> group(columns: ["lead"])\n  |> sort(columns: ["_time"])\n  |> keep(columns: ["_time", "_value", "lead"])',
-    )
+    strips = flux.query(flux.extremes(flux.points("ecg", "mv", patient=PATIENT), "_value", "lead"))
     return parts.curve(
         "ECG, strips around alarms", strips, (24, 7), name="${__field.labels.lead}", colour="#73bf69", axis="mV",
         description="From 10 s before each alarm's onset to 10 s after. The whole trace is in the built-in monitor.",
@@ -100,11 +97,8 @@ def _trends() -> list[Json]:
 
         return flux.query(*(one(column) for column in columns))
 
-    beats = flux.query(
-        flux.rows("beat", "rr_ms", "label", "none", patient=PATIENT),
-        '  |> filter(fn: (r) => given(r: r, field: "rr_ms"))\n  |> group(columns: ["label"])\n  |> sort(columns: ["_time"])',
-        '  |> keep(columns: ["_time", "rr_ms", "label"])',
-    )
+    given = flux.rows("beat", "rr_ms", "label", "none", patient=PATIENT) + '\n  |> filter(fn: (r) => given(r: r, field: "rr_ms"))'
+    beats = flux.query(flux.extremes(given, "rr_ms", "label"))
     ectopic = flux.query(
         flux.points("beat", "label", patient=PATIENT),
         '  |> filter(fn: (r) => r._value == "V" or r._value == "S")\n  |> map(fn: (r) => ({r with label: r._value, _value: 1}))',

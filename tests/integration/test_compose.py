@@ -102,6 +102,17 @@ class Stack:
         head = next((row for row in rows if "#PARTITIONS" in row), [])
         return [int(row[head.index("#PARTITIONS")]) for row in rows if head and row != head and row[:1] == ["ecgwatch"]]
 
+    def workers(self) -> int:
+        """How many workers have told their figures (measurement pipeline)."""
+        flux = 'import "influxdata/influxdb/schema" schema.tagValues(bucket: "events", tag: "worker")'
+        call = urllib.request.Request(
+            f"http://127.0.0.1:{self.setting('INFLUXDB_PORT')}/api/v2/query?org=ecgwatch",
+            json.dumps({"query": flux}).encode(),
+            {"Authorization": f"Token {self.setting('INFLUXDB_TOKEN')}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(call, timeout=10) as answer:
+            return sum(line.startswith(",_result") for line in answer.read().decode().splitlines())
+
     def get(self, path: str) -> object:
         """What the monitor answers."""
         url = f"http://127.0.0.1:{self.setting('MONITOR_PORT')}{path}"
@@ -191,6 +202,7 @@ def test_one_of_two_processors_is_killed(stack: Stack) -> None:
     store = f"influxdb:http://127.0.0.1:{stack.setting('INFLUXDB_PORT')}"
     stored = wait_for(store, wanted, {"ECGWATCH_INFLUX_TOKEN": stack.setting("INFLUXDB_TOKEN")})
     assert_same(stored, wanted)
+    until(lambda: stack.workers() == 2)
     shown = stack.get("/api/patients")
     assert {patient["id"] for patient in shown["patients"]} == {key[1] for key in wanted}
     assert stack.get("/api/patients/vt-1/alarms")["alarms"]

@@ -17,6 +17,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -335,9 +336,17 @@ def samples(f: Filled, patient: str) -> list[tuple[int, float]]:
     return sorted(found.items())
 
 
+def extremes(values: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Of each window the first of the least and the first of the greatest, once where they are the same."""
+    inside: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for at, value in values:
+        inside[(at - START_NS) // (WINDOW_S * S)].append((at, value))
+    return [row for rows in inside.values() for row in sorted({min(rows, key=itemgetter(1)), max(rows, key=itemgetter(1))})]
+
+
 @expect("patient", "ECG, strips around alarms")
 def _(f: Filled) -> Any:
-    return ("_time", "_value"), [row for row in samples(f, PATIENT) if START_NS <= row[0] < STOP_NS]
+    return ("_time", "_value"), extremes(row for row in samples(f, PATIENT) if START_NS <= row[0] < STOP_NS)
 
 
 def _trend(f: Filled, *names: str) -> Any:
@@ -355,7 +364,11 @@ expect("patient", "Readable share of the signal")(lambda f: _trend(f, "quality")
 
 @expect("patient", "RR interval")
 def _(f: Filled) -> Any:
-    return ("_time", "rr_ms", "label"), [(b.time_ns, b.rr_ms, b.label) for b in f.of(Beat, PATIENT) if b.rr_ms is not None]
+    rows = []
+    for label in {b.label for b in f.of(Beat, PATIENT)}:
+        found = extremes((b.time_ns, b.rr_ms) for b in f.of(Beat, PATIENT) if b.label == label and b.rr_ms is not None)
+        rows += [(at, rr_ms, label) for at, rr_ms in found]
+    return ("_time", "rr_ms", "label"), rows
 
 
 @expect("patient", "Ectopic beats per minute")
@@ -618,6 +631,20 @@ def test_variables_offer_the_patients(filled: Filled) -> None:
     for board in ("patient", "alarms"):
         (variable,) = (v for v in BOARDS[board]["templating"]["list"] if v["name"] == "patient")
         assert [row["_value"] for row in filled.ask(variable["query"]["query"])] == sorted(CAST)
+
+
+def test_short_ranges_show_every_sample_and_every_beat(filled: Filled) -> None:
+    (strips,) = (q.values[3] for q in queries() if q.values[:2] == ("patient", "ECG, strips around alarms"))
+    found = filled.ask(strips.replace("v.windowPeriod", "2ms"), patient=PATIENT)
+    assert columns(found, "_time", "_value") == sorted_rows(row for row in samples(filled, PATIENT) if START_NS <= row[0] < STOP_NS)
+    (beats,) = (q.values[3] for q in queries() if q.values[:2] == ("patient", "RR interval"))
+    found = filled.ask(beats.replace("v.windowPeriod", "2ms"), patient=PATIENT)
+    assert columns(found, "_time", "rr_ms") == sorted_rows([b.time_ns, b.rr_ms] for b in filled.of(Beat, PATIENT) if b.rr_ms is not None)
+
+
+def test_no_strip_while_no_alarm_is_chosen(filled: Filled) -> None:
+    (flux,) = (q.values[3] for q in queries() if q.values[1].startswith("Strip of"))
+    assert filled.ask(flux, alarm="") == []
 
 
 def test_one_patient_of_the_review(filled: Filled) -> None:
