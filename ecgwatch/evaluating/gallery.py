@@ -125,11 +125,10 @@ def strips(chosen: Iterable[Moment]) -> Iterator[Shown]:
             start = cinc2015.ALARM_AT_S - STRIP_S - 2.0
         source = WfdbSource(m.judged.task.path)
         mv = _signal(source, start, start + STRIP_S + (2.0 if m.judged.answer else 0.0))
-        where = f"{m.judged.name} {source.lead} {clock(start)}"
-        svg = strip_svg(
-            mv, source.fs_hz, start_label=f"{where}, {m.judged.network}", marks=_marks(m.judged.reference, start),
-            marks_below=[*_marks(m.judged.ours, start), *_announced(m.judged, start)], span=(m.start_s - start, max(m.end_s, m.start_s + 0.1) - start),
-        )  # fmt: skip
+        where = f"{m.judged.name} {source.lead} {clock(start)}, {m.judged.network}"
+        below = [*_marks(m.judged.ours, start), *_announced(m.judged, start)]
+        span = (m.start_s - start, max(m.end_s, m.start_s + 0.1) - start)
+        svg = strip_svg(mv, source.fs_hz, start_label=where, marks=_marks(m.judged.reference, start), marks_below=below, span=span)
         yield Shown(m.group, f"{m.judged.name} {clock(m.start_s)}: {m.caption}", svg)
 
 

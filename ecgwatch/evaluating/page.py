@@ -81,5 +81,6 @@ def _gallery(strips: Iterable[Shown]) -> list[str]:
         if strip.group != group:
             group = strip.group
             parts.append(f"<h3>{escape(group)}</h3>")
-        parts.append(f'<figure class="wide"><figcaption>{escape(strip.caption.replace("_", " "))}</figcaption>{strip.svg}</figure>')
+        caption = escape(strip.caption.replace("_", " "))
+        parts.append(f'<figure class="wide"><figcaption>{caption}</figcaption>{strip.svg}</figure>')
     return parts or ["<p>Nothing to show.</p>"]
