@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 from starlette.responses import Response
 
 from ingest.errors import EcgwatchError
-from ingest.messages import Action, Alarm, AlarmKind, Edit, Vitals
+from ingest.messages import Action, Alarm, AlarmKind, Edit
 from stream_processor.alarms.catalogue import CATALOGUE
 from stream_processor.alarms.profiles import LIMITS, with_limits
 
-from . import schemas
-from .asking import DAY_NS, MOST, Asking, RefusedError, bounded, json_answer
+from . import questions, schemas
+from .asking import DAY_NS, Asking, json_answer, onset_of
 from .endpoint import Answer, Endpoint, require
 from .limits import effective, limits_view
+from .refusals import RefusedError
 from .views import action_view
 
 LONGEST_SILENCE_S = 24 * 3600.0
@@ -73,19 +73,15 @@ async def sent(ask: Asking, message: Action | Edit) -> Response:
 
 async def known_patient(ask: Asking) -> None:
     """Refuse actions on a patient that nobody has heard of: a slip in a name must not look as if it had worked."""
-    patient = ask.patient
-    if ask.bed is None and await ask.stored(lambda sink: next(iter(sink.read(Vitals, patient)), None)) is None:
-        raise RefusedError(404, f"nothing is known of a patient {patient!r}", "GET /api/patients names those on the ward.")
+    if ask.bed is None and not await ask.parts.history.ask(questions.known, ask.patient):
+        raise RefusedError(404, f"nothing is known of a patient {ask.patient!r}", "GET /api/patients names those on the ward.")
 
 
 async def find_alarm(ask: Asking, alarm_id: str) -> Alarm:
     """The patient's alarm of this id, as the topics or the store tell it."""
     found = ask.bed.alarms.get(alarm_id) if ask.bed else None
-    onset = alarm_id.rpartition(":")[2]
-    if found is None and onset.isascii() and onset.isdecimal() and len(onset) <= 19:
-        patient, onset_ns = ask.patient, int(onset)
-        stored = await ask.stored(lambda sink: list(sink.read(Alarm, patient, onset_ns, onset_ns + 1)))
-        found = next((alarm for alarm in stored if alarm.id == alarm_id), None)
+    if found is None and (onset_ns := onset_of(alarm_id)) is not None:
+        found = await ask.parts.history.ask(questions.alarm, ask.patient, onset_ns, alarm_id)
     if found is None:
         raise RefusedError(404, f"{ask.patient!r} has no alarm {alarm_id[:120]!r}", "It may have gone: load the list of alarms again.")
     return found
@@ -132,8 +128,7 @@ _CHECKS = {"acknowledge": _check_acknowledge, "silence": _check_silence, "resume
 
 async def _actions_so_far(ask: Asking) -> Sequence[Action]:
     """All that the store knows and what has come since, oldest first."""
-    patient = ask.patient
-    stored = await ask.stored(lambda sink: bounded(list(islice(sink.read(Action, patient), MOST + 1))))
+    stored = await ask.parts.history.ask(questions.actions, ask.patient)
     live = ask.bed.actions.all() if ask.bed else []
     return [action for _, action in sorted({(a.time_ns, a.id): a for a in [*stored, *live]}.items())]
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import secrets
-from itertools import islice
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 from starlette.responses import Response
 
 from ingest.messages import MAX_TIME_NS, Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
-from stream_processor.sinks.base import Sink
 
-from . import schemas
+from . import questions, schemas
 from .api_actions import SENT, find_alarm, sent, signed
-from .asking import DAY_NS, MOST, Asking, RefusedError, bounded, json_answer
+from .asking import DAY_NS, Asking, json_answer, whole_number
 from .endpoint import Answer, Endpoint
-from .views import edit_view
+from .refusals import RefusedError
 
 LABELS = {"alarm": get_args(AlarmKind), "beat": get_args(BeatLabel), "rhythm": get_args(RhythmLabel)}
-COLUMNS = ("patient_id", "time_ns", "id", "by", "target", "target_id", "at_ns", "said", "verdict", "label", "note")
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,10 +59,9 @@ async def _target(ask: Asking, body: _Body) -> Alarm | Beat | Rhythm:
     if body.target == "alarm":
         return await find_alarm(ask, body.target_id)
     found = ask.bed.find(body.target, body.target_id) if ask.bed else None
-    if found is None and body.target_id.isascii() and body.target_id.isdecimal() and len(body.target_id) <= 19:
-        patient, at_ns = ask.patient, int(body.target_id)
-        kind: Any = Beat if body.target == "beat" else Rhythm
-        found = await ask.stored(lambda sink: next(iter(sink.read(kind, patient, at_ns, at_ns + 1)), None))
+    if found is None and (at_ns := whole_number(body.target_id)) is not None:
+        kind: type[Beat] | type[Rhythm] = Beat if body.target == "beat" else Rhythm
+        found = await ask.parts.history.ask(questions.found_at, kind, ask.patient, at_ns)
     if found is None:
         raise RefusedError(404, f"{ask.patient!r} has no {body.target} {body.target_id[:60]!r}", "Load the page again.")
     return found
@@ -78,30 +72,12 @@ def _said(target: Alarm | Beat | Rhythm) -> str:
 
 
 async def _edits(ask: Asking) -> Response:
-    patient, (start_ns, end_ns) = ask.patient, ask.period(366 * DAY_NS)
-    found = await ask.stored(lambda sink: bounded(list(islice(sink.read(Edit, patient, start_ns, end_ns), MOST + 1))))
-    return json_answer({"edits": [edit_view(edit) for edit in found]})
+    return json_answer(await ask.parts.history.ask(questions.edits, ask.patient, *ask.period(366 * DAY_NS)))
 
 
 async def _csv(ask: Asking) -> Response:
-    start_ns, end_ns = ask.period(366 * DAY_NS)
-
-    def rows(sink: Sink) -> list[Edit]:
-        every = (edit for patient in sink.patients() for edit in sink.read(Edit, patient, start_ns, end_ns))
-        return list(bounded(list(islice(every, MOST + 1))))
-
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(COLUMNS)
-    for edit in await ask.stored(rows):
-        table.writerow([_harmless(getattr(edit, column)) for column in COLUMNS])
-    headers = {"Content-Disposition": 'attachment; filename="edits.csv"'}
-    return Response(text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
-
-
-def _harmless(value: str | int) -> str | int:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    table = await ask.parts.history.ask(questions.edits_csv, *ask.period(366 * DAY_NS))
+    return Response(table, headers={"Content-Disposition": 'attachment; filename="edits.csv"'}, media_type="text/csv; charset=utf-8")
 
 
 _EDIT = schemas.thing(

@@ -2,69 +2,49 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from starlette.responses import Response
 
-from dashboards.report.rhythm import reaching_into
-from ingest.messages import Beat, Strip, Vitals
-from stream_processor.sinks.base import Sink
-
-from . import schemas
-from .asking import DAY_NS, HOUR_NS, MOST, Asking, RefusedError, bounded, json_answer
+from . import questions, schemas
+from .asking import DAY_NS, HOUR_NS, Asking, json_answer, onset_of
 from .endpoint import Answer, Endpoint
-from .trends import trend
-from .views import beat_view, rhythm_view
-from .waveforms import blocks, encode_block, envelope, strip_block
+from .refusals import RefusedError
 
 MOST_COLUMNS = 4000
 _BLOCKS = "application/octet-stream"
 
 
 async def _rhythm(ask: Asking) -> Response:
-    patient, (start_ns, end_ns) = ask.patient, ask.period(31 * DAY_NS)
-    found = await ask.stored(lambda sink: bounded(list(islice(reaching_into(sink, patient, start_ns, end_ns), MOST + 1))))
-    return json_answer({"episodes": [{"id": str(r.start_ns), **rhythm_view(r)} for r in found]})
+    return json_answer(await ask.parts.history.ask(questions.rhythm, ask.patient, *ask.period(31 * DAY_NS)))
 
 
 async def _beats(ask: Asking) -> Response:
-    patient, (start_ns, end_ns) = ask.patient, ask.period(HOUR_NS)
-    found = await ask.stored(lambda sink: bounded(list(islice(sink.read(Beat, patient, start_ns, end_ns), MOST + 1))))
-    views = [{"id": str(b.time_ns), **beat_view(b), "confidence": b.confidence, "probability": b.label_probability} for b in found]
-    return json_answer({"beats": views})
+    return json_answer(await ask.parts.history.ask(questions.beats, ask.patient, *ask.period(HOUR_NS)))
 
 
 async def _trend(ask: Asking) -> Response:
-    patient, (start_ns, end_ns) = ask.patient, ask.period(DAY_NS)
     columns = ask.whole("points", 600, MOST_COLUMNS, least=1)
-    return json_answer(await ask.stored(lambda sink: trend(sink.read(Vitals, patient, start_ns, end_ns), start_ns, end_ns, columns)))
+    return json_answer(await ask.parts.history.ask(questions.trend, ask.patient, *ask.period(DAY_NS), columns))
 
 
 async def _waveform(ask: Asking) -> Response:
+    history = ask.parts.history
     if "points" in ask.request.query_params:
         columns = ask.whole("points", 0, MOST_COLUMNS, least=1)
-        patient, (start_ns, end_ns) = ask.patient, ask.period(DAY_NS)
-        data = await ask.stored(lambda sink: envelope(sink, patient, start_ns, end_ns, columns))
+        data = await history.ask(questions.envelope, ask.patient, *ask.period(DAY_NS), columns)
     else:
-        patient, (start_ns, end_ns) = ask.patient, ask.period(HOUR_NS)
-        data = await ask.stored(lambda sink: b"".join(encode_block(b) for b in blocks(sink, patient, start_ns, end_ns)))
+        data = await history.ask(questions.samples, ask.patient, *ask.period(HOUR_NS))
     return Response(data, media_type=_BLOCKS)
 
 
 async def _strip(ask: Asking) -> Response:
-    patient, alarm_id = ask.patient, ask.request.query_params.get("alarm", "")
-    onset = alarm_id.rpartition(":")[2]
-    if not (onset.isascii() and onset.isdecimal() and len(onset) <= 19):
+    alarm_id = ask.request.query_params.get("alarm", "")
+    onset_ns = onset_of(alarm_id)
+    if onset_ns is None:
         raise RefusedError(400, f"alarm must be the id of an alarm, not {alarm_id[:80]!r}", "It is in the list of the patient's alarms.")
-    onset_ns = int(onset)
-
-    def find(sink: Sink) -> Strip | None:
-        return next((s for s in sink.read(Strip, patient, onset_ns, onset_ns + 1) if s.alarm_id == alarm_id), None)
-
-    strip = await ask.stored(find)
+    strip = await ask.parts.history.ask(questions.strip, ask.patient, onset_ns, alarm_id)
     if strip is None:
         raise RefusedError(404, "no strip of this alarm is stored", "It is kept some 20 s after the alarm's onset: ask again then.")
-    return Response(encode_block(strip_block(strip)), media_type=_BLOCKS)
+    return Response(strip, media_type=_BLOCKS)
 
 
 _NUMBERS = schemas.many(schemas.NUMBER_OR_NULL)

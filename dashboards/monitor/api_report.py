@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from dashboards.report.findings import find
-from dashboards.report.page import report_html
-
-from . import schemas
+from . import questions, schemas
 from .asking import DAY_NS, Asking
 from .documents import document
 from .endpoint import Answer, Endpoint
 
 
 async def _report(ask: Asking) -> Response:
-    patient, (start_ns, end_ns), now_ns = ask.patient, ask.period(7 * DAY_NS), ask.parts.clock.now_ns()
-    return document(await ask.stored(lambda sink: report_html(find(sink, patient, start_ns, end_ns), now_ns)))
+    now_ns = ask.parts.clock.now_ns()
+    return document(await ask.parts.history.ask(questions.report, ask.patient, *ask.period(7 * DAY_NS), now_ns))
 
 
 ENDPOINTS = (

@@ -8,8 +8,9 @@ import msgspec
 from starlette.responses import Response
 
 from .access import COOKIE, SESSION_S, Visitor
-from .asking import Asking, RefusedError, json_answer
+from .asking import Asking, json_answer
 from .endpoint import Answer, Endpoint, address, braked
+from .refusals import RefusedError
 
 _SESSION: dict[str, Any] = {
     "type": "object",

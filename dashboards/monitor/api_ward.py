@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import get_args
 
 from starlette.responses import Response
 
-from ingest.messages import Alarm, RhythmLabel
+from ingest.messages import RhythmLabel
 
 from . import schemas
-from .asking import DAY_NS, HOUR_NS, MOST, Asking, bounded, json_answer
+from .asking import DAY_NS, HOUR_NS, Asking, json_answer
 from .board import Wanted
 from .endpoint import Answer, Endpoint
-from .views import View, alarm_view, loudness
+from .questions import alarm_list
+from .views import View, loudness
 
 MAX_PAGE = 128
 _LOUDNESS = ("high", "medium", "low", "technical", "any")
@@ -43,9 +43,7 @@ async def _alarms(ask: Asking) -> Response:
         start_ns, end_ns = ask.period(31 * DAY_NS)
     else:
         start_ns, end_ns = _last_hours(ask)
-    patient = ask.patient
-    found = await ask.stored(lambda sink: bounded(list(islice(sink.read(Alarm, patient, start_ns, end_ns), MOST + 1))))
-    return json_answer({"alarms": [alarm_view(alarm) for alarm in reversed(found)]})
+    return json_answer(await ask.parts.history.ask(alarm_list, ask.patient, start_ns, end_ns))
 
 
 def _last_hours(ask: Asking) -> tuple[int, int]:

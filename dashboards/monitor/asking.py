@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -14,35 +13,20 @@ from starlette.responses import Response
 from ingest.clock import Clock
 from ingest.messages import MAX_TIME_NS, Action, Edit
 from stream_processor.alarms.profiles import Profiles
-from stream_processor.sinks.base import Sink, SinkBusyError
 
 from .access import Access, Visitor
 from .bedside import Bedside
 from .feed import Feed
 from .history import History
 from .hub import Hub
+from .refusals import RefusedError
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 Send = Callable[[Action | Edit], None]  # blocks until the message is safe; raises UnreachableError
 
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
-MOST = 20_000  # events in one answer
 MAX_BODY = 16 * 1024
-_CHECK = "See what `ecgwatch check` says of the sink."
-
-
-class RefusedError(Exception):
-    """An answer that is none: the status, what is wrong, and what to do."""
-
-    def __init__(self, status: int, problem: str, remedy: str = "", headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(problem)
-        self.status, self.problem, self.remedy, self.headers = status, problem, remedy, headers
-
-    def answer(self) -> Response:
-        """{"problem", "remedy"}."""
-        return json_answer({"problem": self.problem, "remedy": self.remedy}, self.status, self.headers)
 
 
 class Parts(NamedTuple):
@@ -111,17 +95,6 @@ class Asking(NamedTuple):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RefusedError(400, f"the body is not what it should be: {error}", "GET /api says what each call takes.") from error
 
-    async def stored(self, question: Callable[[Sink], T]) -> T:
-        """The store's answer, from a thread that may wait for it."""
-        try:
-            return await self.parts.history.ask(question)
-        except RefusedError:
-            raise
-        except Exception as error:  # any database, any driver
-            if not isinstance(error, SinkBusyError):
-                log.exception("the store cannot be read")
-            raise RefusedError(503, f"the store cannot be read: {error}", _CHECK) from error
-
     def _time(self, name: str) -> int:
         text = self.request.query_params.get(name)
         if text is None:
@@ -136,12 +109,21 @@ class Asking(NamedTuple):
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON, quickly."""
-    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+    """JSON; bytes are JSON already."""
+    data = content if isinstance(content, bytes) else msgspec.json.encode(content)
+    return Response(data, status, headers, media_type="application/json")
 
 
-def bounded(found: Sequence[T]) -> Sequence[T]:
-    """Refuse what was cut off: a list that is not whole must never look as if it were."""
-    if len(found) > MOST:
-        raise RefusedError(400, f"more than {MOST} in this period", "Ask for a shorter period.")
-    return found
+def refusal(refused: RefusedError) -> Response:
+    """{"problem", "remedy"}."""
+    return json_answer({"problem": refused.problem, "remedy": refused.remedy}, refused.status, refused.headers)
+
+
+def onset_of(alarm_id: str) -> int | None:
+    """The onset that an alarm's id names (patient:kind:onset_ns), nanoseconds."""
+    return whole_number(alarm_id.rpartition(":")[2])
+
+
+def whole_number(text: str) -> int | None:
+    """Of up to 19 digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None

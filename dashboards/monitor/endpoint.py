@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .access import COOKIE, Role, TooManyAttemptsError, Visitor
-from .asking import Asking, Parts, RefusedError
+from .asking import Asking, Parts, refusal
 from .guard import same_origin
+from .refusals import RefusedError
 
 Handler = Callable[[Asking], Awaitable[Response]]
 _PATIENT = "{patient}"
@@ -58,8 +59,8 @@ class Endpoint(NamedTuple):
             if self.method != "GET":
                 _refuse_foreign(request)
             return await self.handler(Asking(request, request.app.state.parts, visitor))
-        except RefusedError as refusal:
-            return refusal.answer()
+        except RefusedError as refused:
+            return refusal(refused)
 
 
 def who(request: Request) -> Visitor:

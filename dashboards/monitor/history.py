@@ -1,63 +1,61 @@
-"""What is stored, read from the sink on threads of its own: no page and no patient ever waits for a database."""
+"""What is stored: questions to the readers, and the past of every patient who is new on the ward."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import BrokenExecutor, Executor
+from typing import Concatenate, ParamSpec, TypeVar
 
-from ingest.messages import Action, Alarm
-from stream_processor.sinks.base import Sink, SinkBusyError
+from stream_processor.sinks.base import Sink
 
 from .bedside import Bedside
 from .hub import Hub
+from .questions import actions, alarms
+from .readers import Refusal, answer
+from .refusals import RefusedError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
 DAY_NS = 24 * 3600 * 10**9
-READERS = 2  # a day of signal must not keep a strip waiting; more would only take turns with the live feed
 MOST_WAITING = 64
 _RETRY_S = 5.0
 
 
 class History:
-    """Asks the store. Each thread opens a sink of its own at its first question (SQLite wants that)."""
+    """Puts questions (questions.py) to the readers."""
 
-    def __init__(self, open_sink: Callable[[], Sink]) -> None:
+    def __init__(self, open_sink: Callable[[], Sink], make_readers: Callable[[], Executor]) -> None:
         self._open = open_sink
-        self._own = threading.local()
-        self._sinks: list[Sink] = []
+        self._make_readers = make_readers
+        self._readers = make_readers()
         self._waiting = 0
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="history")
 
-    async def ask(self, question: Callable[[Sink], T]) -> T:
-        """The answer to a question, which is put to a sink on another thread. Raises what the question and the sink raise."""
+    async def ask(self, question: Callable[Concatenate[Sink, P], T], *arguments: P.args, **_: P.kwargs) -> T:
+        """The answer. Raises RefusedError where the store cannot be read, or has too much to say."""
         if self._waiting >= MOST_WAITING:
-            raise SinkBusyError(f"{MOST_WAITING} questions are waiting for an answer already")
+            raise RefusedError(503, f"{MOST_WAITING} questions to the store are waiting already", "Try again in a minute.")
         self._waiting += 1
+        readers = self._readers
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, question)
+            found = await asyncio.get_running_loop().run_in_executor(readers, answer, self._open, question, arguments)
+        except BrokenExecutor as error:
+            if self._readers is readers:
+                log.error("a reader of the store was ended from outside; starting others")
+                self._readers = self._make_readers()
+            raise RefusedError(503, "the reader of the store was ended", "Try again.") from error
         finally:
             self._waiting -= 1
-
-    async def alarms(self, patient_id: str, start_ns: int, end_ns: int) -> list[Alarm]:
-        """Stored alarms with start_ns <= onset < end_ns, in order of onset."""
-        return await self.ask(lambda sink: list(sink.read(Alarm, patient_id, start_ns, end_ns)))
+        if isinstance(found, Refusal):
+            raise RefusedError(found.status, found.problem, found.remedy)
+        answered: T = found
+        return answered
 
     def close(self) -> None:
-        """Answer what was asked, then let go of the store."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        for sink in self._sinks:
-            sink.close()
-
-    def _put(self, question: Callable[[Sink], T]) -> T:
-        if not hasattr(self._own, "sink"):
-            self._own.sink = self._open()
-            self._sinks.append(self._own.sink)
-        return question(self._own.sink)
+        """Answer what is being asked, then end the readers."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
 
 
 async def fill_boards(hub: Hub, history: History) -> None:
@@ -69,8 +67,8 @@ async def fill_boards(hub: Hub, history: History) -> None:
             continue
         try:
             await _fill(bed, history)
-        except Exception as error:  # any database, any driver: the page says that the history is missing, and we ask again
-            log.warning("alarms of %s cannot be read: %s", patient, error)
+        except RefusedError as refused:  # the page says that the history is missing, and we ask again
+            log.warning("alarms of %s: %s", patient, refused.problem)
             hub.unread_history.put_nowait(patient)
             await asyncio.sleep(_RETRY_S)
             continue
@@ -79,8 +77,7 @@ async def fill_boards(hub: Hub, history: History) -> None:
 
 async def _fill(bed: Bedside, history: History) -> None:
     newest = bed.newest_ns
-    stored = await history.alarms(bed.patient_id, max(0, newest - DAY_NS), newest + DAY_NS)
-    actions = await history.ask(lambda sink: list(sink.read(Action, bed.patient_id)))
+    stored = await history.ask(alarms, bed.patient_id, max(0, newest - DAY_NS), newest + DAY_NS)
     bed.alarms.load(stored, bed.stream_start_ns)
-    bed.actions.load(actions)
+    bed.actions.load(await history.ask(actions, bed.patient_id))
     bed.history_loaded = True

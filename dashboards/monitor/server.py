@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import anyio
@@ -42,6 +43,7 @@ from .guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
 from .history import History, fill_boards
 from .hub import Hub, Page
 from .openapi import described
+from .readers import threads
 
 STATIC = Path(__file__).parent / "static"
 _PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_report)
@@ -67,15 +69,16 @@ def create_app(
     hosts: Sequence[str] = LOOPBACK_NAMES,
     addresses: bool = False,
     commands: Sequence[str] = (),
+    readers: Callable[[], Executor] = threads,
 ) -> Starlette:
     """The application.
 
-    `open_sink` is called on each thread that reads the sink, `send` takes actions and edits to the broker and is called on threads of its
-    own, `hosts` are the names the server answers to (`addresses`: to every address in figures too), and an empty ward shows `commands` as
-    ways to add a patient.
+    `open_sink` is called in each of the `readers` of the store (with `processes` it must be picklable), `send` takes actions and edits to
+    the broker and is called on threads of its own, `hosts` are the names the server answers to (`addresses`: to every address in figures
+    too), and an empty ward shows `commands` as ways to add a patient.
     """
     hub = Hub(Board(clock), feed, clock, commands)
-    history = History(open_sink)
+    history = History(open_sink, readers)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -19,17 +19,18 @@ def ms(time_ns: int) -> float:
 
 
 def beat_view(beat: Beat) -> View:
-    return {"t": ms(beat.time_ns), "label": beat.label, "rr": beat.rr_ms}
+    return {"t": ms(beat.time_ns), "label": beat.label, "rr": _short(beat.rr_ms, 1)}
 
 
 def rhythm_view(rhythm: Rhythm) -> View:
-    return {"start": ms(rhythm.start_ns), "end": ms(rhythm.end_ns), "label": rhythm.label, "probability": rhythm.probability}
+    probability = _short(rhythm.probability, 3)
+    return {"start": ms(rhythm.start_ns), "end": ms(rhythm.end_ns), "label": rhythm.label, "probability": probability}
 
 
 def vitals_view(vitals: Vitals) -> View:
     return {
-        "t": ms(vitals.time_ns), "hr": vitals.hr_bpm, "reason": vitals.reason,
-        "sdnn": vitals.sdnn_ms, "rmssd": vitals.rmssd_ms, "quality": vitals.quality,
+        "t": ms(vitals.time_ns), "hr": _short(vitals.hr_bpm, 1), "reason": vitals.reason,
+        "sdnn": _short(vitals.sdnn_ms, 1), "rmssd": _short(vitals.rmssd_ms, 1), "quality": _short(vitals.quality, 3),
     }  # fmt: skip
 
 
@@ -78,6 +79,11 @@ def urgency(alarm: Alarm) -> tuple[bool, int, bool, bool, int]:
     """Sort key, worst first: arrhythmia before technical, by priority, unacknowledged before acknowledged, holding before over, newest."""
     over, seen = alarm.end_ns is not None, alarm.acknowledged_ns is not None
     return alarm.kind in TECHNICAL, _RANK[alarm.priority], seen, over, -alarm.onset_ns
+
+
+def _short(value: float | None, digits: int) -> float | None:
+    """As many digits as anybody can see: a ward of these goes over the wire every second."""
+    return None if value is None else round(value, digits)
 
 
 def _ms_or_none(time_ns: int | None) -> float | None:

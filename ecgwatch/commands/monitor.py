@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,7 @@ def monitor(
     from dashboards.monitor.access import Access
     from dashboards.monitor.feed import KafkaFeed
     from dashboards.monitor.guard import LOOPBACK_NAMES, is_loopback
+    from dashboards.monitor.readers import processes, threads
     from dashboards.monitor.serve import serve
     from dashboards.monitor.server import create_app
     from ecgwatch.stores import open_sink
@@ -73,7 +75,7 @@ def monitor(
     clock = SystemClock()
     app = create_app(
         KafkaFeed(chosen.broker, clock),
-        lambda: open_sink(chosen),
+        partial(open_sink, chosen),
         clock,
         send=OperatorOutlet(chosen.broker).send,
         profiles=Profiles.load(Path(chosen.profiles) if chosen.profiles else None),
@@ -81,6 +83,7 @@ def monitor(
         hosts=[*LOOPBACK_NAMES, host, *(name or [])],
         addresses=not is_loopback(host),
         commands=[f"ecgwatch {what} --broker {chosen.broker}" for what in ("simulate normal", "replay mitdb/208")],
+        readers=threads if chosen.sink == "memory:" else processes,
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(app, host, port, lambda url: typer.echo(f"monitor: {url}")))

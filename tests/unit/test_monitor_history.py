@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboards.monitor.asking import MOST
+from dashboards.monitor.questions import MOST
 from dashboards.monitor.waveforms import Block, decode_blocks, encode_block, envelope
 from ingest.messages import sample_offset_ns
 from ingest.packing import MISSING
