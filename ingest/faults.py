@@ -11,7 +11,7 @@ import heapq
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,8 +32,13 @@ FORMS = {
     "drift": "drift:PPM - the device's clock runs fast by PPM parts per million",
     "lead-off": "lead-off:FROM-TO - flat and flagged between these seconds of the stream",
     "disconnect": "disconnect:FROM-TO - chunks that touch these seconds of the stream are lost",
+    "battery": "battery:FROM-TO - the device reports an all but empty battery between these seconds",
+    "device": "device:FROM-TO - the device reports a fault between these seconds",
     "noise": "noise:RECORD:SNR - noise of a record (nstdb/em) at SNR dB",
 }
+
+
+SPANS = ("lead-off", "disconnect", "battery", "device")
 
 
 class Spec(NamedTuple):
@@ -72,7 +77,7 @@ def _parse_numbers(name: str, rest: str) -> Spec:
         if not record:
             raise ValueError("needs a record and a signal-to-noise ratio")
         return Spec(name, (_number(snr),), record)
-    if name in ("lead-off", "disconnect"):
+    if name in SPANS:
         begin, _, end = rest.partition("-")
         span = (_number(begin), _number(end))
         if not 0 <= span[0] < span[1]:
@@ -111,6 +116,8 @@ def _fault(spec: Spec, source: Source, noises: dict[str, Source]) -> Fault:
         "drift": drift,
         "lead-off": lead_off,
         "disconnect": disconnect,
+        "battery": battery,
+        "device": device,
     }
     return faults[spec.name](*values)
 
@@ -224,6 +231,27 @@ def disconnect(from_s: float, to_s: float) -> Fault:
                 yield from _end_of(item)
             else:
                 yield item
+
+    return wrap
+
+
+def battery(from_s: float, to_s: float) -> Fault:
+    """Every chunk that touches these seconds of the stream says that the battery is at 3 %, the others that it is at 80 %."""
+    return _reporting(from_s, to_s, {"battery": 0.03}, {"battery": 0.8})
+
+
+def device(from_s: float, to_s: float) -> Fault:
+    """Every chunk that touches these seconds of the stream reports a fault of the device."""
+    return _reporting(from_s, to_s, {"fault": "self-test failed"}, {})
+
+
+def _reporting(from_s: float, to_s: float, within: dict[str, Any], without: dict[str, Any]) -> Fault:
+    def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
+        for item in items:
+            chunk = item.message
+            if isinstance(chunk, SampleChunk):
+                chunk = msgspec.structs.replace(chunk, **(within if _touches(chunk, from_s, to_s) else without))
+            yield Due(item.due_s, chunk)
 
     return wrap
 

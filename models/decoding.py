@@ -19,6 +19,7 @@ QRS, VENTRICULAR, FIBRILLATION = range(3)  # channels of the logits
 THRESHOLD = 0.4  # of the peak that a perfect QRS would give; lower finds more QRS, and more beats in asystole and motion
 HALF_WIDTH = 6  # of a QRS target, of the smoothing triangle and of the V average: 48 ms
 REFRACTORY = 25  # samples, 200 ms: beats closer than this are one
+SEARCH = 6  # samples to each side of the network's centre in which the R peak is looked for (48 ms)
 EDGE = 3  # samples beyond the new part where a peak is still reported: its neighbour may place it a little to the other side
 
 
@@ -91,3 +92,16 @@ def running_maximum(x: Floats, width: int) -> Floats:
         covered *= 2
     rest = width - covered
     return np.maximum(x[:, :-rest], x[:, rest:]) if rest else x
+
+
+def r_peak(x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The largest deflection near each position, between samples by a parabola: positions in the window, (P,)."""
+    centre = np.clip(np.rint(position).astype(np.intp), SEARCH + 1, x.shape[1] - SEARCH - 2)
+    near = np.abs(x[window[:, None], centre[:, None] + np.arange(-SEARCH - 1, SEARCH + 2)]).astype(np.float64)
+    best = 1 + near[:, 1:-1].argmax(axis=1)
+    i = np.arange(len(near))
+    left, top, right = near[i, best - 1], near[i, best], near[i, best + 1]
+    bend = left - 2 * top + right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where((left < top) & (right < top), 0.5 * (left - right) / bend, 0.0)
+    return np.asarray(centre - SEARCH - 1 + best + shift)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.decoding import REFRACTORY, decode, fibrillation
+from models.beat_context import beat_shapes
+from models.decoding import REFRACTORY, SEARCH, decode, fibrillation, r_peak
 from models.runtime import Network
 from models.stage import Arrays, Field, Rows
 from models.windows import Floats, InputSpec, Windows
 from stream_processor.stages.seconds import Complex, Second
 
-SEARCH = 6  # samples to each side of the network's centre in which the R peak is looked for (48 ms)
 # A second is called noisy where its successive samples differ nearly as much as independent ones would (ratio 1.41; a clean ECG: 0.2-0.5),
 # or where it swings as no heart does.
 NOISE_RATIO = 0.9
@@ -54,30 +54,18 @@ class BeatDetector(Arrays):
 
     def _complexes(self, w: Windows, logits: Floats) -> list[tuple[Complex, ...]]:
         peaks = decode(logits)
-        at = (w.end - w.x.shape[1])[peaks.row] + _r_peak(w.x, peaks.row, peaks.position)
+        r = r_peak(w.x, peaks.row, peaks.position)
+        at = (w.end - w.x.shape[1])[peaks.row] + r
+        shapes = beat_shapes(w.x, peaks.row, r) * w.mv[peaks.row][:, None]
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
         last, rows = self._rows.last, w.rows.tolist()
         before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
-        for window, r, confidence, ventricular in zip(
-            peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist(), strict=True
-        ):
-            if r - last[rows[window]] >= REFRACTORY and 0 <= r < before[window]:
-                last[rows[window]] = r
-                found[window].append(Complex(r, confidence, ventricular))
+        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist(), shapes)
+        for window, position, confidence, ventricular, shape in zip(*columns, strict=True):
+            if position - last[rows[window]] >= REFRACTORY and 0 <= position < before[window]:
+                last[rows[window]] = position
+                found[window].append(Complex(position, confidence, ventricular, shape.tobytes()))
         return [tuple(complexes) for complexes in found]
-
-
-def _r_peak(x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The largest deflection near each position, between samples by a parabola: positions in the window, (P,)."""
-    centre = np.clip(np.rint(position).astype(np.intp), SEARCH + 1, x.shape[1] - SEARCH - 2)
-    near = np.abs(x[window[:, None], centre[:, None] + np.arange(-SEARCH - 1, SEARCH + 2)]).astype(np.float64)
-    best = 1 + near[:, 1:-1].argmax(axis=1)
-    i = np.arange(len(near))
-    left, top, right = near[i, best - 1], near[i, best], near[i, best + 1]
-    bend = left - 2 * top + right
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where((left < top) & (right < top), 0.5 * (left - right) / bend, 0.0)
-    return np.asarray(centre - SEARCH - 1 + best + shift)
 
 
 def _signal(w: Windows, spec: InputSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ class Complex(NamedTuple):
     at: float  # R peak, in samples at 125 Hz since the start of the stream
     confidence: float
     ventricular: float  # probability
+    shape: bytes = b""  # float32, models.beat_context.SHAPE values in mV around the R peak
 
 
 class Second(NamedTuple):

@@ -60,13 +60,13 @@ def lost(items):
 
 
 CLEAN = faulty()
-EVERY = ["drop:0.1", "duplicate:0.2", "reorder:0.2", "delay:1.2:0.3", "drift:200", "lead-off:10-20", "disconnect:30-35", "noise:white:6"]
+EVERY = ["drop:0.1", "duplicate:0.2", "reorder:0.2", "delay:1.2:0.3", "drift:200", "lead-off:10-20", "disconnect:30-35", "battery:12-40", "device:5-6", "noise:white:6"]
 
 
 @pytest.mark.parametrize("text", EVERY)
 def test_the_same_seed_gives_the_same_and_another_patient_another_stream(text):
     assert faulty(text) == faulty(text)
-    if not text.startswith(("drift", "lead-off", "disconnect")):
+    if not text.startswith(("drift", "lead-off", "disconnect", "battery", "device")):
         assert [c.samples for c in chunks(faulty(text))] != [c.samples for c in chunks(faulty(text, seed=1))]
         assert [(c.seq, c.samples) for c in chunks(faulty(text))] != [(c.seq, c.samples) for c in chunks(faulty(text, patient="q"))]
 
@@ -132,6 +132,13 @@ def test_drift_moves_times_and_not_samples():
     for dirty, clean in zip(chunks(faulty("drift:200")), chunks(CLEAN), strict=True):
         assert dirty.t0_ns - clean.t0_ns == round((clean.t0_ns - START_NS) * 200e-6)
         assert (dirty.samples, dirty.first_sample) == (clean.samples, clean.first_sample)
+
+
+def test_battery_and_device_are_reported_between_their_seconds():
+    items = chunks(faulty("battery:10-20"))
+    assert [c.seq for c in items if c.battery == 0.03] == list(range(20, 40))
+    assert all(c.battery == 0.8 for c in items if c.seq not in range(20, 40))
+    assert [c.seq for c in chunks(faulty("device:10-20")) if c.fault] == list(range(20, 40))
 
 
 def test_lead_off_is_flat_and_flagged_between_its_seconds():
