@@ -87,9 +87,9 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import open_sink
     from ecgwatch.telemetry import publisher
-    from stream_processor.archive import Archive
     from stream_processor.alarms.profiles import Profiles
     from stream_processor.app import Processor
+    from stream_processor.archive import Archive
     from stream_processor.ward import build_ward
 
     clock = SystemClock()
