@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
-from ingest.broker import check_reachable
+from ingest.broker import check_reachable, unreachable
 from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import Topic
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", Alarm, Delivery)
+T = TypeVar("T")
 _TIMEOUT_S = 30.0
 _BATCH = 1000
+_TRIES, _PAUSE_S = 30, 0.2
 
 
 class Kept(NamedTuple, Generic[M]):
@@ -39,9 +42,27 @@ class Contents(NamedTuple, Generic[M]):
 def read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None = None, since_ms: int | None = None) -> Contents[M]:
     """Every message of these partitions (default: all) that was sent since then, Unix time in ms. What is no such message is skipped.
 
-    Raises UnreachableError where nothing answers, KafkaException where the broker cannot tell just now.
+    Raises UnreachableError.
     """
     check_reachable(broker)
+    try:
+        return patiently(lambda: _read(broker, topic, kind, partitions, since_ms))
+    except KafkaException as error:
+        raise unreachable(broker) from error
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask a broker that may not be able to tell just now: its topic has just been made, or a leader has moved."""
+    for _ in range(_TRIES - 1):
+        try:
+            return ask()
+        except KafkaException as error:
+            log.debug("trying again: %s", error)
+        time.sleep(_PAUSE_S)
+    return ask()
+
+
+def _read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None, since_ms: int | None) -> Contents[M]:
     consumer = confluent_kafka.Consumer(
         {
             "bootstrap.servers": broker,
@@ -75,7 +96,7 @@ def _messages(
     while left:
         for message in consumer.consume(_BATCH, timeout=0.2):
             if message.error():
-                raise confluent_kafka.KafkaException(message.error())
+                raise KafkaException(message.error())
             yield message
         for position in consumer.position([TopicPartition(topic.name, p) for p in left]):
             if position.offset >= left[position.partition]:

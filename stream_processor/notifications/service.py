@@ -28,7 +28,7 @@ from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.desk import GIVE_UP_S, Attempt, Desk, Entry
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
-from stream_processor.notifications.reading import read
+from stream_processor.notifications.reading import patiently, read
 from stream_processor.notifications.text import Note, note
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ STOP_S = 8.0
 _TICK_S = 0.05
 _BATCH = 500
 _TIMEOUT_S = 10.0
-_RETRY_S = 0.2
 Send = Callable[[str, Note], str]
 
 
@@ -179,14 +178,10 @@ class Notifier:
             log.warning("commit: %s", error)
 
     def _assigned(self, _: confluent_kafka.Consumer, assigned: list[TopicPartition]) -> None:
-        end_s = self._clock.steady_s() + _TIMEOUT_S
-        while True:
-            try:
-                return self._take_over(assigned)
-            except confluent_kafka.KafkaException as error:  # a topic that has just been made, a leader that has moved
-                if self._clock.steady_s() >= end_s:
-                    raise NotifierError(f"cannot take over partitions: {error}") from error
-            threading.Event().wait(_RETRY_S)
+        try:
+            patiently(lambda: self._take_over(assigned))
+        except confluent_kafka.KafkaException as error:
+            raise NotifierError(f"cannot take over partitions: {error}") from error
 
     def _take_over(self, assigned: list[TopicPartition]) -> None:
         """Read what earlier processes left open of these partitions, then go on at their commits."""

@@ -20,10 +20,14 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from typer.testing import CliRunner
 
+from ecgwatch.__main__ import app
 from ecgwatch.commands.notify import with_secrets
+from ecgwatch.reconciling import compare_told
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
+from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Alarm, Delivery, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications import lane
@@ -31,6 +35,7 @@ from stream_processor.notifications.plan import load
 from stream_processor.notifications.reading import read
 from stream_processor.notifications.sender import Sender
 from stream_processor.notifications.service import Notifier
+from stream_processor.sinks.base import FOREVER_NS
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # a plug-in of Apprise
 WAIT_S = 40.0
@@ -269,6 +274,7 @@ def start(address: str, file: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_is_lost(address, tmp_path, hook, other):
     """Some delivered, some failed and due again, some in flight and never recorded: a new process tells all of them."""
     file = plan_file(tmp_path, hook=hook.url, other=other.url)
@@ -297,9 +303,47 @@ def test_killed_in_the_middle_nothing_is_lost(address, tmp_path, hook, other):
         second.communicate()
 
 
+def told(hook: Hook) -> set[str]:
+    return {line for text in hook.texts() for line in text.splitlines() if line.startswith("Id: ")}
+
+
+@pytest.mark.slow
+def test_two_share_the_work_and_one_goes_on_alone(empty_kafka, tmp_path, hook):
+    address, file = empty_kafka.address, plan_file(tmp_path, hook=hook.url)
+    create_topics(address)
+    with notifying(address, file):
+        with notifying(address, file):
+            raise_alarms(address, *(alarm(0, patient=f"Bed {i}") for i in range(100)))
+            until(lambda: len(told(hook)) == 100)
+        raise_alarms(address, *(alarm(1, patient=f"Bed {i}") for i in range(100)))
+        until(lambda: len(told(hook)) == 200)
+        until(lambda: len(deliveries(address)) >= 200)
+    assert len(hook.got) == 200  # nothing twice: both left in order
+    assert {d.outcome for d in deliveries(address)} <= {"delivered", "held back"}
+
+
+@pytest.mark.slow
+def test_a_broker_that_goes_away_and_comes_back(empty_kafka, tmp_path, hook):
+    address = empty_kafka.address
+    create_topics(address)
+    with notifying(address, plan_file(tmp_path, hook=hook.url)):
+        hook.hang.clear()
+        raise_alarms(address, *(alarm(i) for i in range(5)))
+        time.sleep(1)
+        empty_kafka.kill()
+        hook.hang.set()  # told while the broker is away: recorded when it is back
+        until(lambda: len(told(hook)) == 5)
+        empty_kafka.start()
+        raise_alarms(address, *(alarm(i) for i in range(5, 10)))
+        until(lambda: len(told(hook)) == 10)
+        until(lambda: len({d.alarm_id for d in deliveries(address) if d.outcome == "delivered"}) == 10)
+
+
+@pytest.mark.slow
 def test_a_thousand_alarms_in_a_second(address, tmp_path, hook, other):
     alarms = [alarm(0, patient=f"Bed {i}") for i in range(1000)]
-    with notifying(address, plan_file(tmp_path, hook=hook.url, other=other.url)):
+    file = plan_file(tmp_path, hook=hook.url, other=other.url)
+    with notifying(address, file):
         began = time.monotonic()
         raise_alarms(address, *alarms)
         until(lambda: len(hook.got) >= 1000 and len(other.got) >= 1000, 120)
@@ -309,3 +353,35 @@ def test_a_thousand_alarms_in_a_second(address, tmp_path, hook, other):
     assert {d.outcome for d in deliveries(address)} <= {"delivered", "held back"}  # held back: waits its turn
     told = {(d.alarm_id, d.recipient) for d in deliveries(address) if d.outcome == "delivered"}
     assert told == {(a.id, r) for a in alarms for r in ("hook", "other")}
+    counted = compare_told(read(address, ALARMS, Alarm), read(address, NOTIFICATIONS, Delivery), load(file), 0, FOREVER_NS)
+    assert (counted.due, counted.delivered, counted.missing) == (2000, 2000, [])
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["notify", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_check_and_test_message(tmp_path, hook, monkeypatch):
+    file = str(plan_file(tmp_path, hook=hook.url.replace("json://", "json://ann:${PASS}@"), dead="json://127.0.0.1:9/"))
+    with pytest.raises(BadInputError, match="'hook' needs PASS from the environment"):
+        run("--file", file, "--check")
+    monkeypatch.setenv("PASS", "s3cret")
+    text = run("--file", file, "--check")
+    assert "rule 1: high, medium, low of * to hook, dead" in text
+    assert hook.got == []
+    assert "has taken the test message" in run("--file", file, "--test", "hook")
+    assert hook.got[0]["title"] == "ecgwatch: test"
+    with pytest.raises(UnreachableError, match="'dead' was not told: A Connection error"):
+        run("--file", file, "--test", "dead")
+    with pytest.raises(BadInputError, match="no recipient 'nurse'"):
+        run("--file", file, "--test", "nurse")
+
+
+def test_the_file_is_a_setting(tmp_path, hook, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInputError, match="no notifications file is set"):
+        run("--check")
+    monkeypatch.setenv("ECGWATCH_NOTIFICATIONS", str(plan_file(tmp_path, hook=hook.url)))
+    assert "recipients: hook" in run("--check")
