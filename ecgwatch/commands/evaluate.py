@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -43,9 +44,11 @@ def evaluate(
 
     held, _ = settings.load({})
     folder = held.data / database if (held.data / database).is_dir() and not Path(database).is_dir() else Path(database).expanduser()
-    found = list(_results(tasks(folder, [n for names in records or [] for n in names.split(",")], annotator, start, folds=folds), jobs))
+    todo = tasks(folder, [n for names in records or [] for n in names.split(",")], annotator, start, folds=folds)
+    with typer.progressbar(_results(todo, jobs), length=len(todo), label="records", file=sys.stderr) as bar:
+        found = list(bar)
     told, tables, per_record = heading(folder.name, found), summary.tables(found), summary.records(found)
-    for table in [per_record, *tables] if per_record.rows else tables:
+    for table in tables if any(j.answer for j in found) else [per_record, *tables]:
         typer.echo(table.text() + "\n")
     typer.echo(told)
     if out is not None:
@@ -78,10 +81,9 @@ def heading(database: str, found: list[Judgement]) -> str:
     hours = sum(j.duration_s for j in found) / 3600
     seen = sum(j.task.seen for j in found)
     honest = "no beat network had seen its patient" if not seen else f"{seen} by a beat network that WAS TRAINED ON THE PATIENT"
-    cpu = sum(j.cpu_s for j in found)
-    return (
-        f"{database}: {len(found)} records, {hours:.1f} h; {honest}; the rhythm network was trained on CinC 2017 only; {cpu:.0f} s of CPU"
-    )
+    cpu = sorted(j.cpu_s for j in found)
+    spent = f"CPU {cpu[len(cpu) // 2]:.2f} s per record (median; at most {cpu[-1]:.2f})"
+    return f"{database}: {len(found)} records, {hours:.1f} h; {honest}; the rhythm network was trained on CinC 2017 only; {spent}"
 
 
 def _results(todo: list[Task], jobs: int) -> Iterator[Judgement]:

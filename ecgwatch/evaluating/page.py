@@ -32,7 +32,7 @@ def page(title: str, heading: str, tables: Sequence[Table], records: Table, foun
     goals, rest = [t for t in tables if t.title == "Goals"], [t for t in tables if t.title != "Goals"]
     body = [f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>", *(_table(t) for t in goals), *(_table(t) for t in rest)]
     body += ["<h2>Plots</h2>", *plots(found)]
-    body += [_table(records)] if records.rows else []
+    body += [_table(records)]
     body += ["<h2>Gallery</h2>", f'<p class="note">{escape(LEGEND)}</p>', *_gallery(strips)]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
