@@ -31,7 +31,7 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 SHOTS = os.environ.get("MONITOR_SHOTS")  # a folder: keep pictures of what was tested, for a person to look at
 WAIT_MS = 15_000
 # What the console may say: a connection that a test has cut, answers that the page shows in words, and a hint for canvas tests.
-HARMLESS = ("ERR_CONNECTION_REFUSED", "getImageData", "Failed to load resource", "ERR_CONNECTION_RESET", "WebSocket connection")
+HARMLESS = ("ERR_CONNECTION_REFUSED", "getImageData", "the server responded with a status of 4", "ERR_CONNECTION_RESET", "WebSocket connection")
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -85,7 +85,7 @@ class Server:
 @contextmanager
 def opened(browser: Browser, url: str, width: int = 1440, height: int = 810, **context: Any) -> Iterator[Page]:
     """A page of a browser of its own memory, that must not say a word on the console but HARMLESS ones."""
-    owner = browser.new_context(viewport={"width": width, "height": height}, **context)
+    owner = browser.new_context(viewport={"width": width, "height": height}, **({"color_scheme": "dark"} | context))
     page = owner.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))

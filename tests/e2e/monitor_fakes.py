@@ -41,13 +41,14 @@ class Story:
     wander_mv: float = 0.08
     quality: float = 1.0
     lead_off: bool = False
+    pulses: bool = False  # no heart: 1 mV for the first second of every three
     silent_after_s: float = math.inf  # no more samples then
     alarms: list[dict[str, Any]] = field(default_factory=list)
 
 
 def beats_of(story: Story, seconds: float) -> list[tuple[float, str]]:
     """(time s, label) of each beat."""
-    if not story.bpm or story.lead_off:
+    if not story.bpm or story.lead_off or story.pulses:
         return []
     rng = random.Random(story.patient_id)
     found, at, k = [], 0.4, 0
@@ -64,6 +65,8 @@ def beats_of(story: Story, seconds: float) -> list[tuple[float, str]]:
 def trace(story: Story, seconds: float) -> np.ndarray:
     """The ECG in mV, shape (n,)."""
     t = np.arange(round(seconds * story.fs_hz)) / story.fs_hz
+    if story.pulses:
+        return np.where(t % 3 < 1, 1.0, 0.0)
     rng = np.random.default_rng(len(story.patient_id))
     x = rng.normal(0, story.noise_mv, t.size) + story.wander_mv * np.sin(2 * np.pi * 0.05 * t)
     if story.rhythm == "VF":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.monitor_browser import COLUMNS, Server, opened, painted, shot, ward
+from tests.e2e.monitor_browser import COLUMNS, Server, opened, painted, set_prefs, shot, ward
 from tests.e2e.monitor_fakes import Story
 
 BED_3 = "patient?id=Bed%203"
@@ -37,6 +41,63 @@ def test_a_trace_that_wanders_far_stays_in_sight(browser: Browser) -> None:
         shot(page, "wander-patient")
         rows = [page.locator(".trace").evaluate(COLUMNS, [0, k / 3 + 0.04, 1, (k + 1) / 3]) for k in range(3)]
         assert sorted(rows)[1] > 0.97, rows  # the third is the one being swept
+
+
+@pytest.mark.parametrize(("density", "speed", "gain"), [(1, 25, 10), (2, 50, 20)])
+def test_a_pulse_of_1_mv_and_1_s_measures_what_the_paper_says(browser: Browser, density: int, speed: int, gain: int) -> None:
+    """Pixels of a screenshot, at the pixels per millimetre that a person has set: 10 mm by 25 mm at 25 mm/s and 10 mm/mV."""
+    px_per_mm = 4.3 * density  # of the screen
+    story = Story("pulse", pulses=True, fs_hz=500.0)
+    with (
+        ward([story], seconds=80.0, behind_s=32.0) as (server, _),
+        opened(browser, f"{server.url}patient?id=pulse", device_scale_factor=density, color_scheme="light") as page,
+    ):
+        set_prefs(page, screenMm=px_per_mm, speed=speed, gain=gain)
+        expect(page.locator(".tools .scale")).to_have_text(f"{speed} mm/s   {gain} mm/mV")
+        expect(page.locator(".fact .quality")).not_to_have_text("--")
+        page.wait_for_timeout(2000)
+        page.locator("main").focus()
+        page.keyboard.press("Space")
+        expect(page.locator(".badge")).to_be_visible()
+        page.wait_for_timeout(500)
+        image = np.asarray(Image.open(io.BytesIO(page.locator(".rows").screenshot())).convert("RGB")).astype(int)
+        shot(page, f"pulse-{density}")
+    row = image[image.shape[0] // 3 : image.shape[0] * 2 // 3]
+    dark_green = (row[..., 1] - row[..., 0] > 40) & (row[..., 1] < 200)
+    width, height = pulse_px(dark_green)
+    assert abs(width / px_per_mm - speed) < 2 / px_per_mm + 0.1 * density / px_per_mm
+    assert abs(height / px_per_mm - gain) < 2 / px_per_mm
+
+
+def pulse_px(trace: np.ndarray) -> tuple[float, float]:
+    """(width, height) in pixels of a pulse in a mask (y, x) of painted pixels: between the middles of its flanks and of its levels."""
+    rows = trace.sum(axis=1)
+    top, base = np.flatnonzero(rows > rows.max() * 0.3)[[0, -1]]
+    levels = [np.average(np.arange(a, b), weights=rows[a:b]) for a, b in ((top, top + 6), (base - 5, base + 1))]
+    flanks = np.flatnonzero(trace[(top + base) // 2 - 3 : (top + base) // 2 + 3].all(axis=0))
+    groups = np.split(flanks, np.flatnonzero(np.diff(flanks) > 1) + 1)
+    middles = [group.mean() for group in groups]
+    up = next(k for k in range(len(middles) - 1) if trace[top : top + 6, round((middles[k] + middles[k + 1]) / 2)].any())
+    return middles[up + 1] - middles[up], levels[1] - levels[0]
+
+
+def test_the_screen_is_measured_with_a_ruler_and_remembered(browser: Browser, eight_beds: Server) -> None:
+    with opened(browser, eight_beds.url + BED_3) as page:
+        expect(page.locator(".tools .scale")).to_contain_text("not calibrated")
+        page.keyboard.press(",")
+        bar = page.locator(".ruler")
+        box = bar.bounding_box()
+        assert box
+        page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 10)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 447, box["y"] + 10, steps=4)
+        page.mouse.up()
+        expect(page.locator(".calibration output")).to_have_text("450.0 px for 100 mm")
+        page.keyboard.press("Escape")
+        expect(page.locator(".tools .scale")).to_have_text("25 mm/s   10 mm/mV")
+        page.reload()
+        expect(page.locator(".rows")).to_be_visible()
+        assert round(page.locator(".rows").evaluate("e => e.getBoundingClientRect().width")) == round(9 * 25 * 4.5)  # 9 s fit
 
 
 PLAYHEAD = """

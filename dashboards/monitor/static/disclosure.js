@@ -28,10 +28,9 @@ export class Disclosure {
     );
     this.from = Math.ceil(patient.time / MINUTE) * MINUTE - HOUR;
     this.canvas.addEventListener("click", (event) => this.show(this.#at(event)));
-    this.resize = new ResizeObserver(() => this.#paint());
+    this.resize = new ResizeObserver(() => { if (!this.turn) this.#load(); this.#paint(); }); // its width decides how much is asked for
     this.resize.observe(this.page);
     this.offTheme = onTheme(() => this.#paint());
-    this.#load();
   }
 
   end() { this.turn++; this.resize.disconnect(); this.offTheme(); }
@@ -56,7 +55,7 @@ export class Disclosure {
     const mine = ++this.turn, { from, tape } = this;
     setText(this.title, `${dayTime(from, this.patient.time).slice(0, -3)} to ${shortTime(from + HOUR)}`);
     setText(this.note, "Loading …");
-    const columns = Math.min(MOST_POINTS, Math.round((this.canvas.width || 1200) * (ROWS / PARTS)));
+    const columns = Math.min(MOST_POINTS, Math.round(this.page.clientWidth * (window.devicePixelRatio || 1) * (ROWS / PARTS)));
     let problem = "";
     await tape.rhythm(from, from + HOUR).then((episodes) => { this.episodes = episodes; }, (refused) => { problem = refused.message; });
     for (let part = 0; part < PARTS; part++) {

@@ -233,8 +233,7 @@ export class PatientView {
     const report = (hours) => h("a", { class: "button", target: "_blank", rel: "noopener", href: "#", onclick: (event) => { event.currentTarget.href = patientPath(patient.id, "report", { from: Math.floor(patient.time - hours * 3_600_000), to: Math.floor(patient.time) + 1 }); } }, `${hours} h`);
     return h(
       "aside", {},
-      h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason),
-      h("div", { class: "rhythmline" }, facts.rhythm),
+      h("div", { class: "now" }, h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason), h("div", { class: "rhythmline" }, facts.rhythm)),
       h("div", { class: "facts" }, fact("RR", facts.rr, "ms"), fact("PVC", facts.pvcs, "/min"), fact("Limits", facts.range, "bpm"), fact("SDNN", facts.sdnn, "ms"), fact("RMSSD", facts.rmssd, "ms"), fact("Signal", facts.quality, "")),
       h("div", { class: "doors" }, h("button", { title: "l", onclick: () => this.limits() }, "Limits"), h("span", { class: "group", role: "group", "aria-label": "Report of the last hours, in a new tab" }, h("span", { class: "label" }, "Report"), ...REPORT_HOURS.map(report))),
       h("h2", {}, "Alarms"), this.list.element,

@@ -3,7 +3,8 @@
 import { h, openDialog, setText } from "./dom.js";
 import { keep, prefs, pxPerMm } from "./prefs.js";
 
-const BAR_MM = 100, LEAST_PX = 150, MOST_PX = 1400;
+const LEAST_PX_PER_MM = 1.5, MOST_PX_PER_MM = 14;
+const NARROW_PX = 600; // a phone has no 100 mm
 
 function choice(label, name, options) {
   const buttons = options.map(([value, text]) => h("label", {}, h("input", { type: "radio", name, value: String(value), checked: prefs[name] === value, onchange: () => keep(name, value) }), ` ${text}`));
@@ -21,17 +22,18 @@ export function openSettings({ session, signOut, rename }) {
   ), { className: "settings-dialog" });
 }
 
-/** A bar that the person makes 100 mm long against a ruler. */
+/** A bar that the person makes as long as it says, against a ruler. */
 function calibration() {
-  const told = h("output", {}), bar = h("div", { class: "ruler", tabindex: 0, role: "slider", "aria-label": "Length of the bar: make it 100 mm", "aria-valuemin": LEAST_PX, "aria-valuemax": MOST_PX });
+  const barMm = innerWidth < NARROW_PX ? 50 : 100;
+  const told = h("output", {}), bar = h("div", { class: "ruler", tabindex: 0, role: "slider", "aria-label": `Length of the bar: make it ${barMm} mm`, "aria-valuemin": LEAST_PX_PER_MM * barMm, "aria-valuemax": MOST_PX_PER_MM * barMm });
   const show = () => {
-    const px = pxPerMm() * BAR_MM;
+    const px = pxPerMm() * barMm;
     bar.style.width = `${px}px`;
     bar.setAttribute("aria-valuenow", px.toFixed(1));
-    setText(told, prefs.screenMm ? `${px.toFixed(1)} px for 100 mm` : `${px.toFixed(1)} px, the browser's guess: not calibrated`);
+    setText(told, prefs.screenMm ? `${px.toFixed(1)} px for ${barMm} mm` : `${px.toFixed(1)} px, the browser's guess: not calibrated`);
   };
   const set = (px) => {
-    keep("screenMm", (Math.max(LEAST_PX, Math.min(MOST_PX, px)) / BAR_MM) * (window.devicePixelRatio || 1));
+    keep("screenMm", Math.max(LEAST_PX_PER_MM, Math.min(MOST_PX_PER_MM, px / barMm)) * (window.devicePixelRatio || 1));
     show();
   };
   bar.addEventListener("pointerdown", (event) => {
@@ -44,12 +46,12 @@ function calibration() {
   bar.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: 10, ArrowDown: -10 }[event.key];
     if (!step) return;
-    set(pxPerMm() * BAR_MM + step * (event.shiftKey ? 0.1 : 1));
+    set(pxPerMm() * barMm + step * (event.shiftKey ? 0.1 : 1));
     event.preventDefault();
   });
   show();
   return h(
     "fieldset", { class: "calibration" }, h("legend", {}, "Size of this screen"),
-    h("p", {}, "Hold a ruler to the screen and drag the end of the bar until it is 100 mm long. Arrows move it by a pixel, with Shift by a tenth."), bar, h("div", { class: "buttons" }, told, h("button", { type: "button", onclick: () => { keep("screenMm", null); show(); } }, "Forget")),
+    h("p", {}, `Hold a ruler to the screen and drag the end of the bar until it is ${barMm} mm long. Arrows move it by a pixel, with Shift by a tenth.`), bar, h("div", { class: "buttons" }, told, h("button", { type: "button", onclick: () => { keep("screenMm", null); show(); } }, "Forget")),
   );
 }
