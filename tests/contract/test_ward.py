@@ -12,7 +12,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
-from ingest.messages import Alarm, BadMessageError, Beat, Event, Rhythm, SampleChunk, decode, encode, sample_offset_ns
+from ingest.messages import Alarm, BadMessageError, Beat, Event, Rhythm, SampleChunk, Strip, Waveform, decode, encode, sample_offset_ns
+from ingest.packing import MISSING, unpack
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.sinks.base import identity
@@ -118,6 +119,35 @@ def test_rhythm_covers_the_stream_without_overlap() -> None:
         spans = sorted((e.start_sample, e.end_sample) for e in undisturbed(patient).values() if isinstance(e, Rhythm))
         assert (spans[0][0], spans[-1][1]) == (0, len(signal(patient)))
         assert all(a[1] == b[0] for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize("patient", PATIENTS)
+def test_the_whole_signal_is_told_and_every_alarm_has_its_strip(patient: str) -> None:
+    events, x, around = undisturbed(patient).values(), signal(patient), round(10 * PATIENTS[patient])
+    blocks = sorted((e for e in events if isinstance(e, Waveform)), key=lambda e: e.start_ns)
+    assert np.concatenate([unpack(b.packed) for b in blocks]).tolist() == x.tolist()
+    strips = {e.alarm_id: e for e in events if isinstance(e, Strip)}
+    alarms = [e for e in events if isinstance(e, Alarm)]
+    assert alarms
+    assert strips.keys() == {alarm.id for alarm in alarms}
+    for alarm in alarms:
+        strip = strips[alarm.id]
+        start, end = max(0, alarm.onset_sample - around), min(len(x), alarm.onset_sample + around)
+        assert (strip.start_sample, strip.n, strip.onset_ns, strip.kind) == (start, end - start, alarm.onset_ns, alarm.kind)
+        assert strip.start_ns == START_NS + sample_offset_ns(start, PATIENTS[patient])
+        assert unpack(strip.packed).tolist() == x[start:end].tolist()
+
+
+def test_a_gap_is_missing_in_blocks_and_strips() -> None:
+    ward = build_ward(ManualClock())
+    pieces = chunks("vt", 250)
+    events = final(ward.push(pieces[:20] + pieces[23:])).values()
+    wanted = signal("vt").copy()
+    wanted[20 * 250 : 23 * 250] = MISSING
+    blocks = sorted((e for e in events if isinstance(e, Waveform)), key=lambda e: e.start_ns)
+    assert np.concatenate([unpack(b.packed) for b in blocks]).tolist() == wanted.tolist()
+    (strip,) = [e for e in events if isinstance(e, Strip) and e.kind == "gap"]
+    assert unpack(strip.packed).tolist() == wanted[10 * 250 : 30 * 250].tolist()
 
 
 def test_no_signal_is_raised_when_nothing_arrives_and_ends_when_it_does() -> None:
