@@ -20,11 +20,10 @@ from collections.abc import Callable
 import confluent_kafka
 from confluent_kafka import TopicPartition
 
-from ingest.broker import create_topics
 from ingest.clock import Clock
-from ingest.errors import BadInputError
 from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
+from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
 from stream_processor.notifications.desk import GIVE_UP_S, Attempt, Desk, Entry
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
@@ -32,10 +31,8 @@ from stream_processor.notifications.reading import patiently, read
 from stream_processor.notifications.text import Note, note
 
 log = logging.getLogger(__name__)
-GROUP = "ecgwatch-notify"
 LIMIT_S = 20.0  # for one attempt
 MAX_STUCK = 8  # attempts beyond their limit to one recipient whose threads have not ended
-SESSION_S = 10.0  # how long a killed process's partitions wait
 COMMIT_S = 1.0
 STOP_S = 8.0
 _TICK_S = 0.05
@@ -62,8 +59,8 @@ class Notifier:
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Notify until told to stop; calls `on_ready` once it has partitions. Raises UnreachableError where there is no broker."""
-        _check_topics(self._broker)
-        self._producer, self._consumer = _producer(self._broker), _consumer(self._broker)
+        check_topics(self._broker)
+        self._producer, self._consumer = open_producer(self._broker), open_consumer(self._broker)
         self._on_ready = _Once(on_ready)
         self._consumer.subscribe([ALARMS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         try:
@@ -244,37 +241,3 @@ class _Once:
         if self._call is not None:
             call, self._call = self._call, None
             call()
-
-
-def _check_topics(broker: str) -> None:
-    made = {m.topic: m.partitions for m in create_topics(broker)}
-    if made[ALARMS] != made[NOTIFICATIONS]:
-        raise BadInputError(
-            f"{NOTIFICATIONS.name} has {made[NOTIFICATIONS]} partitions and {ALARMS.name} {made[ALARMS]}",
-            "Give both the same number (kafka-topics.sh --alter --partitions N), so that one process sees all of a patient.",
-        )
-
-
-def _producer(broker: str) -> confluent_kafka.Producer:
-    settings = {
-        "bootstrap.servers": broker,
-        "enable.idempotence": True,
-        "acks": "all",
-        "linger.ms": 5,
-        "message.timeout.ms": 0,  # never expire: a broker that is away delays, it does not lose
-        "log_level": 2,
-    }
-    return confluent_kafka.Producer(settings)
-
-
-def _consumer(broker: str) -> confluent_kafka.Consumer:
-    settings = {
-        "bootstrap.servers": broker,
-        "group.id": GROUP,
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "session.timeout.ms": int(SESSION_S * 1000),
-        "max.poll.interval.ms": 600_000,  # taking over a day of alarms may last
-        "log_level": 2,
-    }
-    return confluent_kafka.Consumer(settings)

@@ -23,18 +23,23 @@ class Note(NamedTuple):
 
 def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
     """The message about a moment of an alarm."""
-    marks, what = MARKS[alarm.priority], alarm.text or alarm.kind
-    lines = [f"{marks} {what}", f"Patient: {alarm.patient_id}", f"Since: {_local(plan, alarm.onset_ns)}"]
-    title, tone = f"{marks} {alarm.patient_id}: {what}", {"high": "failure", "medium": "warning", "low": "info"}[alarm.priority]
+    marks, what, patient = MARKS[alarm.priority], _line(alarm.text or alarm.kind), _line(alarm.patient_id)
+    lines = [f"{marks} {what}", f"Patient: {patient}", f"Since: {_local(plan, alarm.onset_ns)}"]
+    title, tone = f"{marks} {patient}: {what}", {"high": "failure", "medium": "warning", "low": "info"}[alarm.priority]
     if moment.step == "escalated":
         title, lines = f"{title} (call {moment.level + 1})", [*lines, f"Nobody has dealt with it: this is call {moment.level + 1}."]
     elif moment.step == "acknowledged":
-        title, tone, lines = f"Acknowledged: {title}", "info", [*lines, f"Acknowledged by {alarm.acknowledged_by}."]
+        title, tone, lines = f"Acknowledged: {title}", "info", [*lines, f"Acknowledged by {_line(alarm.acknowledged_by)}."]
     elif moment.step == "end":
         title, tone, lines = f"Over: {title}", "success", [*lines, f"Over since: {_local(plan, alarm.end_ns or alarm.changed_ns)}"]
     if plan.monitor:
-        lines.append(f"Monitor: {plan.monitor.rstrip('/')}/#/patient/{quote(alarm.patient_id, safe='')}")
-    return Note(title, "\n".join([*lines, f"Id: {moment_id(alarm, moment)}"]), tone)
+        lines.append(f"Monitor: {plan.monitor.rstrip('/')}/patient?id={quote(alarm.patient_id, safe='')}")
+    return Note(title, "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"]), tone)
+
+
+def _line(text: str) -> str:
+    """On one line: a title becomes the header of a mail."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _local(plan: Plan, time_ns: int) -> str:

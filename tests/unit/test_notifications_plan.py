@@ -189,7 +189,7 @@ def test_what_a_message_says(plan):
         "** HR 134 > 120",
         "Patient: Bed 12",
         "Since: 2026-01-01 12:00:00 CET",
-        "Monitor: http://ward:8050/#/patient/Bed%2012",
+        "Monitor: http://ward:8050/patient?id=Bed%2012",
         "Id: Bed 12:hr_high:5|onset|0",
     ]
     high = note(plan, alarm(priority="high", text="ASYSTOLE 6 s", level=2), Moment("escalated", 2))
@@ -199,6 +199,12 @@ def test_what_a_message_says(plan):
     assert over.title.startswith("Over: **")
     assert "Over since: 2026-01-01 12:01:00 CET" in over.body
     assert "by Ann" in note(plan, alarm(acknowledged_by="Ann"), Moment("acknowledged", 0)).body
+
+
+def test_a_name_cannot_break_out_of_its_line(plan):
+    one = note(plan, alarm(patient_id="x\r\nBcc: everybody@example.org", text="a\nb"), ONSET)
+    assert one.title == "** x  Bcc: everybody@example.org: a b"
+    assert len(one.body.splitlines()) == 5
 
 
 def test_moments():

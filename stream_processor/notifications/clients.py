@@ -1,0 +1,49 @@
+"""The notifier's Kafka clients."""
+
+from __future__ import annotations
+
+import confluent_kafka
+
+from ingest.broker import create_topics
+from ingest.errors import BadInputError
+from ingest.topics import ALARMS, NOTIFICATIONS
+
+GROUP = "ecgwatch-notify"
+SESSION_S = 10.0  # how long a killed process's partitions wait
+
+
+def check_topics(broker: str) -> None:
+    """Make the topics that are not there. Raises BadInputError where those of alarms and notifications do not go together, UnreachableError."""
+    made = {m.topic: m.partitions for m in create_topics(broker)}
+    if made[ALARMS] != made[NOTIFICATIONS]:
+        raise BadInputError(
+            f"{NOTIFICATIONS.name} has {made[NOTIFICATIONS]} partitions and {ALARMS.name} {made[ALARMS]}",
+            "Give both the same number (kafka-topics.sh --alter --partitions N), so that one process sees all of a patient.",
+        )
+
+
+def open_producer(broker: str) -> confluent_kafka.Producer:
+    """For Deliveries."""
+    settings = {
+        "bootstrap.servers": broker,
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 5,
+        "message.timeout.ms": 0,  # never expire: a broker that is away delays, it does not lose
+        "log_level": 2,
+    }
+    return confluent_kafka.Producer(settings)
+
+
+def open_consumer(broker: str) -> confluent_kafka.Consumer:
+    """A member of the group."""
+    settings = {
+        "bootstrap.servers": broker,
+        "group.id": GROUP,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": int(SESSION_S * 1000),
+        "max.poll.interval.ms": 600_000,  # taking over a day of alarms may last
+        "log_level": 2,
+    }
+    return confluent_kafka.Consumer(settings)
