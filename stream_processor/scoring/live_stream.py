@@ -41,7 +41,8 @@ FAMILIES = (
 T = TypeVar("T", Symbol, Mark)
 _ALARMS = frozenset[str]().union(*(family.kinds for family in FAMILIES))
 _SINUS = frozenset({"N", "SBR"})
-_UNKNOWN = frozenset({"~", "NOISE"})
+_UNKNOWN = frozenset({"", "~", "NOISE"})
+_BEGIN = Symbol(0, "+", "(")  # no rhythm is known before the first annotation of one, and in many records there is none
 
 
 class _Call(NamedTuple):
@@ -197,7 +198,7 @@ class StreamScore:
 
     def _reference(self, end: int) -> Record:
         """What the experts say up to a sample, as far as it is remembered."""
-        return reference(self._state.symbols[: _index(self._state.symbols, end)], self._state.fs_hz, end)
+        return reference([_BEGIN, *self._state.symbols[: _index(self._state.symbols, end)]], self._state.fs_hz, end)
 
     # Beats and rhythm, from `beats_to` on.
 
@@ -214,7 +215,7 @@ class StreamScore:
         """Samples that both sides have a rhythm for, and those with the same."""
         state, both, same = self._state, 0, 0
         changes = [s for s in state.symbols[: _index(state.symbols, end)] if s.symbol == "+"]
-        for theirs in reference(changes, state.fs_hz, end).rhythm:
+        for theirs in reference([_BEGIN, *changes], state.fs_hz, end).rhythm:
             for start, (stop, label) in state.spans.items():
                 n = min(theirs.end, stop, end) - max(theirs.start, start, state.beats_to)
                 if n > 0 and label not in _UNKNOWN and theirs.label not in _UNKNOWN:

@@ -257,6 +257,12 @@ def test_what_is_judged_is_forgotten():
     assert scores[-1].qrs_fn == scores[-1].qrs_fp == 0
 
 
+def test_a_record_without_rhythm_annotations_has_beat_counts_only():
+    score = final([*(note(at, "N") for at in range(100, 4000, 200)), *(beat(at) for at in range(300, 4000, 200)), *so_far(5000)])
+    assert (score.qrs_tp, score.qrs_fn, score.qrs_fp) == (19, 1, 0)
+    assert (score.rhythm_s, score.episodes) == (0.0, 0)
+
+
 def test_a_stream_without_annotations_gives_nothing():
     live = LiveScore()
     for i in range(1000):
