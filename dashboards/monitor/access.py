@@ -145,10 +145,10 @@ def read_tokens(path: Path) -> dict[str, Token]:
 
 
 def single_token(token: str) -> dict[str, Token]:
-    """One admin token, as a container's environment gives it. Raises BadInputError where it could be guessed."""
+    """One admin token, as a container's environment gives it; it names nobody. Raises BadInputError where it could be guessed."""
     if len(token) < 20:
         raise BadInputError("the monitor's token is shorter than 20 characters", "Take 32 random bytes: openssl rand -hex 32")
-    return {"admin": Token("admin", _digest(token).hex())}
+    return {"": Token("admin", _digest(token).hex())}
 
 
 def add_token(path: Path, name: str, role: Role) -> str:

@@ -167,6 +167,16 @@ def test_whoever_is_signed_in_cannot_sign_as_somebody_else(bench: Bench) -> None
     assert bench.sent == []
 
 
+def test_a_token_that_names_nobody_lets_people_sign_their_actions() -> None:
+    with running(tokens=single_token("z" * 40)) as bench:
+        bench.send(chunk("p"))
+        headers = {"authorization": f"Bearer {'z' * 40}"}
+        assert bench.client.get("/api/session", headers=headers).json() == {"user": "", "role": "admin", "needs_token": True}
+        body = {"action": "acknowledge", "by": "Bert"}
+        assert bench.client.post("/api/patients/p/actions", json=body, headers=headers).status_code == 202
+        assert bench.sent[0].by == "Bert"
+
+
 # Foreign pages
 
 
@@ -273,7 +283,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_remedy(tmp_path: Path, tex
 
 def test_a_single_token_is_admin_and_cannot_be_short() -> None:
     access = Access(single_token("z" * 40), ManualClock())
-    assert access.recognise("z" * 40, "") == ("admin", "admin")
+    assert access.recognise("z" * 40, "") == ("", "admin"), "whoever acts says who it was, as on the loopback"
     with pytest.raises(BadInputError, match="shorter than 20"):
         single_token("secret")
 
