@@ -151,11 +151,13 @@ def _value(field: _Field, row: Mapping[str, str]) -> Any:
 
 
 def _samples(strip: Strip, tags: str) -> Iterator[str]:
-    start_ns = strip.start_ns - sample_offset_ns(strip.start_sample, strip.fs_hz)
     counts = unpack(strip.packed)
-    millivolts = np.round(counts / strip.counts_per_mv, 4).tolist()
-    for at in np.flatnonzero(counts != MISSING).tolist():
-        yield f"ecg{tags} mv={millivolts[at]} {start_ns + sample_offset_ns(strip.start_sample + at, strip.fs_hz)}"
+    there = np.flatnonzero(counts != MISSING)
+    start_ns = strip.start_ns - sample_offset_ns(strip.start_sample, strip.fs_hz)
+    offsets_ns = np.rint((strip.start_sample + there) * 1e9 / strip.fs_hz).astype(np.int64)  # as sample_offset_ns, all at once
+    millivolts = np.round(counts[there] / strip.counts_per_mv, 4)
+    for value, offset_ns in zip(millivolts.tolist(), offsets_ns.tolist(), strict=True):
+        yield f"ecg{tags} mv={value} {start_ns + offset_ns}"
 
 
 def _hash(text: str) -> int:
