@@ -7,8 +7,10 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import confluent_kafka
@@ -16,8 +18,9 @@ import numpy as np
 import pytest
 
 from ecgwatch.annotate import Annotated, annotate, new_ward
+from ingest.broker import create_topics
 from ingest.clock import SystemClock
-from ingest.messages import Score, decode
+from ingest.messages import Beat, Reference, Rhythm, Score, decode, encode
 from ingest.producer import Producer
 from ingest.replay import Due, merge, play, stream
 from ingest.simulator.generate import write_wfdb
@@ -25,6 +28,7 @@ from ingest.simulator.scenario import load
 from ingest.sources.wfdb_record import WfdbSource
 from stream_processor.scoring.beats import score_beats
 from stream_processor.scoring.reference import Mark, Record, Symbol, reference
+from stream_processor.scoring.scorer import INPUTS, Scorer
 
 SECONDS = 120
 SCENARIOS = ("pvcs", "vf", "afib")
@@ -194,31 +198,65 @@ def test_killed_in_the_middle_it_goes_on(broker, commands: Commands, records: Pa
     check_final(scores.until(lambda found: whole(found, start_ns)), records, start_ns)
 
 
-@pytest.mark.slow
-def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
-    import threading
-
-    from ingest.broker import create_topics
-    from stream_processor.scoring.scorer import INPUTS, Scorer
-
-    create_topics(empty_kafka.address)
+@contextmanager
+def scoring(address: str, members: int) -> Iterator[list[Scorer]]:
+    """Scorers of one group in this process."""
+    create_topics(address)
     stop = threading.Event()
-    members = [Scorer(empty_kafka.address, SystemClock()) for _ in range(2)]
-    threads = [threading.Thread(target=m.run, args=(stop,)) for m in members]
+    made = [Scorer(address, SystemClock()) for _ in range(members)]
+    threads = [threading.Thread(target=m.run, args=(stop,)) for m in made]
     for thread in threads:
         thread.start()
     try:
+        yield made
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def tell(address: str, first_s: int, end_s: int) -> None:
+    """What the replay and the processor tell of a minute of one patient, by hand: every tenth beat is missed."""
+    producer = confluent_kafka.Producer({"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"})
+    common = {"patient_id": "p", "device_id": "d", "lead": "II", "fs_hz": 250.0}
+    for at in range(first_s * 250 + 100, end_s * 250, 200):
+        time_ns = 10**18 + at * 4_000_000
+        producer.produce("ecg.reference", encode(Reference(patient_id="p", time_ns=time_ns, sample=at, symbol="N")), b"p")
+        if at % 2000 != 100:
+            beat = Beat(**common, time_ns=time_ns, sample=at, rr_ms=None, label="N", confidence=1.0, label_probability=1.0)
+            producer.produce("ecg.beats", encode(beat), b"p")
+    for end in range(first_s + 5, end_s + 1, 5):
+        span = {"start_ns": 10**18, "end_ns": 10**18 + end * 10**9, "start_sample": 0, "end_sample": 250 * end}
+        producer.produce("ecg.rhythm", encode(Rhythm(**common, **span, label="N", probability=1.0)), b"p")
+    assert producer.flush(20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(reason="right after a broker's restart beats are judged before they have been read: to be mended", strict=False)
+def test_a_broker_that_goes_away_and_comes_back_loses_nothing(empty_kafka):
+    scores = Scores(empty_kafka.address)
+    with scoring(empty_kafka.address, 1):
+        tell(empty_kafka.address, 0, 60)
+        scores.until(lambda found: bool(found))
+        empty_kafka.stop()
+        time.sleep(2)
+        empty_kafka.start()
+        tell(empty_kafka.address, 60, 120)
+        last = scores.until(lambda found: bool(found) and found[-1].time_ns >= 10**18 + 120 * 10**9)[-1]
+    assert (last.qrs_tp, last.qrs_fn, last.qrs_fp) == (135, 15, 0)
+
+
+@pytest.mark.slow
+def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
+    with scoring(empty_kafka.address, 2) as members:
         deadline = time.monotonic() + 60
         while not all(m.partitions for m in members) or set.union(*(m.partitions for m in members)) != set(range(12)):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         assert not members[0].partitions & members[1].partitions
         for member in members:
-            assert all(part.positions.keys() == INPUTS.keys() for part in member._parts.values())
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(20)
+            assigned = {(tp.topic, tp.partition) for tp in member._consumer.assignment()}
+            assert assigned == {(topic, number) for topic in INPUTS for number in member.partitions}
 
 
 def test_no_broker_is_told(commands: Commands):
