@@ -15,7 +15,7 @@ import typer
 
 from ecgwatch import settings
 from ecgwatch.atomic import replace_file
-from ingest.errors import BadInputError
+from ingest.errors import BadInputError, EcgwatchError
 
 if TYPE_CHECKING:
     from ecgwatch.evaluating.judge import Judgement
@@ -38,42 +38,57 @@ def evaluate(
     ] = True,
     jobs: Annotated[int, typer.Option(min=1, help="Records processed at a time.")] = 1,
 ) -> None:
-    """Run annotated records through the whole data path and score beats, rhythm and alarms."""
+    """Run annotated records through the whole data path and score beats, rhythm and alarms. Exit status 1 if any could not be read."""
     from ecgwatch.evaluating import summary  # numpy, scipy, wfdb and onnxruntime: not for the sake of --help
     from ecgwatch.evaluating.task import tasks
 
     held, _ = settings.load({})
-    folder = held.data / database if (held.data / database).is_dir() and not Path(database).is_dir() else Path(database).expanduser()
-    todo = tasks(folder, [n for names in records or [] for n in names.split(",")], annotator, start, folds=folds)
-    with typer.progressbar(_results(todo, jobs), length=len(todo), label="records", file=sys.stderr) as bar:
-        found = list(bar)
-    told, tables, per_record = heading(folder.name, found), summary.tables(found), summary.records(found)
-    for table in tables if any(j.answer for j in found) else [per_record, *tables]:
-        typer.echo(table.text() + "\n")
-    typer.echo(told)
+    folder = _folder(database, held.data)
+    todo = tasks(folder, [name for names in records or [] for name in names.split(",")], annotator, start, folds=folds)
     if out is not None:
-        for path in write(out, folder.name, told, tables, per_record, found):
-            typer.echo(f"wrote {path}")
+        _make(out)
+    with typer.progressbar(_results(todo, jobs), length=len(todo), label="records", file=sys.stderr) as bar:
+        results = list(bar)
+    failed = [r for r in results if isinstance(r, str)]
+    for problem in failed:
+        typer.echo(f"error: {problem}", err=True)
+    found = [r for r in results if not isinstance(r, str)]
+    if found:
+        told, tables, per_record = heading(folder.name, found), summary.tables(found), summary.records(found)
+        for table in tables if any(j.answer for j in found) else [per_record, *tables]:
+            typer.echo(table.text() + "\n")
+        typer.echo(told)
+        if out is not None:
+            write(out, folder.name, told, tables, per_record, found)
+    if failed:
+        raise typer.Exit(1)
 
 
-def write(out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]) -> list[Path]:
-    """Write report.json and report.html; returns their paths."""
+def _folder(database: str, data: Path) -> Path:
+    """A folder that is there, else the database of that name in the data folder."""
+    here = Path(database).expanduser()
+    return here.resolve() if here.is_dir() or not (data / database).is_dir() else data / database
+
+
+def _make(out: Path) -> None:
+    """The report's folder, before minutes are spent on what goes into it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"cannot write to {out}: {error.strerror}", "Choose another folder with --out.") from error
+
+
+def write(out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]) -> None:
+    """Write report.json and report.html and tell their paths."""
     from ecgwatch.evaluating.gallery import moments, strips
     from ecgwatch.evaluating.page import page
     from ecgwatch.evaluating.plain import report
 
+    plain = json.dumps(report(told, tables, per_record, found), indent=1, allow_nan=False) + "\n"
     html = page(f"ecgwatch on {name}", told, tables, per_record, found, strips(moments(found)))
-    files = {
-        out / "report.json": json.dumps(report(told, tables, per_record, found), indent=1, allow_nan=False) + "\n",
-        out / "report.html": html,
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
-            replace_file(path, text.encode())
-    except OSError as error:
-        raise BadInputError(f"cannot write to {out}: {error.strerror}", "Choose another folder with --out.") from error
-    return list(files)
+    for path, text in ((out / "report.json", plain), (out / "report.html", html)):
+        replace_file(path, text.encode())
+        typer.echo(f"wrote {path}")
 
 
 def heading(database: str, found: list[Judgement]) -> str:
@@ -86,14 +101,22 @@ def heading(database: str, found: list[Judgement]) -> str:
     return f"{database}: {len(found)} records, {hours:.1f} h; {honest}; the rhythm network was trained on CinC 2017 only; {spent}"
 
 
-def _results(todo: list[Task], jobs: int) -> Iterator[Judgement]:
-    from ecgwatch.evaluating.judge import judge
-
+def _results(todo: list[Task], jobs: int) -> Iterator[Judgement | str]:
     if jobs == 1 or len(todo) == 1:
-        yield from map(judge, todo)
+        yield from map(_one, todo)
         return
     with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=get_context("spawn")) as pool:
         try:
-            yield from pool.map(judge, todo)
+            yield from pool.map(_one, todo)
         except BrokenProcessPool as error:
             raise BadInputError("a process of --jobs was killed, probably for want of memory", "Run with fewer --jobs.") from error
+
+
+def _one(task: Task) -> Judgement | str:
+    """A record's judgement, or what is wrong with its files."""
+    from ecgwatch.evaluating.judge import judge
+
+    try:
+        return judge(task)
+    except EcgwatchError as error:
+        return f"{task.name}: {error.problem}"

@@ -126,6 +126,17 @@ def test_damaged_annotations_name_the_file(folder: Path, tmp_path: Path) -> None
         judge(task)
 
 
+def test_a_record_that_cannot_be_read_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
+    for path in folder.glob("normal.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "broken.hea").write_text("broken 1 250 1000\nbroken.dat 16 200 12 0 0 0 0 I\n")
+    (tmp_path / "broken.atr").write_bytes((folder / "normal.atr").read_bytes())
+    said = run(tmp_path, "--from", "0", code=1)
+    assert "error: broken: " in said
+    assert "1 records" in said
+    assert "QRS" in said
+
+
 def test_a_source_that_ends_early(folder: Path) -> None:
     source = WfdbSource(folder / "normal")
     cut = Until(source, 61.3)
