@@ -27,6 +27,7 @@ from ecgwatch.commands.notify import with_secrets
 from ecgwatch.reconciling import compare_told
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
+from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Alarm, Delivery, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
@@ -385,3 +386,47 @@ def test_the_file_is_a_setting(tmp_path, hook, monkeypatch):
         run("--check")
     monkeypatch.setenv("ECGWATCH_NOTIFICATIONS", str(plan_file(tmp_path, hook=hook.url)))
     assert "recipients: hook" in run("--check")
+
+
+@pytest.mark.slow
+def test_detected_is_stored_is_told_and_answered(tmp_path, hook, monkeypatch):
+    """The product's own commands: a simulated asystole is processed, told and acknowledged; reconcile finds nothing missing."""
+    with EmbeddedBroker() as broker:
+        monkeypatch.setenv("ECGWATCH_BROKER", broker.address)
+        monkeypatch.setenv("ECGWATCH_SINK", f"sqlite:{tmp_path}/e.db")
+        rule = '[[rules]]\nrecipients = ["hook"]\nalso = ["acknowledged"]'
+        monkeypatch.setenv("ECGWATCH_NOTIFICATIONS", str(plan_file(tmp_path, rule, hook=hook.url)))
+        with command("process"), command("notify"):
+            ecgwatch("simulate", "asystole", "vt", "--speed", "max", "--for", "90")
+            ecgwatch("topics", "lag", "--wait", "120")
+            until(lambda: any("ASYSTOLE" in text for text in hook.texts()))
+            ecgwatch("alarms", "ack", "asystole", "--all", "--by", "Ann")
+            until(lambda: any("Acknowledged by Ann." in text for text in hook.texts()))
+            text = ecgwatch("alarms", "reconcile")
+            assert "acknowledged by Ann" in ecgwatch("alarms", "list", "asystole", "--hours", "1000")
+    assert "notified: nobody" not in text
+    assert "detected: 0" not in text
+    assert "not " not in text
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[None]:
+    """`ecgwatch ARGUMENTS` in the background, from its first line to the end of the block."""
+    with subprocess.Popen([sys.executable, "-P", "-m", "ecgwatch", *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert broker_named(process.stdout.readline())
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=WAIT_S)
+
+
+def broker_named(line: str) -> bool:
+    return os.environ["ECGWATCH_BROKER"] in line
+
+
+def ecgwatch(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-P", "-m", "ecgwatch", *arguments], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
