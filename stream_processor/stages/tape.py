@@ -25,7 +25,8 @@ BLOCK_S = 10.0
 AROUND_S = 10.0  # a strip has so much before the onset, and after it
 KEPT_S = 90.0
 LATE_S = 80.0  # less than KEPT_S by more than any alarm comes after the last sample that it needed
-_HOLE = np.array([MISSING], dtype="<i2").tobytes()
+_INT16 = np.dtype("<i2")
+_HOLE = np.array([MISSING], dtype=_INT16).tobytes()
 
 
 class Piece(NamedTuple):
@@ -128,7 +129,7 @@ class Tape(Logic[_Reel]):
 
     def _add(self, reel: _Reel, piece: Piece, found: list[Block | Cut]) -> None:
         """Fill blocks with what came, and MISSING for what was lost before it."""
-        at, data = piece.first_sample, piece.counts.astype("<i2", copy=False).tobytes()
+        at, data = piece.first_sample, piece.counts.astype(_INT16, copy=False).tobytes()
         size = round(BLOCK_S * self._fs[piece.row])
         before = reel.end
         if reel.first is None:
@@ -136,7 +137,7 @@ class Tape(Logic[_Reel]):
         elif at > before:
             self._skip(reel, piece.row, at, size, found)
         reel.end = at + len(data) // 2
-        if (room := 2 * _until_full(reel, size)) > len(data):
+        if (room := 2 * (size - at % size)) > len(data):
             reel.tail += data
             return
         while room <= len(data):
@@ -152,7 +153,7 @@ class Tape(Logic[_Reel]):
         grid = at - at % size
         if reel.tail_start < grid:
             if reel.tail:
-                reel.tail += _HOLE * _until_full(reel, size)
+                reel.tail += _HOLE * (size - reel.end % size)
                 _complete(reel, row, found)
             reel.tail_start = grid
         reel.tail += _HOLE * (at - reel.tail_start - len(reel.tail) // 2)
@@ -171,11 +172,6 @@ class Tape(Logic[_Reel]):
         return [
             Cut(row, w, Block(row, max(w.start, reel.first or 0), len(samples), pack(samples))) for w, samples in strips if len(samples)
         ]
-
-
-def _until_full(reel: _Reel, size: int) -> int:
-    """How many samples the block that is being filled still wants."""
-    return size - reel.tail_start % size - len(reel.tail) // 2
 
 
 def _complete(reel: _Reel, row: int, found: list[Block | Cut]) -> None:
@@ -199,4 +195,4 @@ def _strip(reel: _Reel, start: int, end: int) -> npt.NDArray[np.int16]:
 
 
 def _samples(data: bytearray) -> npt.NDArray[np.int16]:
-    return np.frombuffer(bytes(data), dtype="<i2")
+    return np.frombuffer(bytes(data), dtype=_INT16)
