@@ -40,7 +40,8 @@ def _record(j: Judgement) -> dict[str, object]:
         told["due"] = [{**d.condition._asdict(), "answer": d.answer, "delay_s": d.delay_s, "by": d.by} for d in j.alarms.due]
     if j.answer:
         told |= {"question": j.answer.question, "ours": j.answer.ours, "held": list(j.answer.held)}
-    return _plain(told)  # type: ignore[no-any-return]
+    plain: dict[str, object] = _plain(told)
+    return plain
 
 
 def _times(marks: Sequence[Mark], fs_hz: float) -> list[float]:

@@ -3,15 +3,15 @@
 An alarm of high priority is false where no lethal condition of the reference lies within 10 s of it: VF, flutter, VT and asystole as the
 rhythm is annotated, and whatever the rules raise on the reference's beats (scoring/truth.py). Any other alarm is false where no condition
 of its kind, or of a worse one of its chain, lies within 5 s. Only what was announced can be false; a condition is found by an alarm that
-was held back, too. There is no learning time. Where a record has no reference beats, what needs them is not
-judged: alarms of medium and low priority, and extreme rates outside lethal rhythms.
+was held back, too. There is no learning time. Where a record has no reference beats, what needs them is not judged: alarms of medium and
+low priority, and extreme rates outside lethal rhythms.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ingest.messages import AlarmKind
@@ -64,7 +64,7 @@ class AlarmScore:
     held_back: int = 0  # alarms never announced
     due: tuple[Answered, ...] = ()
     lethal: bool = False  # the reference has a condition of high priority
-    conditions: tuple[Condition, ...] = field(default=(), repr=False)
+    conditions: tuple[Condition, ...] = ()
 
 
 def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
