@@ -67,6 +67,7 @@ def live(
     _address(chosen)
     create_topics(chosen.broker)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters of its many lines is said by us
     publisher = pushing.Publisher(chosen.grafana, chosen.grafana_token, stream, SystemClock())
     typer.echo(f"pushing {', '.join(patients)} to {chosen.grafana} as stream/{stream}/PATIENT")
     with contextlib.suppress(KeyboardInterrupt):
