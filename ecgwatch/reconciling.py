@@ -19,13 +19,21 @@ from ingest.messages import Alarm, Delivery
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.moments import moment_id, moment_of
 from stream_processor.notifications.plan import Plan, load, tellings
-from stream_processor.notifications.reading import Contents, read
+from stream_processor.notifications.reading import Kept, read
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
 SETTLE_S, LOOK_AGAIN_S = 4.0, 1.0  # an alarm is in the store about a second after it was raised, and told soon after
 
 
-class Kept(NamedTuple):
+class Detected(NamedTuple):
+    """What ecg.alarms holds of a period."""
+
+    steps: list[Alarm]  # in order within each patient
+    partitions: int  # of the topic
+    begins: dict[int, int]  # by partition whose oldest messages are gone by retention: the oldest onset that is left
+
+
+class Balance(NamedTuple):
     """The alarms of a period, on the broker and in the store."""
 
     detected: set[str]
@@ -62,17 +70,16 @@ def reconcile_period(broker: str, sink: Sink, file: Path | None, start_ns: int, 
     plan = None if file is None else load(file)
     give_up_s = clock.steady_s() + SETTLE_S
     while True:
-        alarms = read(broker, ALARMS, Alarm)
-        deliveries = None if plan is None else read(broker, NOTIFICATIONS, Delivery)
-        kept = compare_kept(alarms, sink, start_ns, end_ns)
-        told = None if plan is None or deliveries is None else compare_told(alarms, deliveries, plan, start_ns, end_ns)
+        detected = read_detected(broker, start_ns, end_ns)
+        kept = compare_kept(detected, sink, start_ns, end_ns)
+        told = None if plan is None else compare_told(detected.steps, read_deliveries(broker, start_ns, end_ns), plan)
         holds = not (kept.unstored or kept.undetected or (told and told.missing))
         if holds or clock.steady_s() >= give_up_s:
             return report(kept, told), holds
         time.sleep(LOOK_AGAIN_S)
 
 
-def report(kept: Kept, told: Told | None) -> list[str]:
+def report(kept: Balance, told: Told | None) -> list[str]:
     """Counts, then what is missing on each side."""
     lines = [f"detected: {len(kept.detected)} alarms, of these announced: {len(kept.announced)}", f"stored: {len(kept.stored)} alarms"]
     if kept.expired:
@@ -88,22 +95,44 @@ def report(kept: Kept, told: Told | None) -> list[str]:
     return lines
 
 
-def compare_kept(alarms: Contents[Alarm], sink: Sink, start_ns: int, end_ns: int) -> Kept:
+def read_detected(broker: str, start_ns: int, end_ns: int) -> Detected:
+    """The steps of alarms with start_ns <= onset < end_ns. Raises UnreachableError."""
+    oldest: dict[int, int] = {}
+
+    def keep(kept: Kept[Alarm]) -> bool:
+        onset_ns = kept.message.onset_ns
+        oldest[kept.partition] = min(oldest.get(kept.partition, onset_ns), onset_ns)
+        return start_ns <= onset_ns < end_ns
+
+    found = read(broker, ALARMS, Alarm, keep=keep)
+    return Detected([kept.message for kept in found.messages], found.partitions, {p: oldest.get(p, FOREVER_NS) for p in found.cut})
+
+
+def read_deliveries(broker: str, start_ns: int, end_ns: int) -> list[Delivery]:
+    """What was told of alarms with start_ns <= onset < end_ns, in order within each patient. Raises UnreachableError."""
+
+    def keep(kept: Kept[Delivery]) -> bool:
+        onset = kept.message.alarm_id.rpartition(":")[2]
+        return onset.isdecimal() and start_ns <= int(onset) < end_ns
+
+    return [kept.message for kept in read(broker, NOTIFICATIONS, Delivery, keep=keep).messages]
+
+
+def compare_kept(detected: Detected, sink: Sink, start_ns: int, end_ns: int) -> Balance:
     """Compare broker and store for alarms with start_ns <= onset < end_ns. Raises SinkBusyError where the store cannot be read."""
-    steps = _within(alarms, start_ns, end_ns)
-    detected = {alarm.id for alarm in steps}
-    patients = {alarm.patient_id for alarm in steps} | set(sink.patients())
+    ids = {alarm.id for alarm in detected.steps}
+    patients = {alarm.patient_id for alarm in detected.steps} | set(sink.patients())
     stored = {alarm.id: alarm for patient in sorted(patients) for alarm in sink.read(Alarm, patient, start_ns, end_ns)}
-    only_stored = [alarm for id_, alarm in stored.items() if id_ not in detected]
-    return Kept(detected, {a.id for a in steps if a.announced}, set(stored), _expired(alarms, only_stored))
+    expired = {id_ for id_, alarm in stored.items() if id_ not in ids and alarm.onset_ns < _begin_ns(detected, alarm.patient_id)}
+    return Balance(ids, {a.id for a in detected.steps if a.announced}, set(stored), expired)
 
 
-def compare_told(alarms: Contents[Alarm], deliveries: Contents[Delivery], plan: Plan, start_ns: int, end_ns: int) -> Told:
-    """Compare what the plan wants told of alarms with start_ns <= onset < end_ns with what was."""
+def compare_told(steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: Plan) -> Told:
+    """Compare what the plan wants told of these steps of alarms with what was told."""
     attempts: defaultdict[str, list[Delivery]] = defaultdict(list)
-    for kept in deliveries.messages:
-        attempts[kept.message.id.rpartition("|")[0]].append(kept.message)
-    due = _notices(plan, _within(alarms, start_ns, end_ns))
+    for delivery in deliveries:
+        attempts[delivery.id.rpartition("|")[0]].append(delivery)
+    due = _notices(plan, steps)
     delivered, held_back, missing = 0, Counter[str](), list[tuple[str, str, str]]()
     for key, (what, recipient) in due.items():
         found = attempts.get(key, [])
@@ -114,10 +143,6 @@ def compare_told(alarms: Contents[Alarm], deliveries: Contents[Delivery], plan: 
         else:
             missing.append((what, recipient, _why(found)))
     return Told(len(due), delivered, held_back, missing)
-
-
-def _within(alarms: Contents[Alarm], start_ns: int, end_ns: int) -> list[Alarm]:
-    return [kept.message for kept in alarms.messages if start_ns <= kept.message.onset_ns < end_ns]
 
 
 def _notices(plan: Plan, steps: Iterable[Alarm]) -> dict[str, tuple[str, str]]:
@@ -144,15 +169,6 @@ def _why(found: list[Delivery]) -> str:
     return f"attempt {last.attempt} {'failed and it is tried again' if last.outcome == 'failed' else 'is still to come'}: {last.reason}"
 
 
-def _expired(alarms: Contents[Alarm], only_stored: Iterable[Alarm]) -> set[str]:
-    """Those that began before the oldest one still kept of their partition, where that has lost messages by retention."""
-    oldest: dict[int, int] = {}
-    for kept in alarms.messages:
-        oldest[kept.partition] = min(oldest.get(kept.partition, kept.message.onset_ns), kept.message.onset_ns)
-    places = ((a, _partition(a.patient_id, alarms.partitions)) for a in only_stored)
-    return {a.id for a, partition in places if partition in alarms.cut and a.onset_ns < oldest.get(partition, FOREVER_NS)}
-
-
-def _partition(patient_id: str, partitions: int) -> int:
-    """Where Kafka's own clients put the patient's messages."""
-    return int(murmur2(patient_id.encode()) & 0x7FFFFFFF) % partitions
+def _begin_ns(detected: Detected, patient_id: str) -> int:
+    """The oldest onset that the patient's partition, where Kafka's own clients put it, still keeps; 0 where it has lost nothing."""
+    return detected.begins.get(int(murmur2(patient_id.encode()) & 0x7FFFFFFF) % detected.partitions, 0)

@@ -93,11 +93,20 @@ class Lane:
             job.due_s = max(job.due_s, self.retry_s)
 
     def _next(self, now_s: float) -> Job | None:
+        """New ones first, unless the recipient is away: then a repeat whose time has come, so that new ones cannot keep it waiting."""
+        if self.away:
+            return self._repeat(now_s) or self._new()
+        return self._new() or self._repeat(now_s)
+
+    def _new(self) -> Job | None:
         while self._fresh:
             job = heapq.heappop(self._fresh)[2]
             if not job.closed:
                 return job
-        while self._again and self._again[0][0] <= now_s and (not self.away or now_s >= self.retry_s):
+        return None
+
+    def _repeat(self, now_s: float) -> Job | None:
+        while self._again and self._again[0][0] <= now_s and now_s >= self.retry_s:
             job = heapq.heappop(self._again)[2]
             if not job.closed:
                 return job

@@ -39,14 +39,21 @@ class Contents(NamedTuple, Generic[M]):
     messages: list[Kept[M]]  # in order within each partition
 
 
-def read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None = None, since_ms: int | None = None) -> Contents[M]:
-    """Every message of these partitions (default: all) that was sent since then, Unix time in ms. What is no such message is skipped.
+def read(
+    broker: str,
+    topic: Topic,
+    kind: type[M],
+    partitions: Iterable[int] | None = None,
+    since_ms: int | None = None,
+    keep: Callable[[Kept[M]], bool] = lambda _: True,
+) -> Contents[M]:
+    """Messages of these partitions (default: all) that were sent since then, Unix time in ms, and that are worth keeping.
 
-    Raises UnreachableError.
+    What is no such message is skipped. Raises UnreachableError.
     """
     check_reachable(broker)
     try:
-        return patiently(lambda: _read(broker, topic, kind, partitions, since_ms))
+        return patiently(lambda: _read(broker, topic, kind, partitions, since_ms, keep))
     except KafkaException as error:
         raise unreachable(broker) from error
 
@@ -62,7 +69,9 @@ def patiently(ask: Callable[[], T]) -> T:
     return ask()
 
 
-def _read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None, since_ms: int | None) -> Contents[M]:
+def _read(
+    broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None, since_ms: int | None, keep: Callable[[Kept[M]], bool]
+) -> Contents[M]:
     consumer = confluent_kafka.Consumer(
         {
             "bootstrap.servers": broker,
@@ -77,7 +86,7 @@ def _read(broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | 
         marks = {p: consumer.get_watermark_offsets(TopicPartition(topic.name, p), _TIMEOUT_S) for p in wanted}
         left = {p: high for p, (low, high) in marks.items() if high > low}
         kept = (k for m in _messages(consumer, topic, left, since_ms) for k in _kept(m, kind))
-        found = [k for k in kept if k.offset < left[k.partition]]
+        found = [k for k in kept if k.offset < left[k.partition] and keep(k)]
         return Contents(len(there), {p for p, (low, _) in marks.items() if low > 0}, found)
     finally:
         consumer.close()

@@ -202,6 +202,22 @@ def test_a_dead_recipient_holds_up_nobody_and_is_not_stormed():
     assert len(told) == len(set(told)) == 100
 
 
+def test_new_failures_do_not_put_the_next_try_off():
+    story = Story()
+    story.take(alarm(0))
+    for number in range(1, 60):  # a new alarm each second, all refused at once
+        story.take(alarm(number))
+        while story.land("refused"):
+            pass
+        story.pass_time(1)
+    again = [d for d in story.written if d.attempt > 1]
+    assert 3 <= len(again) <= 8
+    story.take(alarm(99))
+    while story.land():  # it gets through: the others are due
+        pass
+    assert story.desk.waiting == 0
+
+
 def test_who_waits_behind_a_hanging_recipient_is_told_of_in_the_record():
     story = Story()
     story.take(*(alarm(i) for i in range(20)))
