@@ -67,7 +67,8 @@ def supervise(command: list[str], clock: Clock) -> int:
 def _work(chosen: settings.Settings, parent: int) -> NoReturn:
     """One worker, to its end; never returns, and waits for no thread that a broken broker holds up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.fetches"):  # what matters of their many lines is said by us
+    # What matters of their many lines is said by us.
+    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.fetches"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     code = 0
     try:
