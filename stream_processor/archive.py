@@ -53,10 +53,10 @@ class Archive:
         ] = {}  # by topic and partition: the first offset that is not stored, where it is to be committed
         self._wait_s = 0.0  # while the store is busy
         self._try_at_s = 0.0
-        self._broken: Callable[[], None] = lambda: None
+        self._broken: Callable[[], object] = lambda: None
         self.error: Exception | None = None  # what broke it, a defect of ours or of the broker
 
-    def start(self, broken: Callable[[], None]) -> None:
+    def start(self, broken: Callable[[], object]) -> None:
         """Begin. `broken` is called, in the archive's thread, should it break down."""
         self._broken = broken
         self._thread.start()
