@@ -6,6 +6,7 @@ seconds on a busy machine (benchmarks/monitor_server.py).
 
 from __future__ import annotations
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -58,10 +59,16 @@ def answer(open_sink: Callable[[], Sink], question: Callable[..., Any], argument
         return Refusal(503, f"the store cannot be read: {error}", _CHECK)
 
 
+def _close() -> None:
+    if hasattr(_own, "sink"):
+        _own.sink.close()
+
+
 def _apart() -> None:
     """A reader leaves Ctrl-C to its parent, gives way to the live feed, and does not outlive its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
+    atexit.register(_close)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -12,11 +12,12 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboards.paper import Mark, millivolts, strip_svg
-from dashboards.report.beats import NN_MS, Beats
+from dashboards.report.beats import NN_MS, Beats, Floats
 from dashboards.report.findings import Findings
-from ingest.messages import Alarm, Edit, Strip
+from ingest.messages import Alarm, Edit, Strip, sample_offset_ns
 from ingest.packing import unpack
 
+ROW_S = 7.0  # 175 mm of paper: what fits onto A4
 TEMPLATE = Path(__file__).with_name("report.html")
 RHYTHMS = {
     "N": "Normal", "AFIB": "Atrial fibrillation", "SVTA": "Supraventricular tachyarrhythmia", "VT": "Ventricular tachycardia",
@@ -31,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def report_html(findings: Findings, made_ns: int) -> str:
     """The page; `made_ns` is when it was made. What was typed by people and devices is escaped."""
     verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}  # in order of time: the newest stays
-    strips = [(alarm, Markup(_drawn(alarm, strip, findings.beats))) for alarm, strip in findings.strips]
+    strips = [(alarm, _drawn(alarm, strip, findings.beats)) for alarm, strip in findings.strips]
     counts = Counter(findings.beats.label.tolist())
     af = next((share for share in findings.shares if share.label == "AFIB"), None)
     held_back = sum(not alarm.announced for alarm in findings.alarms)
@@ -41,17 +42,24 @@ def report_html(findings: Findings, made_ns: int) -> str:
     )  # fmt: skip
 
 
-def _drawn(alarm: Alarm, strip: Strip, beats: Beats) -> str:
-    """The strip on paper, its beats lettered and the alarm shaded."""
-    first, last = np.searchsorted(beats.time_ns, [strip.start_ns, strip.start_ns + round(strip.n / strip.fs_hz * 1e9)]).tolist()
-    marks: list[Mark] = [
-        ((int(t) - strip.start_ns) / 1e9, str(label), _COLOURS.get(str(label), "#555555"))
-        for t, label in zip(beats.time_ns[first:last], beats.label[first:last], strict=True)
-    ]
-    onset_s = (alarm.onset_ns - strip.start_ns) / 1e9
-    over_s = strip.n / strip.fs_hz if alarm.end_ns is None else (alarm.end_ns - strip.start_ns) / 1e9
+def _drawn(alarm: Alarm, strip: Strip, beats: Beats) -> list[Markup]:
+    """The strip on paper, in rows that fit onto a page at true scale, its beats lettered and the alarm shaded."""
     mv = millivolts(unpack(strip.packed), strip.counts_per_mv)
-    return strip_svg(mv, strip.fs_hz, start_label=when(strip.start_ns), marks=marks, span=(onset_s, over_s))
+    per_row = round(ROW_S * strip.fs_hz)
+    return [_row(alarm, strip, beats, mv[first : first + per_row], first) for first in range(0, strip.n, per_row)]
+
+
+def _row(alarm: Alarm, strip: Strip, beats: Beats, mv: Floats, first: int) -> Markup:
+    start_ns = strip.start_ns + sample_offset_ns(first, strip.fs_hz)
+    end_ns = start_ns + sample_offset_ns(mv.size, strip.fs_hz)
+    within = slice(*np.searchsorted(beats.time_ns, [start_ns, end_ns]).tolist())
+    marks: list[Mark] = [
+        ((t - start_ns) / 1e9, label, _COLOURS.get(label, "#555555"))
+        for t, label in zip(beats.time_ns[within].tolist(), beats.label[within].tolist(), strict=True)
+    ]
+    begin_ns, over_ns = max(alarm.onset_ns, start_ns), min(end_ns if alarm.end_ns is None else alarm.end_ns, end_ns)
+    span = ((begin_ns - start_ns) / 1e9, (over_ns - start_ns) / 1e9) if begin_ns < over_ns else None
+    return Markup(strip_svg(mv, strip.fs_hz, start_label=when(start_ns), marks=marks, span=span))
 
 
 def when(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:

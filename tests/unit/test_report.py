@@ -230,7 +230,9 @@ TOLD = (
 def test_the_page_tells_it_all() -> None:
     page = report_html(found(*everything()), NOW)
     text = checked(page)
-    assert page.count('<svg xmlns="http://www.w3.org/2000/svg"') == 2
+    widths = [float(width) for width in re.findall(r'<svg xmlns[^>]* width="([\d.]+)mm"', page)]
+    assert len(widths) == 2 * 3, "two strips of 20 s"
+    assert max(widths) <= 186, "wider than the paper"
     for told in TOLD:
         assert told in text, told
 
