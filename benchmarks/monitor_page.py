@@ -220,9 +220,7 @@ def main() -> None:
             print(told("one patient's page", 1, live(browser, 1, given.seconds, "patient?id=Bed%201")), flush=True)
         if given.hour_of:
             first, last, took = an_hour(browser, given.hour_of)
-            print(
-                f"memory of the tab's JavaScript, {given.hour_of} patients: {first:.1f} MB after a minute, {last:.1f} MB after an hour of stream"
-            )
+            print(f"JavaScript heap, {given.hour_of} patients: {first:.1f} MB after a minute, {last:.1f} MB after an hour")
             print(f"  (the hour was pushed through in {took:.0f} s)")
         browser.close()
 

@@ -31,7 +31,13 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--di
 SHOTS = os.environ.get("MONITOR_SHOTS")  # a folder: keep pictures of what was tested, for a person to look at
 WAIT_MS = 15_000
 # What the console may say: a connection that a test has cut, answers that the page shows in words, and a hint for canvas tests.
-HARMLESS = ("ERR_CONNECTION_REFUSED", "getImageData", "the server responded with a status of 4", "ERR_CONNECTION_RESET", "WebSocket connection")
+HARMLESS = (
+    "ERR_CONNECTION_REFUSED",
+    "getImageData",
+    "the server responded with a status of 4",
+    "ERR_CONNECTION_RESET",
+    "WebSocket connection",
+)
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -93,7 +99,8 @@ def opened(browser: Browser, url: str, width: int = 1440, height: int = 810, **c
     page.goto(url)
     yield page
     owner.close()
-    assert [text for text in said if not any(word in text for word in HARMLESS)] == []
+    loud = [text for text in said if not any(word in text for word in HARMLESS)]
+    assert not loud, loud
 
 
 @contextmanager

@@ -76,7 +76,7 @@ export function signInForm(session, done) {
   };
   const form = h(
     "form", { class: "sign-in", onsubmit: submit }, h("h1", {}, "Sign in"), h("p", {}, "This monitor wants a token. Whoever runs it has given you one."),
-    h("label", {}, "Token ", token), h("div", { class: "buttons" }, h("button", { class: "primary" }, "Sign in")), problem,
+    h("input", { type: "text", autocomplete: "username", value: "ecgwatch", hidden: true }), h("label", {}, "Token ", token), h("div", { class: "buttons" }, h("button", { class: "primary" }, "Sign in")), problem,
   );
   queueMicrotask(() => token.focus());
   return form;

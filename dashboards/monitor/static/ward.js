@@ -74,7 +74,7 @@ export class Ward {
     const at = tiles.indexOf(document.activeElement);
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + this.columns, ArrowUp: at - this.columns, Home: 0, End: tiles.length - 1 }[event.key];
     if (to === undefined) return false;
-    const target = at < 0 ? 0 : to;
+    const target = at < 0 && event.key !== "End" ? 0 : to;
     if (target >= 0 && target < tiles.length) tiles[target].focus();
     return true;
   }
