@@ -7,8 +7,8 @@ is a series of samples that can be drawn: measurement ecg, field mv, one point a
 A point's identity is measurement, tags and time, so that writing an event again replaces it, with these particulars:
 - Two events of a patient and time may differ by a field that is no tag. An alarm's point, and its strip's, is at onset_ns plus the place of
   its kind in AlarmKind (some ns, far less than the distance between two samples). The point of what people did or were told is at
-  time_ns plus a hash of its id, at most 17 ms: should somebody do two things to a patient within the same nanosecond, one is lost with a
-  chance of 1 in 17 million. The field onset_ns or time_ns has the true time.
+  time_ns plus a hash of its id, at most 17 ms: two of a patient within that time take each other's place with a chance of 1 in 17 million
+  (SQLite has no such limit). The field onset_ns or time_ns has the true time.
 - InfluxDB merges the fields of a rewritten point, so that a field left out would keep its old value. The field `none` names the fields
   that have no value (comma-separated; "-" for none of them): a reader ignores what may still be stored under them.
 - Empty strings are such fields too: InfluxDB 2.7.12 answers a column with some empty and some other strings with the strings in other
