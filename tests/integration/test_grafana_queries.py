@@ -41,7 +41,7 @@ from ingest.messages import (
     Vitals,
     sample_offset_ns,
 )  # fmt: skip
-from ingest.packing import MISSING, pack, unpack
+from ingest.packing import MISSING, unpack
 from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
@@ -108,10 +108,12 @@ def filled(influxdb: Influxdb) -> Filled:
 
 
 def around(events: Sequence[Stored]) -> Iterator[Stored]:
-    """What does not come from the ward: strips where it cuts none, deliveries, scores, edits."""
+    """What does not come from the ward: an acknowledgement, deliveries, scores, edits."""
     alarms = {e.id: e for e in events if isinstance(e, Alarm)}
-    if not any(isinstance(e, Strip) for e in events):
-        yield from (strip_of(alarm) for alarm in alarms.values())
+    latched = next(alarm for alarm in alarms.values() if alarm.latching and alarm.end_ns is not None)
+    yield msgspec.structs.replace(
+        latched, step="acknowledged", level=1, acknowledged_ns=(latched.end_ns or 0) + 3 * S, acknowledged_by='Ann "the" O, MD'
+    )
     for i, alarm in enumerate(alarms.values()):
         outcome = ("delivered", "failed", "held back")[i % 3]
         yield Delivery(
@@ -129,18 +131,6 @@ def around(events: Sequence[Stored]) -> Iterator[Stored]:
                 v_fn=p, v_fp=0, s_tp=0, s_fn=0, s_fp=0, rhythm_s=10.0 * n * p, rhythm_agreed_s=8.0 * n * p, episodes=2,
                 episodes_alarmed=p, worst_delay_s=4.5 if p else None,
             )  # fmt: skip
-
-
-def strip_of(alarm: Alarm) -> Strip:
-    """Some samples on both sides of an alarm's onset, one of them lost."""
-    n, fs_hz, start = 100, 250.0, max(alarm.onset_sample - 50, 0)
-    counts = np.arange(n, dtype=np.int16) * 3 + len(alarm.kind)
-    counts[7] = MISSING
-    return Strip(
-        patient_id=alarm.patient_id, device_id=alarm.device_id, lead=alarm.lead, fs_hz=fs_hz, counts_per_mv=200.0, alarm_id=alarm.id,
-        kind=alarm.kind, onset_ns=alarm.onset_ns, start_ns=START_NS + sample_offset_ns(start, fs_hz), start_sample=start, n=n,
-        packed=pack(counts),
-    )  # fmt: skip
 
 
 def reports(i: int) -> Iterator[tuple[int, dict[str, float]]]:
