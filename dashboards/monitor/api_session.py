@@ -61,7 +61,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/session", None, _session, "Who is signed in", Answer("the session", _SESSION)),
     Endpoint(
         "POST", "/api/session", None, _sign_in, "Sign in: sets a cookie", Answer("the session", _SESSION),
-        body={"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}}, errors=(401, 409),
+        body={"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}}, errors=(401, 409, 429),
     ),
     Endpoint("DELETE", "/api/session", None, _sign_out, "Sign out", Answer("signed out", media="", status=204)),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor
 from typing import Concatenate, ParamSpec, TypeVar
 
+from ingest.clock import Clock
 from stream_processor.sinks.base import Sink
 
 from .bedside import Bedside
@@ -58,7 +59,7 @@ class History:
         self._readers.shutdown(wait=True, cancel_futures=True)
 
 
-async def fill_boards(hub: Hub, history: History) -> None:
+async def fill_boards(hub: Hub, history: History, clock: Clock) -> None:
     """Give every patient new on the ward the last day's alarms and actions of the store, one patient at a time, until cancelled."""
     while True:
         patient = await hub.unread_history.get()
@@ -66,7 +67,7 @@ async def fill_boards(hub: Hub, history: History) -> None:
         if bed is None:
             continue
         try:
-            await _fill(bed, history)
+            await _fill(bed, history, clock.now_ns())
         except RefusedError as refused:  # the page says that the history is missing, and we ask again
             log.warning("alarms of %s: %s", patient, refused.problem)
             hub.unread_history.put_nowait(patient)
@@ -75,9 +76,9 @@ async def fill_boards(hub: Hub, history: History) -> None:
         hub.refresh(patient)
 
 
-async def _fill(bed: Bedside, history: History) -> None:
+async def _fill(bed: Bedside, history: History, now_ns: int) -> None:
     newest = bed.newest_ns
     stored = await history.ask(alarms, bed.patient_id, max(0, newest - DAY_NS), newest + DAY_NS)
     bed.alarms.load(stored, bed.stream_start_ns)
-    bed.actions.load(await history.ask(actions, bed.patient_id))
+    bed.actions.load(await history.ask(actions, bed.patient_id, now_ns - DAY_NS))  # no silence is longer
     bed.history_loaded = True

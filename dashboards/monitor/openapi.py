@@ -28,6 +28,7 @@ _ERRORS = {
     429: "too many wrong tokens; Retry-After says how long to wait",
     503: "the store or the broker does not answer",
 }
+_FEW = 6  # words of a list that are written out
 _TEMPLATE = Path(__file__).with_name("api.html")
 
 
@@ -116,8 +117,25 @@ def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     return every
 
 
+def shape(schema: Any, indent: str = "") -> str:
+    """What an answer looks like, as a person would write it down."""
+    if "enum" in schema and len(schema["enum"]) <= _FEW:
+        return " | ".join("null" if value is None else f'"{value}"' for value in schema["enum"])
+    types = schema.get("type", "string")
+    names = types if isinstance(types, list) else [types]
+    deeper = indent + "  "
+    if "object" in names and "properties" in schema:
+        lines = "".join(f'{deeper}"{name}": {shape(field, deeper)}\n' for name, field in schema["properties"].items())
+        return f"{{\n{lines}{indent}}}"
+    if "object" in names and "additionalProperties" in schema:
+        return f'{{"...": {shape(schema["additionalProperties"])}}}'
+    if "array" in names and "items" in schema:
+        return f"[{shape(schema['items'], indent)}, ...]"
+    return " | ".join("text" if name == "string" else name for name in names)
+
+
 @cache
 def _page(path: Path) -> jinja2.Template:
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        path.read_text(encoding="utf-8")
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["shape"] = shape
+    return environment.from_string(path.read_text(encoding="utf-8"))

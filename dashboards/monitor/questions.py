@@ -56,9 +56,9 @@ def found_at(sink: Sink, kind: type[Beat] | type[Rhythm], patient: str, at_ns: i
     return next(iter(every), None)
 
 
-def actions(sink: Sink, patient: str) -> list[Action]:
-    """All that people did about a patient's alarms."""
-    return _whole(sink.read(Action, patient))
+def actions(sink: Sink, patient: str, start_ns: int = 0) -> list[Action]:
+    """All that people did about a patient's alarms since then."""
+    return _whole(sink.read(Action, patient, start_ns))
 
 
 def rhythm(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:

@@ -82,7 +82,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(job) for job in (feed.run(hub.deliver), fill_boards(hub, history), _tick(hub))]
+        tasks = [asyncio.create_task(job) for job in (feed.run(hub.deliver), fill_boards(hub, history, clock), _tick(hub))]
         try:
             yield
         finally:

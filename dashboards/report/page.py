@@ -39,6 +39,7 @@ def report_html(findings: Findings, made_ns: int) -> str:
     return _template().render(
         f=findings, made_ns=made_ns, verdicts=verdicts, strips=strips, counts=counts, af=af, held_back=held_back,
         announced=[alarm for alarm in findings.alarms if alarm.announced], nn_ms=NN_MS,
+        named={alarm.id: alarm for alarm in findings.alarms},
     )  # fmt: skip
 
 

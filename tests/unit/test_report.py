@@ -222,7 +222,7 @@ TOLD = (
     "Lowest 70 /min 2023-11-14 22:13:20", "Highest 76 /min", "AF burden 60.0 % of the readable time; longest episode 30.0 s",
     "Longest RR interval 0.82 s", "RMSSD 20 ms", "Normal 20.0 s 40.0 %", "Not readable 10.0 s 16.7 % of all",
     "*** ASYSTOLE 5 s 5.0 s Anna, 2023-11-14 22:14:00", "** ATRIAL FIBRILLATION 30.0 s rejected (Anna)",
-    "ASYSTOLE 5 s, 2023-11-14 22:13:50", "patient fine", "10.1161/01.CIR.93.5.1043",
+    "ASYSTOLE 5 s, 2023-11-14 22:13:50", "Anna acknowledge ASYSTOLE 5 s, 2023-11-14 22:13:50 patient fine", "10.1161/01.CIR.93.5.1043",
     "beat 2023-11-14 22:13:44 V relabelled as F Anna, 2023-11-14 22:15:00 fusion?",
 )  # fmt: skip
 
