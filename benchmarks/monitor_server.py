@@ -136,6 +136,18 @@ def tell(what: str, process: psutil.Process, url: str, watched: list[str], secon
     print(f"  from a chunk's last sample to the page: median {p50:.0f} ms, p99 {p99:.0f} ms, worst {worst:.0f} ms ({len(late)} frames)")
 
 
+def tell_with_readers(count: int, process: psutil.Process, url: str, watched: list[str], seconds: float) -> None:
+    ending, took = threading.Event(), list[float]()
+    readers = [threading.Thread(target=read_days, args=(url, ending, took)) for _ in range(count)]
+    for reader in readers:
+        reader.start()
+    tell(f"with {count} readers of days", process, url, watched, seconds)
+    ending.set()
+    for reader in readers:
+        reader.join()
+    print(f"  a day's answer took: median {np.median(took):.1f} s, worst {max(took):.1f} s ({len(took)} answers)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--patients", type=int, default=50)
@@ -156,15 +168,8 @@ def main() -> None:
             process, watched = psutil.Process(monitor.pid), stream.patients[: given.watched]
             print(f"{given.patients} patients, {len(watched)} watched, load {os.getloadavg()[0]:.1f}")
             tell("alone", process, url, watched, given.seconds)
-            ending, took = threading.Event(), list[float]()
-            readers = [threading.Thread(target=read_days, args=(url, ending, took)) for _ in range(given.readers)]
-            for reader in readers:
-                reader.start()
-            tell(f"with {given.readers} readers of days", process, url, watched, given.seconds)
-            ending.set()
-            for reader in readers:
-                reader.join()
-            print(f"  a day's answer took: median {np.median(took):.1f} s, worst {max(took):.1f} s ({len(took)} answers)")
+            if given.readers:
+                tell_with_readers(given.readers, process, url, watched, given.seconds)
             print(f"  memory {process.memory_info().rss / 1e6:.0f} MB")
             stream.ending.set()
             stream.join()

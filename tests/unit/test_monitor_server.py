@@ -18,7 +18,7 @@ from ingest.clock import ManualClock
 from ingest.messages import Alarm, Vitals
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import NOW, Bench, HandFeed, S, chunk, next_of, running
+from tests.unit.monitor_bench import NOW, Bench, HandFeed, S, chunk, next_of, rhythm, running
 
 
 @pytest.fixture
@@ -175,6 +175,29 @@ def test_paging_and_search(bench: Bench) -> None:
     assert bench.client.get("/api/patients?search=BED 19").json()["total"] == 11
     for bad in ("offset=-1", "limit=129", "limit=x", "offset=1e3", "offset=٣"):
         assert bench.client.get(f"/api/patients?{bad}").status_code == 400
+
+
+def test_filters_and_order_of_a_ward(bench: Bench) -> None:
+    quiet = [chunk(f"Bed {k}") for k in range(100)]
+    seen = msgspec.structs.replace(alarm("Bed 70"), acknowledged_ns=NOW, step="acknowledged")
+    low = msgspec.structs.replace(alarm("Bed 80", "pvc_couplet"), priority="low", latching=False)
+    off = msgspec.structs.replace(alarm("Bed 90", "lead_off"), priority="low", latching=False)
+    fibrillating = msgspec.structs.replace(rhythm(0, 30, "AFIB"), patient_id="Bed 80")
+    bench.send(*quiet, seen, alarm("Bed 60"), off, low, fibrillating)
+
+    def ids(query: str) -> list[str]:
+        return [patient["id"] for patient in bench.client.get(f"/api/patients?{query}").json()["patients"]]
+
+    assert ids("order=urgency&limit=6") == ["Bed 60", "Bed 70", "Bed 80", "Bed 90", "Bed 0", "Bed 1"]
+    assert ids("order=urgency&offset=4&limit=2") == ["Bed 0", "Bed 1"], "pages must not overlap"
+    assert ids("alarm=any") == ["Bed 60", "Bed 70", "Bed 80", "Bed 90"]
+    assert (ids("alarm=high"), ids("alarm=low"), ids("alarm=technical")) == (["Bed 60", "Bed 70"], ["Bed 80"], ["Bed 90"])
+    assert (ids("rhythm=AFIB"), ids("rhythm=AFIB&alarm=high"), ids("search=bed 8&alarm=low")) == (["Bed 80"], [], ["Bed 80"])
+    (one,) = bench.client.get("/api/patients?rhythm=AFIB").json()["patients"]
+    assert one == {"id": "Bed 80", "rhythm": "AFIB", "alarm": "low"}
+    for bad in ("alarm=loud", "rhythm=X", "order=size"):
+        answer = bench.client.get(f"/api/patients?{bad}")
+        assert (answer.status_code, bad.split("=")[1] in answer.json()["problem"]) == (400, True)
 
 
 async def test_a_page_that_does_not_keep_up_is_cut_off_and_the_others_are_not() -> None:

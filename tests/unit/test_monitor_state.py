@@ -122,6 +122,41 @@ def test_the_store_adds_what_is_missing_and_never_undoes_what_came_live() -> Non
     assert [a.kind for a in book.all()] == ["hr_high", "pause", "svt", "asystole"]
 
 
+def test_an_acknowledged_alarm_stands_while_it_holds_and_calls_again() -> None:
+    book, seen = AlarmBook(), {"acknowledged_ns": START, "acknowledged_by": "Anna"}
+    vf = {"priority": "high", "latching": True}
+    book.put(alarm("ventricular_fibrillation", **vf))
+    book.put(alarm("ventricular_fibrillation", step="acknowledged", **vf, **seen))
+    assert [a.acknowledged_by for a in book.standing()] == ["Anna"]
+    book.put(alarm("ventricular_fibrillation", step="escalated", level=1, **vf))
+    assert [(a.level, a.acknowledged_ns) for a in book.standing()] == [(1, None)]
+    book.put(alarm("ventricular_fibrillation", step="end", **vf))
+    assert kinds(book) == ["ventricular_fibrillation"]
+    book.put(alarm("ventricular_fibrillation", step="acknowledged", end_ns=START + 2 * S, **vf, **seen))
+    assert (kinds(book), len(book.all())) == ([], 1)
+
+
+def test_an_alarm_that_was_acknowledged_leaves_with_its_end() -> None:
+    book = AlarmBook()
+    book.put(alarm("asystole", latching=True, step="acknowledged", acknowledged_ns=START))
+    book.put(alarm("asystole", latching=True, step="end", acknowledged_ns=START))
+    assert kinds(book) == []
+
+
+def test_a_silenced_alarm_stands() -> None:
+    book = AlarmBook()
+    book.put(alarm(step="silenced", silenced_until_ns=START + 60 * S))
+    assert kinds(book) == ["hr_high"]
+
+
+def test_what_is_unacknowledged_comes_before_what_somebody_has_seen() -> None:
+    book = AlarmBook()
+    book.put(alarm("asystole", priority="high", latching=True, at_s=5, acknowledged_ns=START))
+    book.put(alarm("extreme_tachycardia", priority="high", latching=True))
+    book.put(alarm("hr_high"))
+    assert kinds(book) == ["extreme_tachycardia", "asystole", "hr_high"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 150), st.sampled_from(["onset", "update", "end"]), st.booleans()), max_size=300))
 def test_the_last_step_decides_and_the_list_is_bounded(steps: list[tuple[int, str, bool]]) -> None:
     book, last = AlarmBook(), {}
@@ -166,6 +201,19 @@ def test_a_gap_stays_in_the_stream_and_a_restart_begins_a_new_one() -> None:
     bed.add_chunk(chunk(0, START + 60 * S), 60.0)
     assert (bed.stream, shown(bed)) == (2, [0])
     assert bed.snapshot(60.0, START)["vitals"] is None
+
+
+def test_the_end_of_a_stream_ends_what_does_not_latch_also_what_comes_after() -> None:
+    bed = Bedside("p", 1, 0.0)
+    bed.add_chunk(chunk(0), 0.0)
+    bed.add_event(alarm(), 0.0)
+    bed.add_event(alarm("asystole", latching=True), 0.0)
+    bed.add_chunk(chunk(1, end=True), 0.5)
+    bed.add_event(alarm("pause", at_s=0.3), 2.0)
+    assert kinds(bed.alarms) == ["asystole"]
+    bed.add_chunk(chunk(0, START + 60 * S), 60.0)
+    bed.add_event(alarm("pause", at_s=61), 62.0)
+    assert sorted(kinds(bed.alarms)) == ["asystole", "pause"]
 
 
 def test_a_drifting_device_clock_is_no_restart() -> None:
