@@ -49,6 +49,7 @@ STATIC = Path(__file__).parent / "static"
 _PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_report)
 ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
 _TICK_S = 1.0
+_SESSION_CHECK_S = 5.0
 _POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
 
 
@@ -152,11 +153,11 @@ async def _live(socket: WebSocket) -> None:
                 await job
                 group.cancel_scope.cancel()  # whichever ends first ends the others
 
-            for job in (_send(socket, page), _listen(socket, parts.hub, page), page.too_slow.wait()):
+            for job in (_send(socket, page), _listen(socket, parts.hub, page), page.too_slow.wait(), _signed_out(socket, parts.access)):
                 group.start_soon(until_done, job)
     finally:
         parts.hub.leave(page)
-    code = _TRY_AGAIN_LATER if page.too_slow.is_set() else _POLICY_VIOLATION
+    code = _TRY_AGAIN_LATER if page.too_slow.is_set() else _POLICY_VIOLATION if _may_watch(socket, parts.access) else _SIGN_IN
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await socket.close(code)
 
@@ -167,6 +168,12 @@ def _may_watch(socket: WebSocket, access: Access) -> bool:
         return access.visitor(socket.cookies.get(COOKIE), socket.headers.get("authorization"), address).may("view")
     except TooManyAttemptsError:
         return False
+
+
+async def _signed_out(socket: WebSocket, access: Access) -> None:
+    """Until the session that the page was opened with is over; a token by itself does not end."""
+    while "authorization" in socket.headers or _may_watch(socket, access):
+        await asyncio.sleep(_SESSION_CHECK_S)
 
 
 async def _send(socket: WebSocket, page: Page) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from dashboards.monitor import server
 from dashboards.monitor.access import COOKIE, FAILURES, SESSION_S, WITHIN_S, Access, Role, Token, add_token, read_tokens, single_token
 from dashboards.monitor.server import ENDPOINTS
 from ingest.clock import ManualClock
@@ -210,6 +211,16 @@ def test_the_websocket_needs_the_session_too(bench: Bench) -> None:
         assert next_of(socket, "patient")["id"] == "p"
     with pytest.raises(WebSocketDisconnect), bench.client.websocket_connect(LIVE, headers=ORIGIN | {"origin": "http://evil.example"}):
         pass
+
+
+def test_an_open_websocket_ends_with_its_session(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_SESSION_CHECK_S", 0.02)
+    sign_in(bench, "view")
+    with bench.page("p") as socket:
+        next_of(socket, "patient")
+        bench.client.delete("/api/session", headers=ORIGIN)
+        with pytest.raises(AssertionError, match="4401"):
+            next_of(socket, "never")
 
 
 def test_a_program_may_watch_with_its_token(bench: Bench) -> None:
