@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from ingest.messages import BeatLabel
 from models.conditioning import FS_HZ
 from stream_processor.alarms.profiles import Profile
 from stream_processor.stages.rhythm import Span
-from stream_processor.stages.seconds import LabelledBeat, Second, is_lead_off
+from stream_processor.stages.seconds import LabelledBeat, Second, fibrillates, is_lead_off
 
 BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
 RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
 MINUTE = 60 * FS_HZ
+
+
+class Known(NamedTuple):
+    """A beat as the rules know it."""
+
+    at: float
+    label: BeatLabel
+    ventricular: float  # probability
 
 
 class Facts(msgspec.Struct):
@@ -22,7 +32,7 @@ class Facts(msgspec.Struct):
     now: float = 0.0
     quiet: float = 0.0  # the newest R peak, or where readable signal began after that
     unsure: float = 0.0  # end of the newest second without QRS that was no silence either
-    beats: list[tuple[float, BeatLabel]] = []  # newest last, since the last gap, lead-off or fibrillation
+    beats: list[Known] = []  # newest last, since the last gap, lead-off or fibrillation
     run: list[float] = []  # the run of V beats that is going on
     pvcs: list[float] = []  # V beats of the last minute
     rr: list[float] = []  # the newest intervals between beats that are not V, s
@@ -44,7 +54,7 @@ class Facts(msgspec.Struct):
 
 def take_signal(f: Facts, second: Second) -> None:
     """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
-    start, off, shaking = second.until - FS_HZ, is_lead_off(second), second.fibrillation >= 0.5
+    start, off, shaking = second.until - FS_HZ, is_lead_off(second), fibrillates(second, f.fibrillating is not None)
     if off and f.lead_off is None:
         f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
     if shaking and f.fibrillating is None:
@@ -63,14 +73,14 @@ def take_signal(f: Facts, second: Second) -> None:
 def take_beat(f: Facts, beat: LabelledBeat, profile: Profile) -> None:
     """A beat; after an asystole, which has an alarm of its own, rates are counted anew."""
     kept = f.beats[-BEATS_KEPT + 1 :] if beat.at - f.quiet < profile.asystole_s * FS_HZ else []
-    if kept and beat.label != "V" and kept[-1][1] != "V":
-        f.rr = [*f.rr[-MEAN_OF + 1 :], (beat.at - kept[-1][0]) / FS_HZ]
+    if kept and beat.label != "V" and kept[-1].label != "V":
+        f.rr = [*f.rr[-MEAN_OF + 1 :], (beat.at - kept[-1].at) / FS_HZ]
     if beat.label == "V":
         f.run = [*f.run, beat.at] if f.run and beat.at - f.run[-1] < RUN_ENDS else [beat.at]
         f.pvcs = [*f.pvcs, beat.at]
     else:
         f.run = []
-    f.quiet, f.beats = beat.at, [*kept, (beat.at, beat.label)]
+    f.quiet, f.beats = beat.at, [*kept, Known(beat.at, beat.label, beat.ventricular)]
 
 
 def take_span(f: Facts, span: Span, profile: Profile) -> None:

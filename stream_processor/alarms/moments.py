@@ -6,7 +6,7 @@ import math
 
 from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
-from stream_processor.alarms.facts import RUN_ENDS, Facts
+from stream_processor.alarms.facts import RUN_ENDS, Facts, Known
 from stream_processor.alarms.profiles import Profile
 from stream_processor.alarms.rules import Condition
 from stream_processor.stages.seconds import LabelledBeat
@@ -25,11 +25,11 @@ def on_beat(f: Facts, beat: LabelledBeat, p: Profile) -> list[Moment]:
     found = run_ended(f, beat.at, p) if beat.label != "V" or beat.at - f.quiet >= RUN_ENDS else []
     if not f.beats or (mean := f.mean_rr) is None:
         return found
-    last, rr = f.beats[-1], (beat.at - f.beats[-1][0]) / FS_HZ
-    if beat.label == "V" and last[1] != "V" and _on_t(rr, mean):
+    last, rr = f.beats[-1], (beat.at - f.beats[-1].at) / FS_HZ
+    if beat.label == "V" and last.label != "V" and _on_t(rr, mean):
         found.append(("r_on_t", Condition(beat.at, rr, None, beat.at)))
     if p.missed_beat_ratio * mean < rr <= p.pause_s and _is_regular(f, last, mean):
-        found.append(("missed_beat", Condition(last[0], rr, p.missed_beat_ratio * mean, beat.at)))
+        found.append(("missed_beat", Condition(last.at, rr, p.missed_beat_ratio * mean, beat.at)))
     return found
 
 
@@ -48,8 +48,8 @@ def _on_t(rr: float, mean: float) -> bool:
     return rr <= T_PEAK_S * math.sqrt(mean) + T_VULNERABLE_S or (mean > 0.6 and rr < mean / 3)
 
 
-def _is_regular(f: Facts, last: tuple[float, str], mean: float) -> bool:
+def _is_regular(f: Facts, last: Known, mean: float) -> bool:
     """Whether a long interval means a beat that did not come: not after a premature beat, not in atrial fibrillation."""
-    before = f.beats[-2][0] if len(f.beats) > 1 else None
-    premature = last[1] != "N" or (before is not None and (last[0] - before) / FS_HZ < PREMATURE * mean)
+    before = f.beats[-2].at if len(f.beats) > 1 else None
+    premature = last.label != "N" or (before is not None and (last.at - before) / FS_HZ < PREMATURE * mean)
     return not premature and f.af is None

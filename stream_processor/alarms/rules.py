@@ -12,12 +12,18 @@ from typing import NamedTuple
 
 from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
-from stream_processor.alarms.facts import Facts
+from stream_processor.alarms.facts import Facts, Known
 from stream_processor.alarms.profiles import Profile
 from stream_processor.stages.seconds import silence_s
 
 HR_MARGIN = 2.0  # bpm back inside a limit before its alarm ends: a rate on the limit would ring all day
 STRAY = 2  # longest and shortest intervals left out of the rate of many beats: a missed or an extra beat changes no rate
+
+
+BEFORE_RUN = 8  # intervals that a run is compared with
+SUDDEN = 0.8  # of the usual interval
+DOUBTFUL = 0.05  # probability of V from which a beat may be the first of a run
+STRETCH = 1.25  # longest interval in a run against that of the limit
 
 
 class Condition(NamedTuple):
@@ -57,8 +63,11 @@ def ventricular_fibrillation(f: Facts, p: Profile, holding: bool) -> Answer:
 
 
 def ventricular_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
-    rate = _rate(f.run[-p.vt_beats :], p.vt_beats)
-    return Condition(f.run[-p.vt_beats], rate, p.vt_bpm) if rate is not None and rate > p.vt_bpm else None
+    run = f.run[-p.vt_beats :]
+    if len(run) < p.vt_beats and _is_fast_and_mostly_v(f.beats, p, holding):
+        run = [b.at for b in f.beats[-p.vt_beats :]]
+    rate = _rate(run, p.vt_beats)
+    return Condition(run[0], rate, p.vt_bpm) if rate is not None and rate > p.vt_bpm else None
 
 
 def ventricular_rhythm(f: Facts, p: Profile, holding: bool) -> Answer:
@@ -73,19 +82,19 @@ def ventricular_bradycardia(f: Facts, p: Profile, holding: bool) -> Answer:
 
 
 def svt(f: Facts, p: Profile, holding: bool) -> Answer:
-    run = [at for at, label in f.beats[-p.svt_beats :] if label == "S"]
+    run = [b.at for b in f.beats[-p.svt_beats :] if b.label == "S"]
     rate = _rate(run, p.svt_beats)
     return Condition(run[0], rate, p.svt_bpm) if rate is not None and rate > p.svt_bpm else None
 
 
 def extreme_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
-    beats = [at for at, _ in f.beats[-p.extreme_tachycardia_beats :]]
+    beats = [b.at for b in f.beats[-p.extreme_tachycardia_beats :]]
     rate = _rate(beats, p.extreme_tachycardia_beats, stray=STRAY if len(beats) > 4 * STRAY else 0)
     return Condition(beats[0], rate, p.extreme_tachycardia_bpm) if rate is not None and rate > p.extreme_tachycardia_bpm else None
 
 
 def extreme_bradycardia(f: Facts, p: Profile, holding: bool) -> Answer:
-    beats = [at for at, _ in f.beats[-p.extreme_bradycardia_beats :]]
+    beats = [b.at for b in f.beats[-p.extreme_bradycardia_beats :]]
     slow = [b - a > 60 * FS_HZ / p.extreme_bradycardia_bpm for a, b in pairwise(beats)]
     rate = _rate(beats, p.extreme_bradycardia_beats)
     if rate is None or 2 * sum(slow) < len(slow):  # one long pause among normal beats is a pause, not a rate
@@ -164,6 +173,21 @@ RULES: dict[AlarmKind, Callable[[Facts, Profile, bool], Answer]] = {
 }
 
 
+def _is_fast_and_mostly_v(beats: list[Known], p: Profile, holding: bool) -> bool:
+    """A run that is all in all more likely V than not, and began suddenly: a beat in it that was called N does not hide it.
+
+    It ends with a V beat and begins with one that may be V, so that a short run does not grow by its neighbours.
+    """
+    run, before = beats[-p.vt_beats :], beats[-p.vt_beats - BEFORE_RUN : -p.vt_beats + 1]
+    if len(run) < p.vt_beats or (not holding and (run[-1].ventricular < 0.5 or run[0].ventricular < DOUBTFUL)):
+        return False
+    rr = [b.at - a.at for a, b in pairwise(run)]
+    if sum(b.ventricular for b in run) < 0.5 * len(run) or max(rr) > STRETCH * 60 * FS_HZ / p.vt_bpm:
+        return False
+    usual = sorted(b.at - a.at for a, b in pairwise(before))
+    return holding or (len(usual) >= 3 and sum(rr) / len(rr) <= SUDDEN * usual[len(usual) // 2])
+
+
 def _rate(beats: list[float], n: int, stray: int = 0) -> float | None:
     """The rate of n consecutive beats per minute, without the longest and shortest `stray` intervals; None where there are fewer."""
     if len(beats) < n:
@@ -177,6 +201,6 @@ def _rate(beats: list[float], n: int, stray: int = 0) -> float | None:
 def _pattern(f: Facts, period: int) -> Condition | None:
     """Three cycles, up to the newest beat, of which only each one's last beat is V; they may have been cut anywhere."""
     recent = f.beats[-3 * period :]
-    v = [label == "V" for _, label in recent]
+    v = [b.label == "V" for b in recent]
     repeats = len(v) == 3 * period and sum(v) == 3 and all(a == b for a, b in zip(v, v[period:], strict=False))
-    return Condition(recent[0][0]) if repeats else None
+    return Condition(recent[0].at) if repeats else None

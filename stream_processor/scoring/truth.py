@@ -69,7 +69,8 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
         found = []
         for position, label in beats[bisect_left(at, start if k else 0) : bisect_left(at, until)]:
             across = before is not None and any(before < z and position >= a for a, z in shaking)
-            found.append(LabelledBeat(position, None if before is None or across else (position - before) / FS_HZ, label, 1.0, 1.0))
+            rr_s = None if before is None or across else (position - before) / FS_HZ
+            found.append(LabelledBeat(position, rr_s, label, 1.0, 1.0, float(label == "V")))
             before = position
         wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ
         second = Second(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.beat_context import beat_shapes
 from models.decoding import REFRACTORY, SEARCH, decode, fibrillation, r_peak
 from models.runtime import Network
 from models.stage import Arrays, Field, Rows
@@ -54,17 +53,15 @@ class BeatDetector(Arrays):
 
     def _complexes(self, w: Windows, logits: Floats) -> list[tuple[Complex, ...]]:
         peaks = decode(logits)
-        r = r_peak(w.x, peaks.row, peaks.position)
-        at = (w.end - w.x.shape[1])[peaks.row] + r
-        shapes = beat_shapes(w.x, peaks.row, r) * w.mv[peaks.row][:, None]
+        at = (w.end - w.x.shape[1])[peaks.row] + r_peak(w.x, peaks.row, peaks.position)
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
         last, rows = self._rows.last, w.rows.tolist()
         before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
-        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist(), shapes)
-        for window, position, confidence, ventricular, shape in zip(*columns, strict=True):
+        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist())
+        for window, position, confidence, ventricular in zip(*columns, strict=True):
             if position - last[rows[window]] >= REFRACTORY and 0 <= position < before[window]:
                 last[rows[window]] = position
-                found[window].append(Complex(position, confidence, ventricular, shape.tobytes()))
+                found[window].append(Complex(position, confidence, ventricular))
         return [tuple(complexes) for complexes in found]
 
 

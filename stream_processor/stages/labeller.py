@@ -50,7 +50,7 @@ class BeatLabeller(Logic[_State]):
         if rr is not None and label != "V" and state.last_label != "V":
             state.rr = [*state.rr[-HISTORY + 1 :], rr]
         state.last, state.last_label = c.at, label
-        return LabelledBeat(c.at, rr, label, c.confidence, probability)
+        return LabelledBeat(c.at, rr, label, c.confidence, probability, c.ventricular)
 
 
 def _classify(c: Complex, rr: float | None, state: _State) -> tuple[BeatLabel, float]:

@@ -17,7 +17,7 @@ from models.conditioning import FS_HZ
 from models.runtime import Network
 from models.stage import Arrays, Logic, Rows
 from models.windows import RHYTHM_SPEC, Windows
-from stream_processor.stages.seconds import Beats, is_lead_off, silence_s
+from stream_processor.stages.seconds import Beats, fibrillates, is_lead_off, silence_s
 
 SEGMENT = RHYTHM_SPEC.hop
 DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end
@@ -187,10 +187,11 @@ def _observe(state: _State, item: Beats) -> None:
         state.last = state.quiet = beat.at
     if state.run and second.until - state.run[-1] >= VT_RR * FS_HZ:
         _end_of_run(state)
-    if second.fibrillation >= 0.5:  # and so no silence
+    shaking = fibrillates(second, state.shaking is not None)
+    if shaking:  # and so no silence
         state.quiet = max(state.quiet, float(second.until))
         state.shaking = second.until - FS_HZ if state.shaking is None else state.shaking
-    if second.fibrillation < 0.5 and state.shaking is not None:
+    if not shaking and state.shaking is not None:
         _end_of_fibrillation(state, second.until - FS_HZ)
 
 

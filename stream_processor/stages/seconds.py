@@ -16,7 +16,6 @@ class Complex(NamedTuple):
     at: float  # R peak, in samples at 125 Hz since the start of the stream
     confidence: float
     ventricular: float  # probability
-    shape: bytes = b""  # float32, models.beat_context.SHAPE values in mV around the R peak
 
 
 class Second(NamedTuple):
@@ -41,7 +40,8 @@ class LabelledBeat(NamedTuple):
     rr_s: float | None
     label: BeatLabel
     confidence: float
-    probability: float
+    probability: float  # of its class
+    ventricular: float  # probability that it is V, whatever it was called
 
 
 class Beats(NamedTuple):
@@ -49,6 +49,14 @@ class Beats(NamedTuple):
 
     second: Second
     beats: tuple[LabelledBeat, ...]
+
+
+FIBRILLATORY, STILL_FIBRILLATORY = 0.5, 0.25
+
+
+def fibrillates(second: Second, before: bool) -> bool:
+    """Whether the second shows a fibrillatory wave; one that does goes on, where there is no QRS, at a lesser probability."""
+    return second.fibrillation >= FIBRILLATORY or (before and not second.complexes and second.fibrillation >= STILL_FIBRILLATORY)
 
 
 def is_lead_off(second: Second) -> bool:
