@@ -10,7 +10,7 @@ from ingest.messages import BeatLabel
 from models.conditioning import FS_HZ
 from stream_processor.alarms.profiles import Profile
 from stream_processor.stages.rhythm import Span
-from stream_processor.stages.seconds import LabelledBeat, Second, fibrillates, is_lead_off
+from stream_processor.stages.seconds import Fibrillation, LabelledBeat, Second, is_lead_off
 
 BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
@@ -37,6 +37,7 @@ class Facts(msgspec.Struct):
     pvcs: list[float] = []  # V beats of the last minute
     rr: list[float] = []  # the newest intervals between beats that are not V, s
     hr: float | None = None
+    wave: Fibrillation = msgspec.field(default_factory=Fibrillation)
     fibrillating: float | None = None
     lead_off: float | None = None
     noisy_s: int = 0
@@ -54,19 +55,19 @@ class Facts(msgspec.Struct):
 
 def take_signal(f: Facts, second: Second) -> None:
     """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
-    start, off, shaking = second.until - FS_HZ, is_lead_off(second), fibrillates(second, f.fibrillating is not None)
+    start, off, shook = second.until - FS_HZ, is_lead_off(second), f.fibrillating is not None
+    f.wave.take(second)
+    f.fibrillating = f.wave.since
+    shaking = f.fibrillating is not None
     if off and f.lead_off is None:
         f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
-    if shaking and f.fibrillating is None:
-        f.fibrillating = start
-    if (f.lead_off is not None and not off) or (f.fibrillating is not None and not shaking):
+    if (f.lead_off is not None and not off) or (shook and not shaking):
         f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
     if second.unsure:
         f.unsure = float(second.until)
     if off or shaking:
         f.beats, f.run = [], []
     f.lead_off = f.lead_off if off else None
-    f.fibrillating = f.fibrillating if shaking else None
     f.pvcs = [at for at in f.pvcs if at > second.until - MINUTE]
 
 
@@ -98,6 +99,6 @@ def take_span(f: Facts, span: Span, profile: Profile) -> None:
 
 def restart(f: Facts, sample: float, *, silent: bool) -> None:
     """Go on after a gap; a silence that was going on is still going on."""
-    f.beats, f.run, f.fibrillating, f.now = [], [], None, sample
+    f.beats, f.run, f.wave, f.fibrillating, f.now = [], [], Fibrillation(), None, sample
     if not silent:
         f.quiet = sample

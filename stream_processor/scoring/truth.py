@@ -3,6 +3,8 @@
 The reference goes through the very VitalsMeter and AlarmEngine of the stream, second by second, as if a perfect detector had found its
 beats and episodes: fibrillation where the reference has VF or flutter, AF where it has AF, all else readable. Fusion beats count as V, as
 EC57 has it for runs. What remains to be scored is what we found, not where the limits are.
+Ventricular tachycardia is the exception: its rule forgives what a network does to single beats, and a reference has no need of that. Here it is
+the plain definition of docs/alarms.md, whatever becomes of the rule: 5 or more V in a row, faster than 100/min.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from models.conditioning import FS_HZ
 from models.windows import BEAT_SPEC
 from stream_processor import events
 from stream_processor.alarms.engine import AlarmEngine
+from stream_processor.alarms.profiles import ADULT
 from stream_processor.scoring.reference import FIBRILLATION, Record
 from stream_processor.scoring.told import Told, told
 from stream_processor.stages.admission import Stream
@@ -53,7 +56,26 @@ def expected(reference: Record) -> Truth:
         done = known
     steps += engine.finish(row, spans[done:], round(reference.duration_s * FS_HZ))
     alarms: list[Alarm] = [events.alarm(stream, step) for step in steps]
-    return Truth([a for a in told(alarms) if not a.technical], rates)
+    by_rule = [a for a in told(alarms) if not a.technical and a.kind != "ventricular_tachycardia"]
+    return Truth(sorted([*by_rule, *_tachycardias(reference)]), rates)
+
+
+def _tachycardias(reference: Record) -> list[Told]:
+    """Runs of V; one that falls to 100/min between two fast parts without a beat in common is two."""
+    shaking = reference.episodes(FIBRILLATION)
+    beats = [b for b in reference.beats if not any(e.start <= b.sample < e.end for e in shaking)]
+    found: list[Told] = []
+    for i in range(len(beats) - ADULT.vt_beats + 1):
+        run = beats[i : i + ADULT.vt_beats]
+        first, last = run[0].sample / reference.fs_hz, run[-1].sample / reference.fs_hz
+        broken = any(run[0].sample < e.end and e.start < run[-1].sample for e in shaking)
+        if broken or any(b.label not in "VF" for b in run) or 60 * (len(run) - 1) <= ADULT.vt_bpm * (last - first):
+            continue
+        if found and first <= found[-1].end_s:
+            found[-1] = found[-1]._replace(end_s=last)
+        else:
+            found.append(Told("ventricular_tachycardia", "high", first, last, last, last))
+    return found
 
 
 def _seconds(reference: Record, row: int) -> list[Beats]:
@@ -69,7 +91,7 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
         found = []
         for position, label in beats[bisect_left(at, start if k else 0) : bisect_left(at, until)]:
             across = before is not None and any(before < z and position >= a for a, z in shaking)
-            rr_s = None if before is None or across else (position - before) / FS_HZ
+            rr_s: float | None = None if before is None or across else (position - before) / FS_HZ
             found.append(LabelledBeat(position, rr_s, label, 1.0, 1.0, float(label == "V")))
             before = position
         wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ

@@ -17,7 +17,7 @@ from models.conditioning import FS_HZ
 from models.runtime import Network
 from models.stage import Arrays, Logic, Rows
 from models.windows import RHYTHM_SPEC, Windows
-from stream_processor.stages.seconds import Beats, fibrillates, is_lead_off, silence_s
+from stream_processor.stages.seconds import Beats, Fibrillation, is_lead_off, silence_s
 
 SEGMENT = RHYTHM_SPEC.hop
 DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end
@@ -75,7 +75,7 @@ class _State(msgspec.Struct):
     run: list[float] = []  # R peaks of the run of V beats that is going on
     quiet: float = 0.0  # since when no QRS: the newest R peak, or where the signal began
     unsure: float = 0.0  # end of the newest second without QRS that was no silence either
-    shaking: int | None = None  # since when fibrillation
+    wave: Fibrillation = msgspec.field(default_factory=Fibrillation)
     off: int | None = None  # since when lead off
     spans: list[tuple[int, int, RhythmLabel]] = []  # what the beats show, not yet decided
     full: int = 0  # windows of 30 s so far
@@ -187,12 +187,12 @@ def _observe(state: _State, item: Beats) -> None:
         state.last = state.quiet = beat.at
     if state.run and second.until - state.run[-1] >= VT_RR * FS_HZ:
         _end_of_run(state)
-    shaking = fibrillates(second, state.shaking is not None)
-    if shaking:  # and so no silence
+    before = state.wave.since
+    state.wave.take(second)
+    if state.wave.since is not None:  # and so no silence
         state.quiet = max(state.quiet, float(second.until))
-        state.shaking = second.until - FS_HZ if state.shaking is None else state.shaking
-    if not shaking and state.shaking is not None:
-        _end_of_fibrillation(state, second.until - FS_HZ)
+    elif before is not None:
+        _end_of_fibrillation(state, before, second.until - FS_HZ)
 
 
 def _end_of_quiet(state: _State, at: float) -> None:
@@ -206,10 +206,9 @@ def _end_of_run(state: _State) -> None:
     state.run = []
 
 
-def _end_of_fibrillation(state: _State, end: int) -> None:
-    if state.shaking is not None and end - state.shaking >= FIBRILLATION:
-        state.spans.append((state.shaking, end, "VF"))
-    state.shaking = None
+def _end_of_fibrillation(state: _State, since: int, end: int) -> None:
+    if end - since >= FIBRILLATION:
+        state.spans.append((since, end, "VF"))
 
 
 def _close_open_spans(state: _State, end: int) -> None:
@@ -218,7 +217,9 @@ def _close_open_spans(state: _State, end: int) -> None:
     else:
         _end_of_quiet(state, end)
     _end_of_run(state)
-    _end_of_fibrillation(state, end)
+    if state.wave.since is not None:
+        _end_of_fibrillation(state, state.wave.since, end)
+        state.wave = Fibrillation()
 
 
 def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
@@ -230,8 +231,8 @@ def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
         found.append((int(state.quiet), end, "ASYS"))
     if len(state.run) >= VT_BEATS:
         found.append((int(state.run[0]), end, "VT"))
-    if state.shaking is not None and end - state.shaking >= FIBRILLATION:
-        found.append((state.shaking, end, "VF"))
+    if state.wave.since is not None and end - state.wave.since >= FIBRILLATION:
+        found.append((state.wave.since, end, "VF"))
     return found
 
 

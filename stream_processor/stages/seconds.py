@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from ingest.messages import BeatLabel
 from models.conditioning import FS_HZ
 
@@ -51,12 +53,27 @@ class Beats(NamedTuple):
     beats: tuple[LabelledBeat, ...]
 
 
-FIBRILLATORY, STILL_FIBRILLATORY = 0.5, 0.25
+FIBRILLATORY, WAVERING = 0.5, 0.25
 
 
-def fibrillates(second: Second, before: bool) -> bool:
-    """Whether the second shows a fibrillatory wave; one that does goes on, where there is no QRS, at a lesser probability."""
-    return second.fibrillation >= FIBRILLATORY or (before and not second.complexes and second.fibrillation >= STILL_FIBRILLATORY)
+class Fibrillation(msgspec.Struct):
+    """Since when the signal shows a fibrillatory wave, in samples.
+
+    It takes a second at FIBRILLATORY to say so; seconds without a QRS at WAVERING before and after it belong to it.
+    """
+
+    since: int | None = None
+    wavering: int | None = None
+
+    def take(self, second: Second) -> None:
+        """Follow the next second."""
+        wavers = second.fibrillation >= FIBRILLATORY or (not second.complexes and second.fibrillation >= WAVERING)
+        if not wavers:
+            self.since = self.wavering = None
+            return
+        self.wavering = second.until - FS_HZ if self.wavering is None else self.wavering
+        if second.fibrillation >= FIBRILLATORY and self.since is None:
+            self.since = self.wavering
 
 
 def is_lead_off(second: Second) -> bool:
@@ -64,14 +81,14 @@ def is_lead_off(second: Second) -> bool:
     return second.lead_off or second.still_s >= LEAD_OFF_S
 
 
-SILENCE_UNSURE_S = 8.0  # silence that is an asystole even where the signal is unsure
+SILENCE_UNSURE_S = 7.0  # silence that is an asystole even where the signal is unsure
 
 
 def silence_s(now: float, quiet: float, unsure: float) -> float:
     """Seconds of silence that count, given the newest R peak (`quiet`) and the end of the newest unsure second, in samples.
 
     An overloaded amplifier, or an electrode that lets go, looks like silence after its jump; a fibrillatory wave that the network does
-    not know is no silence. Both only hold the alarm back for a while: what lasts 8 s counts whole.
+    not know is no silence. Both only hold the alarm back for a while: what lasts 7 s counts whole.
     """
     whole, sure = (now - quiet) / FS_HZ, (now - max(quiet, unsure)) / FS_HZ
     return whole if whole >= SILENCE_UNSURE_S else sure

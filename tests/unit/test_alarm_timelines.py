@@ -1,8 +1,8 @@
 """Clinical stories as data: a timeline drawn above its alarms.
 
 One character is 0.2 s. In a beat line N S V are beats (n: called N, but nearly V), anything else is none; in a signal line `-` is a
-flat line, `o` the device's lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `u` neither beat nor silence. The shorter line goes on with quiet, readable
-signal. Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough, within a second of the earliest
+flat line, `o` the device's lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `u` neither beat nor silence. The shorter line goes
+on with quiet, readable signal. Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough, within a second of the earliest
 moment.
 """
 
@@ -103,9 +103,9 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     "asystole that goes on": (STEADY * 10 + "N" + " " * 60, "", [Row("pause", 8.0, 11.4, None), Row("asystole", 8.0, 13.4, None)]),
     # |N   N   N u u u              N   N|  the baseline jumps: silence is counted from its end; the pause is not told from it
     "overload": (STEADY * 10 + "N" + " " * 29 + STEADY * 10, " " * 41 + "u" * 24, []),
-    # |N   N   N u u u u u u u u u u u   N|  8 s count, whatever it is
+    # |N   N   N u u u u u u u u u u u   N|  7 s count, whatever it is
     "long silence of an unsure signal": (
-        STEADY * 10 + "N" + " " * 49 + STEADY * 10, " " * 41 + "u" * 60, [Row("asystole", 8.0, 17.4, 18.0), Row("pause", 8.0, 17.4, 18.0)],
+        STEADY * 10 + "N" + " " * 49 + STEADY * 10, " " * 41 + "u" * 60, [Row("asystole", 8.0, 16.4, 18.0), Row("pause", 8.0, 16.4, 18.0)],
     ),
     # |                              |  never a beat: counted from the start
     "asystole from the start": (" " * 50, "", [Row("asystole", 0.0, 5.4, None)]),
@@ -137,7 +137,7 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     "ventricular tachycardia with doubtful beats": (
         STEADY * 10 + "V V n V V n V V " + "  " + STEADY * 20, "",
         [
-            Row("pvc_couplet", 8.0, 9.4, 8.4), Row("ventricular_tachycardia", 8.0, 10.4, 11.6), Row("pvc_couplet", 9.2, 10.4, 9.6),
+            Row("pvc_couplet", 8.0, 9.4, 8.4), Row("ventricular_tachycardia", 8.0, 10.4, 11.6), Row("pvc_couplet", 9.2, 11.4, 9.6),
             Row("pvc_couplet", 10.4, 12.4, 10.8),
         ],
     ),
