@@ -14,7 +14,7 @@ import numpy as np
 from confluent_kafka import Producer
 
 from ingest import topics
-from ingest.messages import Alarm, Beat, Message, Rhythm, SampleChunk, Vitals, encode
+from ingest.messages import Alarm, Beat, Message, Rhythm, SampleChunk, Score, Vitals, encode
 
 CHUNK_S = 0.5
 ANALYSIS_S = 1.2  # events come this much later than their samples
@@ -22,7 +22,14 @@ WAVES = {  # of a beat: (offset s, width s, mV)
     "N": [(-0.16, 0.025, 0.15), (-0.025, 0.008, -0.1), (0.0, 0.011, 1.1), (0.028, 0.01, -0.25), (0.26, 0.05, 0.3)],
     "V": [(0.0, 0.045, 1.6), (0.1, 0.05, -0.7), (0.3, 0.06, -0.4)],
 }
-TOPIC = {SampleChunk: topics.SAMPLES, Beat: topics.BEATS, Rhythm: topics.RHYTHM, Vitals: topics.VITALS, Alarm: topics.ALARMS}
+TOPIC = {
+    SampleChunk: topics.SAMPLES,
+    Beat: topics.BEATS,
+    Rhythm: topics.RHYTHM,
+    Vitals: topics.VITALS,
+    Alarm: topics.ALARMS,
+    Score: topics.SCORES,
+}
 
 
 @dataclass
@@ -112,8 +119,12 @@ class Ward:
         base = {"step": "onset", "priority": "medium", "raised_ns": raised, "changed_ns": raised, "onset_sample": 0, "raised_sample": 0}
         return self._make(Alarm, self.stories[patient_id], id=f"{patient_id}:{kind}:{onset}", kind=kind, onset_ns=onset, **(base | fields))
 
+    def score(self, patient_id: str, at_s: float, **counts: Any) -> Score:
+        nothing = dict.fromkeys(("v_tp", "v_fn", "v_fp", "s_tp", "s_fn", "s_fp", "episodes", "episodes_alarmed"), 0)
+        return self._make(Score, self.stories[patient_id], time_ns=self.now_ns(at_s), **(nothing | counts))
+
     def _make(self, kind: Callable[..., Any], story: Story, /, **fields: Any) -> Any:
-        rate = {} if kind is Vitals else {"fs_hz": story.fs_hz}
+        rate = {} if kind in (Vitals, Score) else {"fs_hz": story.fs_hz}
         return kind(patient_id=story.patient_id, device_id="patch-7", lead="ECG", **rate, **fields)
 
     def _plan(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:

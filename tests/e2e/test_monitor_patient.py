@@ -35,12 +35,33 @@ def test_a_patient_with_trace_beats_numbers_and_alarms(browser: Browser, eight_b
 
 
 def test_a_trace_that_wanders_far_stays_in_sight(browser: Browser) -> None:
-    with ward([Story("a", wander_mv=3.0)], seconds=60.0) as (server, _), opened(browser, f"{server.url}patient?id=a") as page:
+    with (
+        ward([Story("a", wander_mv=3.0)], seconds=60.0, behind_s=32.0) as (server, _),
+        opened(browser, f"{server.url}patient?id=a") as page,
+    ):
         expect(page.locator(".big .rate")).not_to_have_text("--")
-        page.wait_for_timeout(14_000)
+        page.wait_for_timeout(2000)
         shot(page, "wander-patient")
         rows = [page.locator(".trace").evaluate(COLUMNS, [0, k / 3 + 0.04, 1, (k + 1) / 3]) for k in range(3)]
         assert sorted(rows)[1] > 0.97, rows  # the third is the one being swept
+
+
+def test_live_scores_and_many_alarms_have_their_place(browser: Browser) -> None:
+    with ward([Story("a")], seconds=60.0) as (server, streams), opened(browser, f"{server.url}patient?id=a") as page:
+        expect(page.locator(".big .rate")).not_to_have_text("--")
+        expect(page.locator(".score")).to_be_hidden()
+        counts = {"qrs_tp": 995, "qrs_fn": 5, "qrs_fp": 2, "v_tp": 9, "v_fn": 1, "rhythm_s": 600.0, "rhythm_agreed_s": 582.0}
+        streams.send(streams.score("a", 10, **counts, episodes=3, episodes_alarmed=2, worst_delay_s=6.25))
+        expect(page.locator(".score")).to_have_text(
+            "Against reference:   QRS Se 99.5 +P 99.8 (1000)   V Se 90.0 +P 100.0 (10)   S Se -- +P -- (0)   "
+            "rhythm 97.0 %   alarms 2 of 3   slowest 6.3 s"
+        )
+        for k, kind in enumerate(["hr_high", "pause", "svt", "bigeminy", "r_on_t", "nonsustained_vt"]):
+            streams.send(streams.alarm("a", kind, 3 + k, text=f"{kind} with a long text of its own"))
+        expect(page.locator(".alarms .line")).to_have_count(3)
+        expect(page.locator(".alarms .more")).to_have_text("+3")
+        expect(page.locator(".alarm-list li")).to_have_count(6)
+        shot(page, "many-alarms")
 
 
 @pytest.mark.parametrize(("density", "speed", "gain"), [(1, 25, 10), (2, 50, 20)])
@@ -83,7 +104,7 @@ def pulse_px(trace: np.ndarray) -> tuple[float, float]:
 
 def test_the_screen_is_measured_with_a_ruler_and_remembered(browser: Browser, eight_beds: Server) -> None:
     with opened(browser, eight_beds.url + BED_3) as page:
-        expect(page.locator(".tools .scale")).to_contain_text("not calibrated")
+        expect(page.locator(".tools .scale")).to_contain_text("≈ 25 mm/s")
         page.keyboard.press(",")
         bar = page.locator(".ruler")
         box = bar.bounding_box()

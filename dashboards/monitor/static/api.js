@@ -2,15 +2,21 @@
 
 export class Refused extends Error {
   constructor(status, { problem, remedy } = {}) {
-    super([problem ?? `The server answered ${status}.`, remedy].filter(Boolean).join(" "));
+    super([sentence(problem ?? `The server answered ${status}`), remedy].filter(Boolean).join(" "));
     this.status = status;
   }
 }
 
+const AGAIN_MS = 400;
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+
 const away = () => new Refused(0, { problem: "The monitor's server does not answer." });
 
-async function ask(path, options) {
-  const answer = await fetch(path, options).catch(() => { throw away(); });
+/** What only asks is asked once more where the network failed: it may have changed under way. */
+async function ask(path, options = {}) {
+  const again = async () => { await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); }); return fetch(path, options); };
+  const answer = await fetch(path, options).catch((failed) => { if (options.method) throw failed; return again(); }).catch(() => { throw away(); });
   if (answer.ok) return answer;
   if (answer.status === 401 && path !== "/api/session") document.dispatchEvent(new CustomEvent("signed-out"));
   throw new Refused(answer.status, await answer.json().catch(() => undefined));

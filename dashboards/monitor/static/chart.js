@@ -86,11 +86,11 @@ export class Chart {
     this.#draw();
   }
 
-  /** "25 mm/s   10 mm/mV": of what is shown. */
+  /** "25 mm/s   10 mm/mV": of what is shown; "≈" while nobody has measured this screen. */
   get scale() {
     const rows = this.#rows, speed = this.live || this.span === this.paperSpan ? prefs.speed : this.width / this.mm / (this.span / rows / 1000);
     const shown = speed >= 10 ? Math.round(speed) : +speed.toPrecision(2);
-    return `${shown} mm/s   ${prefs.gain} mm/mV${prefs.fill ? "   not to size" : prefs.screenMm ? "" : "   not calibrated"}`;
+    return `${prefs.screenMm || prefs.fill ? "" : "≈ "}${shown} mm/s   ${prefs.gain} mm/mV${prefs.fill ? "   not to size" : ""}`;
   }
 
   get #rows() { return this.span !== null && this.span < this.paperSpan ? 1 : ROWS; }

@@ -18,6 +18,7 @@ import { Trend } from "./trend.js";
 import { age, alarmLine, alarmState, BEATS, dayTime, rhythmInFull, standing } from "./words.js";
 
 const SPEEDS = [25, 50];
+const MOST_LINES = 3; // of alarms in the head; the list has them all
 const REPORT_HOURS = [1, 6, 24];
 
 export class PatientView {
@@ -187,10 +188,11 @@ export class PatientView {
       const silencedS = this.patient.silencedS(alarm), state = alarmState(alarm, now(), silencedS);
       return { alarm, state, text: alarmLine(alarm, state, silencedS) };
     });
-    const key = lines.map(({ alarm, state, text }) => `${alarm.id} ${alarm.priority} ${text} ${state}`).join("\n");
+    const more = lines.splice(MOST_LINES).length;
+    const key = lines.map(({ alarm, state, text }) => `${alarm.id} ${alarm.priority} ${text} ${state}`).join("\n") + more;
     if (key === this.standingKey) return;
     this.standingKey = key;
-    this.alarms.replaceChildren(...lines.map(({ alarm, state, text }) => h("span", { class: "line", "data-level": alarm.priority, "data-state": state }, text)));
+    this.alarms.replaceChildren(...lines.map(({ alarm, state, text }) => h("span", { class: "line", "data-level": alarm.priority, "data-state": state }, text)), ...(more ? [h("span", { class: "more" }, `+${more}`)] : []));
     for (const line of this.alarms.children) inStep(line);
   }
 
@@ -198,6 +200,7 @@ export class PatientView {
   #shown() {
     if (!this.facts) return;
     setText(this.facts.scale, this.chart.scale);
+    this.facts.scale.title = prefs.screenMm || prefs.fill ? "" : "The size of this screen is the browser's guess: measure it in the settings (,)";
     setText(this.pause, this.chart.live ? "Pause" : "Back to live");
     setData(this.left, "live", String(this.chart.live));
   }
@@ -210,6 +213,7 @@ export class PatientView {
   #tools() {
     const { facts, chart } = this, button = (text, title, press) => h("button", { title, onclick: press }, text);
     this.pause = button("Pause", "Space", () => chart.toggle());
+    this.pause.className = "pause";
     this.beatClass = h("select", { "aria-label": "Class of beat to go to", title: "Class of beat that b and B go to" }, ...["V", "S", "F", "Q", "N"].map((label) => h("option", { value: label, title: BEATS[label] }, label)));
     return h(
       "div", { class: "tools" }, facts.time, this.pause,

@@ -77,17 +77,26 @@ export class Trend {
   /** A failure is told by the rest of the page; what is known stays. */
   async #read() {
     const to = this.patient.time, from = to - SPANS.at(-1), { id } = this.patient;
-    const [trend, episodes] = await Promise.allSettled([getJson(patientPath(id, "trend", { ...period(from, to), points: POINTS })), this.tape.rhythm(from, to)]);
+    const rates = (begin) => getJson(patientPath(id, "trend", { ...period(begin, to), points: POINTS }));
+    const [trend, episodes] = await Promise.allSettled([rates(from), this.tape.rhythm(from, to)]);
     if (this.closed) return;
     if (trend.status === "fulfilled") {
-      const { t, hr, hr_min: low, hr_max: high } = trend.value;
-      const newer = this.hr.t.findIndex((at) => at > (t.at(-1) ?? 0));
-      const rest = (list) => (newer < 0 ? [] : list.slice(newer));
-      this.hr = { t: [...t, ...rest(this.hr.t)], mean: [...(hr ?? []), ...rest(this.hr.mean)], low: [...(low ?? hr ?? []), ...rest(this.hr.low)], high: [...(high ?? hr ?? []), ...rest(this.hr.high)] };
+      this.#keep(trend.value);
+      const { from: begin } = this.range;
+      if (begin > from) await rates(begin).then((finer) => this.#keep(finer), () => {}); // a short past, in finer columns
     }
     if (episodes.status === "fulfilled") this.episodes = episodes.value;
     this.#paint();
     if (this.oldest === null) await this.#readDots(to);
+  }
+
+  /** What the store knows, and what the live link has told since. */
+  #keep({ t, hr, hr_min: low, hr_max: high }) {
+    const newer = this.hr.t.findIndex((at) => at > (t.at(-1) ?? 0)), rest = (list) => (newer < 0 ? [] : list.slice(newer));
+    this.hr = {
+      t: [...t, ...rest(this.hr.t)], mean: [...(hr ?? []), ...rest(this.hr.mean)],
+      low: [...(low ?? hr ?? []), ...rest(this.hr.low)], high: [...(high ?? hr ?? []), ...rest(this.hr.high)],
+    };
   }
 
   /** Hour by hour back, newest first, as long as there is something. */
