@@ -3,8 +3,8 @@
 The reference goes through the very VitalsMeter and AlarmEngine of the stream, second by second, as if a perfect detector had found its
 beats and episodes: fibrillation where the reference has VF or flutter, AF where it has AF, all else readable. Fusion beats count as V, as
 EC57 has it for runs. What remains to be scored is what we found, not where the limits are.
-Ventricular tachycardia is the exception: its rule forgives what a network does to single beats, and a reference has no need of that. Here it is
-the plain definition of docs/alarms.md, whatever becomes of the rule: 5 or more V in a row, faster than 100/min.
+Ventricular tachycardia is the exception: its rule forgives what a network does to single beats, and a reference has no need of that. Here
+it is the plain definition of docs/alarms.md, whatever becomes of the rule: 5 or more V in a row, faster than 100/min.
 """
 
 from __future__ import annotations
@@ -84,29 +84,21 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
     beats = [(b.sample * scale, LABELS[b.label]) for b in reference.beats]
     beats = [b for b in beats if not any(a <= b[0] < z for a, z in shaking)]
     at = [b[0] for b in beats]
-    told_seconds, before, k = [], None, 0
+    told_seconds, k = list[Beats](), 0
+    before: float | None = None
     while (needed := BEAT_SPEC.end(k)) <= reference.n * scale:
         until = needed - BEAT_SPEC.after
         start = until - FS_HZ
         found = []
         for position, label in beats[bisect_left(at, start if k else 0) : bisect_left(at, until)]:
             across = before is not None and any(before < z and position >= a for a, z in shaking)
-            rr_s: float | None = None if before is None or across else (position - before) / FS_HZ
+            rr_s = None if before is None or across else (position - before) / FS_HZ
             found.append(LabelledBeat(position, rr_s, label, 1.0, 1.0, float(label == "V")))
             before = position
         wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ
         second = Second(
-            row=row,
-            k=k,
-            until=until,
-            needed=needed,
-            complexes=(),
-            fibrillation=wave,
-            noisy=False,
-            unsure=False,
-            still_s=0.0,
-            lead_off=False,
-        )
+            row=row, k=k, until=until, needed=needed, complexes=(), fibrillation=wave, noisy=False, unsure=False, still_s=0, lead_off=False
+        )  # fmt: skip
         told_seconds.append(Beats(second, tuple(found)))
         k += 1
     return told_seconds

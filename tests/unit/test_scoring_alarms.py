@@ -132,6 +132,25 @@ def test_the_rules_on_reference_beats() -> None:
     assert truth.heart_rate[(50 * 125) - 11] == pytest.approx(75.0, abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("classes", "rr", "runs"),
+    [
+        ("NNVVVVVNN", 0.5, 1),
+        ("NNVVVVNNN", 0.5, 0),  # four are not enough
+        ("NNVVVNVVN", 0.5, 0),  # nor five of six
+        ("NNVVSVVVN", 0.5, 0),
+        ("NNVVVVVNN", 0.61, 0),  # 98/min
+        ("NNVVVVVVV", 0.5, 1),
+        ("VVVVVNVVVVV", 0.5, 2),
+    ],
+)
+def test_ventricular_tachycardia_is_five_v_in_a_row(classes: str, rr: float, runs: int) -> None:
+    """Whatever the product's rule forgives."""
+    beats = [(20.0 + i * rr, c) for i, c in enumerate(classes)]
+    truth = expected(record(*steady(0.5, 19.5, 0.8), *beats, *steady(beats[-1][0] + 0.8, 119.0, 0.8)))
+    assert sum(a.kind == VT for a in truth.alarms) == runs
+
+
 def test_a_reference_without_anything_ought_to_be_silent() -> None:
     assert expected(record(*steady(0.5, 119.5, 0.8))).alarms == []
 
