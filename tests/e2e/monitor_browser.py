@@ -30,13 +30,15 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SHOTS = os.environ.get("MONITOR_SHOTS")  # a folder: keep pictures of what was tested, for a person to look at
 WAIT_MS = 15_000
-# What the console may say: a connection that a test has cut, answers that the page shows in words, and a hint for canvas tests.
+# What the console may say: a connection that a test has cut, answers that the page shows in words, a hint for canvas tests, and requests
+# that Chromium drops whenever a network of this machine comes or goes (containers).
 HARMLESS = (
     "ERR_CONNECTION_REFUSED",
-    "getImageData",
-    "the server responded with a status of 4",
     "ERR_CONNECTION_RESET",
+    "ERR_NETWORK_CHANGED",
     "WebSocket connection",
+    "the server responded with a status of 4",
+    "getImageData",
 )
 
 expect.set_options(timeout=WAIT_MS)

@@ -142,3 +142,11 @@ def test_tones_sound_only_when_turned_on_the_worst_wins_and_mute_counts_down(bro
         assert page.evaluate("started") == heard
         page.locator("#sound").click()
         expect(page.locator("#sound")).to_have_text("Tones off")
+
+
+def test_all_alarms_of_a_patient_are_acknowledged_at_once(browser: Browser) -> None:
+    with alarming(browser, "patient?id=Bed%201") as (page, _, answers):
+        page.get_by_role("button", name="Acknowledge all 2").click()
+        expect(page.locator('.alarm-list li[data-state="acknowledged"]')).to_have_count(2)
+        expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+        assert [(a.action, a.alarm_id) for a in answers.taken] == [("acknowledge", "")]

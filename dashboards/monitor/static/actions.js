@@ -24,6 +24,12 @@ export class Actions extends EventTarget {
     return this.send(patient, alarm.id, { action: "acknowledge", alarm: alarm.id }, settled);
   }
 
+  /** Every alarm of the patient that somebody must look at. */
+  acknowledgeAll(patient) {
+    const open = () => [...patient.alarms.values()].some((alarm) => alarm.standing && alarm.acknowledged === null);
+    return this.send(patient, `all ${patient.id}`, { action: "acknowledge" }, () => !open());
+  }
+
   silence(patient, alarm) {
     const body = { action: "silence", kind: alarm.kind, seconds: SILENCE_S };
     return this.send(patient, alarm.id, body, () => patient.silencedS(patient.alarms.get(alarm.id) ?? alarm) > 0);

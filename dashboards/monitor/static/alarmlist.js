@@ -16,13 +16,15 @@ export class AlarmList {
     this.empty = h("p", { class: "none" });
     this.more = h("button", { class: "more-alarms", hidden: true, onclick: () => { this.most += LISTED; this.key = null; } }, "Earlier alarms");
     this.most = LISTED;
-    this.element = h("div", { class: "list" }, this.items, this.empty, this.more);
+    this.all = h("button", { class: "act", title: "A", hidden: true, onclick: () => actions.acknowledgeAll(patient) });
+    this.feedback = h("div", { class: "feedback", role: "status" });
+    this.element = h("div", { class: "list" }, this.all, this.feedback, this.items, this.empty, this.more);
   }
 
   close() { for (const row of this.rows.values()) row.close(); }
 
   refresh(today) {
-    const { patient, rows } = this;
+    const { patient, rows, actions } = this;
     const all = [...patient.alarms.values()].sort((a, b) => b.onset - a.onset), listed = all.slice(0, this.most);
     setText(this.empty, all.length ? "" : patient.historyLoaded ? "No alarms in the last 24 h." : "No alarms yet; the stored ones are not read.");
     setHidden(this.more, all.length <= this.most);
@@ -37,6 +39,11 @@ export class AlarmList {
         if (this.items.children[k] !== element) this.items.insertBefore(element, this.items.children[k] ?? null);
       });
     }
+    const open = all.filter((alarm) => alarm.standing && alarm.acknowledged === null).length, doing = actions.state(`all ${patient.id}`);
+    setHidden(this.all, open < 2 || !actions.session.may("acknowledge"));
+    setText(this.all, `Acknowledge all ${open}`);
+    setText(this.feedback, doing?.text ?? "");
+    setData(this.feedback, "phase", doing?.phase ?? "");
     for (const alarm of listed) rows.get(alarm.id).refresh(alarm, today);
   }
 }
@@ -74,7 +81,7 @@ class Row {
     setText(this.onset, dayTime(alarm.onset, today));
     setText(this.state, words(alarm, state, silencedS));
     const may = actions.session.may("acknowledge");
-    setHidden(this.acknowledge, !may || settled || alarm.acknowledged !== null || !alarm.announced);
+    setHidden(this.acknowledge, !may || settled || !alarm.standing || alarm.acknowledged !== null);
     setHidden(this.silence, !may || alarm.priority === "high" || alarm.over || silencedS > 0 || !alarm.announced);
     setHidden(this.resume, !may || !silencedS || alarm.over);
     const doing = actions.state(alarm.id);

@@ -7,7 +7,7 @@ export const KEYS = {
   Ward: [["← → ↑ ↓", "choose a patient"], ["Home End", "first, last"], ["Enter", "open"], ["a", "acknowledge the chosen patient's worst alarm"], ["o", "order by bed or by urgency"], ["PgUp PgDn", "page"]],
   Patient: [
     ["Space", "pause, go on"], ["← →", "scroll by a screen, with Shift by a tenth"], ["+ −", "zoom, from 1 s to a day"], ["n p", "next, previous alarm"], ["b B", "next, previous beat of the chosen class"],
-    ["1 2 3 4 5", "gain"], ["g", "25 or 50 mm/s"], ["c", "calipers"], ["a", "acknowledge the worst alarm"], ["s", "silence the worst alarm for 2 min"], ["r", "review the newest alarm"],
+    ["1 2 3 4 5", "gain"], ["g", "25 or 50 mm/s"], ["c", "calipers"], ["a A", "acknowledge the worst alarm, all alarms"], ["s", "silence the worst alarm for 2 min"], ["r", "review the newest alarm"],
     ["d", "full disclosure"], ["l", "alarm limits"], ["Esc", "back"],
   ],
   Calipers: [["← →", "move the line by 4 ms, with Shift by 40 ms"], ["↑ ↓", "by 0.02 mV"], ["Tab", "the other line"]],

@@ -61,7 +61,7 @@ export class PatientView {
     const actions = {
       " ": () => this.chart.toggle(), ArrowLeft: () => this.chart.scroll(shiftKey ? -0.1 : -1), ArrowRight: () => this.chart.scroll(shiftKey ? 0.1 : 1),
       "+": () => this.chart.zoom(-1), "=": () => this.chart.zoom(-1), "-": () => this.chart.zoom(1), n: () => this.nextAlarm(1), p: () => this.nextAlarm(-1),
-      b: () => this.nextBeat(1), B: () => this.nextBeat(-1), c: () => this.chart.calipers.toggle(), a: () => this.#worst("acknowledge"), s: () => this.#worst("silence"),
+      b: () => this.nextBeat(1), B: () => this.nextBeat(-1), c: () => this.chart.calipers.toggle(), a: () => this.#worst("acknowledge"), A: () => this.context.actions.acknowledgeAll(this.patient), s: () => this.#worst("silence"),
       g: () => keep("speed", SPEEDS[(SPEEDS.indexOf(prefs.speed) + 1) % SPEEDS.length]), d: () => this.disclose(), l: () => this.limits(), r: () => this.#newest(),
     };
     if (GAINS[key]) keep("gain", GAINS[key]);

@@ -46,7 +46,7 @@ export const alarmText = (alarm) => alarm.text || alarmName(alarm.kind);
 export const remedy = (alarm) => alarm.text || (REMEDIES[alarm.kind] ? `${alarmName(alarm.kind)}: ${REMEDIES[alarm.kind]}` : alarmName(alarm.kind));
 
 /** Every alarm has these, also from a server that is a version behind. */
-export const completeAlarm = (alarm) => ({ acknowledged: null, acknowledged_by: "", silenced_until: null, level: 0, ...alarm });
+export const completeAlarm = (alarm) => ({ acknowledged: null, acknowledged_by: "", silenced_until: null, level: 0, standing: alarm.announced && !alarm.over, ...alarm });
 
 /** "holds", "acknowledged", "silenced", "latched" (over, not acknowledged), "just over" or "over". */
 export function alarmState(alarm, now, silencedS = 0) {
