@@ -26,6 +26,10 @@ DOUBTFUL = 0.05  # probability of V from which a beat may be the first of a run
 STRETCH = 1.25  # longest interval in a run against that of the limit
 
 
+HERALDS, HERALD_S = 3, 10.0  # V beats shortly before a fibrillatory wave: artefact has none
+HERALDED_S = 1.0  # by so much sooner is it told then
+
+
 class Condition(NamedTuple):
     """A condition that holds, or an event that happened."""
 
@@ -58,8 +62,11 @@ def pause(f: Facts, p: Profile, holding: bool) -> Answer:
 
 
 def ventricular_fibrillation(f: Facts, p: Profile, holding: bool) -> Answer:
-    long = f.fibrillating is not None and f.now - f.fibrillating >= p.fibrillation_s * FS_HZ
-    return Condition(f.fibrillating or 0.0) if long else None
+    if f.fibrillating is None:
+        return None
+    heralds = sum(0 < f.fibrillating - at <= HERALD_S * FS_HZ for at in f.pvcs)
+    needed_s = p.fibrillation_s - HERALDED_S * (heralds >= HERALDS)
+    return Condition(f.fibrillating) if holding or f.now - f.fibrillating >= needed_s * FS_HZ else None
 
 
 def ventricular_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:

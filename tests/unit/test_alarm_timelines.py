@@ -121,6 +121,11 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     "ventricular fibrillation": (
         STEADY * 10 + " " * 40 + STEADY * 10, " " * 40 + "f" * 40, [Row("ventricular_fibrillation", 7.9, 12.4, 16.0)],
     ),
+    # |N   N   V V V fffffffff|  a run of V beats before it: told a second sooner
+    "fibrillation with heralds": (
+        STEADY * 10 + "V V V" + " " * 40 + STEADY * 10, " " * 45 + "f" * 40,
+        [Row("ventricular_fibrillation", 8.9, 12.4, 17.0)],
+    ),
     # |N   N   V V V V V V V V   N   N|  eight in a row at 150/min; VT holds while the last five beats are mostly V, and fast
     "ventricular tachycardia": (STEADY * 10 + "V " * 8 + STEADY * 10, "", [Row("ventricular_tachycardia", 8.0, 10.4, 12.0)]),
     # |N   N   V V V V   N   N|  four are not enough for a sustained one; known at the beat after, and stands for 10 s
