@@ -187,7 +187,8 @@ odd_samples = st.integers(0, 3000).flatmap(
 odd_chunks = st.builds(
     SampleChunk, schema=st.just(1), patient_id=st.sampled_from("abc"), device_id=st.sampled_from("de"), lead=st.just("I"),
     seq=st.integers(0, 2**40), first_sample=st.integers(0, 5000) | st.integers(0, 2**40), t0_ns=st.integers(0, 2**62),
-    fs_hz=st.floats(100, 1000), counts_per_mv=st.floats(1e-9, 1e12), samples=odd_samples, lead_off=st.booleans(), battery=st.none() | st.floats(), fault=st.text(max_size=3), end=st.booleans(),
+    fs_hz=st.floats(100, 1000), counts_per_mv=st.floats(1e-9, 1e12), samples=odd_samples,
+    lead_off=st.booleans(), battery=st.none() | st.floats(), fault=st.text(max_size=3), end=st.booleans(),
 )  # fmt: skip
 
 

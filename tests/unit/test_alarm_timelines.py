@@ -1,9 +1,9 @@
 """Clinical stories as data: a timeline drawn above its alarms.
 
 One character is 0.2 s. In a beat line N S V are beats (n: called N, but nearly V), anything else is none; in a signal line `-` is a
-flat line, `o` the device's lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `u` neither beat nor silence. The shorter line goes
-on with quiet, readable signal. Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough, within a second of the earliest
-moment.
+flat line, `o` the device's lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `u` neither beat nor silence. The shorter line
+goes on with quiet, readable signal. Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough,
+within a second of the earliest moment.
 """
 
 from __future__ import annotations

@@ -60,7 +60,18 @@ def lost(items):
 
 
 CLEAN = faulty()
-EVERY = ["drop:0.1", "duplicate:0.2", "reorder:0.2", "delay:1.2:0.3", "drift:200", "lead-off:10-20", "disconnect:30-35", "battery:12-40", "device:5-6", "noise:white:6"]
+EVERY = [
+    "drop:0.1",
+    "duplicate:0.2",
+    "reorder:0.2",
+    "delay:1.2:0.3",
+    "drift:200",
+    "lead-off:10-20",
+    "disconnect:30-35",
+    "battery:12-40",
+    "device:5-6",
+    "noise:white:6",
+]
 
 
 @pytest.mark.parametrize("text", EVERY)
