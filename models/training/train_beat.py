@@ -151,7 +151,7 @@ def cross_validate(tracks: Sequence[Track], noises: Sequence[Noise], plan: Plan,
     results = []
     for fold in range(FOLDS):
         net = train(f"fold{fold}", [t for t in tracks if fold_of.get(t.patient) != fold], noises, plan, runs)
-        beat_export.export(net, ARTIFACT / "folds" / str(fold), {"fold": fold})  # for benchmarks/accuracy.py
+        beat_export.export(net, ARTIFACT / "folds" / str(fold), {"fold": fold})  # for ecgwatch evaluate
         held_out = [t for t in tracks if fold_of.get(t.patient) == fold and t.channel == 0]
         results.append(beat_report.evaluate(fold, held_out, predictor(net), folder))
     of_record = {t.name: fold_of[t.patient] for t in tracks if t.patient in fold_of}
