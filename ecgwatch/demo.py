@@ -91,7 +91,7 @@ def start_ward(children: Children, broker: str, have_record: Callable[[str], boo
 
 
 def alarms(broker: str, stop: threading.Event, tick: Callable[[], None]) -> Iterator[Alarm]:
-    """Announced alarms as they come, until stopped; calls `tick` a few times a second."""
+    """Announced alarms as they come, but for new values of them, until stopped; calls `tick` a few times a second."""
     settings = {"bootstrap.servers": broker, "group.id": "ecgwatch-demo", "auto.offset.reset": "earliest", "log_level": 0}
     consumer = confluent_kafka.Consumer(settings)
     partitions = consumer.list_topics(ALARMS.name, timeout=STOP_S).topics[ALARMS.name].partitions
@@ -102,7 +102,7 @@ def alarms(broker: str, stop: threading.Event, tick: Callable[[], None]) -> Iter
             message = consumer.poll(0.2)
             if message is not None and not message.error():
                 alarm = decode(message.value() or b"", Alarm)
-                if alarm.announced:
+                if alarm.announced and alarm.step != "update":
                     yield alarm
     finally:
         consumer.close()

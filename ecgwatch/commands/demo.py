@@ -87,5 +87,5 @@ def _have(record: str) -> bool:
 
 def _line(alarm: Alarm) -> str:
     when = datetime.fromtimestamp((alarm.end_ns if alarm.step == "end" and alarm.end_ns else alarm.raised_ns) / 1e9, UTC)
-    over = " (over)" if alarm.step == "end" else ""
-    return f"{when:%H:%M:%S}  {alarm.patient_id:8}  {MARKS[alarm.priority]} {alarm.text}{over}"
+    what = {"end": " (over)", "escalated": " (calls again)", "acknowledged": f" (acknowledged by {alarm.acknowledged_by})"}
+    return f"{when:%H:%M:%S}  {alarm.patient_id:8}  {MARKS[alarm.priority]} {alarm.text}{what.get(alarm.step, '')}"

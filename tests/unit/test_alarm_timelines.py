@@ -229,6 +229,13 @@ def test_every_kind_has_a_rule_or_happens_and_a_text() -> None:
         assert kind.text.format(value=3.14, limit=2.72)
 
 
+def test_every_kind_has_a_story() -> None:
+    told = {row.kind for _, _, expected in STORIES.values() for row in expected}
+    below = {"atrial_fibrillation", "atrial_fibrillation_end", "battery", "device"}
+    by_the_ward = {"no_signal", "gap"}  # tests/contract/test_ward.py, tests/integration/test_technical_alarms.py
+    assert told | below | by_the_ward == set(CATALOGUE)
+
+
 def test_thresholds_are_the_profiles() -> None:
     pause = STEADY * 10 + "N" + " " * 10 + STEADY * 10  # 2.2 s
     assert [r.kind for r in alarms(pause, profile=changed(ADULT, {"pause_s": 2.5}))] == ["missed_beat"]
