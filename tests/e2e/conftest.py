@@ -1,4 +1,4 @@
-"""One Chromium for all tests of the page, and a ward of eight that they may look at (what changes it is a test's own)."""
+"""A Chromium for the tests of the page, and a ward of eight that they may look at (what changes it is a test's own)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.monitor_past import Past
 PAST_S = 5400.0  # of Bed 3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps a loop running in this thread: tests that are async must not meet it
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         reason = f"no {CHROMIUM}; get it with: apt-get install chromium"
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it ends where the ward begins
 def past() -> Past:
     """An hour and a half of Bed 3: sinus, atrial fibrillation, sinus, with an ectopic beat in four."""
     start_s = time.time() - 12 - PAST_S
@@ -52,7 +52,7 @@ def past() -> Past:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def eight_beds(past: Past) -> Iterator[Server]:
-    with ward(eight(), past.sink, seconds=400.0) as (server, _):
+    with ward(eight(), past.sink, seconds=280.0) as (server, _):
         yield server

@@ -4,7 +4,7 @@ import { patientPath, send } from "./api.js";
 
 const ANSWER_S = 5;
 const SHOWN_S = 6;
-export const SILENCE_S = 120;
+const SILENCE_S = 120;
 const DOING = { acknowledge: "Acknowledging", silence: "Silencing", resume: "Resuming", limits: "Changing limits" };
 const DONE = { acknowledge: "Acknowledged", silence: "Silenced", resume: "Resumed", limits: "Limits changed" };
 

@@ -2,7 +2,7 @@
 
 import { h, openDialog } from "./dom.js";
 
-export const KEYS = {
+const KEYS = {
   Everywhere: [["?", "these keys"], ["/", "find a patient"], ["m", "mute the tones for 2 min"], ["t", "light or dark"], [",", "settings"]],
   Ward: [["← → ↑ ↓", "choose a patient"], ["Home End", "first, last"], ["Enter", "open"], ["a", "acknowledge the chosen patient's worst alarm"], ["o", "order by bed or by urgency"], ["PgUp PgDn", "page"]],
   Patient: [

@@ -4,7 +4,7 @@ import { Playhead } from "./playhead.js";
 import { decodeFrame, Samples } from "./samples.js";
 import { completeAlarm } from "./words.js";
 
-export const STALE_S = 3;
+const STALE_S = 3;
 const VITALS_STALE_S = 6;
 const BEATS_KEPT = 300; // a minute at 300/min: PVC per minute is counted on them
 const ALARMS_KEPT = 150;

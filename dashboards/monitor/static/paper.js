@@ -5,7 +5,7 @@ import { colour } from "./theme.js";
 
 const PULSE_MM = 5, LEAD_IN_MM = 8; // the calibration pulse and the paper it takes
 const MOST_S = 10; // of a row
-export const SPEED = 25, GAIN = 10;
+const SPEED = 25, GAIN = 10;
 
 /** What a row of paper of this width (CSS pixels) holds: {seconds, left}. */
 export const rowOf = (width, mm) => ({ seconds: Math.max(1, Math.min(MOST_S, Math.floor((width / mm - LEAD_IN_MM) / SPEED))), left: LEAD_IN_MM * mm });

@@ -1,14 +1,14 @@
 // Alarm tones, IEC 60601-1-8 in spirit: one voice for the whole ward, the worst alarm wins. Silent until a person turns them on.
 
 // Of each priority: pulses as starts in units of `pulse`, the fundamental, loudness, and seconds from burst to burst.
-export const PATTERNS = {
+const PATTERNS = {
   high: { starts: [0, 1, 2, 4, 5, 9, 10, 11, 13, 14], pulse: 0.2, length: 0.15, hz: [523, 523, 523, 659, 784, 523, 523, 523, 659, 784], gain: 0.5, every: 6 },
   medium: { starts: [0, 1, 2], pulse: 0.4, length: 0.22, hz: [440, 440, 440], gain: 0.3, every: 10 },
   low: { starts: [0, 1], pulse: 0.6, length: 0.3, hz: [330, 262], gain: 0.16, every: 25 },
 };
 const RANK = ["high", "medium", "low"];
 const HARMONICS = [0, 1, 0.5, 0.4, 0.3, 0.2]; // a tone of one frequency alone is easily missed
-export const MUTE_S = 120;
+const MUTE_S = 120;
 
 export class Tones {
   #context = null;
