@@ -120,9 +120,13 @@ class Keeper:
         total = max(sum(len(changed) for changed in worker.changed.values()), 1)
         spent = worker.counters.snapshot_s
         states: dict[str, Snapshot] = {}
+        stored = True
         for i in range(0, len(patients), BLOCK_PATIENTS):
             states |= await worker.snapshot(patients[i : i + BLOCK_PATIENTS])
-        if not await self._store():
+            # Each block waits for a slice to end. Where slices are long, alarms must not wait for all blocks to be in the store.
+            if self._clock.steady_s() >= self._next_store_s and not (stored := await self._store()):
+                break
+        if not (stored and await self._store()):
             for patient, snapshot in states.items():
                 worker.changed.setdefault(snapshot.partition, set()).add(patient)
             return False

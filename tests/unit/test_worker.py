@@ -12,7 +12,7 @@ from ingest.messages import Action, encode
 from stream_processor.actions import Placed
 from stream_processor.counters import Counters
 from stream_processor.intake import Intake
-from stream_processor.keeper import COMMIT_S, Keeper
+from stream_processor.keeper import BLOCK_PATIENTS, COMMIT_S, STORE_S, Keeper
 from stream_processor.snapshots import ENDED, Snapshot
 from stream_processor.worker import GRACE_S, Worker
 from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
@@ -109,6 +109,36 @@ async def test_busy_sink_holds_snapshots_and_commit_back(bench):
     assert await bench.keeper.finish([0])
     assert bench.journal.committed == {0: 3}
     assert bench.journal.states["a"].offset == 3
+
+
+async def test_a_round_of_many_blocks_does_not_keep_events_from_the_store(bench):
+    bench.receive(0, "a", range(3))
+    for i in range(BLOCK_PATIENTS):
+        bench.receive(1, f"b{i}", [0], offset=i)
+    await bench.worker.slice()
+    seen, snapshot = [], bench.worker.snapshot
+
+    async def slow(patients):
+        bench.clock.advance(STORE_S)  # as where each block waits for a long slice
+        seen.append(stored(bench.sink))
+        return await snapshot(patients)
+
+    bench.worker.snapshot = slow
+    assert await bench.keeper.finish([0, 1])
+    assert len(seen) == 2
+    assert seen[1] == expected(["a"], 3) | expected([f"b{i}" for i in range(BLOCK_PATIENTS)], 1), "stored between the blocks"
+    assert bench.journal.states["a"].offset == 3
+
+
+async def test_a_sink_that_is_busy_between_blocks_ends_the_round(bench):
+    for i in range(2 * BLOCK_PATIENTS):
+        bench.receive(1, f"b{i}", [0], offset=i)
+    await bench.worker.slice()
+    bench.sink.busy = True
+    assert not await bench.keeper.finish([1])
+    assert bench.worker.counters.store_refusals == 1
+    assert len(bench.worker.changed[1]) == 2 * BLOCK_PATIENTS, "all are still to be snapshotted"
+    assert bench.journal.committed == {}
 
 
 async def test_crash_after_any_round_goes_on_exactly(bench):
