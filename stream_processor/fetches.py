@@ -119,6 +119,18 @@ class FetchConsumer(Consumer):
             if not self.app.should_stop:
                 raise
 
+    async def seek_to_committed(self) -> Any:
+        """As faust does; and to the beginning where nothing was ever committed.
+
+        aiokafka leaves such a partition where its fetches have come to, and what a rebalance made us drop of them would be lost.
+        """
+        committed = await super().seek_to_committed()
+        fresh = [tp for tp, offset in committed.items() if not offset]
+        if fresh:
+            thread = self._thread
+            await thread.call_thread(thread._ensure_consumer().seek_to_beginning, *fresh)
+        return committed
+
     async def _step_back(self) -> None:
         try:
             await self.perform_seek()

@@ -156,12 +156,12 @@ def assert_same(stored: Stored, wanted: Stored) -> None:
     assert [(stored[k], wanted[k]) for k in wanted if stored[k] != wanted[k]] == []
 
 
-@pytest.mark.parametrize("who", ["worker", "everything"])
-def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who):
+@pytest.mark.parametrize(("who", "after_s"), [("worker", 4.0), ("everything", 4.0), ("everything", 0.7)])  # 0.7: before the first commit
+def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who, after_s):
     broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker)
     with working(broker, sink) as worker, streaming(broker, ward_chunks):
-        time.sleep(4.0)
+        time.sleep(after_s)
         if who == "worker":
             worker.kill_worker()
         else:
