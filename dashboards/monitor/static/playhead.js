@@ -1,12 +1,12 @@
 // Where the trace is being drawn just now, in seconds of the stream.
 //
 // Samples come in chunks of about half a second; the trace must move evenly. So it runs on the browser's steady clock, a fixed delay behind the
-// newest sample: one chunk (it is used up when the next one comes) and MARGIN_S for the way here. A chunk of 0.5 s gives 0.75 s. When
+// newest sample: one chunk (it is used up when the next one comes) and MARGIN_S for the way here. A chunk of 0.5 s gives 0.7 s. When
 // chunks come a little early or late the pace is bent by at most BEND, which no eye sees; more than JUMP_S behind, it jumps. It never runs past
 // the newest sample: without data the trace stands still. A replay faster or slower than life is followed at its own pace.
 // Beats come 1 to 2 s after their samples and are marked on the trace where they belong, behind the sweep.
 
-const MARGIN_S = 0.25;
+const MARGIN_S = 0.2;
 const BEND = 0.1;
 const JUMP_S = 2;
 const PACE_S = [1.5, 4]; // the pace is measured over this much time
