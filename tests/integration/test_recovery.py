@@ -172,6 +172,19 @@ def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who, afte
     assert_same(stored, undisturbed)
 
 
+def test_one_of_two_is_killed_before_its_first_commit(empty_kafka, tmp_path: Path, ward_chunks, undisturbed):
+    """The partitions change hands while nothing of them was ever committed."""
+    broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
+    create_topics(broker)
+    with working(broker, sink) as first, streaming(broker, ward_chunks), working(broker, sink):
+        time.sleep(1.0)
+        first.kill_all()
+        stored = wait_for(sink, undisturbed)
+        first.process.stdout.close()
+        first.start()  # for `working` to stop
+    assert_same(stored, undisturbed)
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("away_s", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
 def test_kafka_away(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, how, away_s):
