@@ -18,12 +18,14 @@ import contextlib
 import json
 import multiprocessing as mp
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +41,7 @@ import psutil
 import websockets
 
 from dashboards.monitor.frames import decode_frame
-from ecgwatch.settings import Settings
+from ecgwatch import settings
 from ecgwatch.stores import open_sink
 from ingest.broker import create_topics
 from ingest.messages import Alarm, SampleChunk, Strip, decode, encode
@@ -49,7 +51,7 @@ from tools import services
 
 FS_HZ, CHUNK_S, JOIN_S = 250.0, 0.5, 5.0
 N = round(FS_HZ * CHUNK_S)
-ASYSTOLE_S, AFTER_S = 12.0, 12.0  # a strip ends 10 s after its onset
+ASYSTOLE_S, AFTER_S = 12.0, 6.0  # a strip ends 10 s after its onset
 STRIP_S = 10.0
 WATCHED = 64
 LATE_S = 2.0
@@ -66,6 +68,7 @@ class Seen:
     sent: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty((0, 0)))  # (chunks, patients)
     raised: dict[str, tuple[float, Alarm]] = field(default_factory=dict)  # by patient
     again: int = 0  # asystoles beyond one for each patient
+    kinds: Counter[str] = field(default_factory=Counter)  # onsets of all alarms
     told: dict[str, float] = field(default_factory=dict)  # by alarm id
     stored_s: float = np.nan  # the last asystole was in the store
     strips_s: float = np.nan  # and the last of their strips
@@ -73,7 +76,7 @@ class Seen:
     frames_late_s: list[float] = field(default_factory=list)  # samples at the page after they were sent
     listed: list[tuple[float, float, int]] = field(default_factory=list)  # the list of high alarms: when it came, seconds it took, how many
     cut_off: str = ""  # why the page was cut off
-    cores: dict[str, float] = field(default_factory=dict)
+    cores: dict[str, float] = field(default_factory=dict)  # busy during the asystole, by who kept them so
     log: str = ""
     reconciled: str = ""
     agrees: bool = False
@@ -179,7 +182,8 @@ class Watch:
             for message in self._consumer.consume(500, timeout=0.05):
                 if message.error():
                     continue
-                now, alarm = time.time(), decode(message.value(), Alarm)
+                now, alarm = time.time(), decode(message.value() or b"", Alarm)
+                self.seen.kinds[alarm.kind] += alarm.step == "onset"
                 if alarm.kind == KIND and alarm.step == "onset" and alarm.announced:
                     self.seen.again += alarm.patient_id in self.seen.raised
                     self.seen.raised.setdefault(alarm.patient_id, (now, alarm))
@@ -227,20 +231,24 @@ class Watch:
 
 
 @contextlib.contextmanager
-def ecgwatch(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`ecgwatch ARGUMENTS` once it has said its first line, and that line; ends with the block."""
-    with log.open("w") as errors:
-        command = [sys.executable, "-m", "ecgwatch", *arguments]
-        child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+def ecgwatch(environment: dict[str, str], folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`ecgwatch NAME ARGUMENTS`, ended with the block; what it logs is in NAME.log of the folder."""
+    with (folder / f"{name}.log").open("w") as log:
+        command = [sys.executable, "-m", "ecgwatch", name, *arguments]
+        child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
-            assert child.stdout
-            line = child.stdout.readline()
-            if not line:
-                raise RuntimeError(f"ecgwatch {arguments[0]} did not start: {log.read_text()}")
-            yield child, line
+            yield child
         finally:
             child.terminate()
             child.communicate(timeout=60)
+
+
+def first_line(child: subprocess.Popen[str]) -> str:
+    """What a command says once it is ready."""
+    assert child.stdout
+    if not (line := child.stdout.readline()):
+        raise RuntimeError(f"{child.args!r} did not start")
+    return line
 
 
 def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) -> Seen:
@@ -256,14 +264,14 @@ def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) 
         plan.write_text(f'[recipients.hook]\nurl = "json://127.0.0.1:{port.get(timeout=60)}/"\n[[rules]]\nrecipients = ["hook"]\n')
         environment = {"ECGWATCH_SINK": f"sqlite:{folder}/events.db"} | environment
         environment |= {"ECGWATCH_BROKER": broker, "ECGWATCH_NOTIFICATIONS": str(plan)}
-        started = {}
-        for name, arguments in {"process": (), "notify": (), "monitor": ("--port", "0")}.items():
-            started[name] = ends.enter_context(ecgwatch(environment, folder / f"{name}.log", name, *arguments))
-        store = open_sink(Settings(**{k.removeprefix("ECGWATCH_").lower(): v for k, v in environment.items()}))
+        options = {"process": (), "notify": (), "monitor": ("--port", "0")}
+        commands = {name: ends.enter_context(ecgwatch(environment, folder, name, *more)) for name, more in options.items()}
+        said = {name: first_line(child) for name, child in commands.items()}
+        store = open_sink(settings.load({}, environment)[0])
         ends.callback(store.close)
-        watch = Watch(broker, patients, started["monitor"][1].removeprefix("monitor: ").strip(), store, told)
-        watched = {name: child.pid for name, (child, _) in started.items()}
-        _tell_story(context, watch, broker, patients, lead_s, folder / "sent.npy", watched)
+        watch = Watch(broker, patients, said["monitor"].removeprefix("monitor: ").strip(), store, told)
+        pids = {name: child.pid for name, child in commands.items()}
+        _tell_story(context, watch, broker, patients, lead_s, folder / "sent.npy", pids)
         command = [sys.executable, "-m", "ecgwatch", "alarms", "reconcile"]
         done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False)
         watch.seen.reconciled, watch.seen.agrees = done.stdout + done.stderr, done.returncode == 0
@@ -277,22 +285,33 @@ def _tell_story(context: Any, watch: Watch, broker: str, patients: int, lead_s: 
     generator = context.Process(target=generate, args=(broker, lead_s, patients, start_s, str(path)))
     generator.start()
     time.sleep(max(0.0, start_s + lead_s - time.time()))
-    before, begin_s = {name: _cpu_s(pid) for name, pid in pids.items()}, time.time()
+    before, begin_s = _cpu_s(pids), time.time()
+    time.sleep(ASYSTOLE_S)
+    after, seconds = _cpu_s(pids), time.time() - begin_s
     generator.join()
-    after, end_s = {name: _cpu_s(pid) for name, pid in pids.items()}, time.time()
+    end_s = time.time()
     while not watch.complete() and time.time() < end_s + DRAIN_S:
         time.sleep(0.2)
     watch.end()
     watch.complete()
     watch.seen.sent = np.load(path)
-    watch.seen.cores = {name: (after[name] - before[name]) / (end_s - begin_s) for name in pids}
+    watch.seen.cores = {name: (after[name] - before[name]) / seconds for name in after}
     watch.seen.load = (load, os.getloadavg()[0])
 
 
-def _cpu_s(pid: int) -> float:
+def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
+    """CPU seconds so far of the commands, of the benchmark with its Kafka, and of everything else on the machine."""
+    found = {name: _tree_s(pid) for name, pid in pids.items()}
+    all_of_ours, machine = _tree_s(os.getpid()), psutil.cpu_times()
+    found["benchmark and Kafka"] = all_of_ours - sum(found.values())
+    found["other work"] = machine.user + machine.nice + machine.system - all_of_ours
+    return found
+
+
+def _tree_s(pid: int) -> float:
     process = psutil.Process(pid)
     times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
-    return sum(t.user + t.system for t in times)
+    return float(sum(t.user + t.system for t in times))
 
 
 def delays(seen: Seen) -> np.ndarray[Any, Any]:
@@ -348,10 +367,13 @@ def report(storm: Seen, quiet: Seen) -> int:
     for line, value in left.items():
         print(f"{line:<46}{value:9.2f}{right[line]:9.2f}{value - right[line]:9.2f}")
     for name, seen in (("storm", storm), ("quiet", quiet)):
-        cores = ", ".join(f"{what} {cpu:.2f}" for what, cpu in seen.cores.items())
+        print(f"{name}: {len(seen.raised)} asystoles on ecg.alarms, {seen.again} again, {len(seen.told)} told;", end=" ")
+        print("alarms of any kind: " + ", ".join(f"{count} {kind}" for kind, count in seen.kinds.most_common()))
+        print("  cores during the asystole: " + ", ".join(f"{what} {cpu:.2f}" for what, cpu in seen.cores.items()), end="; ")
         behind = np.nanmax(seen.sent - np.nanmin(seen.sent, axis=1, keepdims=True)) - CHUNK_S
-        print(f"{name}: {len(seen.raised)} asystoles on ecg.alarms, {seen.again} again, {len(seen.told)} told; cores: {cores};", end=" ")
-        print(f"generator at most {max(behind, 0):.2f} s behind; load {seen.load[0]:.1f} to {seen.load[1]:.1f} on {os.cpu_count()} cores")
+        print(f"load {seen.load[0]:.1f} to {seen.load[1]:.1f} on {os.cpu_count()} cores; generator at most {max(behind, 0):.2f} s behind")
+        for figure in ("latency_p99_s", "slowest_slice_s"):
+            print(f"  processor, {figure} every 15 s: " + " ".join(re.findall(rf"{figure}=([\d.]+)", seen.log)))
     print("reconcile:", *storm.reconciled.splitlines()[:12], sep="\n  ")
     median_s = float(np.median(delays(quiet)))
     late = int((delays(storm) > median_s + LATE_S).sum())
