@@ -63,13 +63,17 @@ class LiveScore:
         return [score for s in self._streams for score in s.advance(reached.get(s.start_ns, 0))]
 
     def finish(self) -> list[Score]:
-        """Scores up to the end, for when nothing has come for a while; more may come nevertheless."""
+        """Scores up to the end, for when nothing has come for a while; again, when more has come nevertheless."""
         return [score for s in self._streams for score in s.finish()]
 
     @property
     def done(self) -> bool:
         """Whether `finish` would give nothing."""
         return all(s.done for s in self._streams)
+
+    def late(self) -> int:
+        """How many messages came after their time was judged for good, since last asked."""
+        return sum(s.late() for s in self._streams)
 
     def snapshot(self) -> bytes:
         """All that is remembered, for `restore`."""

@@ -2,7 +2,9 @@
 
 What is not judged for good yet is kept, and judged anew each time, by the offline rules (beats.py, reference.py): so the last score is the
 offline one. Beats and rhythm before `beats_to` are judged for good, and episodes before `episodes_to`; what lies before both is forgotten.
-Unlike the offline report, nothing is left out as learning time.
+Each topic comes in order but at its own pace, so beats are judged for good only where a later beat and a later annotation have come too: a
+message that comes after its time was scored still counts, from the next Score on. Unlike the offline report, nothing is left out as
+learning time.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from stream_processor.scoring.reference import AAMI, FIBRILLATION, LETHAL, Episo
 
 EVERY_S = 5.0
 ALARM_WAIT_S = 120.0  # an alarm that comes later after an episode's end does not count for it
-PATIENCE_S = 600.0  # so long without a beat annotation: the record has none, and our beats are neither right nor wrong
-EARLY_S = 60.0  # so far a stream may be ahead of its first annotation
+PATIENCE_S = 600.0  # of the stream: so far one topic may be behind another, and so long is a pause of beats or annotations waited for
+EARLY_S = 300.0  # so far a stream may be ahead of its first annotation
 _KEPT = frozenset(AAMI) | frozenset("+[]")
 
 
@@ -72,6 +74,11 @@ class _State(msgspec.Struct):
     episodes: int = 0
     alarmed: int = 0
     worst: int | None = None  # samples
+    beats_at: int = -1  # sample of the last message of each topic
+    notes_at: int = -1
+    alarms_at: int = -1
+    changed: bool = False  # since the last Score, what it says of the time before it
+    late: int = 0  # messages that came after their time was judged for good
     symbols: list[Symbol] = []  # in order
     beats: list[Mark] = []  # in order
     spans: dict[int, tuple[int, str]] = {}  # our rhythm: start -> (end, label)
@@ -116,20 +123,25 @@ class StreamScore:
     @property
     def done(self) -> bool:
         """Whether there is nothing to say that the last Score does not say."""
-        return not self.has_references or self._state.given >= self._state.reached
+        state = self._state
+        return not self.has_references or (state.given >= state.reached and not state.changed)
+
+    def late(self) -> int:
+        """How many messages came after their time was judged for good, since last asked."""
+        n, self._state.late = self._state.late, 0
+        return n
 
     def owns(self, message: Reference) -> bool:
         """Whether the annotation is one of this stream."""
         return message.time_ns - sample_offset_ns(message.sample, self._state.fs_hz) == self._state.start_ns
 
     def take(self, message: Reference | Beat | Rhythm | Alarm) -> None:
-        """Take note of a message of this stream. What has been judged is judged: messages from before are ignored."""
+        """Take note of a message of this stream. What has been judged for good is judged: messages from before are ignored."""
         state = self._state
         if isinstance(message, Reference):
             self._take_reference(message)
         elif isinstance(message, Beat):
-            if message.sample >= state.beats_to:
-                _insert(state.beats, Mark(message.sample, message.label))
+            self._take_beat(message)
         elif isinstance(message, Rhythm):
             if message.end_sample > state.beats_to:
                 end = max(message.end_sample, state.spans.get(message.start_sample, (0, ""))[0])
@@ -149,8 +161,17 @@ class StreamScore:
     def finish(self) -> list[Score]:
         """Judge all that there is, as at the stream's end; it may go on nevertheless."""
         scores = self.advance(self._state.reached)
-        last = None if self.done else self._score(self._state.reached)
+        last = None if self.done else self._score(max(self._state.given, self._state.reached))
         return scores if last is None else [*scores, last]
+
+    def _take_beat(self, message: Beat) -> None:
+        state = self._state
+        if message.sample >= state.beats_to:
+            new = _insert(state.beats, Mark(message.sample, message.label))
+            state.changed = state.changed or (new and message.sample < state.given)
+        elif message.sample > state.beats_at and state.first is not None and message.sample >= state.first:
+            state.late += 1  # one that is not after the last of its topic has come before
+        state.beats_at = max(state.beats_at, message.sample)
 
     def _take_reference(self, message: Reference) -> None:
         state = self._state
@@ -158,21 +179,29 @@ class StreamScore:
             state.first = message.sample
             self._forget(message.sample - self._window)
         if message.symbol in _KEPT and message.sample >= state.beats_to:
-            _insert(state.symbols, Symbol(message.sample, message.symbol, message.aux))
+            new = _insert(state.symbols, Symbol(message.sample, message.symbol, message.aux))
+            state.changed = state.changed or (new and message.sample < state.given)
+        elif message.symbol in _KEPT and message.sample > state.notes_at:
+            state.late += 1
+        state.notes_at = max(state.notes_at, message.sample)
 
     def _take_alarm(self, message: Alarm) -> None:
         state, known = self._state, self._state.calls.get(message.id)
+        if message.step == "onset":
+            state.late += 1 if state.alarms_at < message.raised_sample < state.episodes_to else 0
+            state.alarms_at = max(state.alarms_at, message.raised_sample)
         announced = [known.announced] if known is not None and known.announced is not None else []
         if message.announced:
             later = round((message.changed_ns - state.start_ns) * state.fs_hz / 1e9)  # what was held back is not heard when it is raised
             announced.append(message.raised_sample if message.step == "onset" else later)
         call = _Call(message.kind, message.onset_sample, message.end_sample, min(announced, default=None))
+        state.changed = state.changed or (call != known and message.onset_sample < state.given)
         state.calls[message.id] = call
 
     def _score(self, end: int) -> Score | None:
         """The Score up to a sample; settles what can be."""
         state = self._state
-        state.given = end
+        state.given, state.changed = end, False
         if state.first is None:
             self._forget(end - round(EARLY_S * state.fs_hz))
             return None
@@ -225,7 +254,8 @@ class StreamScore:
 
     def _settle_beats(self, end: int) -> None:
         state = self._state
-        cut = self._cut(end)
+        complete = min(end, state.beats_at, state.notes_at)  # a topic that has come so far holds nothing from before any more
+        cut = self._cut(max(complete, end - round(PATIENCE_S * state.fs_hz)))
         if cut <= state.beats_to or not (state.has_beats or end - state.beats_to > PATIENCE_S * state.fs_hz):
             return
         state.matrix = _sum(state.matrix, self._matrix(self._reference(cut), cut))
@@ -268,12 +298,13 @@ class StreamScore:
     def _delay(self, e: Episode, family: Family, now: int) -> int | None:
         """From an episode's onset to its alarm; None without one."""
         calls = [c for c in self._state.calls.values() if c.kind in family.kinds and c.onset < e.end and (c.end is None or c.end > e.start)]
-        heard = [c.announced for c in calls if c.announced is not None and c.announced <= now]
+        until = min(now, e.end + round(ALARM_WAIT_S * self._state.fs_hz))
+        heard = [c.announced for c in calls if c.announced is not None and c.announced <= until]
         return max(0, min(heard) - e.start) if heard else None
 
     def _settle_episodes(self, known: Record, end: int) -> None:
         state = self._state
-        to = end - round(ALARM_WAIT_S * state.fs_hz)
+        to = end - round(PATIENCE_S * state.fs_hz)
         episodes_known = [e for family in FAMILIES for e in known.episodes(family.labels)]
         while inside := [e.start for e in episodes_known if e.start < to < e.end]:
             to = min(inside)
@@ -321,8 +352,10 @@ def _index(items: list[Symbol] | list[Mark], sample: int) -> int:
     return bisect_left(items, sample, key=lambda item: item[0])
 
 
-def _insert(items: list[T], item: T) -> None:
-    """Into its place, if it is not there already."""
+def _insert(items: list[T], item: T) -> bool:
+    """Into its place, if it is not there already; whether it was not."""
     i = bisect_left(items, item)
-    if i == len(items) or items[i] != item:
+    new = i == len(items) or items[i] != item
+    if new:
         items.insert(i, item)
+    return new

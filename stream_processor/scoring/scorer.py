@@ -3,11 +3,13 @@
     ecg.reference, ecg.beats, ecg.rhythm, ecg.alarms -> LiveScore per patient -> ecg.scores
 
 All topics are keyed by patient and have the same number of partitions, and the range assignment gives a member the same partition numbers
-of each. What comes for a patient without annotations is not even decoded: the last few messages are kept as bytes until one comes.
+of each. What comes for a patient without annotations is not even decoded: it is kept as bytes until one comes, or until all has been read
+that was on ecg.reference by then. In which order a backlog is read, after a restart of ours or of the broker, is thus of no matter.
 
-Nothing says across topics what has been read; so what the rhythm had reached is judged once all that was on the broker a second later has
-been read. Each Score carries, in a header, what the scorer remembers of the patient: the next one goes on from there. Offsets are committed
-up to what is inside of such a header, so that whatever dies, a message is taken at least once, and LiveScore takes none twice.
+Nothing says across topics what has been read; so what the rhythm had reached is scored once all that was on the broker a second later has
+been read. What comes later still counts, in the next Score: what is judged for good does not depend on it (live_stream.py). Each Score
+carries, in a header, what the scorer remembers of the patient: the next one goes on from there. Offsets are committed up to what is inside
+of such a header, so that whatever dies, a message is taken at least once, and LiveScore takes none twice.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from ingest.clock import Clock
 from ingest.errors import BadInputError
 from ingest.messages import BadMessageError, Score, decode, encode
 from stream_processor.scoring.live import LiveScore
-from stream_processor.scoring.scorer_parts import INPUTS, Part, Patient, fresh_start
+from stream_processor.scoring.scorer_parts import HELD, INPUTS, Part, Patient, fresh_start
 
 log = logging.getLogger(__name__)
 STATE_HEADER = "state"
 STATE_BYTES = 900_000  # a broker takes messages of 1 MB; more is pending only while the scorer catches up
-ROUND_S, SETTLE_S, QUIET_S, COMMIT_S, FORGET_S = 0.5, 1.0, 10.0, 5.0, 3600.0
+ROUND_S, SETTLE_S, HOLD_S, QUIET_S, COMMIT_S, FORGET_S = 0.5, 1.0, 5.0, 10.0, 5.0, 3600.0
 INSIST_S = 60.0
 _BATCH, _POLL_S, _TIMEOUT_S = 2000, 0.1, 10.0
 T = TypeVar("T")
@@ -46,8 +48,9 @@ class Scorer:
     ) -> None:
         self._broker, self._clock, self._on_ready, self._on_end = broker, clock, on_ready, on_end
         self._parts: dict[int, Part] = {}
-        self._round_s = self._commit_s = self._generation_s = clock.steady_s()
+        self._round_s = self._commit_s = self._look_s = clock.steady_s()
         self.refused = 0  # messages that were none of ours
+        self.late = 0  # messages that came after their time was judged for good
 
     def run(self, stop: threading.Event) -> None:
         """Score until stopped. Raises UnreachableError where the broker does not answer at the start, BadInputError for unequal topics."""
@@ -87,14 +90,14 @@ class Scorer:
             key, value = message.key() or b"", message.value() or b""
             patient = part.patients.get(key)
             if patient is None and topic != topics.REFERENCE.name:
-                part.remember(key, (topic, offset, value))
+                part.hold(key, (topic, offset, value))
             else:
                 self._take_for(patient or self._begin(part, number, key), number, key, topic, offset, value)
 
     def _begin(self, part: Part, number: int, key: bytes) -> Patient:
         """A patient with annotations from now on."""
         patient = part.patients[key] = Patient(LiveScore(), self._clock.steady_s())
-        for item in part.remembered(key):
+        for item in part.release(key):
             self._take_for(patient, number, key, *item)
         return patient
 
@@ -118,10 +121,11 @@ class Scorer:
         for number, part in self._parts.items():
             if part.patients:
                 self._judge(number, part, now)
-        if now - self._generation_s >= 60:
-            self._generation_s = now
-            for part in self._parts.values():
-                part.forget()
+        look = now - self._look_s >= HOLD_S
+        self._look_s = now if look else self._look_s
+        for number, part in self._parts.items():
+            if look or part.holding >= HELD:
+                part.look_through(partial(self._reference_end, number))
         if now - self._commit_s >= COMMIT_S:
             self._commit_s = now
             self._commit()
@@ -140,6 +144,9 @@ class Scorer:
             part.patients = {k: p for k, p in part.patients.items() if now - p.heard_s < FORGET_S}
 
     def _judge_patient(self, number: int, key: bytes, patient: Patient, reached: dict[int, int], now: float) -> None:
+        if late := patient.live.late():
+            self.late += late
+            log.warning("%s: %d messages came too late to be scored", key.decode(errors="replace"), late)
         scores = patient.live.advance(reached)
         quiet = now - patient.heard_s >= QUIET_S
         if quiet and not patient.live.done:
@@ -179,6 +186,11 @@ class Scorer:
         """Where the topics begin and end just now. Raises KafkaException."""
         return {n: self._consumer.get_watermark_offsets(_tp(n, number), _TIMEOUT_S) for n in INPUTS}
 
+    def _reference_end(self, number: int) -> int | None:
+        """Where ecg.reference ends just now; None where the broker does not answer."""
+        marks = self._try(lambda: self._consumer.get_watermark_offsets(_tp(topics.REFERENCE.name, number), _TIMEOUT_S))
+        return None if marks is None else marks[1]
+
     def _try(self, ask: Callable[[], T]) -> T | None:
         """The broker's answer; None, and a line in the log, where there is none."""
         try:
@@ -213,10 +225,13 @@ class Scorer:
         """Take partitions over where their last owner has left them."""
         numbers = {p.partition for p in partitions}
         wanted = [_tp(name, number) for number in numbers for name in (*INPUTS, topics.SCORES.name)]
-        committed = {(p.topic, p.partition): p.offset for p in self._insist(lambda: consumer.committed(wanted, _TIMEOUT_S))}
+        committed = self._insist(lambda: _committed(consumer, wanted))
         for number in numbers:
-            fresh = fresh_start(self._insist(partial(self._marks, number)))
-            part = self._parts[number] = Part({n: at if (at := committed[n, number]) >= 0 else fresh[n] for n in INPUTS})
+            positions = {n: committed[n, number] for n in INPUTS}
+            if min(positions.values()) < 0:
+                fresh = fresh_start(self._insist(partial(self._marks, number)))
+                positions = {n: at if at >= 0 else fresh[n] for n, at in positions.items()}
+            part = self._parts[number] = Part(positions)
             for message in self._insist(partial(_read, self._broker, number, committed[topics.SCORES.name, number])):
                 self._restore(part, message)
         consumer.assign([_tp(t, n, o) for n, part in self._parts.items() for t, o in part.positions.items()])
@@ -254,6 +269,14 @@ def _check(made: Iterable[Made]) -> None:
 
 def _tp(topic: str, number: int, offset: int = confluent_kafka.OFFSET_INVALID) -> confluent_kafka.TopicPartition:
     return confluent_kafka.TopicPartition(topic, number, offset)
+
+
+def _committed(consumer: confluent_kafka.Consumer, wanted: list[confluent_kafka.TopicPartition]) -> dict[tuple[str, int], int]:
+    """Offsets by topic and partition, negative where nothing was committed. Raises KafkaException, also where one is not known just now."""
+    found = consumer.committed(wanted, _TIMEOUT_S)
+    for error in (p.error for p in found if p.error is not None):
+        raise confluent_kafka.KafkaException(error)
+    return {(p.topic, p.partition): p.offset for p in found}
 
 
 def _saved(patient: Patient, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ingest import topics
@@ -12,7 +12,7 @@ from stream_processor.scoring.live import LiveScore
 INPUTS: dict[str, type[Reference] | type[Beat] | type[Rhythm] | type[Alarm]] = {
     topics.REFERENCE.name: Reference, topics.BEATS.name: Beat, topics.RHYTHM.name: Rhythm, topics.ALARMS.name: Alarm,
 }  # fmt: skip
-RECENT = 32  # messages kept of a patient without annotations, about 20 s; an annotation comes before what we make of its beat
+HELD = 20_000  # messages of patients not known to have annotations, before they are looked through early: some megabytes
 FEW = 50_000  # messages: seconds to read
 Raw = tuple[str, int, bytes]  # topic, offset, value
 
@@ -29,6 +29,21 @@ class Patient:
 
 
 @dataclass
+class Held:
+    """Messages of patients of whom no annotation has come yet."""
+
+    by_key: dict[bytes, list[Raw]] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)  # by topic, the first offset
+    n: int = 0
+
+    def add(self, key: bytes, raw: Raw) -> None:
+        """Keep one more."""
+        self.by_key.setdefault(key, []).append(raw)
+        self.first.setdefault(raw[0], raw[1])
+        self.n += 1
+
+
+@dataclass
 class Part:
     """One partition number of all topics."""
 
@@ -38,27 +53,40 @@ class Part:
     marked: dict[bytes, dict[int, int]] | None = None  # what the rhythms had reached at that time
     ends: dict[str, tuple[int, int]] | None = None  # begins and ends of the topics, a while after that
     committed: dict[str, int] = field(default_factory=dict)
-    _recent: dict[bytes, deque[Raw]] = field(default_factory=dict)
-    _before: dict[bytes, deque[Raw]] = field(default_factory=dict)  # of patients not heard of since `forget`
+    _held: Held = field(default_factory=Held)
+    _closing: Held | None = None
+    _closing_end: int | None = None  # of ecg.reference, asked for after the last of them had come
 
-    def remember(self, key: bytes, raw: Raw) -> None:
-        """Keep a message of a patient without annotations for a while."""
-        found = self._recent.get(key)
-        if found is None:
-            found = self._recent[key] = self._before.pop(key) if key in self._before else deque(maxlen=RECENT)
-        found.append(raw)
+    def hold(self, key: bytes, raw: Raw) -> None:
+        """Keep a message of a patient of whom no annotation has come yet."""
+        self._held.add(key, raw)
 
-    def remembered(self, key: bytes) -> list[Raw]:
+    def release(self, key: bytes) -> list[Raw]:
         """What was kept of a patient, oldest first; it is kept no longer."""
-        return [*self._before.pop(key, ()), *self._recent.pop(key, ())]
+        older = [] if self._closing is None else self._closing.by_key.pop(key, [])
+        return older + self._held.by_key.pop(key, [])
 
-    def forget(self) -> None:
-        """Called now and then: forget who was not heard of since the last call."""
-        self._before, self._recent = self._recent, {}
+    @property
+    def holding(self) -> int:
+        """Messages kept that nobody has asked the end of ecg.reference for yet."""
+        return self._held.n
+
+    def look_through(self, ask_end: Callable[[], int | None]) -> None:
+        """Give up messages whose patients have no annotations: all that was on ecg.reference after they had come has been read.
+
+        `ask_end` tells where ecg.reference ends just now; None where the broker does not answer.
+        """
+        if self._closing is None and self._held.n:
+            self._closing, self._held, self._closing_end = self._held, Held(), None
+        if self._closing is not None and self._closing_end is None:
+            self._closing_end = ask_end()
+        if self._closing_end is not None and self.positions[topics.REFERENCE.name] >= self._closing_end:
+            self._closing = self._closing_end = None
 
     def to_commit(self) -> dict[str, int]:
         """The first message of each topic that a restart would need."""
-        offsets = {t: min([at, *(p.since[t] for p in self.patients.values() if t in p.since)]) for t, at in self.positions.items()}
+        needed = [p.since for p in self.patients.values()] + [h.first for h in (self._held, self._closing) if h is not None]
+        offsets = {t: min([at, *(first[t] for first in needed if t in first)]) for t, at in self.positions.items()}
         saved = [p.saved for p in self.patients.values() if p.saved is not None]
         return offsets | ({topics.SCORES.name: min(saved)} if saved else {})
 

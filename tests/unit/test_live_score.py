@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb.processing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.messages import Alarm, AlarmKind, Beat, Reference, Rhythm, RhythmLabel, Score, sample_offset_ns
 from stream_processor.scoring.beats import score_beats
 from stream_processor.scoring.live import LiveScore
 from stream_processor.scoring.reference import Mark, Record, Symbol, reference
+from stream_processor.scoring.scorer_parts import INPUTS, Part
 
 FS = 250.0
 START = 10**18
@@ -101,6 +102,7 @@ def drawn(rows: Sequence[tuple[int, str, int, str, bool]], flutter: bool) -> tup
     return notes, [beats[k] for k in sorted(beats)], at + 300
 
 
+@settings(deadline=None)
 @given(beats_drawn, st.booleans(), st.randoms(use_true_random=False))
 def test_any_order_of_topics_and_any_repeats_give_the_offline_counts(rows, flutter, random):
     notes, beats, n = drawn(rows, flutter)
@@ -109,7 +111,7 @@ def test_any_order_of_topics_and_any_repeats_give_the_offline_counts(rows, flutt
     assert beat_counts(wanted) == offline(notes, beats, n)
 
     topics: list[list[Message]] = [list(notes), list(beats), list(so_far(n)), list(alarms)]
-    live, at = LiveScore(), [0, 0, 0, 0]
+    live, at, scores = LiveScore(), [0, 0, 0, 0], []
     while any(i < len(topic) for i, topic in zip(at, topics, strict=True)):
         which = random.choice([k for k in range(4) if at[k] < len(topics[k])])
         live.take(topics[which][at[which]])
@@ -118,9 +120,15 @@ def test_any_order_of_topics_and_any_repeats_give_the_offline_counts(rows, flutt
             at[which] = max(0, at[which] - random.randrange(10))
         if random.random() < 0.02:
             live = LiveScore.restore(live.snapshot())
-    assert live.finish()[-1] == wanted
+        if random.random() < 0.1:  # judged at any time, whatever has not come yet
+            scores += live.finish() if random.random() < 0.3 else live.advance(live.reached())
+    scores += live.finish()
+    assert scores[-1] == wanted  # the last one told, even if it was told earlier: then nothing has come since that would change it
+    assert live.done
+    assert live.late() == 0
 
 
+@settings(deadline=None)
 @given(beats_drawn, st.booleans(), st.randoms(use_true_random=False))
 def test_scores_on_the_way_come_at_the_same_times_with_the_same_counts(rows, flutter, random):
     """Judged in steps, each when all before it has been taken, with restarts: the same Scores as judged at once."""
@@ -147,6 +155,7 @@ def test_scores_on_the_way_come_at_the_same_times_with_the_same_counts(rows, flu
     assert {s.time_ns: s for s in scores} == wanted
 
 
+@settings(deadline=None)
 @given(beats_drawn)
 def test_qrs_counts_are_those_of_wfdb(rows):
     notes, beats, n = drawn([row for row in rows if row[1] != "!"] or [(100, "N", 0, "N", False)], flutter=False)
@@ -255,6 +264,58 @@ def test_what_is_judged_is_forgotten():
     assert max(sizes) < 2000
     assert scores[-1].qrs_tp > 8000
     assert scores[-1].qrs_fn == scores[-1].qrs_fp == 0
+
+
+def test_what_comes_after_its_score_still_counts():
+    """The beats of three minutes come after the stream was thought to be over: the next Score has them."""
+    s, places = round(FS), range(200, 45_000, 200)
+    live = LiveScore()
+    for message in [note(0, "+", "(N"), *(note(at, "N") for at in places), *so_far(180 * s)]:
+        live.take(message)
+    first = live.finish()[-1]
+    assert (first.qrs_tp, first.qrs_fn) == (0, len(places))
+    for at in places:
+        live.take(beat(at))
+    second = live.finish()
+    assert [(x.time_ns, x.qrs_tp, x.qrs_fn, x.qrs_fp) for x in second] == [(first.time_ns, len(places), 0, 0)]
+    assert live.late() == 0
+
+
+def test_what_comes_too_late_is_counted_once():
+    """Beats that are more than ten minutes of the stream behind its rhythm are not scored, and that is told; a repeat is no late one."""
+    s, places = round(FS), range(200, 300_000, 200)  # 20 min
+    live = LiveScore()
+    for message in [note(0, "+", "(N"), *(note(at, "N") for at in places), *so_far(1200 * s)]:
+        live.take(message)
+    live.finish()
+    for at in [*places, *places]:
+        live.take(beat(at))
+    score = live.finish()[-1]
+    assert score.qrs_tp + score.qrs_fn == len(places)
+    assert live.late() == score.qrs_fn == sum(at < 600 * s - round(0.15 * FS) for at in places)
+    assert live.late() == 0
+
+
+def test_messages_of_a_patient_are_kept_until_all_annotations_sent_before_have_been_read():
+    #   ecg.reference  |------ read to 5 ------|ends at 9|
+    #   ecg.beats      |0 1 2 ... 99 of p, 0 of q| 100 of p
+    part = Part(dict.fromkeys(INPUTS, 0) | {"ecg.reference": 5})
+    for offset in range(100):
+        part.hold(b"p", ("ecg.beats", offset, b""))
+    part.hold(b"q", ("ecg.beats", 100, b""))
+    part.positions["ecg.beats"] = 102
+    part.look_through(lambda: None)  # no answer
+    part.look_through(lambda: 9)
+    part.hold(b"p", ("ecg.beats", 101, b""))
+    assert part.to_commit()["ecg.beats"] == 0
+    assert [offset for _, offset, _ in part.release(b"p")] == [*range(100), 101]
+    assert part.to_commit()["ecg.beats"] == 0  # for q
+    part.positions["ecg.reference"] = 9
+    part.look_through(lambda: pytest.fail("asked already"))
+    assert part.release(b"q") == []
+    assert part.to_commit()["ecg.beats"] == 101
+    part.look_through(lambda: 9)
+    assert part.to_commit()["ecg.beats"] == 102
 
 
 def test_a_record_without_rhythm_annotations_has_beat_counts_only():
