@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 import msgspec
 from playwright.sync_api import Browser, Page, expect
 
+from dashboards.monitor.server import STATIC
+from ingest.messages import AlarmKind, RhythmLabel
 from tests.e2e.monitor_answers import Answers
 from tests.e2e.monitor_browser import Server, opened, set_prefs, shot, tile, until, ward
 from tests.e2e.monitor_fakes import Story, Ward
@@ -27,6 +30,13 @@ def alarming(browser: Browser, path: str = "", **prefs: object) -> Iterator[tupl
         with Answers(streams, server.broker, alarms) as answers, opened(browser, server.url + path) as page:
             set_prefs(page, **({"name": "Ada"} | prefs))
             yield page, streams, answers
+
+
+def test_the_page_has_a_word_for_every_kind_of_alarm_and_rhythm() -> None:
+    words = (STATIC / "words.js").read_text(encoding="utf-8")
+    missing = [kind for kind in get_args(AlarmKind) if f"{kind}: " not in words]
+    missing += [label for label in get_args(RhythmLabel) if f"{label}: " not in words and f'"{label}": ' not in words]
+    assert missing == []
 
 
 def test_high_flashes_at_2_hz_and_medium_at_0_6(browser: Browser, eight_beds: Server) -> None:

@@ -16,12 +16,13 @@ const ALARMS = {
   ventricular_rhythm: "Ventricular rhythm", ventricular_bradycardia: "Ventricular bradycardia", svt: "SVT",
   atrial_fibrillation: "Atrial fibrillation", pause: "Pause", missed_beat: "Missed beat", hr_high: "HR high", hr_low: "HR low",
   pvc_couplet: "PVC couplet", bigeminy: "Bigeminy", trigeminy: "Trigeminy", r_on_t: "R on T", pvc_per_minute: "PVC per minute",
-  lead_off: "Lead off", no_signal: "No signal", artefact: "Artefact", gap: "Gap", battery: "Battery",
+  lead_off: "Lead off", no_signal: "No signal", artefact: "Artefact", gap: "Gap", battery: "Battery low",
+  device: "Device", atrial_fibrillation_end: "End of atrial fibrillation",
 };
 
 const REMEDIES = {
   lead_off: "check electrode", no_signal: "check device and its connection", artefact: "check electrodes and movement", gap: "samples were lost on the way",
-  battery: "charge or replace it",
+  battery: "charge or replace it", device: "see what the device reports",
 };
 
 const MARKS = { high: "***", medium: "**", low: "*" };
