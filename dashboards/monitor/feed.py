@@ -16,14 +16,15 @@ from aiokafka.errors import KafkaError
 
 from ingest import topics
 from ingest.clock import Clock
-from ingest.messages import Action, Alarm, BadMessageError, Beat, Edit, Rhythm, SampleChunk, Score, Vitals, decode
+from ingest.messages import Action, Alarm, BadMessageError, Beat, Edit, Reference, Rhythm, SampleChunk, Score, Vitals, decode
 
 log = logging.getLogger(__name__)
-Followed = SampleChunk | Beat | Rhythm | Vitals | Alarm | Score | Action | Edit
+Followed = SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Action | Edit
 
 # How much of the past a new monitor reads of each partition; the store has the alarms from before that.
 _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.SAMPLES.name: (SampleChunk, 500),
+    topics.REFERENCE.name: (Reference, 200),
     topics.BEATS.name: (Beat, 500),
     topics.RHYTHM.name: (Rhythm, 200),
     topics.VITALS.name: (Vitals, 200),

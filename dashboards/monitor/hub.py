@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 from ingest.clock import Clock
-from ingest.messages import Action, Beat, Edit, Rhythm, SampleChunk, Score, Vitals
+from ingest.messages import Action, Beat, Edit, Reference, Rhythm, SampleChunk, Score, Vitals
+from stream_processor.scoring.reference import AAMI
 
 from .bedside import Bedside, Finding
 from .board import Board
 from .feed import Arrival, Feed
-from .views import View, action_view, alarm_view, beat_view, edit_view, rhythm_view, score_view, vitals_view
+from .views import View, action_view, alarm_view, beat_view, edit_view, reference_view, rhythm_view, score_view, vitals_view
 
 OUTBOX = 2000  # messages a page may lag behind; then it is cut off, and comes back to a fresh picture
 MAX_WATCHED = 128
@@ -75,6 +76,8 @@ class Hub:
             if isinstance(message, Action | Edit):
                 self._word(message, events)
                 continue
+            if isinstance(message, Reference) and message.symbol not in AAMI:
+                continue  # of rhythm and signal: the score has them
             bed, new = self.board.bed(message.patient_id, at_s)
             if new:
                 self.unread_history.put_nowait(message.patient_id)
@@ -156,6 +159,8 @@ def _event_view(bed: Bedside, event: Finding) -> View:
         return {"p": bed.number, "vitals": vitals_view(event)}
     if isinstance(event, Rhythm):
         return {"p": bed.number, "rhythm": rhythm_view(event)}
+    if isinstance(event, Reference):
+        return {"p": bed.number, "reference": reference_view(event)}
     if isinstance(event, Score):
         return {"p": bed.number, "score": score_view(event)}
     return {"p": bed.number, "alarm": alarm_view(event)}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.messages import Action, Alarm, Beat, Edit, Rhythm, Score, Vitals
+from ingest.messages import Action, Alarm, Beat, Edit, Reference, Rhythm, Score, Vitals
 from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.scoring.reference import AAMI
 
 View = dict[str, Any]
 
@@ -20,6 +21,11 @@ def ms(time_ns: int) -> float:
 
 def beat_view(beat: Beat) -> View:
     return {"t": ms(beat.time_ns), "label": beat.label, "rr": _short(beat.rr_ms, 1)}
+
+
+def reference_view(reference: Reference) -> View:
+    """A beat annotation in its AAMI class."""
+    return {"t": ms(reference.time_ns), "label": AAMI[reference.symbol]}
 
 
 def rhythm_view(rhythm: Rhythm) -> View:

@@ -18,7 +18,7 @@ from dashboards.monitor.server import create_app
 from ingest import topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
-from ingest.messages import Action, Edit, SampleChunk, Score, Vitals, encode
+from ingest.messages import Action, Edit, Reference, SampleChunk, Score, Vitals, encode
 from ingest.operator import OperatorOutlet
 from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
@@ -133,20 +133,21 @@ async def test_goes_on_after_the_broker_was_away(empty_kafka: Any) -> None:
         await until(lambda: feed.connected)
 
 
-async def test_scores_and_what_people_say_are_followed(broker: Any) -> None:
+async def test_scores_references_and_what_people_say_are_followed(broker: Any) -> None:
     counts = dict.fromkeys([name for name in Score.__struct_fields__ if name[-3:] in ("_tp", "_fn", "_fp")], 1)
     score = Score(
         patient_id="p", device_id="d", lead="II", time_ns=1, **counts, rhythm_s=1.0, rhythm_agreed_s=1.0, episodes=0, episodes_alarmed=0
     )  # fmt: skip
+    note = Reference(patient_id="p", time_ns=1, sample=1, symbol="N")
     action = Action(patient_id="p", time_ns=1, id="a", by="Anna", action="resume")
     edit = Edit(
         patient_id="p", time_ns=1, id="e", by="Anna", target="beat", target_id="1", at_ns=1, said="N", verdict="confirmed"
     )  # fmt: skip
-    for topic, message in ((topics.SCORES, score), (topics.ACKS, action), (topics.EDITS, edit)):
+    for topic, message in ((topics.SCORES, score), (topics.REFERENCE, note), (topics.ACKS, action), (topics.EDITS, edit)):
         produce(broker, topic.name, encode(message))
     async with feeding(broker) as (_, got):
-        await until(lambda: len(got) == 3)
-        assert {type(a.message): a.message for a in got} == {Score: score, Action: action, Edit: edit}
+        await until(lambda: len(got) == 4)
+        assert {type(a.message): a.message for a in got} == {Score: score, Reference: note, Action: action, Edit: edit}
 
 
 def test_an_action_reaches_the_broker_and_comes_back_to_every_page(broker: Any) -> None:

@@ -14,7 +14,7 @@ from dashboards.monitor.bedside import TRACE_S, Bedside
 from dashboards.monitor.board import FORGET_S, Board, Wanted
 from dashboards.monitor.frames import decode_frame
 from ingest.clock import ManualClock
-from ingest.messages import Alarm, Beat, SampleChunk, Vitals, sample_offset_ns
+from ingest.messages import Alarm, Beat, Reference, SampleChunk, Vitals, sample_offset_ns
 
 S = 10**9
 START = 1_700_000_000 * S
@@ -233,6 +233,15 @@ def test_events_before_the_first_chunk_are_kept() -> None:
 
 
 # The ward
+
+
+def test_the_reference_of_a_replayed_record_is_kept_beside_our_beats() -> None:
+    bed = Bedside("p", 1, 0.0)
+    bed.add_event(beat(1.0, "V"), 0.0)
+    bed.add_event(Reference(patient_id="p", time_ns=START + S, sample=250, symbol="E"), 0.0)
+    state = bed.snapshot(0.0, 0)
+    assert state["references"] == [{"t": START / 1e6 + 1000, "label": "V"}]
+    assert [b["label"] for b in state["beats"]] == ["V"]
 
 
 def test_beds_are_in_the_order_people_count_and_pages_do_not_overlap() -> None:

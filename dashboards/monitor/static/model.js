@@ -18,6 +18,8 @@ export const wallClock = () => Date.now() + serverAheadMs;
 
 export function setServerClock(ms) { serverAheadMs = ms - Date.now(); }
 
+const LETHAL = { asystole: "ASYS", ventricular_fibrillation: "VF", ventricular_tachycardia: "VT" };
+
 export class Patient {
   constructor(id) {
     this.id = id;
@@ -35,6 +37,8 @@ export class Patient {
     this.vitals = this.rhythm = null;
     this.beats = [];
     this.newBeats = []; // for the sweep, that may have passed them already
+    this.references = []; // beats of a replayed record's annotations
+    this.newReferences = [];
     this.alarms = new Map();
     this.silenced = []; // [{kind, until}]; kind "" stands for any
     this.score = null;
@@ -48,7 +52,7 @@ export class Patient {
     if (state.stream !== this.stream) this.#wipe();
     Object.assign(this, {
       known: true, number: state.number, stream: state.stream, device: state.device, lead: state.lead,
-      vitals: state.vitals, rhythm: state.rhythm, beats: state.beats, ended: state.ended, historyLoaded: state.history_loaded,
+      vitals: state.vitals, rhythm: state.rhythm, beats: state.beats, references: state.references ?? [], ended: state.ended, historyLoaded: state.history_loaded,
       samplesAt: state.samples_age_s === null ? -Infinity : now() - state.samples_age_s,
       vitalsAt: state.vitals_age_s === null ? -Infinity : now() - state.vitals_age_s,
     });
@@ -71,11 +75,16 @@ export class Patient {
     this.ended = frame.end;
   }
 
-  event({ beat, vitals, rhythm, alarm, score, action, silenced, edit }) {
+  event({ beat, reference, vitals, rhythm, alarm, score, action, silenced, edit }) {
     if (beat) {
       this.beats.push(beat);
       this.newBeats.push(beat);
       if (this.beats.length > BEATS_KEPT) this.beats.splice(0, this.beats.length - BEATS_KEPT);
+    }
+    if (reference) {
+      this.references.push(reference);
+      this.newReferences.push(reference);
+      if (this.references.length > BEATS_KEPT) this.references.splice(0, this.references.length - BEATS_KEPT);
     }
     if (vitals) { this.vitals = vitals; this.vitalsAt = now(); }
     if (rhythm) this.rhythm = rhythm;
@@ -102,6 +111,14 @@ export class Patient {
 
   /** Now, by the stream's own time, in ms since the epoch. */
   get time() { return this.samples ? this.samples.timeOf(this.samples.end) : this.vitals?.t ?? Date.now(); }
+
+  /** The rhythm's label just now, or "". It is decided 15 s behind; a lethal one is told by its alarm, at once, and not for longer. */
+  get rhythmLabel() {
+    const holds = [...this.alarms.values()].filter((a) => !a.over && LETHAL[a.kind]).sort((a, b) => b.onset - a.onset)[0];
+    if (holds) return LETHAL[holds.kind];
+    const label = this.rhythm?.label ?? "";
+    return Object.values(LETHAL).includes(label) ? "" : label;
+  }
 
   /** Seconds for which an alarm stays silent, 0 where it is not silenced. High ones never are. */
   silencedS(alarm) {

@@ -79,8 +79,9 @@ export class PatientView {
     const { text, reason } = patient.heartRate(connected), fresh = !dead && patient.vitals;
     setText(facts.rate, text);
     setText(facts.reason, reason);
-    setText(facts.rhythm, dead || !patient.rhythm ? "--" : rhythmInFull(patient.rhythm.label));
-    setData(facts.rhythm, "label", dead ? "" : patient.rhythm?.label ?? "");
+    const rhythm = dead ? "" : patient.rhythmLabel;
+    setText(facts.rhythm, rhythm ? rhythmInFull(rhythm) : "--");
+    setData(facts.rhythm, "label", rhythm);
     setText(facts.rr, dead ? "--" : number(patient.beats.at(-1)?.rr));
     setText(facts.pvcs, dead ? "--" : String(patient.pvcPerMinute));
     setText(facts.range, this.context.limits.range(patient.id) || "--");

@@ -74,7 +74,8 @@ export class Sweep {
     this.oldest = Math.max(samples.begin, to - Math.floor(this.options.rows * this.perRow) + this.gap + Math.ceil(LINE_PX * this.ratio * perPixel));
     if (this.drawn < this.oldest || to < this.drawn) this.#everything(to);
     else if (to - this.drawn >= perPixel) this.#onward(to); // less than a pixel is not worth a frame
-    if (this.patient.newBeats.length) this.#newBeats();
+    this.#new(this.patient.newBeats, false);
+    this.#new(this.patient.newReferences, true);
     if (this.outside && now - this.refitted > REFIT_S) { // the trace has left its tile: fit everything again
       this.refitted = now;
       this.redraw();
@@ -89,8 +90,9 @@ export class Sweep {
     this.cleared = to + this.gap;
     this.drawn = this.oldest;
     this.#trace(to);
-    for (const beat of this.patient.beats) this.#beat(beat);
-    this.patient.newBeats.length = 0;
+    for (const beat of this.patient.beats) this.#beat(beat, false);
+    for (const beat of this.patient.references) this.#beat(beat, true);
+    this.patient.newBeats.length = this.patient.newReferences.length = 0;
   }
 
   #onward(to) {
@@ -173,18 +175,20 @@ export class Sweep {
   }
 
   /** Beats mostly come after the sweep has passed them; those ahead of the pen wait for it. */
-  #newBeats() {
-    const { newBeats } = this.patient;
+  #new(beats, reference) {
     let kept = 0;
-    for (let k = 0; k < newBeats.length; k++) if (!this.#beat(newBeats[k])) newBeats[kept++] = newBeats[k];
-    newBeats.length = kept;
+    for (let k = 0; k < beats.length; k++) if (!this.#beat(beats[k], reference)) beats[kept++] = beats[k];
+    beats.length = kept;
   }
 
-  /** Mark a beat; false where the pen has not come to it. */
-  #beat(beat) {
+  /** Mark a beat of ours above the trace, one of the reference beneath it (where there are letters); false where the pen has not come to it. */
+  #beat(beat, reference) {
     const index = this.samples.indexOf(beat.t);
     if (index > this.drawn) return false;
-    if (index >= this.oldest) drawBeat(this.context, beat.label, this.#x(index), this.#top(index), this.ratio, this.options.letters);
+    if (index < this.oldest || (reference && !this.options.letters)) return true;
+    const x = this.#x(index), top = this.#top(index);
+    if (reference) drawReference(this.context, beat.label, x, top + this.rowHeight, this.ratio);
+    else drawBeat(this.context, beat.label, x, top, this.ratio, this.options.letters);
     return true;
   }
 }
@@ -202,8 +206,18 @@ export function drawBeat(context, label, x, top, ratio, letters) {
     context.fillStyle = colour(`beat-${BEAT_TICK[label] ? label : "Q"}`);
     context.fillRect(left, top, width * ratio, length * ratio);
   }
-  if (!letters) return;
+  if (letters) letter(context, label, x, top + 20 * ratio, ratio);
+}
+
+/** The class that the record's annotation gives a beat: at the foot of its row, so that it stands beneath ours. */
+function drawReference(context, label, x, foot, ratio) {
+  context.fillStyle = colour(`beat-${BEAT_TICK[label] ? label : "Q"}`);
+  context.fillRect(x - ratio / 2, foot - 5 * ratio, ratio, 5 * ratio);
+  letter(context, label.toLowerCase(), x, foot - 8 * ratio, ratio);
+}
+
+function letter(context, text, x, y, ratio) {
   context.font = `${11 * ratio}px ui-monospace, "DejaVu Sans Mono", monospace`;
   context.textAlign = "center";
-  context.fillText(label, x, top + 20 * ratio);
+  context.fillText(text, x, y);
 }

@@ -49,8 +49,9 @@ export class Tile {
     setText(this.rate, text);
     setText(this.reason, reason === "no data" ? `no data ${age(patient.age)}` : reason);
     setText(this.range, reason ? "" : this.limits.range(patient.id));
-    setText(this.rhythm, dead || !patient.rhythm ? "--" : rhythmWord(patient.rhythm.label));
-    setData(this.rhythm, "label", dead || !patient.rhythm ? "" : patient.rhythm.label);
+    const rhythm = dead ? "" : patient.rhythmLabel;
+    setText(this.rhythm, rhythm ? rhythmWord(rhythm) : "--");
+    setData(this.rhythm, "label", rhythm);
     const pvcs = dead ? 0 : patient.pvcPerMinute;
     setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
     setText(this.quality, dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age));
