@@ -65,6 +65,11 @@ class Bedside:
         return True
 
     @property
+    def battery(self) -> float | None:
+        """What the device last said of its battery, 0 to 1."""
+        return self._chunks[-1].battery if self._chunks else None
+
+    @property
     def rhythm(self) -> Rhythm | None:
         """The newest rhythm."""
         return self._rhythm
@@ -120,7 +125,7 @@ class Bedside:
         last = self._chunks[-1] if self._chunks else None
         return {
             "id": self.patient_id, "number": self.number, "stream": self.stream,
-            "device": last.device_id if last else "", "lead": last.lead if last else "",
+            "device": last.device_id if last else "", "lead": last.lead if last else "", "battery": self.battery,
             "samples_age_s": _age(now_s, self._samples_s), "vitals_age_s": _age(now_s, self._vitals_s),
             "ended": last is not None and last.end, "history_loaded": self.history_loaded,
             "vitals": vitals_view(self._vitals) if self._vitals else None,

@@ -125,11 +125,14 @@ class Hub:
         return {"type": "ward", "now": now_ms, "broker": self._feed.connected, **self.board.summary()}
 
     def _samples(self, bed: Bedside, chunk: SampleChunk, at_s: float, pages: set[Page] | tuple[()]) -> None:
-        stream = bed.stream
+        stream, battery = bed.stream, bed.battery
         if not bed.add_chunk(chunk, at_s) or not pages:
             return
         if bed.stream != stream:
             self.refresh(bed.patient_id)
+        elif bed.battery != battery:
+            for page in pages:
+                page.send({"type": "events", "events": [{"p": bed.number, "battery": bed.battery}]})
         frame = bed.frame(chunk)
         for page in pages:
             page.send(frame)

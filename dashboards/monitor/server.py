@@ -7,7 +7,7 @@ WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON
     {"type": "hello", "protocol", "commands"}
     {"type": "ward", "now", "broker", "patients", "revision", "alarms", "worst"} once a second
     {"type": "patient", ...}        a patient's whole state (bedside.py), then its samples
-    {"type": "events", "events": [{"p": number, KIND: {...}}]}   (views.py; KIND: beat vitals rhythm alarm score reference action edit)
+    {"type": "events", "events": [{"p": number, KIND: {...}}]}   (views.py; KIND: beat vitals rhythm alarm score ...)
     {"type": "unknown", "id"}       nothing has been heard of this patient yet
 """
 

@@ -235,6 +235,14 @@ def test_events_before_the_first_chunk_are_kept() -> None:
 # The ward
 
 
+def test_the_battery_is_what_the_device_last_said() -> None:
+    bed = Bedside("p", 1, 0.0)
+    assert bed.snapshot(0.0, 0)["battery"] is None
+    bed.add_chunk(chunk(0, battery=0.8), 0.0)
+    bed.add_chunk(chunk(1, battery=0.79), 0.5)
+    assert bed.snapshot(1.0, 0)["battery"] == 0.79
+
+
 def test_the_reference_of_a_replayed_record_is_kept_beside_our_beats() -> None:
     bed = Bedside("p", 1, 0.0)
     bed.add_event(beat(1.0, "V"), 0.0)

@@ -44,6 +44,7 @@ export class Patient {
     this.score = null;
     this.actions = []; // what people have done and said since the page is open
     this.edits = [];
+    this.battery = null;
     this.ended = false;
   }
 
@@ -51,7 +52,7 @@ export class Patient {
   take(state) {
     if (state.stream !== this.stream) this.#wipe();
     Object.assign(this, {
-      known: true, number: state.number, stream: state.stream, device: state.device, lead: state.lead,
+      known: true, number: state.number, stream: state.stream, device: state.device, lead: state.lead, battery: state.battery ?? null,
       vitals: state.vitals, rhythm: state.rhythm, beats: state.beats, references: state.references ?? [], ended: state.ended, historyLoaded: state.history_loaded,
       samplesAt: state.samples_age_s === null ? -Infinity : now() - state.samples_age_s,
       vitalsAt: state.vitals_age_s === null ? -Infinity : now() - state.vitals_age_s,
@@ -75,7 +76,7 @@ export class Patient {
     this.ended = frame.end;
   }
 
-  event({ beat, reference, vitals, rhythm, alarm, score, action, silenced, edit }) {
+  event({ beat, reference, vitals, rhythm, alarm, score, battery, action, silenced, edit }) {
     if (beat) {
       this.beats.push(beat);
       this.newBeats.push(beat);
@@ -90,6 +91,7 @@ export class Patient {
     if (rhythm) this.rhythm = rhythm;
     if (alarm) this.#alarm({ ...completeAlarm(alarm), at: now() });
     if (score) this.score = score;
+    if (battery !== undefined) this.battery = battery;
     if (action) this.actions.push(action);
     if (silenced) this.silenced = silenced;
     if (edit) this.edits.push(edit);

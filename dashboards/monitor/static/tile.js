@@ -54,7 +54,8 @@ export class Tile {
     setData(this.rhythm, "label", rhythm);
     const pvcs = dead ? 0 : patient.pvcPerMinute;
     setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
-    setText(this.quality, dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age));
+    const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
+    setText(this.quality, patient.battery === null || dead ? signal : `${signal} · bat ${Math.round(patient.battery * 100)} %`);
   }
 
   /** What `a` acknowledges: the worst alarm that somebody must look at. */
