@@ -69,13 +69,17 @@ def hours(beats: Beats, start_ns: int, end_ns: int) -> list[Hour]:
     return found
 
 
-def longest_interval(beats: Beats) -> tuple[int, float] | None:
-    """(time of the beat before, ms) of the longest RR interval."""
-    if not np.isfinite(beats.rr_ms).any():
+def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, float] | None:
+    """(time of the beat before, ms) of the longest RR interval, those left out in which there was fibrillation or nothing readable."""
+    rr = beats.rr_ms.copy()
+    begins = beats.time_ns - np.nan_to_num(rr * 1e6).astype(np.int64)
+    for episode in rhythm:
+        if episode.label in ("VF", "VFL", "~"):
+            rr[(begins < episode.end_ns) & (beats.time_ns > episode.start_ns)] = np.nan
+    if not np.isfinite(rr).any():
         return None
-    at = int(np.nanargmax(beats.rr_ms))
-    rr = float(beats.rr_ms[at])
-    return int(beats.time_ns[at]) - round(rr * 1e6), rr
+    at = int(np.nanargmax(rr))
+    return int(begins[at]), float(rr[at])
 
 
 def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:

@@ -59,7 +59,7 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
     actions = [a for a in sink.read(Action, patient_id) if start_ns <= a.time_ns < end_ns or a.alarm_id in ids]
     edits = [e for e in sink.read(Edit, patient_id) if start_ns <= e.at_ns < end_ns]
     return Findings(
-        patient_id, start_ns, end_ns, monitored, rate, heart_rate, beats, hours(beats, start_ns, end_ns), longest_interval(beats),
+        patient_id, start_ns, end_ns, monitored, rate, heart_rate, beats, hours(beats, start_ns, end_ns), longest_interval(beats, rhythm),
         variability(beats, rhythm), rhythm, shares(rhythm), alarms, strips, left_out, actions, edits,
     )  # fmt: skip
 

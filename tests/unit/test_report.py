@@ -101,9 +101,15 @@ def test_hours_are_the_clocks_and_a_run_belongs_to_where_it_began() -> None:
 
 
 def test_the_longest_interval_does_not_reach_over_a_gap() -> None:
-    assert longest_interval(gather([beat(0, None), beat(2.5, 2500.0), beat(100, None), beat(101, 1000.0)])) == (NOW, 2500.0)
-    assert longest_interval(gather([beat(0, None)])) is None
-    assert longest_interval(gather([])) is None
+    assert longest_interval(gather([beat(0, None), beat(2.5, 2500.0), beat(100, None), beat(101, 1000.0)]), []) == (NOW, 2500.0)
+    assert longest_interval(gather([beat(0, None)]), []) is None
+    assert longest_interval(gather([]), []) is None
+
+
+def test_the_longest_interval_is_none_with_fibrillation_in_it() -> None:
+    beats = gather([beat(0, None), beat(1, 1000.0), beat(41, 40_000.0), beat(43, 2000.0)])
+    told = episodes([rhythm(0, 1), rhythm(1, 41, "VF"), rhythm(41, 60)], NOW, NOW + 60 * S)
+    assert longest_interval(beats, told) == (NOW + 41 * S, 2000.0)
 
 
 def varied(rr: np.ndarray, labels: str) -> Beats:
