@@ -7,6 +7,7 @@ Twice the same story through a real Kafka (tools/services.py), `ecgwatch process
 patients (the quiet run), then with all. Every patient is in sinus rhythm, in asystole for 12 s from the same half second on, and in sinus
 rhythm again. Watched from outside: ecg.alarms, the store, a webhook, a page with 64 patients, and the list of high alarms by urgency.
 Delay: from sending the chunk with the last sample that an alarm needed to the alarm here. Late: 2 s more than the median of the quiet run.
+On two cores everything competes, the benchmark too (half a core): read the delays beside the cores in use.
 At the end `ecgwatch alarms reconcile` must agree. Exit status 1 where an alarm is lost anywhere, 2 where one is late.
 """
 
@@ -189,7 +190,7 @@ class Watch:
                     self.seen.raised.setdefault(alarm.patient_id, (now, alarm))
 
     def _keep(self) -> None:
-        """One patient after the other; the time when the last one's is there is at most a look too late."""
+        """One patient after the other: at most the looks of a thousand patients too late (SQLite 0.1 s, InfluxDB 30 s)."""
         self.seen.stored_s = self._until_stored(lambda patient: any(a.kind == KIND for a in self._store.read(Alarm, patient)))
         self.seen.strips_s = self._until_stored(lambda patient: any(s.kind == KIND for s in self._store.read(Strip, patient)))
 
