@@ -78,6 +78,8 @@ class Ward:
         with self._timed("admission"):
             rounds = self.admission.push(chunks)
         for runs in rounds:
+            # Together: the networks take 16 windows for the price of one, and a gateway that comes back brings a gap of every patient.
+            found += self._drain([self._row[run.patient_id] for run in runs if run.missing])
             for run in runs:
                 found += self._before(run)
             with self._timed("tape"):
@@ -88,9 +90,7 @@ class Ward:
             with self._timed("windows"):
                 windows = self._windower.push(slabs)
             found += self._analyse(windows)
-            for run in runs:
-                if run.ends:
-                    found += self._end(run.patient_id)
+            found += self._end([run.patient_id for run in runs if run.ends])
         return found
 
     def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]:
@@ -110,11 +110,10 @@ class Ward:
 
     def on_clock(self) -> list[Event]:
         """What time alone brings: no-signal alarms, the end of streams that have long been silent, alarms that call again."""
-        now, found = self._clock.steady_s(), list[Event]()
-        for patient, heard in list(self._heard.items()):
-            if now - heard > CLOSE_AFTER_S:
-                found += self._end(patient)
-            elif now - heard > self._limits[patient].no_signal_s and patient not in self._lost:
+        now = self._clock.steady_s()
+        found = self._end([patient for patient, heard in self._heard.items() if now - heard > CLOSE_AFTER_S])
+        for patient, heard in self._heard.items():
+            if now - heard > self._limits[patient].no_signal_s and patient not in self._lost:
                 self._lost.add(patient)
                 row = self._row[patient]
                 last = self._stream[row].next_sample * FS_HZ / self._stream[row].fs_hz
@@ -130,12 +129,15 @@ class Ward:
 
     def flush(self, patient_id: str) -> list[Event]:
         """Everything still pending, as at the end of the stream; only `overall_rhythm` and `close` may follow."""
+        return self._drain([self._row[patient_id]]) + self._finish(patient_id)
+
+    def _finish(self, patient_id: str) -> list[Event]:
+        """What follows from the end of a drained stream."""
         row = self._row[patient_id]
-        found = self._drain(row)
         stream = self._stream[row]
         end = int(np.ceil(stream.next_sample * FS_HZ / stream.fs_hz))
         spans = self._tracker.finish(row, end)
-        found += [events.rhythm(stream, span) for span in self._joiner.push(spans)]
+        found: list[Event] = [events.rhythm(stream, span) for span in self._joiner.push(spans)]
         found += self._alarm_events(self._alarms.finish(row, spans, end))
         return found + self._taped(self._tape.flush(np.array([row], dtype=np.intp)))
 
@@ -184,11 +186,13 @@ class Ward:
         if patient_id in self._row:
             self._close_stream(patient_id)
 
-    def _end(self, patient_id: str) -> list[Event]:
-        """The stream is over; what is latched stays on the desk."""
-        found = self.flush(patient_id)
-        self._desk.end_stream(patient_id)
-        self._close_stream(patient_id)
+    def _end(self, patients: Sequence[str]) -> list[Event]:
+        """These streams are over; what is latched stays on the desk."""
+        found = self._drain([self._row[patient] for patient in patients])
+        for patient in patients:
+            found += self._finish(patient)
+            self._desk.end_stream(patient)
+            self._close_stream(patient)
         return found
 
     def _close_stream(self, patient_id: str) -> None:
@@ -227,7 +231,7 @@ class Ward:
         patient = run.patient_id
         if run.opens:
             if patient in self._row:
-                found += self._end(patient)
+                found += self._end([patient])
                 self.admission.streams[patient] = run.opens
             row = self._open(run.opens)
             self._desk.begin_stream(patient, run.opens.start_ns)
@@ -245,12 +249,12 @@ class Ward:
         return found
 
     def _gap(self, row: int, run: Run) -> list[Event]:
+        """The row has been drained."""
         stream = self._stream[row]
-        found = self._drain(row)
         lost_from = (run.first_sample - run.missing) * FS_HZ / stream.fs_hz
         before = self._tracker.finish(row, int(np.ceil(lost_from)))
         sample, lost = self._restart(row, run.first_sample)
-        found += [events.rhythm(stream, span) for span in self._joiner.push(before + lost)]
+        found: list[Event] = [events.rhythm(stream, span) for span in self._joiner.push(before + lost)]
         steps = self._alarms.finish(row, before, int(np.ceil(lost_from)))
         return found + self._alarm_events(steps + self._alarms.restart(row, lost_from, sample))
 
@@ -261,9 +265,11 @@ class Ward:
         self._meter.restart(row)
         return sample, self._tracker.restart(row, sample)
 
-    def _drain(self, row: int) -> list[Event]:
-        """What the signal stages still hold of a row."""
-        rows = np.array([row], dtype=np.intp)
+    def _drain(self, which: Sequence[int]) -> list[Event]:
+        """What the signal stages still hold of these rows."""
+        if not which:
+            return []
+        rows = np.array(which, dtype=np.intp)
         found = self._analyse(self._windower.push(self._conditioner.flush(rows)))
         return found + self._analyse(self._windower.flush(rows))
 

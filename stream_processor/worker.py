@@ -27,7 +27,8 @@ from stream_processor.snapshots import ENDED, Snapshot
 log = logging.getLogger(__name__)
 SLICE_S = 0.1
 CLOCK_S = 0.5
-GRACE_S = 5.0  # after the delivery was held up, patients are not called silent for so long
+GRACE_S = 5.0  # after the delivery was held up, or we were behind, patients are not called silent for so long
+SLOW_S = 2.0  # a slice that took so long
 MAX_SLICE = 4000  # messages: bounds a slice while catching up
 T = TypeVar("T")
 
@@ -97,6 +98,8 @@ class Worker:
             now = self._clock.steady_s()
             if self.held_up():
                 self._clock_at = now + GRACE_S
+            if self.intake.ready:  # behind: who seems silent may only be waiting
+                self._clock_at = now + GRACE_S
             timers = now - self._clock_at >= CLOCK_S
             if not (batch or timers):
                 return
@@ -156,6 +159,8 @@ class Worker:
         started = self._clock.steady_s()
         chunks = [chunk for partition, record in batch if (chunk := self._decode(partition, record)) is not None]
         events = self._ward.push(chunks) if chunks else []
+        if self._clock.steady_s() - started > SLOW_S:  # what came meanwhile has not been looked at
+            timers, self._clock_at = False, started + GRACE_S
         acted = self._act()
         events = [*events, *acted.events]
         if timers:

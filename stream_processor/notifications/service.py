@@ -139,9 +139,9 @@ class Notifier:
     def _write(self, entries: list[Entry]) -> None:
         for entry in entries:
             self._produce(entry)
-            if entry.delivery.outcome != "delivered":
-                d = entry.delivery
-                log.info("%s: %s to %s, attempt %d: %s", d.outcome, d.alarm_id, d.recipient, d.attempt, d.reason)
+            d = entry.delivery
+            if d.outcome == "failed":
+                log.info("%s to %s, attempt %d failed: %s", d.alarm_id, d.recipient, d.attempt, d.reason)
 
     def _produce(self, entry: Entry) -> None:
         def delivered(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
