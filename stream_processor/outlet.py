@@ -53,6 +53,7 @@ class Outlet:
         self._producer = confluent_kafka.Producer(settings)
         self._lock = threading.Lock()
         self._mark = 0
+        self._report = partial(self._delivered, 0)
         self._open: Counter[int] = Counter()  # by mark: sent and not yet on the broker
         self._failure: str | None = None
 
@@ -74,6 +75,7 @@ class Outlet:
         """A mark behind everything sent so far, for `settle`."""
         with self._lock:
             self._mark += 1
+            self._report = partial(self._delivered, self._mark)
             return self._mark
 
     def settle(self, mark: int) -> None:
@@ -96,14 +98,14 @@ class Outlet:
         self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, headers: dict[str, bytes] | None = None
     ) -> None:
         with self._lock:
-            mark = self._mark
-            self._open[mark] += 1
+            self._open[self._mark] += 1
+            report = self._report
         options: dict[str, Any] = {} if partition is None else {"partition": partition}
         if headers:
             options["headers"] = headers
         while True:
             try:
-                return self._producer.produce(topic, value, key, on_delivery=partial(self._delivered, mark), **options)
+                return self._producer.produce(topic, value, key, on_delivery=report, **options)
             except BufferError:  # the broker is away or slow: waiting here slows the input down
                 self._producer.poll(_QUEUE_WAIT_S)
                 self.check()

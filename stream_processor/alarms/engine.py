@@ -5,6 +5,7 @@ What people do about alarms, and what stays after the end, is in desk.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from stream_processor.alarms import moments
 from stream_processor.alarms.catalogue import CATALOGUE, worse
 from stream_processor.alarms.facts import RUN_ENDS, Facts, restart, take_beat, take_signal, take_span
 from stream_processor.alarms.profiles import ADULT, Profile
-from stream_processor.alarms.rules import RULES, Condition
+from stream_processor.alarms.rules import ENDS_WITH_BEATS, RULES, WITH_BEATS, WITH_SECONDS, WITH_SILENCE, Condition
 from stream_processor.stages.rhythm import Span
 from stream_processor.stages.seconds import Beats
 from stream_processor.stages.vitals import VitalSigns
@@ -82,7 +83,7 @@ class AlarmEngine(Logic[_State]):
         """The stream has ended at this sample; the spans are the last of its rhythm. What still holds has no end."""
         for span in spans:
             take_span(self._state[row].facts, span, self._limits(row))
-        return self._evaluate(row, float(end), end)
+        return self._at_the_end_of(row, float(end), end)
 
     def flush(self, rows: Rows) -> list[AlarmStep]:
         """Nothing is held back."""
@@ -123,32 +124,40 @@ class AlarmEngine(Logic[_State]):
         for span in spans:
             take_span(f, span, profile)
         for beat in item.beats:  # a pause may begin and end within a second: look just before each beat, and at it
-            steps += self._evaluate(row, beat.at, second.needed)
+            steps += self._evaluate(row, beat.at, second.needed, WITH_SILENCE)
             for kind, what in moments.on_beat(f, beat, profile):
                 steps += self._happens(row, kind, what, second.needed)
             take_beat(f, beat, profile)
-            steps += self._evaluate(row, beat.at, second.needed)
+            ends = [kind for kind in self._state[row].active if kind in ENDS_WITH_BEATS]
+            steps += self._evaluate(row, beat.at, second.needed, (*WITH_SILENCE, *ends, *WITH_BEATS))
         if f.run and second.until - f.run[-1] >= RUN_ENDS:
             for kind, what in moments.run_ended(f, second.until, profile):
                 steps += self._happens(row, kind, what, second.needed)
             f.run = []
         f.hr, f.noisy_s = signs.hr_bpm, signs.noisy_s
-        return steps + self._evaluate(row, second.until, second.needed)
+        return steps + self._at_the_end_of(row, second.until, second.needed)
 
-    def _evaluate(self, row: int, now: float, needed: int) -> list[AlarmStep]:
-        state, profile = self._state[row], self._limits(row)
-        state.facts.now = now
-        steps: list[AlarmStep] = []
-        for kind, rule in RULES.items():
-            holding = kind in state.active
-            answer = None if kind in profile.off else rule(state.facts, profile, holding)
-            if isinstance(answer, Condition):
-                steps += self._told_again(row, kind, answer, needed) if holding else self._raise(row, kind, answer, needed)
-            elif answer is None and holding:
-                steps += self._end(row, kind, _ended(kind, state.facts, now), needed)
-        for kind in [k for k, a in state.active.items() if a.happened is not None and needed - a.raised >= SHOWN]:
-            steps += self._end(row, kind, state.active[kind].happened or now, needed)
+    def _at_the_end_of(self, row: int, now: float, needed: int) -> list[AlarmStep]:
+        """The end of a second, or of the signal: also what held by beats may hold no longer, and what has stood long enough goes."""
+        active = self._state[row].active
+        steps = self._evaluate(row, now, needed, (*WITH_SECONDS, *(kind for kind in WITH_BEATS if kind in active)))
+        for kind in [k for k, a in active.items() if a.happened is not None and needed - a.raised >= SHOWN]:
+            steps += self._end(row, kind, active[kind].happened or now, needed)
         return steps + self._settle(row, needed)
+
+    def _evaluate(self, row: int, now: float, needed: int, kinds: Iterable[AlarmKind]) -> list[AlarmStep]:
+        state, profile = self._state[row], self._limits(row)
+        facts, active, steps = state.facts, state.active, list[AlarmStep]()
+        facts.now = now
+        for kind in kinds:
+            holding = kind in active
+            answer = None if kind in profile.off else RULES[kind](facts, profile, holding)
+            if answer is None:
+                if holding:
+                    steps += self._end(row, kind, _ended(kind, facts, now), needed)
+            elif isinstance(answer, Condition):
+                steps += self._told_again(row, kind, answer, needed) if holding else self._raise(row, kind, answer, needed)
+        return steps + self._settle(row, needed) if steps else steps
 
     def _happens(self, row: int, kind: AlarmKind, what: Condition, needed: float) -> list[AlarmStep]:
         """An alarm that stands for a while; one of its kind that still stands makes room."""
@@ -172,10 +181,14 @@ class AlarmEngine(Logic[_State]):
         return [AlarmStep(row, kind, "onset", alarm, raised)]
 
     def _told_again(self, row: int, kind: AlarmKind, c: Condition, needed: float) -> list[AlarmStep]:
-        """A value that reads otherwise than when it was last told."""
+        """A value that reads otherwise than when it was last told; of what is held back nobody wants to know it."""
         state, text = self._state[row], CATALOGUE[kind].text
         alarm = state.active[kind]
-        if needed - alarm.told < UPDATE or text.format(value=c.value, limit=c.limit) == text.format(value=alarm.value, limit=alarm.limit):
+        if (
+            not alarm.announced
+            or needed - alarm.told < UPDATE
+            or text.format(value=c.value, limit=c.limit) == text.format(value=alarm.value, limit=alarm.limit)
+        ):
             return []
         return self._update(row, kind, msgspec.structs.replace(alarm, value=c.value, limit=c.limit, told=needed), needed)
 

@@ -70,6 +70,8 @@ def ventricular_fibrillation(f: Facts, p: Profile, holding: bool) -> Answer:
 
 
 def ventricular_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
+    if not f.run and not holding:
+        return None
     run = f.run[-p.vt_beats :]
     if len(run) < p.vt_beats and _is_fast_and_mostly_v(f.beats, p, holding):
         run = [b.at for b in f.beats[-p.vt_beats :]]
@@ -89,6 +91,8 @@ def ventricular_bradycardia(f: Facts, p: Profile, holding: bool) -> Answer:
 
 
 def svt(f: Facts, p: Profile, holding: bool) -> Answer:
+    if not f.beats or f.beats[-1].label != "S":
+        return None
     run = [b.at for b in f.beats[-p.svt_beats :] if b.label == "S"]
     rate = _rate(run, p.svt_beats)
     return Condition(run[0], rate, p.svt_bpm) if rate is not None and rate > p.svt_bpm else None
@@ -178,6 +182,15 @@ RULES: dict[AlarmKind, Callable[[Facts, Profile, bool], Answer]] = {
     "battery": battery,
     "device": device,
 }
+# When a rule can begin to answer otherwise: silence grows between beats and ends with one; runs and rates change with a beat; the rest with
+# a second. Looking no oftener is a third of the work.
+WITH_SILENCE: tuple[AlarmKind, ...] = ("asystole", "pause")
+WITH_BEATS: tuple[AlarmKind, ...] = (
+    "ventricular_tachycardia", "extreme_tachycardia", "extreme_bradycardia", "ventricular_bradycardia", "ventricular_rhythm", "svt",
+    "bigeminy", "trigeminy", "pvc_per_minute",
+)  # fmt: skip
+ENDS_WITH_BEATS: tuple[AlarmKind, ...] = ("lead_off", "ventricular_fibrillation")  # the first beat after them is where they stopped
+WITH_SECONDS: tuple[AlarmKind, ...] = tuple(kind for kind in RULES if kind not in WITH_BEATS)
 
 
 def _is_fast_and_mostly_v(beats: list[Known], p: Profile, holding: bool) -> bool:
@@ -207,6 +220,8 @@ def _rate(beats: list[float], n: int, stray: int = 0) -> float | None:
 
 def _pattern(f: Facts, period: int) -> Condition | None:
     """Three cycles, up to the newest beat, of which only each one's last beat is V; they may have been cut anywhere."""
+    if len(f.pvcs) < 3:
+        return None
     recent = f.beats[-3 * period :]
     v = [b.label == "V" for b in recent]
     repeats = len(v) == 3 * period and sum(v) == 3 and all(a == b for a, b in zip(v, v[period:], strict=False))

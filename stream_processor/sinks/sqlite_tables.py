@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from ingest.messages import Rhythm, Stored
+from ingest.messages import Action, Rhythm, Stored
 from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
 LAYOUT = 2  # PRAGMA user_version; another number for every change of a message's fields, and its step in UPGRADES
@@ -92,7 +92,10 @@ def trim(kind: Kind, rows: int) -> str:
 
 def row(event: Stored) -> tuple[Any, ...]:
     """The values of an event's columns; a dictionary is JSON."""
-    return tuple([msgspec.json.encode(v).decode() if type(v) is dict else v for v in msgspec.structs.astuple(event)])
+    values = msgspec.structs.astuple(event)
+    if type(event) is not Action:  # the only kind with a dictionary
+        return values
+    return tuple([msgspec.json.encode(v).decode() if type(v) is dict else v for v in values])
 
 
 def event(kind: type[E], row: tuple[Any, ...]) -> E:
