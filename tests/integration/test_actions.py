@@ -70,8 +70,8 @@ def the(kind: str, alarms: list[Alarm]) -> Alarm:
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "down"])
-def test_an_acknowledgement_counts_once_and_for_good(broker, tmp_path: Path, running: bool) -> None:
-    address, sink = broker.address, f"sqlite:{tmp_path / 'events.db'}"
+def test_an_acknowledgement_counts_once_and_for_good(empty_kafka, tmp_path: Path, running: bool) -> None:
+    address, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
     patient = f"latched-{running}"
     create_topics(address)
     chunks = story(patient, "asystole", 60, end=True)
@@ -101,8 +101,8 @@ def test_an_acknowledgement_counts_once_and_for_good(broker, tmp_path: Path, run
         assert (again.acknowledged_ns, again.acknowledged_by, again.level) == (found.acknowledged_ns, "Ada", found.level)
 
 
-def test_limits_and_silence_hold_across_a_restart(broker, tmp_path: Path) -> None:
-    address, sink, patient = broker.address, f"sqlite:{tmp_path / 'events.db'}", "limits"
+def test_limits_and_silence_hold_across_a_restart(empty_kafka, tmp_path: Path) -> None:
+    address, sink, patient = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}", "limits"
     create_topics(address)
     limits = {"hr_high_bpm": 60.0, "hr_low_bpm": 45.0}
     send(address, Action(patient_id=patient, time_ns=time.time_ns(), id="1", by="Ada", action="limits", limits=limits))
