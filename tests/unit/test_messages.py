@@ -101,7 +101,7 @@ def test_what_no_stage_could_use_is_refused(change: dict[str, object], reason: s
 
 
 def test_unknown_fields_are_ignored() -> None:
-    data = msgspec.msgpack.encode(msgspec.structs.asdict(CHUNK) | {"battery": 0.8})
+    data = msgspec.msgpack.encode(msgspec.structs.asdict(CHUNK) | {"weather": 0.8})
     assert decode(data, SampleChunk) == CHUNK
 
 
