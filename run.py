@@ -22,6 +22,9 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
 
+TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]  # two processes: most of the time is waiting for brokers, databases and browsers
+
+
 def install(lock: Path) -> None:
     """Bring .venv to exactly what the lock file says; does nothing when that was done before."""
     stamp = VENV / "installed"
@@ -64,10 +67,10 @@ def main() -> int:
     developing = arguments[0] in ("test", "lint", "check")
     install(HERE / ("requirements-test.lock" if developing else "requirements.lock"))
     if arguments[0] in ("lint", "check"):
-        return lint(*([["pytest"]] if arguments[0] == "check" else []))
+        return lint(*([TESTS] if arguments[0] == "check" else []))
     if arguments[0] == "test":
         os.chdir(HERE)
-        command = [str(PYTHON), "-m", "pytest", *arguments[1:]]
+        command = [str(PYTHON), "-m", *TESTS, *arguments[1:]]
     else:
         command = [str(PYTHON), "-P", "-m", "ecgwatch", *arguments]  # -P: a folder `models` of the user's is not ours
     if os.name == "nt":
