@@ -1,4 +1,4 @@
-"""The event store that the settings name."""
+"""The event store and the alarm profiles that the settings name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ecgwatch.settings import Settings
 from ingest.errors import BadInputError, UnreachableError
+from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
@@ -27,6 +28,11 @@ def open_sink(settings: Settings) -> Sink:
     if scheme == "influxdb" and urlsplit(place).scheme in ("http", "https") and urlsplit(place).hostname:
         return _influx(place, settings)
     raise BadInputError(f"setting sink = {settings.sink!r} names no store", REMEDY)
+
+
+def load_profiles(settings: Settings) -> Profiles:
+    """The alarm profiles that the settings name. Raises BadInputError."""
+    return Profiles.load(Path(settings.profiles).expanduser() if settings.profiles else None)
 
 
 def missing_file(settings: Settings) -> Path | None:

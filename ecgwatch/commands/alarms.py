@@ -13,7 +13,7 @@ from ecgwatch import options, settings
 from ecgwatch.acting import act, check_limits, check_silenceable, limits_of, seconds_of
 from ecgwatch.alarm_lines import described, limits_table, show
 from ecgwatch.commands.notify import notifications_file
-from ecgwatch.stores import missing_file, open_sink
+from ecgwatch.stores import load_profiles, missing_file, open_sink
 from ecgwatch.times import parse_time
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
@@ -147,7 +147,7 @@ def profile(
         typer.echo(f"{check}: can be used")
         return
     chosen, _ = settings.load({"broker": broker, "sink": sink})
-    profiles = Profiles.load(Path(chosen.profiles).expanduser() if chosen.profiles else None)
+    profiles = load_profiles(chosen)
     limits = limits_of(set_ or [], unset or [])
     if limits and patient is None:
         raise BadInputError("whose limits?", "Name the patient: ecgwatch alarms profile PATIENT --set ...")

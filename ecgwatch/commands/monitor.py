@@ -61,9 +61,8 @@ def monitor(
     from dashboards.monitor.readers import processes, threads
     from dashboards.monitor.serve import serve
     from dashboards.monitor.server import create_app
-    from ecgwatch.stores import open_sink
+    from ecgwatch.stores import load_profiles, open_sink
     from ingest.operator import OperatorOutlet
-    from stream_processor.alarms.profiles import Profiles
 
     known = _tokens(chosen)
     if not known and not is_loopback(host):
@@ -78,7 +77,7 @@ def monitor(
         partial(open_sink, chosen),
         clock,
         send=OperatorOutlet(chosen.broker).send,
-        profiles=Profiles.load(Path(chosen.profiles) if chosen.profiles else None),
+        profiles=load_profiles(chosen),
         access=Access(known, clock),
         hosts=[*LOOPBACK_NAMES, host, *(name or [])],
         addresses=not is_loopback(host),

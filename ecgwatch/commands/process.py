@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -86,9 +85,8 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
 
 async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
-    from ecgwatch.stores import open_sink
+    from ecgwatch.stores import load_profiles, open_sink
     from ecgwatch.telemetry import publisher
-    from stream_processor.alarms.profiles import Profiles
     from stream_processor.app import Processor
     from stream_processor.archive import Archive
     from stream_processor.ward import build_ward
@@ -96,7 +94,7 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     clock = SystemClock()
     sink = open_sink(chosen)
     ready = f"processing ecg.samples from {chosen.broker} into {chosen.sink}"
-    ward = build_ward(clock, Profiles.load(Path(chosen.profiles).expanduser() if chosen.profiles else None))
+    ward = build_ward(clock, load_profiles(chosen))
     publish = publisher(chosen, parent, ward.timings, clock)
     processor = Processor(chosen.broker, ward, sink, clock, on_ready=lambda: typer.echo(ready), publish=publish)
     loop = asyncio.get_running_loop()

@@ -27,6 +27,7 @@ from ingest.producer import Producer
 from ingest.topics import ACKS, ALARMS, EDITS, NOTIFICATIONS, SAMPLES
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.fakes import chunk
+from tests.integration.test_process import messages
 
 CLOCK = SystemClock()
 
@@ -72,20 +73,7 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def sent(address: str, topic: str, kind: Any) -> list[tuple[int, Any]]:
     """Every message of the topic with its partition."""
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": address, "group.id": "looker", "enable.partition.eof": True, "log_level": 0})
-    try:
-        parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in parts])
-        found, open_parts = [], set(parts)
-        while open_parts:
-            for message in consumer.consume(500, timeout=0.3):
-                if message.error():
-                    open_parts.discard(message.partition())
-                else:
-                    found.append((message.partition(), decode(message.value(), kind)))
-        return found
-    finally:
-        consumer.close()
+    return [(message.partition(), decode(message.value(), kind)) for message in messages(address, topic)]
 
 
 def test_an_action_goes_where_the_patients_samples_are(broker):
