@@ -18,6 +18,7 @@ One-dimensional convolutions are Conv2d over (B, C, 1, T): ONNX Runtime's blocke
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,7 @@ class Trunk(nn.Module):
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.stem = Stem(widths[0], 2)
         self.blocks = nn.ModuleList(nn.ModuleList(Block(w) for w in widths[: s + 1]) for s in range(len(widths)))
         self.partition = nn.ModuleList(Separable(fine, coarse, stride=2) for fine, coarse in pairs)
@@ -117,7 +118,7 @@ class SegmentationDecoder(nn.Module):
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
-        self.rise = nn.ModuleList(Rise(coarse, fine) for fine, coarse in zip(widths, widths[1:], strict=False))
+        self.rise = nn.ModuleList(Rise(coarse, fine) for fine, coarse in pairwise(widths))
         self.refine = Block(widths[0])
         self.head = nn.Conv2d(widths[0], 2, 1)  # two samples per step
 

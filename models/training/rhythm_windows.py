@@ -67,10 +67,18 @@ class Varied:
         history = np.zeros((len(signals), self._spec.history), np.float32)
         valid = np.zeros(len(signals), np.int64)
         for row, signal in enumerate(signals):
-            piece = self._vary(self._piece(signal))
+            piece = self.piece(signal)
             history[row, -len(piece) :] = piece
             valid[row] = len(piece)
         return scale(history, valid, self._spec)
+
+    def use(self, rng: np.random.Generator) -> None:
+        """Draw from these random numbers from now on."""
+        self._rng = rng
+
+    def piece(self, signal: Floats) -> Floats:
+        """A varied stretch of the signal, in mV."""
+        return self._vary(self._piece(signal))
 
     def _chance(self, probability: float) -> bool:
         return bool(self._rng.random() < probability)
