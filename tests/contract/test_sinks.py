@@ -533,22 +533,28 @@ def test_two_writers_and_a_reader_of_one_sqlite_file_do_not_disturb_each_other(t
         sink.close()
         return len(batches)
 
-    def read(done: threading.Event) -> int:
-        sink, reads = SqliteSink(tmp_path / "events.db"), 0
-        while not done.is_set():
-            reads += len(stored(sink)) >= 0
+    def read() -> list[int]:
+        """How much was there at each look: before they write, while they do, and at the end."""
+        sink, found = SqliteSink(tmp_path / "events.db"), []
+        while not written.is_set():
+            found.append(len(stored(sink)))
+            begun.set()
+        found.append(len(stored(sink)))
         sink.close()
-        return reads
+        return found
 
-    done = threading.Event()
+    begun, written = threading.Event(), threading.Event()
     with ThreadPoolExecutor(3) as threads:
-        reading = threads.submit(read, done)
+        reading = threads.submit(read)
+        assert begun.wait(60)
         writing = [threads.submit(write, batches) for batches in (beats, actions)]
         try:
             assert [future.result(60) for future in writing] == [40, 40]
         finally:
-            done.set()
-        assert reading.result(60) > 0
+            written.set()
+        found = reading.result(60)
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (0, 40 * 50 + 40 * 5)
     sink = SqliteSink(tmp_path / "events.db")
     assert len(stored(sink)) == 40 * 50 + 40 * 5
     sink.close()
