@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ingest.errors import BadInputError
+from ingest.errors import BadInputError, EcgwatchError
 from models import architectures
 from models.architectures import Architecture
 from models.training.data import data_folder
@@ -101,4 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")
