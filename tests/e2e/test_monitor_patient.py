@@ -108,7 +108,7 @@ def middle_row(page: Page) -> np.ndarray:
 
 
 def pulse_px(trace: np.ndarray) -> tuple[float, float] | None:
-    """(width, height) in pixels of a pulse in a mask of painted pixels: between the middles of its flanks and of its levels; None without."""
+    """(width, height) in pixels of a pulse in a mask of painted pixels: between the middles of flanks and of levels; None without."""
     rows = trace.sum(axis=1)
     level = np.flatnonzero(rows > rows.max() * 0.1)  # the upper one may be a sixth as long as the lower one, flanks are far shorter
     if level.size == 0 or level[-1] - level[0] < 12:
