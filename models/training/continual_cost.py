@@ -16,7 +16,8 @@ from models.architectures.ecgcl_paper import LENGTH, ClassificationDecoder, Pape
 from models.training.continual_data import FS_HZ
 
 REPEATS = 200
-DECODERS = {"qrs": (SegmentationDecoder, 1), "rhythm": (ClassificationDecoder, 4)}
+Decoder = type[SegmentationDecoder] | type[ClassificationDecoder]
+DECODERS: dict[str, tuple[Decoder, int]] = {"qrs": (SegmentationDecoder, 1), "rhythm": (ClassificationDecoder, 4)}
 
 
 @dataclass(frozen=True)

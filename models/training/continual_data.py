@@ -170,7 +170,7 @@ class Draw:
         if rng.random() < INVERSION:
             x = -x
         if rng.random() < RECORDED:
-            noise = self._noises[rng.integers(len(self._noises))]
+            noise = self._noises[int(rng.integers(len(self._noises)))]
             start = rng.integers(len(noise) - LENGTH)
             x = x + noise[start : start + LENGTH] * here * level * 10 ** (-rng.uniform(*SNR_DB) / 20)
         if rng.random() < WHITE:

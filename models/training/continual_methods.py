@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def fit(name: str, net: PaperNet, task: Task, plan: Plan, runs: Path, recover: b
     steps, rate = (plan.steps // 2, RECOVERY_RATE) if recover else (plan.steps, PEAK_RATE)
     optimiser = torch.optim.AdamW(parameter_groups(net), lr=rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
-    parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
     done = _resume(runs / f"{name}.pt", parts, plan)
     while done < steps:
         net.train()
@@ -77,7 +78,7 @@ def parameter_groups(net: nn.Module) -> list[dict[str, object]]:
     return [{"params": [p for _, p in named if all(p is not q for q in plain)]}, {"params": plain, "weight_decay": 0.0}]
 
 
-def _resume(path: Path, parts: dict[str, object], plan: Plan) -> int:
+def _resume(path: Path, parts: dict[str, Any], plan: Plan) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
@@ -88,7 +89,7 @@ def _resume(path: Path, parts: dict[str, object], plan: Plan) -> int:
     return int(state["done"])
 
 
-def _save(path: Path, parts: dict[str, object], plan: Plan, done: int) -> None:
+def _save(path: Path, parts: dict[str, Any], plan: Plan, done: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {part: value.state_dict() for part, value in parts.items()}
     torch.save({**state, "plan": asdict(plan), "done": done}, path.with_suffix(".new"))
