@@ -91,6 +91,23 @@ def test_bench_measures_every_file_with_every_batch(several: Path) -> None:
     assert ("without torch" in table) is not extra.there()
 
 
+def test_where_torch_is_it_is_measured_in_the_same_run(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
+    from models.architectures import Problem
+    from models.training.plain_export import export
+    from models.windows import BEAT_SPEC
+
+    problem = Problem("samples", ("qrs",), BEAT_SPEC)
+    export(architectures.load("unet").build(problem), problem, tmp_path / "net", {"architecture": "unet"})
+    lines = said("models", "bench", str(tmp_path / "net"), "--rounds", "2").splitlines()
+    for start in ("  net ", "  ecgcl QRS alone "):
+        for engine in ("ONNX Runtime", "torch"):
+            assert sum(line.startswith(start) and engine in line for line in lines) == 2, (start, engine)
+    assert sum("before pruning" in line for line in lines) == 2
+    (unet,) = [line for line in said("models", "list").splitlines() if line.startswith("  unet ")]
+    assert " 1.7" in unet  # MMAC per patient-second
+
+
 def test_calls_are_timed_in_turn_and_by_themselves() -> None:
     order: list[str] = []
     calls = [Call(name, "none", 4, lambda name=name: order.append(name)) for name in "ab"]  # type: ignore[misc]
