@@ -7,8 +7,8 @@
     python -m models.training.continual all --quick    # one seed, short, on validation records; writes to runs
 
 Started again, trainings go on from their checkpoints. Writes models/artifacts/experiments/continual.json and continual.md. A seed is also a
-fold: another start, and other records to judge on. Nothing is chosen on the test records: the plan was fixed on the validation records of
-the first fold, and no epoch is picked.
+fold: another start, and other records to judge on. Lengths of trainings and the share that is
+pruned were set by the time at hand, and no epoch is picked: nothing was tuned, neither on the test records nor on others.
 
 We differ from the paper in the data at hand, and in the second task of the class-incremental scenario: it is all four classes, from records
 of all four. Decoders that have seen disjoint classes could not be told apart without being told the task.

@@ -39,7 +39,11 @@ at 62.5 Hz. Every way spends {steps} + {half} batches of {batch} on a task: shor
 Isolated: after the first training the smaller {pruned:.0f} % of a task's weights of each layer are given back. The learned mask says which
 weights of the first task the second one reads. A seed is also a fold over patients (MITDB, VFDB) or records (CinC 2017).
 Mean ± standard deviation. Forgetting is the first task's figure after the second task minus before: below zero is lost. Transfer is the
-second task's figure minus that from scratch, seed by seed. Nothing was chosen on these records.
+second task's figure minus that from scratch, seed by seed. One seed shows no spread, and differences of a point or two are then no finding.
+
+Nothing was tuned. One thing was changed after figures had been seen: scores of the learned mask first started at 0.1, too far from the cut,
+and of 50,936 weights only 29 were left out (domain, seed 0: second task 58.56, that is: all reused). They start at 0.03 since, about as far
+as scores move in such a training.
 """
 
 
