@@ -13,12 +13,12 @@ import wfdb
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from ingest.sources.base import Block, Source
-from models.runtime import ARTIFACTS, Network, load
+from models.runtime import ARTIFACTS, DEPLOYED, Model, load
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Symbol
 from stream_processor.ward import Ward
 
-FOLDS = ARTIFACTS / "beat" / "folds"
+FOLDS = ARTIFACTS / DEPLOYED / "folds"
 DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015")
 SAME_PATIENT = {"mitdb/202": "mitdb/201"}
 
@@ -73,8 +73,8 @@ def patient(database: str, record: str) -> str:
 
 @functools.cache
 def ward_of(fold: int | None) -> Ward:
-    """A ward with the beat network of a fold, or the shipped one; the rhythm network was trained on CinC 2017 only."""
-    return Ward(load("beat") if fold is None else Network(FOLDS / str(fold)), load("rhythm"), ManualClock())
+    """A ward with the networks of a fold, or the shipped ones."""
+    return Ward(load() if fold is None else Model(FOLDS / str(fold)), ManualClock())
 
 
 def symbols(task: Task, fs_hz: float) -> list[Symbol]:

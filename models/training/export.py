@@ -1,0 +1,170 @@
+"""The trained tasks as a model folder: one backbone, a decoder per task, spec.json, and the proof that ONNX Runtime computes the same.
+
+    python -m models.training.export final fold0 fold1 fold2
+
+The folders of the folds hold the networks that `ecgwatch evaluate` judges: their trunk, beat classes and lethal rhythms never saw the fold's
+patients. Their rhythm column is the shipped one on the shipped trunk, carried along beside the fold's (so that their backbone costs twice):
+it was trained on CinC 2017 only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter, SequenceDecoder, second
+from models.runtime import ARTIFACTS, BATCH, DEPLOYED, Graph, Spec, TaskSpec
+from models.training.cost import macs, parameters
+from models.windows import BEAT_SPEC
+
+OPSET = 17
+TOLERANCE = 1e-3  # of logits
+
+
+@dataclass
+class Learned:
+    """A later task: its column (with the widths), its decoder, and when it answers."""
+
+    name: str
+    widths: tuple[int, int, int]
+    column: dict[str, Tensor]
+    decoder: dict[str, Tensor]
+    classes: list[str]
+    seconds: int
+    least: int
+    hop: int
+    level: bool  # whether the decoder also reads the signal's size
+
+    def build(self) -> tuple[Column, SequenceDecoder]:
+        """The modules with these weights."""
+        column = Column(WIDTHS, self.widths)
+        column.load_state_dict(self.column)
+        hidden = self.decoder["gru.weight_hh_l0"].shape[1]
+        decoder = SequenceDecoder(self.decoder["gru.weight_ih_l0"].shape[1], hidden, len(self.classes))
+        decoder.load_state_dict(self.decoder)
+        return column.eval(), decoder.eval()
+
+
+class Beside(nn.Module):
+    """A fold's backbone, and columns on another trunk beside it: what Backbone gives, those columns' steps first."""
+
+    def __init__(self, backbone: Backbone, trunk: nn.Module, columns: list[Column]) -> None:
+        super().__init__()
+        self.backbone, self.trunk, self.columns = backbone, trunk, nn.ModuleList(columns)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mask, steps = self.backbone(x)
+        signal = x.unsqueeze(2)
+        branches = self.trunk(signal)
+        return mask, torch.cat([*(second(column(signal, branches)) for column in self.columns), steps], dim=2)
+
+
+def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, about: dict[str, Any]) -> Spec:
+    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the ONNX file of the beat classes.
+
+    Raises ValueError where ONNX Runtime disagrees with torch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    window = torch.from_numpy(np.random.default_rng(0).standard_normal((BATCH, 1, BEAT_SPEC.length)).astype(np.float32))
+    cost = {"backbone": _save(backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1)}
+    specs, at = [], 0
+    for task in tasks:
+        column, decoder = task.build()
+        width = task.widths[-1]
+        steps = torch.randn(BATCH, 4 * task.seconds, width + task.level)
+        known = (torch.arange(4 * task.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
+        cost[task.name] = _save(decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop)
+        specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
+        at += width
+    shutil.copy(beats, folder / "beats.onnx")
+    digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.onnx"))}
+    version = hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:12]
+    spec = Spec(DEPLOYED, version, BEAT_SPEC.as_dict(), specs, digests, {"cost": cost, **about})
+    (folder / "spec.json").write_text(json.dumps(_plain(spec), indent=1) + "\n")
+    return spec
+
+
+def _plain(spec: Spec) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(spec)
+
+
+def _save(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path, every_s: int) -> dict[str, Any]:
+    """Write one ONNX file and compare it with torch. Returns: what it costs."""
+    net = net.eval().to(memory_format=torch.contiguous_format)
+    axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
+    torch.onnx.export(
+        net, example, str(path), input_names=inputs, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
+    )
+    with torch.no_grad():
+        expected = net(*example)
+    found = Graph(path).run(*(x.numpy() for x in example))
+    for torchs, ours in zip(expected if isinstance(expected, tuple) else (expected,), found, strict=True):
+        if (difference := float(np.abs(torchs.numpy() - ours).max())) > TOLERANCE:
+            raise ValueError(f"{path} differs from the trained network by {difference:.2g}")
+    one = tuple(x[:1] for x in example)
+    return {"parameters": parameters(net), "macs": macs(net, *one), "every_s": every_s}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", help="final: the shipped model; fold0, fold1, fold2")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
+    options = parser.parse_args()
+    for name in options.names:
+        folder = ARTIFACTS / DEPLOYED
+        spec = write_final(options.runs, folder) if name == "final" else write_fold(options.runs, name, folder / "folds" / name[-1])
+        print(folder, spec.version, spec.about["cost"])
+
+
+def segmenter(runs: Path, name: str) -> Segmenter:
+    """The first task, trained."""
+    net = Segmenter(WIDTHS)
+    net.load_state_dict(torch.load(runs / f"qrs-{name}.pt", weights_only=True)["net"])
+    return net.eval()
+
+
+def rhythm(runs: Path, name: str) -> Learned:
+    """T3."""
+    state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
+    return Learned("rhythm", (16, 32, 48), state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False)
+
+
+def lethal(runs: Path, name: str) -> Learned:
+    """T4."""
+    state = torch.load(runs / f"lethal-{name}.pt", weights_only=True)
+    widths = tuple(state["widths"])
+    return Learned("lethal", widths, state["column"], state["decoder"], ["none", "VT", "VF", "ASYS"], 4, 1, 1, level=True)
+
+
+def write_final(runs: Path, folder: Path) -> Spec:
+    """The shipped model, and its weights for tasks to come."""
+    first, tasks = segmenter(runs, "final"), [rhythm(runs, "final"), lethal(runs, "final")]
+    built = [task.build() for task in tasks]
+    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beats-final.onnx", folder, {})
+    columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
+    torch.save({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
+    return spec
+
+
+def write_fold(runs: Path, name: str, folder: Path) -> Spec:
+    """A model for patients that it never saw."""
+    shipped, own = rhythm(runs, "final"), lethal(runs, name)
+    backbone = Backbone(segmenter(runs, name), [own.build()[0]])
+    beside = Beside(backbone, segmenter(runs, "final").trunk, [shipped.build()[0]])
+    return write(beside, [shipped, own], runs / f"beats-{name}.onnx", folder, {"fold": int(name[-1])})
+
+
+if __name__ == "__main__":
+    main()
