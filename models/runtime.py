@@ -70,7 +70,7 @@ class Spec(msgspec.Struct):
 
     name: str
     version: str  # changes whenever a file does
-    input: dict[str, float]
+    input: InputSpec
     tasks: list[TaskSpec]
     sha256: dict[str, str]  # of every ONNX file
     about: dict[str, Any]  # parameters, multiplications, training, figures
@@ -82,7 +82,7 @@ class Model:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spec = read_spec(folder)
-        self.input = InputSpec(**self.spec.input)  # type: ignore[arg-type] # JSON has one kind of number
+        self.input = self.spec.input
         self.tasks = {task.name: task for task in self.spec.tasks}
         self.beats = Graph(folder / "beats.onnx")
         self._backbone = Graph(folder / "backbone.onnx")

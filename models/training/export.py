@@ -88,7 +88,7 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     shutil.copy(beats, folder / "beats.onnx")
     digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.onnx"))}
     version = hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:12]
-    spec = Spec(DEPLOYED, version, BEAT_SPEC.as_dict(), specs, digests, {"cost": cost, **about})
+    spec = Spec(DEPLOYED, version, BEAT_SPEC, specs, digests, {"cost": cost, **about})
     (folder / "spec.json").write_text(json.dumps(_plain(spec), indent=1) + "\n")
     return spec
 

@@ -57,11 +57,11 @@ class BeatDetector(Arrays):
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
         last, rows = self._rows.last, w.rows.tolist()
         before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
-        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist())
-        for window, position, confidence, ventricular in zip(*columns, strict=True):
+        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist())
+        for window, position, confidence in zip(*columns, strict=True):
             if position - last[rows[window]] >= REFRACTORY and 0 <= position < before[window]:
                 last[rows[window]] = position
-                found[window].append(Complex(position, confidence, ventricular))
+                found[window].append(Complex(position, confidence, 0.0))
         return [tuple(complexes) for complexes in found]
 
 
