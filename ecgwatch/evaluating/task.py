@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,8 @@ from stream_processor.scoring.reference import Symbol
 from stream_processor.ward import Ward
 
 FOLDS = ARTIFACTS / DEPLOYED / "folds"
-DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015")
+DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015", "cinc2017")
+LABELS = "NAO~"  # of CinC 2017
 SAME_PATIENT = {"mitdb/202": "mitdb/201"}
 
 
@@ -33,6 +35,7 @@ class Task(NamedTuple):
     fold: int | None  # of the beat network that left the patient out; None: the shipped one
     seen: bool  # whether the network that judges was trained on the patient
     start_s: float  # learning time of the beat statistics
+    label: str = ""  # the whole record's rhythm, one of LABELS, where that is all its reference says
 
     @property
     def name(self) -> str:
@@ -42,6 +45,8 @@ class Task(NamedTuple):
 def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *, folds: bool) -> list[Task]:
     """The records of a folder that have annotations or, in cinc2015, a question. Raises BadInputError where there is none, or no such."""
     database = folder.name
+    if database == "cinc2017":
+        return _labelled(folder, wanted, folds=folds)
     known: dict[str, int] = json.loads((FOLDS / "folds.json").read_text())
     asked = {q.record: q for q in cinc2015.questions(folder / "ALARMS")} if database == "cinc2015" else {}
     there = sorted(p.with_suffix("") for p in folder.glob("*.hea") if p.stem in asked or p.with_suffix(f".{annotator}").exists())
@@ -63,6 +68,20 @@ def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *
             seen = fold is not None and used is None
             found.append(Task(path, database, "" if question else annotator, question, used, seen, start_s))
     return found
+
+
+def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]:
+    """Records with one label each; with `folds` only those that the shipped network was not trained on, unless they are asked for."""
+    try:
+        with (folder / "REFERENCE.csv").open(newline="") as file:
+            labels = {row[0]: row[1] for row in csv.reader(file) if len(row) > 1 and row[1] in LABELS}
+    except OSError as error:
+        raise BadInputError(f"{folder}/REFERENCE.csv: {error.strerror}", "Unpack the database again: the labels are in it.") from error
+    unseen = set(json.loads((FOLDS / "cinc2017.json").read_text()))
+    if strangers := sorted(set(wanted) - labels.keys()):
+        raise BadInputError(f"{folder}: no labelled record {strangers[0]!r}", f"There are {len(labels)}, from {min(labels)} to {max(labels)}.")
+    names = sorted(wanted or (unseen & labels.keys() if folds else labels))
+    return [Task(folder / name, "cinc2017", "", None, None, name not in unseen, 0.0, labels[name]) for name in names]
 
 
 def patient(database: str, record: str) -> str:
@@ -89,20 +108,22 @@ def symbols(task: Task, fs_hz: float) -> list[Symbol]:
     return sorted(Symbol(round(at * scale), symbol, aux.strip("\0")) for at, symbol, aux in rows)
 
 
-class Until:
-    """A source that ends after so many seconds."""
+class Part:
+    """A stretch of a source, as a source of its own."""
 
-    def __init__(self, source: Source, end_s: float) -> None:
-        self._source, self._end = source, round(end_s * source.fs_hz)
+    def __init__(self, source: Source, start_s: float, end_s: float) -> None:
+        self._source, self._start, self._length = source, start_s, round((end_s - start_s) * source.fs_hz)
         self.name, self.fs_hz, self.counts_per_mv = source.name, source.fs_hz, source.counts_per_mv
         self.lead, self.device_id = source.lead, source.device_id
-        self.duration_s = None if source.duration_s is None else min(source.duration_s, end_s)
+        self.duration_s = self._length / source.fs_hz
 
     def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
         """See Source."""
         at = round(start_s * self.fs_hz)
-        for block in self._source.blocks(start_s):
-            kept = block.counts[: max(0, self._end - at)]
+        for block in self._source.blocks(self._start + start_s):
+            kept = block.counts[: max(0, self._length - at)]
             at += len(block.counts)
             if len(kept):
-                yield Block(kept, block.lead_off, tuple(a for a in block.annotations if a.sample < self._end))
+                first = round(self._start * self.fs_hz)
+                inside = [a._replace(sample=a.sample - first) for a in block.annotations if a.sample < first + self._length]
+                yield Block(kept, block.lead_off, tuple(inside))
