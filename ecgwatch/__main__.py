@@ -25,6 +25,7 @@ from ecgwatch.commands.replay import replay
 from ecgwatch.commands.report import report
 from ecgwatch.commands.score import score
 from ecgwatch.commands.simulate import simulate
+from ecgwatch.commands.train import train
 from ingest.errors import BadInputError, EcgwatchError
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 
 
-for command in (demo, simulate, replay, process, monitor, notify, score, annotate, evaluate, export, report, check):
+for command in (demo, simulate, replay, process, monitor, notify, score, annotate, evaluate, train, export, report, check):
     app.command(command.__name__)(command)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(topics.app, name="topics")

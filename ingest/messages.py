@@ -279,7 +279,29 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform  # what the ward makes
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task that the model learned in the field says of a stretch of signal. Topic ecg.findings.
+
+    Identity: (patient_id, time_ns, task). Told when the task's label changes, every 60 s while it holds, and at the end of the signal.
+    Stretches of a task join: one goes on until the next begins, except where signal is missing.
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    device_id: str
+    lead: str
+    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
+    time_ns: int  # up to here the label has held
+    start_ns: int  # since when
+    sample: int
+    start_sample: int
+    task: str
+    label: str
+    probability: float  # of the label, mean over the stretch
+    model: str  # version of the model folder that says so
+
+
+Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform | Finding  # what the ward makes
 Stored = Event | Action | Delivery | Score | Edit
 Message = SampleChunk | Reference | Stored
 M = TypeVar("M", bound=Message)

@@ -21,6 +21,7 @@ BEATS = Topic("ecg.beats", 7 * DAY_MS)
 RHYTHM = Topic("ecg.rhythm", 7 * DAY_MS)
 VITALS = Topic("ecg.vitals", 7 * DAY_MS)
 ALARMS = Topic("ecg.alarms", 30 * DAY_MS)
+FINDINGS = Topic("ecg.findings", 7 * DAY_MS)  # what tasks say that the model learned in the field
 ACKS = Topic("ecg.acks", 30 * DAY_MS)  # what people did about alarms
 NOTIFICATIONS = Topic("ecg.notifications", 30 * DAY_MS)  # every attempt to tell somebody of an alarm
 SCORES = Topic("ecg.scores", 7 * DAY_MS)  # agreement with replayed reference annotations
@@ -28,7 +29,7 @@ EDITS = Topic("ecg.edits", 30 * DAY_MS)  # what people say of what the model sai
 DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)  # what could not be decoded; the headers say why and where it came from
 STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)  # snapshots of the stream processor, one per patient
 
-ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, ACKS, NOTIFICATIONS, SCORES, EDITS, DEAD_LETTER, STATE)
+ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, FINDINGS, ACKS, NOTIFICATIONS, SCORES, EDITS, DEAD_LETTER, STATE)
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
 SCORES_GROUP = "ecgwatch-scores"  # the live scorer's

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ingest.messages import Alarm, Beat, Rhythm, Strip, Vitals, Waveform, sample_offset_ns
+from ingest.messages import Alarm, Beat, Finding, Rhythm, Strip, Vitals, Waveform, sample_offset_ns
 from models.conditioning import FS_HZ, HALF_WIDTH_S
 from stream_processor.alarms.catalogue import CATALOGUE
 from stream_processor.alarms.engine import AlarmStep
 from stream_processor.stages.admission import Stream
+from stream_processor.stages.findings import Said
 from stream_processor.stages.rhythm import Span
 from stream_processor.stages.seconds import LabelledBeat
 from stream_processor.stages.tape import Block, Cut
@@ -55,6 +56,16 @@ def rhythm(stream: Stream, s: Span) -> Rhythm:
         patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
         start_ns=_ns(stream, start), end_ns=_ns(stream, end), start_sample=start, end_sample=end,
         label=s.label, probability=round(s.probability, 4),
+    )  # fmt: skip
+
+
+def finding(stream: Stream, s: Said, model: str) -> Finding:
+    """What an added task says of this stream; `model` is the version of the model that says it."""
+    start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
+    return Finding(
+        patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
+        time_ns=_ns(stream, end), start_ns=_ns(stream, start), sample=end, start_sample=start,
+        task=s.task, label=s.label, probability=round(s.probability, 4), model=model,
     )  # fmt: skip
 
 

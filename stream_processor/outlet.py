@@ -14,9 +14,12 @@ from typing import Any, Protocol
 import confluent_kafka
 
 from ingest import topics
-from ingest.messages import Alarm, Beat, Event, Rhythm, Vitals, encode
+from ingest.messages import Alarm, Beat, Event, Finding, Rhythm, Vitals, encode
 
-TOPICS = {Beat: topics.BEATS.name, Rhythm: topics.RHYTHM.name, Vitals: topics.VITALS.name, Alarm: topics.ALARMS.name}
+TOPICS = {
+    Beat: topics.BEATS.name, Rhythm: topics.RHYTHM.name, Vitals: topics.VITALS.name, Alarm: topics.ALARMS.name,
+    Finding: topics.FINDINGS.name,
+}  # fmt: skip
 OFFSET_HEADER = "offset"
 _QUEUE_WAIT_S = 0.1
 

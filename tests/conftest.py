@@ -57,14 +57,14 @@ def empty_influxdb(influxdb: services.Influxdb) -> services.Influxdb:
 def empty_kafka(kafka: services.Kafka) -> services.Kafka:
     """The Kafka without any topic (they come to be on first use, with 12 partitions) and without consumer groups."""
     admin = AdminClient({"bootstrap.servers": kafka.address, "log.connection.close": False})
-    groups = [g.group_id for g in admin.list_consumer_groups().result(10).valid]
-    topics = [t for t in admin.list_topics(timeout=10).topics if not t.startswith("__")]
+    groups = [g.group_id for g in admin.list_consumer_groups().result(60).valid]
+    topics = [t for t in admin.list_topics(timeout=30).topics if not t.startswith("__")]
     for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
-        future.exception(10)  # a group that is still in use stays
+        future.exception(60)  # a group that is still in use stays
     for future in (admin.delete_topics(topics) if topics else {}).values():
-        future.result(10)
-    deadline = time.monotonic() + 10
-    while set(topics) & set(admin.list_topics(timeout=10).topics):
+        future.result(60)
+    deadline = time.monotonic() + 60
+    while set(topics) & set(admin.list_topics(timeout=30).topics):
         assert time.monotonic() < deadline, "Kafka does not delete its topics"
         time.sleep(0.05)
     return kafka

@@ -21,6 +21,10 @@ async def _beats(ask: Asking) -> Response:
     return json_answer(await ask.parts.history.ask(questions.beats, ask.patient, *ask.period(HOUR_NS)))
 
 
+async def _findings(ask: Asking) -> Response:
+    return json_answer(await ask.parts.history.ask(questions.findings, ask.patient, *ask.period(31 * DAY_NS)))
+
+
 async def _trend(ask: Asking) -> Response:
     columns = ask.whole("points", 600, MOST_COLUMNS, least=1)
     return json_answer(await ask.parts.history.ask(questions.trend, ask.patient, *ask.period(DAY_NS), columns))
@@ -56,6 +60,11 @@ ENDPOINTS = (
     Endpoint(
         "GET", "/api/patients/{patient}/beats", "view", _beats, "Beats of the period",
         Answer("the beats", schemas.thing({"beats": schemas.many(schemas.BEAT)})), query=schemas.period("an hour"), errors=(503,),
+    ),
+    Endpoint(
+        "GET", "/api/patients/{patient}/findings", "view", _findings, "What tasks said that the model learned in the field",
+        Answer("the findings told in the period", schemas.thing({"findings": schemas.many(schemas.FINDING)})),
+        query=schemas.period("31 days"), errors=(503,),
     ),
     Endpoint(
         "GET", "/api/patients/{patient}/trend", "view", _trend, "Vitals in columns; a column without any is left out",

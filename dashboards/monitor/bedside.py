@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from ingest.messages import Action, Alarm, Beat, Edit, Reference, Rhythm, SampleChunk, Score, Vitals, sample_offset_ns
+from ingest.messages import Action, Alarm, Beat, Edit, Finding, Reference, Rhythm, SampleChunk, Score, Vitals, sample_offset_ns
 
 from .actionlog import ActionLog
 from .alarmbook import AlarmBook
 from .frames import encode_chunk
-from .views import View, alarm_view, beat_view, edit_view, ms, reference_view, rhythm_view, score_view, vitals_view
+from .views import View, alarm_view, beat_view, edit_view, finding_view, ms, reference_view, rhythm_view, score_view, vitals_view
 
-Finding = Beat | Rhythm | Vitals | Alarm | Score | Reference
+Sign = Beat | Rhythm | Vitals | Alarm | Score | Reference | Finding
 TRACE_S = 32.0  # three rows of 10 s and what is on its way
 _SAME_STREAM_NS = 1_000_000_000
 _BEATS = 200  # 32 s at 300/min, and some
@@ -37,6 +37,7 @@ class Bedside:
         self._vitals: Vitals | None = None
         self._rhythm: Rhythm | None = None
         self._score: Score | None = None
+        self._findings: dict[str, Finding] = {}  # the newest of each task
         self._references: deque[Reference] = deque(maxlen=_BEATS)
         self._edits: deque[Edit] = deque(maxlen=_EDITS)
 
@@ -91,8 +92,8 @@ class Bedside:
         self._edits.append(word)
         return True
 
-    def add_event(self, event: Finding, at_s: float) -> None:
-        """Take a beat, a rhythm, vitals, an alarm's step, a score, or the reference annotation of a beat."""
+    def add_event(self, event: Sign, at_s: float) -> None:
+        """Take a beat, a rhythm, vitals, an alarm's step, a score, what an added task says, or the reference annotation of a beat."""
         self.last_s = max(self.last_s, at_s)
         if isinstance(event, Beat):
             self._beats.append(event)
@@ -105,6 +106,8 @@ class Bedside:
             self._mind_the_end()
         elif isinstance(event, Reference):
             self._references.append(event)
+        elif isinstance(event, Finding):
+            self._findings[event.task] = event
         else:
             self._score = event
 
@@ -135,6 +138,7 @@ class Bedside:
             "alarms": [alarm_view(alarm) for alarm in self.alarms.all()],
             "silenced": self.silenced(now_ns),
             "score": score_view(self._score) if self._score else None,
+            "findings": [finding_view(finding) for finding in self._findings.values()],
             "edits": [edit_view(edit) for edit in self._edits],
         }  # fmt: skip
 
@@ -151,6 +155,7 @@ class Bedside:
         self._chunks.clear()
         self._beats.clear()
         self._references.clear()
+        self._findings.clear()
         self._vitals = self._rhythm = self._vitals_s = self._score = None
         self.alarms.end_stream()
 

@@ -16,10 +16,10 @@ from aiokafka.errors import KafkaError
 
 from ingest import topics
 from ingest.clock import Clock
-from ingest.messages import Action, Alarm, BadMessageError, Beat, Edit, Reference, Rhythm, SampleChunk, Score, Vitals, decode
+from ingest.messages import Action, Alarm, BadMessageError, Beat, Edit, Finding, Reference, Rhythm, SampleChunk, Score, Vitals, decode
 
 log = logging.getLogger(__name__)
-Followed = SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Action | Edit
+Followed = SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Finding | Action | Edit
 
 # How much of the past a new monitor reads of each partition; the store has the alarms from before that.
 _KINDS: dict[str, tuple[type[Followed], int]] = {
@@ -30,6 +30,7 @@ _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.VITALS.name: (Vitals, 200),
     topics.ALARMS.name: (Alarm, 500),
     topics.SCORES.name: (Score, 200),
+    topics.FINDINGS.name: (Finding, 200),
     topics.ACKS.name: (Action, 200),
     topics.EDITS.name: (Edit, 200),
 }

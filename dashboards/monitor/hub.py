@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 from ingest.clock import Clock
-from ingest.messages import Action, Beat, Edit, Reference, Rhythm, SampleChunk, Score, Vitals
+from ingest.messages import Action, Beat, Edit, Finding, Reference, Rhythm, SampleChunk, Score, Vitals
 from stream_processor.scoring.reference import AAMI
 
-from .bedside import Bedside, Finding
+from .bedside import Bedside, Sign
 from .board import Board
 from .feed import Arrival, Feed
-from .views import View, action_view, alarm_view, beat_view, edit_view, reference_view, rhythm_view, score_view, vitals_view
+from .views import View, action_view, alarm_view, beat_view, edit_view, finding_view, reference_view, rhythm_view, score_view, vitals_view
 
 OUTBOX = 2000  # messages a page may lag behind; then it is cut off, and comes back to a fresh picture
 MAX_WATCHED = 128
@@ -155,7 +155,7 @@ class Hub:
                 del self._watchers[patient]
 
 
-def _event_view(bed: Bedside, event: Finding) -> View:
+def _event_view(bed: Bedside, event: Sign) -> View:
     if isinstance(event, Beat):
         return {"p": bed.number, "beat": beat_view(event)}
     if isinstance(event, Vitals):
@@ -166,4 +166,6 @@ def _event_view(bed: Bedside, event: Finding) -> View:
         return {"p": bed.number, "reference": reference_view(event)}
     if isinstance(event, Score):
         return {"p": bed.number, "score": score_view(event)}
+    if isinstance(event, Finding):
+        return {"p": bed.number, "finding": finding_view(event)}
     return {"p": bed.number, "alarm": alarm_view(event)}

@@ -16,13 +16,13 @@ import msgspec
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
 from dashboards.report.rhythm import reaching_into
-from ingest.messages import Action, Alarm, Beat, Edit, Rhythm, Strip, Vitals
+from ingest.messages import Action, Alarm, Beat, Edit, Finding, Rhythm, Strip, Vitals
 from stream_processor.sinks.base import Sink
 
 from . import waveforms
 from .refusals import RefusedError
 from .trends import trend as in_columns
-from .views import View, alarm_view, beat_view, edit_view, rhythm_view
+from .views import View, alarm_view, beat_view, edit_view, finding_view, rhythm_view
 
 T = TypeVar("T")
 MOST = 20_000  # events in one answer
@@ -69,6 +69,11 @@ def rhythm(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
 def beats(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"beats"}"""
     return _list("beats", _beat, _whole(sink.read(Beat, patient, start_ns, end_ns)))
+
+
+def findings(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
+    """{"findings"}"""
+    return _list("findings", finding_view, _whole(sink.read(Finding, patient, start_ns, end_ns)))
 
 
 def trend(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) -> bytes:

@@ -55,6 +55,9 @@ BEAT = thing({
 EPISODE = thing({
     "id": TEXT, "start": TIME, "end": TIME, "label": {"enum": [*get_args(RhythmLabel)]}, "probability": {"type": "number"},
 })  # fmt: skip
+FINDING = thing({
+    "start": TIME, "end": TIME, "task": TEXT, "label": TEXT, "probability": {"type": "number"}, "model": TEXT,
+})  # fmt: skip
 ACTION = thing({
     "id": TEXT, "t": TIME, "by": TEXT, "action": TEXT, "alarm": TEXT, "kind": TEXT, "seconds": NUMBER_OR_NULL,
     "limits": {"type": "object", "additionalProperties": NUMBER_OR_NULL}, "note": TEXT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.messages import Action, Alarm, Beat, Edit, Reference, Rhythm, Score, Vitals
+from ingest.messages import Action, Alarm, Beat, Edit, Finding, Reference, Rhythm, Score, Vitals
 from stream_processor.alarms.catalogue import CATALOGUE
 from stream_processor.scoring.reference import AAMI
 
@@ -62,6 +62,13 @@ def edit_view(edit: Edit) -> View:
     return {
         "id": edit.id, "t": ms(edit.time_ns), "by": edit.by, "target": edit.target, "target_id": edit.target_id, "at": ms(edit.at_ns),
         "said": edit.said, "verdict": edit.verdict, "label": edit.label, "note": edit.note,
+    }  # fmt: skip
+
+
+def finding_view(finding: Finding) -> View:
+    return {
+        "start": ms(finding.start_ns), "end": ms(finding.time_ns), "task": finding.task, "label": finding.label,
+        "probability": _short(finding.probability, 3), "model": finding.model,
     }  # fmt: skip
 
 

@@ -1,28 +1,84 @@
-"""ecgwatch models: the networks that ship with the product."""
+"""ecgwatch models: the networks that ship with the product, and the architectures that others can be trained of."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The networks that ship with the product.")
+from ecgwatch import settings
+from ecgwatch.modelling import extra
+
+app = typer.Typer(no_args_is_help=True, help="The networks that ship with the product, and the architectures there are.")
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Shipped artifacts, or folders of others. Default: all that are shipped.")
+]
 
 
 @app.command("list")
 def list_models() -> None:
-    """One line per model: name, window, size."""
-    from models import runtime  # scipy and onnxruntime: not for the sake of --help
+    """Artifacts (tasks, parameters, cost, size, figures) and architectures."""
+    from ecgwatch.modelling import tables  # numpy and onnxruntime: not for the sake of --help
+    from models import architectures, catalogue
 
-    for name in runtime.names():
-        network = runtime.load(name)
-        size = (runtime.ARTIFACTS / name / "model.onnx").stat().st_size
-        window = f"{network.spec.length / network.spec.fs_hz:g} s window every {network.spec.hop / network.spec.fs_hz:g} s"
-        typer.echo(f"{name:10} {window:30} {network.meta.get('parameters', '?'):>8} parameters {size / 1000:8.0f} kB")
+    typer.echo(tables.artifacts(catalogue.shipped()).text() + "\n")
+    typer.echo(tables.architectures(architectures.known()).text())
 
 
 @app.command("show")
-def show(name: str) -> None:
-    """A model's card: data, split, figures, cost, what it is not for."""
-    from models import runtime
+def show(name: Annotated[str, typer.Argument(help="A shipped artifact, or the folder of another.")]) -> None:
+    """A model's card (data, split, figures, cost, what it is not for) and its specification."""
+    from models import catalogue
 
-    runtime.load(name)
-    typer.echo((runtime.ARTIFACTS / name / "card.md").read_text())
+    artifact = catalogue.find(name)
+    typer.echo(
+        (artifact.card or f"# {artifact.name}\n\nno card\n")
+        + "\n## spec.json\n\n"
+        + json.dumps(artifact.spec, indent=1, ensure_ascii=False)
+    )
+
+
+@app.command("bench")
+def bench(names: Names = None, rounds: Annotated[int, typer.Option(min=1, help="Calls of each kind.")] = 300) -> None:
+    """Latency of one window and of the processor's batch on one thread; where torch is installed, against torch and before pruning."""
+    from ecgwatch.modelling import tables
+    from models import benchmark, catalogue
+
+    found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
+    calls = [call for artifact in found for call in benchmark.onnx_calls(artifact)]
+    if extra.there():
+        training = extra.training("bench")
+        calls += [call for artifact in found for call in training.torch_calls(artifact)]
+        calls += training.first_task_calls()
+    calls.sort(key=lambda call: (call.network.partition(",")[0], call.batch, call.engine, call.network))
+    typer.echo(tables.timings(benchmark.measure(calls, rounds)).text())
+    if not extra.there():
+        typer.echo("without torch and the unpruned network: install the extra `train` to measure them in the same run")
+
+
+@app.command("compare")
+def compare(
+    names: Names = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="QRS of NeuroKit2 and wfdb on the records at hand, beside ours; takes minutes.")
+    ] = False,
+    database: Annotated[str, typer.Option(metavar="mitdb|nstdb|FOLDER", help="The records of --peers.")] = "mitdb",
+    records: Annotated[list[str] | None, typer.Option("--records", metavar="NAME", help="Of these only; may be repeated.")] = None,
+) -> None:
+    """Figures of artifacts side by side; with --peers, QRS detection of other programs on the same records in the same run."""
+    from ecgwatch.modelling import tables
+    from models import catalogue
+
+    found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
+    typer.echo(tables.figures(found).text())
+    if peers:
+        from ecgwatch.modelling.peers import compare_on
+
+        held, _ = settings.load({})
+        folder = Path(database).expanduser()
+        wanted = [name for some in records or [] for name in some.split(",")]
+        for text in compare_on(folder if folder.is_dir() else held.data / database, wanted):
+            typer.echo("\n" + text)

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.architectures import Problem, architecture
+
 Widths = tuple[int, int, int, int]
 KERNEL = 9
 WIDTHS: Widths = (16, 32, 32, 48)  # of the trunk, at 62.5, 31.25, 15.6 and 7.8 Hz; multiples of 16 fill the blocked kernels
@@ -206,3 +208,11 @@ class SequenceDecoder(nn.Module):
         mean = (together * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
         peak = (together * known - 2 * (1 - known)).amax(dim=1).clamp(min=-1)
         return self.head(self.dropout(torch.cat([mean, peak], dim=1))) / self.temperature
+
+
+@architecture("ecgcl", kinds=("samples",), source="Gao et al. 2023, arXiv 2304.04646")
+def build(problem: Problem) -> nn.Module:
+    """Multi-resolution trunk with a segmentation decoder; later tasks add columns to it (models/training/tasks)."""
+    if len(problem.outputs) != 1:
+        raise ValueError("the segmentation decoder has one mask")
+    return Segmenter()

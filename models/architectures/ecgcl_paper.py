@@ -1,5 +1,5 @@
-"""ECG-CL's network as the paper has it (Gao et al. 2023, arXiv 2304.04646): four stages, each with one resolution more; the first is kept
-throughout.
+"""ECG-CL's network as the paper has it (Gao et al. 2023, arXiv 2304.04646): four stages, each with one resolution more; the
+first is kept throughout.
 
 A branch partition splits the filters of the lowest branch in two: one half stays at its resolution, the other goes to the next lower one.
 Each branch then has a two-layer residual module of ordinary convolutions, and a branch merge gives every branch the features of all others,
@@ -15,6 +15,7 @@ isolates whole channels. Convolutions along time are Conv2d on (B, C, 1, T), the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +133,7 @@ class ClassificationDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(conv(high, low, 3, stride=2) for high, low in zip(widths, widths[1:], strict=False))
+        self.steps = nn.ModuleList(conv(high, low, 3, stride=2) for high, low in pairwise(widths))
         self.head = nn.Linear(2 * widths[-1], outputs)
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:

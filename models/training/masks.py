@@ -1,7 +1,7 @@
 """Continual learning by parameter isolation, weight by weight, as ECG-CL does it (Gao et al. 2023, arXiv 2304.04646).
 
-One backbone holds the weights of all tasks; each weight belongs to one task or to none. A task trains the free weights, keeps the largest of
-them, gives the rest back and trains again (PackNet: Mallya and Lazebnik 2018, DOI 10.1109/CVPR.2018.00810). A mask per task says which
+One backbone holds the weights of all tasks; each weight belongs to one task or to none. A task trains the free weights, keeps the largest
+of them, gives the rest back and trains again (PackNet: Mallya and Lazebnik 2018, DOI 10.1109/CVPR.2018.00810). A mask per task says which
 weights of earlier tasks it reads; it is given (all or none) or learned with the task (Piggyback: Mallya et al. 2018,
 DOI 10.1007/978-3-030-01225-0_5). Whatever is no convolution of the backbone (BatchNorm and its statistics, the decoder) a task has for
 itself.
@@ -90,12 +90,12 @@ class Effective(nn.Module):
 class WeightStore:
     """The weights of all tasks, with their owners. A net has a `backbone` and a `decoder`; all nets have the same backbone.
 
-        store.open(net, 1, Reuse.ALL)    # net: fresh; its backbone now computes with effective weights
-        ...train...
-        store.prune(net, 0.5)
-        ...train...
-        store.close(net, 1)
-        store.apply(net, 1)              # any net with the same shapes, at any later time
+    store.open(net, 1, Reuse.ALL)    # net: fresh; its backbone now computes with effective weights
+    ...train...
+    store.prune(net, 0.5)
+    ...train...
+    store.close(net, 1)
+    store.apply(net, 1)              # any net with the same shapes, at any later time
     """
 
     def __init__(self, net: nn.Module) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Rhythm, Score, Stored, Strip, Vitals, Waveform
+from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Finding, Rhythm, Score, Stored, Strip, Vitals, Waveform
 
 FOREVER_NS = 2**63 - 1
 E = TypeVar("E", bound=Stored)
@@ -38,6 +38,7 @@ FILING: dict[Kind, Filing] = {
     Delivery: Filing("time_ns", ("id",)),
     Score: Filing("time_ns", _PLACE, "keep_days"),
     Edit: Filing("time_ns", ("id",)),
+    Finding: Filing("time_ns", (*_PLACE, "task"), "keep_days"),
 }
 KINDS: tuple[type[Stored], ...] = tuple(FILING)
 KEY: dict[Kind, tuple[str, ...]] = {

@@ -1,8 +1,8 @@
 """Events as InfluxDB points: line protocol, derived from the messages, and back from the values of a query.
 
-Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit; tags patient and, of what a stream tells, device
-and lead; all else are fields, at nanosecond precision. Packed samples are base64, a dictionary is JSON. Beside its own point, each strip
-is a series of samples that can be drawn: measurement ecg, field mv, one point a sample.
+Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding; tags patient, of what a stream
+tells device and lead, of a finding its task; all else are fields, at nanosecond precision. Packed samples are base64, a dictionary is
+JSON. Beside its own point, each strip is a series of samples that can be drawn: measurement ecg, field mv, one point a sample.
 
 A point's identity is measurement, tags and time, so that writing an event again replaces it, with these particulars:
 - Two events of a patient and time may differ by a field that is no tag. An alarm's point, and its strip's, is at onset_ns plus the place of
@@ -33,9 +33,9 @@ import numpy as np
 
 from ingest.messages import AlarmKind, Stored, Strip, sample_offset_ns
 from ingest.packing import MISSING, unpack
-from stream_processor.sinks.base import FILING, KINDS, OF_A_STREAM, E, Kind, event_time
+from stream_processor.sinks.base import FILING, KINDS, E, Kind, event_time
 
-TAGS = {"patient": "patient_id", "device": "device_id", "lead": "lead"}  # to the messages' fields
+TAGS = {"patient": "patient_id", "device": "device_id", "lead": "lead", "task": "task"}  # to the messages' fields
 ID_SPREAD_NS = 2**24
 _RANK = {kind: i for i, kind in enumerate(get_args(AlarmKind))}
 _BY_KIND = {kind for kind, filing in FILING.items() if "kind" in filing.apart_by}
@@ -118,7 +118,7 @@ _FIELDS: dict[Kind, list[_Field]] = {
 def lines(event: Stored) -> Iterator[str]:
     """An event's lines of line protocol, without their ends: its own, and of a strip its samples."""
     kind = type(event)
-    tags = _tags(event.patient_id, event.device_id, event.lead) if kind in OF_A_STREAM else _tags(event.patient_id, "", "")  # type: ignore[union-attr]
+    tags = _tags(*(getattr(event, field, "") for field in TAGS.values()))
     given, none = [], []
     for field in _FIELDS[kind]:
         value = field.write(getattr(event, field.name))
@@ -166,6 +166,6 @@ def _hash(text: str) -> int:
 
 
 @lru_cache(100_000)
-def _tags(patient: str, device: str, lead: str) -> str:
-    named = {"patient": patient, "device": device, "lead": lead}
-    return "".join(f",{name}={quoted(value).translate(_ESCAPED)}" for name, value in sorted(named.items()) if value)
+def _tags(*values: str) -> str:
+    """Of the values of TAGS, in order; an empty one is left out."""
+    return "".join(f",{name}={quoted(value).translate(_ESCAPED)}" for name, value in sorted(zip(TAGS, values, strict=True)) if value)

@@ -10,7 +10,7 @@ import msgspec
 from ingest.messages import Action, Rhythm, Stored
 from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
-LAYOUT = 2  # PRAGMA user_version; another number for every change of a message's fields, and its step in UPGRADES
+LAYOUT = 3  # PRAGMA user_version; another number for every change of a message's fields, and its step in UPGRADES
 # By the layout that a file has: what makes it one of the next layout. Tables that are new need no step.
 UPGRADES = {
     1: (
@@ -21,6 +21,7 @@ UPGRADES = {
         "ALTER TABLE alarm ADD COLUMN acknowledged_by TEXT DEFAULT ''",
         "ALTER TABLE alarm ADD COLUMN silenced_until_ns INTEGER",
     ),
+    2: (),  # findings came
 }
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Rhythm, Score, Stored, Strip, Vitals, Waveform, sample_offset_ns
+from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Finding, Rhythm, Score, Stored, Strip, Vitals, Waveform, sample_offset_ns
 from ingest.packing import MISSING, pack, unpack
 from stream_processor.sinks import influx, queued, sqlite
 from stream_processor.sinks import influx_lines as lines
@@ -111,12 +111,19 @@ def edit(patient="p", t=T0, id="e1", **changes) -> Edit:
     return Edit(patient_id=patient, time_ns=t, id=id, **(what | changes))
 
 
-MAKERS = [beat, vitals, rhythm, alarm, strip, waveform, action, delivery, score, edit]
+def finding(patient="p", t=T0, **changes) -> Finding:
+    where = {"fs_hz": 250.0, "start_ns": t - 30 * S, "sample": 8000, "start_sample": 500}
+    what = {"task": "screen, v2 = 'x'", "label": "AFL", "probability": 0.75, "model": "ab12"}
+    return Finding(patient_id=patient, time_ns=t, **(PLACE | where | what | changes))
+
+
+MAKERS = [beat, vitals, rhythm, alarm, strip, waveform, action, delivery, score, edit, finding]
 NAMED = [action, delivery, edit]  # told apart by an id
 AGAIN = {
     beat: {"label": "V"}, vitals: {"hr_bpm": 99.0}, rhythm: {"end_ns": T0 + 9 * S}, alarm: {"step": "end"},
     strip: {"n": 3, "packed": pack(SHAPE[:3])}, waveform: {"n": 3, "packed": pack(SHAPE[:3])}, action: {"limits": {}},
     delivery: {"outcome": "delivered"}, score: {"qrs_tp": 77}, edit: {"verdict": "rejected"},
+    finding: {"label": "N"},
 }  # fmt: skip
 
 
@@ -215,6 +222,7 @@ def test_a_value_that_is_gone_is_cleared(sink):
         (delivery(), delivery(reason="", next_ns=None)),
         (score(), score(worst_delay_s=None)),
         (edit(note="sure"), edit(label="", note="")),
+        (finding(), finding(model="")),
     ]
     for which in (0, 1, 0):
         store(sink, *(pair[which] for pair in pairs))
@@ -225,6 +233,12 @@ def test_a_value_that_is_gone_is_cleared(sink):
 @pytest.mark.parametrize("make", [alarm, strip])
 def test_several_kinds_at_one_onset_are_several(sink, make):
     events = [make(kind=kind) for kind in ("asystole", "hr_low", "missed_beat", "pause")]
+    store(sink, *events)
+    assert_stored_at_t0(sink, events)
+
+
+def test_several_tasks_at_one_time_are_several(sink):
+    events = [finding(task=f"task {i}", label="x" * i) for i in range(5)]
     store(sink, *events)
     assert_stored_at_t0(sink, events)
 
@@ -373,6 +387,11 @@ any_event = st.one_of(
     of(Action, **named, limits=st.dictionaries(texts, st.none() | numbers, max_size=3), **maybe_floats("seconds")),
     of(Delivery, **named, step=texts, recipient=texts, reason=texts, attempt=samples_seen, next_ns=st.none() | times),
     of(Score, time_ns=times, **counts_of_score, **floats("rhythm_s", "rhythm_agreed_s"), **maybe_floats("worst_delay_s")),
+    of(
+        Finding,
+        time_ns=times, start_ns=times, sample=samples_seen, start_sample=samples_seen, task=texts, label=texts, model=texts,
+        **floats("fs_hz", "probability"),
+    ),
     of(Edit, **named, target_id=texts, at_ns=times, said=texts, label=texts),
 )  # fmt: skip
 
@@ -533,22 +552,28 @@ def test_two_writers_and_a_reader_of_one_sqlite_file_do_not_disturb_each_other(t
         sink.close()
         return len(batches)
 
-    def read(done: threading.Event) -> int:
-        sink, reads = SqliteSink(tmp_path / "events.db"), 0
-        while not done.is_set():
-            reads += len(stored(sink)) >= 0
+    def read() -> list[int]:
+        """How much was there at each look: before they write, while they do, and at the end."""
+        sink, found = SqliteSink(tmp_path / "events.db"), []
+        while not written.is_set():
+            found.append(len(stored(sink)))
+            begun.set()
+        found.append(len(stored(sink)))
         sink.close()
-        return reads
+        return found
 
-    done = threading.Event()
+    begun, written = threading.Event(), threading.Event()
     with ThreadPoolExecutor(3) as threads:
-        reading = threads.submit(read, done)
-        writing = [threads.submit(write, batches) for batches in (beats, actions)]
+        reading = threads.submit(read)
         try:
+            assert begun.wait(60)
+            writing = [threads.submit(write, batches) for batches in (beats, actions)]
             assert [future.result(60) for future in writing] == [40, 40]
         finally:
-            done.set()
-        assert reading.result(60) > 0
+            written.set()
+        found = reading.result(60)
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (0, 40 * 50 + 40 * 5)
     sink = SqliteSink(tmp_path / "events.db")
     assert len(stored(sink)) == 40 * 50 + 40 * 5
     sink.close()

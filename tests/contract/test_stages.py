@@ -19,11 +19,12 @@ import pytest
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models import runtime
-from models.conditioning import BLOCK, Conditioner, Raw
+from models.conditioning import BLOCK, FS_HZ, Conditioner, Raw
 from models.stage import Slab
 from models.windows import Windower
 from stream_processor.alarms.engine import AlarmEngine
 from stream_processor.stages.detector import BeatDetector
+from stream_processor.stages.findings import FindingTeller, Said
 from stream_processor.stages.labeller import BeatLabeller
 from stream_processor.stages.rhythm import EpisodeJoiner, RhythmTracker
 from stream_processor.stages.sequences import SequenceTask
@@ -138,6 +139,15 @@ def alarm_atoms(patient: str) -> list[Any]:
     return list(zip(beats(patient), stage.push(beats(patient)), spans(patient), strict=True))
 
 
+def sayings(patient: str) -> list[Said]:
+    """Answers every 5 s of two tasks, by turns; the label of one changes."""
+    return [
+        Said(0, task, max(0, end - 30 * FS_HZ), end, "ab"[end * len(patient) // 40_000 % 2] if task == "x" else "c", end % 7 / 7)
+        for end in range(10 * FS_HZ, 200 * FS_HZ, 5 * FS_HZ)
+        for task in ("x", "y")
+    ]
+
+
 def single_blocks(patient: str) -> list[Slab]:
     (slab,) = slabs(patient)
     n = slab.values.shape[1] // BLOCK
@@ -249,6 +259,7 @@ CASES = [
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
     Case("rhythm tracker", RhythmTracker, tracker_atoms, _move, tracker_batch, lambda out: by_row(flat(out)), (1, 7)),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
+    Case("findings", FindingTeller, sayings, _move, list, by_row, (1, 7)),
     Case("alarms", AlarmEngine, alarm_atoms, lambda i, row: (_move(i[0], row), i[1]._replace(row=row), [s._replace(row=row) for s in i[2]]),
          lambda items: tuple(map(list, zip(*items, strict=True))), by_row, (1, 7)),
 ]  # fmt: skip

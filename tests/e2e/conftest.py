@@ -48,11 +48,11 @@ def past() -> Past:
         acknowledged_ns=made.ns(4020),
         acknowledged_by="Grace",
     )
-    made.alarm("pause", 4600.0, text="PAUSE 2.4 s > 2 s", value=2.4, limit=2.0)
+    made.alarm("pause", 4601.0, text="PAUSE 2.4 s > 2 s", value=2.4, limit=2.0)
     return made
 
 
 @pytest.fixture(scope="module")
 def eight_beds(past: Past) -> Iterator[Server]:
-    with ward(eight(), past.sink, seconds=280.0) as (server, _):
+    with ward(eight(), past.sink, seconds=600.0) as (server, _):
         yield server

@@ -30,7 +30,7 @@ class Answers:
     def __enter__(self) -> Answers:
         for alarm in self.alarms.values():
             self.streams.send(alarm)
-        partitions = self._consumer.list_topics(ACKS.name, timeout=10).topics[ACKS.name].partitions
+        partitions = self._consumer.list_topics(ACKS.name, timeout=30).topics[ACKS.name].partitions
         self._consumer.assign([confluent_kafka.TopicPartition(ACKS.name, k, 0) for k in partitions])
         self._thread.start()
         return self

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, Page, expect
 
@@ -29,7 +29,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--autoplay-policy=no-user-gesture-required"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SHOTS = os.environ.get("MONITOR_SHOTS")  # a folder: keep pictures of what was tested, for a person to look at
-WAIT_MS = 15_000
+WAIT_MS = 30_000  # for a machine that does much else
 # What the console may say: a connection that a test has cut, answers that the page shows in words, a hint for canvas tests, and requests
 # that Chromium drops whenever a network of this machine comes or goes (containers).
 HARMLESS = (
@@ -42,6 +42,7 @@ HARMLESS = (
 )
 
 expect.set_options(timeout=WAIT_MS)
+T = TypeVar("T")
 
 
 class Server:
@@ -114,20 +115,28 @@ def ward(stories: list[Story], sink: MemorySink | None = None, **how: Any) -> It
         server.stop()
 
 
+def eventually(page: Page, look: Callable[[], T], fits: Callable[[T], bool]) -> T:
+    """What is seen once it fits."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not fits(seen := look()):
+        assert time.monotonic() < deadline, f"still {seen}"
+        page.wait_for_timeout(50)
+    return seen
+
+
 def until(page: Page, expression: str, wanted: Any) -> None:
     """Wait for the value of an expression (the page's policy forbids Playwright's own wait_for_function)."""
-    deadline = time.monotonic() + WAIT_MS / 1000
-    while (value := page.evaluate(expression)) != wanted:
-        assert time.monotonic() < deadline, f"{expression}: {value}, not {wanted}"
-        page.wait_for_timeout(50)
+    eventually(page, lambda: page.evaluate(expression), lambda value: value == wanted)
 
 
 def tile(page: Page, name: str) -> Any:
     return page.locator(".tile").filter(has=page.locator(f'.name[title="{name}"]'))
 
 
-def shot(page: Page, name: str) -> None:
+def shot(page: Page, name: str, after_ms: int = 0) -> None:
+    """A picture for a person, if any are kept; a trace has more to show after a while."""
     if SHOTS:
+        page.wait_for_timeout(after_ms)
         page.screenshot(path=f"{SHOTS}/{name}.png")
 
 

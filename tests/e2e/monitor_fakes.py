@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 import threading
@@ -86,14 +87,15 @@ def trace(story: Story, seconds: float) -> np.ndarray:
 
 
 class Ward:
-    """Streams the stories in real time from a thread of its own, once entered, until left."""
+    """Streams the stories in real time from a thread of its own, once entered, until left (or until `seconds`, longer than any test)."""
 
-    def __init__(self, broker: str, stories: list[Story], seconds: float = 120.0, behind_s: float = 12.0) -> None:
+    def __init__(self, broker: str, stories: list[Story], seconds: float = 300.0, behind_s: float = 12.0) -> None:
         self.producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log.connection.close": False})
         self.stories = {story.patient_id: story for story in stories}
         self.start_s = time.time() - behind_s  # so much has already happened when the ward is entered
         self.counts = {s.patient_id: np.round(trace(s, seconds) * 200).astype("<i2") for s in stories}
         self.plans = {s.patient_id: self._plan(s, seconds) for s in stories}
+        self._silent: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -108,6 +110,10 @@ class Ward:
 
     def send(self, message: Message) -> None:
         self.producer.produce(TOPIC[type(message)].name, encode(message), key=message.patient_id)
+
+    def silence(self, patient_id: str) -> None:
+        """No more of this patient from now on."""
+        self._silent.add(patient_id)
 
     def now_ns(self, at_s: float) -> int:
         """Time of a moment of the stories."""
@@ -128,7 +134,8 @@ class Ward:
         return kind(patient_id=story.patient_id, device_id="patch-7", lead="ECG", **rate, **fields)
 
     def _plan(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
-        return iter(sorted([*self._samples(story, seconds), *self._events(story, seconds)], key=lambda due: due[0]))
+        parts = self._samples(story, seconds), self._beats(story, seconds), self._analysis(story, seconds), self._alarms(story)
+        return heapq.merge(*parts, key=lambda due: due[0])
 
     def _samples(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
         counts, n = self.counts.get(story.patient_id), round(CHUNK_S * story.fs_hz)
@@ -142,7 +149,7 @@ class Ward:
             fields = {"seq": seq, "first_sample": seq * n, "t0_ns": self.now_ns(seq * CHUNK_S), "counts_per_mv": 200.0, "samples": part}
             yield end_s, self._make(SampleChunk, story, lead_off=story.lead_off, **fields)
 
-    def _events(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
+    def _beats(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
         before = None
         for at, label in beats_of(story, min(seconds, story.silent_after_s)):
             rr = None if before is None else (at - before) * 1000
@@ -157,6 +164,8 @@ class Ward:
                 "label_probability": 0.9,
             }
             yield at + ANALYSIS_S, self._make(Beat, story, **fields)
+
+    def _analysis(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
         for k in range(1, int(min(seconds, story.silent_after_s))):
             jitter = math.sin(k + len(story.patient_id)) * 1.5 if story.bpm else 0
             hr = None if story.reason or not story.bpm else story.bpm + jitter
@@ -171,16 +180,17 @@ class Ward:
             yield k + ANALYSIS_S, self._make(Vitals, story, **fields)
             span = {"start_ns": self.now_ns(0), "end_ns": self.now_ns(k), "start_sample": 0, "end_sample": round(k * story.fs_hz)}
             yield k + ANALYSIS_S, self._make(Rhythm, story, label=story.rhythm, probability=0.97, **span)
-        for given in story.alarms:
-            alarm = self.alarm(story.patient_id, **given)
-            yield given["at_s"] + 2, alarm
+
+    def _alarms(self, story: Story) -> Iterator[tuple[float, Message]]:
+        for given in sorted(story.alarms, key=lambda given: given["at_s"]):
+            yield given["at_s"] + 2, self.alarm(story.patient_id, **given)
 
     def _run(self) -> None:
         waiting = {id_: next(plan, None) for id_, plan in self.plans.items()}
         while not self._stop.is_set():
             passed = time.time() - self.start_s
             for id_, due in waiting.items():
-                while due is not None and due[0] <= passed:
+                while due is not None and due[0] <= passed and id_ not in self._silent:
                     self.send(due[1])
                     due = next(self.plans[id_], None)
                 waiting[id_] = due

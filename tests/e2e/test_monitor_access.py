@@ -21,7 +21,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     """A monitor that wants tokens, and the tokens of Grace (acknowledge) and Visitor (view)."""
     path: Path = tmp_path_factory.mktemp("tokens") / "tokens.toml"
     tokens = {name: add_token(path, name, role) for name, role in (("Grace", "acknowledge"), ("Visitor", "view"))}
-    with EmbeddedBroker() as broker, Ward(broker.address, [Story("Bed 1")], seconds=120.0) as streams:
+    with EmbeddedBroker() as broker, Ward(broker.address, [Story("Bed 1")], seconds=600.0) as streams:
         server = Server(broker.address, tokens=read_tokens(path))
         streams.send(streams.alarm("Bed 1", "hr_high", 2, text="HR 140 > 120"))
         yield server, tokens
@@ -113,7 +113,7 @@ def test_every_text_and_trace_has_contrast_enough(browser: Browser, eight_beds: 
     with opened(browser, eight_beds.url, color_scheme=scheme, reduced_motion="reduce") as page:
         expect(page.locator(".tile")).to_have_count(8)
         expect(tile(page, "Bed 1").locator(".range")).not_to_have_text("")
-        page.wait_for_timeout(1500)
+        expect(page.locator("#chips .chip").first).to_be_visible()
         check(page)
         assert page.evaluate(PAINTED) == []
         shot(page, f"ward-{scheme}")
@@ -177,7 +177,7 @@ def test_everything_is_reached_by_tab_and_the_focus_is_seen(browser: Browser, ei
     with opened(browser, eight_beds.url + path) as page:
         set_prefs(page, name="Ada")
         expect(page.locator(".rate").first).not_to_have_text("--")
-        page.wait_for_timeout(1000)
+        expect(page.locator(".alarm-list li" if path else ".tile")).to_have_count(4 if path else 8)
         wanted = page.locator("button:visible, a[href]:visible, select:visible, input:visible, [tabindex='0']:visible").count()
         page.evaluate("document.activeElement.blur()")
         reached = []
@@ -195,8 +195,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, eight_be
         expect(page.locator(".rate").first).not_to_have_text("--")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("document.getElementById('view').scrollWidth") <= 390
-        page.wait_for_timeout(1500)
-        shot(page, f"phone{'-patient' if path else ''}")
+        shot(page, f"phone{'-patient' if path else ''}", 1500)
         if path:
             page.locator(".alarm-list .open").first.click()
             expect(page.locator(".review h2")).to_be_visible()

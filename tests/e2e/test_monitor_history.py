@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.monitor_browser import Server, opened, painted, shot, until, ward
+from tests.e2e.monitor_browser import Server, eventually, opened, painted, shot, until, ward
 from tests.e2e.monitor_fakes import Story
 
 
@@ -88,6 +88,7 @@ def test_the_paper_is_pulled_back_with_the_mouse(bed_3: Page) -> None:
 
 def test_next_and_previous_alarm_and_beat_of_a_class(bed_3: Page) -> None:
     page = bed_3
+    expect(page.locator(".alarm-list li")).to_have_count(4)
     times = page.locator(".alarm-list .onset").all_text_contents()
     for expected in times[:3]:
         page.keyboard.press("p")
@@ -99,8 +100,7 @@ def test_next_and_previous_alarm_and_beat_of_a_class(bed_3: Page) -> None:
     page.get_by_label("Class of beat to go to").select_option("V")
     page.locator("main").focus()
     page.keyboard.press("b")
-    page.wait_for_timeout(800)
-    assert 0 <= seconds(shown(page)) - seconds(before) < 4  # one beat in four is a V
+    eventually(page, lambda: seconds(shown(page)) - seconds(before), lambda later: later in (2, 3))  # the next V, 2.35 s after that alarm
     page.keyboard.press("B")
     page.keyboard.press("B")
     page.get_by_label("Class of beat to go to").select_option("F")
@@ -121,9 +121,9 @@ def seconds(clock: str) -> int:
 
 
 def test_calipers_read_a_known_rr_within_4_ms(browser: Browser) -> None:
-    with ward([Story("a", bpm=75, irregular=0.0)], seconds=60.0) as (server, _), opened(browser, f"{server.url}patient?id=a") as page:
+    with ward([Story("a", bpm=75, irregular=0.0)]) as (server, _), opened(browser, f"{server.url}patient?id=a") as page:
         expect(page.locator(".fact .rr")).to_have_text("800")
-        page.wait_for_timeout(4000)
+        eventually(page, lambda: painted(page, ".trace"), lambda pixels: pixels > 3000)
         page.locator("main").focus()
         page.keyboard.press("c")
         reading = page.locator(".reading")
@@ -143,7 +143,7 @@ def test_calipers_read_a_known_rr_within_4_ms(browser: Browser) -> None:
         page.mouse.down()
         page.mouse.move(at - 0.8 * scale - 2, y + 10, steps=4)
         page.mouse.up()
-        assert read(reading)[0] == pytest.approx(800, abs=4)
+        eventually(page, lambda: read(reading)[0], lambda ms: ms == pytest.approx(800, abs=4))
         shot(page, "calipers")
         page.keyboard.press("Escape")
         expect(reading).to_be_hidden()
@@ -156,13 +156,16 @@ def read(reading: Any) -> list[float]:
 def test_the_trend_has_a_cursor_and_opens_a_time(bed_3: Page) -> None:
     page = bed_3
     trend = page.locator(".trend")
-    page.wait_for_timeout(2500)
-    assert painted(page, ".trend canvas") > 5000
+    eventually(page, lambda: painted(page, ".trend canvas"), lambda pixels: pixels > 5000)
     box = trend.bounding_box()
     assert box
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 60)
-    expect(page.locator(".told")).to_contain_text("HR 8")
-    expect(page.locator(".told")).to_contain_text("Atrial fib")
+
+    def told() -> str:
+        for aside in (0, 1):
+            page.mouse.move(box["x"] + 0.6 * box["width"] + aside, box["y"] + 60)
+        return page.locator(".told").text_content() or ""
+
+    eventually(page, told, lambda text: "HR 8" in text and "Atrial fib" in text)
     page.mouse.move(10, 10)
     expect(page.locator(".told")).to_have_text("")
     trend.focus()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.monitor_browser import COLUMNS, Server, opened, painted, set_prefs, shot, ward
+from tests.e2e.monitor_browser import COLUMNS, Server, T, eventually, opened, painted, set_prefs, shot, ward
 from tests.e2e.monitor_fakes import Story
 
 BED_3 = "patient?id=Bed%203"
@@ -25,9 +27,8 @@ def test_a_patient_with_trace_beats_numbers_and_alarms(browser: Browser, eight_b
         expect(page.locator(".alarm-list li")).to_have_count(4)
         expect(page.locator(".alarm-list li .state").first).to_have_text("holds")
         expect(page.locator("#elsewhere")).to_have_text("*** Bed 4: VENTRICULAR FIBRILLATION")
-        page.wait_for_timeout(2000)
-        assert painted(page, ".trace") > 3000
-        shot(page, "patient")
+        eventually(page, lambda: painted(page, ".trace"), lambda pixels: pixels > 3000)
+        shot(page, "patient", 2000)
         page.keyboard.press("5")
         expect(page.locator(".tools .scale")).to_contain_text("40 mm/mV")
         page.locator("#elsewhere").click()
@@ -36,18 +37,21 @@ def test_a_patient_with_trace_beats_numbers_and_alarms(browser: Browser, eight_b
 
 def test_a_trace_that_wanders_far_stays_in_sight(browser: Browser) -> None:
     with (
-        ward([Story("a", wander_mv=3.0)], seconds=60.0, behind_s=32.0) as (server, _),
+        ward([Story("a", wander_mv=3.0)], behind_s=32.0) as (server, _),
         opened(browser, f"{server.url}patient?id=a") as page,
     ):
+
+        def columns() -> list[float]:
+            return sorted(page.locator(".trace").evaluate(COLUMNS, [0, k / 3 + 0.04, 1, (k + 1) / 3]) for k in range(3))
+
         expect(page.locator(".big .rate")).not_to_have_text("--")
-        page.wait_for_timeout(2000)
+        page.wait_for_timeout(2000)  # the pen goes on
         shot(page, "wander-patient")
-        rows = [page.locator(".trace").evaluate(COLUMNS, [0, k / 3 + 0.04, 1, (k + 1) / 3]) for k in range(3)]
-        assert sorted(rows)[1] > 0.97, rows  # the third is the one being swept
+        eventually(page, columns, lambda rows: rows[1] > 0.97)  # the lowest is the one being swept
 
 
 def test_live_scores_and_many_alarms_have_their_place(browser: Browser) -> None:
-    with ward([Story("a")], seconds=60.0) as (server, streams), opened(browser, f"{server.url}patient?id=a") as page:
+    with ward([Story("a")]) as (server, streams), opened(browser, f"{server.url}patient?id=a") as page:
         expect(page.locator(".big .rate")).not_to_have_text("--")
         expect(page.locator(".score")).to_be_hidden()
         counts = {"qrs_tp": 995, "qrs_fn": 5, "qrs_fp": 2, "v_tp": 9, "v_fn": 1, "rhythm_s": 600.0, "rhythm_agreed_s": 582.0}
@@ -70,36 +74,51 @@ def test_a_pulse_of_1_mv_and_1_s_measures_what_the_paper_says(browser: Browser, 
     px_per_mm = 4.3 * density  # of the screen
     story = Story("pulse", pulses=True, fs_hz=500.0)
     with (
-        ward([story], seconds=80.0, behind_s=32.0) as (server, _),
+        ward([story], behind_s=32.0) as (server, _),
         opened(browser, f"{server.url}patient?id=pulse", device_scale_factor=density, color_scheme="light") as page,
     ):
         set_prefs(page, screenMm=px_per_mm, speed=speed, gain=gain)
         expect(page.locator(".tools .scale")).to_have_text(f"{speed} mm/s   {gain} mm/mV")
         expect(page.locator(".fact .quality")).not_to_have_text("--")
-        page.wait_for_timeout(2000)
+        eventually(page, lambda: painted(page, ".trace"), lambda pixels: pixels > 1000)
         page.locator("main").focus()
-        page.keyboard.press("Space")
-        expect(page.locator(".badge")).to_be_visible()
-        page.wait_for_timeout(500)
-        image = np.asarray(Image.open(io.BytesIO(page.locator(".rows").screenshot())).convert("RGB")).astype(int)
+        pulse = eventually(page, lambda: paused(page, lambda: pulse_px(middle_row(page))), bool)
         shot(page, f"pulse-{density}")
-    row = image[image.shape[0] // 3 : image.shape[0] * 2 // 3]
-    dark_green = (row[..., 1] - row[..., 0] > 40) & (row[..., 1] < 200)
-    width, height = pulse_px(dark_green)
+    assert pulse
+    width, height = pulse
     assert abs(width / px_per_mm - speed) < 2 / px_per_mm + 0.1 * density / px_per_mm
     assert abs(height / px_per_mm - gain) < 2 / px_per_mm
 
 
-def pulse_px(trace: np.ndarray) -> tuple[float, float]:
-    """(width, height) in pixels of a pulse in a mask (y, x) of painted pixels: between the middles of its flanks and of its levels."""
+def paused(page: Page, look: Callable[[], T]) -> T:
+    """What is seen while the page is paused."""
+    page.keyboard.press("Space")
+    expect(page.locator(".badge")).to_be_visible()
+    seen = look()
+    page.keyboard.press("Space")
+    expect(page.locator(".badge")).to_be_hidden()
+    return seen
+
+
+def middle_row(page: Page) -> np.ndarray:
+    """Mask (y, x) of the pixels of the trace, dark green, in the middle one of three rows."""
+    image = np.asarray(Image.open(io.BytesIO(page.locator(".rows").screenshot())).convert("RGB")).astype(int)
+    row = image[image.shape[0] // 3 : image.shape[0] * 2 // 3]
+    return (row[..., 1] - row[..., 0] > 40) & (row[..., 1] < 200)
+
+
+def pulse_px(trace: np.ndarray) -> tuple[float, float] | None:
+    """(width, height) in pixels of a pulse in a mask of painted pixels: between the middles of flanks and of levels; None without."""
     rows = trace.sum(axis=1)
-    top, base = np.flatnonzero(rows > rows.max() * 0.3)[[0, -1]]
+    level = np.flatnonzero(rows > rows.max() * 0.1)  # the upper one may be a sixth as long as the lower one, flanks are far shorter
+    if level.size == 0 or level[-1] - level[0] < 12:
+        return None
+    top, base = level[[0, -1]]
     levels = [np.average(np.arange(a, b), weights=rows[a:b]) for a, b in ((top, top + 6), (base - 5, base + 1))]
     flanks = np.flatnonzero(trace[(top + base) // 2 - 3 : (top + base) // 2 + 3].all(axis=0))
-    groups = np.split(flanks, np.flatnonzero(np.diff(flanks) > 1) + 1)
-    middles = [group.mean() for group in groups]
-    up = next(k for k in range(len(middles) - 1) if trace[top : top + 6, round((middles[k] + middles[k + 1]) / 2)].any())
-    return middles[up + 1] - middles[up], levels[1] - levels[0]
+    middles = [group.mean() for group in np.split(flanks, np.flatnonzero(np.diff(flanks) > 1) + 1) if group.size]
+    pairs = [(up, down) for up, down in pairwise(middles) if trace[top : top + 6, round((up + down) / 2)].any()]
+    return (pairs[0][1] - pairs[0][0], levels[1] - levels[0]) if pairs else None
 
 
 def test_the_screen_is_measured_with_a_ruler_and_remembered(browser: Browser, eight_beds: Server) -> None:

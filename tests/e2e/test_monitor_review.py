@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from stream_processor.sinks.memory import MemorySink
 from tests.e2e.monitor_answers import Answers
-from tests.e2e.monitor_browser import Server, opened, painted, set_prefs, shot, ward
+from tests.e2e.monitor_browser import Server, eventually, opened, painted, set_prefs, shot, ward
 from tests.e2e.monitor_fakes import Story
 from tests.e2e.monitor_past import Past
 
@@ -20,7 +20,7 @@ BED_3 = "patient?id=Bed%203"
 @pytest.fixture(scope="module")
 def server(past: Past) -> Iterator[Server]:
     """Bed 3 with its past, for tests that leave edits behind."""
-    with ward([Story("Bed 3", bpm=84, pattern="NNNV")], past.sink, seconds=240.0) as (server, _):
+    with ward([Story("Bed 3", bpm=84, pattern="NNNV")], past.sink, seconds=600.0) as (server, _):
         yield server
 
 
@@ -38,7 +38,7 @@ def test_an_alarm_is_reviewed_with_its_strip_and_confirmed(browser: Browser, ser
         review = page.locator(".review")
         expect(review.locator("h2")).to_have_text("*** VT 5 BEATS")
         expect(review.locator(".beat").first).to_be_visible()
-        assert painted(page, ".review .ecg") > 50_000
+        eventually(page, lambda: painted(page, ".review .ecg"), lambda pixels: pixels > 50_000)
         facts = review.locator(".said")
         expect(facts).to_contain_text("Ventricular tachycardia, high")
         expect(facts).to_contain_text("Sinus rhythm 94.0 %")
@@ -123,7 +123,7 @@ def test_limits_are_checked_where_they_stand_and_say_who_changed_them(browser: B
 
 def test_review_and_actions_among_fifty_patients(browser: Browser) -> None:
     stories = [Story(f"Bed {k}", bpm=50 + k, pattern="NNNV" if k % 7 == 0 else "N") for k in range(1, 51)]
-    with ward(stories, MemorySink(), seconds=90.0) as (server, streams):
+    with ward(stories, MemorySink(), seconds=150.0) as (server, streams):
         alarms = [streams.alarm(f"Bed {k}", "hr_high", 3, text=f"HR {120 + k} > 120") for k in range(1, 51)]
         with Answers(streams, server.broker, alarms) as answers, opened(browser, server.url, 1920, 1080) as page:
             set_prefs(page, name="Ada")
@@ -135,8 +135,7 @@ def test_review_and_actions_among_fifty_patients(browser: Browser) -> None:
             expect(page.locator("#chips")).to_have_text("** 49")
             expect(page.locator(".tile .head").last).to_have_attribute("data-state", "acknowledged")
             assert [a.patient_id for a in answers.taken] == ["Bed 50"]
-            page.wait_for_timeout(1500)
-            shot(page, "ward-50")
+            shot(page, "ward-50", 1500)
             page.keyboard.press("Enter")
             expect(page.locator("h1")).to_have_text("Bed 50")
             expect(page.locator(".alarm-list li").first).to_have_attribute("data-state", "acknowledged")

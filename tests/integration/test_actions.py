@@ -19,7 +19,7 @@ from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from tests.integration.test_recovery import working
 
-WAIT_S = 40.0
+WAIT_S = 90.0
 
 
 def story(patient: str, name: str, seconds: float, *, end: bool) -> list[SampleChunk]:
@@ -112,8 +112,12 @@ def test_limits_and_silence_hold_across_a_restart(empty_kafka, tmp_path: Path) -
         worker.kill_all()
         worker.process.stdout.close()
         worker.start()
-        time.sleep(1.0)
-        produce(address, story(patient, "normal", 30, end=False))
+        chunks = story(patient, "normal", 2 * WAIT_S, end=False)
+        for first in range(0, len(chunks), 4):  # four times as fast as life, for it reads actions when it may already have samples
+            produce(address, chunks[first : first + 4])
+            if any(x.kind == "hr_high" for x in stored(sink, patient)):
+                break
+            time.sleep(0.5)
         found = the("hr_high", eventually(sink, patient, lambda a: any(x.kind == "hr_high" for x in a)))
     assert found.limit == 60.0
     assert found.silenced_until_ns is not None

@@ -15,6 +15,7 @@ import confluent_kafka
 import pytest
 from typer.testing import CliRunner
 
+from ecgwatch import reconciling
 from ecgwatch.__main__ import app
 from ingest import operator
 from ingest.broker import create_topics
@@ -229,7 +230,7 @@ def raise_alarms(address: str, *messages: Alarm | Delivery) -> None:
     producer = confluent_kafka.Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "log_level": 0})
     for one in messages:
         producer.produce((ALARMS if isinstance(one, Alarm) else NOTIFICATIONS).name, encode(one), one.patient_id.encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def test_tail_shows_each_step(broker, folder):
@@ -272,6 +273,7 @@ def test_reconcile(sending, keep, folder, monkeypatch):
     assert "notified: 4 of 6 notices" in text
     assert f"not stored: {extra.id}" in text
     assert f"not notified: {alarms[0].id} onset to nurse: no attempt was made" in text
+    monkeypatch.setattr(reconciling, "SETTLE_S", 60.0)  # it ends as soon as all is there
     late = threading.Thread(target=lambda: (time.sleep(1.5), keep(extra), raise_alarms(sending, _told(extra), _told(alarms[0]))))
     late.start()
     assert "notified: 6 of 6 notices" in run("reconcile")  # it waits a little for what is on its way

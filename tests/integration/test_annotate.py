@@ -25,7 +25,7 @@ HEADERS = {
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "ecgwatch", "annotate", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "ecgwatch", "annotate", *map(str, arguments)], capture_output=True, text=True, timeout=240)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

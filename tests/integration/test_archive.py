@@ -27,7 +27,7 @@ from tests.contract.test_sinks import action, delivery, edit, score
 from tests.integration.test_process import messages
 
 T0 = 1_750_000_000_000_000_000
-WAIT_S = 40.0
+WAIT_S = 90.0
 TOPIC = {kind: topic for topic, kind in KINDS.items()}
 PATIENTS = [f"p{i}" for i in range(9)]
 
@@ -42,7 +42,7 @@ def send(address: str, sent: list[Stored]) -> None:
     producer = confluent_kafka.Producer({"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"})
     for message in sent:
         producer.produce(TOPIC[type(message)], encode(message), message.patient_id.encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def stored(sink: SqliteSink | MemorySink) -> set[bytes]:
@@ -120,7 +120,7 @@ def test_a_busy_store_loses_nothing_and_is_left_alone(broker):
     sink.busy = True
     send(broker.address, some(0))
     with archiving(broker.address, sink):
-        until(lambda: sink.refusals == 1)
+        until(lambda: sink.refusals >= 1)
         for number in (1, 2):
             send(broker.address, some(number))
             time.sleep(1.5)
@@ -138,7 +138,7 @@ def test_garbage_goes_to_the_dead_letter_topic(broker):
         for data in found:
             producer.produce(topic, data, key=b"p1")
     producer.produce("ecg.acks", None, key=b"p1")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     sink = MemorySink()
     with archiving(broker.address, sink):
         send(broker.address, some(0))

@@ -115,14 +115,14 @@ class Stack:
             json.dumps({"query": flux}).encode(),
             {"Authorization": f"Token {self.setting('INFLUXDB_TOKEN')}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(call, timeout=10) as answer:
+        with urllib.request.urlopen(call, timeout=30) as answer:
             return sum(line.startswith(",_result") for line in answer.read().decode().splitlines())
 
     def get(self, path: str) -> object:
         """What the monitor answers."""
         url = f"http://127.0.0.1:{self.setting('MONITOR_PORT')}{path}"
         call = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.setting('MONITOR_TOKEN')}"})
-        with urllib.request.urlopen(call, timeout=10) as answer:
+        with urllib.request.urlopen(call, timeout=30) as answer:
             return json.loads(answer.read())
 
 

@@ -32,7 +32,7 @@ def needs(database: str) -> pytest.MarkDecorator:
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "ecgwatch", "evaluate", *map(str, arguments)], capture_output=True, text=True, timeout=180)
+    done = subprocess.run([sys.executable, "-m", "ecgwatch", "evaluate", *map(str, arguments)], capture_output=True, text=True, timeout=280)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

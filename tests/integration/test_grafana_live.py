@@ -22,7 +22,7 @@ from tests.unit.grafana_fake import TOKEN, FakeGrafana
 from tools.services import Kafka
 
 START_NS = 1_767_225_600 * 10**9
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 @pytest.fixture

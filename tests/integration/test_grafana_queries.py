@@ -151,7 +151,7 @@ def write(influxdb: Influxdb, points: Sequence[str]) -> None:
         f"{influxdb.url}/api/v2/write?org={influxdb.org}&bucket={influxdb.bucket}&precision=ns", "\n".join(points).encode(),
         {"Authorization": f"Token {influxdb.token}"},
     )  # fmt: skip
-    urllib.request.urlopen(call, timeout=10).close()
+    urllib.request.urlopen(call, timeout=30).close()
 
 
 def asked(flux: str, start_ns: int, stop_ns: int, bucket: str, variables: dict[str, str]) -> str:

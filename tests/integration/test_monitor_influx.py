@@ -11,7 +11,7 @@ import numpy as np
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.influx import InfluxSink
 from stream_processor.sinks.sqlite import SqliteSink
-from tests.unit.monitor_bench import action, alarm, beat, edit, ms, rhythm, running, strip, vitals, waveform
+from tests.unit.monitor_bench import action, alarm, beat, edit, finding, ms, rhythm, running, strip, vitals, waveform
 
 X = np.round(200 * np.sin(np.arange(2500) / 20))
 EVENTS = [
@@ -19,9 +19,10 @@ EVENTS = [
     beat(1), beat(2, 812.5, "V"),
     rhythm(-9000, 10), rhythm(10, 20, "AFIB"), action("limits", limits={"hr_high_bpm": 130.0}), action("silence", seconds=60.0),
     edit(beat(1)),
+    finding(0, 30),
 ]  # fmt: skip
 QUESTIONS = [
-    "alarms", "rhythm", "beats", "trend?points=5", "waveform", "waveform?points=10", "actions", "edits", "report", "limits",
+    "alarms", "rhythm", "beats", "trend?points=5", "waveform", "waveform?points=10", "actions", "edits", "findings", "report", "limits",
     f"strip?alarm={alarm(12).id}",
 ]  # fmt: skip
 

@@ -21,7 +21,7 @@ from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.unit.monitor_bench import NOW, S, alarm, rhythm
 
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 @pytest.fixture

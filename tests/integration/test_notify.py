@@ -49,7 +49,7 @@ class Hook(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self) -> None:
-        self.status, self.hang, self.got = 200, threading.Event(), []
+        self.status, self.hang, self.asked, self.got = 200, threading.Event(), 0, []
         self.hang.set()
         super().__init__(("127.0.0.1", 0), _Post)
 
@@ -66,6 +66,7 @@ class _Post(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked += 1
         self.server.hang.wait(WAIT_S)
         if self.server.status == 200:
             self.server.got.append(body)
@@ -156,7 +157,7 @@ def raise_alarms(address: str, *alarms: Alarm) -> None:
     producer = confluent_kafka.Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "log_level": 0})
     for one in alarms:
         producer.produce(ALARMS.name, encode(one), one.patient_id.encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def deliveries(address: str) -> list[Delivery]:
@@ -329,6 +330,7 @@ def test_a_broker_that_goes_away_and_comes_back(empty_kafka, tmp_path, hook):
     with notifying(address, plan_file(tmp_path, hook=hook.url)):
         hook.hang.clear()
         raise_alarms(address, *(alarm(i) for i in range(5)))
+        until(lambda: hook.asked > 0)
         time.sleep(1)
         empty_kafka.kill()
         hook.hang.set()  # told while the broker is away: recorded when it is back

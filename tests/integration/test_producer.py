@@ -140,24 +140,28 @@ def test_lag_counts_what_a_group_has_not_committed(broker):
 def test_a_broker_that_goes_away_and_comes_back_loses_nothing(empty_kafka):
     create_topics(empty_kafka.address)
     notices: list[str] = []
-    stopped = threading.Event()
+    outages: list[threading.Thread] = []
 
-    def outage():
-        time.sleep(1)
-        empty_kafka.stop()
-        stopped.set()
-        time.sleep(4)
+    def bring_back():
+        deadline = time.monotonic() + 60
+        while not notices and time.monotonic() < deadline:
+            time.sleep(0.1)
         empty_kafka.start()
 
-    thread = threading.Thread(target=outage)
-    thread.start()
+    def outage(item):
+        """A third of the way it goes away, and stays away until that is told: the buffer is full long before the end."""
+        if item.due_s >= 20 and not outages:
+            empty_kafka.stop()
+            outages.append(threading.Thread(target=bring_back))
+            outages[0].start()
+
     try:
         with Producer(empty_kafka.address, CLOCK, notices.append, buffer_bytes=50_000) as producer:
             items = merge(copies(stream(Ramp(), "ramp", START_NS), "ramp", 10).values())
-            play(items, producer.send, CLOCK, speed=20)
-            assert stopped.is_set(), "the outage must lie within the replay"
+            play(items, producer.send, CLOCK, speed=20, on_sent=outage)
     finally:
-        thread.join()
+        for thread in outages:
+            thread.join()
     gc.collect()  # within the filter
     assert ["does not answer" in n for n in notices] == [True, False], notices
     assert "is back" in notices[1]

@@ -34,7 +34,7 @@ SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 SIGNAL_S, CHUNK_S = 70.0, 0.5
 SPEED = 10.0
 START_NS = 1_700_000_000 * 10**9
-WAIT_S = 60.0
+WAIT_S = 90.0
 Stored = dict[tuple[object, ...], Event]
 
 

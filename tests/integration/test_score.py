@@ -56,7 +56,7 @@ def commands(broker) -> Iterator[Commands]:
     yield made
     for child in made.running:
         child.terminate()
-        child.communicate(timeout=30)
+        child.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ class Scores:
             {"bootstrap.servers": self.address, "group.id": "looker", "enable.partition.eof": True, "log_level": 0}
         )
         try:
-            parts = set(consumer.list_topics("ecg.scores", timeout=10).topics["ecg.scores"].partitions)
+            parts = set(consumer.list_topics("ecg.scores", timeout=30).topics["ecg.scores"].partitions)
             consumer.assign([confluent_kafka.TopicPartition("ecg.scores", p, 0) for p in parts])
             found = []
             while parts:
@@ -230,7 +230,7 @@ def tell(address: str, first_s: int, end_s: int) -> None:
     for end in range(first_s + 5, end_s + 1, 5):
         span = {"start_ns": 10**18, "end_ns": 10**18 + end * 10**9, "start_sample": 0, "end_sample": 250 * end}
         producer.produce("ecg.rhythm", encode(Rhythm(**common, **span, label="N", probability=1.0)), b"p")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
 
 def test_no_broker_is_told(commands: Commands):
     commands.environment["ECGWATCH_BROKER"] = "127.0.0.1:1"
-    done = subprocess.run([sys.executable, "-m", "ecgwatch", "score"], env=commands.environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "ecgwatch", "score"], env=commands.environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr

@@ -9,10 +9,10 @@ import confluent_kafka
 def test_broker_is_empty_and_takes_messages(broker):
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
     producer.produce("ecg.samples", b"x", key=b"p")
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": "looker", "log.connection.close": False})
-    parts = consumer.list_topics("ecg.samples", timeout=10).topics["ecg.samples"].partitions
-    ends = [consumer.get_watermark_offsets(confluent_kafka.TopicPartition("ecg.samples", p), timeout=10)[1] for p in parts]
+    parts = consumer.list_topics("ecg.samples", timeout=30).topics["ecg.samples"].partitions
+    ends = [consumer.get_watermark_offsets(confluent_kafka.TopicPartition("ecg.samples", p), timeout=30)[1] for p in parts]
     consumer.close()
     assert sum(ends) == 1  # nothing of the run against the other broker, nothing of an earlier test
 
@@ -23,7 +23,7 @@ def test_kafka_keeps_messages_over_a_stop_and_a_kill(kafka):
     producer = confluent_kafka.Producer(quiet)
     for end in (kafka.stop, kafka.kill):
         producer.produce(topic, b"x", partition=0)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         end()
         assert not kafka.running
         kafka.start()

@@ -75,7 +75,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
     yield made
     for child in made.processes:
         child.terminate()
-        child.communicate(timeout=30)
+        child.communicate(timeout=60)
     made.sink.close()
     if request.param == "embedded and sqlite":
         broker.stop()

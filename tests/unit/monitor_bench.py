@@ -17,7 +17,7 @@ from dashboards.monitor.feed import Arrival, Deliver, Followed
 from dashboards.monitor.frames import decode_frame
 from dashboards.monitor.server import create_app
 from ingest.clock import ManualClock
-from ingest.messages import Action, Alarm, Beat, Edit, Rhythm, SampleChunk, Strip, Vitals, Waveform, sample_offset_ns
+from ingest.messages import Action, Alarm, Beat, Edit, Finding, Rhythm, SampleChunk, Strip, Vitals, Waveform, sample_offset_ns
 from ingest.packing import pack
 from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
@@ -144,6 +144,12 @@ def alarm(onset_s: float = 0.0, kind: str = "pause", **fields: Any) -> Alarm:
     times = {"onset_ns": onset, "raised_ns": onset + S, "changed_ns": onset + S, "onset_sample": 0, "raised_sample": 0}
     made = {"fs_hz": FS, "id": f"p:{kind}:{onset}", "kind": kind, "priority": "medium", "step": "onset", "text": kind.upper()}
     return Alarm(**(_BASE | times | made | fields))
+
+
+def finding(start_s: float, end_s: float, label: str = "AFL", task: str = "flutter", **fields: Any) -> Finding:
+    span = {"start_ns": NOW + round(start_s * S), "time_ns": NOW + round(end_s * S), "start_sample": 0, "sample": 0}
+    made = {"fs_hz": FS, "task": task, "label": label, "probability": 0.9, "model": "2"}
+    return Finding(**(_BASE | span | made | fields))
 
 
 def waveform(start_s: float, samples: np.ndarray, fs_hz: float = FS, counts_per_mv: float = 200.0) -> Waveform:

@@ -16,6 +16,7 @@ from ingest.messages import (
     Beat,
     Delivery,
     Edit,
+    Finding,
     Message,
     Reference,
     Rhythm,
@@ -36,7 +37,7 @@ chunks = st.builds(
 )  # fmt: skip
 limits = st.dictionaries(st.text(max_size=10), st.none() | st.floats(allow_nan=False), max_size=3)
 actions = st.builds(Action, limits=limits, seconds=st.none() | st.floats(), note=st.text())
-others = st.one_of(*(st.from_type(kind) for kind in (Reference, Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit)), actions).map(
+others = st.one_of(*(st.from_type(kind) for kind in (Reference, Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding)), actions).map(
     lambda m: msgspec.structs.replace(m, schema=1)
 )
 

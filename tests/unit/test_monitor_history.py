@@ -18,15 +18,28 @@ from ingest.messages import sample_offset_ns
 from ingest.packing import MISSING
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import NOW, S, alarm, beat, ms, rhythm, running, storing, strip, vitals, waveform
+from tests.unit.monitor_bench import NOW, S, alarm, beat, finding, ms, rhythm, running, storing, strip, vitals, waveform
 
 RAMP = np.arange(2500, dtype=np.int16)
-OF_A_PERIOD = ["alarms", "rhythm", "beats", "trend", "waveform", "waveform?points=100", "actions", "edits", "report"]
+OF_A_PERIOD = ["alarms", "rhythm", "beats", "trend", "waveform", "waveform?points=100", "actions", "edits", "findings", "report"]
 
 
 def got(answer: Any) -> Any:
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+# What added tasks say
+
+
+def test_findings_of_a_period_in_order_of_their_ends(tmp_path: Path) -> None:
+    told = [finding(0, 30, "N"), finding(40, 60, task="apnoea", label="yes"), finding(0, 90, "N"), finding(90, 120)]
+    with storing(tmp_path, *told) as bench:
+        found = got(bench.get("findings", from_=ms(30), to=ms(120)))["findings"]
+    assert [(f["task"], f["label"], f["start"], f["end"]) for f in found] == [
+        ("flutter", "N", ms(0), ms(30)), ("apnoea", "yes", ms(40), ms(60)), ("flutter", "N", ms(0), ms(90)),
+    ]  # fmt: skip
+    assert (found[0]["probability"], found[0]["model"]) == (0.9, "2")
 
 
 # The signal

@@ -28,6 +28,7 @@ from tests.unit.monitor_bench import (
     beat,
     chunk,
     edit,
+    finding,
     ms,
     next_of,
     rhythm,
@@ -167,7 +168,7 @@ def test_the_schemas_are_sound(api: Any) -> None:
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A patient with one of everything."""
     x, one = np.arange(2500), alarm(10)
-    events = [waveform(0, x), strip(one, x), one, vitals(1), vitals(2), beat(1), beat(2), rhythm(0, 30)]
+    events = [waveform(0, x), strip(one, x), one, vitals(1), vitals(2), beat(1), beat(2), rhythm(0, 30), finding(0, 30)]
     with storing(tmp_path_factory.mktemp("store"), *events, action("silence", seconds=5.0), edit(beat(1))) as bench:
         bench.send(chunk("p"), one, beat(0), rhythm(0, 30))
         yield bench
@@ -230,3 +231,20 @@ def test_scores_are_shares_and_null_where_nothing_was_counted() -> None:
         "t": ms(5), "qrs": {"se": 0.9, "ppv": 0.75, "n": 100}, "v": {"se": None, "ppv": 0.0, "n": 0},
         "s": {"se": None, "ppv": None, "n": 0}, "rhythm": None, "episodes": 2, "episodes_alarmed": 1, "worst_delay_s": 6.5,
     }  # fmt: skip
+
+
+def test_the_newest_finding_of_each_task_is_shown() -> None:
+    with running() as bench:
+        bench.send(chunk("p"), finding(0, 30, "N"), finding(0, 20, task="apnoea", label="no"))
+        with bench.page("p") as socket:
+            assert {(f["task"], f["label"]) for f in next_of(socket, "patient")["findings"]} == {("flutter", "N"), ("apnoea", "no")}
+            bench.send(finding(30, 60))
+            (told,) = next_of(socket, "events")["events"]
+            assert told["finding"] == {
+                "start": ms(30), "end": ms(60), "task": "flutter", "label": "AFL", "probability": 0.9, "model": "2",
+            }  # fmt: skip
+        with bench.page("p") as socket:
+            assert told["finding"] in next_of(socket, "patient")["findings"]
+        bench.send(chunk("p", t0_ns=NOW + 900 * S))  # another stream
+        with bench.page("p") as socket:
+            assert next_of(socket, "patient")["findings"] == []

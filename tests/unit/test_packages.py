@@ -19,6 +19,6 @@ def test_a_stranger_in_front_is_named(tmp_path: Path) -> None:
     (tmp_path / "models" / "__init__.py").write_text("")
     for flags, code in (([], 1), (["-P"], 0)):
         command = [sys.executable, *flags, "-m", "ecgwatch", "topics", "--help"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
         assert done.returncode == code, done.stderr
         assert ("package 'models'" in done.stderr and str(tmp_path) in done.stderr) == bool(code)

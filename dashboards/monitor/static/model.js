@@ -42,6 +42,7 @@ export class Patient {
     this.alarms = new Map();
     this.silenced = []; // [{kind, until}]; kind "" stands for any
     this.score = null;
+    this.findings = new Map(); // by task: the newest of what the model learned in the field says
     this.actions = []; // what people have done and said since the page is open
     this.edits = [];
     this.battery = null;
@@ -59,6 +60,7 @@ export class Patient {
     });
     this.silenced = state.silenced ?? [];
     this.score = state.score ?? null;
+    this.findings = new Map((state.findings ?? []).map((finding) => [finding.task, finding]));
     this.edits = state.edits ?? [];
     const arrivedAt = (id) => this.alarms.get(id)?.at ?? -Infinity;
     this.alarms = new Map(state.alarms.map((alarm) => [alarm.id, { ...completeAlarm(alarm), at: arrivedAt(alarm.id) }]));
@@ -76,7 +78,7 @@ export class Patient {
     this.ended = frame.end;
   }
 
-  event({ beat, reference, vitals, rhythm, alarm, score, battery, action, silenced, edit }) {
+  event({ beat, reference, vitals, rhythm, alarm, score, finding, battery, action, silenced, edit }) {
     if (beat) {
       this.beats.push(beat);
       this.newBeats.push(beat);
@@ -91,6 +93,7 @@ export class Patient {
     if (rhythm) this.rhythm = rhythm;
     if (alarm) this.#alarm({ ...completeAlarm(alarm), at: now() });
     if (score) this.score = score;
+    if (finding) this.findings.set(finding.task, finding);
     if (battery !== undefined) this.battery = battery;
     if (action) this.actions.push(action);
     if (silenced) this.silenced = silenced;

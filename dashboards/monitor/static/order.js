@@ -9,6 +9,9 @@ export class Order {
 
   get shown() { return this.#shown; }
 
+  /** Whether a wish stands that is not granted yet. */
+  get waits() { return this.#since !== null; }
+
   /** At once: a page was turned, a filter chosen. */
   set(ids) {
     this.#shown = ids;
@@ -16,13 +19,10 @@ export class Order {
     return ids;
   }
 
-  /** The state of the ward wishes for this order at `now` s. The order to show from now on, or null: as it is. */
+  /** The state of the ward wishes for this order at `now` s. Whether it is time to show it. */
   wish(ids, now) {
-    if (ids.length === this.#shown.length && ids.every((id, k) => id === this.#shown[k])) {
-      this.#since = null;
-      return null;
-    }
-    this.#since ??= now;
-    return now - this.#since >= HOLD_S ? this.set(ids) : null;
+    const differs = ids.length !== this.#shown.length || ids.some((id, k) => id !== this.#shown[k]);
+    this.#since = differs ? this.#since ?? now : null;
+    return differs && now - this.#since >= HOLD_S;
   }
 }

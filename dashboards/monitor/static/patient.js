@@ -7,6 +7,7 @@ import { Disclosure } from "./disclosure.js";
 import { h, setClass, setData, setHidden, setText } from "./dom.js";
 import { Edits } from "./edits.js";
 import { nextBeat } from "./findbeat.js";
+import { findingKey, findingLines } from "./findingline.js";
 import { openLimits } from "./limits.js";
 import { now } from "./model.js";
 import { keep, prefs } from "./prefs.js";
@@ -32,6 +33,7 @@ export class PatientView {
     this.list = new AlarmList(patient, context.actions, (alarm) => this.review(alarm));
     this.alarms = h("div", { class: "alarms", role: "group", "aria-label": "Standing alarms" });
     this.score = h("div", { class: "score", title: "Against the reference annotations that are replayed with this record", hidden: true });
+    this.findings = h("div", { class: "findings", role: "group", "aria-label": "Added tasks", hidden: true });
     this.facts = Object.fromEntries(["rate", "reason", "rhythm", "rr", "pvcs", "range", "sdnn", "rmssd", "quality", "time", "source", "scale"].map((name) => [name, h("span", { class: name })]));
     this.panel = null; // what lies over the trace
     this.left = h("div", { class: "left" }, this.chart.element, this.#tools(), this.trend.element);
@@ -93,9 +95,19 @@ export class PatientView {
     setText(facts.source, patient.known ? [patient.lead, patient.device].filter(Boolean).join(" · ") : "");
     setHidden(this.score, !patient.score);
     if (patient.score) setText(this.score, scoreLine(patient.score));
+    this.#found(dead ? new Map() : patient.findings, today);
     this.list.refresh(today);
     this.trend.refresh(this.chart.live ? null : this.chart.shown);
     this.panel?.refresh?.();
+  }
+
+  /** What added tasks say, which nobody may take for now once the signal is gone. */
+  #found(findings, today) {
+    setHidden(this.findings, findings.size === 0);
+    const key = findingKey(findings);
+    if (this.findings.dataset.key === key) return;
+    this.findings.dataset.key = key;
+    this.findings.replaceChildren(...findingLines(findings, today));
   }
 
   /** Show a time in the trace. */
@@ -238,7 +250,7 @@ export class PatientView {
     const report = (hours) => h("a", { class: "button", target: "_blank", rel: "noopener", href: "#", onclick: (event) => { event.currentTarget.href = patientPath(patient.id, "report", { from: Math.floor(patient.time - hours * 3_600_000), to: Math.floor(patient.time) + 1 }); } }, `${hours} h`);
     return h(
       "aside", {},
-      h("div", { class: "now" }, h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason), h("div", { class: "rhythmline" }, facts.rhythm)),
+      h("div", { class: "now" }, h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason), h("div", { class: "rhythmline" }, facts.rhythm), this.findings),
       h("div", { class: "facts" }, fact("RR", facts.rr, "ms"), fact("PVC", facts.pvcs, "/min"), fact("Limits", facts.range, "bpm"), fact("SDNN", facts.sdnn, "ms"), fact("RMSSD", facts.rmssd, "ms"), fact("Signal", facts.quality, "")),
       h("div", { class: "doors" }, h("button", { title: "l", onclick: () => this.limits() }, "Limits"), h("span", { class: "group", role: "group", "aria-label": "Report of the last hours, in a new tab" }, h("span", { class: "label" }, "Report"), ...REPORT_HOURS.map(report))),
       h("h2", {}, "Alarms"), this.list.element,

@@ -40,9 +40,7 @@ export class Ward {
 
   /** The state of the ward wishes for these; tiles move when the wish has stood for a while. */
   wish(ids, note, at) {
-    if (!ids.length || !this.order.shown.length) return this.show(ids, note);
-    const shown = this.order.wish(ids, at);
-    if (shown) this.#place(shown);
+    if (!this.order.shown.length || this.order.wish(ids, at)) this.show(ids, note);
   }
 
   #place(ids) {

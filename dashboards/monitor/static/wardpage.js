@@ -13,7 +13,8 @@ export const filter = { offset: 0, search: "", alarm: "", rhythm: "", lastFocus:
 const ALARMS = [["", "Any state"], ["any", "With an alarm"], ["high", "*** high"], ["medium", "** medium"], ["low", "* low"], ["technical", "Technical"]];
 
 export class WardPage {
-  #asked = 0;
+  #asked = 0; // lists of names, so far
+  #oldest = 0; // answers to earlier questions are out of date
   #revision = -1;
 
   /** context: {model, link, open, limits, actions, commands} */
@@ -33,20 +34,24 @@ export class WardPage {
     this.offOrder = onChange("order", () => { this.orderSelect.value = prefs.order; this.choose({}); });
   }
 
-  close() { this.ward.close(); this.offOrder(); this.#asked++; }
+  close() { this.ward.close(); this.offOrder(); this.#oldest = Infinity; }
 
   frame(at) { this.ward.frame(at); }
 
   refresh(connected) { this.ward.refresh(connected); }
 
-  /** The server's word once a second: names are asked for again when some came or went, or when their state decides who is shown. */
+  /** The server's word once a second: names are asked for again when some came or went, tiles wait to move, or state decides who is shown. */
   tick(ward) {
     const stateMatters = prefs.order === "urgency" || filter.alarm || filter.rhythm;
-    if (ward.revision !== this.#revision || stateMatters) this.load(ward.revision, this.#revision === -1);
+    const knowsNobody = this.#revision === -1 && !ward.broker && this.ward.tiles.size; // a server that has come back; those shown stay
+    if (!knowsNobody && (ward.revision !== this.#revision || stateMatters || this.ward.order.waits)) this.load(ward.revision, false);
   }
 
   /** The link was lost: all may be different. */
-  lost() { this.#revision = -1; }
+  lost() {
+    this.#revision = -1;
+    this.#oldest = this.#asked + 1;
+  }
 
   /** A person has chosen other patients. */
   choose(changes) {
@@ -79,12 +84,12 @@ export class WardPage {
   /** Fetch the names of this page; `atOnce` where a person has asked for it, else tiles wait before they move. */
   async load(revision, atOnce) {
     const mine = ++this.#asked, { search, alarm, rhythm, offset } = filter;
+    if (atOnce) this.#oldest = mine;
     const query = new URLSearchParams({ offset, limit: PAGE, search, order: prefs.order, ...(alarm && { alarm }), ...(rhythm && { rhythm }) });
     try {
       const page = await getJson(`/api/patients?${query}`);
-      if (mine !== this.#asked && !atOnce) return;
-      if (mine < this.shownAt) return;
-      this.shownAt = mine;
+      if (mine < this.#oldest) return;
+      this.#oldest = mine;
       this.#revision = revision;
       this.total = page.total;
       if (offset && offset >= page.total) { filter.offset = 0; this.load(revision, true); return; }

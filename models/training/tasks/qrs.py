@@ -1,6 +1,7 @@
 """T1, QRS segmentation: train the trunk dense, prune it, go on training what is left.
 
     python -m models.training.tasks.qrs fold0 fold1 fold2 final
+    python -m models.training.tasks.qrs fold0 --unpruned    # what pruning is compared with (models/training/pruning_table.py)
 
 Loss: binary cross-entropy per sample, where the reference says something.
 """
@@ -75,10 +76,18 @@ def learn(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Pat
     return small
 
 
+def learn_unpruned(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> None:
+    """The same batches as `learn`, without pruning in between; where that has begun, from the same dense network."""
+    dense = Segmenter(DENSE)
+    train(dense, QrsBatches(tracks, noises, SPARSITY), DENSE_PLAN, runs / f"{name}-dense.pt")
+    train(dense, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}-unpruned.pt")
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help="fold0, fold1, fold2: without that fold's patients; final: all patients")
+    parser.add_argument("--unpruned", action="store_true", help="train on without pruning, to compare")
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
     options = parser.parse_args()
@@ -88,7 +97,8 @@ def main() -> None:
     noises, fold_of = load_noise(options.data), folds(tracks)
     for name in options.names:
         left_out = int(name.removeprefix("fold")) if name != "final" else None
-        learn(f"qrs-{name}", [t for t in tracks if left_out is None or fold_of.get(t.patient) != left_out], noises, options.runs)
+        way = learn_unpruned if options.unpruned else learn
+        way(f"qrs-{name}", [t for t in tracks if left_out is None or fold_of.get(t.patient) != left_out], noises, options.runs)
 
 
 if __name__ == "__main__":

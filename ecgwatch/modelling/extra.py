@@ -1,0 +1,40 @@
+"""The optional part of the product: training needs torch, which serving never does."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from ingest.errors import BadInputError
+
+NEEDED = ("torch", "onnx")
+
+
+def there() -> bool:
+    """Whether what training needs is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in NEEDED)
+
+
+def training(module: str) -> ModuleType:
+    """A module of models.training, imported only now. Raises BadInputError where the extra is not installed."""
+    _require()
+    return importlib.import_module(f"models.training.{module}")
+
+
+def start(module: str, arguments: Sequence[str]) -> int:
+    """Run a module of models.training as a process of its own, to its end; returns its exit status.
+
+    Raises BadInputError where the extra is not installed.
+    """
+    _require()
+    return subprocess.run([sys.executable, "-m", f"models.training.{module}", *arguments], check=False).returncode
+
+
+def _require() -> None:
+    if not there():
+        missing = ", ".join(name for name in NEEDED if importlib.util.find_spec(name) is None)
+        raise BadInputError(f"training needs {missing}", "Install the extra: .venv/bin/pip install -e '.[train]'")

@@ -1,0 +1,62 @@
+"""Networks as tables: what there is, what it costs, how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecgwatch.evaluating.tables import Cell, Table
+from models.benchmark import Timing
+from models.catalogue import Artifact, told
+from models.registry import Declared
+
+
+def artifacts(found: Sequence[Artifact]) -> Table:
+    """A row per artifact, and one per file where there are several."""
+    columns = [
+        ("name", ""), ("tasks", ""), ("architecture", ""), ("parameters", ",d"), ("MMAC per patient-second", ".2f"),
+        ("kB", ".0f"), ("figures", ""),
+    ]  # fmt: skip
+    rows: list[tuple[Cell, ...]] = []
+    for a in found:
+        figures = "; ".join(f"{name} {told(values)}" for name, values in a.figures.items()) or None
+        rows.append((a.name, " ".join(a.tasks), a.spec.get("architecture"), a.parameters, a.mmac_per_second, a.kilobytes, figures))
+        if len(a.parts) > 1:
+            rows += [(f"  {p.name}", "", "", p.parameters, p.mmac_per_second, p.path.stat().st_size / 1e3, "") for p in a.parts]
+    return Table("Artifacts", columns, rows, "Figures: mean and standard deviation over folds; the card has the rest (models show NAME).")
+
+
+def architectures(found: dict[str, Declared]) -> Table:
+    """A row per registered architecture."""
+    columns = [("name", ""), ("answers per", ""), ("what it is", ""), ("source", "")]
+    rows: list[tuple[Cell, ...]] = [
+        (name, " ".join(sorted(one.arguments["kinds"])), one.summary, one.arguments["source"]) for name, one in found.items()
+    ]
+    return Table("Architectures", columns, rows, "Train one with: ecgwatch train TASK --architecture NAME (needs the extra `train`).")
+
+
+def timings(measured: Sequence[Timing]) -> Table:
+    """A row per network, engine and batch; the last column compares a row's cost with the first of the same network and batch."""
+    columns = [
+        ("network", ""), ("engine", ""), ("batch", "d"), ("p50, ms", ".3f"), ("p99, ms", ".3f"), ("CPU per window, ms", ".4f"),
+        ("times", ".2f"),
+    ]  # fmt: skip
+    first: dict[tuple[str, int], float] = {}
+    rows: list[tuple[Cell, ...]] = []
+    for t in measured:
+        base = first.setdefault((t.network.partition(",")[0], t.batch), t.row_cpu_ms)
+        rows.append((t.network, t.engine, t.batch, t.p50_ms, t.p99_ms, t.row_cpu_ms, t.row_cpu_ms / base))
+    note = "One thread, calls in turn. times: CPU time, that of the network's first row with the same batch being 1."
+    return Table("Latency", columns, rows, note)
+
+
+def figures(found: Sequence[Artifact]) -> Table:
+    """A column per artifact, a row per figure."""
+    names = dict.fromkeys(name for a in found for name in a.figures)
+    rows: list[tuple[Cell, ...]] = [(n, *(told(a.figures[n]) if n in a.figures else None for a in found)) for n in names]
+    costs: list[tuple[str, list[Cell]]] = [
+        ("parameters", [None if a.parameters is None else f"{a.parameters:,}" for a in found]),
+        ("MMAC per patient-second", [None if a.mmac_per_second is None else f"{a.mmac_per_second:.2f}" for a in found]),
+        ("kB", [f"{a.kilobytes:.0f}" for a in found]),
+    ]
+    rows += [(name, *cells) for name, cells in costs]
+    return Table("Side by side", [("figure", ""), *((a.name, "") for a in found)], rows, "Mean and standard deviation over folds.")

@@ -1,0 +1,67 @@
+"""What the deployed form is measured against: torch itself, and the network as it was before pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from models import architectures
+from models.architectures import Problem
+from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter
+from models.benchmark import BATCHES, Call, file_calls, session
+from models.catalogue import Artifact
+from models.training.plain_export import write_onnx
+from models.windows import BEAT_SPEC, InputSpec
+
+QRS = Problem("samples", ("qrs",), BEAT_SPEC)
+
+
+def torch_calls(artifact: Artifact) -> list[Call]:
+    """An artifact's network in torch, with fresh weights; nothing where the registry does not know it."""
+    torch.set_num_threads(1)
+    found = _network(artifact)
+    if found is None:
+        return []
+    return torch_timings(*found)
+
+
+def torch_timings(name: str, net: nn.Module, length: int) -> list[Call]:
+    """A network in torch on windows of so many samples."""
+    net = net.eval().to(memory_format=torch.channels_last)
+    return [Call(name, "torch", batch, _call(net, torch.randn(batch, 1, length))) for batch in BATCHES]
+
+
+def first_task_calls() -> list[Call]:
+    """The first task's network as it is deployed, before pruning, and in torch."""
+    calls = torch_timings("ecgcl QRS alone", Segmenter(WIDTHS), BEAT_SPEC.length)
+    with TemporaryDirectory() as folder:
+        for name, widths in (("ecgcl QRS alone", WIDTHS), ("ecgcl QRS alone, before pruning", DENSE)):
+            path = Path(folder) / "model.onnx"
+            write_onnx(Segmenter(widths).eval(), QRS, path)
+            calls += file_calls(path, name)
+    return calls
+
+
+def _network(artifact: Artifact) -> tuple[str, nn.Module, int] | None:
+    """Name as the benchmark has it, network, length of its windows."""
+    for part in artifact.parts:
+        if part.name == "backbone":
+            columns = len(session(part.path).get_outputs()) - 1
+            return f"{artifact.name} backbone", Backbone(Segmenter(), {f"task{i}": Column() for i in range(columns)}), BEAT_SPEC.length
+    spec = artifact.spec
+    if spec.get("architecture") not in architectures.known():
+        return None
+    problem = Problem(spec["kind"], tuple(spec["outputs"]), InputSpec(**spec["input"]))
+    return artifact.name, architectures.load(spec["architecture"]).build(problem), problem.spec.length
+
+
+def _call(net: nn.Module, x: Tensor) -> Callable[[], object]:
+    def run() -> object:
+        with torch.inference_mode():
+            return net(x)
+
+    return run

@@ -1,0 +1,165 @@
+"""ecgwatch models and ecgwatch train."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ecgwatch.__main__ import app
+from ecgwatch.modelling import extra, peers, tables
+from ecgwatch.modelling.peers import Found
+from ingest.errors import BadInputError
+from models import architectures, benchmark, catalogue
+from models.benchmark import Call
+from models.runtime import ARTIFACTS
+from stream_processor.scoring.counts import Counts
+from stream_processor.scoring.reference import Symbol, reference
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+def some_network() -> Path:
+    """Any ONNX file that is shipped."""
+    return next(iter(sorted(ARTIFACTS.rglob("*.onnx"))))
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """An artifact of a backbone that runs every second, a decoder that runs every five, and one in a folder that runs per beat."""
+    folder = tmp_path / "together"
+    (folder / "beat_class").mkdir(parents=True)
+    for name in ("backbone.onnx", "rhythm.onnx", "beat_class/model.onnx"):
+        shutil.copy(some_network(), folder / name)
+    files = {
+        "backbone": {"parameters": 1000, "macs": 2_000_000, "every_s": 1.0},
+        "rhythm": {"parameters": 200, "macs": 5_000_000, "every_s": 5.0},
+        "beat_class": {"parameters": 30, "macs": 1000},
+    }
+    spec = {"tasks": ["qrs", "rhythm"], "files": files, "figures": {"QRS F1, %": [99.0, 99.5, 100.0]}}
+    (folder / "spec.json").write_text(json.dumps(spec))
+    (folder / "card.md").write_text("# Together\n")
+    return folder
+
+
+def test_list_names_every_artifact_and_every_architecture() -> None:
+    listed = said("models", "list")
+    for name in [*(a.name for a in catalogue.shipped()), *architectures.known()]:
+        assert f"\n  {name} " in listed, name
+
+
+def test_show_prints_card_and_specification(several: Path) -> None:
+    shown = said("models", "show", str(several))
+    assert "# Together" in shown
+    assert json.loads(shown.partition("spec.json\n")[2])["tasks"] == ["qrs", "rhythm"]
+    with pytest.raises(BadInputError) as caught:
+        said("models", "show", "nobody")
+    assert catalogue.shipped()[0].name in caught.value.remedy
+
+
+def test_an_artifact_of_several_files_is_added_up(several: Path) -> None:
+    artifact = catalogue.read(several)
+    assert artifact.parameters == 1230
+    assert artifact.mmac_per_second == pytest.approx(3.0)  # what runs per beat is not at fixed times
+    assert artifact.kilobytes == pytest.approx(3 * some_network().stat().st_size / 1e3)
+    listed = tables.artifacts([artifact]).text()
+    assert "99.5 ± 0.41" in listed
+    assert "  backbone" in listed
+
+
+def test_a_file_that_is_listed_but_missing_is_named(several: Path) -> None:
+    (several / "rhythm.onnx").unlink()
+    with pytest.raises(BadInputError, match=r"rhythm\.onnx"):
+        catalogue.read(several)
+
+
+def test_bench_measures_every_file_with_every_batch(several: Path) -> None:
+    table = said("models", "bench", str(several), "--rounds", "2")
+    assert {line.split()[1] for line in table.splitlines() if line.startswith("  together ")} == {"backbone", "rhythm", "beat_class"}
+    assert ("without torch" in table) is not extra.there()
+
+
+def test_calls_are_timed_in_turn_and_by_themselves() -> None:
+    order: list[str] = []
+    calls = [Call(name, "none", 4, lambda name=name: order.append(name)) for name in "ab"]  # type: ignore[misc]
+    a, b = benchmark.measure(calls, rounds=3)
+    assert order == ["a", "b"] * 6  # three to warm up
+    assert (a.network, b.network) == ("a", "b")
+    assert 0 <= a.p50_ms <= a.p99_ms
+    assert a.row_cpu_ms == a.cpu_ms / 4
+
+
+def test_compare_puts_figures_side_by_side(several: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(several, other)
+    (other / "spec.json").write_text(json.dumps({**json.loads((several / "spec.json").read_text()), "figures": {"QRS F1, %": [98.0]}}))
+    table = said("models", "compare", str(several), str(other))
+    assert [line.split() for line in table.splitlines() if "QRS F1" in line] == [["QRS", "F1,", "%", "99.5", "±", "0.41", "98"]]
+
+
+def test_peers_are_scored_within_150_ms_and_without_flutter() -> None:
+    symbols = [Symbol(10, "+", "(N"), Symbol(4000, "["), Symbol(7000, "]"), Symbol(7200, "V")]
+    ref = reference(sorted(symbols + [Symbol(360 * i, "N") for i in range(1, 11)]), 360.0, 8000)
+    hits = [360 * i + 50 for i in range(1, 10)]  # 139 ms late; the tenth is missed
+    found = peers.score("someone", peers.Task(Path("100"), "mitdb", "atr", None, None, False, 0.0), ref, [*hits, 5000, 7280], 1.0)
+    assert found.whole == Counts(tp=9, fn=2, fp=1)  # the beat at 7280 is 222 ms late; the one in flutter does not count
+    assert found.later == Counts()
+
+
+def test_the_summary_adds_records_and_names_the_worst() -> None:
+    found = [Found("a", "100", Counts(10, 0, 0), Counts(5), 1.0), Found("a", "207", Counts(5, 5, 0), Counts(), 3.0)]
+    (row,) = peers.summary(found).cells()
+    assert row == ["a", "85.71", "75.00", "100.00", "5", "0", "100.00", "207 (66.67) 100 (100.00)", "2.00"]
+
+
+def test_wfdb_finds_the_beats_of_a_made_up_record() -> None:
+    fs, beats = 250, np.arange(250, 7000, 200)
+    signal = sum((np.exp(-(((np.arange(7500) - b) / 5.0) ** 2)) for b in beats), np.zeros(7500))
+    found = np.array(peers.xqrs(signal + 0.01 * np.random.default_rng(1).standard_normal(7500), fs))
+    near = [b for b in beats if np.abs(found - b).min() < 0.15 * fs]
+    assert len(near) > 0.8 * len(beats)
+
+
+def test_a_missing_peer_is_a_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    detectors, missing = peers.available()
+    assert list(detectors) == ["wfdb XQRS"]
+    assert "[bench]" in missing[0]
+
+
+def test_train_names_the_extra_where_torch_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extra, "NEEDED", ("torch_that_nobody_has",))
+    with pytest.raises(BadInputError) as caught:
+        said("train", "qrs")
+    assert "[train]" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("arguments", "problem"), [(["qrs", "--architecture", "perceptron"], "architecture"), (["poetry"], "task")])
+def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> None:
+    with pytest.raises(BadInputError, match=f"no {problem} named"):
+        said("train", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "module", "expected"),
+    [
+        ([], "tasks.rhythm", ["final", "--data", "D", "--runs", "R/ecgcl"]),
+        (["--fold", "0", "--fold", "2"], "tasks.rhythm", ["fold0", "fold2", "--data", "D", "--runs", "R/ecgcl"]),
+        (["--architecture", "plain_cnn", "--fold", "1"], "plain", ["plain_cnn", "rhythm", "--fold", "1", "--data", "D", "--runs", "R"]),
+    ],
+)
+def test_train_starts_the_task(options: list[str], module: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(extra, "start", lambda *what: started.append(what) or 3)
+    result = CliRunner().invoke(app, ["train", "rhythm", *options, "--data", "D", "--runs", "R"])
+    assert started == [(module, expected)]
+    assert result.exit_code == 3
