@@ -63,7 +63,7 @@ class Artifact:
     def tasks(self) -> tuple[str, ...]:
         """What it answers."""
         told = self.spec.get("tasks") or self.spec.get("task") or self.name
-        return (told,) if isinstance(told, str) else tuple(told)
+        return (told,) if isinstance(told, str) else tuple(t["name"] if isinstance(t, dict) else t for t in told)
 
     @property
     def figures(self) -> dict[str, tuple[float, ...]]:

@@ -7,6 +7,7 @@ decoders read what it found (models/architectures/ecgcl.py).
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,23 @@ class Graph:
         return [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
 
 
+class Network:
+    """An artifact of a single network (model.onnx, spec.json), such as models/training/plain_export.py writes."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self.meta: dict[str, Any] = json.loads((folder / "spec.json").read_text())
+            _verify(folder, "model", self.meta["sha256"])
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"model {folder.name}: {error}", REMEDY) from error
+        self.name, self.spec = folder.name, InputSpec(**self.meta["input"])
+        self._graph = Graph(folder / "model.onnx")
+
+    def run(self, x: Floats) -> Floats:
+        """Logits (n, ...) of scaled windows (n, length)."""
+        return self._graph.run(x[:, None])[0]
+
+
 class TaskSpec(msgspec.Struct, frozen=True):
     """A task that answers from the backbone's features of the last seconds."""
 
@@ -65,15 +83,25 @@ class TaskSpec(msgspec.Struct, frozen=True):
     hop: int  # seconds between answers
 
 
+class FileSpec(msgspec.Struct, frozen=True):
+    """One ONNX file, NAME.onnx."""
+
+    sha256: str
+    parameters: int
+    macs: int  # multiply-accumulates of one row
+    every_s: float | None  # seconds of one patient's signal between two rows; None: one row per beat
+
+
 class Spec(msgspec.Struct):
-    """spec.json."""
+    """spec.json of a model folder."""
 
     name: str
     version: str  # changes whenever a file does
     input: InputSpec
     tasks: list[TaskSpec]
-    sha256: dict[str, str]  # of every ONNX file
-    about: dict[str, Any]  # parameters, multiplications, training, figures
+    files: dict[str, FileSpec]
+    figures: dict[str, list[float]] = {}  # one value per fold
+    about: dict[str, Any] = {}
 
 
 class Model:
@@ -89,7 +117,7 @@ class Model:
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
 
     def see(self, x: Floats) -> tuple[Floats, Floats]:
-        """Scaled windows (n, length) to the logits of a QRS, (n, length), and the steps of all tasks for the new second, (n, 4, channels)."""
+        """Scaled windows (n, length) to the logits of a QRS, (n, length), and all tasks' steps of the new second, (n, 4, channels)."""
         mask, steps = self._backbone.run(x[:, None])
         return mask[:, 0], steps
 
@@ -109,13 +137,16 @@ def read_spec(folder: Path) -> Spec:
     """What a model folder says of itself, checked against its files."""
     try:
         spec = msgspec.json.decode((folder / "spec.json").read_bytes(), type=Spec)
-        digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in spec.sha256}
+        for name, file in spec.files.items():
+            _verify(folder, name, file.sha256)
     except (OSError, msgspec.MsgspecError) as error:
         raise BadInputError(f"model {folder.name}: {error}", REMEDY) from error
-    for name, digest in spec.sha256.items():
-        if digest != digests[name]:
-            raise BadInputError(f"model {folder.name}: {name} is not the file that spec.json describes", REMEDY)
     return spec
+
+
+def _verify(folder: Path, name: str, sha256: str) -> None:
+    if hashlib.sha256((folder / f"{name}.onnx").read_bytes()).hexdigest() != sha256:
+        raise BadInputError(f"model {folder.name}: {name}.onnx is not the file that spec.json describes", REMEDY)
 
 
 def load(name: str = DEPLOYED) -> Model:

@@ -64,8 +64,8 @@ class Ward:
         self._alarms, self._tape = AlarmEngine(), Tape()
         self._stages: dict[str, Any] = {
             "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "lethal": self._lethal,
-            "rhythm": self._rhythm, "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner, "alarms": self._alarms,
-            "tape": self._tape,
+            "rhythm": self._rhythm, "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner,
+            "alarms": self._alarms, "tape": self._tape,
         }  # fmt: skip
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}

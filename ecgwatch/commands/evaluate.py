@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def evaluate(
     database: Annotated[
-        str, typer.Argument(metavar="mitdb|nstdb|vfdb|cinc2015|cinc2017|FOLDER", help="A database in the data folder, or a folder of WFDB records.")
+        str,
+        typer.Argument(
+            metavar="mitdb|nstdb|vfdb|cinc2015|cinc2017|FOLDER", help="A database in the data folder, or a folder of WFDB records."
+        ),
     ],
     records: Annotated[
         list[str] | None, typer.Option("--records", metavar="NAME", help="Only these: names with commas between; may be repeated.")

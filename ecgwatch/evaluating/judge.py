@@ -22,7 +22,6 @@ from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_r
 from stream_processor.scoring.told import Told, told
 from stream_processor.scoring.truth import expected
 
-
 PIECE_S = 10
 CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}
 

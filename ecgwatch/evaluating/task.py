@@ -79,7 +79,9 @@ def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]
         raise BadInputError(f"{folder}/REFERENCE.csv: {error.strerror}", "Unpack the database again: the labels are in it.") from error
     unseen = set(json.loads((FOLDS / "cinc2017.json").read_text()))
     if strangers := sorted(set(wanted) - labels.keys()):
-        raise BadInputError(f"{folder}: no labelled record {strangers[0]!r}", f"There are {len(labels)}, from {min(labels)} to {max(labels)}.")
+        raise BadInputError(
+            f"{folder}: no labelled record {strangers[0]!r}", f"There are {len(labels)}, from {min(labels)} to {max(labels)}."
+        )
     names = sorted(wanted or (unseen & labels.keys() if folds else labels))
     return [Task(folder / name, "cinc2017", "", None, None, name not in unseen, 0.0, labels[name]) for name in names]
 

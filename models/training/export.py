@@ -2,9 +2,9 @@
 
     python -m models.training.export final fold0 fold1 fold2
 
-The folders of the folds hold the networks that `ecgwatch evaluate` judges: their trunk, beat classes and lethal rhythms never saw the fold's
-patients. Their rhythm column is the shipped one on the shipped trunk, carried along beside the fold's (so that their backbone costs twice):
-it was trained on CinC 2017 only.
+The folders of the folds hold the networks that `ecgwatch evaluate` judges: their trunk, beat classes and lethal rhythms never saw the
+fold's patients. Their rhythm column is the shipped one on the shipped trunk, carried along beside the fold's (so that their backbone costs
+twice): it was trained on CinC 2017 only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter, SequenceDecoder, second
-from models.runtime import ARTIFACTS, BATCH, DEPLOYED, Graph, Spec, TaskSpec
+from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.training.cost import macs, parameters
 from models.windows import BEAT_SPEC
 
 OPSET = 17
+BEATS_COST = (15_000, 15_000)
 TOLERANCE = 1e-3  # of logits
 
 
@@ -75,32 +77,30 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     """
     folder.mkdir(parents=True, exist_ok=True)
     window = torch.from_numpy(np.random.default_rng(0).standard_normal((BATCH, 1, BEAT_SPEC.length)).astype(np.float32))
-    cost = {"backbone": _save(backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1)}
+    files = {"backbone": _save(backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1)}
     specs, at = [], 0
     for task in tasks:
-        column, decoder = task.build()
+        _, decoder = task.build()
         width = task.widths[-1]
         steps = torch.randn(BATCH, 4 * task.seconds, width + task.level)
         known = (torch.arange(4 * task.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
-        cost[task.name] = _save(decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop)
+        files[task.name] = _save(decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop)
         specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
         at += width
     shutil.copy(beats, folder / "beats.onnx")
-    digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.onnx"))}
-    version = hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:12]
-    spec = Spec(DEPLOYED, version, BEAT_SPEC, specs, digests, {"cost": cost, **about})
-    (folder / "spec.json").write_text(json.dumps(_plain(spec), indent=1) + "\n")
+    files["beats"] = _file(folder / "beats.onnx", *BEATS_COST, every_s=None)
+    version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
+    spec = Spec(DEPLOYED, version, BEAT_SPEC, specs, files, {}, about)
+    (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
     return spec
 
 
-def _plain(spec: Spec) -> Any:
-    import msgspec
-
-    return msgspec.to_builtins(spec)
+def _file(path: Path, count: int, multiplications: int, every_s: float | None) -> FileSpec:
+    return FileSpec(hashlib.sha256(path.read_bytes()).hexdigest(), count, multiplications, every_s)
 
 
-def _save(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path, every_s: int) -> dict[str, Any]:
-    """Write one ONNX file and compare it with torch. Returns: what it costs."""
+def _save(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path, every_s: int) -> FileSpec:
+    """Write one ONNX file and compare it with torch."""
     net = net.eval().to(memory_format=torch.contiguous_format)
     axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
     torch.onnx.export(
@@ -113,7 +113,7 @@ def _save(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output
         if (difference := float(np.abs(torchs.numpy() - ours).max())) > TOLERANCE:
             raise ValueError(f"{path} differs from the trained network by {difference:.2g}")
     one = tuple(x[:1] for x in example)
-    return {"parameters": parameters(net), "macs": macs(net, *one), "every_s": every_s}
+    return _file(path, parameters(net), macs(net, *one), every_s)
 
 
 def main() -> None:
@@ -125,7 +125,7 @@ def main() -> None:
     for name in options.names:
         folder = ARTIFACTS / DEPLOYED
         spec = write_final(options.runs, folder) if name == "final" else write_fold(options.runs, name, folder / "folds" / name[-1])
-        print(folder, spec.version, spec.about["cost"])
+        print(folder, spec.version, {name: (f.parameters, f.macs) for name, f in spec.files.items()})
 
 
 def segmenter(runs: Path, name: str) -> Segmenter:

@@ -127,9 +127,7 @@ def report(records: Sequence[Seconds], calibrations: Mapping[int, Calibration]) 
     return "\n".join(lines)
 
 
-def _line(
-    records: Sequence[Seconds], by_fold: Sequence[Sequence[Seconds]], title: str, classes: set[int], score: Score, rest: str
-) -> str:
+def _line(records: Sequence[Seconds], by_fold: Sequence[Sequence[Seconds]], title: str, classes: set[int], score: Score, rest: str) -> str:
     def rates(some: Sequence[Seconds]) -> tuple[Rate, Rate]:
         yes = windows_rate(some, classes, score, THRESHOLD, NEGATIVES["all"], True)
         return yes, windows_rate(some, classes, score, THRESHOLD, NEGATIVES[rest], False)

@@ -2,8 +2,8 @@
 
     python -m models.training.pruning_table fold0
 
-Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs.py). Both were trained on the same batches. Time: one thread
-of ONNX Runtime on the processor's batch, the median of rounds in which the two take turns.
+Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs.py). Both were trained on the same batches. Time: one
+thread of ONNX Runtime on the processor's batch, the median of rounds in which the two take turns.
 """
 
 from __future__ import annotations
