@@ -25,7 +25,9 @@ def list_models() -> None:
     from models import architectures, catalogue
 
     typer.echo(tables.artifacts(catalogue.shipped()).text() + "\n")
-    typer.echo(tables.architectures(architectures.known()).text())
+    known = architectures.known()
+    costs = {name: extra.training("bench").cost(name) for name in known} if extra.there() else {}
+    typer.echo(tables.architectures(known, costs).text())
 
 
 @app.command("show")

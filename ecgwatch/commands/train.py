@@ -32,12 +32,25 @@ def train(
     if task not in TASKS:
         raise BadInputError(f"no task named {task!r}", f"There are: {', '.join(TASKS)}.")
     held, _ = settings.load({})
-    folders = ["--data", str(data or held.data)]
-    if architecture == DEPLOYED:
-        names = [f"fold{k}" for k in fold] if fold else ["final"]
-        status = extra.start(f"tasks.{task}", [*names, *folders, "--runs", str(runs / DEPLOYED)])
-    else:
-        chosen = [part for k in fold or [] for part in ("--fold", str(k))]
-        status = extra.start("plain", [architecture, task, *chosen, *folders, "--runs", str(runs)])
-    if status:
-        raise typer.Exit(status)
+    for module, arguments in steps(task, architecture, fold or [], runs):
+        if status := extra.start(module, arguments, data or held.data):
+            raise typer.Exit(status)
+
+
+def steps(task: str, architecture: str, folds: list[int], runs: Path) -> list[tuple[str, list[str]]]:
+    """Modules of models.training to run one after another, with their arguments. Raises BadInputError where an earlier task is missing."""
+    if architecture != DEPLOYED:
+        chosen = [part for k in folds for part in ("--fold", str(k))]
+        return [("plain", [architecture, task, *chosen, "--runs", str(runs)])]
+    if task == "beat_class":
+        if folds:
+            raise BadInputError("beat_class trains the networks of all folds at once", "Leave out --fold.")
+        kept = ["--runs", str(runs / task)]
+        return [("train_beat_class", ["cache", *kept]), ("train_beat_class", ["train", *kept])]
+    names = [f"fold{k}" for k in folds] or ["final"]
+    for name in names:
+        trunk = runs / DEPLOYED / f"qrs-{name}.pt"
+        if task != TASKS[0] and not trunk.exists():
+            asked = "".join(f" --fold {k}" for k in folds)
+            raise BadInputError(f"{task} reads the trunk of qrs, and {trunk} is missing", f"First: ecgwatch train qrs{asked} --runs {runs}")
+    return [(f"tasks.{task}", [*names, "--runs", str(runs / DEPLOYED)])]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from ingest.errors import BadInputError
@@ -25,13 +27,14 @@ def training(module: str) -> ModuleType:
     return importlib.import_module(f"models.training.{module}")
 
 
-def start(module: str, arguments: Sequence[str]) -> int:
-    """Run a module of models.training as a process of its own, to its end; returns its exit status.
+def start(module: str, arguments: Sequence[str], data: Path) -> int:
+    """Run a module of models.training on the sets in `data` as a process of its own, to its end; returns its exit status.
 
     Raises BadInputError where the extra is not installed.
     """
     _require()
-    return subprocess.run([sys.executable, "-m", f"models.training.{module}", *arguments], check=False).returncode
+    command = [sys.executable, "-m", f"models.training.{module}", *arguments]
+    return subprocess.run(command, env=os.environ | {"ECG_DATA": str(data)}, check=False).returncode
 
 
 def _require() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ecgwatch.evaluating.tables import Cell, Table
 from models.benchmark import Timing
@@ -25,13 +25,17 @@ def artifacts(found: Sequence[Artifact]) -> Table:
     return Table("Artifacts", columns, rows, "Figures: mean and standard deviation over folds; the card has the rest (models show NAME).")
 
 
-def architectures(found: dict[str, Declared]) -> Table:
-    """A row per registered architecture."""
-    columns = [("name", ""), ("answers per", ""), ("what it is", ""), ("source", "")]
-    rows: list[tuple[Cell, ...]] = [
-        (name, " ".join(sorted(one.arguments["kinds"])), one.summary, one.arguments["source"]) for name, one in found.items()
-    ]
-    return Table("Architectures", columns, rows, "Train one with: ecgwatch train TASK --architecture NAME (needs the extra `train`).")
+def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, float]]) -> Table:
+    """A row per registered architecture; costs (parameters, MMAC per patient-second) are known where torch is."""
+    columns = [
+        ("name", ""), ("answers per", ""), ("parameters", ",d"), ("MMAC per patient-second", ".2f"), ("what it is", ""), ("source", ""),
+    ]  # fmt: skip
+    rows: list[tuple[Cell, ...]] = []
+    for name, one in found.items():
+        kinds = " ".join(sorted(one.arguments["kinds"]))
+        rows.append((name, kinds, *costs.get(name, (None, None)), one.summary, one.arguments["source"]))
+    note = "Costs on QRS (samples) or rhythm (classes). Train one with: ecgwatch train TASK --architecture NAME (needs the extra `train`)."
+    return Table("Architectures", columns, rows, note)
 
 
 def timings(measured: Sequence[Timing]) -> Table:

@@ -1,10 +1,12 @@
-"""What the deployed form is measured against: torch itself, and the network as it was before pruning."""
+"""What needs torch to be said of networks: what an architecture costs, and what the deployed form is measured against in time (torch
+itself, and the network as it was before pruning)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +16,27 @@ from models.architectures import Problem
 from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter
 from models.benchmark import BATCHES, Call, file_calls, session
 from models.catalogue import Artifact
+from models.training.cost import macs, parameters
 from models.training.plain_export import write_onnx
-from models.windows import BEAT_SPEC, InputSpec
+from models.windows import BEAT_SPEC, RHYTHM_SPEC, InputSpec
 
 QRS = Problem("samples", ("qrs",), BEAT_SPEC)
+RHYTHM = Problem("classes", ("N", "A", "O", "~"), RHYTHM_SPEC)
+
+
+class Cost(NamedTuple):
+    """Of one architecture on the first task of a kind that it serves (QRS per sample, rhythm per window)."""
+
+    parameters: int
+    mmac_per_second: float
+
+
+def cost(name: str) -> Cost:
+    """What a registered architecture costs."""
+    architecture = architectures.load(name)
+    problem = QRS if "samples" in architecture.kinds else RHYTHM
+    net, spec = architecture.build(problem), problem.spec
+    return Cost(parameters(net), macs(net, torch.zeros(1, 1, spec.length)) * spec.fs_hz / spec.hop / 1e6)
 
 
 def torch_calls(artifact: Artifact) -> list[Call]:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ecgwatch.__main__ import app
+from ecgwatch.commands.train import TASKS, steps
 from ecgwatch.modelling import extra, peers, tables
 from ecgwatch.modelling.peers import Found
 from ingest.errors import BadInputError
@@ -19,6 +20,8 @@ from models.benchmark import Call
 from models.runtime import ARTIFACTS
 from stream_processor.scoring.counts import Counts
 from stream_processor.scoring.reference import Symbol, reference
+
+ROOT = Path(__file__).parents[2]
 
 
 def said(*arguments: str) -> str:
@@ -88,6 +91,23 @@ def test_bench_measures_every_file_with_every_batch(several: Path) -> None:
     assert ("without torch" in table) is not extra.there()
 
 
+def test_where_torch_is_it_is_measured_in_the_same_run(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
+    from models.architectures import Problem
+    from models.training.plain_export import export
+    from models.windows import BEAT_SPEC
+
+    problem = Problem("samples", ("qrs",), BEAT_SPEC)
+    export(architectures.load("unet").build(problem), problem, tmp_path / "net", {"architecture": "unet"})
+    lines = said("models", "bench", str(tmp_path / "net"), "--rounds", "2").splitlines()
+    for start in ("  net ", "  ecgcl QRS alone "):
+        for engine in ("ONNX Runtime", "torch"):
+            assert sum(line.startswith(start) and engine in line for line in lines) == 2, (start, engine)
+    assert sum("before pruning" in line for line in lines) == 2
+    (unet,) = [line for line in said("models", "list").splitlines() if line.startswith("  unet ")]
+    assert " 1.7" in unet  # MMAC per patient-second
+
+
 def test_calls_are_timed_in_turn_and_by_themselves() -> None:
     order: list[str] = []
     calls = [Call(name, "none", 4, lambda name=name: order.append(name)) for name in "ab"]  # type: ignore[misc]
@@ -150,16 +170,38 @@ def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "module", "expected"),
+    ("options", "expected"),
     [
-        ([], "tasks.rhythm", ["final", "--data", "D", "--runs", "R/ecgcl"]),
-        (["--fold", "0", "--fold", "2"], "tasks.rhythm", ["fold0", "fold2", "--data", "D", "--runs", "R/ecgcl"]),
-        (["--architecture", "plain_cnn", "--fold", "1"], "plain", ["plain_cnn", "rhythm", "--fold", "1", "--data", "D", "--runs", "R"]),
+        (["qrs"], [("tasks.qrs", ["final", "--runs", "R/ecgcl"])]),
+        (["qrs", "--fold", "0", "--fold", "2"], [("tasks.qrs", ["fold0", "fold2", "--runs", "R/ecgcl"])]),
+        (["rhythm", "--architecture", "plain_cnn", "--fold", "1"], [("plain", ["plain_cnn", "rhythm", "--fold", "1", "--runs", "R"])]),
+        (["beat_class"], [("train_beat_class", [what, "--runs", "R/beat_class"]) for what in ("cache", "train")]),
     ],
 )
-def test_train_starts_the_task(options: list[str], module: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_starts_what_the_task_needs(options: list[str], expected: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
-    monkeypatch.setattr(extra, "start", lambda *what: started.append(what) or 3)
-    result = CliRunner().invoke(app, ["train", "rhythm", *options, "--data", "D", "--runs", "R"])
-    assert started == [(module, expected)]
-    assert result.exit_code == 3
+    monkeypatch.setattr(extra, "start", lambda module, arguments, data: started.append((module, arguments)))
+    said("train", *options, "--data", "D", "--runs", "R")
+    assert started == expected
+
+
+def test_train_ends_with_the_status_of_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extra, "start", lambda *_: 3)
+    assert CliRunner().invoke(app, ["train", "beat_class"]).exit_code == 3
+
+
+def test_a_later_task_asks_for_the_first(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError) as caught:
+        said("train", "rhythm", "--fold", "1", "--runs", str(tmp_path))
+    assert "ecgwatch train qrs --fold 1" in caught.value.remedy
+    (tmp_path / "ecgcl").mkdir()
+    (tmp_path / "ecgcl" / "qrs-fold1.pt").touch()
+    assert steps("rhythm", "ecgcl", [1], tmp_path) == [("tasks.rhythm", ["fold1", "--runs", str(tmp_path / "ecgcl")])]
+
+
+def test_every_module_that_train_starts_is_there(tmp_path: Path) -> None:
+    (tmp_path / "ecgcl").mkdir()
+    (tmp_path / "ecgcl" / "qrs-final.pt").touch()
+    for task in TASKS:
+        for module, _ in steps(task, "ecgcl", [], tmp_path):
+            assert (ROOT / "models" / "training").joinpath(*module.split(".")).with_suffix(".py").exists(), module

@@ -63,6 +63,7 @@ def logits(track: Track, predict: Predict) -> Floats:
     """What decoding reads of a track's windows: (windows, 3, T), of which a QRS mask is the first; it knows nothing of the others."""
 
     def three_channels(windows: Floats) -> Floats:
-        return np.pad(predict(windows[:, 0]), ((0, 0), (0, 2), (0, 0)))
+        found = predict(windows[:, 0])
+        return np.pad(found, ((0, 0), (0, max(0, 3 - found.shape[1])), (0, 0)))
 
     return run(track, three_channels)

@@ -1,0 +1,224 @@
+"""Train the beat head (models/architectures/beat_head.py), and cross-validate it over patients.
+
+    python -m models.training.train_beat_class cache --detector models/artifacts/beat      # the beats that a detector finds: minutes
+    python -m models.training.train_beat_class train                                        # networks, artifact and cross-validation
+
+Loss: cross-entropy against the set of classes that the reference allows (models/training/tasks/beat_class.py). Beats are drawn so that a
+class of a patient counts by the root of how many there are; the logits are corrected for that afterwards, and by a temperature and a bias
+that are found on patients of the training folds that a network left out. The patients of a fold teach its networks nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from models.architectures.beat_head import CLASSES, SHAPES, BeatHead
+from models.beat_context import FEATURES, SCALARS, BeatContext, Floats
+from models.runtime import ARTIFACTS
+from models.training.beat_class_export import Calibrated, export
+from models.training.beat_class_report import PACED, Verdict, count, f1, report, total
+from models.training.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
+from models.training.data import data_folder
+from models.training.harness import Plan, train
+from models.training.tasks.beat_class import Beats, collect, load, save
+
+ARTIFACT = ARTIFACTS / "beat_class"
+PLAN = Plan(epochs=5, steps=400, batch=512, peak_rate=4e-3, weight_decay=0.02)
+FOLDS, INNER = 3, 3
+SCENARIOS = 1  # times that each track of MITDB is drawn anew
+POWER = 0.5  # of how many beats of a class a patient has: how often one is drawn
+LEAST = 20
+SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3}
+TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
+BIASES = tuple(np.linspace(-1.0, 3.0, 17).tolist())
+POLARITY = SHAPES + SCALARS.index("polarity")
+
+
+def unroll(tracks: Sequence[Beats]) -> Floats:
+    """The features of all beats, the tracks one after the other, as the stream makes them: (beats, FEATURES)."""
+    order = sorted(range(len(tracks)), key=lambda k: -len(tracks[k].at))
+    count = np.array([len(tracks[k].at) for k in order])
+    first = np.concatenate([[0], np.cumsum([len(t.at) for t in tracks])])[order]
+    at, shape = np.concatenate([t.at for t in tracks]), np.concatenate([t.shape for t in tracks])
+    features = np.zeros((len(at), FEATURES), np.float32)
+    context = BeatContext()
+    rows = np.array([context.open() for _ in tracks], dtype=np.intp)
+    for i in range(count[0]):
+        live = first[: np.count_nonzero(count > i)] + i
+        features[live] = context.take(rows[: len(live)], at[live], shape[live])
+    return features
+
+
+class Examples:
+    """Training data of models/training/harness.py: the tracks as they are, and scenarios made of them."""
+
+    def __init__(self, tracks: Sequence[Beats], seed: int) -> None:
+        rng = np.random.default_rng([seed, 1])
+        bank = ventricular_bank([t for t in tracks if "+" not in t.name])
+        hosts = [t for t in tracks if t.name.startswith("mitdb")] * SCENARIOS
+        hosts += [repeated(t, 3) for t in tracks if t.name.startswith("cinc2017")][::2]
+        made = [scenario(t, bank, rng) for t in hosts]
+        self._features = unroll([*tracks, *made])
+        self.allowed = np.concatenate([t.allowed for t in [*tracks, *made]])
+        self.weight = np.concatenate([weights(tracks), weights(made)])
+        self._until = np.cumsum(self.weight / self.weight.sum())
+        bits = (self.allowed[:, None] >> np.arange(CLASSES)) & 1
+        self._log_allowed = np.where(bits, 0.0, -30.0).astype(np.float32)
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Beats (B, 1, FEATURES), and for each class 0 where it is allowed, else -30: (B, 5)."""
+        chosen = np.minimum(np.searchsorted(self._until, rng.random(size)), len(self._until) - 1)
+        return (torch.from_numpy(augment(self._features[chosen], rng)[:, None]),), torch.from_numpy(self._log_allowed[chosen])
+
+    def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
+        """-log of the probability that the class is one of those allowed."""
+        return -torch.logsumexp(torch.log_softmax(answer, dim=1) + target, dim=1).mean()
+
+    def surplus(self) -> npt.NDArray[np.float64]:
+        """Log of how much oftener than N beats of each class are drawn: (5,)."""
+        mean = [self.weight[self.allowed == 1 << c].mean() if (self.allowed == 1 << c).any() else np.nan for c in range(CLASSES)]
+        return np.nan_to_num(np.log(np.array(mean) / mean[0]))
+
+
+def weights(tracks: Sequence[Beats]) -> npt.NDArray[np.float64]:
+    """How often each beat is drawn, relatively."""
+    counts: dict[tuple[str, int], int] = {}
+    for t in tracks:
+        for code, n in zip(*np.unique(t.allowed, return_counts=True), strict=True):
+            counts[t.patient, int(code)] = counts.get((t.patient, int(code)), 0) + int(n)
+    found = []
+    for t in tracks:
+        n = np.array([counts[t.patient, int(code)] for code in t.allowed], dtype=np.float64)
+        found.append(np.where(unlabelled(t.allowed), 0.0, SHARE[t.name.split("/")[0]] * np.maximum(n, LEAST) ** -POWER))
+    return np.concatenate(found)
+
+
+def augment(x: Floats, rng: np.random.Generator) -> Floats:
+    """Another polarity, noise on shapes and numbers."""
+    noise = rng.standard_normal(x.shape, dtype=np.float32)
+    noise[:, :SHAPES] *= np.exp(rng.uniform(np.log(0.005), np.log(0.1), (len(x), 1))).astype(np.float32)
+    noise[:, SHAPES:] *= 0.08
+    x = x + noise
+    turn = np.where(rng.random(len(x)) < 0.5, -1.0, 1.0).astype(np.float32)
+    x[:, :SHAPES] *= turn[:, None]
+    x[:, POLARITY] *= turn
+    return x
+
+
+def fit(tracks: Sequence[Beats], name: str, seed: int, runs: Path) -> tuple[BeatHead, npt.NDArray[np.float64]]:
+    """Train on these tracks, or go on from runs/NAME.pt. Returns the network and the surplus of its training classes."""
+    torch.manual_seed(seed)
+    net, examples = BeatHead(), Examples(tracks, seed)
+    train(net, examples, replace(PLAN, seed=seed), runs / f"{name}.pt")
+    return net, examples.surplus()
+
+
+def logits_of(net: BeatHead, prior: npt.NDArray[np.float64], tracks: Sequence[Beats]) -> list[npt.NDArray[np.float64]]:
+    """Of each track's beats, as if classes were as rare as they are: (n, 5)."""
+    with torch.no_grad():
+        answer = net(torch.from_numpy(unroll(tracks))[:, None]).double().numpy() - prior
+    return np.split(answer, np.cumsum([len(t.at) for t in tracks])[:-1])
+
+
+class Calibration(NamedTuple):
+    """What is done with logits after training: a temperature for probabilities, and a bias from which a beat is called."""
+
+    temperature: float
+    bias: npt.NDArray[np.float64]  # (5,)
+
+
+def calibrate(tracks: Sequence[Beats], name: str, seed: int, runs: Path) -> Calibration:
+    """From patients of the training set that a network left out, in INNER turns."""
+    patients = sorted({t.patient for t in tracks if t.clean and t.name.startswith("mitdb")} - PACED)
+    judged: list[Beats] = []
+    logits: list[npt.NDArray[np.float64]] = []
+    for turn in range(INNER):
+        out = set(patients[turn::INNER])
+        net, prior = fit([t for t in tracks if t.patient not in out], f"{name}-inner{turn}", seed, runs)
+        held = [t for t in tracks if t.patient in out and t.clean]
+        judged += held
+        logits += logits_of(net, prior, held)
+    return best(judged, logits)
+
+
+def best(tracks: Sequence[Beats], logits: Sequence[npt.NDArray[np.float64]]) -> Calibration:
+    """The temperature of the highest likelihood, and the biases of S and V of the highest sum of F1."""
+    all_logits, allowed = np.concatenate(logits), np.concatenate([t.allowed for t in tracks])
+    known = ~unlabelled(allowed)
+    right = ((allowed[known, None] >> np.arange(CLASSES)) & 1).argmax(axis=1)
+
+    def surprise(temperature: float) -> float:
+        z = all_logits[known] / temperature
+        return float((np.log(np.exp(z - z.max(1, keepdims=True)).sum(1)) + z.max(1) - z[np.arange(len(z)), right]).mean())
+
+    temperature = min(TEMPERATURES, key=surprise)
+    choices = []
+    for s, v in itertools.product(BIASES, BIASES):
+        bias = np.array([0.0, s, v, 0.0, 0.0])
+        verdicts = [Verdict(t, z, (z / temperature + bias).argmax(axis=1)) for t, z in zip(tracks, logits, strict=True)]
+        choices.append((sum(f1(total([count(x, letter) for x in verdicts])) for letter in "VS"), s, v))
+    _, s, v = max(choices)
+    return Calibration(temperature, np.array([0.0, s, v, 0.0, 0.0]))
+
+
+def train_all(tracks: Sequence[Beats], seeds: Sequence[int], runs: Path) -> None:
+    """The networks of the folds, with their calibrations; of the first seed the artifact too. Writes the report beside it."""
+    by_seed: dict[int, list[Verdict]] = {}
+    for seed in seeds:
+        by_seed[seed] = []
+        found = []
+        for fold in range(FOLDS):
+            mine = [t for t in tracks if t.fold != fold]
+            net, prior = fit(mine, f"fold{fold}-seed{seed}", seed, runs)
+            how = calibrate(mine, f"fold{fold}-seed{seed}", seed, runs)
+            found.append(how)
+            held = [t for t in tracks if t.fold == fold and t.clean and t.name.startswith("mitdb")]
+            by_seed[seed] += [verdict(t, z, how) for t, z in zip(held, logits_of(net, prior, held), strict=True)]
+            if seed == seeds[0]:
+                export(Calibrated(net, how.temperature, prior.tolist()), ARTIFACT / "folds" / str(fold), how.bias.tolist())
+            print(f"seed {seed} fold {fold} {how}", flush=True)
+        if seed == seeds[0]:
+            net, prior = fit(tracks, f"final-seed{seed}", seed, runs)
+            bias = np.mean([how.bias for how in found], axis=0)
+            export(Calibrated(net, float(np.mean([how.temperature for how in found])), prior.tolist()), ARTIFACT, bias.tolist())
+        (ARTIFACT / "cross_validation.md").write_text(report(by_seed) + "\n")
+    print(report(by_seed))
+
+
+def verdict(track: Beats, logits: npt.NDArray[np.float64], how: Calibration) -> Verdict:
+    """Probabilities and calls of one track."""
+    z = logits / how.temperature
+    odds = np.exp(z - z.max(axis=1, keepdims=True))
+    return Verdict(track, odds / odds.sum(axis=1, keepdims=True), (z + how.bias).argmax(axis=1))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["cache", "train"])
+    parser.add_argument(
+        "--detector", type=Path, default=ARTIFACTS / "beat", help="an artifact, or a folder of the folds' artifacts 0, 1, 2"
+    )
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
+    parser.add_argument("--runs", type=Path, default=Path("runs/beat_class"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.compiler.set_stance("force_eager")  # compiling would take longer than training
+    if options.what == "cache":
+        save(list(collect(data_folder(), options.detector, options.runs.parent / "cache" / "cinc2017.npz")), options.runs / "beats.npz")
+    else:
+        train_all(load(options.runs / "beats.npz"), options.seeds, options.runs)
+
+
+if __name__ == "__main__":
+    main()
