@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,13 +84,13 @@ def file_calls(path: Path, network: str) -> list[Call]:
     """A file with each batch that it takes, on random rows."""
     opened = session(path)
     feeds = [(batch, _feed(opened, batch)) for batch in BATCHES]
-    return [Call(network, "ONNX Runtime", b, lambda feed=feed: opened.run(None, feed)) for b, feed in feeds if feed is not None]
+    return [Call(network, "ONNX Runtime", b, partial(opened.run, None, feed)) for b, feed in feeds if feed is not None]
 
 
 def _feed(opened: ort.InferenceSession, batch: int) -> dict[str, npt.NDArray[Any]] | None:
     """Random rows for every input; None where the file was made for another number of rows."""
     rng = np.random.default_rng(0)
-    feed = {}
+    feed: dict[str, npt.NDArray[Any]] = {}
     for one in opened.get_inputs():
         first, *rest = one.shape
         if isinstance(first, int) and first != batch:

@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--fold", type=int, required=True, help="train without this fold and judge on it")
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and artifacts")
+    parser.add_argument("--epochs", type=int, help="instead of the task's")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -125,7 +126,8 @@ def main() -> None:
     taught_by = teachers(options.teacher, task, options.task, options.fold, options.runs)
     student, folder = architectures.load(options.student), options.runs / f"{options.student}-{options.task}"
     distilled_folder = folder.with_name(f"{folder.name}-distilled")
-    net = learn(student, task, options.fold, taught_by, replace(task.plan, seed=options.seed), distilled_folder)
+    plan = replace(task.plan, seed=options.seed, epochs=options.epochs or task.plan.epochs)
+    net = learn(student, task, options.fold, taught_by, plan, distilled_folder)
     figures = task.evaluate(predictor(net), options.fold)
     about = {"architecture": student.name, "task": options.task, "fold": options.fold, "taught_by": options.teacher}
     export(net, task.problem, distilled_folder / label(options.fold), about | {"figures": {k: [round(v, 4)] for k, v in figures.items()}})

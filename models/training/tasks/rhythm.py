@@ -41,6 +41,7 @@ HOP = 5  # seconds between answers
 HIDDEN = 48
 CLASSES = 4
 PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
+AGAIN = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2)  # a second cycle from there on
 SMOOTHING = 0.05
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
 SHORT = 0.4  # share of the loss that a part of 9 to 20 s has beside the whole
@@ -194,7 +195,9 @@ def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Pat
     parts = split(recordings.labels, 0 if name == "final" else int(name.removeprefix("fold")))
     torch.manual_seed(PLAN.seed)
     net = Learner(load_trunk(runs, name))
-    train(net, RhythmBatches(recordings, parts.train, noises), PLAN, runs / f"rhythm-{name}.pt")
+    batches = RhythmBatches(recordings, parts.train, noises)
+    train(net, batches, PLAN, runs / f"rhythm-{name}-first.pt")
+    train(net, batches, AGAIN, runs / f"rhythm-{name}.pt")
     _, logits = judge(net, recordings, parts.validation, ())
     net.decoder.temperature.fill_(temperature(logits, recordings.labels[parts.validation]))
     figures, _ = judge(net, recordings, parts.test, (10, 20))
