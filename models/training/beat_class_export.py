@@ -32,7 +32,8 @@ class Calibrated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 1, FEATURES) to (B, 5)
         prior: Tensor = self.get_buffer("prior")
-        return torch.as_tensor(self.head(x) - prior) * self.scale
+        logits: Tensor = (self.head(x) - prior) * self.scale
+        return logits
 
 
 def export(net: Calibrated, folder: Path, bias: Sequence[float]) -> None:

@@ -110,7 +110,7 @@ def _events(allowed: npt.NDArray[np.uint8], rng: Generator, runs: float) -> list
             found += [(i + step * j, 1) for j in range(many)]
             i += step * many
         elif rng.random() < runs:
-            length = int(rng.integers(2, 4)) if rng.random() < 0.5 else int(rng.integers(3, 16))
+            length = int(np.exp(rng.uniform(np.log(2), np.log(60))))
             found.append((i, length))
             i += length
         else:
@@ -123,11 +123,11 @@ def add_atrial(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], rng: 
     """Premature atrial beats: early, with another P wave, or one that lies in the T wave before it."""
     usual = np.ptp(shape, axis=1).mean()
     pause = rng.uniform(0.95, 1.3)
-    early, spread = rng.uniform(0.58, 0.86), rng.uniform(0.02, 0.08)
+    early, spread = rng.uniform(0.55, 0.9), rng.uniform(0.02, 0.08)
     factor = rng.uniform(-1.0, 1.0)  # of the sinus P wave
     for first, many in _events(allowed, rng, rng.choice([0.1, 0.5])):
         local = float(np.median(rr[max(0, first - 9) : first - 1]))
-        length = local * np.clip(rng.normal(early, spread), 0.5, 0.92)
+        length = local * np.clip(rng.normal(early, spread), 0.5, 0.93)
         for i in range(first, first + many):
             rr[i - 1] = max(length * (1 + rng.normal(0, 0.02)), LEAST_RR)
             before = shape[i - 1].copy()

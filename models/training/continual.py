@@ -54,13 +54,16 @@ def run(scenario: str, records: Records, parts: Parts, plan: Plan, runs: Path) -
     row: dict[str, Any] = {"scenario": scenario, "tasks": [first.name, second.name], "fold": parts.fold, **asdict(plan)}
     before = first.judge(dense)
     row["scratch"] = {"first": before, **_from_scratch(first, second, plan, runs)}
+    row["untrained"] = {"first": first.judge(fresh(first, plan.seed).eval()), "second": second.judge(fresh(second, plan.seed).eval())}
     row["finetuning"] = {"first": before, **_finetuning(first, second, dense, at, plan, runs)}
     store = WeightStore(start)
     store.open(start, 1, Reuse.NONE)
     compacted(f"{at}-first-compacted", store, 1, start, first, plan, runs)
-    before = first.judge(start)
+    held = fresh(first, plan.seed)
+    store.apply(held, 1)
+    before = first.judge(held)
     for reuse in (Reuse.LEARNED, Reuse.NONE):
-        row[f"isolated {reuse.value}"] = {"first": before, **_isolated(first, second, store, start, reuse, at, plan, runs)}
+        row[f"isolated {reuse.value}"] = {"first": before, **_isolated(first, second, store, held, reuse, at, plan, runs)}
     return row
 
 
@@ -81,9 +84,9 @@ def _finetuning(first: Task, second: Task, dense: PaperNet, at: str, plan: Plan,
 
 
 def _isolated(
-    first: Task, second: Task, holding_first: WeightStore, net: PaperNet, reuse: Reuse, at: str, plan: Plan, runs: Path
+    first: Task, second: Task, holding_first: WeightStore, held: PaperNet, reuse: Reuse, at: str, plan: Plan, runs: Path
 ) -> dict[str, Any]:
-    """The paper's way, from a store that holds the first task; `net` is the first task's network as it was then."""
+    """The paper's way, from a store that holds the first task; `held` is the first task's network as it was then."""
     store, later = copy.deepcopy(holding_first), fresh(second, plan.seed + 2000)
     store.open(later, 2, reuse)
     fit(f"{at}-second-{reuse.value}", later, second, plan, runs)
@@ -94,7 +97,7 @@ def _isolated(
     return {
         "after": first.judge(again),
         "second": second.judge(other),
-        "identical": same_bits(outputs(net, first.probe), outputs(again, first.probe)),
+        "identical": same_bits(outputs(held, first.probe), outputs(again, first.probe)),
         "counts": [{**asdict(store.count(number)), "total": store.count(number).total} for number in (1, 2)],
     }
 

@@ -28,6 +28,7 @@ WAYS = {
     "isolated none": "(a) isolated weights, nothing reused",
     "finetuning": "plain fine-tuning",
     "scratch": "from scratch, a network per task",
+    "untrained": "untrained network (the figures' floor)",
 }
 ABOUT = """# Continual learning with per-weight isolation (method a)
 
@@ -36,7 +37,7 @@ ABOUT = """# Continual learning with per-weight isolation (method a)
 The network of ECG-CL (Gao et al. 2023, arXiv 2304.04646; models/architectures/ecgcl_paper.py), one execution per task, windows of 10.24 s
 at 62.5 Hz. Every way spends {steps} + {half} batches of {batch} on a task: short trainings, which compare ways and are no record.
 Isolated: after the first training the smaller {pruned:.0f} % of a task's weights of each layer are given back. The learned mask says which
-weights of the first task the second one reads. {seeds} seed(s); each is also a fold over patients (MITDB, VFDB) or records (CinC 2017).
+weights of the first task the second one reads. A seed is also a fold over patients (MITDB, VFDB) or records (CinC 2017).
 Mean ± standard deviation. Forgetting is the first task's figure after the second task minus before: below zero is lost. Transfer is the
 second task's figure minus that from scratch, seed by seed. Nothing was chosen on these records.
 """
@@ -60,8 +61,7 @@ def write(folder: Path) -> None:
     """The page of all rows so far."""
     rows = read(folder)
     plan = rows[0]
-    seeds = len({r["seed"] for r in rows})
-    numbers = {"steps": plan["steps"], "half": plan["steps"] // 2, "batch": plan["batch"], "pruned": 100 * plan["pruned"], "seeds": seeds}
+    numbers = {"steps": plan["steps"], "half": plan["steps"] // 2, "batch": plan["batch"], "pruned": 100 * plan["pruned"]}
     parts = [ABOUT.format(**numbers)]
     parts += [scenario([r for r in rows if r["scenario"] == name]) for name in TITLES if any(r["scenario"] == name for r in rows)]
     parts.append(costs([measured("qrs"), measured("rhythm")]))
@@ -74,6 +74,7 @@ def scenario(rows: Sequence[Row]) -> str:
     lines = [
         f"## {TITLES[rows[0]['scenario']]}",
         "",
+        f"Seeds: {len(rows)}.",
         f"First task ({first}): {FIGURES[first]}.",
         f"Second ({second}): {FIGURES[second]}.",
         "",
@@ -93,7 +94,11 @@ def _line(way: str, rows: Sequence[Row]) -> str:
         middle = f"{spread(after)} | {lost}"
     else:
         middle = "- | -"
-    gained = spread([b - a for a, b in zip(_scores(rows, "scratch", "second"), second, strict=True)]) if way != "scratch" else "-"
+    gained = (
+        spread([b - a for a, b in zip(_scores(rows, "scratch", "second"), second, strict=True)])
+        if way not in ("scratch", "untrained")
+        else "-"
+    )
     return f"| {WAYS[way]} | {spread(before)} | {middle} | {spread(second)} | {gained} |"
 
 
@@ -139,9 +144,9 @@ def costs(tasks: Sequence[Cost]) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation over seeds."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.2f} ± {deviation:.2f}"
+    """Mean ± standard deviation over seeds; one seed has no spread."""
+    mean = f"{statistics.mean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def _scores(rows: Sequence[Row], way: str, what: str) -> list[float]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from models.training.beat_metrics import window_ends
 from models.training.data import Floats
-from models.training.lethal_data import ASYSTOLE, VF, VT, WINDOWS, Strip
+from models.training.lethal_data import ASYSTOLE, CLASSES, VF, VT, WINDOWS, Strip
 from models.windows import BEAT_SPEC
 
 EPISODE_S = 3.0
@@ -33,6 +33,7 @@ class Seconds:
     label: npt.NDArray[np.str_]  # (n,)
     steady: Bools  # (n,) this second and the three before it have one label throughout
     section: npt.NDArray[np.int64]  # (n,) which section of the reference the middle lies in
+    certain: Bools  # (n,) training, too, accepts nothing but the label
 
     @property
     def probability(self) -> Floats:
@@ -54,7 +55,8 @@ def seconds(strip: Strip, logits: Floats, fold: int) -> Seconds:
     middle = starts + BEAT_SPEC.hop // 2
     truth = np.where(pure, strip.truth[middle], -1).astype(np.int8)
     label = np.array(strip.labels)[strip.label[middle]]
-    return Seconds(strip.name, fold, logits, truth, label, steady & (truth >= 0), changed[middle])
+    certain = np.isin(strip.allowed[middle], [1 << c for c in range(len(CLASSES))])
+    return Seconds(strip.name, fold, logits, truth, label, steady & (truth >= 0), changed[middle], certain)
 
 
 def over_four(p: Floats) -> Floats:
@@ -104,7 +106,9 @@ def asystole(p: Floats) -> Floats:
 NEGATIVES: dict[str, Chosen] = {
     "all": lambda s: np.ones(len(s.truth), bool),
     "VFDB without noise": lambda s: (s.label != "NOISE") & s.name.startswith("vfdb"),
-    "neither VT": lambda s: s.truth != VT,
+    "all but doubtful labels": lambda s: s.certain,
+    "all but VT": lambda s: s.truth != VT,
+    "all but VF": lambda s: s.truth != VF,
     "VT": lambda s: s.truth == VT,
 }
 

@@ -33,12 +33,13 @@ from models.training.harness import Plan, train
 from models.training.tasks.beat_class import Beats, collect, load, save
 
 ARTIFACT = ARTIFACTS / "beat_class"
-PLAN = Plan(epochs=5, steps=400, batch=512, peak_rate=4e-3, weight_decay=0.02)
-FOLDS, INNER = 3, 3
+PLAN = Plan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
+FOLDS, INNER = 3, 2
 SCENARIOS = 1  # times that each track of MITDB is drawn anew
 POWER = 0.5  # of how many beats of a class a patient has: how often one is drawn
 LEAST = 20
 SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3}
+SCENARIO_SHARE = 0.3
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
 BIASES = tuple(np.linspace(-1.0, 3.0, 17).tolist())
 POLARITY = SHAPES + SCALARS.index("polarity")
@@ -59,18 +60,32 @@ def unroll(tracks: Sequence[Beats]) -> Floats:
     return features
 
 
+class Known(NamedTuple):
+    """A track and its beats' features, which are the same for every network."""
+
+    track: Beats
+    features: Floats
+
+
+def known(tracks: Sequence[Beats]) -> list[Known]:
+    """All features at once."""
+    parts = np.split(unroll(tracks), np.cumsum([len(t.at) for t in tracks])[:-1])
+    return [Known(*pair) for pair in zip(tracks, parts, strict=True)]
+
+
 class Examples:
     """Training data of models/training/harness.py: the tracks as they are, and scenarios made of them."""
 
-    def __init__(self, tracks: Sequence[Beats], seed: int) -> None:
+    def __init__(self, held: Sequence[Known], seed: int) -> None:
+        tracks = [k.track for k in held]
         rng = np.random.default_rng([seed, 1])
         bank = ventricular_bank([t for t in tracks if "+" not in t.name])
         hosts = [t for t in tracks if t.name.startswith("mitdb")] * SCENARIOS
         hosts += [repeated(t, 3) for t in tracks if t.name.startswith("cinc2017")][::2]
         made = [scenario(t, bank, rng) for t in hosts]
-        self._features = unroll([*tracks, *made])
+        self._features = np.concatenate([*(k.features for k in held), unroll(made)])
         self.allowed = np.concatenate([t.allowed for t in [*tracks, *made]])
-        self.weight = np.concatenate([weights(tracks), weights(made)])
+        self.weight = np.concatenate([weights(tracks), SCENARIO_SHARE * weights(made)])
         self._until = np.cumsum(self.weight / self.weight.sum())
         bits = (self.allowed[:, None] >> np.arange(CLASSES)) & 1
         self._log_allowed = np.where(bits, 0.0, -30.0).astype(np.float32)
@@ -115,19 +130,18 @@ def augment(x: Floats, rng: np.random.Generator) -> Floats:
     return x
 
 
-def fit(tracks: Sequence[Beats], name: str, seed: int, runs: Path) -> tuple[BeatHead, npt.NDArray[np.float64]]:
+def fit(held: Sequence[Known], name: str, seed: int, runs: Path) -> tuple[BeatHead, npt.NDArray[np.float64]]:
     """Train on these tracks, or go on from runs/NAME.pt. Returns the network and the surplus of its training classes."""
     torch.manual_seed(seed)
-    net, examples = BeatHead(), Examples(tracks, seed)
+    net, examples = BeatHead(), Examples(held, seed)
     train(net, examples, replace(PLAN, seed=seed), runs / f"{name}.pt")
     return net, examples.surplus()
 
 
-def logits_of(net: BeatHead, prior: npt.NDArray[np.float64], tracks: Sequence[Beats]) -> list[npt.NDArray[np.float64]]:
+def logits_of(net: BeatHead, prior: npt.NDArray[np.float64], held: Sequence[Known]) -> list[npt.NDArray[np.float64]]:
     """Of each track's beats, as if classes were as rare as they are: (n, 5)."""
     with torch.no_grad():
-        answer = net(torch.from_numpy(unroll(tracks))[:, None]).double().numpy() - prior
-    return np.split(answer, np.cumsum([len(t.at) for t in tracks])[:-1])
+        return [net(torch.from_numpy(k.features)[:, None]).double().numpy() - prior for k in held]
 
 
 class Calibration(NamedTuple):
@@ -137,17 +151,17 @@ class Calibration(NamedTuple):
     bias: npt.NDArray[np.float64]  # (5,)
 
 
-def calibrate(tracks: Sequence[Beats], name: str, seed: int, runs: Path) -> Calibration:
+def calibrate(held: Sequence[Known], name: str, seed: int, runs: Path) -> Calibration:
     """From patients of the training set that a network left out, in INNER turns."""
-    patients = sorted({t.patient for t in tracks if t.clean and t.name.startswith("mitdb")} - PACED)
+    patients = sorted({k.track.patient for k in held if k.track.name.startswith("mitdb")} - PACED)
     judged: list[Beats] = []
     logits: list[npt.NDArray[np.float64]] = []
     for turn in range(INNER):
         out = set(patients[turn::INNER])
-        net, prior = fit([t for t in tracks if t.patient not in out], f"{name}-inner{turn}", seed, runs)
-        held = [t for t in tracks if t.patient in out and t.clean]
-        judged += held
-        logits += logits_of(net, prior, held)
+        net, prior = fit([k for k in held if k.track.patient not in out], f"{name}-inner{turn}", seed, runs)
+        left = [k for k in held if k.track.patient in out and k.track.clean]
+        judged += [k.track for k in left]
+        logits += logits_of(net, prior, left)
     return best(judged, logits)
 
 
@@ -171,28 +185,56 @@ def best(tracks: Sequence[Beats], logits: Sequence[npt.NDArray[np.float64]]) -> 
     return Calibration(temperature, np.array([0.0, s, v, 0.0, 0.0]))
 
 
-def train_all(tracks: Sequence[Beats], seeds: Sequence[int], runs: Path) -> None:
-    """The networks of the folds, with their calibrations; of the first seed the artifact too. Writes the report beside it."""
-    by_seed: dict[int, list[Verdict]] = {}
-    for seed in seeds:
-        by_seed[seed] = []
-        found = []
-        for fold in range(FOLDS):
-            mine = [t for t in tracks if t.fold != fold]
-            net, prior = fit(mine, f"fold{fold}-seed{seed}", seed, runs)
-            how = calibrate(mine, f"fold{fold}-seed{seed}", seed, runs)
-            found.append(how)
-            held = [t for t in tracks if t.fold == fold and t.clean and t.name.startswith("mitdb")]
-            by_seed[seed] += [verdict(t, z, how) for t, z in zip(held, logits_of(net, prior, held), strict=True)]
-            if seed == seeds[0]:
-                export(Calibrated(net, how.temperature, prior.tolist()), ARTIFACT / "folds" / str(fold), how.bias.tolist())
-            print(f"seed {seed} fold {fold} {how}", flush=True)
-        if seed == seeds[0]:
-            net, prior = fit(tracks, f"final-seed{seed}", seed, runs)
-            bias = np.mean([how.bias for how in found], axis=0)
-            export(Calibrated(net, float(np.mean([how.temperature for how in found])), prior.tolist()), ARTIFACT, bias.tolist())
-        (ARTIFACT / "cross_validation.md").write_text(report(by_seed) + "\n")
-    print(report(by_seed))
+class Fold(NamedTuple):
+    """A network, the surplus of its training classes, and the records that judge it."""
+
+    net: BeatHead
+    prior: npt.NDArray[np.float64]
+    left: list[Known]
+
+    def verdicts(self, how: Calibration) -> list[Verdict]:
+        """What it says of its records."""
+        logits = logits_of(self.net, self.prior, self.left)
+        return [verdict(k.track, z, how) for k, z in zip(self.left, logits, strict=True)]
+
+    def export(self, how: Calibration, folder: Path) -> None:
+        """As an artifact."""
+        export(Calibrated(self.net, how.temperature, self.prior.tolist()), folder, how.bias.tolist())
+
+
+def train_all(held: Sequence[Known], seeds: Sequence[int], runs: Path) -> None:
+    """The networks of the folds and, of the first seed, the artifact, called as they were trained; then the same, calibrated.
+
+    The figures of each step go into a report beside the artifact as soon as they are there.
+    """
+    plain = [_fold(held, fold, seeds[0], runs) for fold in [*range(FOLDS), None]]
+    as_trained = [Calibration(1.0, f.prior) for f in plain]
+    _write(plain, as_trained, {seeds[0]: _judged(plain, as_trained)}, "cross_validation_as_trained.md")
+    how = [calibrate([k for k in held if k.track.fold != n], f"fold{n}-seed{seeds[0]}", seeds[0], runs) for n in range(FOLDS)]
+    how.append(Calibration(float(np.mean([h.temperature for h in how])), np.mean([h.bias for h in how], axis=0)))
+    by_seed = {seeds[0]: _judged(plain, how)}
+    _write(plain, how, by_seed, "cross_validation.md")
+    for seed in seeds[1:]:
+        by_seed[seed] = _judged([_fold(held, fold, seed, runs) for fold in range(FOLDS)], how)
+    _write(plain, how, by_seed, "cross_validation.md")
+
+
+def _fold(held: Sequence[Known], fold: int | None, seed: int, runs: Path) -> Fold:
+    name = f"{'final' if fold is None else f'fold{fold}'}-seed{seed}"
+    net, prior = fit([k for k in held if fold is None or k.track.fold != fold], name, seed, runs)
+    return Fold(net, prior, [k for k in held if k.track.fold == fold and k.track.clean and k.track.name.startswith("mitdb")])
+
+
+def _judged(folds: Sequence[Fold], how: Sequence[Calibration]) -> list[Verdict]:
+    return [v for f, h in zip(folds, how, strict=False) for v in f.verdicts(h)]
+
+
+def _write(folds: Sequence[Fold], how: Sequence[Calibration], by_seed: dict[int, list[Verdict]], name: str) -> None:
+    for fold, h, folder in zip(folds, how, ["folds/0", "folds/1", "folds/2", "."], strict=True):
+        fold.export(h, ARTIFACT / folder)
+    text = report(by_seed)
+    (ARTIFACT / name).write_text(text + "\n")
+    print(text, flush=True)
 
 
 def verdict(track: Beats, logits: npt.NDArray[np.float64], how: Calibration) -> Verdict:
@@ -217,7 +259,7 @@ def main() -> None:
     if options.what == "cache":
         save(list(collect(data_folder(), options.detector, options.runs.parent / "cache" / "cinc2017.npz")), options.runs / "beats.npz")
     else:
-        train_all(load(options.runs / "beats.npz"), options.seeds, options.runs)
+        train_all(known(load(options.runs / "beats.npz")), options.seeds, options.runs)
 
 
 if __name__ == "__main__":

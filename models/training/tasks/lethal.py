@@ -25,14 +25,14 @@ from models.training.harness import Plan, train
 from models.training.lethal_data import CLASSES, WINDOWS, strips, wearable
 from models.training.lethal_examples import Examples
 from models.training.lethal_metrics import seconds
-from models.training.lethal_report import AS_IT_IS, Calibration, calibrate, read_seconds, report, write_seconds
+from models.training.lethal_report import calibrate, read_seconds, report, tempered, write_seconds
 from models.training.tasks.qrs import FOLDS, folds
 from models.windows import BEAT_SPEC, level, scale
 
 COLUMN = (8, 16, 24)
 HIDDEN = 16
 EXAMPLES = 20000  # drawn once; their trunk features are computed once (half precision: 0.8 GB)
-PLAN = Plan(epochs=8, steps=250, batch=64, peak_rate=4e-3, warm_up=0.2)
+PLAN = Plan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
 LEVEL_MEAN, LEVEL_SD = -1.4, 1.0  # of the logarithm of the windows' level in mV
 
 
@@ -149,11 +149,9 @@ def _drawn(examples: Examples, cache: Path, count: int, seed: int) -> list[Tenso
     return drawn
 
 
-def save(net: Lethal, path: Path, calibration: Calibration) -> None:
+def save(net: Lethal, path: Path, temperature: float = 1.0) -> None:
     """What deployment reads: states of column and decoder, calibrated, and what it takes to build them."""
-    decoder = {name: value.clone() for name, value in net.decoder.state_dict().items()}
-    decoder["head.bias"] += torch.tensor(calibration.bias)
-    decoder["temperature"].fill_(calibration.temperature)
+    decoder = net.decoder.state_dict() | {"temperature": torch.tensor(temperature)}
     about = {"widths": list(COLUMN), "hidden": HIDDEN, "windows": WINDOWS, "level_mean": LEVEL_MEAN, "level_sd": LEVEL_SD}
     torch.save({"column": net.column.state_dict(), "decoder": decoder, **about}, path)
 
@@ -186,7 +184,7 @@ def main() -> None:
             examples = Examples([r for r in records if left_out is None or fold_of[r.patient] != left_out], wearables, noises)
             run = name if options.seed == PLAN.seed else f"{name}-seed{options.seed}"
             net = learn(run, load_trunk(options.runs / f"qrs-{name}.pt"), examples, options.runs, replace(PLAN, seed=options.seed))
-            save(net, options.runs / f"lethal-{run}.pt", AS_IT_IS)
+            save(net, options.runs / f"lethal-{run}.pt")
             if left_out is not None:
                 tested = [r for r in records if fold_of[r.patient] == left_out]
                 write_seconds([seconds(r, answers(net, r.signal[0]), left_out) for r in tested], options.runs / f"lethal-{run}.npz")
@@ -197,15 +195,15 @@ def main() -> None:
 def report_and_calibrate(runs: Path) -> None:
     """Tables of the folds that are there; each fold's network calibrated on the others, the final one on all."""
     found = {k: read_seconds(runs / f"lethal-fold{k}.npz") for k in range(FOLDS) if (runs / f"lethal-fold{k}.npz").exists()}
-    calibrations = {k: calibrate([s for j in found if j != k for s in found[j]]) for k in found}
-    (runs / "lethal.md").write_text(report([calibrations[k].apply(s) for k in found for s in found[k]], calibrations))
-    by_name = {f"fold{k}": c for k, c in calibrations.items()} | {"final": calibrate([s for some in found.values() for s in some])}
-    for name, calibration in by_name.items():
+    temperatures = {k: calibrate([s for j in found if j != k for s in found[j]]) for k in found}
+    (runs / "lethal.md").write_text(report([tempered(s, temperatures[k]) for k in found for s in found[k]], temperatures))
+    by_name = {f"fold{k}": t for k, t in temperatures.items()} | {"final": calibrate([s for some in found.values() for s in some])}
+    for name, temperature in by_name.items():
         training = runs / f"lethal-{name}-training.pt"
         if training.exists():
             net = Lethal(load_trunk(runs / f"qrs-{name}.pt"))
             net.load_state_dict(torch.load(training, weights_only=True)["net"])
-            save(net, runs / f"lethal-{name}.pt", calibration)
+            save(net, runs / f"lethal-{name}.pt", temperature)
 
 
 if __name__ == "__main__":
