@@ -100,6 +100,7 @@ class Spec(msgspec.Struct):
     input: InputSpec
     tasks: list[TaskSpec]
     files: dict[str, FileSpec]
+    beat_lean: list[float]  # added to the logits of N S V F Q before the class is chosen
     figures: dict[str, list[float]] = {}  # one value per fold
     about: dict[str, Any] = {}
 
@@ -112,7 +113,7 @@ class Model:
         self.spec = read_spec(folder)
         self.input = self.spec.input
         self.tasks = {task.name: task for task in self.spec.tasks}
-        self.beats = Graph(folder / "beats.onnx")
+        self._beats, self._lean = Graph(folder / "beats.onnx"), np.array(self.spec.beat_lean, np.float64)
         self._backbone = Graph(folder / "backbone.onnx")
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
 
@@ -121,11 +122,20 @@ class Model:
         mask, steps = self._backbone.run(x[:, None])
         return mask[:, 0], steps
 
-    def decode(self, task: str, steps: Floats, known: Floats) -> Floats:
+    def classify(self, features: Floats) -> tuple[npt.NDArray[np.float64], list[int]]:
+        """Beats in their context (n, FEATURES) to probabilities of N S V F Q (n, 5), and which class each is called."""
+        logits = self._beats.run(features[:, None])[0].astype(np.float64)
+        return _softmax(logits), (logits + self._lean).argmax(axis=1).tolist()
+
+    def decode(self, task: str, steps: Floats, known: Floats) -> npt.NDArray[np.float64]:
         """Steps of a task (n, S, channels), oldest first, and which of them exist, (n, S), to probabilities (n, classes)."""
-        logits = self._decoders[task].run(steps, known[:, :, None])[0].astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+        return _softmax(self._decoders[task].run(steps, known[:, :, None])[0].astype(np.float64))
+
+
+def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n, K) to the same."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def size(mv: Floats) -> Floats:

@@ -59,7 +59,7 @@ class Ward:
         self._windower = Windower({"beat": model.input})
         self._detector = BeatDetector(model)
         self._lethal, self._rhythm = SequenceTask(model, "lethal"), SequenceTask(model, "rhythm")
-        self._labeller, self._meter = BeatLabeller(), VitalsMeter()
+        self._labeller, self._meter = BeatLabeller(model), VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
         self._alarms, self._tape = AlarmEngine(), Tape()
         self._stages: dict[str, Any] = {

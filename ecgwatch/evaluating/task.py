@@ -9,12 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 import wfdb
 
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from ingest.sources.base import Block, Source
 from models.runtime import ARTIFACTS, DEPLOYED, Model, load
+from models.windows import Floats
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Symbol
 from stream_processor.ward import Ward
@@ -92,10 +96,31 @@ def patient(database: str, record: str) -> str:
     return SAME_PATIENT.get(name, name)
 
 
+class HeldOut(Model):
+    """The networks of a fold, and beside them the rhythm task of the shipped model, which saw no patient of the databases in folds."""
+
+    def __init__(self, folder: Path, shipped: Model) -> None:
+        super().__init__(folder)
+        self._shipped, self._rhythm = shipped, shipped.tasks["rhythm"]
+        width = self._rhythm.channels[1] - self._rhythm.channels[0]
+        moved = {t.name: msgspec.structs.replace(t, channels=(t.channels[0] + width, t.channels[1] + width)) for t in self.spec.tasks}
+        self.tasks = {"rhythm": msgspec.structs.replace(self._rhythm, channels=(0, width)), **moved}
+
+    def see(self, x: Floats) -> tuple[Floats, Floats]:
+        """See Model."""
+        mask, own = super().see(x)
+        _, theirs = self._shipped.see(x)
+        return mask, np.concatenate([theirs[:, :, slice(*self._rhythm.channels)], own], axis=2)
+
+    def decode(self, task: str, steps: Floats, known: Floats) -> npt.NDArray[np.float64]:
+        """See Model."""
+        return self._shipped.decode(task, steps, known) if task == "rhythm" else super().decode(task, steps, known)
+
+
 @functools.cache
 def ward_of(fold: int | None) -> Ward:
     """A ward with the networks of a fold, or the shipped ones."""
-    return Ward(load() if fold is None else Model(FOLDS / str(fold)), ManualClock())
+    return Ward(load() if fold is None else HeldOut(FOLDS / str(fold), load()), ManualClock())
 
 
 def symbols(task: Task, fs_hz: float) -> list[Symbol]:

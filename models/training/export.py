@@ -2,9 +2,8 @@
 
     python -m models.training.export final fold0 fold1 fold2
 
-The folders of the folds hold the networks that `ecgwatch evaluate` judges: their trunk, beat classes and lethal rhythms never saw the
-fold's patients. Their rhythm column is the shipped one on the shipped trunk, carried along beside the fold's (so that their backbone costs
-twice): it was trained on CinC 2017 only.
+The folders of the folds hold the networks that `ecgwatch evaluate` judges: trunk, beat classes and lethal rhythms that never saw the fold's
+patients. The rhythm task is not among them: it was trained on CinC 2017 only, and `evaluate` takes the shipped one.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter, SequenceDecoder, second
+from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter, SequenceDecoder
 from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.training.cost import macs, parameters
 from models.windows import BEAT_SPEC
 
 OPSET = 17
-BEATS_COST = (15_000, 15_000)
 TOLERANCE = 1e-3  # of logits
 
 
@@ -56,22 +54,8 @@ class Learned:
         return column.eval(), decoder.eval()
 
 
-class Beside(nn.Module):
-    """A fold's backbone, and columns on another trunk beside it: what Backbone gives, those columns' steps first."""
-
-    def __init__(self, backbone: Backbone, trunk: nn.Module, columns: list[Column]) -> None:
-        super().__init__()
-        self.backbone, self.trunk, self.columns = backbone, trunk, nn.ModuleList(columns)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mask, steps = self.backbone(x)
-        signal = x.unsqueeze(2)
-        branches = self.trunk(signal)
-        return mask, torch.cat([*(second(column(signal, branches)) for column in self.columns), steps], dim=2)
-
-
 def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, about: dict[str, Any]) -> Spec:
-    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the ONNX file of the beat classes.
+    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the folder of the beat classes' network.
 
     Raises ValueError where ONNX Runtime disagrees with torch.
     """
@@ -87,10 +71,11 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
         files[task.name] = _save(decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop)
         specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
         at += width
-    shutil.copy(beats, folder / "beats.onnx")
-    files["beats"] = _file(folder / "beats.onnx", *BEATS_COST, every_s=None)
+    head = json.loads((beats / "spec.json").read_text())
+    shutil.copy(beats / "model.onnx", folder / "beats.onnx")
+    files["beats"] = _file(folder / "beats.onnx", head["parameters"], head["macs_per_beat"], every_s=None)
     version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
-    spec = Spec(DEPLOYED, version, BEAT_SPEC, specs, files, {}, about)
+    spec = Spec(DEPLOYED, version, BEAT_SPEC, specs, files, head["bias"], {}, about)
     (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
     return spec
 
@@ -152,18 +137,17 @@ def write_final(runs: Path, folder: Path) -> Spec:
     """The shipped model, and its weights for tasks to come."""
     first, tasks = segmenter(runs, "final"), [rhythm(runs, "final"), lethal(runs, "final")]
     built = [task.build() for task in tasks]
-    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beats-final.onnx", folder, {})
+    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beats-final", folder, {})
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
     torch.save({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
     return spec
 
 
 def write_fold(runs: Path, name: str, folder: Path) -> Spec:
-    """A model for patients that it never saw."""
-    shipped, own = rhythm(runs, "final"), lethal(runs, name)
+    """The tasks that were trained without a fold's patients."""
+    own = lethal(runs, name)
     backbone = Backbone(segmenter(runs, name), [own.build()[0]])
-    beside = Beside(backbone, segmenter(runs, "final").trunk, [shipped.build()[0]])
-    return write(beside, [shipped, own], runs / f"beats-{name}.onnx", folder, {"fold": int(name[-1])})
+    return write(backbone, [own], runs / f"beats-{name}", folder, {"fold": int(name[-1])})
 
 
 if __name__ == "__main__":

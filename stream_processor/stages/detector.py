@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.beat_context import around
 from models.decoding import REFRACTORY, SEARCH, decode, r_peak
 from models.runtime import Model, size
 from models.stage import Arrays, Field, Rows
@@ -53,15 +54,17 @@ class BeatDetector(Arrays):
 
     def _complexes(self, w: Windows, mask: Floats) -> list[tuple[Complex, ...]]:
         peaks = decode(mask)
-        at = (w.end - w.x.shape[1])[peaks.row] + r_peak(w.x, peaks.row, peaks.position)
+        inside = r_peak(w.x, peaks.row, peaks.position)
+        at = (w.end - w.x.shape[1])[peaks.row] + inside
+        shapes = around(w.x, peaks.row, inside) * w.mv[peaks.row, None]
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
         last, rows = self._rows.last, w.rows.tolist()
         before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
-        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist())
-        for window, position, confidence in zip(*columns, strict=True):
+        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), shapes)
+        for window, position, confidence, shape in zip(*columns, strict=True):
             if position - last[rows[window]] >= REFRACTORY and 0 <= position < before[window]:
                 last[rows[window]] = position
-                found[window].append(Complex(position, confidence, 0.0))
+                found[window].append(Complex(position, confidence, shape.tobytes()))
         return [tuple(complexes) for complexes in found]
 
 

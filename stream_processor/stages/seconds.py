@@ -17,7 +17,7 @@ class Complex(NamedTuple):
 
     at: float  # R peak, in samples at 125 Hz since the start of the stream
     confidence: float
-    ventricular: float  # probability
+    shape: bytes = b""  # the signal around it in mV: float32 (models/beat_context.py, SHAPE)
 
 
 class Second(NamedTuple):

@@ -112,7 +112,7 @@ def answers(patient: str) -> list[Any]:
 
 @functools.cache
 def beats(patient: str) -> list[Any]:
-    stage = BeatLabeller()
+    stage = BeatLabeller(model())
     stage.open(patient, RATES[patient])
     return stage.push(seconds(patient))
 
@@ -255,7 +255,7 @@ CASES = [
     Case("detector", lambda: BeatDetector(model()), windows, move_rows, list, by_row, (1, 7)),
     Case("lethal rhythm", lambda: SequenceTask(model(), "lethal"), seconds, _move, list, by_row, (1, 7)),
     Case("rhythm", lambda: SequenceTask(model(), "rhythm"), seconds, _move, list, by_row, (1, 7)),
-    Case("labeller", BeatLabeller, seconds, _move, list, by_row, (1, 7)),
+    Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
     Case("rhythm tracker", RhythmTracker, tracker_atoms, _move, tracker_batch, lambda out: by_row(flat(out)), (1, 7)),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
