@@ -96,6 +96,7 @@ class Spec(msgspec.Struct):
     """spec.json of a model folder."""
 
     name: str
+    architecture: str
     version: str  # changes whenever a file does
     input: InputSpec
     tasks: list[TaskSpec]

@@ -75,7 +75,7 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     shutil.copy(beats / "model.onnx", folder / "beats.onnx")
     files["beats"] = _file(folder / "beats.onnx", head["parameters"], head["macs_per_beat"], every_s=None)
     version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
-    spec = Spec(DEPLOYED, version, BEAT_SPEC, specs, files, head["bias"], {}, about)
+    spec = Spec(DEPLOYED, "ecgcl", version, BEAT_SPEC, specs, files, head["bias"], {}, about)
     (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
     return spec
 
@@ -137,7 +137,7 @@ def write_final(runs: Path, folder: Path) -> Spec:
     """The shipped model, and its weights for tasks to come."""
     first, tasks = segmenter(runs, "final"), [rhythm(runs, "final"), lethal(runs, "final")]
     built = [task.build() for task in tasks]
-    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beats-final", folder, {})
+    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {})
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
     torch.save({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
     return spec
@@ -147,7 +147,7 @@ def write_fold(runs: Path, name: str, folder: Path) -> Spec:
     """The tasks that were trained without a fold's patients."""
     own = lethal(runs, name)
     backbone = Backbone(segmenter(runs, name), [own.build()[0]])
-    return write(backbone, [own], runs / f"beats-{name}", folder, {"fold": int(name[-1])})
+    return write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])})
 
 
 if __name__ == "__main__":

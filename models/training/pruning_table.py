@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +71,19 @@ def main() -> None:
     costs = [macs(net, window) for net in nets]
     print("| | parameters | MMAC per window | ms per window | QRS F1, % |\n|---|---|---|---|---|")
     for name, net, cost, spent in zip(("dense", "pruned"), nets, costs, times, strict=True):
-        found = task.evaluate(lambda x, net=net: _predict(net, x), int(options.name[-1]))
+        found = task.evaluate(predictor(net), int(options.name[-1]))
         print(f"| {name} | {parameters(net):,} | {cost / 1e6:.2f} | {spent:.3f} | {found[task.metric]:.2f} |")
     print(f"\n{costs[0] / costs[1]:.1f} times fewer multiply-accumulates, {times[0] / times[1]:.1f} times less time.")
 
 
-def _predict(net: Segmenter, x: Floats) -> Floats:
-    with torch.inference_mode():
-        return np.asarray(net(torch.from_numpy(np.ascontiguousarray(x))[:, None]).numpy())
+def predictor(net: Segmenter) -> Callable[[Floats], Floats]:
+    """The network as a function of arrays: (B, T) windows to (B, 1, T) logits."""
+
+    def predict(x: Floats) -> Floats:
+        with torch.inference_mode():
+            return np.asarray(net(torch.from_numpy(np.ascontiguousarray(x))[:, None]).numpy())
+
+    return predict
 
 
 if __name__ == "__main__":
