@@ -202,7 +202,7 @@ def _match(beat: Doubles, usual: Doubles, weight: Doubles) -> _Match:
 def _moved(beat: Doubles, shift: npt.NDArray[np.intp]) -> Doubles:
     """Each beat (B, SHAPE) moved so that its sample i + shift comes to i."""
     at = np.clip(np.arange(SHAPE) + shift[:, None], 0, SHAPE - 1)
-    return beat[np.arange(len(beat))[:, None], at]
+    return np.asarray(beat[np.arange(len(beat))[:, None], at])
 
 
 def _rhythm(rr: Doubles, past: Doubles) -> tuple[Doubles, Doubles, Doubles]:
@@ -221,7 +221,7 @@ def _rhythm(rr: Doubles, past: Doubles) -> tuple[Doubles, Doubles, Doubles]:
             8 * np.log(rr / long.quantile(0.1)), 8 * np.log(rr / long.quantile(0.9)),
             4 * (short.rank(rr) - 0.5), 4 * (long.rank(rr) - 0.5), 0.5 * (rr - m_short) / (spread_short * m_short + 0.01),
             16 * spread_short, 16 * spread_long, 8 * steps_short, 8 * steps_long, 4 * np.log(m_long / 0.8),
-            2 * long.count / LONG - 1, np.where(np.isnan(rr), 1.0, 0.0),
+            2 * long.known / LONG - 1, np.where(np.isnan(rr), 1.0, 0.0),
         ]  # fmt: skip
         relative = 8 * np.log(past[:, -RECENT:] / m_long[:, None])
     return np.stack(columns, axis=1), early, relative
@@ -231,20 +231,20 @@ class _Sorted(NamedTuple):
     """Known values of each row in order, NaN last: (B, n); how many are known: (B,)."""
 
     values: Doubles
-    count: npt.NDArray[np.intp]
+    known: npt.NDArray[np.intp]
 
     def quantile(self, q: float) -> Doubles:
         """Between two values linearly; NaN below two."""
-        place = q * np.maximum(self.count - 1, 0)
+        place = q * np.maximum(self.known - 1, 0)
         low = place.astype(np.intp)
         i = np.arange(len(self.values))
-        a, b = self.values[i, low], self.values[i, np.minimum(low + 1, np.maximum(self.count - 1, 0))]
-        return np.where(self.count >= 2, a + (place - low) * (b - a), np.nan)
+        a, b = self.values[i, low], self.values[i, np.minimum(low + 1, np.maximum(self.known - 1, 0))]
+        return np.where(self.known >= 2, a + (place - low) * (b - a), np.nan)
 
     def rank(self, x: Doubles) -> Doubles:
         """Share of the known values that are below x; NaN where there are fewer than two."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.count >= 2, (self.values < x[:, None]).sum(axis=1) / self.count, np.nan)
+            return np.where(self.known >= 2, (self.values < x[:, None]).sum(axis=1) / self.known, np.nan)
 
 
 def _sorted(values: Doubles) -> _Sorted:

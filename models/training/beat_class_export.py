@@ -60,8 +60,7 @@ def export(net: Calibrated, folder: Path, bias: Sequence[float]) -> None:
         "output_shape": ["batch", len(CLASSES)],
         "classes": list(CLASSES),
         "bias": [round(float(b), 3) for b in bias],
-        "parameters": sum(p.numel() for p in net.head.parameters()),
-        "macs_per_beat": multiplications(net.head),
+        "files": {"model": {"parameters": sum(p.numel() for p in net.head.parameters()), "macs": multiplications(net.head)}},  # a beat
         "batch": BATCH,
         "largest_difference_to_torch": difference,
         "command": COMMAND,

@@ -59,7 +59,7 @@ def scenario(track: Beats, bank: Sequence[Floats], rng: Generator) -> Beats:
         if rng.random() < CHANCE["atrial"]:
             add_atrial(rr, shape, allowed, rng)
     if usual and bank and rng.random() < CHANCE["ventricular"]:
-        add_ventricular(rr, shape, allowed, bank[rng.integers(len(bank))] * height(track), rng)
+        add_ventricular(rr, shape, allowed, bank[int(rng.integers(len(bank)))] * height(track), rng)
     if rng.random() < CHANCE["stretch"]:
         factor = float(np.exp(rng.uniform(-STRETCH, STRETCH)))
         rr, shape = rr * factor, stretched(shape, factor)

@@ -4,14 +4,14 @@
     python -m models.training.train_beat_class train                                        # networks, artifact and cross-validation
 
 Loss: cross-entropy against the set of classes that the reference allows (models/training/tasks/beat_class.py). Beats are drawn so that a
-class of a patient counts by the root of how many there are; the logits are corrected for that afterwards, and by a temperature and a bias
-that are found on patients of the training folds that a network left out. The patients of a fold teach its networks nothing.
+class of a patient counts by the root of how many there are. Probabilities are corrected for that afterwards, and by a temperature that is
+found on patients of the training folds that a network left out; beats are called without the correction, so that rare
+classes are found. The patients of a fold teach its networks nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from models.architectures.beat_head import CLASSES, SHAPES, BeatHead
 from models.beat_context import FEATURES, SCALARS, BeatContext, Floats
 from models.runtime import ARTIFACTS
 from models.training.beat_class_export import Calibrated, export
-from models.training.beat_class_report import PACED, Verdict, count, f1, report, total
+from models.training.beat_class_report import PACED, Verdict, report
 from models.training.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
 from models.training.data import data_folder
 from models.training.harness import Plan, train
@@ -41,7 +41,6 @@ LEAST = 20
 SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3}
 SCENARIO_SHARE = 0.3
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
-BIASES = tuple(np.linspace(-1.0, 3.0, 17).tolist())
 POLARITY = SHAPES + SCALARS.index("polarity")
 
 
@@ -144,15 +143,8 @@ def logits_of(net: BeatHead, prior: npt.NDArray[np.float64], held: Sequence[Know
         return [net(torch.from_numpy(k.features)[:, None]).double().numpy() - prior for k in held]
 
 
-class Calibration(NamedTuple):
-    """What is done with logits after training: a temperature for probabilities, and a bias from which a beat is called."""
-
-    temperature: float
-    bias: npt.NDArray[np.float64]  # (5,)
-
-
-def calibrate(held: Sequence[Known], name: str, seed: int, runs: Path) -> Calibration:
-    """From patients of the training set that a network left out, in INNER turns."""
+def calibrate(held: Sequence[Known], name: str, seed: int, runs: Path) -> float:
+    """The temperature for patients of the training set that a network left out, in INNER turns."""
     patients = sorted({k.track.patient for k in held if k.track.name.startswith("mitdb")} - PACED)
     judged: list[Beats] = []
     logits: list[npt.NDArray[np.float64]] = []
@@ -165,24 +157,18 @@ def calibrate(held: Sequence[Known], name: str, seed: int, runs: Path) -> Calibr
     return best(judged, logits)
 
 
-def best(tracks: Sequence[Beats], logits: Sequence[npt.NDArray[np.float64]]) -> Calibration:
-    """The temperature of the highest likelihood, and the biases of S and V of the highest sum of F1."""
-    all_logits, allowed = np.concatenate(logits), np.concatenate([t.allowed for t in tracks])
-    known = ~unlabelled(allowed)
-    right = ((allowed[known, None] >> np.arange(CLASSES)) & 1).argmax(axis=1)
+def best(tracks: Sequence[Beats], logits: Sequence[npt.NDArray[np.float64]]) -> float:
+    """The temperature of the highest likelihood."""
+    allowed = np.concatenate([t.allowed for t in tracks])
+    told = ~unlabelled(allowed)
+    right, z = ((allowed[told, None] >> np.arange(CLASSES)) & 1).argmax(axis=1), np.concatenate(logits)[told]
 
     def surprise(temperature: float) -> float:
-        z = all_logits[known] / temperature
-        return float((np.log(np.exp(z - z.max(1, keepdims=True)).sum(1)) + z.max(1) - z[np.arange(len(z)), right]).mean())
+        scaled = z / temperature
+        top = scaled.max(axis=1)
+        return float((np.log(np.exp(scaled - top[:, None]).sum(axis=1)) + top - scaled[np.arange(len(z)), right]).mean())
 
-    temperature = min(TEMPERATURES, key=surprise)
-    choices = []
-    for s, v in itertools.product(BIASES, BIASES):
-        bias = np.array([0.0, s, v, 0.0, 0.0])
-        verdicts = [Verdict(t, z, (z / temperature + bias).argmax(axis=1)) for t, z in zip(tracks, logits, strict=True)]
-        choices.append((sum(f1(total([count(x, letter) for x in verdicts])) for letter in "VS"), s, v))
-    _, s, v = max(choices)
-    return Calibration(temperature, np.array([0.0, s, v, 0.0, 0.0]))
+    return min(TEMPERATURES, key=surprise)
 
 
 class Fold(NamedTuple):
@@ -192,31 +178,29 @@ class Fold(NamedTuple):
     prior: npt.NDArray[np.float64]
     left: list[Known]
 
-    def verdicts(self, how: Calibration) -> list[Verdict]:
+    def verdicts(self, temperature: float) -> list[Verdict]:
         """What it says of its records."""
         logits = logits_of(self.net, self.prior, self.left)
-        return [verdict(k.track, z, how) for k, z in zip(self.left, logits, strict=True)]
+        return [verdict(k.track, z, temperature, self.prior) for k, z in zip(self.left, logits, strict=True)]
 
-    def export(self, how: Calibration, folder: Path) -> None:
+    def export(self, temperature: float, folder: Path) -> None:
         """As an artifact."""
-        export(Calibrated(self.net, how.temperature, self.prior.tolist()), folder, how.bias.tolist())
+        export(Calibrated(self.net, temperature, self.prior.tolist()), folder, (self.prior / temperature).tolist())
 
 
 def train_all(held: Sequence[Known], seeds: Sequence[int], runs: Path) -> None:
-    """The networks of the folds and, of the first seed, the artifact, called as they were trained; then the same, calibrated.
-
-    The figures of each step go into a report beside the artifact as soon as they are there.
-    """
-    plain = [_fold(held, fold, seeds[0], runs) for fold in [*range(FOLDS), None]]
-    as_trained = [Calibration(1.0, f.prior) for f in plain]
-    _write(plain, as_trained, {seeds[0]: _judged(plain, as_trained)}, "cross_validation_as_trained.md")
-    how = [calibrate([k for k in held if k.track.fold != n], f"fold{n}-seed{seeds[0]}", seeds[0], runs) for n in range(FOLDS)]
-    how.append(Calibration(float(np.mean([h.temperature for h in how])), np.mean([h.bias for h in how], axis=0)))
-    by_seed = {seeds[0]: _judged(plain, how)}
-    _write(plain, how, by_seed, "cross_validation.md")
+    """The networks of the folds and, of the first seed, the artifact; the report beside it."""
+    folds = [_fold(held, fold, seeds[0], runs) for fold in [*range(FOLDS), None]]
+    scale = [calibrate([k for k in held if k.track.fold != n], f"fold{n}-seed{seeds[0]}", seeds[0], runs) for n in range(FOLDS)]
+    scale.append(float(np.mean(scale)))
+    for fold, temperature, folder in zip(folds, scale, ["folds/0", "folds/1", "folds/2", "."], strict=True):
+        fold.export(temperature, ARTIFACT / folder)
+    by_seed = {seeds[0]: _judged(folds, scale)}
     for seed in seeds[1:]:
-        by_seed[seed] = _judged([_fold(held, fold, seed, runs) for fold in range(FOLDS)], how)
-    _write(plain, how, by_seed, "cross_validation.md")
+        by_seed[seed] = _judged([_fold(held, fold, seed, runs) for fold in range(FOLDS)], scale)
+    text = report(by_seed)
+    (ARTIFACT / "cross_validation.md").write_text(text + "\n")
+    print(text, flush=True)
 
 
 def _fold(held: Sequence[Known], fold: int | None, seed: int, runs: Path) -> Fold:
@@ -225,23 +209,15 @@ def _fold(held: Sequence[Known], fold: int | None, seed: int, runs: Path) -> Fol
     return Fold(net, prior, [k for k in held if k.track.fold == fold and k.track.clean and k.track.name.startswith("mitdb")])
 
 
-def _judged(folds: Sequence[Fold], how: Sequence[Calibration]) -> list[Verdict]:
-    return [v for f, h in zip(folds, how, strict=False) for v in f.verdicts(h)]
+def _judged(folds: Sequence[Fold], scale: Sequence[float]) -> list[Verdict]:
+    return [v for f, temperature in zip(folds, scale, strict=False) for v in f.verdicts(temperature)]
 
 
-def _write(folds: Sequence[Fold], how: Sequence[Calibration], by_seed: dict[int, list[Verdict]], name: str) -> None:
-    for fold, h, folder in zip(folds, how, ["folds/0", "folds/1", "folds/2", "."], strict=True):
-        fold.export(h, ARTIFACT / folder)
-    text = report(by_seed)
-    (ARTIFACT / name).write_text(text + "\n")
-    print(text, flush=True)
-
-
-def verdict(track: Beats, logits: npt.NDArray[np.float64], how: Calibration) -> Verdict:
-    """Probabilities and calls of one track."""
-    z = logits / how.temperature
+def verdict(track: Beats, logits: npt.NDArray[np.float64], temperature: float, prior: npt.NDArray[np.float64]) -> Verdict:
+    """Probabilities of one track, and calls: as the network was trained, which favours what is rare."""
+    z = logits / temperature
     odds = np.exp(z - z.max(axis=1, keepdims=True))
-    return Verdict(track, odds / odds.sum(axis=1, keepdims=True), (z + how.bias).argmax(axis=1))
+    return Verdict(track, odds / odds.sum(axis=1, keepdims=True), (logits + prior).argmax(axis=1))
 
 
 def main() -> None:

@@ -100,10 +100,10 @@ def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) ->
     with torch.no_grad():
         logits = net.eval()(torch.from_numpy(features)[:, None]).numpy()
     assert np.mean((logits.argmax(1) == 2) == (other.allowed == BIT["V"])) > 0.97
-    how = best([other], [logits - examples.surplus()])
-    export(Calibrated(net, how.temperature, examples.surplus().tolist()), tmp_path, how.bias.tolist())
+    temperature = best([other], [logits - examples.surplus()])
+    export(Calibrated(net, temperature, examples.surplus().tolist()), tmp_path, examples.surplus().tolist())
     served = Network(tmp_path).run(features)
-    assert served == pytest.approx((logits - examples.surplus()) / how.temperature, abs=1e-3)
+    assert served == pytest.approx((logits - examples.surplus()) / temperature, abs=1e-3)
     assert json.loads((tmp_path / "spec.json").read_text())["input_shape"] == ["batch", 1, FEATURES]
 
 

@@ -89,7 +89,7 @@ def noisy(track: Track, noises: Sequence[Noise], rng: np.random.Generator) -> Tr
     """The track with another piece of recorded noise every half minute, at SNR_DB (as NSTDB defines it), a quarter of it left clean."""
     signal = track.signal.copy()
     for begin in range(0, len(signal), 30 * FS_HZ):
-        noise = noises[rng.integers(len(noises))]
+        noise = noises[int(rng.integers(len(noises)))]
         n = min(30 * FS_HZ, len(signal) - begin)
         if rng.random() < 0.25 or n >= len(noise.signal):
             continue
