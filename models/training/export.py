@@ -72,8 +72,9 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
         specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
         at += width
     head = json.loads((beats / "spec.json").read_text())
+    cost = head["files"]["model"]
     shutil.copy(beats / "model.onnx", folder / "beats.onnx")
-    files["beats"] = _file(folder / "beats.onnx", head["parameters"], head["macs_per_beat"], every_s=None)
+    files["beats"] = _file(folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None)
     version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
     spec = Spec(DEPLOYED, "ecgcl", version, BEAT_SPEC, specs, files, head["bias"], {}, about)
     (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
