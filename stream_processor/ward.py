@@ -43,7 +43,7 @@ from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
 STATE_VERSION = 3
-VF = 2  # class of the lethal-rhythm task
+VF, ASYSTOLE = 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
 EVERYBODY_ADULT = Profiles.load(None)
 log = logging.getLogger(__name__)
@@ -329,6 +329,7 @@ def build_ward(clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> Ward:
 
 
 def _with_lethal(seconds: Sequence[Second], answers: Sequence[Answer]) -> list[Second]:
-    """The seconds with what the lethal-rhythm task said of each."""
+    """The seconds with what the lethal-rhythm task said of each; one that it calls asystole is not unsure, however the signal moves."""
     said = {(answer.row, answer.k): answer.probability for answer in answers}
-    return [s._replace(fibrillation=said[s.row, s.k][VF]) for s in seconds]
+    found = [(second, said[second.row, second.k]) for second in seconds]
+    return [s._replace(fibrillation=p[VF], unsure=s.unsure and p[ASYSTOLE] < 0.5) for s, p in found]
