@@ -11,13 +11,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from models.registry import Declared, chosen, declared
 from models.windows import InputSpec
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Kind = Literal["samples", "classes"]
 
@@ -31,7 +28,7 @@ class Problem:
     spec: InputSpec  # T = spec.length samples at spec.fs_hz
 
 
-Build = Callable[[Problem], "nn.Module"]
+Build = Callable[[Problem], Any]  # a torch.nn.Module, which this module must not import
 B = TypeVar("B", bound=Build)
 
 
