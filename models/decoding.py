@@ -1,4 +1,4 @@
-"""From the beat network's logits to beats. The ONE definition for training's figures and for serving.
+"""From the logits of a QRS to beats. The ONE definition for training's figures and for serving.
 
 A target QRS is a box of 13 samples (R +-48 ms), so probability is smoothed with a triangle as wide: a perfect box gives 1 at the R peak.
 Everything works element by element or row by row, so a row's beats cannot depend on the rows beside it.
@@ -15,7 +15,6 @@ from models.windows import BEAT_SPEC, InputSpec
 
 Floats = npt.NDArray[np.float32]
 
-QRS, VENTRICULAR, FIBRILLATION = range(3)  # channels of the logits
 THRESHOLD = 0.4  # of the peak that a perfect QRS would give; lower finds more QRS, and more beats in asystole and motion
 HALF_WIDTH = 6  # of a QRS target, of the smoothing triangle and of the V average: 48 ms
 REFRACTORY = 25  # samples, 200 ms: beats closer than this are one
@@ -29,7 +28,6 @@ class Peaks(NamedTuple):
     row: npt.NDArray[np.intp]  # (n,)
     position: npt.NDArray[np.float64]  # (n,) R peak, in samples of the window
     confidence: Floats  # (n,) 0-1
-    ventricular: Floats  # (n,) probability of a ventricular beat, 0-1
 
 
 def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRESHOLD) -> Peaks:
@@ -38,7 +36,7 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     A peak is reported by both windows where it lies within EDGE samples of their border; whoever joins windows keeps one beat in 200 ms.
 
     Args:
-        logits: (B, 3, spec.length).
+        logits: (B, spec.length).
         spec: says where the new part is; at least 34 samples must lie before and after it.
         threshold: on the smoothed probability.
 
@@ -46,7 +44,7 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     """
     begin, end = spec.before - EDGE, spec.before + spec.hop + EDGE
     first = begin - REFRACTORY  # sample of the first smoothed value
-    smooth = triangle(sigmoid(logits[:, QRS, first - HALF_WIDTH : end + REFRACTORY + HALF_WIDTH]))  # (B, end + 25 - first)
+    smooth = triangle(sigmoid(logits[:, first - HALF_WIDTH : end + REFRACTORY + HALF_WIDTH]))  # (B, end + 25 - first)
     inner = smooth[:, REFRACTORY:-REFRACTORY]
     highest = running_maximum(smooth, 2 * REFRACTORY + 1)
     row, at = np.nonzero((inner >= threshold) & (inner == highest))
@@ -55,14 +53,7 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     near = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
     around = smooth[row[:, None], at[:, None] + REFRACTORY + near].astype(np.float64)
     shift = (around * near).sum(axis=1) / around.sum(axis=1)
-    middle = np.rint(at + shift).astype(np.intp) + begin
-    ventricular = sigmoid(logits[row[:, None], VENTRICULAR, middle[:, None] + near]).mean(axis=1)
-    return Peaks(row, at + begin + shift, inner[row, at], ventricular)
-
-
-def fibrillation(logits: Floats, spec: InputSpec = BEAT_SPEC) -> Floats:
-    """(B,) mean probability of a fibrillatory wave (VF or ventricular flutter) over the new part of each window."""
-    return np.asarray(sigmoid(logits[:, FIBRILLATION, spec.before : spec.before + spec.hop]).mean(axis=1))
+    return Peaks(row, at + begin + shift, inner[row, at])
 
 
 def sigmoid(x: Floats) -> Floats:

@@ -1,9 +1,9 @@
 """The whole data path on one screen: chunks of many patients in, beats, rhythm, vitals and alarms out.
 
-    chunk -> Admission -> Conditioner -> Windower -+-> BeatDetector -> BeatLabeller -> VitalsMeter -+-> AlarmEngine
-             gaps, repeats  125 Hz, mV    one ring  |   QRS, V, VF       RR, class      HR, HRV      |
-                                                    +-> RhythmClassifier -> RhythmTracker -> episodes
-                                                        30 s every 5        a label for every sample
+    chunk -> Admission -> Conditioner -> Windower -> BeatDetector -+-> lethal rhythm -> BeatLabeller -> VitalsMeter -+-> AlarmEngine
+             gaps, repeats  125 Hz, mV    one ring    backbone, QRS |   4 s, every 1     RR, class       HR, HRV      |
+                                                                    +-> rhythm -> RhythmTracker -> episodes
+                                                                        30 s, every 5   a label for every sample
     AlarmEngine -> Desk: what is latched, acknowledged, silenced, and calls again
     Admission -> Tape: the samples as they came, in blocks of 10 s for history, and a strip around every alarm
 
@@ -27,7 +27,7 @@ from ingest.clock import Clock
 from ingest.messages import Action, Event, RhythmLabel, SampleChunk, Vitals
 from models import runtime
 from models.conditioning import FS_HZ, Conditioner, Raw
-from models.runtime import Network
+from models.runtime import Model
 from models.windows import Windower, Windows
 from stream_processor import events
 from stream_processor.alarms.desk import Desk
@@ -36,11 +36,14 @@ from stream_processor.alarms.profiles import Profile, Profiles, with_limits
 from stream_processor.stages.admission import Admission, Run, Stream
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.labeller import BeatLabeller
-from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker, Span
+from stream_processor.stages.rhythm import EpisodeJoiner, RhythmTracker, Span
+from stream_processor.stages.seconds import Second
+from stream_processor.stages.sequences import Answer, SequenceTask
 from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
-STATE_VERSION = 2
+STATE_VERSION = 3
+VF, ASYSTOLE = 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
 EVERYBODY_ADULT = Profiles.load(None)
 log = logging.getLogger(__name__)
@@ -49,19 +52,20 @@ log = logging.getLogger(__name__)
 class Ward:
     """Every patient of one processor."""
 
-    def __init__(self, beat: Network, rhythm: Network, clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> None:
+    def __init__(self, model: Model, clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> None:
         self._clock, self._profiles = clock, profiles
         self.admission = Admission()
         self._conditioner = Conditioner()
-        self._windower = Windower({"beat": beat.spec, "rhythm": rhythm.spec})
-        self._detector, self._classifier = BeatDetector(beat), RhythmClassifier(rhythm)
-        self._labeller, self._meter = BeatLabeller(), VitalsMeter()
+        self._windower = Windower({"beat": model.input})
+        self._detector = BeatDetector(model)
+        self._lethal, self._rhythm = SequenceTask(model, "lethal"), SequenceTask(model, "rhythm")
+        self._labeller, self._meter = BeatLabeller(model), VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
         self._alarms, self._tape = AlarmEngine(), Tape()
         self._stages: dict[str, Any] = {
-            "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "classifier": self._classifier,
-            "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner, "alarms": self._alarms,
-            "tape": self._tape,
+            "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "lethal": self._lethal,
+            "rhythm": self._rhythm, "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner,
+            "alarms": self._alarms, "tape": self._tape,
         }  # fmt: skip
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
@@ -261,6 +265,8 @@ class Ward:
     def _restart(self, row: int, first_sample: int) -> tuple[int, list[Span]]:
         sample = self._conditioner.restart(row, first_sample)
         self._windower.restart(row, sample)
+        self._lethal.restart(row)
+        self._rhythm.restart(row)
         self._labeller.restart(row)
         self._meter.restart(row)
         return sample, self._tracker.restart(row, sample)
@@ -271,13 +277,17 @@ class Ward:
             return []
         rows = np.array(which, dtype=np.intp)
         found = self._analyse(self._windower.push(self._conditioner.flush(rows)))
-        return found + self._analyse(self._windower.flush(rows))
+        found += self._analyse(self._windower.flush(rows))
+        self._tracker.push(([], self._rhythm.flush(rows)))
+        return found
 
     def _analyse(self, windows: dict[str, list[Windows]]) -> list[Event]:
-        with self._timed("beat network"):
+        with self._timed("backbone"):
             seconds = self._detector.push(windows["beat"])
-        with self._timed("rhythm network"):
-            answers = self._classifier.push(windows["rhythm"])
+        with self._timed("lethal rhythm"):
+            seconds = _with_lethal(seconds, self._lethal.push(seconds))
+        with self._timed("rhythm"):
+            answers = self._rhythm.push(seconds)
         with self._timed("beats, vitals, rhythm"):
             beats = self._labeller.push(seconds)
             signs = self._meter.push(beats)
@@ -315,4 +325,11 @@ class Ward:
 
 def build_ward(clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> Ward:
     """A ward with the models that ship with the product."""
-    return Ward(runtime.load("beat"), runtime.load("rhythm"), clock, profiles)
+    return Ward(runtime.load(), clock, profiles)
+
+
+def _with_lethal(seconds: Sequence[Second], answers: Sequence[Answer]) -> list[Second]:
+    """The seconds with what the lethal-rhythm task said of each; one that it calls asystole is not unsure, however the signal moves."""
+    said = {(answer.row, answer.k): answer.probability for answer in answers}
+    found = [(second, said[second.row, second.k]) for second in seconds]
+    return [s._replace(fibrillation=p[VF], unsure=s.unsure and p[ASYSTOLE] < 0.5) for s, p in found]

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def evaluate(
     database: Annotated[
-        str, typer.Argument(metavar="mitdb|nstdb|vfdb|cinc2015|FOLDER", help="A database in the data folder, or a folder of WFDB records.")
+        str,
+        typer.Argument(
+            metavar="mitdb|nstdb|vfdb|cinc2015|cinc2017|FOLDER", help="A database in the data folder, or a folder of WFDB records."
+        ),
     ],
     records: Annotated[
         list[str] | None, typer.Option("--records", metavar="NAME", help="Only these: names with commas between; may be repeated.")
@@ -55,7 +58,7 @@ def evaluate(
     found = [r for r in results if not isinstance(r, str)]
     if found:
         told, tables, per_record = heading(folder.name, found), summary.tables(found), summary.records(found)
-        for table in tables if any(j.answer for j in found) else [per_record, *tables]:
+        for table in tables if any(j.answer or j.labels for j in found) else [per_record, *tables]:
             typer.echo(table.text() + "\n")
         typer.echo(told)
         if out is not None:
@@ -96,6 +99,9 @@ def heading(database: str, found: list[Judgement]) -> str:
     hours = sum(j.duration_s for j in found) / 3600
     seen = sum(j.task.seen for j in found)
     honest = "no beat network had seen its patient" if not seen else f"{seen} by a beat network that WAS TRAINED ON THE PATIENT"
+    if any(j.labels for j in found):
+        honest = "the rhythm network had seen no record" if not seen else f"{seen} records THE RHYTHM NETWORK WAS TRAINED ON"
+        return f"{database}: {len(found)} records, {hours:.1f} h; {honest}"
     cpu = sorted(j.cpu_s for j in found)
     spent = f"CPU {cpu[len(cpu) // 2]:.2f} s per record (median; at most {cpu[-1]:.2f})"
     return f"{database}: {len(found)} records, {hours:.1f} h; {honest}; the rhythm network was trained on CinC 2017 only; {spent}"

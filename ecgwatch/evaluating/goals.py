@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, lethal_due, n_false
+from ecgwatch.evaluating.sums_rhythms import challenge_score, pieces, whole
 from ecgwatch.evaluating.tables import Cell, Table
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import RATES, nearest_rank
 from stream_processor.scoring.counts import percent
 
 NEARLY_N = 0.01  # share of beats that are not N, below which a record counts as normal in the second line
-COLUMNS = [("goal", ""), ("value", ".2f"), ("must", ""), ("aim", ""), ("on", "")]
+COLUMNS = [("goal", ""), ("value", ".3g"), ("must", ""), ("aim", ""), ("on", "")]
 
 
 def goals(found: Sequence[Judgement]) -> Table:
     """A row per goal that these records can tell of."""
-    rows = [*_delays(found), *_lethal(found), *_challenge(found), *_calm(found), *_normal(found), *_outside(found)]
+    rows = [*_delays(found), *_lethal(found), *_challenge(found), *_calm(found), *_normal(found), *_outside(found), *_rhythm(found)]
     return Table("Goals", COLUMNS, rows)
 
 
@@ -71,6 +72,16 @@ def _outside(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
     return [
         ("false high-priority alarms per h, outside lethal episodes", n_false(high) / _hours(without), "", "", on),
         ("extreme rates per h there, which nothing can judge", unknown / _hours(without), "", "", on),
+    ]
+
+
+def _rhythm(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
+    if not (pairs := whole(found)):
+        return []
+    short = pieces(found)
+    return [
+        ("CinC 2017, mean F1 of N A O, whole records", challenge_score(pairs), ">= 0.84", ">= 0.87", f"{len(pairs)} records"),
+        ("the same from 10 s", challenge_score(short), ">= 0.80", ">= 0.83", f"{len(short)} pieces"),
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ecgwatch.annotate import Annotated, annotate
-from ecgwatch.evaluating.task import Task, Until, symbols, ward_of
+from ecgwatch.evaluating.task import Part, Task, symbols, ward_of
 from ingest.messages import Vitals
 from ingest.sources.wfdb_record import WfdbSource
 from models.conditioning import FS_HZ
@@ -22,6 +22,9 @@ from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_r
 from stream_processor.scoring.told import Told, told
 from stream_processor.scoring.truth import expected
 
+PIECE_S = 10
+CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}
+
 
 class BeatStatistics(NamedTuple):
     """What needs reference beats."""
@@ -31,6 +34,14 @@ class BeatStatistics(NamedTuple):
     supraventricular_runs: dict[str, TwoSided]
     rate: RateScore
     not_n: int  # reference beats of another class
+
+
+class RhythmLabels(NamedTuple):
+    """What was said of a record that has one label, each of LABELS."""
+
+    true: str
+    whole: str
+    pieces: tuple[str, ...]  # of PIECE_S each, every one as a stream of its own
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Judgement:
     af: EpisodeScore | None = None
     vf: EpisodeScore | None = None
     answer: cinc2015.Answer | None = None
+    labels: RhythmLabels | None = None
 
     @property
     def name(self) -> str:
@@ -64,12 +76,14 @@ def judge(task: Task) -> Judgement:
     """Run and score a record. Raises BadInputError where it cannot be read."""
     source = WfdbSource(task.path)
     began = time.process_time()
-    found = annotate(Until(source, cinc2015.ALARM_AT_S) if task.question else source, ward_of(task.fold))
+    found = annotate(Part(source, 0.0, cinc2015.ALARM_AT_S) if task.question else source, ward_of(task.fold))
     cpu_s = time.process_time() - began
     ours, alarms = _ours(found), told(found.steps)
     common = (task, ours.duration_s, found.channel, cpu_s)
     if task.question:
         return Judgement(*common, Record(ours.fs_hz, ours.n), ours, alarms, answer=cinc2015.answer(task.question, alarms))
+    if task.label:
+        return Judgement(*common, Record(ours.fs_hz, ours.n), ours, [], labels=_labels(task, source, found))
     ref = reference(symbols(task, found.fs_hz), found.fs_hz, found.samples)
     truth = expected(ref) if ref.beats else None
     beats = None
@@ -79,6 +93,12 @@ def judge(task: Task) -> Judgement:
         beats = BeatStatistics(score_beats(ref, ours, task.start_s), v_runs, s_runs, rate, sum(b.label != "N" for b in ref.beats))
     af, vf = (score_episodes(ref, ours, labels, task.start_s if ref.beats else 0.0) for labels in (AF, VF))
     return Judgement(*common, ref, ours, alarms, score_alarms(ref, truth, alarms), beats, af, vf)
+
+
+def _labels(task: Task, source: WfdbSource, found: Annotated) -> RhythmLabels:
+    whole = int(found.samples / found.fs_hz)
+    pieces = [annotate(Part(source, at, at + PIECE_S), ward_of(task.fold)) for at in range(whole % PIECE_S, whole - PIECE_S + 1, PIECE_S)]
+    return RhythmLabels(task.label, CINC2017.get(found.label, "O"), tuple(CINC2017.get(piece.label, "O") for piece in pieces))
 
 
 def _ours(found: Annotated) -> Record:

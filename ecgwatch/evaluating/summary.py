@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecgwatch.evaluating import sums_alarms, sums_beats, sums_challenge
+from ecgwatch.evaluating import sums_alarms, sums_beats, sums_challenge, sums_rhythms
 from ecgwatch.evaluating.goals import goals
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.tables import Cell, Table
@@ -14,7 +14,8 @@ from stream_processor.scoring.counts import Counts
 def tables(found: Sequence[Judgement]) -> list[Table]:
     """Everything that the records allow to be said, the goals last."""
     asked = [j for j in found if j.answer]
-    scored = [j for j in found if not j.answer]
+    labelled = [j for j in found if j.labels]
+    scored = [j for j in found if not j.answer and not j.labels]
     parts: list[Table] = []
     if any(j.beats for j in scored):
         parts += [sums_beats.beats(scored), sums_beats.runs(scored), sums_beats.heart_rate(scored)]
@@ -23,6 +24,8 @@ def tables(found: Sequence[Judgement]) -> list[Table]:
         parts += [sums_alarms.delays(scored), sums_alarms.lethal(scored)]
     if asked:
         parts += [sums_challenge.challenge(asked), sums_challenge.confusion(asked)]
+    if labelled:
+        parts += [sums_rhythms.scores(labelled), sums_rhythms.confusion(labelled)]
     return [t for t in [*parts, goals(found)] if t.rows]
 
 
@@ -30,6 +33,8 @@ def records(found: Sequence[Judgement]) -> Table:
     """A row per record; columns without any value are left out."""
     if any(j.answer for j in found):
         return sums_challenge.answers(found)
+    if any(j.labels for j in found):
+        return sums_rhythms.records(found)
     columns = [
         ("record", ""), ("min", ".1f"), ("lead", ""), ("network", ""), ("QRS Se", ".2f"), ("QRS +P", ".2f"), ("F1", ".2f"),
         ("V Se", ".1f"), ("V +P", ".1f"), ("S Se", ".1f"), ("S +P", ".1f"), ("HR err", ".2f"),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 import wfdb
 
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from ingest.sources.base import Block, Source
-from models.runtime import ARTIFACTS, Network, load
+from models.runtime import ARTIFACTS, DEPLOYED, Model, load
+from models.windows import Floats
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Symbol
 from stream_processor.ward import Ward
 
-FOLDS = ARTIFACTS / "beat" / "folds"
-DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015")
+FOLDS = ARTIFACTS / DEPLOYED / "folds"
+DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015", "cinc2017")
+LABELS = "NAO~"  # of CinC 2017
 SAME_PATIENT = {"mitdb/202": "mitdb/201"}
 
 
@@ -33,6 +39,7 @@ class Task(NamedTuple):
     fold: int | None  # of the beat network that left the patient out; None: the shipped one
     seen: bool  # whether the network that judges was trained on the patient
     start_s: float  # learning time of the beat statistics
+    label: str = ""  # the whole record's rhythm, one of LABELS, where that is all its reference says
 
     @property
     def name(self) -> str:
@@ -42,6 +49,8 @@ class Task(NamedTuple):
 def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *, folds: bool) -> list[Task]:
     """The records of a folder that have annotations or, in cinc2015, a question. Raises BadInputError where there is none, or no such."""
     database = folder.name
+    if database == "cinc2017":
+        return _labelled(folder, wanted, folds=folds)
     known: dict[str, int] = json.loads((FOLDS / "folds.json").read_text())
     asked = {q.record: q for q in cinc2015.questions(folder / "ALARMS")} if database == "cinc2015" else {}
     there = sorted(p.with_suffix("") for p in folder.glob("*.hea") if p.stem in asked or p.with_suffix(f".{annotator}").exists())
@@ -65,16 +74,53 @@ def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *
     return found
 
 
+def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]:
+    """Records with one label each; with `folds` only those that the shipped network was not trained on, unless they are asked for."""
+    try:
+        with (folder / "REFERENCE.csv").open(newline="") as file:
+            labels = {row[0]: row[1] for row in csv.reader(file) if len(row) > 1 and row[1] in LABELS}
+    except OSError as error:
+        raise BadInputError(f"{folder}/REFERENCE.csv: {error.strerror}", "Unpack the database again: the labels are in it.") from error
+    unseen = set(json.loads((FOLDS / "cinc2017.json").read_text()))
+    if strangers := sorted(set(wanted) - labels.keys()):
+        raise BadInputError(
+            f"{folder}: no labelled record {strangers[0]!r}", f"There are {len(labels)}, from {min(labels)} to {max(labels)}."
+        )
+    names = sorted(wanted or (unseen & labels.keys() if folds else labels))
+    return [Task(folder / name, "cinc2017", "", None, None, name not in unseen, 0.0, labels[name]) for name in names]
+
+
 def patient(database: str, record: str) -> str:
     """The name under which the patient is in the list of folds: NSTDB's records are MITDB's with noise."""
     name = f"mitdb/{record[:3]}" if database == "nstdb" else f"{database}/{record}"
     return SAME_PATIENT.get(name, name)
 
 
+class HeldOut(Model):
+    """The networks of a fold, and beside them the rhythm task of the shipped model, which saw no patient of the databases in folds."""
+
+    def __init__(self, folder: Path, shipped: Model) -> None:
+        super().__init__(folder)
+        self._shipped, self._rhythm = shipped, shipped.tasks["rhythm"]
+        width = self._rhythm.channels[1] - self._rhythm.channels[0]
+        moved = {t.name: msgspec.structs.replace(t, channels=(t.channels[0] + width, t.channels[1] + width)) for t in self.spec.tasks}
+        self.tasks = {"rhythm": msgspec.structs.replace(self._rhythm, channels=(0, width)), **moved}
+
+    def see(self, x: Floats) -> tuple[Floats, Floats]:
+        """See Model."""
+        mask, own = super().see(x)
+        _, theirs = self._shipped.see(x)
+        return mask, np.concatenate([theirs[:, :, slice(*self._rhythm.channels)], own], axis=2)
+
+    def decode(self, task: str, steps: Floats, known: Floats) -> npt.NDArray[np.float64]:
+        """See Model."""
+        return self._shipped.decode(task, steps, known) if task == "rhythm" else super().decode(task, steps, known)
+
+
 @functools.cache
 def ward_of(fold: int | None) -> Ward:
-    """A ward with the beat network of a fold, or the shipped one; the rhythm network was trained on CinC 2017 only."""
-    return Ward(load("beat") if fold is None else Network(FOLDS / str(fold)), load("rhythm"), ManualClock())
+    """A ward with the networks of a fold, or the shipped ones."""
+    return Ward(load() if fold is None else HeldOut(FOLDS / str(fold), load()), ManualClock())
 
 
 def symbols(task: Task, fs_hz: float) -> list[Symbol]:
@@ -89,20 +135,22 @@ def symbols(task: Task, fs_hz: float) -> list[Symbol]:
     return sorted(Symbol(round(at * scale), symbol, aux.strip("\0")) for at, symbol, aux in rows)
 
 
-class Until:
-    """A source that ends after so many seconds."""
+class Part:
+    """A stretch of a source, as a source of its own."""
 
-    def __init__(self, source: Source, end_s: float) -> None:
-        self._source, self._end = source, round(end_s * source.fs_hz)
+    def __init__(self, source: Source, start_s: float, end_s: float) -> None:
+        self._source, self._start, self._length = source, start_s, round((end_s - start_s) * source.fs_hz)
         self.name, self.fs_hz, self.counts_per_mv = source.name, source.fs_hz, source.counts_per_mv
         self.lead, self.device_id = source.lead, source.device_id
-        self.duration_s = None if source.duration_s is None else min(source.duration_s, end_s)
+        self.duration_s = self._length / source.fs_hz
 
     def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
         """See Source."""
         at = round(start_s * self.fs_hz)
-        for block in self._source.blocks(start_s):
-            kept = block.counts[: max(0, self._end - at)]
+        for block in self._source.blocks(self._start + start_s):
+            kept = block.counts[: max(0, self._length - at)]
             at += len(block.counts)
             if len(kept):
-                yield Block(kept, block.lead_off, tuple(a for a in block.annotations if a.sample < self._end))
+                first = round(self._start * self.fs_hz)
+                inside = [a._replace(sample=a.sample - first) for a in block.annotations if a.sample < first + self._length]
+                yield Block(kept, block.lead_off, tuple(inside))

@@ -165,18 +165,26 @@ class Segmenter(nn.Module):
 
 
 class Backbone(nn.Module):
-    """One pass for all tasks: windows (B, 1, 320) to the QRS mask (B, 1, 320) and, per later task, (B, C, 4) features of the new second."""
+    """One pass for all tasks: windows (B, 1, 320) to the QRS mask (B, 1, 320), and for the later tasks the features of the new second.
 
-    def __init__(self, segmenter: Segmenter, columns: dict[str, Column]) -> None:
+    The features of all columns stand side by side, in the order of the tasks: (B, 4, C).
+    """
+
+    def __init__(self, segmenter: Segmenter, columns: Sequence[Column]) -> None:
         super().__init__()
         self.segmenter = segmenter
-        self.columns = nn.ModuleDict(columns)
+        self.columns = nn.ModuleList(columns)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = x.unsqueeze(2)
-        branches = self.segmenter.trunk(x)
-        steps = [column(x, branches)[:, :, 0, FIRST_STEP : FIRST_STEP + STEPS_PER_SECOND] for column in self.columns.values()]
-        return (self.segmenter.decoder(branches), *steps)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        signal = x.unsqueeze(2)
+        branches = self.segmenter.trunk(signal)
+        steps = torch.cat([second(column(signal, branches)) for column in self.columns], dim=2)
+        return self.segmenter.decoder(branches), steps
+
+
+def second(features: Tensor) -> Tensor:
+    """A column's output for a window, (B, C, 1, 10), to the steps of its new second: (B, 4, C)."""
+    return features[:, :, 0, FIRST_STEP : FIRST_STEP + STEPS_PER_SECOND].transpose(1, 2)
 
 
 class SequenceDecoder(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.architectures.beat_head import BeatHead, multiplications
 from models.beat_context import AFTER, BEFORE, FEATURES
-from models.training.beat_export import BATCH, session
+from models.runtime import BATCH, Graph
 from models.training.tasks.beat_class import CLASSES
 from models.windows import InputSpec
 
@@ -49,7 +49,7 @@ def export(net: Calibrated, folder: Path, bias: Sequence[float]) -> None:
     x = np.random.default_rng(0).standard_normal((BATCH, 1, FEATURES)).astype(np.float32)
     with torch.no_grad():
         expected = net(torch.from_numpy(x)).numpy()
-    difference = float(np.abs(session(path).run(None, {"input": x})[0] - expected).max())
+    difference = float(np.abs(Graph(path).run(x)[0] - expected).max())
     if difference > 1e-4:
         raise ValueError(f"{path} differs from the trained network by {difference:.2g}")
     spec = {

@@ -1,7 +1,6 @@
-"""How good the beat network is on whole records, through the serving windows and the serving rule for beats.
+"""How good a network is at QRS on whole records, through the serving windows and the serving rule for beats.
 
-Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out; of the beats found, F and Q count neither
-for nor against the ventricular class.
+Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out.
 """
 
 from __future__ import annotations
@@ -13,25 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import FS_HZ
-from models.decoding import REFRACTORY, THRESHOLD, Peaks, decode, fibrillation
-from models.training.data import FIBRILLATION, UNKNOWN, YES, Floats, Track
+from models.decoding import REFRACTORY, THRESHOLD, decode
+from models.training.data import Floats, Track
 from models.windows import BEAT_SPEC, cut
 
 Doubles = npt.NDArray[np.float64]
-Predict = Callable[[Floats], Floats]  # (B, 1, T) windows to (B, 3, T) logits
+Predict = Callable[[Floats], Floats]  # (B, 1, T) windows to (B, K, T) logits, QRS first
 
 TOLERANCE = 0.15 * FS_HZ
 LEARNING = 5 * 60 * FS_HZ  # the first five minutes, which EC57 leaves out
 AT_ONCE = 256  # windows
-
-
-@dataclass
-class Found:
-    """What the network finds in one track."""
-
-    beats: Doubles  # (n,) samples at 125 Hz
-    ventricular: Floats  # (n,) probability
-    fibrillation: Floats  # (windows,) probability, one a second
 
 
 @dataclass
@@ -70,19 +60,18 @@ def window_ends(length: int) -> npt.NDArray[np.int64]:
 
 
 def run(track: Track, predict: Predict) -> Floats:
-    """The logits of the windows of the stream, one window a second: (windows, 3, T)."""
+    """The logits of the windows of the stream, one window a second: (windows, K, T)."""
     ends = window_ends(len(track.signal))
     batches = np.split(ends, range(AT_ONCE, len(ends), AT_ONCE))
     return np.concatenate([predict(cut(track.signal, some, BEAT_SPEC)[:, None]) for some in batches])
 
 
-def find(track: Track, logits: Floats, threshold: float = THRESHOLD) -> Found:
-    """Decode a track's windows and join their beats."""
-    peaks: Peaks = decode(logits, BEAT_SPEC, threshold)
+def find(track: Track, logits: Floats, threshold: float = THRESHOLD) -> Doubles:
+    """Decode a track's windows and join their beats: (n,) samples at 125 Hz."""
+    peaks = decode(logits[:, 0], BEAT_SPEC, threshold)
     position = peaks.position + window_ends(len(track.signal))[peaks.row] - BEAT_SPEC.length
     keep = join(position, peaks.confidence)
-    keep = keep[(position[keep] >= 0) & (position[keep] < len(track.signal))]
-    return Found(position[keep], peaks.ventricular[keep], fibrillation(logits))
+    return position[keep[(position[keep] >= 0) & (position[keep] < len(track.signal))]]
 
 
 def join(position: Doubles, confidence: Floats) -> npt.NDArray[np.intp]:
@@ -114,25 +103,17 @@ def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
     return partner
 
 
-def score_beats(track: Track, found: Found, sections: Doubles | None = None) -> tuple[Score, Score]:
-    """QRS and ventricular counts over the given sections (k, 2) of samples, by default the whole track, without flutter."""
+def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -> Score:
+    """QRS counts over the given sections (k, 2) of samples, by default the whole track, without flutter."""
     sections = np.array([[0, len(track.signal)]]) if sections is None else sections
-    partner = match(track.beats, found.beats)
+    partner = match(track.beats, found)
     ref_in = _counted(track, track.beats, sections)
-    matched = np.zeros(len(found.beats), bool)
+    matched = np.zeros(len(found), bool)
     matched[partner[partner >= 0]] = True
-    extra = ~matched & _counted(track, found.beats, sections)
+    extra = ~matched & _counted(track, found, sections)
     hit = (partner >= 0) & ref_in
     miss = (partner < 0) & ref_in
-    qrs = Score(int(hit.sum()), int(extra.sum()), int(miss.sum()), list(track.beats[miss] / FS_HZ), list(found.beats[extra] / FS_HZ))
-    classes = np.array(list(track.classes))
-    called = found.ventricular > 0.5
-    called_v = np.zeros(len(partner), bool)
-    called_v[partner >= 0] = called[partner[partner >= 0]]
-    is_v, is_other = (classes == "V") & ref_in, np.isin(classes, ["N", "S"]) & ref_in
-    false_v = int((is_other & called_v).sum() + (extra & called).sum())
-    ventricular = Score(int((is_v & called_v).sum()), false_v, int((is_v & ~called_v).sum()))
-    return qrs, ventricular
+    return Score(int(hit.sum()), int(extra.sum()), int(miss.sum()), list(track.beats[miss] / FS_HZ), list(found[extra] / FS_HZ))
 
 
 def _counted(track: Track, at: Doubles, sections: Doubles) -> npt.NDArray[np.bool_]:
@@ -140,12 +121,3 @@ def _counted(track: Track, at: Doubles, sections: Doubles) -> npt.NDArray[np.boo
     inside = ((at[:, None] >= sections[:, 0]) & (at[:, None] < sections[:, 1])).any(axis=1)
     flutter = ((at[:, None] >= track.flutter[:, 0] - TOLERANCE) & (at[:, None] <= track.flutter[:, 1] + TOLERANCE)).any(axis=1)
     return np.asarray(inside & ~flutter)
-
-
-def fibrillation_seconds(track: Track, found: Found) -> tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int64]]:
-    """Of each window whose new part has one known target: the target, the probability, and the part's first sample."""
-    starts = window_ends(len(track.signal)) - BEAT_SPEC.after - BEAT_SPEC.hop
-    at = np.clip(starts[:, None] + np.arange(BEAT_SPEC.hop), 0, len(track.signal) - 1)
-    codes = track.targets[FIBRILLATION, at]
-    pure = (codes == codes[:, :1]).all(axis=1) & (codes[:, 0] != UNKNOWN)
-    return codes[pure, 0] == YES, found.fibrillation[pure], starts[pure]

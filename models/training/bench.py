@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models import architectures
 from models.architectures import Problem
 from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter
-from models.benchmark import BATCHES, Call, file_calls, session
+from models.benchmark import BATCHES, Call, file_calls
 from models.catalogue import Artifact
 from models.training.cost import macs, parameters
 from models.training.plain_export import write_onnx
@@ -69,8 +69,8 @@ def _network(artifact: Artifact) -> tuple[str, nn.Module, int] | None:
     """Name as the benchmark has it, network, length of its windows."""
     for part in artifact.parts:
         if part.name == "backbone":
-            columns = len(session(part.path).get_outputs()) - 1
-            return f"{artifact.name} backbone", Backbone(Segmenter(), {f"task{i}": Column() for i in range(columns)}), BEAT_SPEC.length
+            columns = [Column() for _ in artifact.spec["tasks"]]
+            return f"{artifact.name} backbone", Backbone(Segmenter(), columns), BEAT_SPEC.length
     spec = artifact.spec
     if spec.get("architecture") not in architectures.known():
         return None

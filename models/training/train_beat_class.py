@@ -1,6 +1,6 @@
 """Train the beat head (models/architectures/beat_head.py), and cross-validate it over patients.
 
-    python -m models.training.train_beat_class cache --detector models/artifacts/beat      # the beats that a detector finds: minutes
+    python -m models.training.train_beat_class cache    # the beats that the first task finds: minutes
     python -m models.training.train_beat_class train                                        # networks, artifact and cross-validation
 
 Loss: cross-entropy against the set of classes that the reference allows (models/training/tasks/beat_class.py). Beats are drawn so that a
@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from models.architectures.beat_head import CLASSES, SHAPES, BeatHead
 from models.beat_context import FEATURES, SCALARS, BeatContext, Floats
-from models.runtime import ARTIFACTS
 from models.training.beat_class_export import Calibrated, export
 from models.training.beat_class_report import PACED, Verdict, report
 from models.training.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
@@ -32,7 +31,7 @@ from models.training.data import data_folder
 from models.training.harness import Plan, train
 from models.training.tasks.beat_class import Beats, collect, load, save
 
-ARTIFACT = ARTIFACTS / "beat_class"
+ARTIFACT = Path("runs/ecgcl/beat_class")  # from where models/training/export.py takes it
 PLAN = Plan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
 FOLDS, INNER = 3, 2
 SCENARIOS = 1  # times that each track of MITDB is drawn anew
@@ -224,9 +223,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["cache", "train"])
-    parser.add_argument(
-        "--detector", type=Path, default=ARTIFACTS / "beat", help="an artifact, or a folder of the folds' artifacts 0, 1, 2"
-    )
+    parser.add_argument("--detector", type=Path, default=Path("runs/ecgcl"), help="folder of the first task's checkpoints, one per fold")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--runs", type=Path, default=Path("runs/beat_class"))
     options = parser.parse_args()

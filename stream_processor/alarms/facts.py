@@ -16,6 +16,7 @@ BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
 RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
 MINUTE = 60 * FS_HZ
+LASTING_S = 4.0  # from which a fibrillatory wave is an episode
 
 
 class Known(NamedTuple):
@@ -55,13 +56,14 @@ class Facts(msgspec.Struct):
 
 def take_signal(f: Facts, second: Second) -> None:
     """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
-    start, off, shook = second.until - FS_HZ, is_lead_off(second), f.fibrillating is not None
+    start, off, shook = second.until - FS_HZ, is_lead_off(second), f.fibrillating
     f.wave.take(second)
     f.fibrillating = f.wave.since
     shaking = f.fibrillating is not None
     if off and f.lead_off is None:
         f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
-    if (f.lead_off is not None and not off) or (shook and not shaking):
+    ended = shook is not None and not shaking and start - shook >= LASTING_S * FS_HZ  # a shorter wave breaks no silence
+    if (f.lead_off is not None and not off) or ended:
         f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
     if second.unsure:
         f.unsure = float(second.until)

@@ -1,12 +1,13 @@
-"""QRS detection: due windows through the beat network, to analysed seconds."""
+"""QRS detection: due windows through the backbone, to analysed seconds."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from models.decoding import REFRACTORY, SEARCH, decode, fibrillation, r_peak
-from models.runtime import Network
+from models.beat_context import around
+from models.decoding import REFRACTORY, SEARCH, decode, r_peak
+from models.runtime import Model, size
 from models.stage import Arrays, Field, Rows
 from models.windows import Floats, InputSpec, Windows
 from stream_processor.stages.seconds import Complex, Second
@@ -24,8 +25,8 @@ STEP_MV, STEP_RATIO = 0.03, 0.1  # root mean square of successive differences, i
 class BeatDetector(Arrays):
     """Stage: windows in, Seconds out; each complex once, at its R peak."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, model: Model) -> None:
+        self.model = model
         super().__init__(last=Field(np.float64, fresh=-np.inf))  # R peak of the newest complex
 
     def flush(self, rows: Rows) -> list[Second]:
@@ -37,32 +38,40 @@ class BeatDetector(Arrays):
         if not batch:
             return []
         w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
-        spec = self._network.spec
-        logits = self._network.run(np.nan_to_num(w.x))
-        complexes = self._complexes(w, logits)
+        spec = self.model.input
+        mask, features = self.model.see(np.nan_to_num(w.x))
+        complexes = self._complexes(w, mask)
         until = np.minimum(w.end - spec.after, w.written)
         noisy, restless = _signal(w, spec)
         unsure = [moves and not found for moves, found in zip(restless.tolist(), complexes, strict=True)]
         return [
             Second(*values)
             for values in zip(
-                w.rows.tolist(), w.k.tolist(), until.tolist(), w.written.tolist(), complexes,
-                fibrillation(logits, spec).tolist(), noisy.tolist(), unsure, w.still_s.tolist(), w.lead_off.tolist(), strict=True,
+                w.rows.tolist(), w.k.tolist(), until.tolist(), w.written.tolist(), complexes, [0.0] * len(unsure),
+                noisy.tolist(), unsure, w.still_s.tolist(), w.lead_off.tolist(), _packed(w.mv, features), strict=True,
             )
         ]  # fmt: skip
 
-    def _complexes(self, w: Windows, logits: Floats) -> list[tuple[Complex, ...]]:
-        peaks = decode(logits)
-        at = (w.end - w.x.shape[1])[peaks.row] + r_peak(w.x, peaks.row, peaks.position)
+    def _complexes(self, w: Windows, mask: Floats) -> list[tuple[Complex, ...]]:
+        peaks = decode(mask)
+        inside = r_peak(w.x, peaks.row, peaks.position)
+        at = (w.end - w.x.shape[1])[peaks.row] + inside
+        shapes = around(w.x, peaks.row, inside) * w.mv[peaks.row, None]
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
         last, rows = self._rows.last, w.rows.tolist()
         before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
-        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), peaks.ventricular.tolist())
-        for window, position, confidence, ventricular in zip(*columns, strict=True):
+        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), shapes)
+        for window, position, confidence, shape in zip(*columns, strict=True):
             if position - last[rows[window]] >= REFRACTORY and 0 <= position < before[window]:
                 last[rows[window]] = position
-                found[window].append(Complex(position, confidence, ventricular))
+                found[window].append(Complex(position, confidence, shape.tobytes()))
         return [tuple(complexes) for complexes in found]
+
+
+def _packed(mv: Floats, features: Floats) -> list[bytes]:
+    """Second.steps of each window."""
+    sizes = np.broadcast_to(size(mv)[:, None, None], (*features.shape[:2], 1))
+    return [step.tobytes() for step in np.concatenate([sizes, features], axis=2).astype(np.float16)]
 
 
 def _signal(w: Windows, spec: InputSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -1,70 +1,98 @@
-"""RR intervals and beat classes (AAMI N, S, V; first version: F is counted with V, and Q is never given)."""
+"""RR intervals and beat classes (AAMI N, S, V, F, Q): each beat in the context of those before it, through the beat network."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from ingest.messages import BeatLabel
-from models.conditioning import FS_HZ
-from models.stage import Logic, Rows
+from models.beat_context import SHAPE, BeatContext, Floats
+from models.runtime import Model
+from models.stage import Rows, State
 from stream_processor.stages.seconds import Beats, Complex, LabelledBeat, Second, is_lead_off
 
-HISTORY = 8  # RR intervals
-PREMATURE = 0.82  # of the median RR
-IRREGULAR = 0.12  # median absolute deviation over median beyond which prematurity means nothing (atrial fibrillation: 0.1-0.3)
+CLASSES: tuple[BeatLabel, ...] = ("N", "S", "V", "F", "Q")
+VENTRICULAR = CLASSES.index("V")
 
 
-class _State(msgspec.Struct):
-    last: float | None = None  # position of the beat before
-    last_label: BeatLabel = "N"
-    rr: list[float] = []  # the last HISTORY intervals between beats that are not V
+class _Turn(NamedTuple):
+    """A beat whose turn it is: at most one of each row at a time."""
+
+    second: int  # index in the batch
+    row: int
+    found: Complex
 
 
-class BeatLabeller(Logic[_State]):
-    """Stage: Seconds in, Beats out. Causal: a beat's class uses the network's answer and the intervals before it."""
+class BeatLabeller:
+    """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual beats and the intervals before it."""
 
-    def __init__(self) -> None:
-        super().__init__(_State)
+    def __init__(self, model: Model) -> None:
+        self._model, self._context = model, BeatContext()
 
-    def push(self, batch: list[Second]) -> list[Beats]:
-        """One Beats per Second."""
-        return [self._second(second) for second in batch]
+    def open(self, patient: str, fs: float) -> int:
+        """A fresh row."""
+        return self._context.open()
+
+    def close(self, row: int) -> None:
+        """Give the row back."""
+        self._context.close(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row as plain data."""
+        return self._context.snapshot(row)
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot."""
+        self._context.restore(row, state)
+
+    def restart(self, row: int) -> None:
+        """After a gap the next interval is unknown."""
+        self._context.interrupt(row)
 
     def flush(self, rows: Rows) -> list[Beats]:
         """Nothing is held back."""
         return []
 
-    def restart(self, row: int) -> None:
-        """After a gap the next interval is unknown."""
-        self._state[row].last = None
+    def push(self, batch: list[Second]) -> list[Beats]:
+        """One Beats per Second."""
+        turns: list[_Turn] = []
+        intervals: list[float] = []
+        features: list[Floats] = []
+        for these in self._in_turn(batch):
+            rows = np.array([turn.row for turn in these], dtype=np.intp)
+            at = np.array([turn.found.at for turn in these])
+            shapes = np.frombuffer(b"".join(turn.found.shape for turn in these), np.float32).reshape(-1, SHAPE).astype(np.float64)
+            intervals += self._context.intervals(rows, at).tolist()
+            features.append(self._context.take(rows, at, shapes))
+            turns += these
+        labelled: list[list[LabelledBeat]] = [[] for _ in batch]
+        if turns:
+            for turn, rr, p, label in zip(turns, intervals, *self._model.classify(np.concatenate(features)), strict=True):
+                beat = LabelledBeat(
+                    turn.found.at,
+                    None if np.isnan(rr) else rr,
+                    CLASSES[label],
+                    turn.found.confidence,
+                    float(p[label]),
+                    float(p[VENTRICULAR]),
+                )
+                labelled[turn.second].append(beat)
+        return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
-    def _second(self, second: Second) -> Beats:
-        if is_lead_off(second):
-            self.restart(second.row)  # an interval across it says nothing
-        return Beats(second, tuple(self._label(second.row, c) for c in second.complexes))
+    def _in_turn(self, batch: Sequence[Second]) -> Iterator[list[_Turn]]:
+        """All beats of the batch, each row's in order, one of each row at a time; an interval across a lost electrode says nothing."""
+        waiting: dict[int, list[tuple[int, Second]]] = {}
+        for i, second in enumerate(batch):
+            waiting.setdefault(second.row, []).append((i, second))
+        queues = [self._row_turns(seconds) for seconds in waiting.values()]
+        while these := [turn for queue in queues if (turn := next(queue, None))]:
+            yield these
 
-    def _label(self, row: int, c: Complex) -> LabelledBeat:
-        state = self._state[row]
-        rr = None if state.last is None else (c.at - state.last) / FS_HZ
-        label, probability = _classify(c, rr, state)
-        if rr is not None and label != "V" and state.last_label != "V":
-            state.rr = [*state.rr[-HISTORY + 1 :], rr]
-        state.last, state.last_label = c.at, label
-        return LabelledBeat(c.at, rr, label, c.confidence, probability, c.ventricular)
-
-
-def _classify(c: Complex, rr: float | None, state: _State) -> tuple[BeatLabel, float]:
-    if c.ventricular >= 0.5:
-        return "V", c.ventricular
-    if rr is not None and len(state.rr) >= 4 and state.last_label != "V":
-        median = _median(state.rr)
-        spread = _median([abs(x - median) for x in state.rr]) / median
-        if rr < PREMATURE * median and spread < IRREGULAR:
-            return "S", min(0.95, 0.5 + (PREMATURE - rr / median))
-    return "N", 1 - c.ventricular
-
-
-def _median(values: list[float]) -> float:
-    """statistics.median checks its input at length, for every beat."""
-    ordered, half = sorted(values), len(values) // 2
-    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    def _row_turns(self, seconds: Sequence[tuple[int, Second]]) -> Iterator[_Turn]:
+        for i, second in seconds:
+            if is_lead_off(second):
+                self.restart(second.row)
+            for found in second.complexes:
+                yield _Turn(i, second.row, found)

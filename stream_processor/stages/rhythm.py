@@ -1,6 +1,6 @@
-"""Rhythm: the network's answer per 30-s window, and from it and the beats a label for every sample.
+"""Rhythm: from the network's answers on 30 s each and the beats to a label for every sample.
 
-The signal is cut into segments of 5 s. A segment's base label is that of the windows in whose middle it lies, so it is decided 15 s after
+The signal is cut into segments of 5 s. A segment's base label is that of the answers in whose middle it lies, so it is decided 15 s after
 its end. What the beats show is exact in time and goes on top: unreadable signal, asystole, runs of ventricular beats, fibrillation.
 """
 
@@ -10,30 +10,20 @@ import itertools
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from ingest.messages import RhythmLabel
 from models.conditioning import FS_HZ
-from models.runtime import Network
-from models.stage import Arrays, Logic, Rows
-from models.windows import RHYTHM_SPEC, Windows
+from models.stage import Logic, Rows
 from stream_processor.stages.seconds import Beats, Fibrillation, is_lead_off, silence_s
+from stream_processor.stages.sequences import Answer
 
-SEGMENT = RHYTHM_SPEC.hop
+SEGMENT = 5 * FS_HZ  # the hop of the rhythm task
+SEGMENTS = 6  # that an answer looks back on
 DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end
 ASYSTOLE_S = 4.0
 FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min
 CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")  # CinC 2017: N, A, O, ~
-
-
-class WindowRhythm(NamedTuple):
-    """The network's answer for one window."""
-
-    row: int
-    k: int
-    needed: int  # one past the last sample it saw
-    probability: tuple[float, ...]  # of CLASSES
 
 
 class Span(NamedTuple):
@@ -44,28 +34,6 @@ class Span(NamedTuple):
     end: int
     label: RhythmLabel
     probability: float
-
-
-class RhythmClassifier(Arrays):
-    """Stage: due windows through the rhythm network. Remembers nothing."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        super().__init__()
-
-    def flush(self, rows: Rows) -> list[WindowRhythm]:
-        """Nothing is held back."""
-        return []
-
-    def push(self, batch: list[Windows]) -> list[WindowRhythm]:
-        """One answer per window, in the windows' order."""
-        if not batch:
-            return []
-        w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
-        logits = self._network.run(np.nan_to_num(w.x)).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probability = (odds / odds.sum(axis=1, keepdims=True)).tolist()
-        return [WindowRhythm(*v) for v in zip(w.rows.tolist(), w.k.tolist(), w.written.tolist(), map(tuple, probability), strict=True)]
 
 
 class _State(msgspec.Struct):
@@ -94,11 +62,11 @@ class RhythmTracker(Logic[_State]):
     def __init__(self) -> None:
         super().__init__(_State)
 
-    def push(self, batch: tuple[list[Beats], list[WindowRhythm]]) -> list[list[Span]]:
-        """For each Beats the spans it decides. A window's answer counts from the second on whose signal reaches as far as the window's."""
-        beats, windows = batch
-        for w in windows:
-            _take_window(self._state[w.row], w)
+    def push(self, batch: tuple[list[Beats], list[Answer]]) -> list[list[Span]]:
+        """For each Beats the spans it decides. An answer counts from the second on whose signal reaches as far as the answer's."""
+        beats, answers = batch
+        for answer in answers:
+            _take_answer(self._state[answer.row], answer)
         return [self._second(item) for item in beats]
 
     def flush(self, rows: Rows) -> list[list[Span]]:
@@ -159,11 +127,11 @@ class EpisodeJoiner(Logic[_Episode]):
         return Span(span.row, state.start, span.end, span.label, state.weight / (span.end - state.start))
 
 
-def _take_window(state: _State, w: WindowRhythm) -> None:
-    state.windows.append((w.k, w.needed, w.probability))
-    if (w.k + 1) * SEGMENT >= RHYTHM_SPEC.length:
+def _take_answer(state: _State, answer: Answer) -> None:
+    state.windows.append((answer.k, answer.needed, answer.probability))
+    if answer.k + 1 >= SEGMENTS:
         state.full += 1
-        state.sums = tuple(a + b for a, b in zip(state.sums, w.probability, strict=True))
+        state.sums = tuple(a + b for a, b in zip(state.sums, answer.probability, strict=True))
 
 
 def _observe(state: _State, item: Beats) -> None:

@@ -17,7 +17,7 @@ class Complex(NamedTuple):
 
     at: float  # R peak, in samples at 125 Hz since the start of the stream
     confidence: float
-    ventricular: float  # probability
+    shape: bytes = b""  # the signal around it in mV: float32 (models/beat_context.py, SHAPE)
 
 
 class Second(NamedTuple):
@@ -28,11 +28,12 @@ class Second(NamedTuple):
     until: int
     needed: int  # one past the last sample of signal that was looked at
     complexes: tuple[Complex, ...]
-    fibrillation: float  # mean probability of a fibrillatory wave
+    fibrillation: float  # probability of VF or ventricular flutter; 0 until the lethal-rhythm task has answered
     noisy: bool  # not readable
     unsure: bool  # without a QRS, but no silence either: the baseline jumps, or something large and quick is there
     still_s: float  # how long the raw samples have not changed by now
     lead_off: bool  # the device says so
+    steps: bytes = b""  # what the backbone found for the tasks that look back: float16 (4, 1 + channels), the signal's size before them
 
 
 class LabelledBeat(NamedTuple):

@@ -26,7 +26,8 @@ from stream_processor.alarms.engine import AlarmEngine
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.findings import FindingTeller, Said
 from stream_processor.stages.labeller import BeatLabeller
-from stream_processor.stages.rhythm import EpisodeJoiner, RhythmClassifier, RhythmTracker
+from stream_processor.stages.rhythm import EpisodeJoiner, RhythmTracker
+from stream_processor.stages.sequences import SequenceTask
 from stream_processor.stages.tape import Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
@@ -36,8 +37,8 @@ SECONDS = 45.0
 
 
 @functools.cache
-def network(name: str) -> runtime.Network:
-    return runtime.load(name)
+def model() -> runtime.Model:
+    return runtime.load()
 
 
 @dataclass(frozen=True)
@@ -89,29 +90,29 @@ def slabs(patient: str) -> list[Slab]:
 
 
 @functools.cache
-def windows(patient: str, name: str) -> list[Any]:
-    stage = Windower({"beat": network("beat").spec, "rhythm": network("rhythm").spec})
+def windows(patient: str) -> list[Any]:
+    stage = Windower({"beat": model().input})
     stage.open(patient, RATES[patient])
-    return stage.push(slabs(patient))[name]
+    return stage.push(slabs(patient))["beat"]
 
 
 @functools.cache
 def seconds(patient: str) -> list[Any]:
-    stage = BeatDetector(network("beat"))
+    stage = BeatDetector(model())
     stage.open(patient, RATES[patient])
-    return stage.push(windows(patient, "beat"))
+    return stage.push(windows(patient))
 
 
 @functools.cache
 def answers(patient: str) -> list[Any]:
-    stage = RhythmClassifier(network("rhythm"))
+    stage = SequenceTask(model(), "rhythm")
     stage.open(patient, RATES[patient])
-    return stage.push(windows(patient, "rhythm"))
+    return stage.push(seconds(patient))
 
 
 @functools.cache
 def beats(patient: str) -> list[Any]:
-    stage = BeatLabeller()
+    stage = BeatLabeller(model())
     stage.open(patient, RATES[patient])
     return stage.push(seconds(patient))
 
@@ -249,11 +250,12 @@ CASES = [
     Case("conditioner", Conditioner, samples_of, lambda i, row: i._replace(row=row), one_raw_per_row, slab_values,
          prepare=lambda stage, row, patient: stage.set_gain(row, 200.0)),
     Case("tape", Tape, pieces_of, lambda i, row: i._replace(row=row), one_piece_per_run, taped, prepare=want_strips),
-    Case("windower", lambda: Windower({"beat": network("beat").spec, "rhythm": network("rhythm").spec}), single_blocks, move_rows,
+    Case("windower", lambda: Windower({"beat": model().input}), single_blocks, move_rows,
          one_slab_per_row, window_values),
-    Case("detector", lambda: BeatDetector(network("beat")), lambda p: windows(p, "beat"), move_rows, list, by_row, (1, 7)),
-    Case("classifier", lambda: RhythmClassifier(network("rhythm")), lambda p: windows(p, "rhythm"), move_rows, list, by_row, (1, 3)),
-    Case("labeller", BeatLabeller, seconds, _move, list, by_row, (1, 7)),
+    Case("detector", lambda: BeatDetector(model()), windows, move_rows, list, by_row, (1, 7)),
+    Case("lethal rhythm", lambda: SequenceTask(model(), "lethal"), seconds, _move, list, by_row, (1, 7)),
+    Case("rhythm", lambda: SequenceTask(model(), "rhythm"), seconds, _move, list, by_row, (1, 7)),
+    Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
     Case("rhythm tracker", RhythmTracker, tracker_atoms, _move, tracker_batch, lambda out: by_row(flat(out)), (1, 7)),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
@@ -366,8 +368,8 @@ def test_many_rows_grow_the_arrays(case: Case) -> None:
 
 def test_nan_in_the_signal_stops_nothing_and_passes() -> None:
     """NaN cannot come from int16 counts; if it ever did, it would cost the ten seconds that scale a window, and no more."""
-    windower = Windower({"beat": network("beat").spec})
-    detector = BeatDetector(network("beat"))
+    windower = Windower({"beat": model().input})
+    detector = BeatDetector(model())
     for stage in (windower, detector):
         stage.open("p", 250.0)
     (slab,) = slabs("pvcs")

@@ -16,7 +16,7 @@ from wfdb.processing import compare_annotations
 
 from ecgwatch.annotate import annotate
 from ecgwatch.evaluating.judge import judge
-from ecgwatch.evaluating.task import Task, Until, patient, tasks, ward_of
+from ecgwatch.evaluating.task import Part, Task, patient, tasks, ward_of
 from ecgwatch.files import write_events
 from ingest.errors import BadInputError
 from ingest.simulator.generate import write_wfdb
@@ -139,7 +139,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_others(folder: Path, tmp
 
 def test_a_source_that_ends_early(folder: Path) -> None:
     source = WfdbSource(folder / "normal")
-    cut = Until(source, 61.3)
+    cut = Part(source, 0.0, 61.3)
     whole = np.concatenate([b.counts for b in source.blocks()])
     assert np.array_equal(np.concatenate([b.counts for b in cut.blocks()]), whole[: round(61.3 * source.fs_hz)])
     assert np.array_equal(

@@ -268,7 +268,9 @@ def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
 
 def test_no_broker_is_told(commands: Commands):
     commands.environment["ECGWATCH_BROKER"] = "127.0.0.1:1"
-    done = subprocess.run([sys.executable, "-m", "ecgwatch", "score"], env=commands.environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        [sys.executable, "-m", "ecgwatch", "score"], env=commands.environment, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr

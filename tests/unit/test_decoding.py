@@ -1,23 +1,21 @@
-"""Beats from the beat network's logits."""
+"""Beats from the logits of a QRS."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.decoding import EDGE, FIBRILLATION, QRS, VENTRICULAR, decode, fibrillation, running_maximum, triangle
+from models.decoding import EDGE, decode, running_maximum, triangle
 from models.windows import BEAT_SPEC
 
 NEW = (BEAT_SPEC.before, BEAT_SPEC.before + BEAT_SPEC.hop)
 
 
-def window(*beats: float, sure: float = 8.0, ventricular: tuple[float, ...] = ()) -> np.ndarray:
-    """Logits (3, 320) with a box of 13 samples at each beat."""
-    logits = np.full((3, BEAT_SPEC.length), -8, np.float32)
+def window(*beats: float, sure: float = 8.0) -> np.ndarray:
+    """Logits (320,) with a box of 13 samples at each beat."""
+    logits = np.full(BEAT_SPEC.length, -8, np.float32)
     at = np.arange(BEAT_SPEC.length)
     for beat in beats:
-        logits[QRS, np.abs(at - beat) <= 6.25] = sure
-        if beat in ventricular:
-            logits[VENTRICULAR, np.abs(at - beat) <= 6.25] = 8
+        logits[np.abs(at - beat) <= 6.25] = sure
     return logits
 
 
@@ -26,13 +24,11 @@ def test_a_beat_is_found_at_its_centre_with_full_confidence():
     assert peaks.row.tolist() == [0]
     assert abs(peaks.position[0] - 200) < 0.01
     assert peaks.confidence[0] > 0.99
-    assert peaks.ventricular[0] < 0.01
 
 
-def test_each_beat_has_its_own_class():
-    peaks = decode(window(150, 190, 230, ventricular=(190,))[None])
+def test_several_beats_of_a_window():
+    peaks = decode(window(150, 190, 230)[None])
     assert np.round(peaks.position).tolist() == [150, 190, 230]
-    assert np.round(peaks.ventricular).tolist() == [0, 1, 0]
 
 
 def test_beats_in_the_context_are_left_to_other_windows():
@@ -55,12 +51,12 @@ def test_of_two_within_the_refractory_time_the_surer_stays():
 
 def test_doubt_is_no_beat():
     assert len(decode(window(200, sure=-0.6)[None]).row) == 0
-    assert len(decode(np.zeros((4, 3, BEAT_SPEC.length), np.float32) - 0.5).row) == 0
+    assert len(decode(np.zeros((4, BEAT_SPEC.length), np.float32) - 0.5).row) == 0
 
 
 def test_a_plateau_gives_one_beat():
     logits = window()
-    logits[QRS, 160:190] = 8
+    logits[160:190] = 8
     assert len(decode(logits[None]).row) == 1
 
 
@@ -68,30 +64,21 @@ def test_a_plateau_gives_one_beat():
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.floats(0.5, 20))
 def test_a_row_does_not_depend_on_the_rows_beside_it(seed, rows, spread):
     rng = np.random.default_rng(seed)
-    logits = (rng.standard_normal((rows, 3, BEAT_SPEC.length)) * spread).astype(np.float32)
-    logits[:, QRS] = np.repeat(logits[:, QRS, ::10], 10, axis=1)
-    together, waves = decode(logits), fibrillation(logits)
+    logits = np.repeat(rng.standard_normal((rows, BEAT_SPEC.length // 10)) * spread, 10, axis=1).astype(np.float32)
+    together = decode(logits)
     for row in range(rows):
         alone = decode(logits[row : row + 1])
         mine = together.row == row
         assert np.array_equal(alone.position, together.position[mine])
         assert np.array_equal(alone.confidence, together.confidence[mine])
-        assert np.array_equal(alone.ventricular, together.ventricular[mine])
-        assert fibrillation(logits[row : row + 1])[0] == waves[row]
 
 
 def test_extreme_logits_stay_probabilities():
-    logits = np.where(np.arange(BEAT_SPEC.length) % 50 < 13, 1e9, -1e9).astype(np.float32) * np.ones((2, 3, 1), np.float32)
+    logits = np.where(np.arange(BEAT_SPEC.length) % 50 < 13, 1e9, -1e9).astype(np.float32) * np.ones((2, 1), np.float32)
     peaks = decode(logits)
     assert len(peaks.row) >= 4
     assert np.isfinite(peaks.position).all()
     assert (peaks.confidence <= 1.001).all()
-
-
-def test_fibrillation_is_averaged_over_the_new_part():
-    logits = np.full((1, 3, BEAT_SPEC.length), -20, np.float32)
-    logits[0, FIBRILLATION, : NEW[0] + BEAT_SPEC.hop // 5] = 20
-    assert abs(fibrillation(logits)[0] - 0.2) < 0.001
 
 
 def test_the_triangle_weighs_one_to_seven_to_one():

@@ -1,17 +1,15 @@
-"""Training of the beat network: targets, windows, augmentation, the network's form, scoring."""
+"""Training on beats: targets, windows, augmentation, loss, scoring."""
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch (pip install ecgwatch[train])")
-pytest.importorskip("onnx", reason="export needs onnx (pip install ecgwatch[train])")
 
-from models.training import beat_metrics, train_beat  # noqa: E402
+from models.training import beat_metrics  # noqa: E402
 from models.training.augment import augment, flatten, splice_pause  # noqa: E402
-from models.training.beat_export import export, session  # noqa: E402
-from models.training.beat_net import BeatNet, multiplications  # noqa: E402
 from models.training.beat_windows import HISTORY, Corpus, Rows  # noqa: E402
 from models.training.data import FIBRILLATION, HALF, NO, QRS, UNKNOWN, VENTRICULAR, YES, Noise, Track, beat_targets  # noqa: E402
+from models.training.tasks.qrs import FOLDS, QrsBatches, folds  # noqa: E402
 from models.windows import BEAT_SPEC, cut  # noqa: E402
 
 BEATS = np.arange(60.0, 4900, 100)
@@ -98,69 +96,36 @@ def test_a_flat_stretch_leaves_no_target_without_its_beat(seed):
         assert changed.history[0, middle] > 0.9
 
 
-def test_the_network_is_small_and_keeps_its_form():
-    net = BeatNet().eval()
-    assert sum(p.numel() for p in net.parameters()) < 25_000
-    assert multiplications(net, BEAT_SPEC.length) < 2.5e6
-    assert net(torch.zeros(2, 1, BEAT_SPEC.length)).shape == (2, 3, BEAT_SPEC.length)
-
-
 def test_unknown_samples_do_not_count():
-    logits = torch.randn(2, 3, BEAT_SPEC.length, requires_grad=True)
-    codes = torch.full((2, 3, BEAT_SPEC.length), UNKNOWN, dtype=torch.uint8)
-    codes[0, QRS, 100] = YES
-    train_beat.loss(logits, codes).backward()
-    assert torch.nonzero(logits.grad).tolist() == [[0, QRS, 100]]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_training_resumes_exactly_and_exports_the_same_function(tmp_path):
-    tracks, plan = [track(), track("ludb/1", classes="")], train_beat.Plan(epochs=2, steps=2, batch=4)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    whole = train_beat.train("whole", tracks, [noise()], plan, tmp_path)
-    stopped = train_beat.train("stopped", tracks, [noise()], plan, tmp_path, until=1)
-    assert not same(whole, stopped)
-    assert same(whole, train_beat.train("stopped", tracks, [noise()], plan, tmp_path))
-    torch.set_num_threads(threads)
-    spec = export(whole, tmp_path / "artifact", {})
-    assert spec["largest_difference_to_torch"] < 1e-4
-    windows = np.random.default_rng(0).standard_normal((16, 1, BEAT_SPEC.length)).astype(np.float32)
-    run = session(tmp_path / "artifact" / "model.onnx").run
-    together = run(None, {"input": windows})[0]
-    assert together.shape == (16, 3, BEAT_SPEC.length)
-    for i in range(3):
-        assert np.array_equal(run(None, {"input": np.roll(windows, i, axis=0)})[0], np.roll(together, i, axis=0))
-
-
-def same(a: BeatNet, b: BeatNet) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    logits = torch.randn(2, 1, BEAT_SPEC.length, requires_grad=True)
+    codes = torch.full((2, BEAT_SPEC.length), UNKNOWN, dtype=torch.uint8)
+    codes[0, 100] = YES
+    QrsBatches([track()], [noise()]).loss(torch.nn.Identity(), logits, codes).backward()
+    assert torch.nonzero(logits.grad).tolist() == [[0, 0, 100]]
 
 
 def test_patients_are_in_one_fold_only():
     tracks = [track(f"mitdb/{n}") for n in range(100, 126)] + [track(f"vfdb/{n}") for n in range(15)]
-    fold_of = train_beat.folds(tracks)
+    fold_of = folds(tracks)
     assert sorted(fold_of) == sorted({t.patient for t in tracks})
-    sizes = [list(fold_of.values()).count(f) for f in range(train_beat.FOLDS)]
+    sizes = [list(fold_of.values()).count(f) for f in range(FOLDS)]
     assert max(sizes) - min(sizes) <= 2
 
 
 def oracle(windows: np.ndarray) -> np.ndarray:
     """Logits that know the triangles."""
     near = np.stack([np.roll(windows[:, 0], k, axis=1) for k in range(-6, 7)]).max(axis=0)
-    logits = np.full((len(windows), 3, BEAT_SPEC.length), -9, np.float32)
-    logits[:, QRS] = np.where(near > 0.9 * windows[:, 0].max(axis=1, keepdims=True), 9, -9)
+    logits = np.full((len(windows), 1, BEAT_SPEC.length), -9, np.float32)
+    logits[:, 0] = np.where(near > 0.9 * windows[:, 0].max(axis=1, keepdims=True), 9, -9)
     return logits
 
 
 def test_a_perfect_network_scores_perfectly():
     t = track()
     found = beat_metrics.find(t, beat_metrics.run(t, oracle))
-    qrs, ventricular = beat_metrics.score_beats(t, found)
+    qrs = beat_metrics.score_beats(t, found)
     assert (qrs.tp, qrs.fp, qrs.fn) == (len(BEATS), 0, 0)
-    assert (ventricular.tp, ventricular.fp, ventricular.fn) == (0, 0, t.classes.count("V"))
-    assert np.abs(found.beats - BEATS).max() < 0.5
+    assert np.abs(found - BEATS).max() < 0.5
 
 
 def test_matching_is_one_to_one_and_within_150_ms():
@@ -172,6 +137,6 @@ def test_matching_is_one_to_one_and_within_150_ms():
 def test_flutter_is_left_out():
     t = track()
     flutter = Track(**{**t.__dict__, "flutter": np.array([[1000.0, 2000.0]])})
-    qrs, _ = beat_metrics.score_beats(flutter, beat_metrics.Found(np.array([1500.0]), np.zeros(1, np.float32), np.zeros(0, np.float32)))
+    qrs = beat_metrics.score_beats(flutter, np.array([1500.0]))
     assert (qrs.tp, qrs.fp) == (0, 0)
     assert qrs.fn == ((BEATS < 1000 - 18.75) | (BEATS > 2000 + 18.75)).sum()

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from models.architectures.ecgcl import Segmenter
 from models.beat_context import SHAPE, Doubles, Floats, around
 from models.conditioning import FS_HZ
 from models.decoding import r_peak
-from models.runtime import Network
 from models.training import cinc2017
-from models.training.beat_metrics import find, match, run
+from models.training.beat_metrics import Predict, find, match, run
 from models.training.data import Noise, Track, load_mitdb, load_noise, load_vfdb, rhythms
+from models.training.tasks.qrs import FOLDS, folds
 
 CLASSES = "NSVFQ"
 N, S, V, F, Q = range(5)
@@ -54,23 +56,17 @@ class Beats:
         return self.channel == 0 and "+" not in self.name
 
 
-def found_in(track: Track, fold: int, network: Network) -> tuple[Doubles, Floats]:
+def found_in(track: Track, detector: Predict) -> tuple[Doubles, Floats]:
     """R peaks and shapes as the stream finds them."""
-    found = find(track, run(track, lambda x: _three_channels(network.run(x[:, 0]))))
-    zero = np.zeros(len(found.beats), np.intp)
-    at = r_peak(track.signal[None], zero, found.beats)
+    found = find(track, run(track, detector))
+    zero = np.zeros(len(found), np.intp)
+    at = r_peak(track.signal[None], zero, found)
     return at, around(track.signal[None], zero, at)
 
 
-def _three_channels(logits: Floats) -> Floats:
-    """A detector may have the QRS channel alone."""
-    missing = 3 - logits.shape[1]
-    return np.pad(logits, ((0, 0), (0, missing), (0, 0))) if missing > 0 else logits
-
-
-def annotated(track: Track, fold: int, network: Network) -> Beats:
+def annotated(track: Track, fold: int, detector: Predict) -> Beats:
     """Beats of a track of MITDB."""
-    at, shape = found_in(track, fold, network)
+    at, shape = found_in(track, detector)
     partner = match(track.beats, at)
     allowed = np.full(len(at), EXTRA, np.uint8)
     letters = np.array(list(track.classes))
@@ -100,38 +96,48 @@ def noisy(track: Track, noises: Sequence[Noise], rng: np.random.Generator) -> Tr
 
 
 def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[Beats]:
-    """All tracks, with the detector of each patient's fold (DETECTORS/folds/N, or DETECTORS/N; else DETECTORS itself for all)."""
+    """All tracks, with the detector of each patient's fold."""
     of_fold = _detectors(detectors)
-    fold_of: dict[str, int] = json.loads((Path(__file__).parents[2] / "artifacts" / "beat" / "folds" / "folds.json").read_text())
     rng, noises = np.random.default_rng(1), load_noise(folder)
-    for track in load_mitdb(folder):
+    mitdb, vfdb = load_mitdb(folder), load_vfdb(folder)
+    fold_of = folds([*mitdb, *vfdb])
+    for track in mitdb:
         fold = fold_of[track.patient]
         yield annotated(track, fold, of_fold(fold))
         yield replace(annotated(noisy(track, noises, rng), fold, of_fold(fold)), name=f"{track.name}+noise")
-    for track in load_vfdb(folder):
+    for track in vfdb:
         yield _by_rhythm(track, folder, fold_of[track.patient], of_fold(fold_of[track.patient]))
     yield from _wearable(folder, cinc_cache, of_fold(0))
 
 
-def _detectors(folder: Path) -> Callable[[int], Network]:
-    for parent in (folder / "folds", folder):
-        if (parent / "0" / "spec.json").exists():
-            networks = [Network(parent / str(n)) for n in range(3)]
-            return lambda fold: networks[fold]
-    one = Network(folder)
-    return lambda fold: one
+def _detectors(runs: Path) -> Callable[[int], Predict]:
+    """The first task as it was trained without each fold (models/training/tasks/qrs.py)."""
+    networks = [_detector(runs / f"qrs-fold{fold}.pt") for fold in range(FOLDS)]
+    return lambda fold: networks[fold]
 
 
-def _by_rhythm(track: Track, folder: Path, fold: int, network: Network) -> Beats:
+def _detector(checkpoint: Path) -> Predict:
+    net = Segmenter()
+    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
+    net.eval()
+
+    def detect(windows: Floats) -> Floats:
+        with torch.inference_mode():
+            return np.asarray(net(torch.from_numpy(windows)).numpy())
+
+    return detect
+
+
+def _by_rhythm(track: Track, folder: Path, fold: int, detector: Predict) -> Beats:
     """VFDB: what a rhythm says of the beats well inside it."""
-    at, shape = found_in(track, fold, network)
+    at, shape = found_in(track, detector)
     allowed = np.zeros(len(at), np.uint8)
     for begin, end, rhythm in rhythms(folder, track.name, 250, len(track.signal)):
         allowed[(at >= begin + FS_HZ // 2) & (at < end - FS_HZ // 2)] = VFDB_BEATS.get(rhythm, UNKNOWN)
     return Beats(track.name, track.patient, fold, track.channel, at, shape, allowed, np.zeros(0), "")
 
 
-def _wearable(folder: Path, cache: Path, network: Network) -> Iterator[Beats]:
+def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
     """CinC 2017: normal rhythm (CINC_NORMAL records) and atrial fibrillation."""
     records = cinc2017.load(folder / "cinc2017", cache)
     normal = np.flatnonzero(records.labels == 0)
@@ -139,7 +145,7 @@ def _wearable(folder: Path, cache: Path, network: Network) -> Iterator[Beats]:
     for r in [*chosen, *np.flatnonzero(records.labels == 1)]:
         signal = records.signal(int(r))
         track = Track(f"cinc2017/{records.names[r]}", "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0)
-        at, shape = found_in(track, -1, network)
+        at, shape = found_in(track, detector)
         allowed = BIT["N"] if records.labels[r] == 0 else BIT["N"] | BIT["V"]
         if len(at) > 3:
             yield Beats(track.name, track.name, -1, 0, at, shape, np.full(len(at), allowed, np.uint8), np.zeros(0), "")

@@ -49,21 +49,16 @@ class Qrs:
     def evaluate(self, predict: Predict, fold: int) -> Figures:
         """See Task: beats as the stream decodes them, 150 ms, without flutter."""
         held_out = [t for t in self._tracks if self._fold_of.get(t.patient) == fold and t.channel == 0 and t.name.startswith("mitdb")]
-        score = total(score_beats(track, find(track, logits(track, predict)))[0] for track in held_out)
+        score = total(score_beats(track, find(track, logits(track, predict))) for track in held_out)
         figures = {self.metric: score.f1, "QRS Se, %": score.sensitivity, "QRS +P, %": score.precision}
         if any(t.name == "mitdb/118" for t in held_out):
             for name, record in NOISY.items():
                 (noisy,) = load_mitdb(self._data, [record], channels=[0], prefix="nstdb")
                 later = np.array([[LEARNING, len(noisy.signal)]])
-                figures[f"QRS F1, 118 at {name}, %"] = score_beats(noisy, find(noisy, logits(noisy, predict)), later)[0].f1
+                figures[f"QRS F1, 118 at {name}, %"] = score_beats(noisy, find(noisy, logits(noisy, predict)), later).f1
         return figures
 
 
 def logits(track: Track, predict: Predict) -> Floats:
-    """What decoding reads of a track's windows: (windows, 3, T), of which a QRS mask is the first; it knows nothing of the others."""
-
-    def three_channels(windows: Floats) -> Floats:
-        found = predict(windows[:, 0])
-        return np.pad(found, ((0, 0), (0, max(0, 3 - found.shape[1])), (0, 0)))
-
-    return run(track, three_channels)
+    """What decoding reads of a track's windows: (windows, 1, T)."""
+    return run(track, lambda windows: predict(windows[:, 0]))

@@ -1,0 +1,155 @@
+"""The trained tasks as a model folder: one backbone, a decoder per task, spec.json, and the proof that ONNX Runtime computes the same.
+
+    python -m models.training.export final fold0 fold1 fold2
+
+The folders of the folds hold the networks that `ecgwatch evaluate` judges: trunk, beat classes and lethal rhythms that never saw the fold's
+patients. The rhythm task is not among them: it was trained on CinC 2017 only, and `evaluate` takes the shipped one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter, SequenceDecoder
+from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
+from models.training.cost import macs, parameters
+from models.windows import BEAT_SPEC
+
+OPSET = 17
+TOLERANCE = 1e-3  # of logits
+
+
+@dataclass
+class Learned:
+    """A later task: its column (with the widths), its decoder, and when it answers."""
+
+    name: str
+    widths: tuple[int, int, int]
+    column: dict[str, Tensor]
+    decoder: dict[str, Tensor]
+    classes: list[str]
+    seconds: int
+    least: int
+    hop: int
+    level: bool  # whether the decoder also reads the signal's size
+
+    def build(self) -> tuple[Column, SequenceDecoder]:
+        """The modules with these weights."""
+        column = Column(WIDTHS, self.widths)
+        column.load_state_dict(self.column)
+        hidden = self.decoder["gru.weight_hh_l0"].shape[1]
+        decoder = SequenceDecoder(self.decoder["gru.weight_ih_l0"].shape[1], hidden, len(self.classes))
+        decoder.load_state_dict(self.decoder)
+        return column.eval(), decoder.eval()
+
+
+def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, about: dict[str, Any]) -> Spec:
+    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the folder of the beat classes' network.
+
+    Raises ValueError where ONNX Runtime disagrees with torch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    window = torch.from_numpy(np.random.default_rng(0).standard_normal((BATCH, 1, BEAT_SPEC.length)).astype(np.float32))
+    files = {"backbone": _save(backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1)}
+    specs, at = [], 0
+    for task in tasks:
+        _, decoder = task.build()
+        width = task.widths[-1]
+        steps = torch.randn(BATCH, 4 * task.seconds, width + task.level)
+        known = (torch.arange(4 * task.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
+        files[task.name] = _save(decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop)
+        specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
+        at += width
+    head = json.loads((beats / "spec.json").read_text())
+    cost = head["files"]["model"]
+    shutil.copy(beats / "model.onnx", folder / "beats.onnx")
+    files["beats"] = _file(folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None)
+    version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
+    spec = Spec(DEPLOYED, "ecgcl", version, BEAT_SPEC, specs, files, head["bias"], {}, about)
+    (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
+    return spec
+
+
+def _file(path: Path, count: int, multiplications: int, every_s: float | None) -> FileSpec:
+    return FileSpec(hashlib.sha256(path.read_bytes()).hexdigest(), count, multiplications, every_s)
+
+
+def _save(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path, every_s: int) -> FileSpec:
+    """Write one ONNX file and compare it with torch."""
+    net = net.eval().to(memory_format=torch.contiguous_format)
+    axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
+    torch.onnx.export(
+        net, example, str(path), input_names=inputs, output_names=outputs, dynamic_axes=axes, opset_version=OPSET, dynamo=False
+    )
+    with torch.no_grad():
+        expected = net(*example)
+    found = Graph(path).run(*(x.numpy() for x in example))
+    for torchs, ours in zip(expected if isinstance(expected, tuple) else (expected,), found, strict=True):
+        if (difference := float(np.abs(torchs.numpy() - ours).max())) > TOLERANCE:
+            raise ValueError(f"{path} differs from the trained network by {difference:.2g}")
+    one = tuple(x[:1] for x in example)
+    return _file(path, parameters(net), macs(net, *one), every_s)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", help="final: the shipped model; fold0, fold1, fold2")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
+    options = parser.parse_args()
+    for name in options.names:
+        folder = ARTIFACTS / DEPLOYED
+        spec = write_final(options.runs, folder) if name == "final" else write_fold(options.runs, name, folder / "folds" / name[-1])
+        print(folder, spec.version, {name: (f.parameters, f.macs) for name, f in spec.files.items()})
+
+
+def segmenter(runs: Path, name: str) -> Segmenter:
+    """The first task, trained."""
+    net = Segmenter(WIDTHS)
+    net.load_state_dict(torch.load(runs / f"qrs-{name}.pt", weights_only=True)["net"])
+    return net.eval()
+
+
+def rhythm(runs: Path, name: str) -> Learned:
+    """T3."""
+    state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
+    return Learned("rhythm", (16, 32, 48), state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False)
+
+
+def lethal(runs: Path, name: str) -> Learned:
+    """T4."""
+    state = torch.load(runs / f"lethal-{name}.pt", weights_only=True)
+    widths = tuple(state["widths"])
+    return Learned("lethal", widths, state["column"], state["decoder"], ["none", "VT", "VF", "ASYS"], 4, 1, 1, level=True)
+
+
+def write_final(runs: Path, folder: Path) -> Spec:
+    """The shipped model, and its weights for tasks to come."""
+    first, tasks = segmenter(runs, "final"), [rhythm(runs, "final"), lethal(runs, "final")]
+    built = [task.build() for task in tasks]
+    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {})
+    columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
+    torch.save({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
+    return spec
+
+
+def write_fold(runs: Path, name: str, folder: Path) -> Spec:
+    """The tasks that were trained without a fold's patients."""
+    own = lethal(runs, name)
+    backbone = Backbone(segmenter(runs, name), [own.build()[0]])
+    return write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])})
+
+
+if __name__ == "__main__":
+    main()

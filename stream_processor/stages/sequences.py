@@ -1,0 +1,106 @@
+"""Tasks that answer from the last seconds: features of each second are kept, and a decoder reads them when an answer is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.runtime import Model, TaskSpec
+from models.stage import Arrays, Field, Rows
+from stream_processor.stages.seconds import Second
+
+STEPS = 4  # of the backbone's features in a second
+
+
+class Answer(NamedTuple):
+    """What a task says of a row's last seconds."""
+
+    row: int
+    k: int  # which answer on the grid of its hops
+    needed: int  # one past the last sample of signal that was looked at
+    probability: tuple[float, ...]  # of the task's classes
+
+
+class _Context(NamedTuple):
+    """What a decoder reads, for rows whose answer is due."""
+
+    rows: Rows  # (n,)
+    k: npt.NDArray[np.int64]  # (n,)
+    needed: npt.NDArray[np.int64]  # (n,)
+    steps: npt.NDArray[np.float16]  # (n, S, C), oldest first
+    known: npt.NDArray[np.bool_]  # (n, S)
+
+
+class SequenceTask(Arrays):
+    """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the task looks back on.
+
+    They are kept as float16: a third of a patient's state, and the decoder does not notice.
+    """
+
+    def __init__(self, model: Model, name: str) -> None:
+        self.task: TaskSpec = model.tasks[name]
+        self._model = model
+        self._channels = [*range(1 + self.task.channels[0], 1 + self.task.channels[1]), *([0] if self.task.level else [])]
+        super().__init__(
+            steps=Field(np.float16, (self.task.seconds, STEPS, len(self._channels))),  # second k at k modulo `seconds`
+            known=Field(np.int64),  # seconds since open or restart
+            answered=Field(np.int64),  # of them at the last answer
+            newest=Field(np.int64),  # place on the grid of the newest second
+            needed=Field(np.int64),  # and how far its window reached
+        )
+
+    def restart(self, row: int) -> None:
+        """After a gap: what was before it does not count."""
+        self._rows.known[row] = self._rows.answered[row] = 0
+
+    def push(self, batch: Sequence[Second]) -> list[Answer]:
+        """Answers in the order of the seconds that make them due."""
+        due = [self._take(seconds) for seconds in _one_per_row(batch)]
+        return self._decoded([context for context in due if len(context.rows)])
+
+    def flush(self, rows: Rows) -> list[Answer]:
+        """A last answer for rows that have got seconds since the one before, as at the end of a stream."""
+        t = self._rows
+        pending = rows[t.known[rows] > t.answered[rows]]
+        return self._decoded([self._context(pending, t.newest[pending] // self.task.hop)]) if len(pending) else []
+
+    def _take(self, seconds: Sequence[Second]) -> _Context:
+        t = self._rows
+        rows, k = np.array([s.row for s in seconds], dtype=np.intp), np.array([s.k for s in seconds])
+        steps = np.frombuffer(b"".join(s.steps for s in seconds), np.float16).reshape(len(rows), STEPS, -1)
+        t.steps[rows, k % self.task.seconds] = steps[:, :, self._channels]
+        t.known[rows] += 1
+        t.newest[rows], t.needed[rows] = k, [s.needed for s in seconds]
+        due = ((k + 1) % self.task.hop == 0) & (t.known[rows] >= self.task.least)
+        return self._context(rows[due], (k[due] + 1) // self.task.hop - 1)
+
+    def _context(self, rows: Rows, k: npt.NDArray[np.int64]) -> _Context:
+        t, seconds = self._rows, self.task.seconds
+        ages = np.arange(seconds - 1, -1, -1)
+        held = t.steps[rows[:, None], (t.newest[rows, None] - ages) % seconds]  # (n, seconds, 4, C), oldest first
+        known = np.repeat(ages < t.known[rows, None], STEPS, axis=1)
+        t.answered[rows] = t.known[rows]
+        return _Context(rows, k, t.needed[rows], held.reshape(len(rows), seconds * STEPS, held.shape[-1]), known)
+
+    def _decoded(self, due: list[_Context]) -> list[Answer]:
+        if not due:
+            return []
+        c = _Context(*(np.concatenate(column) for column in zip(*due, strict=True)))
+        probability = self._model.decode(self.task.name, c.steps.astype(np.float32), c.known.astype(np.float32)).tolist()
+        return [Answer(*v) for v in zip(c.rows.tolist(), c.k.tolist(), c.needed.tolist(), map(tuple, probability), strict=True)]
+
+
+def _one_per_row(batch: Sequence[Second]) -> list[list[Second]]:
+    """The seconds in rounds in which no row comes twice, in order."""
+    rounds: list[list[Second]] = []
+    turn: dict[int, int] = {}
+    for second in batch:
+        n = turn.get(second.row, 0)
+        turn[second.row] = n + 1
+        if n == len(rounds):
+            rounds.append([])
+        rounds[n].append(second)
+    return rounds
