@@ -35,6 +35,7 @@ class Settings(BaseModel):
     data: Path = Field(Path("~/.cache/ecg-data"), description="folder that holds PhysioNet records, one folder per database")
     grafana: str = Field("", description="Grafana URL, for check and dashboards")
     grafana_token: str = Field("", description="token of a Grafana service account, or USER:PASSWORD")
+    model: str = Field("", description="model folder that processors run and watch; empty: the one that ships with the product")
     profiles: str = Field("", description="file of alarm profiles; empty: adult for everybody")
     notifications: str = Field("", description="file that says who is told of which alarms; empty: nobody")
     monitor_tokens: str = Field("", description="file of the monitor's tokens and their roles")

@@ -1,4 +1,4 @@
-"""The event store and the alarm profiles that the settings name."""
+"""The event store, the alarm profiles and the model that the settings name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ecgwatch.settings import Settings
 from ingest.errors import BadInputError, UnreachableError
+from models.runtime import ARTIFACTS, DEPLOYED
 from stream_processor.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
@@ -33,6 +34,11 @@ def open_sink(settings: Settings) -> Sink:
 def load_profiles(settings: Settings) -> Profiles:
     """The alarm profiles that the settings name. Raises BadInputError."""
     return Profiles.load(Path(settings.profiles).expanduser() if settings.profiles else None)
+
+
+def model_folder(settings: Settings) -> Path:
+    """Where the model is that processors run."""
+    return Path(settings.model).expanduser() if settings.model else ARTIFACTS / DEPLOYED
 
 
 def missing_file(settings: Settings) -> Path | None:

@@ -25,6 +25,7 @@ from faust.types import TP
 from ingest import topics
 from ingest.broker import create_topics
 from ingest.clock import Clock
+from models.runtime import Model
 from stream_processor.actions import ActionReader
 from stream_processor.counters import Counters
 from stream_processor.fetches import FetchDelivery, StockDelivery, check_group
@@ -56,6 +57,7 @@ class Processor:
     whole_fetches: bool = True
     on_ready: Callable[[], None] = lambda: None
     publish: Callable[[Counters], None] = lambda _: None  # called every LOG_EVERY_S in a thread of its own
+    next_model: Callable[[], Model | None] = lambda: None  # see Worker
     counters: Counters = field(default_factory=Counters)
     partitions: set[int] = field(default_factory=set, init=False)  # assigned and restored
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -70,6 +72,7 @@ class Processor:
         self._worker = Worker(self.ward, outlet, actions, self.clock, self.counters)
         self._app = _faust_app(self.broker)
         self._worker.held_up = lambda: self.full
+        self._worker.next_model = self.next_model
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
         self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock)
         self._reader = SnapshotReader(self.broker)

@@ -4,6 +4,7 @@
              gaps, repeats  125 Hz, mV    one ring    backbone, QRS |   4 s, every 1     RR, class       HR, HRV      |
                                                                     +-> rhythm -> RhythmTracker -> episodes
                                                                         30 s, every 5   a label for every sample
+    BeatDetector -> AddedTasks: what the model learned in the field -> findings
     AlarmEngine -> Desk: what is latched, acknowledged, silenced, and calls again
     Admission -> Tape: the samples as they came, in blocks of 10 s for history, and a strip around every alarm
 
@@ -33,8 +34,10 @@ from stream_processor import events
 from stream_processor.alarms.desk import Desk
 from stream_processor.alarms.engine import AlarmEngine, AlarmStep
 from stream_processor.alarms.profiles import Profile, Profiles, with_limits
+from stream_processor.stages.added import AddedTasks
 from stream_processor.stages.admission import Admission, Run, Stream
 from stream_processor.stages.detector import BeatDetector
+from stream_processor.stages.findings import Said
 from stream_processor.stages.labeller import BeatLabeller
 from stream_processor.stages.rhythm import EpisodeJoiner, RhythmTracker, Span
 from stream_processor.stages.seconds import Second
@@ -43,6 +46,7 @@ from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
 STATE_VERSION = 3
+BUILT_IN = ("lethal", "rhythm")  # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
 VF, ASYSTOLE = 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
 EVERYBODY_ADULT = Profiles.load(None)
@@ -59,13 +63,14 @@ class Ward:
         self._windower = Windower({"beat": model.input})
         self._detector = BeatDetector(model)
         self._lethal, self._rhythm = SequenceTask(model, "lethal"), SequenceTask(model, "rhythm")
+        self._added, self._version = AddedTasks(model, BUILT_IN), model.spec.version
         self._labeller, self._meter = BeatLabeller(model), VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
         self._alarms, self._tape = AlarmEngine(), Tape()
         self._stages: dict[str, Any] = {
             "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "lethal": self._lethal,
             "rhythm": self._rhythm, "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner,
-            "alarms": self._alarms, "tape": self._tape,
+            "alarms": self._alarms, "tape": self._tape, "added": self._added,
         }  # fmt: skip
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
@@ -75,6 +80,12 @@ class Ward:
         self._limits: dict[str, Profile] = {}  # of patients with an open stream
         self._alone: dict[str, float] = {}  # patients whose time goes on without a signal: when it was last told, by the steady clock
         self.timings: dict[str, float] = defaultdict(float)  # CPU seconds per step
+
+    def use(self, model: Model) -> None:
+        """Go on with a model that extends this one (models/extension.py), between two pushes: what is remembered stays as it is."""
+        for stage in (self._detector, self._lethal, self._rhythm, self._labeller, self._added):
+            stage.use(model)
+        self._version = model.spec.version
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
         """Process chunks in the order they came; several per patient are welcome."""
@@ -267,6 +278,7 @@ class Ward:
         self._windower.restart(row, sample)
         self._lethal.restart(row)
         self._rhythm.restart(row)
+        self._added.restart(row)
         self._labeller.restart(row)
         self._meter.restart(row)
         return sample, self._tracker.restart(row, sample)
@@ -279,7 +291,7 @@ class Ward:
         found = self._analyse(self._windower.push(self._conditioner.flush(rows)))
         found += self._analyse(self._windower.flush(rows))
         self._tracker.push(([], self._rhythm.flush(rows)))
-        return found
+        return found + self._found(self._added.flush(rows))
 
     def _analyse(self, windows: dict[str, list[Windows]]) -> list[Event]:
         with self._timed("backbone"):
@@ -288,6 +300,8 @@ class Ward:
             seconds = _with_lethal(seconds, self._lethal.push(seconds))
         with self._timed("rhythm"):
             answers = self._rhythm.push(seconds)
+        with self._timed("added tasks"):
+            said = self._added.push(seconds)
         with self._timed("beats, vitals, rhythm"):
             beats = self._labeller.push(seconds)
             signs = self._meter.push(beats)
@@ -299,10 +313,14 @@ class Ward:
             found: list[Event] = [events.beat(self._stream[b.second.row], beat) for b in beats for beat in b.beats]
             found += [events.vitals(self._stream[v.row], v) for v in signs]
             found += [events.rhythm(self._stream[e.row], e) for e in episodes]
+            found += self._found(said)
             found += self._alarm_events(steps)
             for patient, until_ns in {e.patient_id: e.time_ns for e in found if isinstance(e, Vitals)}.items():
                 found += self._desk.advance(patient, until_ns, self._limits[patient].escalate_s)
             return found
+
+    def _found(self, said: Sequence[Said]) -> list[Event]:
+        return [events.finding(self._stream[s.row], s, self._version) for s in said]
 
     def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
         found: list[Event] = []

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ingest.clock import Clock
 from ingest.messages import Action, Alarm, BadMessageError, Beat, Event, SampleChunk, decode
+from models.runtime import Model
 from stream_processor.actions import Placed
 from stream_processor.counters import Counters
 from stream_processor.intake import Intake
@@ -36,6 +37,7 @@ T = TypeVar("T")
 class WardLike(Protocol):
     """What the worker needs of stream_processor/ward.py."""
 
+    def use(self, model: Model) -> None: ...
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]: ...
     def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]: ...
     def expect_actions(self, patient_id: str, end: int) -> None: ...
@@ -77,6 +79,7 @@ class Worker:
         self._turn = asyncio.Lock()
         self._clock_at = clock.steady_s()
         self.held_up: Callable[[], bool] = lambda: False  # whether the delivery waits for us
+        self.next_model: Callable[[], Model | None] = lambda: None  # a model that extends the one in use, once (model_watch.py)
         self.last_chunk_s = clock.steady_s()
 
     def receive(self, partition: int, records: Sequence[Record]) -> None:
@@ -157,6 +160,8 @@ class Worker:
 
     def _process(self, batch: list[tuple[int, Record]], timers: bool) -> tuple[set[str], list[Event]]:
         started = self._clock.steady_s()
+        if (model := self.next_model()) is not None:
+            self._ward.use(model)
         chunks = [chunk for partition, record in batch if (chunk := self._decode(partition, record)) is not None]
         events = self._ward.push(chunks) if chunks else []
         if self._clock.steady_s() - started > SLOW_S:  # what came meanwhile has not been looked at

@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 
 from ecgwatch import settings
+from ecgwatch.commands.add_task import add_task, deploy
 from ecgwatch.modelling import extra
 
 app = typer.Typer(no_args_is_help=True, help="The networks that ship with the product, and the architectures there are.")
+app.command("add-task")(add_task)
+app.command("deploy")(deploy)
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Shipped artifacts, or folders of others. Default: all that are shipped.")

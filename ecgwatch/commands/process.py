@@ -85,18 +85,22 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
 
 async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
-    from ecgwatch.stores import load_profiles, open_sink
+    from ecgwatch.stores import load_profiles, model_folder, open_sink
     from ecgwatch.telemetry import publisher
     from stream_processor.app import Processor
     from stream_processor.archive import Archive
-    from stream_processor.ward import build_ward
+    from stream_processor.model_watch import ModelWatch
+    from stream_processor.ward import Ward
 
     clock = SystemClock()
     sink = open_sink(chosen)
     ready = f"processing ecg.samples from {chosen.broker} into {chosen.sink}"
-    ward = build_ward(clock, load_profiles(chosen))
+    models = ModelWatch(model_folder(chosen), clock)
+    ward = Ward(models.model, clock, load_profiles(chosen))
     publish = publisher(chosen, parent, ward.timings, clock)
-    processor = Processor(chosen.broker, ward, sink, clock, on_ready=lambda: typer.echo(ready), publish=publish)
+    processor = Processor(
+        chosen.broker, ward, sink, clock, on_ready=lambda: typer.echo(ready), publish=publish, next_model=models.take
+    )  # fmt: skip
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, processor.stop)

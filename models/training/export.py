@@ -61,14 +61,16 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     """
     folder.mkdir(parents=True, exist_ok=True)
     window = torch.from_numpy(np.random.default_rng(0).standard_normal((BATCH, 1, BEAT_SPEC.length)).astype(np.float32))
-    files = {"backbone": _save(backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1)}
+    files = {"backbone": save_graph(backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1)}
     specs, at = [], 0
     for task in tasks:
         _, decoder = task.build()
         width = task.widths[-1]
         steps = torch.randn(BATCH, 4 * task.seconds, width + task.level)
         known = (torch.arange(4 * task.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
-        files[task.name] = _save(decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop)
+        files[task.name] = save_graph(
+            decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop
+        )
         specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
         at += width
     head = json.loads((beats / "spec.json").read_text())
@@ -85,7 +87,7 @@ def _file(path: Path, count: int, multiplications: int, every_s: float | None) -
     return FileSpec(hashlib.sha256(path.read_bytes()).hexdigest(), count, multiplications, every_s)
 
 
-def _save(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path, every_s: int) -> FileSpec:
+def save_graph(net: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path, every_s: int) -> FileSpec:
     """Write one ONNX file and compare it with torch."""
     net = net.eval().to(memory_format=torch.contiguous_format)
     axes = {name: {0: "batch"} for name in (*inputs, *outputs)}

@@ -29,6 +29,10 @@ class BeatDetector(Arrays):
         self.model = model
         super().__init__(last=Field(np.float64, fresh=-np.inf))  # R peak of the newest complex
 
+    def use(self, model: Model) -> None:
+        """Look by another model from now on, which finds the same."""
+        self.model = model
+
     def flush(self, rows: Rows) -> list[Second]:
         """Nothing is held back: a window answers for its second completely."""
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -57,6 +57,12 @@ class FindingTeller(Logic[_State]):
         """The stretches that have grown since they were told."""
         pending = [(row, task, s) for row in np.asarray(rows).tolist() for task, s in self._state[row].tasks.items() if s.told < s.end]
         return [_told(row, task, stretch) for row, task, stretch in pending]
+
+    def keep(self, row: int, tasks: Collection[str]) -> None:
+        """Forget what any other task has said."""
+        held = self._state[row].tasks
+        for task in held.keys() - set(tasks):
+            del held[task]
 
     def restart(self, row: int) -> None:
         """After a gap: what holds after it began after it."""

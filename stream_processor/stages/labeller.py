@@ -31,6 +31,10 @@ class BeatLabeller:
     def __init__(self, model: Model) -> None:
         self._model, self._context = model, BeatContext()
 
+    def use(self, model: Model) -> None:
+        """Classify by another model from now on, whose beat network is the same."""
+        self._model = model
+
     def open(self, patient: str, fs: float) -> int:
         """A fresh row."""
         return self._context.open()

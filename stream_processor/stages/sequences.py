@@ -21,6 +21,7 @@ class Answer(NamedTuple):
     row: int
     k: int  # which answer on the grid of its hops
     needed: int  # one past the last sample of signal that was looked at
+    seconds: int  # of context that there were
     probability: tuple[float, ...]  # of the task's classes
 
 
@@ -30,6 +31,7 @@ class _Context(NamedTuple):
     rows: Rows  # (n,)
     k: npt.NDArray[np.int64]  # (n,)
     needed: npt.NDArray[np.int64]  # (n,)
+    seconds: npt.NDArray[np.int64]  # (n,)
     steps: npt.NDArray[np.float16]  # (n, S, C), oldest first
     known: npt.NDArray[np.bool_]  # (n, S)
 
@@ -51,6 +53,10 @@ class SequenceTask(Arrays):
             newest=Field(np.int64),  # place on the grid of the newest second
             needed=Field(np.int64),  # and how far its window reached
         )
+
+    def use(self, model: Model) -> None:
+        """Answer by another model from now on, whose task of this name is the same."""
+        self._model = model
 
     def restart(self, row: int) -> None:
         """After a gap: what was before it does not count."""
@@ -83,14 +89,16 @@ class SequenceTask(Arrays):
         held = t.steps[rows[:, None], (t.newest[rows, None] - ages) % seconds]  # (n, seconds, 4, C), oldest first
         known = np.repeat(ages < t.known[rows, None], STEPS, axis=1)
         t.answered[rows] = t.known[rows]
-        return _Context(rows, k, t.needed[rows], held.reshape(len(rows), seconds * STEPS, held.shape[-1]), known)
+        steps = held.reshape(len(rows), seconds * STEPS, held.shape[-1])
+        return _Context(rows, k, t.needed[rows], np.minimum(t.known[rows], seconds), steps, known)
 
     def _decoded(self, due: list[_Context]) -> list[Answer]:
         if not due:
             return []
         c = _Context(*(np.concatenate(column) for column in zip(*due, strict=True)))
         probability = self._model.decode(self.task.name, c.steps.astype(np.float32), c.known.astype(np.float32)).tolist()
-        return [Answer(*v) for v in zip(c.rows.tolist(), c.k.tolist(), c.needed.tolist(), map(tuple, probability), strict=True)]
+        columns = (c.rows.tolist(), c.k.tolist(), c.needed.tolist(), c.seconds.tolist(), map(tuple, probability))
+        return [Answer(*v) for v in zip(*columns, strict=True)]
 
 
 def _one_per_row(batch: Sequence[Second]) -> list[list[Second]]:

@@ -23,6 +23,7 @@ from models.conditioning import BLOCK, FS_HZ, Conditioner, Raw
 from models.stage import Slab
 from models.windows import Windower
 from stream_processor.alarms.engine import AlarmEngine
+from stream_processor.stages.added import AddedTasks
 from stream_processor.stages.detector import BeatDetector
 from stream_processor.stages.findings import FindingTeller, Said
 from stream_processor.stages.labeller import BeatLabeller
@@ -255,6 +256,7 @@ CASES = [
     Case("detector", lambda: BeatDetector(model()), windows, move_rows, list, by_row, (1, 7)),
     Case("lethal rhythm", lambda: SequenceTask(model(), "lethal"), seconds, _move, list, by_row, (1, 7)),
     Case("rhythm", lambda: SequenceTask(model(), "rhythm"), seconds, _move, list, by_row, (1, 7)),
+    Case("added tasks", lambda: AddedTasks(model(), ("lethal",)), seconds, _move, list, by_row, (1, 7)),  # as if rhythm had been added
     Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
     Case("rhythm tracker", RhythmTracker, tracker_atoms, _move, tracker_batch, lambda out: by_row(flat(out)), (1, 7)),

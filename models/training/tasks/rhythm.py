@@ -4,8 +4,7 @@
 
 Fold k reads the trunk that left out fold k of MITDB; it learns from CinC 2017 without test fold k of five, and is judged on that. `final`
 reads the trunk of all patients and leaves out test fold 0 of CinC 2017, so that its own figure is known. A tenth of the records it may see
-fits the temperature (Guo et al. 2017, arXiv 1706.04599). The network sees a record as the stream does: as windows of BEAT_SPEC, one a
-second, each scaled by the ten seconds before its end.
+fits the temperature.
 """
 
 from __future__ import annotations
@@ -19,10 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from models.architectures.ecgcl import FIRST_STEP, STEPS_PER_SECOND, WIDTHS, Column, Segmenter, SequenceDecoder, Trunk
+from models.architectures.ecgcl import WIDTHS, Column, Segmenter, SequenceDecoder, Trunk
 from models.conditioning import FS_HZ
 from models.training import cinc2017
 from models.training.cinc2017 import Recordings
@@ -30,95 +27,23 @@ from models.training.data import data_folder
 from models.training.harness import Plan, train
 from models.training.rhythm_scores import challenge_score, f1
 from models.training.rhythm_windows import Varied, load_noise
-from models.windows import BEAT_SPEC, cut
+from models.training.sequence import Context, Learner, SequenceBatches, record_logits, second_windows, sequence_logits, temperature
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-SECONDS = 30  # of context
-LEAST = 9  # seconds before the first answer
-HOP = 5  # seconds between answers
+CONTEXT = Context(seconds=30, least=9, hop=5)
 HIDDEN = 48
 CLASSES = 4
 PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
 AGAIN = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2)  # a second cycle from there on
-SMOOTHING = 0.05
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
-SHORT = 0.4  # share of the loss that a part of 9 to 20 s has beside the whole
 
 
-class Learner(nn.Module):
-    """Frozen trunk, own column, own decoder: windows (B, S, 320) and which of them exist (B, S) to the decoder's steps, (B, 4 S, C)."""
-
-    def __init__(self, trunk: Trunk) -> None:
-        super().__init__()
-        self.trunk = trunk.requires_grad_(False)
-        self.column = Column(WIDTHS)
-        self.decoder = SequenceDecoder(self.column.down[-1].mix.out_channels, HIDDEN, CLASSES)
-
-    def train(self, mode: bool = True) -> Learner:
-        """The trunk's statistics stay as they are."""
-        super().train(mode)
-        self.trunk.eval()
-        return self
-
-    def forward(self, windows: Tensor) -> Tensor:  # (B, S, 320) -> (B, 4 S, C)
-        count, seconds, length = windows.shape
-        x = windows.reshape(count * seconds, 1, 1, length)
-        with torch.no_grad():
-            branches = self.trunk(x)
-        steps = self.column(x, branches)[:, :, 0, FIRST_STEP : FIRST_STEP + STEPS_PER_SECOND]
-        return steps.transpose(1, 2).reshape(count, seconds * STEPS_PER_SECOND, -1)
-
-
-def every_step(known: Tensor) -> Tensor:
-    """Which seconds exist, (B, S), as which steps exist, (B, 4 S, 1)."""
-    return known.repeat_interleave(STEPS_PER_SECOND, dim=1).unsqueeze(2)
-
-
-def second_windows(signal: Floats) -> Floats:
-    """One window per second of a record, as the stream cuts them to its end: (S, 320)."""
-    count = -(-(len(signal) - BEAT_SPEC.offset) // BEAT_SPEC.hop)
-    return cut(signal, BEAT_SPEC.end(np.arange(count)), BEAT_SPEC)
-
-
-class RhythmBatches:
-    """Records of CinC 2017, varied; classes as they come."""
-
-    def __init__(self, recordings: Recordings, members: Ints, noises: Sequence[Floats]) -> None:
-        self._recordings, self._members = recordings, members
-        self._varied = Varied(noises, 0)
-        self._weights = torch.tensor(CLASS_WEIGHTS)
-
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Windows (B, 30, 320); per row the class, how many of the last seconds exist, and first and last second of a part of them."""
-        self._varied.use(rng)
-        windows = np.zeros((size, SECONDS, BEAT_SPEC.length), np.float32)
-        target = np.zeros((size, 4), np.int64)
-        for row, record in enumerate(rng.choice(self._members, size, replace=False)):
-            cuts = second_windows(self._varied.piece(self._recordings.signal(int(record))))
-            if rng.random() < 0.5:
-                cuts = cuts[:-1]  # in the middle of a stream the newest window is whole
-            cuts = cuts[-SECONDS:]
-            windows[row, SECONDS - len(cuts) :] = cuts
-            length = int(rng.integers(min(LEAST, len(cuts)), min(20, len(cuts)) + 1))
-            begin = SECONDS - len(cuts) + int(rng.integers(len(cuts) - length + 1))
-            target[row] = self._recordings.labels[record], len(cuts), begin, begin + length
-        return (torch.from_numpy(windows),), torch.from_numpy(target)
-
-    def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of the whole and, so that young streams are answered well, of a part."""
-        at = torch.arange(SECONDS)
-        whole = (at >= SECONDS - target[:, 1:2]).float()
-        part = ((at >= target[:, 2:3]) & (at < target[:, 3:4])).float()
-        return sum(
-            (
-                weight
-                * functional.cross_entropy(net.decoder(answer, every_step(k)), target[:, 0], self._weights, label_smoothing=SMOOTHING)
-                for weight, k in ((1 - SHORT / 2, whole), (SHORT / 2, part))
-            ),
-            torch.zeros(()),
-        )
+def learner(trunk: Trunk) -> Learner:
+    """The network of this task."""
+    column = Column(WIDTHS)
+    return Learner(trunk, column, SequenceDecoder(column.down[-1].mix.out_channels, HIDDEN, CLASSES))
 
 
 class Split(NamedTuple):
@@ -137,30 +62,10 @@ def split(labels: Ints, test_fold: int) -> Split:
     return Split(rest[~tenth], rest[tenth], np.flatnonzero(test))
 
 
-def sequence_logits(net: Learner, windows: Floats, ends: Ints) -> Floats:
-    """Answers (E, 4) at the given numbers of seconds of one stream of windows (S, 320)."""
-    with torch.inference_mode():
-        steps = torch.cat([net(torch.from_numpy(windows[None, i : i + 32]))[0] for i in range(0, len(windows), 32)])
-        held = torch.zeros(len(ends), SECONDS * STEPS_PER_SECOND, steps.shape[1])
-        known = torch.zeros(len(ends), SECONDS)
-        for row, end in enumerate(ends):
-            n = min(int(end), SECONDS)
-            held[row, (SECONDS - n) * STEPS_PER_SECOND :] = steps[(end - n) * STEPS_PER_SECOND : end * STEPS_PER_SECOND]
-            known[row, SECONDS - n :] = 1
-        return np.asarray(net.decoder(held, every_step(known)).numpy())
-
-
-def record_logits(net: Learner, signal: Floats) -> Floats:
-    """Mean answer over all 30-s contexts of a record, HOP apart up to its end, or that of a shorter record: (4,)."""
-    windows = second_windows(signal)
-    ends = np.arange(len(windows), SECONDS - 1, -HOP)
-    return np.asarray(sequence_logits(net, windows, ends if len(ends) else np.array([len(windows)])).mean(axis=0))
-
-
 def judge(net: Learner, recordings: Recordings, members: Ints, pieces_s: Sequence[int] = (10,)) -> tuple[dict[str, float], Floats]:
     """F1 figures on whole records and on pieces by themselves, and the logits of the records (R, 4)."""
     truth = recordings.labels[members]
-    logits = np.stack([record_logits(net, recordings.signal(int(r))) for r in members])
+    logits = np.stack([record_logits(net, recordings.signal(int(r)), CONTEXT) for r in members])
     each = f1(truth, logits.argmax(axis=1))
     figures = {"records": challenge_score(truth, logits.argmax(axis=1)), **{f"F1 {c}": float(v) for c, v in zip("NAO~", each, strict=True)}}
     for seconds in pieces_s:
@@ -170,17 +75,10 @@ def judge(net: Learner, recordings: Recordings, members: Ints, pieces_s: Sequenc
             n = min(n, len(signal))
             for end in range(len(signal) % n + n, len(signal) + 1, n):
                 windows = second_windows(signal[end - n : end])
-                answers.append(sequence_logits(net, windows, np.array([len(windows)]))[0])
+                answers.append(sequence_logits(net, windows, np.array([len(windows)]), CONTEXT.seconds)[0])
                 labels.append(recordings.labels[record])
         figures[f"{seconds} s"] = challenge_score(np.array(labels), np.stack(answers).argmax(axis=1))
     return figures, logits
-
-
-def temperature(logits: Floats, truth: Ints) -> float:
-    """What to divide logits (R, 4) by so that the probabilities fit best."""
-    candidates = np.exp(np.linspace(np.log(0.3), np.log(3), 93))
-    x, y = torch.from_numpy(logits), torch.from_numpy(truth)
-    return float(candidates[int(np.argmin([float(functional.cross_entropy(x / t, y)) for t in candidates]))])
 
 
 def load_trunk(runs: Path, name: str) -> Trunk:
@@ -194,8 +92,8 @@ def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Pat
     """Train the task beside the trunk called `name`; its figures go to rhythm-NAME.json."""
     parts = split(recordings.labels, 0 if name == "final" else int(name.removeprefix("fold")))
     torch.manual_seed(PLAN.seed)
-    net = Learner(load_trunk(runs, name))
-    batches = RhythmBatches(recordings, parts.train, noises)
+    net = learner(load_trunk(runs, name))
+    batches = SequenceBatches(recordings, parts.train, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS)
     train(net, batches, PLAN, runs / f"rhythm-{name}-first.pt")
     train(net, batches, AGAIN, runs / f"rhythm-{name}.pt")
     _, logits = judge(net, recordings, parts.validation, ())

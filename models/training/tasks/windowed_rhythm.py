@@ -18,8 +18,9 @@ from models.training.cinc2017 import CLASSES, Recordings
 from models.training.harness import Plan
 from models.training.rhythm_scores import challenge_score, piece_probabilities, record_probabilities
 from models.training.rhythm_windows import Varied, load_noise
+from models.training.sequence import SMOOTHING
 from models.training.tasks.base import Figures, Predict, task
-from models.training.tasks.rhythm import CLASS_WEIGHTS, PLAN, SMOOTHING, split
+from models.training.tasks.rhythm import CLASS_WEIGHTS, PLAN, split
 from models.windows import RHYTHM_SPEC
 
 Floats = npt.NDArray[np.float32]

@@ -1,0 +1,109 @@
+"""A task of anybody's own: records with one label each, learned by a small column and a sequence decoder beside the frozen trunk.
+
+As T3 (tasks/rhythm.py) with other records, classes and sizes. Every fifth record of each class is held out for the figures, every eighth
+of the rest fits the temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
+from models.conditioning import FS_HZ
+from models.training.cinc2017 import Recordings, folds
+from models.training.harness import Plan, train
+from models.training.rhythm_windows import Varied
+from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
+from models.windows import InputSpec
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+COLUMN = (8, 16, 24)
+HIDDEN = 24
+STEPS, BATCH = 40, 32  # per epoch
+SPLIT_SEED = 5
+
+
+class Split(NamedTuple):
+    """Indices of records."""
+
+    train: Ints
+    validation: Ints
+    held_out: Ints
+
+
+@dataclass(frozen=True)
+class Figures:
+    """On the records that were held out."""
+
+    classes: list[str]
+    records: list[int]  # of each class
+    sensitivity: list[float]
+    precision: list[float]
+    f1: list[float]
+    accuracy: float
+    chance: float  # accuracy of always saying the most frequent class
+    temperature: float
+
+
+def context(seconds: int) -> Context:
+    """Answers from 9 s on, every 5 s, for 30 s of context; sooner and more often for less."""
+    return Context(seconds, min(9, seconds), max(1, min(5, seconds // 6)))
+
+
+def split(labels: Ints) -> Split:
+    """The same for the same labels in the same order, every class spread evenly."""
+    held_out = folds(labels, 5, SPLIT_SEED) == 0
+    rest = np.flatnonzero(~held_out)
+    eighth = folds(labels[rest], 8, SPLIT_SEED + 1) == 0
+    return Split(rest[~eighth], rest[eighth], np.flatnonzero(held_out))
+
+
+def learn(
+    trunk: Trunk, recordings: Recordings, classes: list[str], of: Context, epochs: int, noises: Sequence[Floats], checkpoint: Path
+) -> tuple[Learner, Figures]:
+    """Train, calibrate and judge; `recordings.labels` count in `classes`."""
+    parts = split(recordings.labels)
+    plan = Plan(epochs=epochs, steps=STEPS, batch=BATCH, peak_rate=4e-3, weight_decay=0.02, warm_up=0.15)
+    torch.manual_seed(plan.seed)
+    column = Column(WIDTHS, COLUMN)
+    net = Learner(trunk, column, SequenceDecoder(COLUMN[-1], HIDDEN, len(classes)))
+    piece = InputSpec(before=0, hop=of.seconds * FS_HZ, after=0, offset=0, scale=of.seconds * FS_HZ, least=of.least * FS_HZ)
+    data = SequenceBatches(recordings, parts.train, Varied(noises, 0, piece), of, _weights(recordings.labels[parts.train], len(classes)))
+    train(net, data, plan, checkpoint)
+    net.decoder.temperature.fill_(temperature(_logits(net, recordings, parts.validation, of), recordings.labels[parts.validation]))
+    return net, _judge(_logits(net, recordings, parts.held_out, of), recordings.labels[parts.held_out], classes, net)
+
+
+def _weights(labels: Ints, classes: int) -> list[float]:
+    """Rare classes count more, by the square root of how much rarer they are."""
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.sqrt(counts.sum() / (classes * counts))
+    return [float(w) for w in weights / (weights * counts).sum() * counts.sum()]
+
+
+def _logits(net: Learner, recordings: Recordings, members: Ints, of: Context) -> Floats:
+    return np.stack([record_logits(net, recordings.signal(int(r)), of) for r in members])
+
+
+def _judge(logits: Floats, truth: Ints, classes: list[str], net: Learner) -> Figures:
+    said, ks = logits.argmax(axis=1), range(len(classes))
+    hits = np.array([np.sum((truth == k) & (said == k)) for k in ks])
+    true, told = np.bincount(truth, minlength=len(classes)), np.bincount(said, minlength=len(classes))
+
+    def shares(of: npt.NDArray[Any]) -> list[float]:
+        return [round(float(value), 4) for value in hits / np.maximum(of, 1)]
+
+    accuracy, chance = float(np.mean(said == truth)), float(true.max() / len(truth))
+    calibrated = float(net.decoder.temperature)
+    return Figures(
+        classes, true.tolist(), shares(true), shares(told), shares((true + told) / 2), round(accuracy, 4), round(chance, 4), calibrated
+    )
