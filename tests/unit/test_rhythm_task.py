@@ -7,7 +7,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `trai
 
 from models.architectures.ecgcl import Trunk  # noqa: E402
 from models.training.cinc2017 import Recordings  # noqa: E402
-from models.training.tasks.rhythm import SECONDS, Learner, RhythmBatches, record_logits, second_windows, split, temperature  # noqa: E402
+from models.training.rhythm_windows import Varied  # noqa: E402
+from models.training.sequence import SequenceBatches, record_logits, second_windows, temperature  # noqa: E402
+from models.training.tasks.rhythm import CLASS_WEIGHTS, CONTEXT, learner, split  # noqa: E402
 from models.windows import BEAT_SPEC, cut  # noqa: E402
 
 
@@ -41,13 +43,13 @@ def test_a_batch_says_which_seconds_exist_and_teaches_the_column_alone() -> None
     signal = np.concatenate([wave(12), wave(40)])
     recordings = Recordings(np.array(["a", "b"]), np.array([0, 1]), np.array([0, 1500, 6500]), signal.astype(np.float16))
     noise = [np.random.default_rng(5).standard_normal(20_000).astype(np.float32)]
-    batches = RhythmBatches(recordings, np.arange(2), noise)
+    batches = SequenceBatches(recordings, np.arange(2), Varied(noise, 0), CONTEXT, CLASS_WEIGHTS)
     (windows,), target = batches.batch(np.random.default_rng(1), 2)
-    assert windows.shape == (2, SECONDS, BEAT_SPEC.length)
+    assert windows.shape == (2, CONTEXT.seconds, BEAT_SPEC.length)
     for row, (_, count, begin, end) in enumerate(target.tolist()):
-        assert (windows[row, : SECONDS - count] == 0).all()
-        assert SECONDS - count <= begin < end <= SECONDS
-    net = Learner(Trunk()).train()
+        assert (windows[row, : CONTEXT.seconds - count] == 0).all()
+        assert CONTEXT.seconds - count <= begin < end <= CONTEXT.seconds
+    net = learner(Trunk()).train()
     assert not net.trunk.training
     batches.loss(net, net(windows), target).backward()
     assert all(p.grad is None for p in net.trunk.parameters())
@@ -55,4 +57,4 @@ def test_a_batch_says_which_seconds_exist_and_teaches_the_column_alone() -> None
 
 
 def test_a_short_record_has_an_answer() -> None:
-    assert np.isfinite(record_logits(Learner(Trunk()).eval(), wave(9.5))).all()
+    assert np.isfinite(record_logits(learner(Trunk()).eval(), wave(9.5), CONTEXT)).all()
