@@ -9,7 +9,7 @@ from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models.conditioning import condition
 from models.training import cinc2017
-from models.training.rhythm_scores import AF, af_time, challenge_score, f1, segment_probabilities
+from models.training.rhythm_scores import challenge_score, f1
 from models.training.rhythm_windows import Varied, record_windows, short_windows
 from models.windows import RHYTHM_SPEC
 
@@ -73,27 +73,3 @@ def test_the_score_of_the_challenge_leaves_noise_out() -> None:
     chosen = np.array([0, 0, 1, 2, 2, 2, 0])
     np.testing.assert_allclose(f1(truth, chosen), [4 / 5, 2 / 3, 4 / 5, 0], rtol=1e-6)
     assert challenge_score(truth, chosen) == pytest.approx((4 / 5 + 2 / 3 + 4 / 5) / 3)
-
-
-def test_a_segment_is_judged_by_the_windows_that_have_it_in_their_middle() -> None:
-    """
-    segment   0   1   2 ... 10  11 ...
-    signal    ............. ####.......   (# = the marked segment)
-    windows   the two whose 10 s in the middle hold the mark say A
-    """
-
-    def network(windows: np.ndarray) -> np.ndarray:
-        power = (windows.reshape(-1, 6, 625) ** 2).mean(axis=2)  # of each sixth: 5 s
-        in_middle = (power[:, 2:4] > 0.5 * power.sum(axis=1, keepdims=True)).any(axis=1)
-        return np.where(in_middle[:, None], 9.0, 0.0) * np.eye(4, dtype=np.float32)[AF]
-
-    signal = 0.1 * wave(120)
-    signal[10 * 625 : 11 * 625] *= 10
-    af = segment_probabilities(network, signal)[:, AF]
-    assert af.shape == (24,)
-    assert np.flatnonzero(af > 0.9).tolist() == [10]
-
-
-def test_af_time_counts_flutter_apart() -> None:
-    said = np.array([True, False, True, True, False, False])
-    assert af_time(["AFIB", "AFIB", "AFL", "N", "B", "N"], said) == (2, 1, 1, 1, 3, 1)
