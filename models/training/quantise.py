@@ -1,6 +1,6 @@
 """int8 of an artifact of one file, kept only where it pays: quicker, and as good by the task's own figure.
 
-    python -m models.training.quantise models/artifacts/beat/folds/0 qrs --fold 0
+    python -m models.training.quantise runs/unet-qrs/fold0 qrs --fold 0
 
 Static quantisation with quantise-dequantise pairs (Jacob et al. 2018, DOI 10.1109/CVPR.2018.00286), weights per channel, ranges from
 training windows. Whether the figure holds is judged on patients that the network was trained on, so that nothing is chosen by those it

@@ -180,7 +180,7 @@ def test_wfdb_counts_the_same_beats_in_the_written_file(record: str, tmp_path: P
 
 @needs("mitdb")
 def test_a_patient_is_judged_by_the_fold_that_left_him_out() -> None:
-    folds = json.loads((Path(__file__).parents[2] / "models/artifacts/beat/folds/folds.json").read_text())
+    folds = json.loads((Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/folds.json").read_text())
     task = only("mitdb", "208")
     assert (task.fold, task.seen) == (folds["mitdb/208"], False)
     shipped = only("mitdb", "208", folds=False)
