@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import FS_HZ
-from models.stage import Field, Rows, State, Table
+from models.stage import Arrays, Field, Rows
 
 BEFORE, AFTER, STRIDE = 48, 56, 2  # samples at 125 Hz around the R peak; every second one is kept
 SHAPE = (BEFORE + AFTER) // STRIDE  # 52 values, 16 ms apart: -0.384 .. +0.432 s
@@ -61,11 +61,11 @@ class _Match(NamedTuple):
     still: npt.NDArray[np.float64]  # (B, SLOTS) likeness without a shift
 
 
-class BeatContext:
+class BeatContext(Arrays):
     """Per row: the intervals before, the usual beats, and how like them the last beats were. Rows as in models/stage.py."""
 
     def __init__(self) -> None:
-        self._rows = Table(
+        super().__init__(
             last=Field(np.float64, fresh=np.nan),  # R peak of the beat before, samples
             rr=Field(np.float32, (LONG,), fresh=np.nan),  # intervals, s, newest last; NaN where unknown
             past=Field(np.float32, (2, RECENT), fresh=1.0),  # likeness of the last beats to the dominant one: whole, and its P wave
@@ -76,23 +76,7 @@ class BeatContext:
             residue=Field(np.float32),  # mean of 1 - likeness to the slot that a beat joined
         )
 
-    def open(self) -> int:
-        """A fresh row."""
-        return self._rows.open()
-
-    def close(self, row: int) -> None:
-        """Give the row back."""
-        self._rows.close(row)
-
-    def snapshot(self, row: int) -> State:
-        """The row as plain data."""
-        return self._rows.snapshot(row)
-
-    def restore(self, row: int, state: State) -> None:
-        """Set the row to a snapshot."""
-        self._rows.restore(row, state)
-
-    def interrupt(self, row: int) -> None:
+    def restart(self, row: int) -> None:
         """The next interval is unknown, as after a gap."""
         self._rows.last[row] = np.nan
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from ingest.errors import BadInputError
-from models.windows import InputSpec
+from models.windows import LEVEL_MEAN, LEVEL_SD, InputSpec
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 DEPLOYED = "ecgcl"  # what the processor runs
@@ -141,7 +141,7 @@ def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def size(mv: Floats) -> Floats:
     """What windows were divided by, (n,) in mV, as a channel of the steps: about -2 to 2."""
-    return np.asarray((np.log(mv) + 1.4) / 1.0, dtype=np.float32)
+    return np.asarray((np.log(mv) - LEVEL_MEAN) / LEVEL_SD, dtype=np.float32)
 
 
 def read_spec(folder: Path) -> Spec:

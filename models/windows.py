@@ -61,6 +61,9 @@ class InputSpec:
 BEAT_SPEC = InputSpec(before=130, hop=125, after=65, offset=-11)
 
 
+LEVEL_MEAN, LEVEL_SD = -1.4, 1.0  # of the logarithm of what windows are divided by, in mV, where a network reads it
+
+
 # Thirty seconds every five, as the signal grows from 9 s on.
 RHYTHM_SPEC = InputSpec(before=3125, hop=625, after=0, offset=0, scale=3750, least=9 * FS_HZ)
 

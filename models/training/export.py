@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter, SequenceDecoder
+from models.architectures.ecgcl import COLUMN, WIDTHS, Backbone, Column, SequenceDecoder
 from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.training.cost import macs, parameters
+from models.training.tasks.qrs import trained
 from models.windows import BEAT_SPEC
 
 OPSET = 17
@@ -116,17 +117,10 @@ def main() -> None:
         print(folder, spec.version, {name: (f.parameters, f.macs) for name, f in spec.files.items()})
 
 
-def segmenter(runs: Path, name: str) -> Segmenter:
-    """The first task, trained."""
-    net = Segmenter(WIDTHS)
-    net.load_state_dict(torch.load(runs / f"qrs-{name}.pt", weights_only=True)["net"])
-    return net.eval()
-
-
 def rhythm(runs: Path, name: str) -> Learned:
     """T3."""
     state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
-    return Learned("rhythm", (16, 32, 48), state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False)
+    return Learned("rhythm", COLUMN, state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False)
 
 
 def lethal(runs: Path, name: str) -> Learned:
@@ -138,7 +132,7 @@ def lethal(runs: Path, name: str) -> Learned:
 
 def write_final(runs: Path, folder: Path) -> Spec:
     """The shipped model, and its weights for tasks to come."""
-    first, tasks = segmenter(runs, "final"), [rhythm(runs, "final"), lethal(runs, "final")]
+    first, tasks = trained(runs / "qrs-final.pt"), [rhythm(runs, "final"), lethal(runs, "final")]
     built = [task.build() for task in tasks]
     spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {})
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
@@ -149,7 +143,7 @@ def write_final(runs: Path, folder: Path) -> Spec:
 def write_fold(runs: Path, name: str, folder: Path) -> Spec:
     """The tasks that were trained without a fold's patients."""
     own = lethal(runs, name)
-    backbone = Backbone(segmenter(runs, name), [own.build()[0]])
+    backbone = Backbone(trained(runs / f"qrs-{name}.pt"), [own.build()[0]])
     return write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])})
 
 

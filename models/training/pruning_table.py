@@ -18,21 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter, Widths
+from models.architectures.ecgcl import DENSE, Segmenter
 from models.runtime import BATCH, Graph
 from models.training.cost import macs, parameters
 from models.training.data import Floats, data_folder
+from models.training.tasks.qrs import trained
 from models.training.tasks.windowed_qrs import Qrs
 from models.windows import BEAT_SPEC
 
 ROUNDS, CALLS = 40, 10
-
-
-def load(path: Path, widths: Widths) -> Segmenter:
-    """A trained Segmenter."""
-    net = Segmenter(widths)
-    net.load_state_dict(torch.load(path, weights_only=True)["net"])
-    return net.eval()
 
 
 def exported(net: Segmenter, folder: Path) -> Graph:
@@ -64,7 +58,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    nets = [load(options.runs / f"qrs-{options.name}-unpruned.pt", DENSE), load(options.runs / f"qrs-{options.name}.pt", WIDTHS)]
+    nets = [trained(options.runs / f"qrs-{options.name}-unpruned.pt", DENSE), trained(options.runs / f"qrs-{options.name}.pt")]
     with tempfile.TemporaryDirectory() as folder:
         times = milliseconds([exported(net, Path(folder)) for net in nets])
     task, window = Qrs(options.data, options.runs), torch.zeros(1, 1, BEAT_SPEC.length)

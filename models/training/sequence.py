@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 SMOOTHING = 0.05
-SHORT = 0.4  # share of the loss that a part of the context has beside the whole
+SHORT = 0.2  # share of the loss that a part of the context has beside the whole
 AT_ONCE = 32  # windows per call where a record is judged
 
 
@@ -98,14 +98,11 @@ class SequenceBatches:
         at = torch.arange(self._context.seconds)
         whole = (at >= self._context.seconds - target[:, 1:2]).float()
         part = ((at >= target[:, 2:3]) & (at < target[:, 3:4])).float()
-        return sum(
-            (
-                weight
-                * functional.cross_entropy(net.decoder(answer, every_step(k)), target[:, 0], self._weights, label_smoothing=SMOOTHING)
-                for weight, k in ((1 - SHORT / 2, whole), (SHORT / 2, part))
-            ),
-            torch.zeros(()),
-        )
+        each = [self._entropy(net.decoder(answer, every_step(known)), target[:, 0]) for known in (whole, part)]
+        return (1 - SHORT) * each[0] + SHORT * each[1]
+
+    def _entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, truth, self._weights, label_smoothing=SMOOTHING)
 
 
 def sequence_logits(net: Learner, windows: Floats, ends: Ints, seconds: int) -> Floats:

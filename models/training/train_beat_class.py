@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from models.architectures.beat_head import CLASSES, SHAPES, BeatHead
 from models.beat_context import FEATURES, SCALARS, BeatContext, Floats
+from models.conditioning import FS_HZ
 from models.training.beat_class_export import Calibrated, export
 from models.training.beat_class_report import PACED, Verdict, report
 from models.training.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
@@ -51,7 +52,7 @@ def unroll(tracks: Sequence[Beats]) -> Floats:
     at, shape = np.concatenate([t.at for t in tracks]), np.concatenate([t.shape for t in tracks])
     features = np.zeros((len(at), FEATURES), np.float32)
     context = BeatContext()
-    rows = np.array([context.open() for _ in tracks], dtype=np.intp)
+    rows = np.array([context.open(t.name, FS_HZ) for t in tracks], dtype=np.intp)
     for i in range(count[0]):
         live = first[: np.count_nonzero(count > i)] + i
         features[live] = context.take(rows[: len(live)], at[live], shape[live])

@@ -10,7 +10,7 @@ import numpy as np
 from ingest.messages import BeatLabel
 from models.beat_context import SHAPE, BeatContext, Floats
 from models.runtime import Model
-from models.stage import Rows, State
+from models.stage import Rows
 from stream_processor.stages.seconds import Beats, Complex, LabelledBeat, Second, is_lead_off
 
 CLASSES: tuple[BeatLabel, ...] = ("N", "S", "V", "F", "Q")
@@ -25,35 +25,16 @@ class _Turn(NamedTuple):
     found: Complex
 
 
-class BeatLabeller:
+class BeatLabeller(BeatContext):
     """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual beats and the intervals before it."""
 
     def __init__(self, model: Model) -> None:
-        self._model, self._context = model, BeatContext()
+        super().__init__()
+        self._model = model
 
     def use(self, model: Model) -> None:
         """Classify by another model from now on, whose beat network is the same."""
         self._model = model
-
-    def open(self, patient: str, fs: float) -> int:
-        """A fresh row."""
-        return self._context.open()
-
-    def close(self, row: int) -> None:
-        """Give the row back."""
-        self._context.close(row)
-
-    def snapshot(self, row: int) -> State:
-        """The row as plain data."""
-        return self._context.snapshot(row)
-
-    def restore(self, row: int, state: State) -> None:
-        """Set the row to a snapshot."""
-        self._context.restore(row, state)
-
-    def restart(self, row: int) -> None:
-        """After a gap the next interval is unknown."""
-        self._context.interrupt(row)
 
     def flush(self, rows: Rows) -> list[Beats]:
         """Nothing is held back."""
@@ -68,8 +49,8 @@ class BeatLabeller:
             rows = np.array([turn.row for turn in these], dtype=np.intp)
             at = np.array([turn.found.at for turn in these])
             shapes = np.frombuffer(b"".join(turn.found.shape for turn in these), np.float32).reshape(-1, SHAPE).astype(np.float64)
-            intervals += self._context.intervals(rows, at).tolist()
-            features.append(self._context.take(rows, at, shapes))
+            intervals += self.intervals(rows, at).tolist()
+            features.append(self.take(rows, at, shapes))
             turns += these
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if turns:

@@ -27,7 +27,7 @@ def value(features: np.ndarray, name: str) -> float:
 
 def opened() -> tuple[BeatContext, int]:
     context = BeatContext()
-    return context, context.open()
+    return context, context.open("p", 125.0)
 
 
 def test_features_are_finite_from_the_first_beat_on() -> None:

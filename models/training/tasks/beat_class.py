@@ -17,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.architectures.ecgcl import Segmenter
 from models.beat_context import SHAPE, Doubles, Floats, around
 from models.conditioning import FS_HZ
 from models.decoding import r_peak
 from models.training import cinc2017
 from models.training.beat_metrics import Predict, find, match, run
 from models.training.data import Noise, Track, load_mitdb, load_noise, load_vfdb, rhythms
-from models.training.tasks.qrs import FOLDS, folds
+from models.training.tasks.qrs import FOLDS, folds, trained
 
 CLASSES = "NSVFQ"
 N, S, V, F, Q = range(5)
@@ -117,9 +116,7 @@ def _detectors(runs: Path) -> Callable[[int], Predict]:
 
 
 def _detector(checkpoint: Path) -> Predict:
-    net = Segmenter()
-    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
-    net.eval()
+    net = trained(checkpoint)
 
     def detect(windows: Floats) -> Floats:
         with torch.inference_mode():

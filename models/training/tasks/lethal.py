@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl import FIRST_STEP, STEPS_PER_SECOND, WIDTHS, Column, Segmenter, SequenceDecoder
+from models.architectures.ecgcl import STEPS_PER_SECOND, WIDTHS, Column, SequenceDecoder, second
 from models.training import cinc2017
 from models.training.beat_metrics import AT_ONCE, window_ends
 from models.training.data import Floats, data_folder, load_mitdb, load_noise, load_vfdb
@@ -26,14 +26,14 @@ from models.training.lethal_data import CLASSES, WINDOWS, strips, wearable
 from models.training.lethal_examples import Examples
 from models.training.lethal_metrics import seconds
 from models.training.lethal_report import calibrate, read_seconds, report, tempered, write_seconds
-from models.training.tasks.qrs import FOLDS, folds
-from models.windows import BEAT_SPEC, level, scale
+from models.training.sequence import every_step
+from models.training.tasks.qrs import FOLDS, folds, trained
+from models.windows import BEAT_SPEC, LEVEL_MEAN, LEVEL_SD, level, scale
 
 COLUMN = (8, 16, 24)
 HIDDEN = 16
 EXAMPLES = 20000  # drawn once; their trunk features are computed once (half precision: 0.8 GB)
 PLAN = Plan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
-LEVEL_MEAN, LEVEL_SD = -1.4, 1.0  # of the logarithm of the windows' level in mV
 
 
 class Lethal(nn.Module):
@@ -54,7 +54,7 @@ class Lethal(nn.Module):
     def steps(self, x: Tensor, mv: Tensor, branches: Sequence[Tensor]) -> Tensor:
         """Windows (B, 1, 1, 320), their levels in mV (B,) and trunk features to the steps of their seconds: (B, 4, C + 1), the last one
         the level."""
-        features = self.column(x, branches)[:, :, 0, FIRST_STEP : FIRST_STEP + STEPS_PER_SECOND].transpose(1, 2)
+        features = second(self.column(x, branches))
         size = ((mv.log() - LEVEL_MEAN) / LEVEL_SD)[:, None, None].expand(-1, STEPS_PER_SECOND, 1)
         return torch.cat([features, size], dim=2)
 
@@ -67,7 +67,7 @@ class Lethal(nn.Module):
         seen = [b.float().flatten(0, 1).unsqueeze(2) for b in branches]
         flat = x.float().flatten(0, 1)[:, None, None]
         steps = self.steps(flat, mv.flatten(), [seen[0], *seen]).unflatten(0, mv.shape).flatten(1, 2)  # a column reads no finest branch
-        return self.decoder(steps, known.repeat_interleave(STEPS_PER_SECOND, dim=1).unsqueeze(2))
+        return self.decoder(steps, every_step(known))
 
 
 class LethalBatches:
@@ -158,9 +158,7 @@ def save(net: Lethal, path: Path, temperature: float = 1.0) -> None:
 
 def load_trunk(path: Path) -> nn.Module:
     """The trunk of a trained T1."""
-    segmenter = Segmenter(WIDTHS)
-    segmenter.load_state_dict(torch.load(path, weights_only=True)["net"])
-    return segmenter.trunk.to(memory_format=torch.channels_last)
+    return trained(path).trunk.to(memory_format=torch.channels_last)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter
+from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter, Widths
 from models.training.augment import augment
 from models.training.beat_windows import Corpus
 from models.training.data import FIBRILLATION, QRS, UNKNOWN, YES, Noise, Track, data_folder, load_ludb, load_mitdb, load_noise, load_vfdb
@@ -74,6 +74,13 @@ def learn(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Pat
     small = prune(dense, WIDTHS)
     train(small, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}.pt")
     return small
+
+
+def trained(checkpoint: Path, widths: Widths = WIDTHS) -> Segmenter:
+    """The network of a checkpoint that `learn` left, in evaluation mode."""
+    net = Segmenter(widths)
+    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
+    return net.eval()
 
 
 def learn_unpruned(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> None:

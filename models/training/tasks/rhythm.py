@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.architectures.ecgcl import WIDTHS, Column, Segmenter, SequenceDecoder, Trunk
+from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
 from models.conditioning import FS_HZ
 from models.training import cinc2017
 from models.training.cinc2017 import Recordings
@@ -28,6 +28,7 @@ from models.training.harness import Plan, train
 from models.training.rhythm_scores import challenge_score, f1
 from models.training.rhythm_windows import Varied, load_noise
 from models.training.sequence import Context, Learner, SequenceBatches, record_logits, second_windows, sequence_logits, temperature
+from models.training.tasks.qrs import trained
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -83,9 +84,7 @@ def judge(net: Learner, recordings: Recordings, members: Ints, pieces_s: Sequenc
 
 def load_trunk(runs: Path, name: str) -> Trunk:
     """The trunk of a trained first task."""
-    segmenter = Segmenter(WIDTHS)
-    segmenter.load_state_dict(torch.load(runs / f"qrs-{name}.pt", weights_only=True)["net"])
-    return segmenter.trunk
+    return trained(runs / f"qrs-{name}.pt").trunk
 
 
 def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Path) -> None:
