@@ -73,7 +73,9 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
         producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
         await until(lambda: bool(processor.partitions) or running.done())
         for number, batch in enumerate(all_rounds):
-            if number == SWAP_AT:
+            if number == SWAP_AT:  # what came before has been processed by the old model
+                await asyncio.to_thread(producer.flush, WAIT_S)
+                await until(lambda: processor.counters.chunks == SWAP_AT * len(FS_HZ) or running.done())
                 deploying = asyncio.create_task(asyncio.to_thread(deploy, new, place))
             if number == LATEST:
                 await deploying
