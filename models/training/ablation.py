@@ -1,0 +1,152 @@
+"""What mattered: each task's recipe less one thing at a time, side by side, on equal schedules.
+
+    python -m models.training.ablation           # all tables
+    python -m models.training.ablation qrs       # one of them: qrs, beats
+
+Goes on from the figures and checkpoints in RUNS/ablation; writes models/artifacts/experiments/ablation.md. Needs the checkpoints of
+`python -m models.training.tasks.qrs fold0 --unpruned` (the teacher), and the beats of `python -m models.training.train_beat_class cache`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from models.training import ablation_beats, ablation_qrs
+from models.training.data import data_folder
+from models.training.harness import Plan
+from models.training.tasks.qrs import DENSE_PLAN, PRUNED_PLAN
+
+ARTIFACT = Path(__file__).parents[1] / "artifacts" / "experiments" / "ablation.md"
+SEEDS = (1, 2)
+Figures = dict[str, float]
+ABOUT = """# What mattered
+
+`python -m models.training.ablation` makes this page. Mean over seeds 1 and 2, ± half of what lies between them; in brackets the difference
+from the first row. Differences within the ± are no finding. Nothing was chosen by these figures.
+"""
+TITLES = {
+    "qrs": "T1, QRS: F1 at 150 ms, %, of the MITDB patients of fold 0; {steps} batches of {batch} from scratch",
+    "beats": "T2, beat classes: %, 22 MITDB patients in three folds, own detector, misses counted, deployed schedule",
+    "rhythm": "T3, rhythm: mean F1 of N, A and O on held-out CinC 2017 records, by how much of them is seen (the deployed network)",
+}
+NOTES = {
+    "qrs": "Noise: electrode motion of NSTDB that no training draws from, 12 minutes of each record. The deployed network\n"
+    "learns {times:.0f} times as long, in two steps (dense, pruned).",
+    "beats": "Blanked in training and in use. Intervals: RR and all that is made of them. Usual beats: the patient's dominant shape,\n"
+    "the usual one that the beat is most like, and likeness to them.",
+    "rhythm": "One network and one seed, as `python -m models.training.tasks.rhythm final` judged it: it learns from 9 to 30 s.",
+}
+
+
+def qrs(data: Path, runs: Path) -> None:
+    """Train and judge T1's recipes that have no figures yet, one seed after the other."""
+    held = ablation_qrs.load(data)
+    teacher = runs / "ecgcl" / f"qrs-fold{ablation_qrs.FOLD}-unpruned.pt"
+    for seed in SEEDS:
+        for recipe in ablation_qrs.RECIPES:
+
+            def measure(recipe: ablation_qrs.Recipe = recipe, seed: int = seed) -> Figures:
+                net = ablation_qrs.learn(recipe, held, seed, runs / "ablation", teacher)
+                return ablation_qrs.judge(net, held)
+
+            once(runs, f"qrs-{recipe.label}-{seed}", measure)
+
+
+def beats(data: Path, runs: Path) -> None:
+    """The same for T2."""
+    from models.training.tasks.beat_class import load
+    from models.training.train_beat_class import known
+
+    held = known(load(runs / "beat_class" / "beats.npz"))
+    for seed in SEEDS:
+        for sight in ablation_beats.SIGHTS:
+            once(
+                runs, f"beats-{sight.label}-{seed}",
+                lambda sight=sight, seed=seed: ablation_beats.judge(sight, held, seed, runs / "ablation"),  # type: ignore[misc]
+            )  # fmt: skip
+
+
+def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:
+    """Measure, unless that was done; then write the page."""
+    path = runs / "ablation" / f"{name}.json"
+    if not path.exists():
+        figures = measure()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures))
+        print(name, {key: round(value, 2) for key, value in figures.items()}, flush=True)
+        ARTIFACT.write_text(page(runs))
+
+
+def page(runs: Path) -> str:
+    """Everything that has figures, in Markdown."""
+    rows = {
+        "qrs": {r.name: _seeds(runs, f"qrs-{r.label}") for r in ablation_qrs.RECIPES},
+        "beats": {s.name: _seeds(runs, f"beats-{s.label}") for s in ablation_beats.SIGHTS},
+    }
+    steps, whole = _steps(ablation_qrs.PLAN), _steps(DENSE_PLAN) + _steps(PRUNED_PLAN)
+    facts = {"steps": steps, "batch": ablation_qrs.PLAN.batch, "times": whole / steps}
+    parts = [ABOUT]
+    for name, found in rows.items():
+        there = {row: figures for row, figures in found.items() if figures}
+        if there:
+            parts.append(f"## {TITLES[name].format(**facts)}\n\n{table(there)}\n\n{NOTES[name].format(**facts)}\n")
+    rhythm = runs / "ecgcl" / "rhythm-final.json"
+    if rhythm.exists():
+        figures = json.loads(rhythm.read_text())
+        seen = {"10 s": "10 s", "20 s": "20 s", "records": "whole records, up to 30 s at a time"}
+        cells = "\n".join(f"| {text} | {100 * figures[key]:.1f} |" for key, text in seen.items() if key in figures)
+        parts.append(f"## {TITLES['rhythm']}\n\n| context | mean F1, % |\n|---|---|\n{cells}\n\n{NOTES['rhythm']}\n")
+    return "\n".join(parts)
+
+
+def _steps(plan: Plan) -> int:
+    return plan.epochs * plan.steps
+
+
+def _seeds(runs: Path, name: str) -> list[Figures]:
+    """Figures of a row, those seeds that were run."""
+    paths = [runs / "ablation" / f"{name}-{seed}.json" for seed in SEEDS]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def table(rows: Mapping[str, Sequence[Figures]]) -> str:
+    """A row per recipe; the first is what the others are compared with, over the seeds that both have."""
+    first = next(iter(rows.values()))
+    names = list(first[0])
+    lines = [f"| | {' | '.join(names)} | seeds |", "|---" * (len(names) + 2) + "|"]
+    for row, seeds in rows.items():
+        cells = []
+        for name in names:
+            values = [figures[name] for figures in seeds]
+            spread = f" ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else ""
+            gaps = [mine[name] - base[name] for mine, base in zip(seeds, first, strict=False)]
+            cells.append(f"{statistics.mean(values):.2f}{spread}" + ("" if seeds is first else f" ({statistics.mean(gaps):+.2f})"))
+        lines.append(f"| {row} | {' | '.join(cells)} | {len(seeds)} |")
+    return "\n".join(lines)
+
+
+TABLES = {"qrs": qrs, "beats": beats}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="default: all")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and figures")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.compiler.set_stance("force_eager")  # compiling would take longer than these trainings
+    for name in options.tables or TABLES:
+        TABLES[name](options.data, options.runs)
+    ARTIFACT.write_text(page(options.runs))
+
+
+if __name__ == "__main__":
+    main()
