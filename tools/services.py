@@ -156,7 +156,7 @@ class Service:
     """A server process with its own folder and port. It can be stopped or killed, and started again with the same data on the same port."""
 
     name = "service"
-    start_s = 60.0
+    start_s = 180.0  # of a busy machine
 
     def __init__(self, port: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"ecgwatch-{self.name}-"))

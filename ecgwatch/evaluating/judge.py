@@ -57,7 +57,7 @@ class Judgement:
     told: list[Told]
     alarms: AlarmScore | None = None
     beats: BeatStatistics | None = None
-    af: EpisodeScore | None = None
+    af: EpisodeScore | None = None  # where rhythms are annotated
     vf: EpisodeScore | None = None
     answer: cinc2015.Answer | None = None
     labels: RhythmLabels | None = None
@@ -92,7 +92,7 @@ def judge(task: Task) -> Judgement:
         v_runs, s_runs = (score_runs(ref, ours, kind, task.start_s) for kind in (VENTRICULAR, SUPRAVENTRICULAR))
         beats = BeatStatistics(score_beats(ref, ours, task.start_s), v_runs, s_runs, rate, sum(b.label != "N" for b in ref.beats))
     af, vf = (score_episodes(ref, ours, labels, task.start_s if ref.beats else 0.0) for labels in (AF, VF))
-    return Judgement(*common, ref, ours, alarms, score_alarms(ref, truth, alarms), beats, af, vf)
+    return Judgement(*common, ref, ours, alarms, score_alarms(ref, truth, alarms), beats, af if ref.rhythm else None, vf)
 
 
 def _labels(task: Task, source: WfdbSource, found: Annotated) -> RhythmLabels:

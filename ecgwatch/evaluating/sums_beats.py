@@ -80,6 +80,8 @@ def episodes(found: Sequence[Judgement]) -> Table:
     """AF and VF, by episodes and by seconds; the note says how much of the time without AF is called AF."""
     rows: list[tuple[Cell, ...]] = []
     for name, each in (("AF", [j.af for j in found if j.af]), ("VF, flutter", [j.vf for j in found if j.vf])):
+        if not each:
+            continue
         whole = reduce(add, each)
         for what, side, sides in (
             ("episodes", whole.episodes, [e.episodes for e in each]),
@@ -93,6 +95,8 @@ def episodes(found: Sequence[Judgement]) -> Table:
 def _called_af(found: Sequence[Judgement]) -> str:
     """The other side of the sensitivity to AF, which +P says only for as much AF as there happens to be."""
     scored = [j for j in found if j.af]
+    if not scored:
+        return "No rhythm is annotated: AF cannot be judged."
     without = 0.0
     for j in scored:
         start = round(j.task.start_s * j.reference.fs_hz) if j.beats else 0

@@ -85,16 +85,17 @@ def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
 def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -> AlarmScore:
     """Judge a record's alarms."""
     known = conditions(reference, truth)
-    judged = tuple(Judged(a, judge(a, known, has_beats=truth is not None)) for a in ours if a.announced_s is not None)
+    told = [a for a in ours if a.announced_s is not None]
+    judged = tuple(Judged(a, judge(a, known, has_beats=truth is not None, has_rhythm=bool(reference.rhythm))) for a in told)
     due = tuple(answer(c, ours) for c in known if c.due)
     lethal = any(_is_high(c.kind) for c in known)
     held_back = sum(a.announced_s is None for a in ours)
     return AlarmScore(reference.duration_s / 3600, judged, held_back, due, lethal, tuple(known))
 
 
-def judge(alarm: Told, known: Iterable[Condition], *, has_beats: bool) -> bool | None:
-    """Whether a condition of the reference is a reason for the alarm."""
-    if alarm.technical:
+def judge(alarm: Told, known: Iterable[Condition], *, has_beats: bool, has_rhythm: bool) -> bool | None:
+    """Whether a condition of the reference is a reason for the alarm; None where the reference does not say."""
+    if alarm.technical or (alarm.kind == "atrial_fibrillation" and not has_rhythm):
         return None
     if alarm.priority == "high":
         true = any(_is_high(c.kind) and alarm.near(c.start_s, c.end_s, HIGH_TOLERANCE_S) for c in known)

@@ -62,8 +62,8 @@ def reference(symbols: Sequence[Symbol], fs_hz: float, n: int) -> Record:
     """The reference of a record of n samples from its annotations, in order."""
     beats = tuple(Mark(s.sample, AAMI[s.symbol]) for s in symbols if s.symbol in AAMI)
     changes = [(s.sample, s.aux.strip("\0 ").removeprefix("(")) for s in symbols if s.symbol == "+" and s.aux.startswith("(")]
-    ends = [at for at, _ in changes[1:]] + [n]
-    rhythm = [Episode(at, end, RHYTHMS.get(name, name)) for (at, name), end in zip(changes, ends, strict=True) if at < end]
+    ends = [*(at for at, _ in changes[1:]), n]  # one too many where no rhythm is annotated
+    rhythm = [Episode(at, end, RHYTHMS.get(name, name)) for (at, name), end in zip(changes, ends, strict=False) if at < end]
     return Record(fs_hz, n, beats, tuple(sorted([*rhythm, *_flutter(symbols, n)])))
 
 

@@ -117,6 +117,19 @@ def test_errors_name_the_input(folder: Path, tmp_path: Path, arguments: list[str
     assert "Traceback" not in said
 
 
+def test_beats_alone_are_a_reference_too(folder: Path, tmp_path: Path) -> None:
+    for ending in ("hea", "dat"):
+        (tmp_path / f"normal.{ending}").write_bytes((folder / f"normal.{ending}").read_bytes())
+    all_of_it = wfdb.rdann(str(folder / "normal"), "atr")
+    beats = [i for i, symbol in enumerate(all_of_it.symbol) if symbol != "+"]
+    wfdb.wrann("normal", "atr", all_of_it.sample[beats], symbol=[all_of_it.symbol[i] for i in beats], write_dir=str(tmp_path))
+    said = run(tmp_path, "--from", "0", "--out", tmp_path / "out")
+    assert "No rhythm is annotated: AF cannot be judged." in said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["records"][0]["beats"]["qrs"]["tp"] == len(beats)
+    assert report["records"][0]["af"] is None
+
+
 def test_damaged_annotations_name_the_file(folder: Path, tmp_path: Path) -> None:
     for ending in ("hea", "dat"):
         (tmp_path / f"normal.{ending}").write_bytes((folder / f"normal.{ending}").read_bytes())

@@ -109,7 +109,13 @@ JUDGED: list[tuple[str, str, AlarmKind, AlarmKind, bool, bool | None]] = [
 
 @pytest.mark.parametrize(("reference", "ours", "theirs", "kind", "has_beats", "verdict"), JUDGED)
 def test_judge(reference: str, ours: str, theirs: AlarmKind, kind: AlarmKind, has_beats: bool, verdict: bool | None) -> None:
-    assert judge(alarm(ours, kind), [condition(reference, theirs)], has_beats=has_beats) is verdict
+    assert judge(alarm(ours, kind), [condition(reference, theirs)], has_beats=has_beats, has_rhythm=True) is verdict
+
+
+def test_where_no_rhythm_is_annotated_af_is_neither_right_nor_wrong() -> None:
+    ours = alarm("    !=                    ", "atrial_fibrillation")
+    assert judge(ours, [], has_beats=True, has_rhythm=True) is False
+    assert judge(ours, [], has_beats=True, has_rhythm=False) is None
 
 
 def record(*beats: tuple[float, str], rhythm: tuple[Episode, ...] = (), duration_s: float = 120.0) -> Record:
