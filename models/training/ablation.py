@@ -3,8 +3,8 @@
     python -m models.training.ablation           # all tables
     python -m models.training.ablation qrs       # one of them: qrs, beats
 
-Goes on from the figures and checkpoints in RUNS/ablation; writes models/artifacts/experiments/ablation.md. Needs the checkpoints of
-`python -m models.training.tasks.qrs fold0 --unpruned` (the teacher), and the beats of `python -m models.training.train_beat_class cache`.
+Goes on from the figures and checkpoints in RUNS/ablation; writes models/artifacts/experiments/ablation.md. Needs the dense
+network of `python -m models.training.tasks.qrs fold0` (the teacher), and the beats of `python -m models.training.train_beat_class cache`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NOTES = {
 def qrs(data: Path, runs: Path) -> None:
     """Train and judge T1's recipes that have no figures yet, one seed after the other."""
     held = ablation_qrs.load(data)
-    teacher = runs / "ecgcl" / f"qrs-fold{ablation_qrs.FOLD}-unpruned.pt"
+    teacher = runs / "ecgcl" / f"qrs-fold{ablation_qrs.FOLD}-dense.pt"
     for seed in SEEDS:
         for recipe in ablation_qrs.RECIPES:
 

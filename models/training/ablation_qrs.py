@@ -56,7 +56,7 @@ RECIPES = (
     Recipe("shapes", "without inversion, gain steps, stretch in time", without=SHAPES, stretched=0.0),
     Recipe("single", "one resolution, equal cost (single_resolution)", "single_resolution"),
     Recipe("unet", "U-net (unet)", "unet"),
-    Recipe("taught", "full recipe, distilled from the unpruned network", taught=True),
+    Recipe("taught", "full recipe, distilled from the dense network", taught=True),
 )
 
 
