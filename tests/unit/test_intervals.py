@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import intervals
@@ -86,6 +86,7 @@ def test_a_gap_makes_the_next_interval_unknown() -> None:
     assert after[1, 1] == pytest.approx(0.4, abs=2e-3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.21, 2.0), min_size=2, max_size=30))
 def test_serving_gives_what_training_saw(gaps: list[float]) -> None:
     pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
