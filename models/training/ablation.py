@@ -10,6 +10,7 @@ network of `python -m models.training.tasks.qrs fold0` (the teacher), and the be
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,9 @@ import torch
 from models.training import ablation_beats, ablation_qrs
 from models.training.data import data_folder
 from models.training.harness import Plan
+from models.training.tasks.beat_class import load
 from models.training.tasks.qrs import DENSE_PLAN, PRUNED_PLAN
+from models.training.train_beat_class import known
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "experiments" / "ablation.md"
 SEEDS = (1, 2)
@@ -58,18 +61,13 @@ def qrs(data: Path, runs: Path) -> None:
             once(runs, f"qrs-{recipe.label}-{seed}", measure)
 
 
-def beats(data: Path, runs: Path) -> None:
-    """The same for T2."""
-    from models.training.tasks.beat_class import load
-    from models.training.train_beat_class import known
-
+def beats(_: Path, runs: Path) -> None:
+    """The same for T2: all rows of a seed at once."""
     held = known(load(runs / "beat_class" / "beats.npz"))
     for seed in SEEDS:
+        measured = functools.cache(lambda seed=seed: ablation_beats.judge(held, seed, runs / "ablation"))
         for sight in ablation_beats.SIGHTS:
-            once(
-                runs, f"beats-{sight.label}-{seed}",
-                lambda sight=sight, seed=seed: ablation_beats.judge(sight, held, seed, runs / "ablation"),  # type: ignore[misc]
-            )  # fmt: skip
+            once(runs, f"beats-{sight.label}-{seed}", lambda sight=sight, measured=measured: measured()[sight.label])  # type: ignore[misc]
 
 
 def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:

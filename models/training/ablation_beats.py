@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.architectures.beat_head import BeatHead
 from models.beat_context import FEATURES, LIKENESS, PAST, RHYTHM, SCALARS, SHAPE
-from models.training.beat_class_report import PACED, count, total
+from models.training.beat_class_report import PACED, Verdict, count, total
 from models.training.harness import train
 from models.training.train_beat_class import FOLDS, PLAN, Examples, Known, logits_of, verdict
 
@@ -54,33 +54,41 @@ SIGHTS = (
 )
 
 
-class Blanked(Examples):
-    """Training beats of which only some features are told."""
+class Blanked:
+    """Training beats (models/training/harness.py) of which only some features are told."""
 
-    def __init__(self, held: Sequence[Known], seed: int, kept: Kept) -> None:
-        super().__init__(held, seed)
-        self._kept = torch.from_numpy(kept)
+    def __init__(self, examples: Examples, kept: Kept) -> None:
+        self._examples, self._kept = examples, torch.from_numpy(kept)
+        self.loss = examples.loss
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """See Examples."""
-        (x,), target = super().batch(rng, size)
+        (x,), target = self._examples.batch(rng, size)
         return (x * self._kept,), target
 
 
-def judge(sight: Sight, held: Sequence[Known], seed: int, runs: Path) -> Figures:
-    """V and S over the three folds, %, each patient judged by a network that left it out; paced records are left out."""
-    verdicts = []
+def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
+    """Of every sight, by label: V and S, %, each patient judged by the network of a fold that left it out; without paced records."""
+    verdicts: dict[str, list[Verdict]] = {sight.label: [] for sight in SIGHTS}
     for fold in range(FOLDS):
-        torch.manual_seed(seed)
-        net, examples = BeatHead(), Blanked([k for k in held if k.track.fold != fold], seed, sight.kept)
-        train(net, examples, replace(PLAN, seed=seed), runs / f"beats-{sight.label}-fold{fold}-{seed}.pt")
-        prior = examples.surplus()
-        left = [k for k in held if k.track.fold == fold and k.track.clean and k.track.name.startswith("mitdb")]
-        blanked = [Known(k.track, k.features * sight.kept) for k in left if k.track.patient not in PACED]
-        verdicts += [verdict(k.track, z, 1.0, prior) for k, z in zip(blanked, logits_of(net, prior, blanked), strict=True)]
-    figures = {}
+        examples = Examples([k for k in held if k.track.fold != fold], seed)
+        clean = [k for k in held if k.track.fold == fold and k.track.clean and k.track.name.startswith("mitdb")]
+        judged = [k for k in clean if k.track.patient not in PACED]
+        for sight in SIGHTS:
+            torch.manual_seed(seed)
+            net, prior = BeatHead(), examples.surplus()
+            train(net, Blanked(examples, sight.kept), replace(PLAN, seed=seed), runs / f"beats-{sight.label}-fold{fold}-{seed}.pt")
+            blanked = [Known(k.track, k.features * sight.kept) for k in judged]
+            logits = logits_of(net, prior, blanked)
+            verdicts[sight.label] += [verdict(k.track, z, 1.0, prior) for k, z in zip(blanked, logits, strict=True)]
+    return {label: figures(found) for label, found in verdicts.items()}
+
+
+def figures(verdicts: Sequence[Verdict]) -> Figures:
+    """Se and +P of V and S."""
+    told = {}
     for letter in "VS":
         found, missed, false = total([count(v, letter) for v in verdicts])
-        figures[f"{letter} Se"] = 100 * found / max(1, found + missed)
-        figures[f"{letter} +P"] = 100 * found / max(1, found + false)
-    return figures
+        told[f"{letter} Se"] = 100 * found / max(1, found + missed)
+        told[f"{letter} +P"] = 100 * found / max(1, found + false)
+    return told
