@@ -6,7 +6,7 @@ surrogates, tachycardias of other patients' beats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from models.conditioning import FS_HZ
 from models.training.data import Floats, Noise
 from models.training.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Sets, Strip, mixture
 from models.training.lethal_disturb import disturb, recorded
-from models.training.lethal_synthesis import BeatBank, splice, stillness, surrogate, waves
+from models.training.lethal_synthesis import BeatBank, flutter, slow_wave, splice, stillness, surrogate, waves
 from models.windows import BEAT_SPEC, level, scale
 
 SHARES = {
@@ -34,13 +34,15 @@ SHARES = {
     "wearable": 0.09,
     "noise": 0.03,
 }
+REGULAR = {"flutter": 0.55, "slow wave": 0.35, "stillness": 0.10}  # which of a regular, broad wave's rates are flutter's
+SLOW_BPM, TACHYCARDIA_BPM, BROAD_BPM = 75.0, 100.0, 130.0  # of slow waves: none of the lethal rhythms up to the second, doubtful above
 STRETCHED, STRETCH = 0.5, 0.2  # share of segments played faster or slower, log of the largest factor
 ONSET = 0.25  # share of made or fibrillating segments that begin within the segment
 LATE = 0.1  # share that has fewer seconds than WINDOWS: a stream's first
 
 
 class Examples:
-    """Segments by SHARES, disturbed, as windows; the target is the set of rhythms that the newest second may be."""
+    """Segments by their shares, disturbed, as windows; the target is the set of rhythms that the newest second may be."""
 
     def __init__(self, records: Sequence[Strip], wearables: Sequence[Strip], noises: Sequence[Noise]) -> None:
         vfdb = [s for s in records if s.name.startswith("vfdb")]
@@ -56,12 +58,14 @@ class Examples:
         }
         self._v, self._n = BeatBank(mitdb, "V"), BeatBank(mitdb, "N")
 
-    def draw(self, rng: np.random.Generator, size: int) -> list[Tensor]:
-        """(B, WINDOWS, 320) windows in half precision, (B, WINDOWS) levels, (B, WINDOWS) which exist, (B,) sets."""
-        kinds = rng.choice(len(SHARES), size, p=np.array(list(SHARES.values())) / sum(SHARES.values()))
+    def draw(self, rng: np.random.Generator, size: int, shares: Mapping[str, float] = SHARES) -> list[Tensor]:
+        """Examples of the kinds that `shares` names.
+
+        Returns: (B, WINDOWS, 320) windows in half precision, (B, WINDOWS) levels, (B, WINDOWS) which exist, (B,) sets."""
+        kinds = rng.choice(len(shares), size, p=np.array(list(shares.values())) / sum(shares.values()))
         x, sets = np.zeros((size, SPAN), np.float32), np.zeros((size, SPAN), np.uint8)
         for i, kind in enumerate(kinds):
-            x[i], sets[i] = self.segment(list(SHARES)[kind], rng)
+            x[i], sets[i] = self.segment(list(shares)[kind], rng)
             x[i] = disturb(x[i], sets[i], self._noises, rng)
         late = np.where(rng.random(size) < LATE, rng.integers(1, WINDOWS, size), 0)
         for row in np.flatnonzero(late):
@@ -73,7 +77,7 @@ class Examples:
         return [torch.from_numpy(part) for part in (cut.astype(np.float16), mv, known, target.astype(np.int64))]
 
     def segment(self, kind: str, rng: np.random.Generator) -> tuple[Floats, Sets]:
-        """A segment of one of SHARES, and its sets."""
+        """A segment of one of SHARES or REGULAR, and its sets."""
         factor = float(np.exp(rng.uniform(-STRETCH, STRETCH))) if rng.random() < STRETCHED else 1.0
         if kind in self._pools:
             pool = self._pools[kind] or self._pools["vfdb"]
@@ -90,6 +94,12 @@ class Examples:
             return (surrogate(x, rng), _all(VF)) if wholly else (x, sets)
         if kind == "waves":
             return waves(rng), _all(VF)
+        if kind == "flutter":
+            return flutter(rng), _all(VF)
+        if kind == "slow wave":
+            if rng.random() < 0.5:
+                return slow_wave(rng, SLOW_BPM, TACHYCARDIA_BPM), _all(NONE)
+            return slow_wave(rng, TACHYCARDIA_BPM, BROAD_BPM), _all(NONE) | _all(VT)
         if kind == "stillness":
             return stillness(rng), _all(ASYSTOLE)
         bank, fastest, what = (self._v, 240.0, VT) if kind == "VT made" else (self._n, 210.0, NONE)

@@ -1,14 +1,15 @@
-"""Tables of T4 over folds, and its calibration: a temperature, fitted on records that the network never saw."""
+"""Tables of T4 over folds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
+from models.training.lethal_calibration import calibration_error, decision_threshold, reliability
 from models.training.lethal_data import ASYSTOLE, CLASSES, VF, VT
 from models.training.lethal_metrics import (
     NEGATIVES,
@@ -27,9 +28,6 @@ from models.training.lethal_metrics import (
 
 THRESHOLD = 0.5
 ARRAYS = ("logits", "truth", "label", "steady", "section", "certain")  # of Seconds
-TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
-BINS = 10  # of confidence
-
 
 QUESTIONS: tuple[tuple[str, set[int], Score, str], ...] = (
     ("VF or VFL", {VF}, fibrillation, "all"),
@@ -43,36 +41,6 @@ QUESTIONS: tuple[tuple[str, set[int], Score, str], ...] = (
     ("VT", {VT}, tachycardia, "all but VF"),
     ("asystole", {ASYSTOLE}, asystole, "all"),
 )
-
-
-def calibrate(records: Sequence[Seconds]) -> float:
-    """The temperature (Guo et al. 2017, arXiv 1706.04599) with the least cross-entropy; 1 without records.
-
-    One number and no offsets: on patients as few as these, an offset of VF that suits some folds ruins the others.
-    """
-    return min(TEMPERATURES, key=lambda t: _entropy([tempered(r, t) for r in records])) if records else 1.0
-
-
-def tempered(record: Seconds, temperature: float) -> Seconds:
-    """The record with logits divided by the temperature."""
-    return replace(record, logits=np.asarray(record.logits / temperature, np.float32))
-
-
-def calibration_error(records: Sequence[Seconds]) -> float:
-    """Expected calibration error of the likeliest rhythm, in percent: how far confidence is from the share that is right."""
-    right = np.concatenate([r.probability[r.steady & r.certain].argmax(axis=1) == r.truth[r.steady & r.certain] for r in records])
-    sure = np.concatenate([r.probability[r.steady & r.certain].max(axis=1) for r in records])
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = [abs(float(right[bins == b].sum() - sure[bins == b].sum())) for b in range(BINS)]
-    return 100 * sum(gaps) / len(sure)
-
-
-def _entropy(records: Sequence[Seconds]) -> float:
-    """Mean over classes of the mean of minus the logarithm of the right class's probability."""
-    truth = np.concatenate([r.truth[r.steady & r.certain] for r in records])
-    p = np.concatenate([r.probability[r.steady & r.certain] for r in records])
-    right = -np.log(np.maximum(p[np.arange(len(p)), truth], 1e-6))
-    return float(np.mean([right[truth == c].mean() for c in np.unique(truth)]))
 
 
 def write_seconds(records: Sequence[Seconds], path: Path) -> None:
@@ -96,7 +64,7 @@ def read_seconds(path: Path) -> list[Seconds]:
 
 def report(records: Sequence[Seconds], temperatures: Mapping[int, float]) -> str:
     """Everything as markdown."""
-    by_fold = [[r for r in records if r.fold == k] for k in temperatures]
+    by_fold = [_of_fold(records, k) for k in temperatures]
     chosen = ", ".join(f"fold {k}: {t}" for k, t in temperatures.items())
     lines = [
         "# Lethal rhythms, cross-validation over patients", "",
@@ -108,7 +76,11 @@ def report(records: Sequence[Seconds], temperatures: Mapping[int, float]) -> str
         "| VT episodes of 3 s or more, called | found | of | false, per hour |", "|---|---|---|---|",
         *(_episode_line(records, title, score) for title, score in (("VT", tachycardia), ("VT or VF", shockable))), "",
         "| threshold on VF | Se | Sp | Sp without doubtful labels |", "|---|---|---|---|",
-        *(_threshold_line(records, t) for t in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)), "",
+        *(_threshold_line(records, t) for t in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)), "",
+        *_chosen_lines(records, temperatures), "",
+        "| probability of VF or VFL | it was | seconds | probability of VF, VFL or VT | it was | seconds |",
+        "|---|---|---|---|---|---|",
+        *_reliability_lines(records), "",
         "| record | fold | label | windows | " + " | ".join(f"called {c}, %" for c in CLASSES) + " |",
         "|---|---|---|---|---|---|---|---|",
         *(line for r in records for line in _record_lines(r)), "",
@@ -137,9 +109,40 @@ def _episode_line(records: Sequence[Seconds], title: str, score: Score) -> str:
 
 
 def _threshold_line(records: Sequence[Seconds], threshold: float) -> str:
-    se = windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES["all"], True)
-    sp, certain = (windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES[n], False) for n in ("all", "all but doubtful labels"))
-    return f"| {threshold} | {se.percent:.2f} | {sp.percent:.2f} | {certain.percent:.2f} |"
+    return f"| {threshold} | {_percents(_at(records, threshold))} |"
+
+
+def _chosen_lines(records: Sequence[Seconds], folds: Iterable[int]) -> list[str]:
+    """VF or VFL, each fold decided at the threshold that the others' records ask for."""
+    lines = ["| fold | threshold chosen on the other folds | Se | Sp | Sp without doubtful labels |", "|---|---|---|---|---|"]
+    sums = [Rate(0, 0)] * 3
+    for k in folds:
+        t = decision_threshold([r for r in records if r.fold != k])
+        rates = _at(_of_fold(records, k), t)
+        sums = [Rate(a.right + b.right, a.count + b.count) for a, b in zip(sums, rates, strict=True)]
+        lines.append(f"| {k} | {t} | {_percents(rates)} |")
+    return [*lines, f"| all | | {_percents(sums)} |"]
+
+
+def _at(records: Sequence[Seconds], threshold: float) -> list[Rate]:
+    """VF or VFL: found; of other windows, not called so: all of them, those with certain labels."""
+    found = windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES["all"], True)
+    return [found, *(windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES[n], False) for n in ("all", "all but doubtful labels"))]
+
+
+def _percents(rates: Sequence[Rate]) -> str:
+    return " | ".join(f"{rate.percent:.2f}" for rate in rates)
+
+
+def _of_fold(records: Sequence[Seconds], fold: int) -> list[Seconds]:
+    return [r for r in records if r.fold == fold]
+
+
+def _reliability_lines(records: Sequence[Seconds]) -> list[str]:
+    """Seconds with certain labels, by tenths of the probability."""
+    tables = [reliability(records, classes) for classes in ([VF], [VF, VT])]
+    rows = zip_longest(*([f"{said:.2f} | {was:.2f} | {count}" for said, was, count in table] for table in tables), fillvalue="| |")
+    return [f"| {a} | {b} |" for a, b in rows]
 
 
 def _record_lines(record: Seconds) -> list[str]:

@@ -2,7 +2,8 @@
 
 Ventricular tachycardia: a patient's own ventricular beats, closer together. Its counterpart, a supraventricular tachycardia: normal beats,
 as close. Ventricular fibrillation: surrogates of a real one with random phases (Theiler et al. 1992, DOI 10.1016/0167-2789(92)90102-S), or
-waves whose frequency and size wander. Asystole: the noise floor of an amplifier, from the start or after a last beat.
+waves whose frequency and size wander. Flutter: a regular wave in which no QRS, no T and no line between them can be told; its counterpart,
+such a wave at a slower rate. Asystole: the noise floor of an amplifier, from the start or after a last beat.
 """
 
 from __future__ import annotations
@@ -87,6 +88,28 @@ def waves(rng: Generator) -> Floats:
         phase = 2 * np.pi * (np.cumsum(hz) / FS_HZ + rng.random())
         x += share * _envelope(rng) * (np.sin(phase) + rng.uniform(0, 0.4) * np.sin(2 * phase + 6 * rng.random()))
     return np.asarray(x / x.std() * log_uniform(rng, 0.08, 0.6), np.float32)
+
+
+def flutter(rng: Generator) -> Floats:
+    """A regular, broad wave of 150 to 350 a minute, as ventricular flutter is defined: nothing in it can be told apart as QRS or T."""
+    return _regular(rng, rng.uniform(150, 350) / 60)
+
+
+def slow_wave(rng: Generator, slowest: float, fastest: float) -> Floats:
+    """The same shape at fewer a minute: a broad ventricular rhythm, however much it looks like flutter."""
+    return _regular(rng, rng.uniform(slowest, fastest) / 60)
+
+
+def _regular(rng: Generator, hz: float) -> Floats:
+    """A sine of a frequency that hardly wanders, up to two harmonics, its size steady or slowly changing."""
+    drift = dsp.lfilter([1], [1, -0.99], rng.standard_normal(SPAN)) * rng.uniform(0.0, 0.007)
+    angle = 2 * np.pi * (np.cumsum(hz * np.exp(drift)) / FS_HZ + rng.random())
+    x = np.sin(angle)
+    for harmonic, largest in ((2, 0.45), (3, 0.15)):
+        if rng.random() < 0.6:
+            x = x + rng.uniform(0, largest) * np.sin(harmonic * angle + 2 * np.pi * rng.random())
+    swing = rng.uniform(0, 0.35) * np.sin(2 * np.pi * (rng.uniform(0.1, 0.7) * np.arange(SPAN) / FS_HZ + rng.random()))
+    return np.asarray((1 + swing) * x * log_uniform(rng, 0.08, 1.5), np.float32)
 
 
 def stillness(rng: Generator, length: int = SPAN) -> Floats:

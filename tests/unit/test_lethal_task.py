@@ -1,5 +1,7 @@
 """Task T4, lethal rhythms: references as sets, examples as serving cuts them, isolation from the trunk, scoring of seconds and episodes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,13 +9,14 @@ torch = pytest.importorskip("torch", reason="training needs torch (pip install e
 
 from models.architectures.ecgcl import WIDTHS, Segmenter  # noqa: E402
 from models.training.data import Noise, Track  # noqa: E402
+from models.training.lethal_calibration import calibrate, calibration_error, decision_threshold, reliability  # noqa: E402
 from models.training.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Strip, read, soften, strips, v_runs  # noqa: E402
 from models.training.lethal_disturb import disturb  # noqa: E402
-from models.training.lethal_examples import SHARES, Examples, windows  # noqa: E402
+from models.training.lethal_examples import REGULAR, SHARES, Examples, windows  # noqa: E402
 from models.training.lethal_metrics import NEGATIVES, episodes, fibrillation, over_four, seconds, tachycardia, windows_rate  # noqa: E402
-from models.training.lethal_report import calibrate, calibration_error, read_seconds, report, write_seconds  # noqa: E402
-from models.training.lethal_synthesis import BeatBank, stillness, surrogate  # noqa: E402
-from models.training.tasks.lethal import COLUMN, Lethal, LethalBatches, answers, save, set_loss  # noqa: E402
+from models.training.lethal_report import read_seconds, report, write_seconds  # noqa: E402
+from models.training.lethal_synthesis import BeatBank, flutter, slow_wave, stillness, surrogate  # noqa: E402
+from models.training.tasks.lethal import COLUMN, DecoderBatches, Lethal, LethalBatches, answers, decoder_inputs, save, set_loss  # noqa: E402
 from models.windows import BEAT_SPEC, cut  # noqa: E402
 
 N = 60 * 125
@@ -82,7 +85,7 @@ def test_a_place_is_drawn_where_it_was_asked_for():
     assert not Pool([record], {1 << VT})
 
 
-@pytest.mark.parametrize("kind", SHARES)
+@pytest.mark.parametrize("kind", {**SHARES, **REGULAR})
 def test_every_kind_of_example_is_finite_and_labelled(kind):
     x, sets = examples().segment(kind, RNG)
     x = disturb(x, sets, [noise()], RNG)
@@ -144,6 +147,21 @@ def test_training_moves_the_column_and_never_the_trunk(tmp_path):
     assert saved["decoder"]["temperature"] == 2.0
 
 
+def test_the_decoder_goes_on_with_the_features_that_the_column_gives():
+    torch.manual_seed(1)
+    trunk = Segmenter(WIDTHS).trunk.eval()
+    net, drawn, regular = Lethal(trunk).eval(), examples().draw(RNG, 6), examples().draw(RNG, 6, REGULAR)
+    (steps, known), target = DecoderBatches(net, drawn, regular).batch(RNG, 10)
+    assert steps.shape == (10, 16, COLUMN[-1] + 1)
+    assert known.shape == (10, 16, 1)
+    assert target.shape == (10,)
+    steps, known, _ = decoder_inputs(net, drawn)
+    with torch.no_grad():
+        whole = net(*LethalBatches(trunk, drawn).batch(np.random.default_rng(0), 6)[0])
+        ours = net.decoder(steps, known)[torch.from_numpy(np.random.default_rng(0).integers(6, size=6))]
+    assert torch.allclose(whole, ours, atol=0.02)  # the other holds features in half precision
+
+
 def test_answers_of_a_record_are_those_of_its_windows():
     torch.manual_seed(1)
     trunk = Segmenter(WIDTHS).trunk.eval()
@@ -184,3 +202,31 @@ def test_windows_and_episodes_are_counted_where_the_label_is_steady(tmp_path):
 
 def test_four_seconds_are_a_mean():
     assert np.allclose(over_four(np.array([[1.0], [0], [0], [0], [4]], np.float32))[:, 0], [1, 1 / 2, 1 / 3, 1 / 4, 1])
+
+
+def test_the_threshold_is_the_highest_that_finds_enough_of_an_average_patient():
+    record = strip(sections=((10, 50, "VF", VF),))
+    sure = seconds(record, logits(record, VF), 0)
+    assert decision_threshold([sure]) == 0.5
+    unsure = replace(sure, logits=np.where(sure.logits > 5, 1, 0).astype(np.float32))  # 0.48 of four
+    assert decision_threshold([unsure]) == 0.45
+    assert decision_threshold([sure, unsure]) == 0.45
+    assert decision_threshold([seconds(strip(), logits(strip(), VF), 0)]) == 0.5  # nothing to choose by
+
+
+def test_reliability_sets_what_was_said_beside_what_was():
+    record = strip(sections=((10, 50, "VF", VF),))
+    found = seconds(record, logits(record, VF), 0)
+    half = replace(found, logits=np.zeros_like(found.logits))
+    ((said, was, count),) = reliability([half], [VF, VT])
+    assert said == 0.5
+    assert 0.5 < was < 0.8
+    assert count == int((half.steady & half.certain).sum())
+
+
+def test_a_flutter_has_its_rate_and_no_line_between_its_waves():
+    for made, slowest, fastest in ((flutter(RNG), 2.4, 6.0), (slow_wave(RNG, 75.0, 100.0), 1.15, 1.8)):
+        power = np.abs(np.fft.rfft(made))
+        assert slowest < power.argmax() * 125 / SPAN < fastest
+        still = np.abs(np.diff(made)) < 0.02 * np.ptp(made) / 5
+        assert still.mean() < 0.3

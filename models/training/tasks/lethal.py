@@ -4,13 +4,16 @@
     python -m models.training.tasks.lethal --report
 
 Examples: models/training/lethal_examples.py. Loss: minus the logarithm of the probability of all rhythms that the reference allows.
+Column and decoder learn together from patients; then the decoder alone goes on, with regular waves among its examples: flutter by its
+definition, which hardly a patient at hand shows, and waves of that shape that are too slow for it.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +25,11 @@ from models.training import cinc2017
 from models.training.beat_metrics import AT_ONCE, window_ends
 from models.training.data import Floats, data_folder, load_mitdb, load_noise, load_vfdb
 from models.training.harness import Plan, train
+from models.training.lethal_calibration import calibrate, tempered
 from models.training.lethal_data import CLASSES, WINDOWS, strips, wearable
-from models.training.lethal_examples import Examples
+from models.training.lethal_examples import REGULAR, Examples
 from models.training.lethal_metrics import seconds
-from models.training.lethal_report import calibrate, read_seconds, report, tempered, write_seconds
+from models.training.lethal_report import read_seconds, report, write_seconds
 from models.training.sequence import every_step
 from models.training.tasks.qrs import FOLDS, folds, trained
 from models.windows import BEAT_SPEC, LEVEL_MEAN, LEVEL_SD, level, scale
@@ -33,6 +37,12 @@ from models.windows import BEAT_SPEC, LEVEL_MEAN, LEVEL_SD, level, scale
 COLUMN = (8, 16, 24)
 HIDDEN = 16
 EXAMPLES = 20000  # drawn once; their trunk features are computed once (half precision: 0.8 GB)
+OF_THEM, REGULARS, REGULAR_SHARE = (
+    5000,
+    2000,
+    0.2,
+)  # what the decoder goes on with: examples as before, regular waves, their share of a batch
+SETTLING = Plan(epochs=1, steps=300, batch=128, peak_rate=2e-3, warm_up=0.2)
 PLAN = Plan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
 
 
@@ -74,8 +84,12 @@ class LethalBatches:
     """Examples that were drawn once, with the trunk's features: a pass through the trunk costs more than a step of the column."""
 
     def __init__(self, trunk: nn.Module, drawn: Sequence[Tensor]) -> None:
-        x, mv, known, self._target = drawn
-        self._inputs = (x, mv, known, *features(trunk, x))
+        self._trunk, self._drawn, self._target = trunk, drawn[:3], drawn[3]
+
+    @cached_property
+    def _inputs(self) -> tuple[Tensor, ...]:  # not before the first batch: a training that is over needs none
+        x, mv, known = self._drawn
+        return x, mv, known, *features(self._trunk, x)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """Inputs of Lethal.forward, and (B,) sets."""
@@ -85,6 +99,37 @@ class LethalBatches:
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
         """Mean over examples of which something is known."""
         return set_loss(answer, target)
+
+
+class DecoderBatches:
+    """Examples as the decoder sees them: usual ones, and REGULAR_SHARE of regular waves."""
+
+    def __init__(self, net: Lethal, usual: Sequence[Tensor], regular: Sequence[Tensor]) -> None:
+        self._kinds = [decoder_inputs(net, drawn) for drawn in (usual, regular)]
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Inputs of SequenceDecoder.forward, and (B,) sets."""
+        regular = int(REGULAR_SHARE * size)
+        some = [
+            torch.from_numpy(rng.integers(len(kind[2]), size=n)) for kind, n in zip(self._kinds, (size - regular, regular), strict=True)
+        ]
+        steps, known, target = (torch.cat([kind[i][at] for kind, at in zip(self._kinds, some, strict=True)]) for i in range(3))
+        return (steps, known), target
+
+    def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
+        """As of LethalBatches."""
+        return set_loss(answer, target)
+
+
+def decoder_inputs(net: Lethal, drawn: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Examples to what the decoder reads and is judged by: (B, 4 * WINDOWS, C + 1), (B, 4 * WINDOWS, 1), (B,)."""
+    x, mv, known, target = drawn
+    parts = []
+    with torch.no_grad():
+        for some, size in zip(x.split(64), mv.split(64), strict=True):
+            flat = some.float().flatten(0, 1)[:, None, None].contiguous(memory_format=torch.channels_last)
+            parts.append(net.steps(flat, size.flatten(), net.trunk(flat)).unflatten(0, size.shape).flatten(1, 2))
+    return torch.cat(parts), every_step(known), target
 
 
 def features(trunk: nn.Module, x: Tensor) -> list[Tensor]:
@@ -133,7 +178,11 @@ def learn(name: str, trunk: nn.Module, examples: Examples, runs: Path, plan: Pla
     torch.manual_seed(plan.seed)
     net = Lethal(trunk)
     train(net, LethalBatches(trunk, drawn), plan, runs / f"lethal-{name}-training.pt")
-    return net
+    rng = np.random.default_rng([plan.seed, REGULARS])
+    regular = _together(examples.draw(rng, 100, REGULAR) for _ in range(REGULARS // 100))
+    batches = DecoderBatches(net, [part[:OF_THEM] for part in drawn], regular)
+    train(net.decoder, batches, replace(SETTLING, seed=plan.seed), runs / f"lethal-{name}-decoder.pt")
+    return net.eval()
 
 
 def _drawn(examples: Examples, cache: Path, count: int, seed: int) -> list[Tensor]:
@@ -143,10 +192,14 @@ def _drawn(examples: Examples, cache: Path, count: int, seed: int) -> list[Tenso
         if len(drawn[0]) == count:
             return drawn
     rng = np.random.default_rng(seed)
-    drawn = [torch.cat(parts) for parts in zip(*(examples.draw(rng, 100) for _ in range(count // 100)), strict=True)]
+    drawn = _together(examples.draw(rng, 100) for _ in range(count // 100))
     cache.parent.mkdir(parents=True, exist_ok=True)
     torch.save(drawn, cache)
     return drawn
+
+
+def _together(draws: Iterable[list[Tensor]]) -> list[Tensor]:
+    return [torch.cat(parts) for parts in zip(*draws, strict=True)]
 
 
 def save(net: Lethal, path: Path, temperature: float = 1.0) -> None:
@@ -201,6 +254,7 @@ def report_and_calibrate(runs: Path) -> None:
         if training.exists():
             net = Lethal(load_trunk(runs / f"qrs-{name}.pt"))
             net.load_state_dict(torch.load(training, weights_only=True)["net"])
+            net.decoder.load_state_dict(torch.load(runs / f"lethal-{name}-decoder.pt", weights_only=True)["net"])
             save(net, runs / f"lethal-{name}.pt", temperature)
 
 
