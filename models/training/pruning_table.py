@@ -1,9 +1,10 @@
-"""Pruned against dense, in one run: multiply-accumulates, measured time, and what it costs in QRS found.
+"""Pruned against dense, in one run: multiply-accumulates, measured time, and what it costs in QRS found, clean and in noise.
 
     python -m models.training.pruning_table fold0
 
 Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs.py). Both were trained on the same batches. Time: one
-thread of ONNX Runtime on the processor's batch, the median of rounds in which the two take turns.
+thread, one window and the processor's batch, ONNX Runtime and torch, the median of rounds in which all take turns; each is called several
+times in a row, so that what is measured is found in the caches, as in a stream.
 """
 
 from __future__ import annotations
@@ -12,42 +13,42 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from models.architectures.ecgcl import DENSE, Segmenter
-from models.runtime import BATCH, Graph
+from models.benchmark import Call, file_calls
+from models.training import ablation_qrs
+from models.training.bench import QRS, torch_timings
 from models.training.cost import macs, parameters
-from models.training.data import Floats, data_folder
+from models.training.data import data_folder
+from models.training.plain_export import write_onnx
 from models.training.tasks.qrs import trained
-from models.training.tasks.windowed_qrs import Qrs
 from models.windows import BEAT_SPEC
 
-ROUNDS, CALLS = 40, 10
+ROUNDS, IN_A_ROW = 40, 5
 
 
-def exported(net: Segmenter, folder: Path) -> Graph:
-    """As serving would run it."""
+def calls(net: Segmenter, folder: Path) -> list[Call]:
+    """The network as serving would run it and in torch, each with one window and with the processor's batch."""
     path = folder / f"{parameters(net)}.onnx"
-    net = net.to(memory_format=torch.contiguous_format)
-    torch.onnx.export(net, (torch.zeros(BATCH, 1, BEAT_SPEC.length),), str(path), input_names=["x"], opset_version=17, dynamo=False)
-    return Graph(path)
+    write_onnx(net.to(memory_format=torch.contiguous_format), QRS, path)
+    return [*file_calls(path, "net"), *torch_timings("net", net, BEAT_SPEC.length)]
 
 
-def milliseconds(graphs: list[Graph]) -> list[float]:
-    """Per window, of each graph."""
-    x = np.random.default_rng(0).standard_normal((BATCH, 1, BEAT_SPEC.length)).astype(np.float32)
-    spent: list[list[float]] = [[] for _ in graphs]
+def milliseconds(each: Sequence[Call]) -> list[float]:
+    """Of this thread per window, of each call."""
+    spent: list[list[float]] = [[] for _ in each]
     for _ in range(ROUNDS):
-        for graph, times in zip(graphs, spent, strict=True):
-            began = time.process_time()
-            for _ in range(CALLS):
-                graph.run(x)
-            times.append(time.process_time() - began)
-    return [statistics.median(times) / CALLS / BATCH * 1000 for times in spent]
+        for call, times in zip(each, spent, strict=True):
+            call.run()
+            began = time.thread_time()
+            for _ in range(IN_A_ROW):
+                call.run()
+            times.append((time.thread_time() - began) / IN_A_ROW / call.batch)
+    return [1000 * statistics.median(times) for times in spent]
 
 
 def main() -> None:
@@ -60,24 +61,32 @@ def main() -> None:
     torch.set_num_threads(1)
     nets = [trained(options.runs / f"qrs-{options.name}-unpruned.pt", DENSE), trained(options.runs / f"qrs-{options.name}.pt")]
     with tempfile.TemporaryDirectory() as folder:
-        times = milliseconds([exported(net, Path(folder)) for net in nets])
-    task, window = Qrs(options.data, options.runs), torch.zeros(1, 1, BEAT_SPEC.length)
-    costs = [macs(net, window) for net in nets]
-    print("| | parameters | MMAC per window | ms per window | QRS F1, % |\n|---|---|---|---|---|")
-    for name, net, cost, spent in zip(("dense", "pruned"), nets, costs, times, strict=True):
-        found = task.evaluate(predictor(net), int(options.name[-1]))
-        print(f"| {name} | {parameters(net):,} | {cost / 1e6:.2f} | {spent:.3f} | {found[task.metric]:.2f} |")
-    print(f"\n{costs[0] / costs[1]:.1f} times fewer multiply-accumulates, {times[0] / times[1]:.1f} times less time.")
+        each = [calls(net, Path(folder)) for net in nets]
+        times = milliseconds([call for some in each for call in some])
+    half = len(times) // 2
+    held = ablation_qrs.load(options.data, int(options.name[-1]))
+    figures = [ablation_qrs.judge(net, held) for net in nets]
+    print(table(["dense", "pruned"], nets, [f"{c.engine}, batch {c.batch}" for c in each[0]], [times[:half], times[half:]], figures))
 
 
-def predictor(net: Segmenter) -> Callable[[Floats], Floats]:
-    """The network as a function of arrays: (B, T) windows to (B, 1, T) logits."""
-
-    def predict(x: Floats) -> Floats:
-        with torch.inference_mode():
-            return np.asarray(net(torch.from_numpy(np.ascontiguousarray(x))[:, None]).numpy())
-
-    return predict
+def table(
+    names: Sequence[str],
+    nets: Sequence[Segmenter],
+    columns: Sequence[str],
+    times: Sequence[Sequence[float]],
+    figures: Sequence[ablation_qrs.Figures],
+) -> str:
+    """Both networks, and what they have in common with how many times or points less, in Markdown."""
+    costs = [macs(net, torch.zeros(1, 1, BEAT_SPEC.length)) for net in nets]
+    rows = [
+        ("parameters", *(f"{parameters(net):,}" for net in nets), f"{parameters(nets[0]) / parameters(nets[1]):.1f} times fewer"),
+        ("MMAC per window", *(f"{cost / 1e6:.2f}" for cost in costs), f"{costs[0] / costs[1]:.1f} times fewer"),
+    ]
+    for column, dense, pruned in zip(columns, *times, strict=True):
+        rows.append((f"ms per window, {column}", f"{dense:.3f}", f"{pruned:.3f}", f"{dense / pruned:.1f} times less"))
+    for name, dense in figures[0].items():
+        rows.append((f"QRS {name}, %", f"{dense:.2f}", f"{figures[1][name]:.2f}", f"{figures[1][name] - dense:+.2f} points"))
+    return "\n".join([f"| | {' | '.join(names)} | |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 if __name__ == "__main__":
