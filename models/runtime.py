@@ -81,7 +81,6 @@ class TaskSpec(msgspec.Struct, frozen=True):
     seconds: int  # of context
     least: int  # seconds of signal before the first answer
     hop: int  # seconds between answers
-    intervals: bool = False  # whether RR intervals come last (models/intervals.py)
 
 
 class FileSpec(msgspec.Struct, frozen=True):

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures import Problem, architecture
-from models.intervals import CHANNELS
 
 Widths = tuple[int, int, int, int]
 KERNEL = 9
@@ -192,16 +191,14 @@ class SequenceDecoder(nn.Module):
     """A task's answer from the features of the last seconds: (B, S, C) steps, oldest first, and how many of them exist, to (B, K) logits.
 
     A bidirectional GRU (Cho et al. 2014, DOI 10.3115/v1/D14-1179) compares steps; mean and maximum over those that exist are classified.
-    Steps from before the signal began are zero and do not count. Where RR intervals are the last of the channels (models/intervals.py), the
-    mean over the steps with an R peak is classified as well.
+    Steps from before the signal began are zero and do not count.
     """
 
-    def __init__(self, channels: int, hidden: int, classes: int, dropout: float = 0.2, intervals: bool = False) -> None:
+    def __init__(self, channels: int, hidden: int, classes: int, dropout: float = 0.2) -> None:
         super().__init__()
         self.gru = nn.GRU(channels, hidden, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
-        self.intervals = intervals
-        self.head = nn.Linear((3 if intervals else 2) * (2 * hidden + channels), classes)
+        self.head = nn.Linear(2 * (2 * hidden + channels), classes)
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, steps: Tensor, known: Tensor) -> Tensor:  # (B, S, C), (B, S, 1) of 0 and 1
@@ -209,11 +206,8 @@ class SequenceDecoder(nn.Module):
         over_time, _ = self.gru(steps)  # (B, S, 2 * hidden)
         together = torch.cat([steps, over_time], dim=2)
         mean = (together * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
-        pooled = [mean, (together * known - 2 * (1 - known)).amax(dim=1).clamp(min=-1)]
-        if self.intervals:
-            beat = steps[:, :, -CHANNELS:][:, :, :1]
-            pooled.append((together * beat).sum(dim=1) / beat.sum(dim=1).clamp(min=1))
-        return self.head(self.dropout(torch.cat(pooled, dim=1))) / self.temperature
+        peak = (together * known - 2 * (1 - known)).amax(dim=1).clamp(min=-1)
+        return self.head(self.dropout(torch.cat([mean, peak], dim=1))) / self.temperature
 
 
 @architecture("ecgcl", kinds=("samples",), source="Gao et al. 2023, arXiv 2304.04646")

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.ecgcl import COLUMN, WIDTHS, Backbone, Column, SequenceDecoder
-from models.intervals import CHANNELS
 from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.training.cost import macs, parameters
 from models.training.tasks.qrs import trained
@@ -45,24 +44,13 @@ class Learned:
     least: int
     hop: int
     level: bool  # whether the decoder also reads the signal's size
-    intervals: bool  # whether it also reads RR intervals
-
-    @property
-    def inputs(self) -> int:
-        """Channels that the decoder reads."""
-        return self.widths[-1] + self.level + CHANNELS * self.intervals
-
-    def spec(self, first: int) -> TaskSpec:
-        """Of the task whose channels of the backbone's steps begin at `first`."""
-        channels = (first, first + self.widths[-1])
-        return TaskSpec(self.name, self.classes, channels, self.level, self.seconds, self.least, self.hop, self.intervals)
 
     def build(self) -> tuple[Column, SequenceDecoder]:
         """The modules with these weights."""
         column = Column(WIDTHS, self.widths)
         column.load_state_dict(self.column)
         hidden = self.decoder["gru.weight_hh_l0"].shape[1]
-        decoder = SequenceDecoder(self.inputs, hidden, len(self.classes), intervals=self.intervals)
+        decoder = SequenceDecoder(self.decoder["gru.weight_ih_l0"].shape[1], hidden, len(self.classes))
         decoder.load_state_dict(self.decoder)
         return column.eval(), decoder.eval()
 
@@ -78,13 +66,14 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     specs, at = [], 0
     for task in tasks:
         _, decoder = task.build()
-        steps = torch.randn(BATCH, 4 * task.seconds, task.inputs)
+        width = task.widths[-1]
+        steps = torch.randn(BATCH, 4 * task.seconds, width + task.level)
         known = (torch.arange(4 * task.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
         files[task.name] = save_graph(
             decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop
         )
-        specs.append(task.spec(at))
-        at += task.widths[-1]
+        specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
+        at += width
     head = json.loads((beats / "spec.json").read_text())
     cost = head["files"]["model"]
     shutil.copy(beats / "model.onnx", folder / "beats.onnx")
@@ -131,14 +120,14 @@ def main() -> None:
 def rhythm(runs: Path, name: str) -> Learned:
     """T3."""
     state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
-    return Learned("rhythm", COLUMN, state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False, intervals=True)
+    return Learned("rhythm", COLUMN, state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False)
 
 
 def lethal(runs: Path, name: str) -> Learned:
     """T4."""
     state = torch.load(runs / f"lethal-{name}.pt", weights_only=True)
     widths = tuple(state["widths"])
-    return Learned("lethal", widths, state["column"], state["decoder"], ["none", "VT", "VF", "ASYS"], 4, 1, 1, level=True, intervals=False)
+    return Learned("lethal", widths, state["column"], state["decoder"], ["none", "VT", "VF", "ASYS"], 4, 1, 1, level=True)
 
 
 def write_final(runs: Path, folder: Path) -> Spec:

@@ -14,10 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models import intervals
-from models.architectures.ecgcl import STEPS_PER_SECOND, Column, SegmentationDecoder, SequenceDecoder, Trunk, second
-from models.decoding import decode, r_peak
-from models.training.beat_metrics import join
+from models.architectures.ecgcl import STEPS_PER_SECOND, Column, SequenceDecoder, Trunk, second
 from models.training.cinc2017 import Recordings
 from models.training.rhythm_windows import Varied
 from models.windows import BEAT_SPEC, cut
@@ -26,6 +23,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 SMOOTHING = 0.05
+SHORT = 0.2  # share of the loss that a part of the context has beside the whole
 AT_ONCE = 32  # windows per call where a record is judged
 
 
@@ -38,24 +36,18 @@ class Context(NamedTuple):
 
 
 class Learner(nn.Module):
-    """Frozen trunk, own column, own decoder: windows (B, S, 320) to the decoder's steps, (B, 4 S, C).
+    """Frozen trunk, own column, own decoder: windows (B, S, 320) to the decoder's steps, (B, 4 S, C)."""
 
-    Given the first task's decoder `qrs`, intervals between the R peaks that it finds come after the column's channels.
-    """
-
-    def __init__(self, trunk: Trunk, column: Column, decoder: SequenceDecoder, qrs: SegmentationDecoder | None = None) -> None:
+    def __init__(self, trunk: Trunk, column: Column, decoder: SequenceDecoder) -> None:
         super().__init__()
         self.trunk = trunk.requires_grad_(False)
-        self.qrs = None if qrs is None else qrs.requires_grad_(False)
         self.column = column
         self.decoder = decoder
 
     def train(self, mode: bool = True) -> Learner:
-        """The first task's statistics stay as they are."""
+        """The trunk's statistics stay as they are."""
         super().train(mode)
         self.trunk.eval()
-        if self.qrs is not None:
-            self.qrs.eval()
         return self
 
     def forward(self, windows: Tensor) -> Tensor:  # (B, S, 320) -> (B, 4 S, C)
@@ -63,29 +55,7 @@ class Learner(nn.Module):
         x = windows.reshape(count * seconds, 1, 1, length)
         with torch.no_grad():
             branches = self.trunk(x)
-            mask = None if self.qrs is None else self.qrs(branches)[:, 0]
-        steps = second(self.column(x, branches)).reshape(count, seconds * STEPS_PER_SECOND, -1)
-        if mask is None:
-            return steps
-        beats = interval_steps(windows.numpy(), mask.numpy().reshape(windows.shape))
-        return torch.cat([steps, torch.from_numpy(beats)], dim=2)
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator] # it is NumPy: not to be traced
-def interval_steps(windows: Floats, mask: Floats) -> Floats:
-    """Channels of models/intervals.py for streams of windows and their logits of QRS, both (B, S, 320): (B, 4 S, CHANNELS)."""
-    count, seconds, length = windows.shape
-    found = np.zeros((count * seconds, STEPS_PER_SECOND, intervals.CHANNELS), np.float32)
-    peaks = decode(mask.reshape(-1, length))
-    end = BEAT_SPEC.end(np.arange(seconds))[peaks.row % seconds]
-    at = r_peak(windows.reshape(-1, length), peaks.row, peaks.position) + end - length
-    for stream in range(count):
-        own = np.flatnonzero(peaks.row // seconds == stream)
-        own = own[join(at[own], peaks.confidence[own])]
-        rr = intervals.interval_s(at[own], np.concatenate([[np.nan], at[own][:-1]])[: len(own)])
-        before = np.concatenate([[np.nan], rr[:-1]])[: len(own)]
-        found[peaks.row[own], intervals.step_of(at[own], end[own])] = intervals.channels(rr, before)
-    return found.reshape(count, seconds * STEPS_PER_SECOND, intervals.CHANNELS)
+        return second(self.column(x, branches)).reshape(count, seconds * STEPS_PER_SECOND, -1)
 
 
 def every_step(known: Tensor) -> Tensor:
@@ -100,16 +70,11 @@ def second_windows(signal: Floats) -> Floats:
 
 
 class SequenceBatches:
-    """Records with one label each, varied; classes as they come, `weights` of them in the loss.
+    """Records with one label each, varied; classes as they come, `weights` of them in the loss."""
 
-    `short` is the share of the loss that a part of the context has beside the whole, so that young streams are answered well.
-    """
-
-    def __init__(
-        self, recordings: Recordings, members: Ints, varied: Varied, context: Context, weights: Sequence[float], short: float = 0.2
-    ) -> None:
+    def __init__(self, recordings: Recordings, members: Ints, varied: Varied, context: Context, weights: Sequence[float]) -> None:
         self._recordings, self._members, self._varied, self._context = recordings, members, varied, context
-        self._weights, self._short = torch.tensor(tuple(weights)), short
+        self._weights = torch.tensor(tuple(weights))
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """Windows (B, S, 320); per row the class, how many of the last seconds exist, and first and last second of a part of them."""
@@ -129,12 +94,12 @@ class SequenceBatches:
         return (torch.from_numpy(windows),), torch.from_numpy(target)
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of the whole and of a part."""
+        """Cross-entropy of the whole and, so that young streams are answered well, of a part."""
         at = torch.arange(self._context.seconds)
         whole = (at >= self._context.seconds - target[:, 1:2]).float()
         part = ((at >= target[:, 2:3]) & (at < target[:, 3:4])).float()
         each = [self._entropy(net.decoder(answer, every_step(known)), target[:, 0]) for known in (whole, part)]
-        return (1 - self._short) * each[0] + self._short * each[1]
+        return (1 - SHORT) * each[0] + SHORT * each[1]
 
     def _entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
         return functional.cross_entropy(logits, truth, self._weights, label_smoothing=SMOOTHING)

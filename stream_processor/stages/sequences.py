@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models import intervals
 from models.runtime import Model, TaskSpec
 from models.stage import Arrays, Field, Rows
 from stream_processor.stages.seconds import Second
@@ -47,11 +46,8 @@ class SequenceTask(Arrays):
         self.task: TaskSpec = model.tasks[name]
         self._model = model
         self._channels = [*range(1 + self.task.channels[0], 1 + self.task.channels[1]), *([0] if self.task.level else [])]
-        width = len(self._channels) + (intervals.CHANNELS if self.task.intervals else 0)
         super().__init__(
-            steps=Field(np.float16, (self.task.seconds, STEPS, width)),  # second k at k modulo `seconds`
-            last=Field(np.float64, fresh=np.nan),  # newest R peak
-            rr=Field(np.float64, fresh=np.nan),  # and its interval, in seconds
+            steps=Field(np.float16, (self.task.seconds, STEPS, len(self._channels))),  # second k at k modulo `seconds`
             known=Field(np.int64),  # seconds since open or restart
             answered=Field(np.int64),  # of them at the last answer
             newest=Field(np.int64),  # place on the grid of the newest second
@@ -64,9 +60,7 @@ class SequenceTask(Arrays):
 
     def restart(self, row: int) -> None:
         """After a gap: what was before it does not count."""
-        t = self._rows
-        t.known[row] = t.answered[row] = 0
-        t.last[row] = t.rr[row] = np.nan
+        self._rows.known[row] = self._rows.answered[row] = 0
 
     def push(self, batch: Sequence[Second]) -> list[Answer]:
         """Answers in the order of the seconds that make them due."""
@@ -82,26 +76,12 @@ class SequenceTask(Arrays):
     def _take(self, seconds: Sequence[Second]) -> _Context:
         t = self._rows
         rows, k = np.array([s.row for s in seconds], dtype=np.intp), np.array([s.k for s in seconds])
-        steps = np.frombuffer(b"".join(s.steps for s in seconds), np.float16).reshape(len(rows), STEPS, -1)[:, :, self._channels]
-        if self.task.intervals:
-            steps = np.concatenate([steps, self._intervals(seconds, rows, k)], axis=2)
-        t.steps[rows, k % self.task.seconds] = steps
+        steps = np.frombuffer(b"".join(s.steps for s in seconds), np.float16).reshape(len(rows), STEPS, -1)
+        t.steps[rows, k % self.task.seconds] = steps[:, :, self._channels]
         t.known[rows] += 1
         t.newest[rows], t.needed[rows] = k, [s.needed for s in seconds]
         due = ((k + 1) % self.task.hop == 0) & (t.known[rows] >= self.task.least)
         return self._context(rows[due], (k[due] + 1) // self.task.hop - 1)
-
-    def _intervals(self, seconds: Sequence[Second], rows: Rows, k: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
-        """Channels of models/intervals.py for the complexes of these seconds, the first of all rows, then the second, ...: (B, 4, n)."""
-        t, end = self._rows, self._model.input.end(k)
-        found = np.zeros((len(rows), STEPS, intervals.CHANNELS), np.float16)
-        for n in range(max(len(s.complexes) for s in seconds)):
-            some = np.array([i for i, s in enumerate(seconds) if len(s.complexes) > n], dtype=np.intp)
-            at, of = np.array([seconds[i].complexes[n].at for i in some]), rows[some]
-            rr = intervals.interval_s(at, t.last[of])
-            found[some, intervals.step_of(at, end[some])] = intervals.channels(rr, t.rr[of])
-            t.last[of], t.rr[of] = at, rr
-        return found
 
     def _context(self, rows: Rows, k: npt.NDArray[np.int64]) -> _Context:
         t, seconds = self._rows, self.task.seconds

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.architectures.ecgcl import Segmenter  # noqa: E402
+from models.architectures.ecgcl import Trunk  # noqa: E402
 from models.training.cinc2017 import Recordings  # noqa: E402
 from models.training.rhythm_windows import Varied  # noqa: E402
 from models.training.sequence import SequenceBatches, record_logits, second_windows, temperature  # noqa: E402
@@ -49,7 +49,7 @@ def test_a_batch_says_which_seconds_exist_and_teaches_the_column_alone() -> None
     for row, (_, count, begin, end) in enumerate(target.tolist()):
         assert (windows[row, : CONTEXT.seconds - count] == 0).all()
         assert CONTEXT.seconds - count <= begin < end <= CONTEXT.seconds
-    net = learner(Segmenter()).train()
+    net = learner(Trunk()).train()
     assert not net.trunk.training
     batches.loss(net, net(windows), target).backward()
     assert all(p.grad is None for p in net.trunk.parameters())
@@ -57,4 +57,4 @@ def test_a_batch_says_which_seconds_exist_and_teaches_the_column_alone() -> None
 
 
 def test_a_short_record_has_an_answer() -> None:
-    assert np.isfinite(record_logits(learner(Segmenter()).eval(), wave(9.5), CONTEXT)).all()
+    assert np.isfinite(record_logits(learner(Trunk()).eval(), wave(9.5), CONTEXT)).all()

@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.architectures.ecgcl import WIDTHS, Column, Segmenter, SequenceDecoder
+from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
 from models.conditioning import FS_HZ
-from models.intervals import CHANNELS
 from models.training import cinc2017
 from models.training.cinc2017 import Recordings
 from models.training.data import data_folder
@@ -39,40 +38,13 @@ HIDDEN = 48
 CLASSES = 4
 PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
 AGAIN = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2)  # a second cycle from there on
-INTERVALS = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=3)  # a third, with RR intervals
-SHORT = 0.4  # share of the loss that 9 to 20 s have in the third
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
 
 
-def learner(first: Segmenter, intervals: bool = True) -> Learner:
-    """The network of this task beside the first task's."""
+def learner(trunk: Trunk) -> Learner:
+    """The network of this task."""
     column = Column(WIDTHS)
-    width = column.down[-1].mix.out_channels
-    if not intervals:
-        return Learner(first.trunk, column, SequenceDecoder(width, HIDDEN, CLASSES))
-    decoder = SequenceDecoder(width + CHANNELS, HIDDEN, CLASSES, intervals=True)
-    return Learner(first.trunk, column, decoder, first.decoder)
-
-
-def grown(first: Segmenter, blind: Learner) -> Learner:
-    """The network with RR intervals that answers as the one without: what reads them is zero yet."""
-    net = learner(first)
-    net.column.load_state_dict(blind.column.state_dict())
-    width, both = blind.decoder.gru.input_size, 2 * HIDDEN
-    old, new = blind.decoder.state_dict(), net.decoder.state_dict()
-    for name, value in new.items():
-        if value.shape == old[name].shape:
-            value.copy_(old[name])
-        else:
-            value.zero_()
-    for name in ("gru.weight_ih_l0", "gru.weight_ih_l0_reverse"):
-        new[name][:, :width] = old[name]
-    for part in range(2):  # mean and maximum: of the channels, then of the GRU
-        here, there = part * (width + CHANNELS + both), part * (width + both)
-        new["head.weight"][:, here : here + width] = old["head.weight"][:, there : there + width]
-        here, there = here + width + CHANNELS, there + width
-        new["head.weight"][:, here : here + both] = old["head.weight"][:, there : there + both]
-    return net
+    return Learner(trunk, column, SequenceDecoder(column.down[-1].mix.out_channels, HIDDEN, CLASSES))
 
 
 class Split(NamedTuple):
@@ -110,18 +82,19 @@ def judge(net: Learner, recordings: Recordings, members: Ints, pieces_s: Sequenc
     return figures, logits
 
 
+def load_trunk(runs: Path, name: str) -> Trunk:
+    """The trunk of a trained first task."""
+    return trained(runs / f"qrs-{name}.pt").trunk
+
+
 def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Path) -> None:
     """Train the task beside the trunk called `name`; its figures go to rhythm-NAME.json."""
     parts = split(recordings.labels, 0 if name == "final" else int(name.removeprefix("fold")))
     torch.manual_seed(PLAN.seed)
-    first = trained(runs / f"qrs-{name}.pt")
-    blind = learner(first, intervals=False)
+    net = learner(load_trunk(runs, name))
     batches = SequenceBatches(recordings, parts.train, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS)
-    train(blind, batches, PLAN, runs / f"rhythm-{name}-first.pt")
-    train(blind, batches, AGAIN, runs / f"rhythm-{name}.pt")
-    net = grown(first, blind)
-    batches = SequenceBatches(recordings, parts.train, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS, SHORT)
-    train(net, batches, INTERVALS, runs / f"rhythm-{name}-intervals.pt")
+    train(net, batches, PLAN, runs / f"rhythm-{name}-first.pt")
+    train(net, batches, AGAIN, runs / f"rhythm-{name}.pt")
     _, logits = judge(net, recordings, parts.validation, ())
     net.decoder.temperature.fill_(temperature(logits, recordings.labels[parts.validation]))
     figures, _ = judge(net, recordings, parts.test, (10, 20))
