@@ -28,6 +28,7 @@ class Peaks(NamedTuple):
     row: npt.NDArray[np.intp]  # (n,)
     position: npt.NDArray[np.float64]  # (n,) R peak, in samples of the window
     confidence: Floats  # (n,) 0-1
+    ahead: npt.NDArray[np.float64]  # (n,) samples to the next place where a QRS is sure (THRESHOLD); inf where the window shows none
 
 
 def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRESHOLD) -> Peaks:
@@ -44,7 +45,8 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     """
     begin, end = spec.before - EDGE, spec.before + spec.hop + EDGE
     first = begin - REFRACTORY  # sample of the first smoothed value
-    smooth = triangle(sigmoid(logits[:, first - HALF_WIDTH : end + REFRACTORY + HALF_WIDTH]))  # (B, end + 25 - first)
+    seen = triangle(sigmoid(logits[:, first - HALF_WIDTH :]))  # (B, spec.length - 6 - first)
+    smooth = seen[:, : end + REFRACTORY - first]
     inner = smooth[:, REFRACTORY:-REFRACTORY]
     highest = running_maximum(smooth, 2 * REFRACTORY + 1)
     row, at = np.nonzero((inner >= threshold) & (inner == highest))
@@ -53,7 +55,19 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     near = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
     around = smooth[row[:, None], at[:, None] + REFRACTORY + near].astype(np.float64)
     shift = (around * near).sum(axis=1) / around.sum(axis=1)
-    return Peaks(row, at + begin + shift, inner[row, at])
+    return Peaks(row, at + begin + shift, inner[row, at], _ahead(seen, row, at + REFRACTORY))
+
+
+def _ahead(smooth: Floats, row: npt.NDArray[np.intp], at: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """How far after each peak, at its column of the smoothed probability (B, n), this reaches THRESHOLD beyond the refractory time."""
+    sure = (smooth[row] >= THRESHOLD) & (np.arange(smooth.shape[1]) >= at[:, None] + REFRACTORY)
+    return np.where(sure.any(axis=1), sure.argmax(axis=1) - at, np.inf)
+
+
+def doubt(logits: Floats, spec: InputSpec = BEAT_SPEC) -> npt.NDArray[np.float64]:
+    """How undecided the network is in each window's new part: mean variance of its yes or no, 0 to 0.25, (B,). A clean ECG: 0.01."""
+    p = sigmoid(logits[:, spec.before : spec.before + spec.hop])
+    return np.asarray((p * (1 - p)).mean(axis=1), np.float64)
 
 
 def sigmoid(x: Floats) -> Floats:

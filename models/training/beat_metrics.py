@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import FS_HZ
-from models.decoding import REFRACTORY, THRESHOLD, decode
+from models.decoding import REFRACTORY, decode, doubt
+from models.stage import Table
 from models.training.data import Floats, Track
+from models.weak_beats import FIELDS, WEAK, choose
 from models.windows import BEAT_SPEC, cut
 
 Doubles = npt.NDArray[np.float64]
@@ -66,12 +68,15 @@ def run(track: Track, predict: Predict) -> Floats:
     return np.concatenate([predict(cut(track.signal, some, BEAT_SPEC)[:, None]) for some in batches])
 
 
-def find(track: Track, logits: Floats, threshold: float = THRESHOLD) -> Doubles:
-    """Decode a track's windows and join their beats: (n,) samples at 125 Hz."""
-    peaks = decode(logits[:, 0], BEAT_SPEC, threshold)
-    position = peaks.position + window_ends(len(track.signal))[peaks.row] - BEAT_SPEC.length
-    keep = join(position, peaks.confidence)
-    return position[keep[(position[keep] >= 0) & (position[keep] < len(track.signal))]]
+def find(track: Track, logits: Floats) -> Doubles:
+    """Decode a track's windows and choose their beats as serving does: (n,) samples at 125 Hz."""
+    masks, ends = logits[:, 0], window_ends(len(track.signal))
+    peaks = decode(masks, BEAT_SPEC, WEAK)
+    position = peaks.position + ends[peaks.row] - BEAT_SPEC.length
+    state = Table(**FIELDS)
+    rows = np.full(len(ends), state.open(), np.intp)
+    found = position[choose(state, rows, doubt(masks), peaks, position)]
+    return found[(found >= 0) & (found < len(track.signal))]
 
 
 def join(position: Doubles, confidence: Floats) -> npt.NDArray[np.intp]:

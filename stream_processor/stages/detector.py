@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.beat_context import around
-from models.decoding import REFRACTORY, SEARCH, decode, r_peak
+from models.decoding import SEARCH, Peaks, decode, doubt, r_peak
 from models.runtime import Model, size
-from models.stage import Arrays, Field, Rows
+from models.stage import Arrays, Rows
+from models.weak_beats import FIELDS, WEAK, choose
 from models.windows import Floats, InputSpec, Windows
 from stream_processor.stages.seconds import Complex, Second
 
@@ -27,7 +28,7 @@ class BeatDetector(Arrays):
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        super().__init__(last=Field(np.float64, fresh=-np.inf))  # R peak of the newest complex
+        super().__init__(**FIELDS)
 
     def use(self, model: Model) -> None:
         """Look by another model from now on, which finds the same."""
@@ -57,18 +58,21 @@ class BeatDetector(Arrays):
         ]  # fmt: skip
 
     def _complexes(self, w: Windows, mask: Floats) -> list[tuple[Complex, ...]]:
-        peaks = decode(mask)
+        peaks = decode(mask, threshold=WEAK)
         inside = r_peak(w.x, peaks.row, peaks.position)
         at = (w.end - w.x.shape[1])[peaks.row] + inside
-        shapes = around(w.x, peaks.row, inside) * w.mv[peaks.row, None]
+        before = np.where(w.end > w.written, w.written - SEARCH, w.written)[peaks.row]  # the step where a signal ends is no QRS
+        there = np.flatnonzero((at >= 0) & (at < before))
+        peaks = Peaks(peaks.row[there], peaks.position[there], peaks.confidence[there], peaks.ahead[there])
+        inside, at = inside[there], at[there]
+        beats = choose(self._rows, w.rows, doubt(mask), peaks, at)
+        window = peaks.row[beats]
+        shapes = around(w.x, window, inside[beats]) * w.mv[window, None]
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
-        last, rows = self._rows.last, w.rows.tolist()
-        before = np.where(w.end > w.written, w.written - SEARCH, w.written).tolist()  # the step where a signal ends is no QRS
-        columns = (peaks.row.tolist(), at.tolist(), peaks.confidence.tolist(), shapes)
-        for window, position, confidence, shape in zip(*columns, strict=True):
-            if position - last[rows[window]] >= REFRACTORY and 0 <= position < before[window]:
-                last[rows[window]] = position
-                found[window].append(Complex(position, confidence, shape.tobytes()))
+        for place, position, confidence, shape in zip(
+            window.tolist(), at[beats].tolist(), peaks.confidence[beats].tolist(), shapes, strict=True
+        ):
+            found[place].append(Complex(position, confidence, shape.tobytes()))
         return [tuple(complexes) for complexes in found]
 
 

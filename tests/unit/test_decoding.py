@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.decoding import EDGE, decode, running_maximum, triangle
+from models.decoding import EDGE, decode, doubt, running_maximum, triangle
 from models.windows import BEAT_SPEC
 
 NEW = (BEAT_SPEC.before, BEAT_SPEC.before + BEAT_SPEC.hop)
@@ -92,3 +92,16 @@ def test_running_maximum(width):
     x = np.random.default_rng(width).random((2, 80)).astype(np.float32)
     expected = np.lib.stride_tricks.sliding_window_view(x, width, axis=1).max(axis=2)
     assert np.array_equal(running_maximum(x, width), expected)
+
+
+def test_a_weak_peak_knows_the_next_sure_one():
+    logits = np.maximum(window(150, sure=-1.2), window(210))
+    weak, sure = decode(logits[None], threshold=0.1)[3].tolist()
+    assert 50 < weak < 60  # to where the smoothed probability of the QRS at 210 reaches the threshold
+    assert sure == np.inf
+
+
+def test_doubt_is_none_where_the_network_is_sure_and_most_at_even_odds():
+    clear, even = doubt(np.stack([window(150, 200), np.zeros(BEAT_SPEC.length, np.float32)]))
+    assert clear < 0.001
+    assert even == 0.25
