@@ -89,6 +89,6 @@ def figures(verdicts: Sequence[Verdict]) -> Figures:
     told = {}
     for letter in "VS":
         found, missed, false = total([count(v, letter) for v in verdicts])
-        told[f"{letter} Se"] = 100 * found / max(1, found + missed)
-        told[f"{letter} +P"] = 100 * found / max(1, found + false)
+        told[f"{letter} Se"] = float(100 * found / max(1, found + missed))
+        told[f"{letter} +P"] = float(100 * found / max(1, found + false))
     return told
