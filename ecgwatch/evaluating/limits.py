@@ -30,10 +30,10 @@ LEARNING_S = 300.0
 RHYTHM_COLOUR = "#333333"
 INTRODUCTION = """# What limits the figures
 
-Ten seconds of each record that [models.md](models.md) names as a limit, where ours and the reference part most; `python -m
-ecgwatch.evaluating.limits` judges the records and draws this page. Reference above the strip, ours below, by networks that never saw the
-patient. Signals: MIT-BIH Arrhythmia, Noise Stress Test and Malignant Ventricular Ectopy Databases, AF Classification Challenge 2017;
-PhysioNet, ODC-BY 1.0. Drawn, and no record of a device.
+Ten seconds of each record that [models.md](models.md) names as a limit, where ours and the reference part most, drawn from the samples by
+`python -m ecgwatch.evaluating.limits`. Reference above the strip, ours below: by networks that never saw the patient (CinC 2017: the record).
+Signals: MIT-BIH Arrhythmia, Noise Stress Test and Malignant Ventricular Ectopy Databases, AF Classification Challenge 2017; PhysioNet,
+ODC-BY 1.0.
 """
 
 
