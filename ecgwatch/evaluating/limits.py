@@ -31,7 +31,7 @@ RHYTHM_COLOUR = "#333333"
 INTRODUCTION = """# What limits the figures
 
 Ten seconds of each record that [models.md](models.md) names as a limit, where ours and the reference part most, drawn from the samples by
-`python -m ecgwatch.evaluating.limits`. Reference above the strip, ours below: by networks that never saw the patient (CinC 2017: the record).
+`python -m ecgwatch.evaluating.limits`. Reference above, ours below: by networks that never saw the patient (CinC 2017: the record).
 Signals: MIT-BIH Arrhythmia, Noise Stress Test and Malignant Ventricular Ectopy Databases, AF Classification Challenge 2017; PhysioNet,
 ODC-BY 1.0.
 """
