@@ -11,8 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
 from models import architectures  # noqa: E402
+from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter  # noqa: E402
 from models.beat_context import FEATURES, SCALARS, SHAPE  # noqa: E402
-from models.training import ablation, augment, beat_windows  # noqa: E402
+from models.training import ablation, augment, beat_windows, pruning_table  # noqa: E402
 from models.training.ablation_beats import SIGHTS  # noqa: E402
 from models.training.ablation_qrs import NOISY_FROM, RECIPES, drawn_by, noisy  # noqa: E402
 from models.training.cost import macs  # noqa: E402
@@ -79,3 +80,10 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
     assert calls == [1]
     assert json.loads((tmp_path / "ablation" / "qrs-full-1.json").read_text()) == {"F1 clean": 99.0}
     assert "| full recipe | 99.00 | 1 |" in (tmp_path / "ablation.md").read_text()
+
+
+def test_pruned_is_told_beside_dense() -> None:
+    nets = [Segmenter(DENSE), Segmenter(WIDTHS)]
+    rows = pruning_table.table(["dense", "pruned"], nets, ["one window"], [[0.3], [0.1]], [{"F1": 99.9}, {"F1": 99.6}]).splitlines()
+    assert rows[3] == "| MMAC per window | 7.56 | 2.15 | 3.5 times fewer |"
+    assert rows[4:] == ["| ms per window, one window | 0.300 | 0.100 | 3.0 times less |", "| QRS F1, % | 99.90 | 99.60 | -0.30 points |"]
