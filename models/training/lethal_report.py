@@ -33,7 +33,8 @@ Temperature and threshold are chosen on the other folds' patients. That the deco
 chosen by inner validation: test figures of the networks before had shown flutter called VT (207, 418) and a slow broad rhythm called VF
 (418). The waves themselves follow the definition of flutter and no record. The slowest of the slow ones was then set to 75 a minute, once,
 because asystole of 427 was called none; half of it still is (before: 15 %; the label is doubtful, escape beats). Read the gain as
-optimistic. Of what is called VF and is not, most carries a doubtful label: 423, 427 and 614 are labelled VT where strips show no QRS and no regular
+optimistic.
+Of what is called VF and is not, most carries a doubtful label: 423, 427 and 614 are labelled VT where strips show no QRS and no regular
 wave; 420 and 430 are labelled VT where the wave is a sine, as the flutter of other records is.
 """
 
