@@ -7,6 +7,8 @@ serve only those.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from models.beat_context import FEATURES, SHAPE
 
 CLASSES = 5  # N S V F Q
 WIDTH, SQUEEZE, HIDDEN = 12, 16, 40
+HEADS = 3
 SHAPES = 3 * SHAPE
 FIRST = (SHAPE - 7) // 2 + 1  # values after the first convolution
 SECOND = (FIRST - 5) // 2 + 1
@@ -37,7 +40,19 @@ class BeatHead(nn.Module):
         return logits
 
 
-def multiplications(net: BeatHead) -> int:
+class BeatHeads(nn.Module):
+    """Heads trained apart from different seeds, whose logits are averaged: (B, 1, FEATURES) to (B, 5)."""
+
+    def __init__(self, heads: Sequence[BeatHead]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([head(x) for head in self.heads]).mean(dim=0)
+
+
+def multiplications(net: BeatHead | BeatHeads) -> int:
     """Of one beat."""
     dense = sum(layer.in_features * layer.out_features for layer in net.modules() if isinstance(layer, nn.Linear))
-    return dense + FIRST * 3 * WIDTH * 7 + SECOND * WIDTH * WIDTH * 5
+    heads = sum(isinstance(module, BeatHead) for module in net.modules())
+    return dense + heads * (FIRST * 3 * WIDTH * 7 + SECOND * WIDTH * WIDTH * 5)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architectures.beat_head import BeatHead, multiplications
+from models.architectures.beat_head import BeatHead, BeatHeads, multiplications
 from models.beat_context import AFTER, BEFORE, FEATURES
 from models.runtime import BATCH, Graph
 from models.training.tasks.beat_class import CLASSES
@@ -24,7 +24,7 @@ COMMAND = "python -m models.training.train_beat_class train"
 class Calibrated(nn.Module):
     """Logits of one or several heads, averaged, and corrected so that their softmax is a probability."""
 
-    def __init__(self, head: BeatHead, temperature: float, prior: Sequence[float]) -> None:
+    def __init__(self, head: BeatHead | BeatHeads, temperature: float, prior: Sequence[float]) -> None:
         super().__init__()
         self.head = head
         self.scale = 1 / temperature

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 
 import torch
 
-from models.architectures.beat_head import BeatHead, multiplications
+from models.architectures.beat_head import HEADS, BeatHead, BeatHeads, multiplications
 from models.beat_context import FEATURES, SHAPE, R
 from models.runtime import Network
 from models.training.beat_class_export import Calibrated, export
@@ -88,7 +88,7 @@ def test_beats_that_the_reference_does_not_have_are_false() -> None:
 
 def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    examples, net = Examples(known([track(), track("mitdb/101", every=7, seed=2)]), 1), BeatHead()
+    examples, net = Examples(known([track(), track("mitdb/101", every=7, seed=2)]), 1), BeatHeads([BeatHead(), BeatHead()])
     optimiser, rng = torch.optim.AdamW(net.parameters(), lr=4e-3), np.random.default_rng(1)
     for _ in range(60):
         inputs, target = examples.batch(rng, 128)
@@ -107,7 +107,16 @@ def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) ->
     assert json.loads((tmp_path / "spec.json").read_text())["input_shape"] == ["batch", 1, FEATURES]
 
 
-def test_the_head_is_small() -> None:
-    net = BeatHead()
-    assert sum(p.numel() for p in net.parameters()) <= 15_000
-    assert multiplications(net) <= 100_000
+def test_heads_side_by_side_give_the_mean_of_what_each_gives() -> None:
+    torch.manual_seed(1)
+    heads = [BeatHead().eval() for _ in range(3)]
+    x = torch.randn(4, 1, FEATURES)
+    with torch.no_grad():
+        each = [head(x).numpy() for head in heads]
+        assert BeatHeads(heads)(x).numpy() == pytest.approx(np.mean(each, axis=0), abs=1e-6)
+
+
+def test_what_is_deployed_is_small() -> None:
+    net = BeatHeads([BeatHead() for _ in range(HEADS)])
+    assert sum(p.numel() for p in net.parameters()) <= 35_000
+    assert multiplications(net) == HEADS * multiplications(BeatHead()) <= 100_000
