@@ -3,11 +3,12 @@
     python -m models.training.train_beat_class cache    # the beats that the first task finds: minutes
     python -m models.training.train_beat_class train                                        # networks, artifact and cross-validation
 
-A network is HEADS heads trained from different seeds, whose logits are averaged. Loss: cross-entropy against the set of classes that the
-reference allows (models/training/tasks/beat_class.py). Beats are drawn so that a class of a patient counts by the root of how many there
-are. Probabilities are corrected for that afterwards, and by a temperature that is found on patients of the training folds that a network
-left out; beats are called without the correction, so that rare classes are found, and leaning to S by LEAN, which was chosen on such
-patients too. The patients of a fold teach its networks nothing.
+A network is HEADS heads from different seeds, half of them on one draw of the scenarios and half on another, for a draw moves figures of
+V by some points; their logits are averaged. Loss: cross-entropy against the set of classes that the reference allows
+(models/training/tasks/beat_class.py). Beats are drawn so that a class of a patient counts by the root of how many there are. Probabilities
+are corrected for that afterwards, and by a temperature that is found on patients of the training folds that a network left out; beats are
+called without the correction, so that rare classes are found, and leaning to S by LEAN, which was chosen on such patients too. The patients
+of a fold teach its networks nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ POWER = 0.5  # of how many beats of a class a patient has: how often one is draw
 LEAST = 20
 SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3}
 SCENARIO_SHARE = 0.3
+DRAWS = 2  # of scenarios, for one network
 LEAN = np.array([0.0, 0.5, 0.0, 0.0, 0.0])  # when a beat is called: S is missed oftener than it is falsely called
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
 POLARITY = SHAPES + SCALARS.index("polarity")
@@ -132,14 +134,17 @@ def augment(x: Floats, rng: np.random.Generator) -> Floats:
 
 
 def fit(held: Sequence[Known], name: str, seed: int, runs: Path) -> tuple[BeatHeads, npt.NDArray[np.float64]]:
-    """Train HEADS heads on these tracks, or go on from runs/NAME-headN.pt. Returns them and the surplus of their training classes."""
-    examples, heads = Examples(held, seed), list[BeatHead]()
-    for i in range(HEADS):
-        own = seed + 100 * i
-        torch.manual_seed(own)
-        heads.append(BeatHead())
-        train(heads[-1], examples, replace(PLAN, seed=own), runs / f"{name}-head{i}.pt")
-    return BeatHeads(heads).eval(), examples.surplus()
+    """Train HEADS heads on these tracks, or go on from runs/NAME-drawD-headN.pt. Returns them and the surplus of their training classes."""
+    heads, surplus = list[BeatHead](), []
+    for draw in range(DRAWS * (seed - 1) + 1, DRAWS * seed + 1):
+        examples = Examples(held, draw)
+        surplus.append(examples.surplus())
+        for i in range(HEADS // DRAWS):
+            own = draw + 100 * i
+            torch.manual_seed(own)
+            heads.append(BeatHead())
+            train(heads[-1], examples, replace(PLAN, seed=own), runs / f"{name}-draw{draw}-head{i}.pt")
+    return BeatHeads(heads).eval(), np.mean(surplus, axis=0)
 
 
 def logits_of(net: nn.Module, prior: npt.NDArray[np.float64], held: Sequence[Known]) -> list[npt.NDArray[np.float64]]:
@@ -152,7 +157,7 @@ def temperatures(held: Sequence[Known], seed: int, runs: Path) -> list[float]:
     """Of each fold's network. Found without its patients: networks of one of the other folds, judged by patients of the other one."""
     judged: dict[int, tuple[list[Beats], list[npt.NDArray[np.float64]]]] = {fold: ([], []) for fold in range(FOLDS)}
     for learned in range(FOLDS):
-        net, prior = fit([k for k in held if k.track.fold in (learned, -1)], f"only{learned}-seed{seed}", seed, runs)
+        net, prior = fit([k for k in held if k.track.fold in (learned, -1)], f"only{learned}", seed, runs)
         for judge in set(range(FOLDS)) - {learned}:
             left = [k for k in _judges(held, judge) if k.track.patient not in PACED]
             tracks, logits = judged[FOLDS - learned - judge]  # 0 + 1 + 2: the fold that is neither
@@ -212,7 +217,7 @@ def train_all(held: Sequence[Known], seeds: Sequence[int], runs: Path) -> None:
 
 
 def _fold(held: Sequence[Known], fold: int | None, seed: int, runs: Path) -> Fold:
-    name = f"{'final' if fold is None else f'fold{fold}'}-seed{seed}"
+    name = "final" if fold is None else f"fold{fold}"
     net, prior = fit([k for k in held if fold is None or k.track.fold != fold], name, seed, runs)
     return Fold(net, prior, _judges(held, fold))
 
@@ -233,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["cache", "train"])
     parser.add_argument("--detector", type=Path, default=Path("runs/ecgcl"), help="folder of the first task's checkpoints, one per fold")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1])
     parser.add_argument("--runs", type=Path, default=Path("runs/beat_class"))
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -37,11 +37,8 @@ from models.windows import BEAT_SPEC, LEVEL_MEAN, LEVEL_SD, level, scale
 COLUMN = (8, 16, 24)
 HIDDEN = 16
 EXAMPLES = 20000  # drawn once; their trunk features are computed once (half precision: 0.8 GB)
-OF_THEM, REGULARS, REGULAR_SHARE = (
-    5000,
-    2000,
-    0.2,
-)  # what the decoder goes on with: examples as before, regular waves, their share of a batch
+OF_THEM, REGULARS = 5000, 2000  # what the decoder goes on with: examples as before, and regular waves,
+REGULAR_SHARE = 0.2  # which are so much of a batch
 SETTLING = Plan(epochs=1, steps=300, batch=128, peak_rate=2e-3, warm_up=0.2)
 PLAN = Plan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
 
