@@ -15,6 +15,7 @@ import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,14 +37,20 @@ from the first row. Differences within the ± are no finding. Nothing was chosen
 TITLES = {
     "qrs": "T1, QRS: F1 at 150 ms, %, of the MITDB patients of fold 0; {steps} batches of {batch} from scratch",
     "beats": "T2, beat classes: %, 22 MITDB patients in three folds, own detector, misses counted, deployed schedule",
-    "rhythm": "T3, rhythm: mean F1 of N, A and O on held-out CinC 2017 records, by how much of them is seen (the deployed network)",
+    "rhythm": "T3, rhythm: mean F1 of N, A and O, %, on held-out CinC 2017 records, by how much of them is seen",
 }
+CONTEXTS = (  # name, the figure's in rhythm-final.json, and in a plain network's artifact
+    ("10 s", "10 s", "N A O mean F1, 10 s"),
+    ("20 s", "20 s", ""),
+    ("whole records, 30 s at a time", "records", "N A O mean F1, records"),
+)
 NOTES = {
     "qrs": "Noise: electrode motion of NSTDB that no training draws from, 12 minutes of each record. The deployed network\n"
     "learns {times:.0f} times as long, in two steps (dense, pruned).",
     "beats": "Blanked in training and in use. Intervals: RR and all that is made of them. Usual beats: the patient's dominant shape,\n"
-    "the usual one that the beat is most like, and likeness to them.",
-    "rhythm": "One network and one seed, as `python -m models.training.tasks.rhythm final` judged it: it learns from 9 to 30 s.",
+    "the usual one that the beat is most like, and likeness to them. Where S has 0.00 nothing is called S.",
+    "rhythm": "One network each and one seed, by `python -m models.training.tasks.rhythm final` and `python -m models.training.plain\n"
+    "plain_cnn rhythm --fold 0`: the same held-out records; both learn from 9 to 30 s.",
 }
 
 
@@ -94,13 +101,22 @@ def page(runs: Path) -> str:
         there = {row: figures for row, figures in found.items() if figures}
         if there:
             parts.append(f"## {TITLES[name].format(**facts)}\n\n{table(there)}\n\n{NOTES[name].format(**facts)}\n")
-    rhythm = runs / "ecgcl" / "rhythm-final.json"
-    if rhythm.exists():
-        figures = json.loads(rhythm.read_text())
-        seen = {"10 s": "10 s", "20 s": "20 s", "records": "whole records, up to 30 s at a time"}
-        cells = "\n".join(f"| {text} | {100 * figures[key]:.1f} |" for key, text in seen.items() if key in figures)
-        parts.append(f"## {TITLES['rhythm']}\n\n| context | mean F1, % |\n|---|---|\n{cells}\n\n{NOTES['rhythm']}\n")
+    deployed, plain = (
+        _read(runs / "ecgcl" / "rhythm-final.json"),
+        _read(runs / "plain_cnn-rhythm" / "fold0" / "spec.json").get("figures", {}),
+    )
+    if deployed:
+        cells = [(text, deployed.get(ours), *plain.get(theirs, [None])) for text, ours, theirs in CONTEXTS]
+        lines = [f"| {text} | {' | '.join('-' if v is None else f'{100 * v:.1f}' for v in values)} |" for text, *values in cells]
+        head = "| context | deployed | plain CNN of equal cost |\n|---|---|---|\n"
+        parts.append(f"## {TITLES['rhythm']}\n\n{head}{chr(10).join(lines)}\n\n{NOTES['rhythm']}\n")
     return "\n".join(parts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a training left; nothing where it was not run."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def _steps(plan: Plan) -> int:
