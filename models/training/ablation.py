@@ -49,8 +49,8 @@ NOTES = {
     "learns {times:.0f} times as long, in two steps (dense, pruned).",
     "beats": "Blanked in training and in use. Intervals: RR and all that is made of them. Usual beats: the patient's dominant shape,\n"
     "the usual one that the beat is most like, and likeness to them. Where S has 0.00 nothing is called S.",
-    "rhythm": "One network each and one seed, by `python -m models.training.tasks.rhythm final` and `python -m models.training.plain\n"
-    "plain_cnn rhythm --fold 0`: the same held-out records; both learn from 9 to 30 s.",
+    "rhythm": "One network each and one seed, by `python -m models.training.tasks.rhythm final` and\n"
+    "`python -m models.training.plain plain_cnn rhythm --fold 0`: the same held-out records; both learn from 9 to 30 s.",
 }
 
 
