@@ -36,7 +36,7 @@ from the first row. Differences within the ± are no finding. Nothing was chosen
 """
 TITLES = {
     "qrs": "T1, QRS: F1 at 150 ms, %, of the MITDB patients of fold 0; {steps} batches of {batch} from scratch",
-    "beats": "T2, beat classes: %, 22 MITDB patients in three folds, own detector, misses counted, deployed schedule",
+    "beats": "T2, beat classes: %, 22 MITDB patients in three folds, own detector, misses counted; one head, not averaged",
     "rhythm": "T3, rhythm: mean F1 of N, A and O, %, on held-out CinC 2017 records, by how much of them is seen",
 }
 CONTEXTS = (  # name, the figure's in rhythm-final.json, and in a plain network's artifact
