@@ -16,7 +16,7 @@ from models.beat_context import FEATURES, SHAPE
 
 CLASSES = 5  # N S V F Q
 WIDTH, SQUEEZE, HIDDEN = 12, 16, 40
-HEADS = 6
+HEADS = 4
 SHAPES = 3 * SHAPE
 FIRST = (SHAPE - 7) // 2 + 1  # values after the first convolution
 SECOND = (FIRST - 5) // 2 + 1

@@ -9,12 +9,13 @@ import numpy as np
 
 from ingest.messages import BeatLabel
 from models.beat_context import SHAPE, BeatContext, Floats
+from models.decoding import THRESHOLD
 from models.runtime import Model
 from models.stage import Rows
 from stream_processor.stages.seconds import Beats, Complex, LabelledBeat, Second, is_lead_off
 
 CLASSES: tuple[BeatLabel, ...] = ("N", "S", "V", "F", "Q")
-VENTRICULAR = CLASSES.index("V")
+VENTRICULAR, UNSURE = CLASSES.index("V"), CLASSES.index("Q")
 
 
 class _Turn(NamedTuple):
@@ -48,22 +49,14 @@ class BeatLabeller(BeatContext):
         for these in self._in_turn(batch):
             rows = np.array([turn.row for turn in these], dtype=np.intp)
             at = np.array([turn.found.at for turn in these])
-            shapes = np.frombuffer(b"".join(turn.found.shape for turn in these), np.float32).reshape(-1, SHAPE).astype(np.float64)
+            shapes = np.frombuffer(b"".join(turn.found.shape for turn in these), np.float32).reshape(-1, SHAPE)
             intervals += self.intervals(rows, at).tolist()
             features.append(self.take(rows, at, shapes))
             turns += these
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if turns:
             for turn, rr, p, label in zip(turns, intervals, *self._model.classify(np.concatenate(features)), strict=True):
-                beat = LabelledBeat(
-                    turn.found.at,
-                    None if np.isnan(rr) else rr,
-                    CLASSES[label],
-                    turn.found.confidence,
-                    float(p[label]),
-                    float(p[VENTRICULAR]),
-                )
-                labelled[turn.second].append(beat)
+                labelled[turn.second].append(_labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label))
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
     def _in_turn(self, batch: Sequence[Second]) -> Iterator[list[_Turn]]:
@@ -81,3 +74,10 @@ class BeatLabeller(BeatContext):
                 self.restart(second.row)
             for found in second.complexes:
                 yield _Turn(i, second.row, found)
+
+
+def _labelled(found: Complex, rr_s: float | None, probability: list[float], label: int) -> LabelledBeat:
+    """A weak peak counts for the rate, but its shape is mostly noise: it has no class, and starts no run."""
+    weak = found.confidence < THRESHOLD
+    label = UNSURE if weak else label
+    return LabelledBeat(found.at, rr_s, CLASSES[label], found.confidence, probability[label], 0.0 if weak else probability[VENTRICULAR])
