@@ -53,7 +53,7 @@ LIMITS = (
     Limit("ventricular", "mitdb", "203", "Atrial fibrillation, an axis that moves, several shapes of ventricular beats, muscle noise."),
     Limit("lethal", "vfdb", "423", "Annotated VT, without QRS complexes that could be told apart."),
     Limit("lethal", "vfdb", "427", "Annotated VT, without QRS complexes that could be told apart."),
-    Limit("lethal", "vfdb", "430", "Annotated VF: large regular waves, between VT and VF."),
+    Limit("lethal", "vfdb", "430", "Large regular waves, annotated in part VT, in part VF."),
     Limit("lethal", "vfdb", "418", "Annotated normal: regular, 112 a minute, so wide that one lead does not tell it from VT or flutter."),
 )
 TITLES = {"qrs": "QRS in motion", "ventricular": "Ventricular beats", "lethal": "Lethal rhythms", "rhythm": "Rhythm"}
