@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import FS_HZ
-from models.decoding import REFRACTORY, decode, doubt
+from models.decoding import decode, doubt
 from models.stage import Table
 from models.training.data import Floats, Track
 from models.weak_beats import FIELDS, WEAK, choose
@@ -77,18 +77,6 @@ def find(track: Track, logits: Floats) -> Doubles:
     rows = np.full(len(ends), state.open(), np.intp)
     found = position[choose(state, rows, doubt(masks), peaks, position)]
     return found[(found >= 0) & (found < len(track.signal))]
-
-
-def join(position: Doubles, confidence: Floats) -> npt.NDArray[np.intp]:
-    """Indices in order of time of the beats that stay when of two within the refractory time the surer one is kept."""
-    kept: list[int] = []
-    for i in np.argsort(position, kind="stable"):
-        if kept and position[i] - position[kept[-1]] < REFRACTORY:
-            if confidence[i] > confidence[kept[-1]]:
-                kept[-1] = int(i)
-        else:
-            kept.append(int(i))
-    return np.array(kept, np.intp)
 
 
 def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
