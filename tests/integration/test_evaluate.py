@@ -207,7 +207,8 @@ def test_a_real_record_end_to_end() -> None:
     assert found.beats is not None
     assert found.alarms is not None
     assert (found.beats.beats.qrs.f1 or 0) > 99.5
-    assert (found.beats.beats.veb.se or 0) > 95
+    assert (found.beats.beats.veb.se or 0) > 92
+    assert (found.beats.beats.veb.ppv or 0) > 98
     assert (found.beats.rate.mean_bpm or math.inf) < 1
     assert not found.alarms.lethal
     assert sum(x.true is False for x in found.alarms.judged if x.alarm.priority == "high") <= 2
