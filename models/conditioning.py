@@ -67,6 +67,7 @@ def _bank(fs: Fraction, phase: int, blocks: int) -> tuple[int, npt.NDArray[np.fl
     return start, bank
 
 
+@lru_cache(maxsize=256)
 def _cycle(fs: Fraction) -> int:
     """Blocks after which the output grid falls on the same fraction of an input sample again."""
     return (BLOCK * fs / FS_HZ).denominator
@@ -74,7 +75,7 @@ def _cycle(fs: Fraction) -> int:
 
 def _origin(fs: Fraction, block: int) -> int:
     """Index of the raw sample at or before the block's first output."""
-    return int(block * BLOCK * fs / FS_HZ)
+    return block * BLOCK * fs.numerator // (fs.denominator * FS_HZ)
 
 
 def _reach(fs: Fraction, block: int) -> int:
