@@ -14,11 +14,15 @@ from typing import TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from hypothesis import settings
 
 from ingest.embedded import EmbeddedBroker
 from tools import services
 
 REQUIRED = os.environ.get("ECGWATCH_REQUIRE_SERVICES") == "1"
+# Property tests draw new examples wherever they run, but in CI the same ones again: what fails there is then the change's doing.
+settings.register_profile("ecgwatch", deadline=None, derandomize=REQUIRED)
+settings.load_profile("ecgwatch")
 S = TypeVar("S", bound=services.Service)
 
 
