@@ -19,7 +19,7 @@ from models.architectures.beat_head import BeatHead
 from models.beat_context import FEATURES, LIKENESS, PAST, RHYTHM, SCALARS, SHAPE
 from models.training.beat_class_report import PACED, Verdict, count, total
 from models.training.harness import train
-from models.training.train_beat_class import FOLDS, PLAN, Examples, Known, logits_of, verdict
+from models.training.train_beat_class import FOLDS, PLAN, Examples, Known, judges, logits_of, verdict
 
 SHAPES = 3 * SHAPE
 INTERVALS = (*RHYTHM, "own_rr", "own_spread", "dominant_rr", *(name for name in PAST if name.startswith("rr_")))
@@ -72,8 +72,7 @@ def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
     verdicts: dict[str, list[Verdict]] = {sight.label: [] for sight in SIGHTS}
     for fold in range(FOLDS):
         examples = Examples([k for k in held if k.track.fold != fold], seed)
-        clean = [k for k in held if k.track.fold == fold and k.track.clean and k.track.name.startswith("mitdb")]
-        judged = [k for k in clean if k.track.patient not in PACED]
+        judged = [k for k in judges(held, fold) if k.track.patient not in PACED]
         for sight in SIGHTS:
             torch.manual_seed(seed)
             net, prior = BeatHead(), examples.surplus()

@@ -159,14 +159,15 @@ def temperatures(held: Sequence[Known], seed: int, runs: Path) -> list[float]:
     for learned in range(FOLDS):
         net, prior = fit([k for k in held if k.track.fold in (learned, -1)], f"only{learned}", seed, runs)
         for judge in set(range(FOLDS)) - {learned}:
-            left = [k for k in _judges(held, judge) if k.track.patient not in PACED]
+            left = [k for k in judges(held, judge) if k.track.patient not in PACED]
             tracks, logits = judged[FOLDS - learned - judge]  # 0 + 1 + 2: the fold that is neither
             tracks += [k.track for k in left]
             logits += logits_of(net, prior, left)
     return [best(*judged[fold]) for fold in range(FOLDS)]
 
 
-def _judges(held: Sequence[Known], fold: int | None) -> list[Known]:
+def judges(held: Sequence[Known], fold: int | None) -> list[Known]:
+    """The fold's tracks of MITDB as they were recorded, which judge its network."""
     return [k for k in held if k.track.fold == fold and k.track.clean and k.track.name.startswith("mitdb")]
 
 
@@ -219,7 +220,7 @@ def train_all(held: Sequence[Known], seeds: Sequence[int], runs: Path) -> None:
 def _fold(held: Sequence[Known], fold: int | None, seed: int, runs: Path) -> Fold:
     name = "final" if fold is None else f"fold{fold}"
     net, prior = fit([k for k in held if fold is None or k.track.fold != fold], name, seed, runs)
-    return Fold(net, prior, _judges(held, fold))
+    return Fold(net, prior, judges(held, fold))
 
 
 def _judged(folds: Sequence[Fold], scale: Sequence[float]) -> list[Verdict]:
