@@ -81,6 +81,7 @@ class TaskSpec(msgspec.Struct, frozen=True):
     seconds: int  # of context
     least: int  # seconds of signal before the first answer
     hop: int  # seconds between answers
+    beats: bool = False  # whether the decoder also sees the beats of these seconds (models/last_beats.py)
 
 
 class FileSpec(msgspec.Struct, frozen=True):
@@ -128,9 +129,12 @@ class Model:
         logits = self._beats.run(features[:, None])[0].astype(np.float64)
         return _softmax(logits), (logits + self._lean).argmax(axis=1).tolist()
 
-    def decode(self, task: str, steps: Floats, known: Floats) -> npt.NDArray[np.float64]:
-        """Steps of a task (n, S, channels), oldest first, and which of them exist, (n, S), to probabilities (n, classes)."""
-        return _softmax(self._decoders[task].run(steps, known[:, :, None])[0].astype(np.float64))
+    def decode(self, task: str, steps: Floats, known: Floats, *beats: Floats) -> npt.NDArray[np.float64]:
+        """Steps of a task (n, S, channels), oldest first, and which of them exist, (n, S), to probabilities (n, classes).
+
+        A task that sees beats gets them too, as the two arrays of models/last_beats.py.
+        """
+        return _softmax(self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64))
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -45,7 +45,7 @@ from stream_processor.stages.sequences import Answer, SequenceTask
 from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 BUILT_IN = ("lethal", "rhythm")  # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
 VF, ASYSTOLE = 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten

@@ -112,9 +112,9 @@ class HeldOut(Model):
         _, theirs = self._shipped.see(x)
         return mask, np.concatenate([theirs[:, :, slice(*self._rhythm.channels)], own], axis=2)
 
-    def decode(self, task: str, steps: Floats, known: Floats) -> npt.NDArray[np.float64]:
+    def decode(self, task: str, steps: Floats, known: Floats, *beats: Floats) -> npt.NDArray[np.float64]:
         """See Model."""
-        return self._shipped.decode(task, steps, known) if task == "rhythm" else super().decode(task, steps, known)
+        return self._shipped.decode(task, steps, known, *beats) if task == "rhythm" else super().decode(task, steps, known, *beats)
 
 
 @functools.cache

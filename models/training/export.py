@@ -21,7 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl import COLUMN, WIDTHS, Backbone, Column, SequenceDecoder
+from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder
+from models.architectures.ecgcl import COLUMN, STEPS_PER_SECOND, WIDTHS, Backbone, Column, SequenceDecoder
+from models.beat_context import SHAPE
+from models.last_beats import ABSENT, BEATS
 from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.training.cost import macs, parameters
 from models.training.tasks.qrs import trained
@@ -44,15 +47,31 @@ class Learned:
     least: int
     hop: int
     level: bool  # whether the decoder also reads the signal's size
+    beats: dict[str, Tensor] | None = None  # of the decoder of beats, where there is one
+    temperature: float = 1.0  # of both decoders together
 
-    def build(self) -> tuple[Column, SequenceDecoder]:
+    def build(self) -> tuple[Column, SequenceDecoder | RhythmDecoder]:
         """The modules with these weights."""
         column = Column(WIDTHS, self.widths)
         column.load_state_dict(self.column)
         hidden = self.decoder["gru.weight_hh_l0"].shape[1]
         decoder = SequenceDecoder(self.decoder["gru.weight_ih_l0"].shape[1], hidden, len(self.classes))
         decoder.load_state_dict(self.decoder)
-        return column.eval(), decoder.eval()
+        if self.beats is None:
+            return column.eval(), decoder.eval()
+        beats = BeatDecoder(len(self.classes))
+        beats.load_state_dict(self.beats)
+        both = RhythmDecoder(decoder, beats)
+        both.temperature.fill_(self.temperature)
+        return column.eval(), both.eval()
+
+    def example(self) -> dict[str, Tensor]:
+        """Inputs of the decoder: a stream that is two seconds short of its context."""
+        known = (torch.arange(STEPS_PER_SECOND * self.seconds) >= 2 * STEPS_PER_SECOND).float().repeat(BATCH, 1).unsqueeze(2)
+        steps = {"steps": torch.randn(*known.shape[:2], self.widths[-1] + self.level), "known": known}
+        ago = torch.arange(BEATS, 0, -1) * 0.8
+        ago = torch.where(ago < self.seconds - 2, ago, torch.tensor(ABSENT)).repeat(BATCH, 1)
+        return steps if self.beats is None else {**steps, "ago": ago, "shapes": torch.randn(BATCH, BEATS, SHAPE)}
 
 
 def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, about: dict[str, Any]) -> Spec:
@@ -66,13 +85,11 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     specs, at = [], 0
     for task in tasks:
         _, decoder = task.build()
-        width = task.widths[-1]
-        steps = torch.randn(BATCH, 4 * task.seconds, width + task.level)
-        known = (torch.arange(4 * task.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
-        files[task.name] = save_graph(
-            decoder, (steps, known), ["steps", "known"], ["logits"], folder / f"{task.name}.onnx", every_s=task.hop
-        )
-        specs.append(TaskSpec(task.name, task.classes, (at, at + width), task.level, task.seconds, task.least, task.hop))
+        width, example = task.widths[-1], task.example()
+        path = folder / f"{task.name}.onnx"
+        files[task.name] = save_graph(decoder, tuple(example.values()), list(example), ["logits"], path, every_s=task.hop)
+        channels, sees = (at, at + width), task.beats is not None
+        specs.append(TaskSpec(task.name, task.classes, channels, task.level, task.seconds, task.least, task.hop, sees))
         at += width
     head = json.loads((beats / "spec.json").read_text())
     cost = head["files"]["model"]
@@ -120,7 +137,9 @@ def main() -> None:
 def rhythm(runs: Path, name: str) -> Learned:
     """T3."""
     state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
-    return Learned("rhythm", COLUMN, state["column"], state["decoder"], ["N", "AFIB", "O", "~"], 30, 9, 5, level=False)
+    classes = ["N", "AFIB", "O", "~"]
+    beats, divisor = state["beats"], state["temperature"]
+    return Learned("rhythm", COLUMN, state["column"], state["decoder"], classes, 30, 9, 5, level=False, beats=beats, temperature=divisor)
 
 
 def lethal(runs: Path, name: str) -> Learned:

@@ -1,13 +1,17 @@
-"""Tasks that answer from the last seconds: features of each second are kept, and a decoder reads them when an answer is due."""
+"""Tasks that answer from the last seconds: features of each second are kept, for some the beats too, and a decoder reads them when an
+answer is due."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from models import last_beats
+from models.beat_context import SHAPE
+from models.conditioning import FS_HZ
 from models.runtime import Model, TaskSpec
 from models.stage import Arrays, Field, Rows
 from stream_processor.stages.seconds import Second
@@ -34,10 +38,11 @@ class _Context(NamedTuple):
     seconds: npt.NDArray[np.int64]  # (n,)
     steps: npt.NDArray[np.float16]  # (n, S, C), oldest first
     known: npt.NDArray[np.bool_]  # (n, S)
+    beats: tuple[npt.NDArray[Any], ...]  # the two arrays of models/last_beats.py, or none
 
 
 class SequenceTask(Arrays):
-    """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the task looks back on.
+    """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the task looks back on, and their beats.
 
     They are kept as float16: a third of a patient's state, and the decoder does not notice.
     """
@@ -52,6 +57,7 @@ class SequenceTask(Arrays):
             answered=Field(np.int64),  # of them at the last answer
             newest=Field(np.int64),  # place on the grid of the newest second
             needed=Field(np.int64),  # and how far its window reached
+            **(last_beats.FIELDS if self.task.beats else {}),
         )
 
     def use(self, model: Model) -> None:
@@ -61,6 +67,8 @@ class SequenceTask(Arrays):
     def restart(self, row: int) -> None:
         """After a gap: what was before it does not count."""
         self._rows.known[row] = self._rows.answered[row] = 0
+        if self.task.beats:
+            self._rows.beats[row] = 0
 
     def push(self, batch: Sequence[Second]) -> list[Answer]:
         """Answers in the order of the seconds that make them due."""
@@ -80,8 +88,16 @@ class SequenceTask(Arrays):
         t.steps[rows, k % self.task.seconds] = steps[:, :, self._channels]
         t.known[rows] += 1
         t.newest[rows], t.needed[rows] = k, [s.needed for s in seconds]
+        if self.task.beats:
+            self._take_beats(seconds)
         due = ((k + 1) % self.task.hop == 0) & (t.known[rows] >= self.task.least)
         return self._context(rows[due], (k[due] + 1) // self.task.hop - 1)
+
+    def _take_beats(self, seconds: Sequence[Second]) -> None:
+        found = [(second.row, complex_) for second in seconds for complex_ in second.complexes]
+        if found:
+            shapes = np.frombuffer(b"".join(c.shape for _, c in found), np.float32).reshape(-1, SHAPE)
+            last_beats.remember(self._rows, [row for row, _ in found], [c.at for _, c in found], shapes)
 
     def _context(self, rows: Rows, k: npt.NDArray[np.int64]) -> _Context:
         t, seconds = self._rows, self.task.seconds
@@ -90,14 +106,18 @@ class SequenceTask(Arrays):
         known = np.repeat(ages < t.known[rows, None], STEPS, axis=1)
         t.answered[rows] = t.known[rows]
         steps = held.reshape(len(rows), seconds * STEPS, held.shape[-1])
-        return _Context(rows, k, t.needed[rows], np.minimum(t.known[rows], seconds), steps, known)
+        needed = t.needed[rows]
+        beats = last_beats.recall(t, rows, needed - seconds * FS_HZ, needed) if self.task.beats else ()
+        return _Context(rows, k, needed, np.minimum(t.known[rows], seconds), steps, known, beats)
 
     def _decoded(self, due: list[_Context]) -> list[Answer]:
         if not due:
             return []
-        c = _Context(*(np.concatenate(column) for column in zip(*due, strict=True)))
-        probability = self._model.decode(self.task.name, c.steps.astype(np.float32), c.known.astype(np.float32)).tolist()
-        columns = (c.rows.tolist(), c.k.tolist(), c.needed.tolist(), c.seconds.tolist(), map(tuple, probability))
+        *arrays, beats = zip(*due, strict=True)
+        rows, k, needed, seconds, steps, known = map(np.concatenate, arrays)
+        inputs = (x.astype(np.float32) for x in (steps, known, *map(np.concatenate, zip(*beats, strict=True))))
+        probability = self._model.decode(self.task.name, *inputs).tolist()
+        columns = (rows.tolist(), k.tolist(), needed.tolist(), seconds.tolist(), map(tuple, probability))
         return [Answer(*v) for v in zip(*columns, strict=True)]
 
 

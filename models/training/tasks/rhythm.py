@@ -1,4 +1,5 @@
-"""T3, rhythm (normal, atrial fibrillation, other, unreadable) from 9 to 30 s: a column and a sequence decoder beside a frozen trunk.
+"""T3, rhythm (normal, atrial fibrillation, other, unreadable) from 9 to 30 s: a column and a sequence decoder beside a frozen trunk, and a
+decoder of the beats that the trunk finds; the mean of both decoders' logits answers.
 
     python -m models.training.tasks.rhythm fold0 fold1 fold2 final
 
@@ -10,8 +11,9 @@ fits the temperature.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +21,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.architectures.beat_decoder import BeatDecoder
 from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
 from models.conditioning import FS_HZ
 from models.training import cinc2017
 from models.training.cinc2017 import Recordings
 from models.training.data import data_folder
 from models.training.harness import Plan, train
+from models.training.rhythm_beats import BeatBatches, FoundBeats, Some, find_beats, judge_of
 from models.training.rhythm_scores import challenge_score, f1
 from models.training.rhythm_windows import Varied, load_noise
-from models.training.sequence import Context, Learner, SequenceBatches, record_logits, second_windows, sequence_logits, temperature
+from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
 from models.training.tasks.qrs import trained
 
 Floats = npt.NDArray[np.float32]
@@ -38,6 +42,7 @@ HIDDEN = 48
 CLASSES = 4
 PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
 AGAIN = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2)  # a second cycle from there on
+BEATS = Plan(epochs=16, steps=180, batch=96, peak_rate=5e-3, weight_decay=0.02, warm_up=0.1)
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
 
 
@@ -63,23 +68,67 @@ def split(labels: Ints, test_fold: int) -> Split:
     return Split(rest[~tenth], rest[tenth], np.flatnonzero(test))
 
 
-def judge(net: Learner, recordings: Recordings, members: Ints, pieces_s: Sequence[int] = (10,)) -> tuple[dict[str, float], Floats]:
-    """F1 figures on whole records and on pieces by themselves, and the logits of the records (R, 4)."""
-    truth = recordings.labels[members]
-    logits = np.stack([record_logits(net, recordings.signal(int(r)), CONTEXT) for r in members])
-    each = f1(truth, logits.argmax(axis=1))
-    figures = {"records": challenge_score(truth, logits.argmax(axis=1)), **{f"F1 {c}": float(v) for c, v in zip("NAO~", each, strict=True)}}
-    for seconds in pieces_s:
-        answers, labels = [], []
-        for record in members:
-            signal, n = recordings.signal(int(record)), seconds * FS_HZ
-            n = min(n, len(signal))
-            for end in range(len(signal) % n + n, len(signal) + 1, n):
-                windows = second_windows(signal[end - n : end])
-                answers.append(sequence_logits(net, windows, np.array([len(windows)]), CONTEXT.seconds)[0])
-                labels.append(recordings.labels[record])
-        figures[f"{seconds} s"] = challenge_score(np.array(labels), np.stack(answers).argmax(axis=1))
-    return figures, logits
+class Part(NamedTuple):
+    """Seconds of a record that are judged by themselves, as a stream that young, or a whole record."""
+
+    record: int
+    begin: int  # samples
+    end: int
+
+
+def whole(recordings: Recordings, members: Ints) -> list[Part]:
+    """Every record."""
+    return [Part(int(r), 0, len(recordings.signal(int(r)))) for r in members]
+
+
+def pieces(recordings: Recordings, members: Ints, seconds: int) -> list[Part]:
+    """Every record in pieces, side by side up to its end."""
+    found = []
+    for part in whole(recordings, members):
+        n = min(seconds * FS_HZ, part.end)
+        found += [Part(part.record, end - n, end) for end in range(part.end % n + n, part.end + 1, n)]
+    return found
+
+
+View = Callable[[Sequence[Part]], Floats]  # to logits (n, 4)
+
+
+def of_steps(net: Learner, recordings: Recordings) -> View:
+    """What the column and its decoder say: the mean over contexts a hop apart."""
+    return lambda parts: np.stack([record_logits(net, recordings.signal(p.record)[p.begin : p.end], CONTEXT) for p in parts])
+
+
+def of_beats(net: BeatDecoder, found: FoundBeats) -> View:
+    """What the decoder of beats says, from the same contexts."""
+    judge = judge_of(net.eval())
+
+    def view(parts: Sequence[Part]) -> Floats:
+        cut: list[Some] = []
+        ends, first = list[int](), list[int]()
+        longest, hop = CONTEXT.seconds * FS_HZ, CONTEXT.hop * FS_HZ
+        for p in parts:
+            first.append(len(ends))
+            own = list(range(p.end, p.begin + longest - 1, -hop)) or [p.end]
+            cut += [found.piece(p.record, max(p.begin, end - longest), end) for end in own]
+            ends += own
+        sums = np.add.reduceat(judge(cut, ends), first)
+        return np.asarray(sums / np.diff([*first, len(ends)])[:, None])
+
+    return view
+
+
+def figures(views: Sequence[View], recordings: Recordings, members: Ints) -> dict[str, float]:
+    """F1 figures of the views together, on whole records and on pieces; and of each view alone."""
+    parts = {"records": whole(recordings, members), **{f"{s} s": pieces(recordings, members, s) for s in (10, 20)}}
+    told: dict[str, float] = {}
+    for name, some in parts.items():
+        truth, logits = recordings.labels[[p.record for p in some]], [view(some) for view in views]
+        said = np.mean(logits, axis=0).argmax(axis=1)
+        told[name] = challenge_score(truth, said)
+        if name == "records":
+            told |= {f"F1 {c}": float(v) for c, v in zip("NAO~", f1(truth, said), strict=True)}
+        told |= {f"{name}, {view}": challenge_score(truth, z.argmax(axis=1)) for view, z in zip(("steps", "beats"), logits, strict=True)}
+    return told
 
 
 def load_trunk(runs: Path, name: str) -> Trunk:
@@ -90,18 +139,36 @@ def load_trunk(runs: Path, name: str) -> Trunk:
 def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Path) -> None:
     """Train the task beside the trunk called `name`; its figures go to rhythm-NAME.json."""
     parts = split(recordings.labels, 0 if name == "final" else int(name.removeprefix("fold")))
+    found = beats_of(name, recordings, runs)
     torch.manual_seed(PLAN.seed)
     net = learner(load_trunk(runs, name))
     batches = SequenceBatches(recordings, parts.train, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS)
     train(net, batches, PLAN, runs / f"rhythm-{name}-first.pt")
     train(net, batches, AGAIN, runs / f"rhythm-{name}.pt")
-    _, logits = judge(net, recordings, parts.validation, ())
-    net.decoder.temperature.fill_(temperature(logits, recordings.labels[parts.validation]))
-    figures, _ = judge(net, recordings, parts.test, (10, 20))
-    figures["temperature"] = float(net.decoder.temperature)
-    torch.save({"column": net.column.state_dict(), "decoder": net.decoder.state_dict()}, runs / f"rhythm-{name}-done.pt")
-    (runs / f"rhythm-{name}.json").write_text(json.dumps(figures, indent=1))
-    print(name, {key: round(value, 4) for key, value in figures.items()}, flush=True)
+    torch.manual_seed(BEATS.seed)
+    beats = BeatDecoder(CLASSES)
+    train(beats, BeatBatches(found, recordings.labels, parts.train, CONTEXT, CLASS_WEIGHTS), BEATS, runs / f"rhythm-{name}-beats.pt")
+    views = [of_steps(net, recordings), of_beats(beats, found)]
+    fit = whole(recordings, parts.validation)
+    divisor = temperature(np.mean([view(fit) for view in views], axis=0), recordings.labels[parts.validation])
+    told = figures(views, recordings, parts.test) | {"temperature": divisor}
+    state = {"column": net.column.state_dict(), "decoder": net.decoder.state_dict(), "beats": beats.state_dict(), "temperature": divisor}
+    torch.save(state, runs / f"rhythm-{name}-done.pt")
+    (runs / f"rhythm-{name}.json").write_text(json.dumps(told, indent=1))
+    print(name, {key: round(value, 4) for key, value in told.items()}, flush=True)
+
+
+def beats_of(name: str, recordings: Recordings, runs: Path) -> FoundBeats:
+    """The beats that the first task called `name` finds in all records."""
+    checkpoint = runs / f"qrs-{name}.pt"
+    net = trained(checkpoint)
+
+    def detect(windows: Floats) -> Floats:
+        with torch.inference_mode():
+            return np.asarray(net(torch.from_numpy(windows)).numpy())
+
+    made_by = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return find_beats(recordings, detect, made_by, runs.parent / "cache" / f"cinc2017-beats-{name}.npz")
 
 
 def main() -> None:
