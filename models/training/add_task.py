@@ -28,7 +28,7 @@ from models.extension import check_extends
 from models.runtime import BATCH, Model, Spec, TaskSpec
 from models.training import labelled
 from models.training.cinc2017 import Floats, Recordings
-from models.training.export import save_graph
+from models.training.export import save_graph, save_weights
 from models.training.rhythm_windows import load_noise
 from models.training.sequence import Context, Learner, second_windows
 from models.training.tasks.added import COLUMN, Figures, context, learn, split
@@ -110,7 +110,7 @@ def _write(name: str, net: Learner, of: Context, figures: Figures, old: Model, w
             shutil.copy(path, draft / path.name)
     columns = {**weights["columns"], name: {"widths": COLUMN, "state": _plain(net.column.state_dict())}}
     decoders = {**weights.get("decoders", {}), name: _plain(net.decoder.state_dict())}
-    torch.save({**weights, "columns": columns, "decoders": decoders}, draft / WEIGHTS)
+    save_weights({**weights, "columns": columns, "decoders": decoders}, draft / WEIGHTS)
     files = dict(old.spec.files)
     window = torch.from_numpy(np.random.default_rng(0).standard_normal((BATCH, 1, old.input.length)).astype(np.float32))
     backbone = _backbone([*old.tasks, name], weights["segmenter"], columns)

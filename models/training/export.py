@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,8 +157,23 @@ def write_final(runs: Path, folder: Path) -> Spec:
     built = [task.build() for task in tasks]
     spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {})
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
-    torch.save({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
+    save_weights({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
     return spec
+
+
+def save_weights(weights: dict[str, Any], path: Path) -> None:
+    """What torch.load reads, a fifth smaller: its archive compressed, without the counters of BatchNorm that only training looks at."""
+    buffer = io.BytesIO()
+    torch.save(_uncounted(weights), buffer)
+    with zipfile.ZipFile(buffer) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in stored.namelist():
+            packed.writestr(zipfile.ZipInfo(name), stored.read(name), zipfile.ZIP_DEFLATED)
+
+
+def _uncounted(weights: Any) -> Any:
+    if not isinstance(weights, dict):
+        return weights
+    return {name: _uncounted(value) for name, value in weights.items() if not name.endswith("num_batches_tracked")}
 
 
 def write_fold(runs: Path, name: str, folder: Path) -> Spec:
