@@ -3,12 +3,11 @@
     python -m models.training.train_beat_class cache    # the beats that the first task finds: minutes
     python -m models.training.train_beat_class train                                        # networks, artifact and cross-validation
 
-A network is HEADS heads from different seeds, half of them on one draw of the scenarios and half on another, for a draw moves figures of
-V by some points; their logits are averaged. Loss: cross-entropy against the set of classes that the reference allows
-(models/training/tasks/beat_class.py). Beats are drawn so that a class of a patient counts by the root of how many there are. Probabilities
-are corrected for that afterwards, and by a temperature that is found on patients of the training folds that a network left out; beats are
-called without the correction, so that rare classes are found, and leaning to S by LEAN, which was chosen on such patients too. The patients
-of a fold teach its networks nothing.
+A network is HEADS heads, each from a seed and on a draw of the scenarios of its own, for a draw moves figures of V by some points; their
+logits are averaged. Loss: cross-entropy against the set of classes that the reference allows (models/training/tasks/beat_class.py). Beats
+are drawn so that a class of a patient counts by the root of how many there are. Probabilities are corrected for that afterwards, and by a
+temperature that is found on patients of the training folds that a network left out; beats are called without the correction, so that rare
+classes are found, and leaning to S by LEAN, which was chosen on such patients too. The patients of a fold teach its networks nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ POWER = 0.5  # of how many beats of a class a patient has: how often one is draw
 LEAST = 20
 SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3}
 SCENARIO_SHARE = 0.3
-DRAWS = 2  # of scenarios, for one network
 LEAN = np.array([0.0, 0.5, 0.0, 0.0, 0.0])  # when a beat is called: S is missed oftener than it is falsely called
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
 POLARITY = SHAPES + SCALARS.index("polarity")
@@ -134,16 +132,14 @@ def augment(x: Floats, rng: np.random.Generator) -> Floats:
 
 
 def fit(held: Sequence[Known], name: str, seed: int, runs: Path) -> tuple[BeatHeads, npt.NDArray[np.float64]]:
-    """Train HEADS heads on these tracks, or go on from runs/NAME-drawD-headN.pt. Returns them and the surplus of their training classes."""
+    """Train HEADS heads on these tracks, or go on from runs/NAME-drawD.pt. Returns them and the surplus of their training classes."""
     heads, surplus = list[BeatHead](), []
-    for draw in range(DRAWS * (seed - 1) + 1, DRAWS * seed + 1):
+    for draw in range(HEADS * (seed - 1) + 1, HEADS * seed + 1):
         examples = Examples(held, draw)
         surplus.append(examples.surplus())
-        for i in range(HEADS // DRAWS):
-            own = draw + 100 * i
-            torch.manual_seed(own)
-            heads.append(BeatHead())
-            train(heads[-1], examples, replace(PLAN, seed=own), runs / f"{name}-draw{draw}-head{i}.pt")
+        torch.manual_seed(draw)
+        heads.append(BeatHead())
+        train(heads[-1], examples, replace(PLAN, seed=draw), runs / f"{name}-draw{draw}.pt")
     return BeatHeads(heads).eval(), np.mean(surplus, axis=0)
 
 
