@@ -25,8 +25,8 @@ FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min
 CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")  # CinC 2017: N, A, O, ~
 AF, UNREADABLE = CLASSES.index("AFIB"), CLASSES.index("~")
-# A segment is AF from this probability on, unless it is unreadable: sensitivity and specificity for AF of CinC 2017's validation records add
-# up to their most here. The stream as a whole is what is likeliest.
+# A segment is AF from this probability on, unless it is unreadable: there sensitivity and specificity for AF of CinC 2017's validation
+# records add up to their most. The stream as a whole is what is likeliest.
 AF_FROM = 0.15
 
 
