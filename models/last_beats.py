@@ -19,6 +19,7 @@ from models.stage import Field, Rows, Table
 
 BEATS = 72  # that are remembered: 30 s at 144/min
 ABSENT = -1.0
+MOST_MV = 1000.0  # no heart comes near; a device with a wrong gain goes beyond what float16 holds
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ def remember(state: Table, rows: Sequence[int], at: Sequence[float], shapes: Flo
         places.append(int(state.beats[row]) % BEATS)
         state.beats[row] += 1
     state.beat_at[rows, places] = at
-    state.beat_shape[rows, places] = shapes
+    state.beat_shape[rows, places] = np.clip(shapes, -MOST_MV, MOST_MV)
 
 
 def recall(state: Table, rows: Rows, since: npt.NDArray[np.int64], until: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.float16]]:

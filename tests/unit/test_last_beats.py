@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.beat_context import SHAPE
 from models.conditioning import FS_HZ
-from models.last_beats import ABSENT, BEATS, FIELDS, packed, recall, remember
+from models.last_beats import ABSENT, BEATS, FIELDS, MOST_MV, packed, recall, remember
 from models.stage import Table
 
 CONTEXT = 30 * FS_HZ
@@ -46,6 +46,13 @@ def test_places_before_the_oldest_beat_are_absent_and_flat() -> None:
     assert not forms[0, :-3].any()
     assert np.array_equal(forms[0, -3:], shapes)
     assert (ago[1] == ABSENT).all()
+
+
+def test_a_wrong_gain_is_held_in_bounds() -> None:
+    state = Table(**FIELDS)
+    row = state.open()
+    remember(state, [row], [50.0], np.full((1, SHAPE), 131_072, np.float32))
+    assert remembered(state, row, 200)[1][0, -1].max() == MOST_MV
 
 
 def test_of_many_beats_the_newest_count() -> None:
