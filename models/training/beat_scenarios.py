@@ -33,7 +33,7 @@ def ventricular_bank(tracks: Sequence[Beats]) -> list[Floats]:
     bank = []
     for track in tracks:
         chosen = track.shape[track.allowed == V]
-        if len(chosen) >= 3 and (track.allowed == N).sum() > 20:
+        if len(chosen) and (track.allowed == N).sum() > 10:
             bank.append(chosen / height(track))
     return bank
 

@@ -28,10 +28,11 @@ from models.beat_context import FEATURES, SCALARS, BeatContext, Floats
 from models.conditioning import FS_HZ
 from models.training.beat_class_export import Calibrated, export
 from models.training.beat_class_report import PACED, Verdict, report
+from models.training.beat_leads import twelve_leads
 from models.training.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
 from models.training.data import data_folder
 from models.training.harness import Plan, train
-from models.training.tasks.beat_class import Beats, collect, load, save
+from models.training.tasks.beat_class import Beats, collect, detectors_of, load, save
 
 ARTIFACT = Path("runs/ecgcl/beat_class")  # from where models/training/export.py takes it
 PLAN = Plan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
@@ -39,7 +40,7 @@ FOLDS = 3
 SCENARIOS = 1  # times that each track of MITDB is drawn anew
 POWER = 0.5  # of how many beats of a class a patient has: how often one is drawn
 LEAST = 20
-SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3}
+SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3, "ptbxl500": 0.5, "ludb": 0.5}
 SCENARIO_SHARE = 0.3
 LEAN = np.array([0.0, 0.5, 0.0, 0.0, 0.0])  # when a beat is called: S is missed oftener than it is falsely called
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
@@ -241,7 +242,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.compiler.set_stance("force_eager")  # compiling would take longer than training
     if options.what == "cache":
-        save(list(collect(data_folder(), options.detector, options.runs.parent / "cache" / "cinc2017.npz")), options.runs / "beats.npz")
+        found = list(collect(data_folder(), options.detector, options.runs.parent / "cache" / "cinc2017.npz"))
+        found += twelve_leads(data_folder(), detectors_of(options.detector)(0))
+        save(found, options.runs / "beats.npz")
     else:
         train_all(known(load(options.runs / "beats.npz")), options.seeds, options.runs)
 

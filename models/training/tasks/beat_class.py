@@ -96,7 +96,7 @@ def noisy(track: Track, noises: Sequence[Noise], rng: np.random.Generator) -> Tr
 
 def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[Beats]:
     """All tracks, with the detector of each patient's fold."""
-    of_fold = _detectors(detectors)
+    of_fold = detectors_of(detectors)
     rng, noises = np.random.default_rng(1), load_noise(folder)
     mitdb, vfdb = load_mitdb(folder), load_vfdb(folder)
     fold_of = folds([*mitdb, *vfdb])
@@ -109,7 +109,7 @@ def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[Beats]:
     yield from _wearable(folder, cinc_cache, of_fold(0))
 
 
-def _detectors(runs: Path) -> Callable[[int], Predict]:
+def detectors_of(runs: Path) -> Callable[[int], Predict]:
     """The first task as it was trained without each fold (models/training/tasks/qrs.py)."""
     networks = [_detector(runs / f"qrs-fold{fold}.pt") for fold in range(FOLDS)]
     return lambda fold: networks[fold]
