@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -233,12 +234,22 @@ def raise_alarms(address: str, *messages: Alarm | Delivery) -> None:
     assert producer.flush(60) == 0
 
 
+def hear_ctrl_c() -> None:
+    """A shell that starts the tests in the background has them, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_tail_shows_each_step(broker, folder):
     create_topics(broker.address)
     raise_alarms(broker.address, alarm("before"))
     command = [sys.executable, "-P", "-m", "ecgwatch", "alarms", "tail", "Bed 1", "--broker", broker.address]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        preexec_fn=hear_ctrl_c,
     ) as process:
         try:
             assert process.stderr is not None
@@ -248,8 +259,8 @@ def test_tail_shows_each_step(broker, folder):
             steps = [alarm(step="escalated", level=1), alarm(step="acknowledged", acknowledged_by="Ann")]
             raise_alarms(broker.address, alarm("Bed 2"), one, *steps)
             lines = [process.stdout.readline() for _ in range(3)]
-            process.send_signal(2)
-            assert process.wait(20) == 0
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
         finally:
             process.kill()
     assert "Bed 1  *** ASYSTOLE 6 s  onset" in lines[0]

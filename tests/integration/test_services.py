@@ -6,13 +6,25 @@ import uuid
 import confluent_kafka
 
 
+def watermarks(consumer: confluent_kafka.Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First and next offset. Just started, or with a topic just made, Kafka answers before it leads the partition."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), timeout=30)
+        except confluent_kafka.KafkaException as error:
+            if error.args[0].code() != confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 def test_broker_is_empty_and_takes_messages(broker):
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
     producer.produce("ecg.samples", b"x", key=b"p")
     assert producer.flush(60) == 0
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": "looker", "log.connection.close": False})
     parts = consumer.list_topics("ecg.samples", timeout=30).topics["ecg.samples"].partitions
-    ends = [consumer.get_watermark_offsets(confluent_kafka.TopicPartition("ecg.samples", p), timeout=30)[1] for p in parts]
+    ends = [watermarks(consumer, "ecg.samples", p)[1] for p in parts]
     consumer.close()
     assert sum(ends) == 1  # nothing of the run against the other broker, nothing of an earlier test
 
@@ -28,15 +40,7 @@ def test_kafka_keeps_messages_over_a_stop_and_a_kill(kafka):
         assert not kafka.running
         kafka.start()
     consumer = confluent_kafka.Consumer({**quiet, "group.id": "looker"})
-    deadline = time.monotonic() + 20
-    while True:  # just started, Kafka answers before it leads its partitions
-        try:
-            assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=20) == (0, 2)
-            break
-        except confluent_kafka.KafkaException as error:
-            if error.args[0].code() != confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    assert watermarks(consumer, topic, 0) == (0, 2)
     consumer.close()
 
 
