@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.architectures.ecgcl import SequenceDecoder
+from models.architectures.ecgcl import SequenceDecoder, pooled
 from models.beat_context import P_PART, QRS_PART, SHAPE
 
 SQUEEZE, WIDTH, HIDDEN, AVERAGE = 24, 12, 24, 16
@@ -60,17 +60,14 @@ class BeatDecoder(nn.Module):
 
     def forward(self, ago: Tensor, shapes: Tensor) -> Tensor:
         there = (ago >= 0).to(shapes.dtype).unsqueeze(2)  # (B, K, 1)
-        count = there.sum(dim=1).clamp(min=1)  # (B, 1)
         laid, rr = _lay(shapes, there), _intervals(ago, there[:, :, 0])
         scale = 2 * laid.height
         difference = ((laid.beats - laid.average) / scale).clamp(-4, 4)
         seen = torch.cat([_numbers(laid, rr), self.shape((laid.beats / scale).clamp(-4, 4)), self.difference(difference)], dim=2)
         steps = functional.relu(self.join(seen)) * there
         over_time, _ = self.gru(steps)
-        together = torch.cat([steps, over_time], dim=2)
-        mean = (together * there).sum(dim=1) / count
-        peak = (together * there - 2 * (1 - there)).amax(dim=1).clamp(min=-1)
-        return self.head(self.dropout(torch.cat([mean, peak, self._usual(laid, scale), _whole(laid, rr, there, count)], dim=1)))
+        together = pooled(torch.cat([steps, over_time], dim=2), there)
+        return self.head(self.dropout(torch.cat([together, self._usual(laid, scale), _whole(laid, rr, there)], dim=1)))
 
     def _usual(self, laid: _Laid, scale: Tensor) -> Tensor:
         """What the average beat is, and where beats differ from it: (B, AVERAGE)."""
@@ -141,8 +138,9 @@ def _correlation(laid: _Laid, part: slice) -> Tensor:
     return (a * b).sum(dim=2) / (a.square().sum(dim=2) * b.square().sum(dim=2) + 1e-8).sqrt()
 
 
-def _whole(laid: _Laid, rr: _Intervals, there: Tensor, count: Tensor) -> Tensor:
+def _whole(laid: _Laid, rr: _Intervals, there: Tensor) -> Tensor:
     """How irregular, how quick, how alike, how many, how large: (B, WHOLE)."""
+    count = there.sum(dim=1).clamp(min=1)
     known = rr.known.sum(dim=1, keepdim=True).clamp(min=1)
     spread = (rr.before.square().sum(dim=1, keepdim=True) / known).sqrt()
     steps = (rr.change.abs() * rr.known).sum(dim=1, keepdim=True) / known

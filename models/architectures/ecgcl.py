@@ -204,10 +204,14 @@ class SequenceDecoder(nn.Module):
     def forward(self, steps: Tensor, known: Tensor) -> Tensor:  # (B, S, C), (B, S, 1) of 0 and 1
         steps = steps * known
         over_time, _ = self.gru(steps)  # (B, S, 2 * hidden)
-        together = torch.cat([steps, over_time], dim=2)
-        mean = (together * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
-        peak = (together * known - 2 * (1 - known)).amax(dim=1).clamp(min=-1)
-        return self.head(self.dropout(torch.cat([mean, peak], dim=1))) / self.temperature
+        return self.head(self.dropout(pooled(torch.cat([steps, over_time], dim=2), known))) / self.temperature
+
+
+def pooled(steps: Tensor, known: Tensor) -> Tensor:
+    """Mean and maximum over the steps that exist: (B, S, C), (B, S, 1) of 0 and 1, to (B, 2 C)."""
+    mean = (steps * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+    peak = (steps * known - 2 * (1 - known)).amax(dim=1).clamp(min=-1)
+    return torch.cat([mean, peak], dim=1)
 
 
 @architecture("ecgcl", kinds=("samples",), source="Gao et al. 2023, arXiv 2304.04646")

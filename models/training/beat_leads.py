@@ -22,8 +22,8 @@ import numpy.typing as npt
 from models.beat_context import CORE, Doubles, Floats
 from models.training.beat_metrics import Predict
 from models.training.beat_scenarios import repeated
-from models.training.data import Track, read_channels, record_names
-from models.training.tasks.beat_class import BIT, UNKNOWN, Beats, Codes, found_in
+from models.training.data import read_channels, record_names
+from models.training.tasks.beat_class import BIT, UNKNOWN, Beats, Codes, bare, found_in
 
 LEADS = 12
 USUAL_LEADS = 4  # of a record without V, drawn; of one with V all
@@ -44,7 +44,7 @@ def twelve_leads(folder: Path, detector: Predict) -> Iterator[Beats]:
     rng = np.random.default_rng(3)
     for name, patient, said in (*_ptbxl(folder), *_ludb(folder)):
         _, signals = read_channels(folder, name, range(LEADS))
-        leads = [found_in(_track(name, signal), detector) for signal in signals]
+        leads = [found_in(bare(name, signal), detector) for signal in signals]
         beats = common(leads)
         if len(beats) < 5:
             continue
@@ -72,10 +72,6 @@ def _ludb(folder: Path) -> Iterator[tuple[str, str, int]]:
         ventricular, atrial = "ventricular extrasystole" in text, "atrial extrasystole" in text
         if "pacing" not in text and not (ventricular and atrial):
             yield name, name, V if ventricular else S if atrial else N
-
-
-def _track(name: str, signal: Floats) -> Track:
-    return Track(name, "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0)
 
 
 def common(leads: Sequence[Found]) -> Doubles:

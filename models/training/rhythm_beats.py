@@ -7,7 +7,7 @@ ventricular pacemaker fills them: in fibrillation that is still fibrillation, in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,10 @@ from torch.nn import functional
 from models.beat_context import AFTER, BEFORE, STRIDE
 from models.conditioning import FS_HZ
 from models.last_beats import packed
-from models.training.beat_metrics import Predict
+from models.training.beat_metrics import AT_ONCE, Predict
 from models.training.cinc2017 import CLASSES, Recordings
-from models.training.data import Track
 from models.training.sequence import SMOOTHING, Context
-from models.training.tasks.beat_class import found_in
+from models.training.tasks.beat_class import bare, found_in
 from models.windows import BEAT_SPEC
 
 Floats = npt.NDArray[np.float32]
@@ -64,11 +63,7 @@ def find_beats(recordings: Recordings, detector: Predict, made_by: str, cache: P
         with np.load(cache) as stored:
             if str(stored["made_by"]) == made_by:
                 return FoundBeats(stored["at"], stored["shapes"], stored["bounds"], lengths)
-    found = []
-    for record, name in enumerate(recordings.names):
-        nothing = np.zeros((3, 0), np.uint8)
-        track = Track(f"cinc2017/{name}", "", 0, recordings.signal(record), nothing, np.zeros(0), "", np.zeros((0, 2)), 1.0)
-        found.append(found_in(track, detector))
+    found = [found_in(bare(str(name), recordings.signal(record)), detector) for record, name in enumerate(recordings.names)]
     at, shapes = np.concatenate([a for a, _ in found]), np.concatenate([s for _, s in found]).astype(np.float16)
     bounds = np.cumsum([0] + [len(a) for a, _ in found])
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -170,18 +165,11 @@ def _bump(centre_s: float, sd_s: float) -> Doubles:
     return np.asarray(np.exp(-0.5 * np.square((PLACE - centre_s) / sd_s)))
 
 
-Judge = Callable[[Sequence[Some], Sequence[float]], Floats]
-
-
-def judge_of(net: nn.Module) -> Judge:
+def beat_logits(net: nn.Module, pieces: Sequence[Some], ends: Sequence[float]) -> Floats:
     """Logits (n, classes) of beats and of the ends of the stretches that they are from."""
-
-    def judge(pieces: Sequence[Some], ends: Sequence[float]) -> Floats:
-        found = []
-        with torch.inference_mode():
-            for i in range(0, len(pieces), 256):
-                ago, shapes = packed(pieces[i : i + 256], ends[i : i + 256])
-                found.append(net(torch.from_numpy(ago), torch.from_numpy(shapes.astype(np.float32))).numpy())
-        return np.concatenate(found)
-
-    return judge
+    found = []
+    with torch.inference_mode():
+        for i in range(0, len(pieces), AT_ONCE):
+            ago, shapes = packed(pieces[i : i + AT_ONCE], ends[i : i + AT_ONCE])
+            found.append(net(torch.from_numpy(ago), torch.from_numpy(shapes.astype(np.float32))).numpy())
+    return np.concatenate(found)

@@ -63,6 +63,11 @@ def found_in(track: Track, detector: Predict) -> tuple[Doubles, Floats]:
     return at, around(track.signal[None], zero, at)
 
 
+def bare(name: str, signal: Floats) -> Track:
+    """A signal of whose beats nothing is known."""
+    return Track(name, "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0)
+
+
 def annotated(track: Track, fold: int, detector: Predict) -> Beats:
     """Beats of a track of MITDB."""
     at, shape = found_in(track, detector)
@@ -111,11 +116,12 @@ def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[Beats]:
 
 def detectors_of(runs: Path) -> Callable[[int], Predict]:
     """The first task as it was trained without each fold (models/training/tasks/qrs.py)."""
-    networks = [_detector(runs / f"qrs-fold{fold}.pt") for fold in range(FOLDS)]
+    networks = [detector(runs / f"qrs-fold{fold}.pt") for fold in range(FOLDS)]
     return lambda fold: networks[fold]
 
 
-def _detector(checkpoint: Path) -> Predict:
+def detector(checkpoint: Path) -> Predict:
+    """The first task of a checkpoint."""
     net = trained(checkpoint)
 
     def detect(windows: Floats) -> Floats:
@@ -140,8 +146,7 @@ def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
     normal = np.flatnonzero(records.labels == 0)
     chosen = np.random.default_rng(2).permutation(normal)[:CINC_NORMAL]
     for r in [*chosen, *np.flatnonzero(records.labels == 1)]:
-        signal = records.signal(int(r))
-        track = Track(f"cinc2017/{records.names[r]}", "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0)
+        track = bare(f"cinc2017/{records.names[r]}", records.signal(int(r)))
         at, shape = found_in(track, detector)
         allowed = BIT["N"] if records.labels[r] == 0 else BIT["N"] | BIT["V"]
         if len(at) > 3:

@@ -28,10 +28,11 @@ from models.training import cinc2017
 from models.training.cinc2017 import Recordings
 from models.training.data import data_folder
 from models.training.harness import Plan, train
-from models.training.rhythm_beats import BeatBatches, FoundBeats, Some, find_beats, judge_of
+from models.training.rhythm_beats import BeatBatches, FoundBeats, Some, beat_logits, find_beats
 from models.training.rhythm_scores import challenge_score, f1
 from models.training.rhythm_windows import Varied, load_noise
 from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
+from models.training.tasks.beat_class import detector
 from models.training.tasks.qrs import trained
 
 Floats = npt.NDArray[np.float32]
@@ -100,7 +101,7 @@ def of_steps(net: Learner, recordings: Recordings) -> View:
 
 def of_beats(net: BeatDecoder, found: FoundBeats) -> View:
     """What the decoder of beats says, from the same contexts."""
-    judge = judge_of(net.eval())
+    net.eval()
 
     def view(parts: Sequence[Part]) -> Floats:
         cut: list[Some] = []
@@ -111,7 +112,7 @@ def of_beats(net: BeatDecoder, found: FoundBeats) -> View:
             own = list(range(p.end, p.begin + longest - 1, -hop)) or [p.end]
             cut += [found.piece(p.record, max(p.begin, end - longest), end) for end in own]
             ends += own
-        sums = np.add.reduceat(judge(cut, ends), first)
+        sums = np.add.reduceat(beat_logits(net, cut, ends), first)
         return np.asarray(sums / np.diff([*first, len(ends)])[:, None])
 
     return view
@@ -161,14 +162,8 @@ def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Pat
 def beats_of(name: str, recordings: Recordings, runs: Path) -> FoundBeats:
     """The beats that the first task called `name` finds in all records."""
     checkpoint = runs / f"qrs-{name}.pt"
-    net = trained(checkpoint)
-
-    def detect(windows: Floats) -> Floats:
-        with torch.inference_mode():
-            return np.asarray(net(torch.from_numpy(windows)).numpy())
-
     made_by = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return find_beats(recordings, detect, made_by, runs.parent / "cache" / f"cinc2017-beats-{name}.npz")
+    return find_beats(recordings, detector(checkpoint), made_by, runs.parent / "cache" / f"cinc2017-beats-{name}.npz")
 
 
 def main() -> None:
