@@ -53,6 +53,14 @@ SCALARS = RHYTHM + LIKENESS + PAST
 FEATURES = 3 * SHAPE + len(SCALARS)  # this beat, the dominant one, its own usual one; then SCALARS
 
 
+class Seen(NamedTuple):
+    """A beat of each row in its context, and which usual beat it belongs to from now on."""
+
+    features: Floats  # (B, FEATURES)
+    slot: npt.NDArray[np.intp]  # (B,)
+    like: Doubles  # (B,) how like it is to that one; below JOIN it is the first of a new usual beat in that slot
+
+
 class _Match(NamedTuple):
     """Beats (B, SHAPE) laid on usual beats."""
 
@@ -64,7 +72,7 @@ class _Match(NamedTuple):
 class BeatContext(Arrays):
     """Per row: the intervals before, the usual beats, and how like them the last beats were. Rows as in models/stage.py."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Field) -> None:
         super().__init__(
             last=Field(np.float64, fresh=np.nan),  # R peak of the beat before, samples
             rr=Field(np.float32, (LONG,), fresh=np.nan),  # intervals, s, newest last; NaN where unknown
@@ -74,6 +82,7 @@ class BeatContext(Arrays):
             taken=Field(np.float32, (SLOTS,)),
             slot_rr=Field(np.float32, (SLOTS, 2)),  # mean and mean square of log(interval / median) of a slot's beats
             residue=Field(np.float32),  # mean of 1 - likeness to the slot that a beat joined
+            **more,
         )
 
     def restart(self, row: int) -> None:
@@ -84,15 +93,13 @@ class BeatContext(Arrays):
         """RR intervals in seconds up to the beats at these samples, one per row; NaN where unknown: (B,)."""
         return np.asarray((at - self._rows.last[rows]) / FS_HZ)
 
-    def take(self, rows: Rows, at: Doubles, shape: Doubles | Floats) -> Floats:
+    def take(self, rows: Rows, at: Doubles, shape: Doubles | Floats) -> Seen:
         """The next beat of each of these rows: what the network sees of it, and remember it.
 
         Args:
             rows: (B,), each once.
             at: (B,) R peaks, in samples at 125 Hz.
             shape: (B, SHAPE) mV around the R peak, see `around`.
-
-        Returns: (B, FEATURES).
         """
         t = self._rows
         beat = shape.astype(np.float32)  # a tenth to a third less time than in double precision
@@ -113,8 +120,8 @@ class BeatContext(Arrays):
         values = np.concatenate(
             [beat / height * 2, first / height * 2, second / height * 2, rhythm, likeness, relative, 4 * (past - 0.75)], axis=1
         )
-        self._remember(rows, at, rr, prematurity, beat, match, told)
-        return np.asarray(np.clip(np.nan_to_num(values), -CLIP, CLIP), dtype=np.float32)
+        slot, like = self._remember(rows, at, rr, prematurity, beat, match, told)
+        return Seen(np.asarray(np.clip(np.nan_to_num(values), -CLIP, CLIP), dtype=np.float32), slot, like)
 
     def _likeness(
         self, rows: Rows, beat: Floats, first: Floats, match: _Match, dominant: npt.NDArray[np.intp], own: npt.NDArray[np.intp]
@@ -142,10 +149,14 @@ class BeatContext(Arrays):
         ]  # fmt: skip
         return np.stack(columns, axis=1), np.stack([like, parts[0]], axis=1)
 
-    def _remember(self, rows: Rows, at: Doubles, rr: Doubles, prematurity: Doubles, beat: Floats, match: _Match, told: Doubles) -> None:
+    def _remember(
+        self, rows: Rows, at: Doubles, rr: Doubles, prematurity: Doubles, beat: Floats, match: _Match, told: Doubles
+    ) -> tuple[npt.NDArray[np.intp], Doubles]:
+        """The slot that each beat went to, and how like the best one was."""
         t, i = self._rows, np.arange(len(rows))
         slot = match.best.argmax(axis=1)
-        joins = match.best[i, slot] >= JOIN
+        like = match.best[i, slot]
+        joins = like >= JOIN
         slot = np.where(joins, slot, t.weight[rows].argmin(axis=1))
         t.weight[rows] *= FORGET
         t.weight[rows, slot] = np.where(joins, t.weight[rows, slot], 0.0) + 1.0
@@ -157,13 +168,14 @@ class BeatContext(Arrays):
         early = np.nan_to_num(prematurity)
         moments = np.stack([early, early * early], axis=1)
         t.slot_rr[rows, slot] += part[:, None] * (moments - t.slot_rr[rows, slot])
-        residue = np.where(joins, 1 - match.best[i, slot], t.residue[rows])
+        residue = np.where(joins, 1 - like, t.residue[rows])
         t.residue[rows] += 0.05 * (residue - t.residue[rows])
         t.past[rows, :, :-1] = t.past[rows, :, 1:]
         t.past[rows, :, -1] = told
         t.rr[rows, :-1] = t.rr[rows, 1:]
         t.rr[rows, -1] = rr
         t.last[rows] = at
+        return slot, like
 
 
 def around(x: Floats, window: npt.NDArray[np.intp], r: Doubles) -> Floats:

@@ -124,9 +124,12 @@ class Model:
         mask, steps = self._backbone.run(x[:, None])
         return mask[:, 0], steps
 
-    def classify(self, features: Floats) -> tuple[npt.NDArray[np.float64], list[int]]:
-        """Beats in their context (n, FEATURES) to probabilities of N S V F Q (n, 5), and which class each is called."""
-        logits = self._beats.run(features[:, None])[0].astype(np.float64)
+    def judge(self, features: Floats) -> npt.NDArray[np.float64]:
+        """Beats in their context (n, FEATURES) to logits of N S V F Q (n, 5)."""
+        return self._beats.run(features[:, None])[0].astype(np.float64)
+
+    def call(self, logits: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[int]]:
+        """Logits of beats (n, 5), after the vote of models/beat_votes.py, to probabilities (n, 5), and which class each is called."""
         return _softmax(logits), (logits + self._lean).argmax(axis=1).tolist()
 
     def decode(self, task: str, steps: Floats, known: Floats, *beats: Floats) -> npt.NDArray[np.float64]:

@@ -45,9 +45,9 @@ from stream_processor.stages.sequences import Answer, SequenceTask
 from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 BUILT_IN = ("lethal", "rhythm")  # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
-VF, ASYSTOLE = 2, 3  # classes of the lethal-rhythm task
+VT, VF, ASYSTOLE = 1, 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
 EVERYBODY_ADULT = Profiles.load(None)
 log = logging.getLogger(__name__)
@@ -350,4 +350,4 @@ def _with_lethal(seconds: Sequence[Second], answers: Sequence[Answer]) -> list[S
     """The seconds with what the lethal-rhythm task said of each; one that it calls asystole is not unsure, however the signal moves."""
     said = {(answer.row, answer.k): answer.probability for answer in answers}
     found = [(second, said[second.row, second.k]) for second in seconds]
-    return [s._replace(fibrillation=p[VF], unsure=s.unsure and p[ASYSTOLE] < 0.5) for s, p in found]
+    return [s._replace(fibrillation=p[VF], tachycardia=p[VT], unsure=s.unsure and p[ASYSTOLE] < 0.5) for s, p in found]

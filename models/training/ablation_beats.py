@@ -77,7 +77,7 @@ def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
             torch.manual_seed(seed)
             net, prior = BeatHead(), examples.surplus()
             train(net, Blanked(examples, sight.kept), replace(PLAN, seed=seed), runs / f"beats-{sight.label}-fold{fold}-{seed}.pt")
-            blanked = [Known(k.track, k.features * sight.kept) for k in judged]
+            blanked = [Known(k.track, k.seen._replace(features=k.seen.features * sight.kept)) for k in judged]
             logits = logits_of(net, prior, blanked)
             verdicts[sight.label] += [verdict(k.track, z, 1.0, prior) for k, z in zip(blanked, logits, strict=True)]
     return {label: figures(found) for label, found in verdicts.items()}

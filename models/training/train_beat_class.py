@@ -4,10 +4,11 @@
     python -m models.training.train_beat_class train                                        # networks, artifact and cross-validation
 
 A network is HEADS heads, each from a seed and on a draw of the scenarios of its own, for a draw moves figures of V by some points; their
-logits are averaged. Loss: cross-entropy against the set of classes that the reference allows (models/training/tasks/beat_class.py). Beats
-are drawn so that a class of a patient counts by the root of how many there are. Probabilities are corrected for that afterwards, and by a
-temperature that is found on patients of the training folds that a network left out; beats are called without the correction, so that rare
-classes are found, and leaning to S by LEAN, which was chosen on such patients too. The patients of a fold teach its networks nothing.
+logits are averaged, and then the beats of a form vote (models/beat_votes.py). Loss: cross-entropy against the set of classes that the
+reference allows (models/training/tasks/beat_class.py). Beats are drawn so that a class of a patient counts by the root of how many there
+are. Probabilities are corrected for that afterwards, and by a temperature that is found on patients of the training folds that a network
+left out; beats are called without the correction, so that rare classes are found, and leaning by LEAN, which was chosen on such patients
+too. The patients of a fold teach its networks nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from models import beat_votes
 from models.architectures.beat_head import CLASSES, HEADS, SHAPES, BeatHead, BeatHeads
-from models.beat_context import FEATURES, SCALARS, BeatContext, Floats
+from models.beat_context import FEATURES, SCALARS, BeatContext, Floats, Seen
 from models.conditioning import FS_HZ
+from models.stage import Table
 from models.training.beat_class_export import Calibrated, export
 from models.training.beat_class_report import PACED, Verdict, report
 from models.training.beat_leads import twelve_leads
@@ -42,37 +45,38 @@ POWER = 0.5  # of how many beats of a class a patient has: how often one is draw
 LEAST = 20
 SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3, "ptbxl500": 0.5, "ludb": 0.5}
 SCENARIO_SHARE = 0.3
-LEAN = np.array([0.0, 0.5, 0.0, 0.0, 0.0])  # when a beat is called: S is missed oftener than it is falsely called
+LEAN = np.array([0.0, 0.5, 0.25, 0.0, 0.0])  # when a beat is called: S and V are missed oftener than they are falsely called
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
 POLARITY = SHAPES + SCALARS.index("polarity")
 
 
-def unroll(tracks: Sequence[Beats]) -> Floats:
-    """The features of all beats, the tracks one after the other, as the stream makes them: (beats, FEATURES)."""
+def unroll(tracks: Sequence[Beats]) -> Seen:
+    """All beats, the tracks one after the other, as the stream sees them."""
     order = sorted(range(len(tracks)), key=lambda k: -len(tracks[k].at))
     count = np.array([len(tracks[k].at) for k in order])
     first = np.concatenate([[0], np.cumsum([len(t.at) for t in tracks])])[order]
     at, shape = np.concatenate([t.at for t in tracks]), np.concatenate([t.shape for t in tracks])
-    features = np.zeros((len(at), FEATURES), np.float32)
+    features, slot, like = np.zeros((len(at), FEATURES), np.float32), np.zeros(len(at), np.intp), np.zeros(len(at))
     context = BeatContext()
     rows = np.array([context.open(t.name, FS_HZ) for t in tracks], dtype=np.intp)
     for i in range(count[0]):
         live = first[: np.count_nonzero(count > i)] + i
-        features[live] = context.take(rows[: len(live)], at[live], shape[live])
-    return features
+        features[live], slot[live], like[live] = context.take(rows[: len(live)], at[live], shape[live])
+    return Seen(features, slot, like)
 
 
 class Known(NamedTuple):
-    """A track and its beats' features, which are the same for every network."""
+    """A track and its beats as the stream sees them, which are the same for every network."""
 
     track: Beats
-    features: Floats
+    seen: Seen
 
 
 def known(tracks: Sequence[Beats]) -> list[Known]:
-    """All features at once."""
-    parts = np.split(unroll(tracks), np.cumsum([len(t.at) for t in tracks])[:-1])
-    return [Known(*pair) for pair in zip(tracks, parts, strict=True)]
+    """All beats at once."""
+    ends = np.cumsum([len(t.at) for t in tracks])[:-1]
+    parts = zip(*(np.split(values, ends) for values in unroll(tracks)), strict=True)
+    return [Known(track, Seen(*part)) for track, part in zip(tracks, parts, strict=True)]
 
 
 class Examples:
@@ -85,7 +89,7 @@ class Examples:
         hosts = [t for t in tracks if t.name.startswith("mitdb")] * SCENARIOS
         hosts += [repeated(t, 3) for t in tracks if t.name.startswith("cinc2017")][::2]
         made = [scenario(t, bank, rng) for t in hosts]
-        self._features = np.concatenate([*(k.features for k in held), unroll(made)])
+        self._features = np.concatenate([*(k.seen.features for k in held), unroll(made).features])
         self.allowed = np.concatenate([t.allowed for t in [*tracks, *made]])
         self.weight = np.concatenate([weights(tracks), SCENARIO_SHARE * weights(made)])
         self._until = np.cumsum(self.weight / self.weight.sum())
@@ -145,9 +149,17 @@ def fit(held: Sequence[Known], name: str, seed: int, runs: Path) -> tuple[BeatHe
 
 
 def logits_of(net: nn.Module, prior: npt.NDArray[np.float64], held: Sequence[Known]) -> list[npt.NDArray[np.float64]]:
-    """Of each track's beats, as if classes were as rare as they are: (n, 5)."""
+    """Of each track's beats, as if classes were as rare as they are, after the vote of their forms: (n, 5)."""
     with torch.no_grad():
-        return [net(torch.from_numpy(k.features)[:, None]).double().numpy() - prior for k in held]
+        return [voted(k.seen, net(torch.from_numpy(k.seen.features)[:, None]).double().numpy() - prior) for k in held]
+
+
+def voted(seen: Seen, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The logits (n, 5) of a whole track, each beat after the vote of those before it."""
+    state = Table(**beat_votes.FIELDS)
+    row = np.array([state.open()], dtype=np.intp)
+    beats = (slice(i, i + 1) for i in range(len(logits)))
+    return np.concatenate([beat_votes.vote(state, row, seen.slot[i], seen.like[i], logits[i]) for i in beats])
 
 
 def temperatures(held: Sequence[Known], seed: int, runs: Path) -> list[float]:

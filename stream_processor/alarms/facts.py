@@ -16,6 +16,7 @@ BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
 RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
 MINUTE = 60 * FS_HZ
+LETHAL_OF = 4  # seconds
 LASTING_S = 4.0  # from which a fibrillatory wave is an episode
 
 
@@ -40,6 +41,7 @@ class Facts(msgspec.Struct):
     hr: float | None = None
     wave: Fibrillation = msgspec.field(default_factory=Fibrillation)
     fibrillating: float | None = None
+    lethal: list[float] = []  # probability of VT or VF, by the network for lethal rhythms, of the last LETHAL_OF seconds
     lead_off: float | None = None
     noisy_s: int = 0
     af: float | None = None  # where the AF episode began
@@ -47,6 +49,11 @@ class Facts(msgspec.Struct):
     not_af: float = 0.0  # readable signal without AF since then, samples
     battery: float | None = None
     fault: str = ""
+
+    @property
+    def lethal_mean(self) -> float:
+        """Mean probability of VT or VF over the last seconds."""
+        return sum(self.lethal) / LETHAL_OF
 
     @property
     def mean_rr(self) -> float | None:
@@ -58,6 +65,7 @@ def take_signal(f: Facts, second: Second) -> None:
     """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
     start, off, shook = second.until - FS_HZ, is_lead_off(second), f.fibrillating
     f.wave.take(second)
+    f.lethal = [*f.lethal[-LETHAL_OF + 1 :], second.fibrillation + second.tachycardia]
     f.fibrillating = f.wave.since
     shaking = f.fibrillating is not None
     if off and f.lead_off is None:
@@ -101,6 +109,6 @@ def take_span(f: Facts, span: Span, profile: Profile) -> None:
 
 def restart(f: Facts, sample: float, *, silent: bool) -> None:
     """Go on after a gap; a silence that was going on is still going on."""
-    f.beats, f.run, f.wave, f.fibrillating, f.now = [], [], Fibrillation(), None, sample
+    f.beats, f.run, f.lethal, f.wave, f.fibrillating, f.now = [], [], [], Fibrillation(), None, sample
     if not silent:
         f.quiet = sample

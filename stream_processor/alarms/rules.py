@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ingest.messages import AlarmKind
 from models.conditioning import FS_HZ
-from stream_processor.alarms.facts import Facts, Known
+from stream_processor.alarms.facts import Facts
 from stream_processor.alarms.profiles import Profile
 from stream_processor.stages.seconds import silence_s
 
@@ -24,6 +24,8 @@ BEFORE_RUN = 8  # intervals that a run is compared with
 SUDDEN = 0.8  # of the usual interval
 DOUBTFUL = 0.05  # probability of V from which a beat may be the first of a run
 STRETCH = 1.25  # longest interval in a run against that of the limit
+AGREED = 0.4  # mean probability of VT or VF, by the network for lethal rhythms, from which it bears a run out; it comes some seconds late
+STRETCH_AGREED = 1.5  # longest interval then
 
 
 HERALDS, HERALD_S = 3, 10.0  # V beats shortly before a fibrillatory wave: artefact has none
@@ -73,7 +75,7 @@ def ventricular_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
     if not f.run and not holding:
         return None
     run = f.run[-p.vt_beats :]
-    if len(run) < p.vt_beats and _is_fast_and_mostly_v(f.beats, p, holding):
+    if len(run) < p.vt_beats and _is_fast_and_mostly_v(f, p, holding):
         run = [b.at for b in f.beats[-p.vt_beats :]]
     rate = _rate(run, p.vt_beats)
     return Condition(run[0], rate, p.vt_bpm) if rate is not None and rate > p.vt_bpm else None
@@ -193,19 +195,20 @@ ENDS_WITH_BEATS: tuple[AlarmKind, ...] = ("lead_off", "ventricular_fibrillation"
 WITH_SECONDS: tuple[AlarmKind, ...] = tuple(kind for kind in RULES if kind not in WITH_BEATS)
 
 
-def _is_fast_and_mostly_v(beats: list[Known], p: Profile, holding: bool) -> bool:
+def _is_fast_and_mostly_v(f: Facts, p: Profile, holding: bool) -> bool:
     """A run that is all in all more likely V than not, and began suddenly: a beat in it that was called N does not hide it.
 
-    It ends with a V beat and begins with one that may be V, so that a short run does not grow by its neighbours.
+    It ends with a V beat and begins with one that may be V, so that a short run does not grow by its neighbours. Where the network for
+    lethal rhythms sees one too (AGREED), intervals may be longer and the beginning need not have been seen.
     """
-    run, before = beats[-p.vt_beats :], beats[-p.vt_beats - BEFORE_RUN : -p.vt_beats + 1]
+    run, before = f.beats[-p.vt_beats :], f.beats[-p.vt_beats - BEFORE_RUN : -p.vt_beats + 1]
     if len(run) < p.vt_beats or (not holding and (run[-1].ventricular < 0.5 or run[0].ventricular < DOUBTFUL)):
         return False
-    rr = [b.at - a.at for a, b in pairwise(run)]
-    if sum(b.ventricular for b in run) < 0.5 * len(run) or max(rr) > STRETCH * 60 * FS_HZ / p.vt_bpm:
+    rr, agreed = [b.at - a.at for a, b in pairwise(run)], f.lethal_mean >= AGREED
+    if sum(b.ventricular for b in run) < 0.5 * len(run) or max(rr) > (STRETCH_AGREED if agreed else STRETCH) * 60 * FS_HZ / p.vt_bpm:
         return False
     usual = sorted(b.at - a.at for a, b in pairwise(before))
-    return holding or (len(usual) >= 3 and sum(rr) / len(rr) <= SUDDEN * usual[len(usual) // 2])
+    return holding or agreed or (len(usual) >= 3 and sum(rr) / len(rr) <= SUDDEN * usual[len(usual) // 2])
 
 
 def _rate(beats: list[float], n: int, stray: int = 0) -> float | None:

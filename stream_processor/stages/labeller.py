@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.messages import BeatLabel
-from models.beat_context import SHAPE, BeatContext, Floats
+from models import beat_votes
+from models.beat_context import SHAPE, BeatContext, Doubles, Seen
 from models.decoding import THRESHOLD
 from models.runtime import Model
 from models.stage import Rows
@@ -27,10 +28,11 @@ class _Turn(NamedTuple):
 
 
 class BeatLabeller(BeatContext):
-    """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual beats and the intervals before it."""
+    """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual beats and the intervals before it, and what
+    earlier beats of its form were taken for."""
 
     def __init__(self, model: Model) -> None:
-        super().__init__()
+        super().__init__(**beat_votes.FIELDS)
         self._model = model
 
     def use(self, model: Model) -> None:
@@ -45,19 +47,26 @@ class BeatLabeller(BeatContext):
         """One Beats per Second."""
         turns: list[_Turn] = []
         intervals: list[float] = []
-        features: list[Floats] = []
+        seen: list[tuple[Rows, Seen]] = []
         for these in self._in_turn(batch):
             rows = np.array([turn.row for turn in these], dtype=np.intp)
             at = np.array([turn.found.at for turn in these])
             shapes = np.frombuffer(b"".join(turn.found.shape for turn in these), np.float32).reshape(-1, SHAPE)
             intervals += self.intervals(rows, at).tolist()
-            features.append(self.take(rows, at, shapes))
+            seen.append((rows, self.take(rows, at, shapes)))
             turns += these
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if turns:
-            for turn, rr, p, label in zip(turns, intervals, *self._model.classify(np.concatenate(features)), strict=True):
+            for turn, rr, p, label in zip(turns, intervals, *self._model.call(self._voted(seen)), strict=True):
                 labelled[turn.second].append(_labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label))
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
+
+    def _voted(self, seen: Sequence[tuple[Rows, Seen]]) -> Doubles:
+        """Logits of all these beats: through the network at once, then vote upon vote in their order."""
+        logits = self._model.judge(np.concatenate([beat.features for _, beat in seen]))
+        parts = np.split(logits, np.cumsum([len(rows) for rows, _ in seen])[:-1])
+        votes = (beat_votes.vote(self._rows, rows, beat.slot, beat.like, part) for (rows, beat), part in zip(seen, parts, strict=True))
+        return np.concatenate(list(votes))
 
     def _in_turn(self, batch: Sequence[Second]) -> Iterator[list[_Turn]]:
         """All beats of the batch, each row's in order, one of each row at a time; an interval across a lost electrode says nothing."""

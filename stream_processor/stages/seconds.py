@@ -34,6 +34,7 @@ class Second(NamedTuple):
     still_s: float  # how long the raw samples have not changed by now
     lead_off: bool  # the device says so
     steps: bytes = b""  # what the backbone found for the tasks that look back: float16 (4, 1 + channels), the signal's size before them
+    tachycardia: float = 0.0  # probability of VT, as of fibrillation
 
 
 class LabelledBeat(NamedTuple):

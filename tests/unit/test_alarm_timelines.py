@@ -1,7 +1,8 @@
 """Clinical stories as data: a timeline drawn above its alarms.
 
 One character is 0.2 s. In a beat line N S V are beats (n: called N, but nearly V), anything else is none; in a signal line `-` is a
-flat line, `o` the device's lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `u` neither beat nor silence. The shorter line
+flat line, `o` the device's lead-off flag, `x` a noisy second, `f` a fibrillatory wave, `t` what the network for lethal rhythms calls a
+ventricular tachycardia, `u` neither beat nor silence. The shorter line
 goes on with quiet, readable signal. Expected: (kind, onset, raised, end) in seconds; raised is when the signal had come far enough,
 within a second of the earliest moment.
 """
@@ -59,7 +60,7 @@ def seconds(beats: str, signal: str) -> list[Beats]:
             Second(
                 row=0, k=k, until=until, needed=needed, complexes=(),
                 fibrillation=0.9 if now.count("f") > 2 else 0.1, noisy=now.count("x") > 2,
-                unsure=now.count("u") > 2 and not own,
+                unsure=now.count("u") > 2 and not own, tachycardia=0.7 if now.count("t") > 2 else 0.0,
                 still_s=(len(upto) - len(upto.rstrip("-"))) * CHARACTER_S, lead_off=now.endswith("o"),
             )
         )  # fmt: skip
@@ -128,6 +129,15 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     ),
     # |N   N   V V V V V V V V   N   N|  eight in a row at 150/min; VT holds while the last five beats are mostly V, and fast
     "ventricular tachycardia": (STEADY * 10 + "V " * 8 + STEADY * 10, "", [Row("ventricular_tachycardia", 8.0, 10.4, 12.0)]),
+    # |N   N   V n V   V V n V   V V|  irregular, some beats called N: an interval is too long for beats alone
+    "irregular tachycardia seen in the beats only": (STEADY * 10 + "V n V   V V n V   V V " + STEADY * 10, "", []),
+    # |N   N   ttttttttttttttttttttt|  the same, and the network for lethal rhythms sees it too
+    "irregular tachycardia seen by both networks": (
+        STEADY * 10 + "V n V   V V n V   V V " + STEADY * 10, " " * 40 + "t" * 22,
+        [Row("ventricular_tachycardia", 8.0, 11.4, 13.2)],
+    ),
+    # |        ttttttttttttttttttttt|  but never without V beats
+    "narrow beats that the network for lethal rhythms takes for a tachycardia": ("N  " * 60, " " * 40 + "t" * 100, []),
     # |N   N   V V V V   N   N|  four are not enough for a sustained one; known at the beat after, and stands for 10 s
     "non-sustained VT": (STEADY * 10 + "V " * 4 + STEADY * 20, "", [Row("nonsustained_vt", 8.0, 10.4, 9.2)]),
     # |N   N   V    V    V   N   N|  three at 60/min are no tachycardia of any kind

@@ -17,7 +17,7 @@ def told(context: BeatContext, row: int, rr_s: list[float], shapes: list[np.ndar
     rows, at, found = np.array([row]), start, []
     for rr, shape in zip(rr_s, shapes, strict=True):
         at += rr * 125
-        found.append(context.take(rows, np.array([at]), shape[None])[0])
+        found.append(context.take(rows, np.array([at]), shape[None]).features[0])
     return np.array(found)
 
 

@@ -15,11 +15,14 @@ import torch
 from models.architectures.beat_head import HEADS, BeatHead, BeatHeads, multiplications
 from models.beat_context import FEATURES, SHAPE, R
 from models.runtime import Network
+from models.runtime import load as load_model
 from models.training.beat_class_export import Calibrated, export
 from models.training.beat_class_report import Verdict, count, report
 from models.training.beat_scenarios import repeated, scenario, ventricular_bank
-from models.training.tasks.beat_class import BIT, EXTRA, Beats, load, save
-from models.training.train_beat_class import Examples, best, known, unroll
+from models.training.tasks.beat_class import BIT, CLASSES, EXTRA, Beats, load, save
+from models.training.train_beat_class import Examples, best, known, unroll, voted
+from stream_processor.stages.labeller import BeatLabeller
+from stream_processor.stages.seconds import Complex, Second
 
 PLACE = np.arange(SHAPE)
 NORMAL = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)
@@ -96,7 +99,7 @@ def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) ->
         examples.loss(net, net(*inputs), target).backward()
         optimiser.step()
     other = track("mitdb/102", every=5, seed=3)
-    features = unroll([other])
+    features = unroll([other]).features
     with torch.no_grad():
         logits = net.eval()(torch.from_numpy(features)[:, None]).numpy()
     assert np.mean((logits.argmax(1) == 2) == (other.allowed == BIT["V"])) > 0.97
@@ -105,6 +108,23 @@ def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) ->
     served = Network(tmp_path).run(features)
     assert served == pytest.approx((logits - examples.surplus()) / temperature, abs=1e-3)
     assert json.loads((tmp_path / "spec.json").read_text())["input_shape"] == ["batch", 1, FEATURES]
+
+
+def test_what_training_judges_is_what_the_stage_answers() -> None:
+    """Features, votes and lean of one track, at once there and second by second here."""
+    model, t = load_model(), track(beats=150, every=6)
+    (judged,) = known([t])
+    expected = voted(judged.seen, model.judge(judged.seen.features))
+    stage = BeatLabeller(model)
+    row = stage.open("p", 125.0)
+    found = [Complex(at, 0.99, shape.tobytes()) for at, shape in zip(t.at.tolist(), t.shape, strict=True)]
+    labelled = []
+    for i in range(0, len(found), 7):
+        second = Second(row, i, 0, 0, tuple(found[i : i + 7]), 0.0, False, False, 0.0, False)
+        labelled += [beat for answer in stage.push([second]) for beat in answer.beats]
+    p, called = model.call(expected)
+    assert [beat.label for beat in labelled] == [CLASSES[c] for c in called]
+    assert [beat.ventricular for beat in labelled] == p[:, 2].tolist()
 
 
 def test_heads_side_by_side_give_the_mean_of_what_each_gives() -> None:
