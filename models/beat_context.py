@@ -2,9 +2,10 @@
 serving.
 
 Causal: nothing later than 0.44 s after the R peak. And blind: nothing here depends on what earlier beats were called, so one wrong label
-cannot make the next one wrong, and a beat's features can be computed once, before there is any network. The patient's usual beats are
-running means of clusters of like shapes; the heaviest is the dominant one, which stands for the normal beat that de Chazal and Reilly
-(2006, DOI 10.1109/TBME.2006.883802) take from annotated beats of the patient; we differ: nobody has to annotate.
+cannot make the next one wrong, and a beat's features can be computed once, before there is any network (what that said of earlier beats
+comes in afterwards: models/beat_votes.py). The patient's usual beats are running means of clusters of like shapes; the heaviest is the
+dominant one, which stands for the normal beat that de Chazal and Reilly (2006, DOI 10.1109/TBME.2006.883802) take from annotated beats of
+the patient; we differ: nobody has to annotate.
 
 Prematurity is measured against medians over a short and a long horizon, and next to each stands how irregular the rhythm is (spread, steps,
 and the rank of this interval among its predecessors): a short interval means nothing in atrial fibrillation.
@@ -28,7 +29,7 @@ CORE = slice(R - 6, R + 18)  # what is compared: -96 .. +272 ms, QRS and the beg
 P_PART = slice(R - 19, R - 5)  # -304 .. -96 ms
 QRS_PART = slice(R - 6, R + 8)
 T_PART = slice(R + 8, R + 26)
-SLOTS = 3  # usual beats per patient
+SLOTS = 8  # usual beats per patient
 JOIN = 0.8  # likeness from which a beat belongs to a usual one
 SLOT_OF = 24  # beats that a usual beat is at most a mean of
 FORGET = 1 - 1 / 256  # a usual beat's weight, each beat
