@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models.architectures.beat_head import BeatHead
-from models.beat_context import FEATURES, LIKENESS, PAST, RHYTHM, SCALARS, SHAPE
+from models.beat_context import FEATURES, LIKENESS, PAST, RHYTHM, SCALARS, SHAPE, Seen
 from models.training.beat_class_report import PACED, Verdict, count, total
 from models.training.harness import train
 from models.training.train_beat_class import FOLDS, PLAN, Examples, Known, judges, logits_of, verdict
@@ -36,6 +36,7 @@ class Sight(NamedTuple):
     name: str
     scalars: tuple[str, ...] = ()  # blanked
     usual_shapes: bool = True
+    vote: bool = True  # of the beats of a form, afterwards (models/beat_votes.py)
 
     @property
     def kept(self) -> Kept:
@@ -45,9 +46,14 @@ class Sight(NamedTuple):
             kept[SHAPE:SHAPES] = 0
         return kept
 
+    def of(self, seen: Seen) -> Seen:
+        """Beats so seen. One that is like none of the usual beats hears no vote."""
+        return Seen(seen.features * self.kept, seen.slot, seen.like if self.vote else np.zeros_like(seen.like))
+
 
 SIGHTS = (
     Sight("full", "all features"),
+    Sight("unvoted", "without the vote of a form's beats", vote=False),
     Sight("intervals", "without intervals", INTERVALS),
     Sight("usual", "without the patient's usual beats", USUAL, usual_shapes=False),
     Sight("alone", "this beat's shape alone", tuple(set(INTERVALS) | set(USUAL)), usual_shapes=False),
@@ -77,7 +83,7 @@ def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
             torch.manual_seed(seed)
             net, prior = BeatHead(), examples.surplus()
             train(net, Blanked(examples, sight.kept), replace(PLAN, seed=seed), runs / f"beats-{sight.label}-fold{fold}-{seed}.pt")
-            blanked = [Known(k.track, k.seen._replace(features=k.seen.features * sight.kept)) for k in judged]
+            blanked = [Known(k.track, sight.of(k.seen)) for k in judged]
             logits = logits_of(net, prior, blanked)
             verdicts[sight.label] += [verdict(k.track, z, 1.0, prior) for k, z in zip(blanked, logits, strict=True)]
     return {label: figures(found) for label, found in verdicts.items()}
