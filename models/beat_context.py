@@ -176,7 +176,7 @@ class BeatContext(Arrays):
         t.rr[rows, :-1] = t.rr[rows, 1:]
         t.rr[rows, -1] = rr
         t.last[rows] = at
-        return slot, like
+        return slot, like.astype(np.float64)  # likeness is in single precision; votes are in double
 
 
 def around(x: Floats, window: npt.NDArray[np.intp], r: Doubles) -> Floats:
