@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from ecgwatch.evaluating.tables import Cell, Table
 from models.benchmark import Timing
@@ -11,18 +12,21 @@ from models.registry import Declared
 
 
 def artifacts(found: Sequence[Artifact]) -> Table:
-    """A row per artifact, and one per file where there are several."""
+    """A row per artifact, then one per file where there are several; its figures below each other in the last column."""
     columns = [
         ("name", ""), ("tasks", ""), ("architecture", ""), ("parameters", ",d"), ("MMAC per patient-second", ".2f"),
         ("kB", ".0f"), ("figures", ""),
     ]  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for a in found:
-        figures = "; ".join(f"{name} {told(values)}" for name, values in a.figures.items()) or None
-        rows.append((a.name, " ".join(a.tasks), a.spec.get("architecture"), a.parameters, a.mmac_per_second, a.kilobytes, figures))
-        if len(a.parts) > 1:
-            rows += [(f"  {p.name}", "", "", p.parameters, p.mmac_per_second, p.path.stat().st_size / 1e3, "") for p in a.parts]
-    return Table("Artifacts", columns, rows, "Figures: mean and standard deviation over folds; the card has the rest (models show NAME).")
+        figures: list[str | None] = [f"{name} {told(values)}" for name, values in a.figures.items()]
+        first, *others = figures or [None]
+        rows.append((a.name, " ".join(a.tasks), a.spec.get("architecture"), a.parameters, a.mmac_per_second, a.kilobytes, first))
+        for p, figure in zip_longest(a.parts if len(a.parts) > 1 else (), others):
+            costs = ("", "", "", "") if p is None else (f"  {p.name}", p.parameters, p.mmac_per_second, p.path.stat().st_size / 1e3)
+            rows.append((costs[0], "", "", *costs[1:], figure or ""))
+    note = "Figures: cross-validation by the trainings, mean and standard deviation over folds; through the stream: docs/models.md."
+    return Table("Artifacts", columns, rows, note)
 
 
 def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, float]]) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import FS_HZ
-from models.training.tasks.beat_class import BIT, UNKNOWN, Beats, S, V
+from models.training.tasks.beat_class import BIT, EXTRA, UNKNOWN, Beats, S, V
 
 PACED = {"mitdb/102", "mitdb/104", "mitdb/107", "mitdb/217"}
 LEARNING = 300 * FS_HZ
@@ -45,6 +45,28 @@ def total(counts: Sequence[Count]) -> Count:
     """Sums."""
     found, missed, false = (sum(c[i] for c in counts) for i in range(3))
     return found, missed, false
+
+
+def found_beats(verdict: Verdict) -> Count:
+    """Found, missed and false QRS complexes."""
+    t = verdict.track
+    later = t.at >= LEARNING
+    lost = int((t.missed_at >= LEARNING).sum())
+    return int((later & (t.allowed != UNKNOWN) & (t.allowed != EXTRA)).sum()), lost, int((later & (t.allowed == EXTRA)).sum())
+
+
+def by_fold(verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
+    """One value per fold, %: F1 of QRS, Se and +P of V and S (without paced records)."""
+    told: dict[str, list[float]] = {}
+    for fold in sorted({v.track.fold for v in verdicts}):
+        mine = [v for v in verdicts if v.track.fold == fold]
+        found, missed, false = total([found_beats(v) for v in mine])
+        told.setdefault("QRS F1", []).append(200 * found / max(1, 2 * found + missed + false))
+        for letter in "VS":
+            found, missed, false = total([count(v, letter) for v in mine if v.track.patient not in PACED])
+            told.setdefault(f"{letter} Se", []).append(100 * found / max(1, found + missed))
+            told.setdefault(f"{letter} +P", []).append(100 * found / max(1, found + false))
+    return told
 
 
 def rates(c: Count) -> str:

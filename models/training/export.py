@@ -29,6 +29,7 @@ from models.beat_context import SHAPE
 from models.last_beats import ABSENT, BEATS
 from models.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.training.cost import macs, parameters
+from models.training.figures import figures
 from models.training.tasks.qrs import trained
 from models.windows import BEAT_SPEC
 
@@ -76,8 +77,11 @@ class Learned:
         return steps if self.beats is None else {**steps, "ago": ago, "shapes": torch.randn(BATCH, BEATS, SHAPE)}
 
 
-def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, about: dict[str, Any]) -> Spec:
-    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the folder of the beat classes' network.
+def write(
+    backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, about: dict[str, Any], reached: dict[str, list[float]]
+) -> Spec:
+    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the folder of the beat classes' network; `reached` are
+    figures by name, one per fold.
 
     Raises ValueError where ONNX Runtime disagrees with torch.
     """
@@ -98,7 +102,7 @@ def write(backbone: nn.Module, tasks: list[Learned], beats: Path, folder: Path, 
     shutil.copy(beats / "model.onnx", folder / "beats.onnx")
     files["beats"] = _file(folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None)
     version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
-    spec = Spec(DEPLOYED, "ecgcl", version, BEAT_SPEC, specs, files, head["bias"], {}, about)
+    spec = Spec(DEPLOYED, "ecgcl", version, BEAT_SPEC, specs, files, head["bias"], reached, about)
     (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
     return spec
 
@@ -155,7 +159,7 @@ def write_final(runs: Path, folder: Path) -> Spec:
     """The shipped model, and its weights for tasks to come."""
     first, tasks = trained(runs / "qrs-final.pt"), [rhythm(runs, "final"), lethal(runs, "final")]
     built = [task.build() for task in tasks]
-    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {})
+    spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {}, figures(runs))
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
     save_weights({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
     return spec
@@ -180,7 +184,7 @@ def write_fold(runs: Path, name: str, folder: Path) -> Spec:
     """The tasks that were trained without a fold's patients."""
     own = lethal(runs, name)
     backbone = Backbone(trained(runs / f"qrs-{name}.pt"), [own.build()[0]])
-    return write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])})
+    return write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])}, {})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ too. The patients of a fold teach its networks nothing.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from models.beat_context import FEATURES, SCALARS, BeatContext, Floats, Seen
 from models.conditioning import FS_HZ
 from models.stage import Table
 from models.training.beat_class_export import Calibrated, export
-from models.training.beat_class_report import PACED, Verdict, report
+from models.training.beat_class_report import PACED, Verdict, by_fold, report
 from models.training.beat_leads import twelve_leads
 from models.training.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
 from models.training.data import data_folder
@@ -223,6 +224,7 @@ def train_all(held: Sequence[Known], seeds: Sequence[int], runs: Path) -> None:
         by_seed[seed] = _judged([_fold(held, fold, seed, runs) for fold in range(FOLDS)], scale)
     text = report(by_seed)
     (ARTIFACT / "cross_validation.md").write_text(text + "\n")
+    (ARTIFACT / "figures.json").write_text(json.dumps(by_fold(by_seed[seeds[0]]), indent=1))
     print(text, flush=True)
 
 

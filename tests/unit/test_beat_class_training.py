@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from models.beat_context import FEATURES, SHAPE, R
 from models.runtime import Network
 from models.runtime import load as load_model
 from models.training.beat_class_export import Calibrated, export
-from models.training.beat_class_report import Verdict, count, report
+from models.training.beat_class_report import Verdict, by_fold, count, report
 from models.training.beat_scenarios import repeated, scenario, ventricular_bank
 from models.training.tasks.beat_class import BIT, CLASSES, EXTRA, Beats, load, save
 from models.training.train_beat_class import Examples, best, known, unroll, voted
@@ -79,6 +80,19 @@ def test_the_report_counts_missed_beats_and_leaves_the_learning_time_out() -> No
     called[:] = 2
     assert count(Verdict(t, np.eye(5)[called], called), "V")[2] == int(((t.allowed == BIT["N"]) & later).sum())
     assert "| 1 | all |" in report({1: [Verdict(t, np.eye(5)[called], called)]})
+
+
+def test_figures_by_fold_leave_paced_records_out_of_classes_but_not_of_qrs() -> None:
+    def told(name: str, fold: int, *, right: bool) -> Verdict:
+        t = replace(track(name), fold=fold)
+        return Verdict(t, np.eye(5)[[0]], np.where((t.allowed == BIT["V"]) & right, 2, 0))
+
+    found = by_fold([told("mitdb/100", 0, right=True), told("mitdb/102", 0, right=False), told("mitdb/101", 1, right=False)])
+    assert found["QRS F1"] == [pytest.approx(100, abs=0.5), pytest.approx(100, abs=0.5)]
+    assert found["QRS F1"][0] < 100  # a beat of each record was missed
+    assert found["V Se"][0] > 95
+    assert found["V Se"][1] == 0
+    assert found["V +P"] == [100, 0]
 
 
 def test_beats_that_the_reference_does_not_have_are_false() -> None:

@@ -1,5 +1,6 @@
 """Task T4, lethal rhythms: references as sets, examples as serving cuts them, isolation from the trunk, scoring of seconds and episodes."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ torch = pytest.importorskip("torch", reason="training needs torch (pip install e
 
 from models.architectures.ecgcl import WIDTHS, Segmenter  # noqa: E402
 from models.training.data import Noise, Track  # noqa: E402
+from models.training.figures import FIFTHS, figures  # noqa: E402
 from models.training.lethal_calibration import calibrate, calibration_error, decision_threshold, reliability  # noqa: E402
 from models.training.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Strip, read, soften, strips, v_runs  # noqa: E402
 from models.training.lethal_disturb import disturb  # noqa: E402
@@ -198,6 +200,23 @@ def test_windows_and_episodes_are_counted_where_the_label_is_steady(tmp_path):
     assert calibrate([again]) > 1  # it is sure that VF is nothing
     assert calibration_error([again]) > 5
     assert "| vfdb/1 | 0 | VT |" in report([again], {0: 1.0})
+
+
+def test_the_shipped_figures_are_read_from_what_the_trainings_left(tmp_path):
+    (tmp_path / "beat_class").mkdir()
+    (tmp_path / "beat_class" / "figures.json").write_text('{"V Se": [90.004, 91, 92]}')
+    for i, name in enumerate(FIFTHS):
+        (tmp_path / f"rhythm-{name}.json").write_text(json.dumps({"records": 0.8 + i / 100, "10 s": 0.7, "20 s": 0.75}))
+    record = strip(sections=((10, 20, "VF", VF), (30, 36, "VT", VT)))
+    for fold, what in enumerate((VF, VF, VT)):
+        write_seconds([seconds(record, logits(record, what), fold)], tmp_path / f"lethal-fold{fold}.npz")
+    assert figures(tmp_path) == {
+        "V Se": [90.0, 91, 92], "N A O F1, records": [80, 81, 82], "N A O F1, 10 s": [70, 70, 70],
+        "VF Se": [100, 100, 0], "VF Sp": [100, 100, 100],
+    }  # fmt: skip
+    (tmp_path / "lethal-fold1.npz").unlink()
+    with pytest.raises(FileNotFoundError):
+        figures(tmp_path)
 
 
 def test_four_seconds_are_a_mean():

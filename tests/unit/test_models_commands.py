@@ -60,6 +60,15 @@ def test_list_names_every_artifact_and_every_architecture() -> None:
         assert f"\n  {name} " in listed, name
 
 
+def test_a_list_has_a_figure_per_line_and_a_line_per_file(several: Path) -> None:
+    spec = json.loads((several / "spec.json").read_text())
+    spec["figures"] = {f"figure {i}": [float(i), i + 1.0] for i in range(6)}
+    (several / "spec.json").write_text(json.dumps(spec))
+    rows = tables.artifacts([catalogue.read(several)]).rows
+    assert [row[0] for row in rows] == ["together", "  backbone", "  rhythm", "  beat_class", "", ""]
+    assert [row[-1] for row in rows] == [f"figure {i} {i + 0.5} ± 0.5" for i in range(6)]
+
+
 def test_show_prints_card_and_specification(several: Path) -> None:
     shown = said("models", "show", str(several))
     assert "# Together" in shown
