@@ -8,6 +8,7 @@ recipients would share: one that hangs would hold up the others.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +19,32 @@ from stream_processor.notifications.text import Note
 
 _MIN_SECRET = 3  # shorter parts of an address would blank out ordinary words
 
-logging.getLogger("apprise").propagate = False  # what it says goes into the Delivery, without addresses
+
+class _Said(logging.Handler):
+    """What Apprise says, by thread.
+
+    Its own account (the logs of a result) misses a line now and then: each call adds a handler to one logger and removes it, and logging,
+    which walks that list, skips one where another thread's is removed meanwhile. This one stays where it is, before them all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._here = threading.local()
+
+    def listen(self) -> list[str]:
+        """A new list, to which whatever is said in this thread from now on is added."""
+        self._here.lines = lines = list[str]()
+        return lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note one line."""
+        getattr(self._here, "lines", []).append(record.getMessage())
+
+
+_SAID = _Said()
+_LOGGER = logging.getLogger("apprise")
+_LOGGER.addHandler(_SAID)
+_LOGGER.propagate = False  # what it says goes into the Delivery, without addresses
 
 
 class Sender:
@@ -39,11 +65,11 @@ class Sender:
             service = idle.pop()
         except IndexError:
             service = _open(recipient, self._urls[recipient])
+        said = _SAID.listen()
         result = service.notify(body=note.body, title=note.title, notify_type=note.tone, body_format=apprise.NotifyFormat.TEXT)
         idle.append(service)
         if result:
             return ""
-        said = [entry.message for entry in result.logs()]
         return self._without_address(recipient, "; ".join(said) or "the service refused it without a reason")
 
     def _without_address(self, recipient: str, text: str) -> str:
