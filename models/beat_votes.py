@@ -16,10 +16,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.beat_context import JOIN, SLOTS
+from models.beat_context import JOIN, SLOTS, Doubles
 from models.stage import Field, Rows, Table
-
-Doubles = npt.NDArray[np.float64]
 
 VOTE = 0.8  # weight of a form of many beats; the beat itself has the rest
 DOUBT = 5.0  # earlier beats that a form needs for half of that

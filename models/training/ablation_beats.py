@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.architectures.beat_head import BeatHead
 from models.beat_context import FEATURES, LIKENESS, PAST, RHYTHM, SCALARS, SHAPE, Seen
-from models.training.beat_class_report import PACED, Verdict, count, total
+from models.training.beat_class_report import PACED, Verdict, class_figures
 from models.training.harness import train
 from models.training.train_beat_class import FOLDS, PLAN, Examples, Known, judges, logits_of, verdict
 
@@ -86,14 +86,4 @@ def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
             blanked = [Known(k.track, sight.of(k.seen)) for k in judged]
             logits = logits_of(net, prior, blanked)
             verdicts[sight.label] += [verdict(k.track, z, 1.0, prior) for k, z in zip(blanked, logits, strict=True)]
-    return {label: figures(found) for label, found in verdicts.items()}
-
-
-def figures(verdicts: Sequence[Verdict]) -> Figures:
-    """Se and +P of V and S."""
-    told = {}
-    for letter in "VS":
-        found, missed, false = total([count(v, letter) for v in verdicts])
-        told[f"{letter} Se"] = float(100 * found / max(1, found + missed))
-        told[f"{letter} +P"] = float(100 * found / max(1, found + false))
-    return told
+    return {label: class_figures(found) for label, found in verdicts.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from models.training.lethal_calibration import calibrate, tempered
+from models.training.lethal_calibration import temperatures, tempered
 from models.training.lethal_data import VF
 from models.training.lethal_metrics import NEGATIVES, Seconds, fibrillation, windows_rate
 from models.training.lethal_report import THRESHOLD, read_seconds
@@ -19,10 +19,9 @@ def figures(runs: Path) -> dict[str, list[float]]:
     told: dict[str, list[float]] = json.loads((runs / "beat_class" / "figures.json").read_text())
     rhythm = [json.loads((runs / f"rhythm-{name}.json").read_text()) for name in FIFTHS]
     told |= {f"N A O F1, {what}": [100 * fifth[what] for fifth in rhythm] for what in ("records", "10 s")}
-    lethal = [read_seconds(runs / f"lethal-fold{fold}.npz") for fold in range(FOLDS)]
-    for fold, answered in enumerate(lethal):
-        others = calibrate([s for other, some in enumerate(lethal) if other != fold for s in some])
-        for name, rate in _fibrillation([tempered(s, others) for s in answered]).items():
+    lethal = {fold: read_seconds(runs / f"lethal-fold{fold}.npz") for fold in range(FOLDS)}
+    for fold, divisor in temperatures(lethal).items():
+        for name, rate in _fibrillation([tempered(s, divisor) for s in lethal[fold]]).items():
             told.setdefault(name, []).append(rate)
     return {name: [round(value, 2) for value in values] for name, values in told.items()}
 

@@ -6,7 +6,7 @@ the best call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +28,11 @@ def calibrate(records: Sequence[Seconds]) -> float:
     One number and no offsets: on patients as few as these, an offset of VF that suits some folds ruins the others.
     """
     return min(TEMPERATURES, key=lambda t: _entropy([tempered(r, t) for r in records])) if records else 1.0
+
+
+def temperatures(by_fold: Mapping[int, Sequence[Seconds]]) -> dict[int, float]:
+    """Of each fold's network, by the patients of the other folds."""
+    return {fold: calibrate([s for other in by_fold if other != fold for s in by_fold[other]]) for fold in by_fold}
 
 
 def tempered(record: Seconds, temperature: float) -> Seconds:

@@ -25,7 +25,7 @@ from models.training import cinc2017
 from models.training.beat_metrics import AT_ONCE, window_ends
 from models.training.data import Floats, data_folder, load_mitdb, load_noise, load_vfdb
 from models.training.harness import Plan, train
-from models.training.lethal_calibration import calibrate, tempered
+from models.training.lethal_calibration import calibrate, temperatures, tempered
 from models.training.lethal_data import CLASSES, WINDOWS, strips, wearable
 from models.training.lethal_examples import REGULAR, Examples
 from models.training.lethal_metrics import seconds
@@ -243,9 +243,9 @@ def main() -> None:
 def report_and_calibrate(runs: Path) -> None:
     """Tables of the folds that are there; each fold's network calibrated on the others, the final one on all."""
     found = {k: read_seconds(runs / f"lethal-fold{k}.npz") for k in range(FOLDS) if (runs / f"lethal-fold{k}.npz").exists()}
-    temperatures = {k: calibrate([s for j in found if j != k for s in found[j]]) for k in found}
-    (runs / "lethal.md").write_text(report([tempered(s, temperatures[k]) for k in found for s in found[k]], temperatures))
-    by_name = {f"fold{k}": t for k, t in temperatures.items()} | {"final": calibrate([s for some in found.values() for s in some])}
+    divisors = temperatures(found)
+    (runs / "lethal.md").write_text(report([tempered(s, divisors[k]) for k in found for s in found[k]], divisors))
+    by_name = {f"fold{k}": t for k, t in divisors.items()} | {"final": calibrate([s for some in found.values() for s in some])}
     for name, temperature in by_name.items():
         training = runs / f"lethal-{name}-training.pt"
         if training.exists():
