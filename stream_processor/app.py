@@ -118,10 +118,11 @@ class Processor:
         partitions = {tp.partition for tp in revoked if tp.topic == topics.SAMPLES.name} & self.partitions
         if not partitions:
             return
-        if not await self._keeper.finish(partitions):
-            # Their next owner will compute these events again, and ours, kept for the sink, must not overwrite its later ones.
-            raise RuntimeError("partitions were revoked while the store was busy")
+        done = await self._keeper.finish(partitions)
         await self._worker.release(partitions)
+        # A slice may have come between the two. The next owner will compute its events again, and ours must not overwrite later ones.
+        if not (done and await self._keeper.settle()):
+            raise RuntimeError("partitions were revoked while the store was busy")
         self._keeper.forget(partitions)
         self._delivery.release(partitions)
         self.partitions -= partitions

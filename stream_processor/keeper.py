@@ -85,6 +85,14 @@ class Keeper:
         async with self._turn:
             return await self._round(sorted(partitions))
 
+    async def settle(self) -> bool:
+        """Every event so far is in the store and on its topic when this returns. False where the sink is busy."""
+        async with self._turn:
+            if not await self._store():
+                return False
+            await self._in_thread(lambda: self._outlet.settle(self._outlet.mark()))
+            return True
+
     def forget(self, partitions: Iterable[int]) -> None:
         """The partitions belong to somebody else now."""
         for partition in partitions:
