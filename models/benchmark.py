@@ -46,11 +46,14 @@ class Timing(NamedTuple):
 
 
 def measure(calls: Sequence[Call], rounds: int = ROUNDS) -> list[Timing]:
-    """Time each call so many rounds."""
+    """Time each call so many rounds, in another order each round: a call finds the caches as the one before has left them."""
     for _ in range(min(WARM_UP, rounds)):
         for call in calls:
             call.run()
-    took = np.array([[_once(call) for call in calls] for _ in range(rounds)])  # (rounds, calls, 2)
+    rng, took = np.random.default_rng(0), np.zeros((rounds, len(calls), 2))
+    for each in took:
+        for i in rng.permutation(len(calls)):
+            each[i] = _once(calls[i])
     middle, late = np.percentile(1e3 * took, (50, 99), axis=0).tolist()
     return [Timing(*call[:3], p50, p99, cpu) for call, (p50, cpu), (p99, _) in zip(calls, middle, late, strict=True)]
 
