@@ -43,7 +43,7 @@ def beats(found: Sequence[Judgement]) -> Table:
 
 def _over_folds(found: Sequence[Judgement]) -> str:
     """QRS F1 of each fold's records, where several folds judged."""
-    by_fold: dict[int, Counts] = {}
+    by_fold: dict[str, Counts] = {}
     for j in found:
         if j.beats and j.task.fold is not None:
             by_fold[j.task.fold] = by_fold.get(j.task.fold, Counts()) + j.beats.beats.qrs

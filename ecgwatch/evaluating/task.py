@@ -17,7 +17,7 @@ import wfdb
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from ingest.sources.base import Block, Source
-from models.runtime import ARTIFACTS, DEPLOYED, Model, load
+from models.runtime import ARTIFACTS, DEPLOYED, Model, load, read_spec
 from models.windows import Floats
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Symbol
@@ -36,7 +36,7 @@ class Task(NamedTuple):
     database: str
     annotator: str  # "" where the record has no annotations, only a question
     question: cinc2015.Question | None
-    fold: int | None  # of the beat network that left the patient out; None: the shipped one
+    fold: str | None  # folder of the networks that left the patient or the record out; None: the shipped ones
     seen: bool  # whether the network that judges was trained on the patient
     start_s: float  # learning time of the beat statistics
     label: str = ""  # the whole record's rhythm, one of LABELS, where that is all its reference says
@@ -67,7 +67,7 @@ def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *
     for path in there:
         if not wanted or path.name in wanted:
             fold = known.get(patient(database, path.name))
-            used = fold if folds else None
+            used = str(fold) if folds and fold is not None else None
             question = asked.get(path.name)
             seen = fold is not None and used is None
             found.append(Task(path, database, "" if question else annotator, question, used, seen, start_s))
@@ -75,7 +75,7 @@ def tasks(folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *
 
 
 def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]:
-    """Records with one label each; with `folds` only those that the shipped network was not trained on, unless they are asked for."""
+    """Records with one label each; with `folds` only those that a network was not trained on, by that, unless others are asked for."""
     try:
         with (folder / "REFERENCE.csv").open(newline="") as file:
             labels = {row[0]: row[1] for row in csv.reader(file) if len(row) > 1 and row[1] in LABELS}
@@ -87,7 +87,8 @@ def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]
             f"{folder}: no labelled record {strangers[0]!r}", f"There are {len(labels)}, from {min(labels)} to {max(labels)}."
         )
     names = sorted(wanted or (unseen & labels.keys() if folds else labels))
-    return [Task(folder / name, "cinc2017", "", None, None, name not in unseen, 0.0, labels[name]) for name in names]
+    judged_by = {name: "cinc2017" if folds and name in unseen else None for name in names}
+    return [Task(folder / name, "cinc2017", "", None, fold, fold is None, 0.0, labels[name]) for name, fold in judged_by.items()]
 
 
 def patient(database: str, record: str) -> str:
@@ -118,9 +119,16 @@ class HeldOut(Model):
 
 
 @functools.cache
-def ward_of(fold: int | None) -> Ward:
+def ward_of(fold: str | None) -> Ward:
     """A ward with the networks of a fold, or the shipped ones."""
-    return Ward(load() if fold is None else HeldOut(FOLDS / str(fold), load()), ManualClock())
+    return Ward(_model_of(fold), ManualClock())
+
+
+def _model_of(fold: str | None) -> Model:
+    if fold is None:
+        return load()
+    folder = FOLDS / fold
+    return Model(folder) if "rhythm" in {task.name for task in read_spec(folder).tasks} else HeldOut(folder, load())
 
 
 def symbols(task: Task, fs_hz: float) -> list[Symbol]:

@@ -50,7 +50,7 @@ NOTES = {
     "beats": "Blanked in training and in use. Intervals: RR and all that is made of them. Usual beats: the patient's dominant shape,\n"
     "the usual one that the beat is most like, and likeness to them; the vote of a form's beats\n"
     "(models/beat_votes.py) comes after the network, in all rows but one. Where S has 0.00 nothing is called S.",
-    "rhythm": "Mean over held-out fifths, in brackets each: the first by the shipped network\n"
+    "rhythm": "Mean over held-out fifths, in brackets each: the first on the shipped trunk\n"
     "(`python -m models.training.tasks.rhythm final`), the others by `... fold1 fold2`. Steps: the column and its decoder; beats: the\n"
     "decoder of beats. The plain CNN, one network and one seed (`python -m models.training.plain plain_cnn rhythm --fold 0`), is judged\n"
     "on the first fifth. All learn from 9 to 30 s.",

@@ -3,7 +3,9 @@
     python -m models.training.export final fold0 fold1 fold2
 
 The folders of the folds hold the networks that `ecgwatch evaluate` judges: trunk, beat classes and lethal rhythms that never saw the fold's
-patients. The rhythm task is not among them: it was trained on CinC 2017 only, and `evaluate` takes the shipped one.
+patients. The rhythm task is not among them: it was trained on CinC 2017 only, and `evaluate` takes the shipped one. For CinC 2017 itself
+there is a folder with the shipped networks and a rhythm task that never saw a fifth of the records. All these keep their weights in half
+precision, for space: what ships does not.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -20,7 +23,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder
@@ -35,6 +40,7 @@ from models.windows import BEAT_SPEC
 
 OPSET = 17
 TOLERANCE = 1e-3  # of logits
+LEAST_HALVED = 64  # values of a tensor, from which half precision saves more than it costs
 
 
 @dataclass
@@ -101,10 +107,15 @@ def write(
     cost = head["files"]["model"]
     shutil.copy(beats / "model.onnx", folder / "beats.onnx")
     files["beats"] = _file(folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None)
-    version = hashlib.sha256("".join(f.sha256 for f in files.values()).encode()).hexdigest()[:12]
-    spec = Spec(DEPLOYED, "ecgcl", version, BEAT_SPEC, specs, files, head["bias"], reached, about)
-    (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
+    spec = Spec(DEPLOYED, "ecgcl", "", BEAT_SPEC, specs, files, head["bias"], reached, about)
+    write_spec(spec, folder)
     return spec
+
+
+def write_spec(spec: Spec, folder: Path) -> None:
+    """spec.json, with the version that its files make."""
+    spec.version = hashlib.sha256("".join(f.sha256 for f in spec.files.values()).encode()).hexdigest()[:12]
+    (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
 
 
 def _file(path: Path, count: int, multiplications: int, every_s: float | None) -> FileSpec:
@@ -134,10 +145,14 @@ def main() -> None:
     parser.add_argument("names", nargs="+", help="final: the shipped model; fold0, fold1, fold2")
     parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
     options = parser.parse_args()
+    folder = ARTIFACTS / DEPLOYED
     for name in options.names:
-        folder = ARTIFACTS / DEPLOYED
-        spec = write_final(options.runs, folder) if name == "final" else write_fold(options.runs, name, folder / "folds" / name[-1])
-        print(folder, spec.version, {name: (f.parameters, f.macs) for name, f in spec.files.items()})
+        if name == "final":
+            written = [write_final(options.runs, folder), write_held_out(options.runs, folder / "folds" / "cinc2017")]
+        else:
+            written = [write_fold(options.runs, name, folder / "folds" / name[-1])]
+        for spec in written:
+            print(name, spec.version, {file: (f.parameters, f.macs) for file, f in spec.files.items()})
 
 
 def rhythm(runs: Path, name: str) -> Learned:
@@ -157,7 +172,7 @@ def lethal(runs: Path, name: str) -> Learned:
 
 def write_final(runs: Path, folder: Path) -> Spec:
     """The shipped model, and its weights for tasks to come."""
-    first, tasks = trained(runs / "qrs-final.pt"), [rhythm(runs, "final"), lethal(runs, "final")]
+    first, tasks = trained(runs / "qrs-final.pt"), [rhythm(runs, "all"), lethal(runs, "final")]
     built = [task.build() for task in tasks]
     spec = write(Backbone(first, [column for column, _ in built]), tasks, runs / "beat_class", folder, {}, figures(runs))
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
@@ -180,11 +195,40 @@ def _uncounted(weights: Any) -> Any:
     return {name: _uncounted(value) for name, value in weights.items() if not name.endswith("num_batches_tracked")}
 
 
+def write_held_out(runs: Path, folder: Path) -> Spec:
+    """The shipped networks with the rhythm task as it was before it saw test fold 0 of CinC 2017."""
+    tasks = [rhythm(runs, "final"), lethal(runs, "final")]
+    backbone = Backbone(trained(runs / "qrs-final.pt"), [task.build()[0] for task in tasks])
+    return halved(write(backbone, tasks, runs / "beat_class", folder, {"fold": "cinc2017"}, {}), folder)
+
+
 def write_fold(runs: Path, name: str, folder: Path) -> Spec:
     """The tasks that were trained without a fold's patients."""
     own = lethal(runs, name)
     backbone = Backbone(trained(runs / f"qrs-{name}.pt"), [own.build()[0]])
-    return write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])}, {})
+    return halved(write(backbone, [own], runs / "beat_class" / "folds" / name[-1], folder, {"fold": int(name[-1])}, {}), folder)
+
+
+def halved(spec: Spec, folder: Path) -> Spec:
+    """The same model folder with its weights in half precision: half the size, and calculated with as before."""
+    for name, file in spec.files.items():
+        path = folder / f"{name}.onnx"
+        halve(path)
+        spec.files[name] = msgspec.structs.replace(file, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    write_spec(spec, folder)
+    return spec
+
+
+def halve(path: Path) -> None:
+    """Store an ONNX file's weights as float16. They are cast as it is loaded."""
+    model = onnx.load(path)
+    large = [w for w in model.graph.initializer if w.data_type == TensorProto.FLOAT and math.prod(w.dims) >= LEAST_HALVED]
+    for weights in large:
+        stored = numpy_helper.from_array(numpy_helper.to_array(weights).astype(np.float16), f"{weights.name}.half")
+        model.graph.initializer.remove(weights)
+        model.graph.initializer.append(stored)
+        model.graph.node.insert(0, helper.make_node("Cast", [stored.name], [weights.name], to=TensorProto.FLOAT))
+    onnx.save(model, path)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ Ints = npt.NDArray[np.int64]
 Some = tuple[Doubles, npt.NDArray[np.float16]]  # beats: R peaks (n,) in samples, shapes (n, SHAPE) in mV
 
 NORMAL, FIBRILLATION, OTHER = (CLASSES.index(c) for c in "NAO")
-WHOLE = 0.6  # share of pieces that are as long as the context may be
+WHOLE = 0.4  # share of pieces that are as long as the context may be
+YOUNG_S = 13  # the others have at most so many seconds: what a view of few beats can tell is learned from few beats
 PACED_FIBRILLATION, PACED_OTHER = 0.25, 0.04  # shares of the records of their classes that get a pacemaker
 ESCAPE_S = (0.55, 1.3)  # a pacemaker waits so long, at least and at most
 PLACE = np.arange(-BEFORE, AFTER, STRIDE) / FS_HZ  # s, of a shape's values
@@ -96,7 +97,8 @@ class BeatBatches:
     def _stretch(self, record: int, rng: np.random.Generator) -> tuple[int, int]:
         length = int(self._found.lengths[record])
         most = min(length, self._context.seconds * FS_HZ)
-        n = most if rng.random() < WHOLE else int(rng.integers(min(self._context.least * FS_HZ, most), most + 1))
+        young = min(self._context.least * FS_HZ, most), min(YOUNG_S * FS_HZ, most)
+        n = most if rng.random() < WHOLE else int(rng.integers(young[0], young[1] + 1))
         begin = int(rng.integers(length - n + 1))
         return begin, begin + n
 

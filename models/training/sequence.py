@@ -23,7 +23,6 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 SMOOTHING = 0.05
-SHORT = 0.2  # share of the loss that a part of the context has beside the whole
 AT_ONCE = 32  # windows per call where a record is judged
 
 
@@ -33,6 +32,16 @@ class Context(NamedTuple):
     seconds: int
     least: int
     hop: int
+
+
+class Young(NamedTuple):
+    """How a training tells of streams that are younger than the context: by a part of it, beside the whole."""
+
+    share: float = 0.2  # of the loss
+    most: float = 2 / 3  # of the context, at most
+
+
+SELDOM = Young()
 
 
 class Learner(nn.Module):
@@ -72,14 +81,17 @@ def second_windows(signal: Floats) -> Floats:
 class SequenceBatches:
     """Records with one label each, varied; classes as they come, `weights` of them in the loss."""
 
-    def __init__(self, recordings: Recordings, members: Ints, varied: Varied, context: Context, weights: Sequence[float]) -> None:
-        self._recordings, self._members, self._varied, self._context = recordings, members, varied, context
+    def __init__(
+        self, recordings: Recordings, members: Ints, varied: Varied, context: Context, weights: Sequence[float], young: Young = SELDOM
+    ) -> None:
+        self._recordings, self._members, self._varied, self._context, self._young = recordings, members, varied, context, young
         self._weights = torch.tensor(tuple(weights))
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """Windows (B, S, 320); per row the class, how many of the last seconds exist, and first and last second of a part of them."""
         self._varied.use(rng)
         seconds, least, _ = self._context
+        most = max(least, round(self._young.most * seconds))
         windows = np.zeros((size, seconds, BEAT_SPEC.length), np.float32)
         target = np.zeros((size, 4), np.int64)
         for row, record in enumerate(rng.choice(self._members, size, replace=size > len(self._members))):
@@ -88,7 +100,7 @@ class SequenceBatches:
                 cuts = cuts[:-1]  # in the middle of a stream the newest window is whole
             cuts = cuts[-seconds:]
             windows[row, seconds - len(cuts) :] = cuts
-            length = int(rng.integers(min(least, len(cuts)), min(max(least, 2 * seconds // 3), len(cuts)) + 1))
+            length = int(rng.integers(min(least, len(cuts)), min(most, len(cuts)) + 1))
             begin = seconds - len(cuts) + int(rng.integers(len(cuts) - length + 1))
             target[row] = self._recordings.labels[record], len(cuts), begin, begin + length
         return (torch.from_numpy(windows),), torch.from_numpy(target)
@@ -99,7 +111,7 @@ class SequenceBatches:
         whole = (at >= self._context.seconds - target[:, 1:2]).float()
         part = ((at >= target[:, 2:3]) & (at < target[:, 3:4])).float()
         each = [self._entropy(net.decoder(answer, every_step(known)), target[:, 0]) for known in (whole, part)]
-        return (1 - SHORT) * each[0] + SHORT * each[1]
+        return (1 - self._young.share) * each[0] + self._young.share * each[1]
 
     def _entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
         return functional.cross_entropy(logits, truth, self._weights, label_smoothing=SMOOTHING)

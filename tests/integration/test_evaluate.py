@@ -195,9 +195,20 @@ def test_wfdb_counts_the_same_beats_in_the_written_file(record: str, tmp_path: P
 def test_a_patient_is_judged_by_the_fold_that_left_him_out() -> None:
     folds = json.loads((Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/folds.json").read_text())
     task = only("mitdb", "208")
-    assert (task.fold, task.seen) == (folds["mitdb/208"], False)
+    assert (task.fold, task.seen) == (str(folds["mitdb/208"]), False)
     shipped = only("mitdb", "208", folds=False)
     assert (shipped.fold, shipped.seen) == (None, True)
+
+
+@needs("cinc2017")
+def test_a_labelled_record_is_judged_by_the_network_that_never_saw_it() -> None:
+    unseen = set(json.loads((Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/cinc2017.json").read_text()))
+    by_folds = tasks(DATA / "cinc2017", [], "", 0.0, folds=True)
+    assert {t.name for t in by_folds} == unseen
+    assert {(t.fold, t.seen) for t in by_folds} == {("cinc2017", False)}
+    assert {(t.fold, t.seen) for t in tasks(DATA / "cinc2017", [], "", 0.0, folds=False)} == {(None, True)}
+    (asked,) = tasks(DATA / "cinc2017", ["A00001"], "", 0.0, folds=True)
+    assert (asked.fold, asked.seen) == (None, True), "the held-out network has seen it too"
 
 
 @needs("mitdb")

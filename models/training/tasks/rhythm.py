@@ -4,13 +4,14 @@ decoder of the beats that the trunk finds; the mean of both decoders' logits ans
     python -m models.training.tasks.rhythm fold0 fold1 fold2 final
 
 Fold k reads the trunk that left out fold k of MITDB; it learns from CinC 2017 without test fold k of five, and is judged on that. `final`
-reads the trunk of all patients and leaves out test fold 0 of CinC 2017, so that its own figure is known. A tenth of the records it may see
-fits the temperature.
+reads the trunk of all patients and leaves out test fold 0 of CinC 2017. A tenth of the records that a network may see fits the temperature.
+What ships is made of `final` after that: the last cycle, and the decoder of beats, once more from all records, the temperature as it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ from models.training.harness import Plan, train
 from models.training.rhythm_beats import BeatBatches, FoundBeats, Some, beat_logits, find_beats
 from models.training.rhythm_scores import challenge_score, f1
 from models.training.rhythm_windows import Varied, load_noise
-from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
+from models.training.sequence import Context, Learner, SequenceBatches, Young, record_logits, temperature
 from models.training.tasks.beat_class import detector
 from models.training.tasks.qrs import trained
 
@@ -43,7 +44,9 @@ HIDDEN = 48
 CLASSES = 4
 PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
 AGAIN = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2)  # a second cycle from there on
-BEATS = Plan(epochs=16, steps=180, batch=96, peak_rate=5e-3, weight_decay=0.02, warm_up=0.1)
+LAST = Plan(epochs=10, steps=160, batch=32, peak_rate=1.5e-3, weight_decay=0.02, warm_up=0.1, seed=3)  # and a third, for young streams
+YOUNG = Young(share=0.5, most=1.0)
+BEATS = Plan(epochs=32, steps=180, batch=96, peak_rate=5e-3, weight_decay=0.02, warm_up=0.1)
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
 
 
@@ -146,17 +149,33 @@ def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Pat
     batches = SequenceBatches(recordings, parts.train, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS)
     train(net, batches, PLAN, runs / f"rhythm-{name}-first.pt")
     train(net, batches, AGAIN, runs / f"rhythm-{name}.pt")
-    torch.manual_seed(BEATS.seed)
-    beats = BeatDecoder(CLASSES)
-    train(beats, BeatBatches(found, recordings.labels, parts.train, CONTEXT, CLASS_WEIGHTS), BEATS, runs / f"rhythm-{name}-beats.pt")
+    begun = copy.deepcopy(net.state_dict())
+
+    def finish(members: Ints, called: str) -> BeatDecoder:
+        batches = SequenceBatches(recordings, members, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS, YOUNG)
+        train(net, batches, LAST, runs / f"rhythm-{called}-last.pt")
+        torch.manual_seed(BEATS.seed)
+        beats = BeatDecoder(CLASSES)
+        train(beats, BeatBatches(found, recordings.labels, members, CONTEXT, CLASS_WEIGHTS), BEATS, runs / f"rhythm-{called}-beats.pt")
+        return beats
+
+    beats = finish(parts.train, name)
     views = [of_steps(net, recordings), of_beats(beats, found)]
     fit = whole(recordings, parts.validation)
     divisor = temperature(np.mean([view(fit) for view in views], axis=0), recordings.labels[parts.validation])
     told = figures(views, recordings, parts.test) | {"temperature": divisor}
-    state = {"column": net.column.state_dict(), "decoder": net.decoder.state_dict(), "beats": beats.state_dict(), "temperature": divisor}
-    torch.save(state, runs / f"rhythm-{name}-done.pt")
+    save(net, beats, divisor, runs / f"rhythm-{name}-done.pt")
     (runs / f"rhythm-{name}.json").write_text(json.dumps(told, indent=1))
     print(name, {key: round(value, 4) for key, value in told.items()}, flush=True)
+    if name == "final":
+        net.load_state_dict(begun)
+        save(net, finish(np.arange(len(recordings.labels)), "all"), divisor, runs / "rhythm-all-done.pt")
+
+
+def save(net: Learner, beats: BeatDecoder, divisor: float, path: Path) -> None:
+    """What models/training/export.py takes."""
+    state = {"column": net.column.state_dict(), "decoder": net.decoder.state_dict(), "beats": beats.state_dict(), "temperature": divisor}
+    torch.save(state, path)
 
 
 def beats_of(name: str, recordings: Recordings, runs: Path) -> FoundBeats:
