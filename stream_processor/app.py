@@ -31,6 +31,7 @@ from stream_processor.counters import Counters
 from stream_processor.fetches import FetchDelivery, StockDelivery, check_group
 from stream_processor.keeper import Keeper
 from stream_processor.outlet import Outlet
+from stream_processor.pulse import Pulse
 from stream_processor.sinks.base import Sink
 from stream_processor.snapshots import SnapshotReader
 from stream_processor.worker import WardLike, Worker
@@ -38,6 +39,7 @@ from stream_processor.worker import WardLike, Worker
 log = logging.getLogger(__name__)
 MEASURE_S, LOG_EVERY_S = 0.5, 15.0
 STOP_S = 10.0
+SESSION_S, HEARTBEAT_S = 10.0, 2.0  # how long a killed worker's partitions wait; how often one says that it lives
 # The ward's thread gives the interpreter lock away for each run of a network; with Python's 5 ms it would wait as long to get it back,
 # each time that the consumer's thread is busy.
 SWITCH_S = 0.0005
@@ -69,16 +71,18 @@ class Processor:
         await asyncio.to_thread(create_topics, self.broker)
         outlet = self._outlet = Outlet(self.broker)
         actions = ActionReader(self.broker)
-        self._worker = Worker(self.ward, outlet, actions, self.clock, self.counters)
+        pulse = Pulse(self.clock, SESSION_S - HEARTBEAT_S)
+        self._worker = Worker(self.ward, outlet, actions, self.clock, self.counters, pulse)
         self._app = _faust_app(self.broker)
         self._worker.held_up = lambda: self.full
         self._worker.next_model = self.next_model
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
-        self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock)
+        self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock, pulse)
         self._reader = SnapshotReader(self.broker)
         self._ready = False
         _connect(self._app, self._assigned, self._revoked)
         await self._app.start()
+        beating = asyncio.create_task(pulse.run())
         try:
             async with asyncio.TaskGroup() as tasks:
                 for part in (self._worker.run(self._stop), self._keeper.run(self._stop), self._watch(), self._report()):
@@ -87,6 +91,7 @@ class Processor:
         finally:
             outlet.abandon()  # frees the threads
             await self._leave()
+            beating.cancel()
             self._worker.shut()
             self._keeper.shut()
             actions.close()
@@ -197,7 +202,7 @@ def _faust_app(broker: str) -> faust.App:
         broker_max_poll_records=4000,
         broker_commit_interval=1.0,
         broker_max_poll_interval=24 * 3600.0,  # a store that is away for hours must not cost us the partitions
-        broker_session_timeout=10.0,  # how long a killed worker's partitions wait
-        broker_heartbeat_interval=2.0,
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
         consumer_auto_offset_reset="earliest",
     )

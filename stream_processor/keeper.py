@@ -21,6 +21,7 @@ from typing import Protocol, TypeVar
 from ingest.clock import Clock
 from ingest.messages import Event
 from stream_processor.outlet import Outlet
+from stream_processor.pulse import Pulse
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.snapshots import ENDED, Snapshot
 from stream_processor.worker import Worker
@@ -50,7 +51,8 @@ class Committer(Protocol):
 class Keeper:
     """Stores events, keeps snapshots and commits. One round at a time; the sink is only ever used in the keeper's own thread."""
 
-    def __init__(self, worker: Worker, sink: Sink, outlet: Outlet, committer: Committer, clock: Clock) -> None:
+    def __init__(self, worker: Worker, sink: Sink, outlet: Outlet, committer: Committer, clock: Clock, pulse: Pulse) -> None:
+        self._pulse = pulse
         self._worker, self._sink, self._outlet, self._committer, self._clock = worker, sink, outlet, committer, clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
         self._turn = asyncio.Lock()
@@ -174,7 +176,11 @@ class Keeper:
         return True
 
     async def _store(self) -> bool:
-        """Every event so far into the sink, durably. False where the sink is busy; then the next try waits, longer each time."""
+        """Every event so far into the sink, durably. False where the sink is busy; then the next try waits, longer each time.
+
+        Raises StoodStillError.
+        """
+        self._pulse.check()
         events, self._worker.events = self._worker.events, []
         try:
             await self._in_thread(lambda: self._flush(events))

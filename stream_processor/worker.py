@@ -23,6 +23,7 @@ from stream_processor.counters import Counters
 from stream_processor.intake import Intake
 from stream_processor.latency import Latencies
 from stream_processor.outlet import Outlet, Record
+from stream_processor.pulse import Pulse
 from stream_processor.snapshots import ENDED, Snapshot
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class _Acted(NamedTuple):
 class Worker:
     """Owns the ward. All methods belong to the event loop; what is CPU-bound runs in the ward's own thread, one call at a time."""
 
-    def __init__(self, ward: WardLike, outlet: Outlet, actions: Actions, clock: Clock, counters: Counters) -> None:
+    def __init__(self, ward: WardLike, outlet: Outlet, actions: Actions, clock: Clock, counters: Counters, pulse: Pulse) -> None:
+        self._pulse = pulse
         self._ward, self._outlet, self._actions, self._clock, self.counters = ward, outlet, actions, clock, counters
         self.intake = Intake()
         self.latencies = Latencies()
@@ -95,7 +97,7 @@ class Worker:
             await asyncio.sleep(0 if self.intake.ready else max(left, 0.0))
 
     async def slice(self) -> None:
-        """Everything pending through the ward, once, and the timers where they are due."""
+        """Everything pending through the ward, once, and the timers where they are due. Raises StoodStillError."""
         async with self._turn:
             batch = self.intake.take(MAX_SLICE)
             now = self._clock.steady_s()
@@ -171,6 +173,7 @@ class Worker:
         if timers:
             self._clock_at = started
             events += self._ward.on_clock()
+        self._pulse.check()
         for event in events:
             self._outlet.event(event, self._home.get(event.patient_id))
         self._outlet.check()

@@ -188,6 +188,19 @@ def test_one_of_two_is_killed_before_its_first_commit(empty_kafka, tmp_path: Pat
     assert_same(stored, undisturbed)
 
 
+def test_one_of_two_stands_still(empty_kafka, tmp_path: Path, ward_chunks, undisturbed):
+    """As where its machine is paused: its partitions are somebody else's when it goes on, and what it had not stored is old."""
+    broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
+    create_topics(broker)
+    with working(broker, sink) as first, working(broker, sink), streaming(broker, ward_chunks, speed=SPEED / 4):
+        time.sleep(14.2)
+        os.killpg(first.process.pid, signal.SIGSTOP)
+        time.sleep(14.0)
+        os.killpg(first.process.pid, signal.SIGCONT)
+        stored = wait_for(sink, undisturbed)
+    assert_same(stored, undisturbed)
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("away_s", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
 def test_kafka_away(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, how, away_s):

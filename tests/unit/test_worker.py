@@ -15,6 +15,7 @@ from stream_processor.app import Processor
 from stream_processor.counters import Counters
 from stream_processor.intake import Intake
 from stream_processor.keeper import BLOCK_PATIENTS, COMMIT_S, STORE_S, Keeper
+from stream_processor.pulse import Pulse, StoodStillError
 from stream_processor.snapshots import ENDED, Snapshot
 from stream_processor.worker import GRACE_S, Worker
 from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
@@ -75,8 +76,9 @@ class Bench:
         self.clock, self.ward, self.sink = ManualClock(), FakeWard(), FakeSink()
         self.journal = Journal(self.sink)
         self.actions = FakeActions()
-        self.worker = Worker(self.ward, self.journal, self.actions, self.clock, Counters())
-        self.keeper = Keeper(self.worker, self.sink, self.journal, self.journal, self.clock)
+        self.pulse = Pulse(self.clock, limit_s=8.0)
+        self.worker = Worker(self.ward, self.journal, self.actions, self.clock, Counters(), self.pulse)
+        self.keeper = Keeper(self.worker, self.sink, self.journal, self.journal, self.clock, self.pulse)
         self.worker.intake.open([0, 1])
 
     def receive(self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False) -> None:
@@ -225,6 +227,23 @@ async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(ben
     assert bench.journal.steps[-1] == "settle"
     assert bench.journal.committed == {0: 3}, "the next owner reads the rest again"
     assert processor.partitions == {1}
+
+
+@pytest.mark.parametrize("beats_first", [False, True])
+async def test_who_stood_still_stores_and_sends_nothing_more(bench, beats_first):
+    bench.pulse.beat()
+    bench.receive(0, "a", range(3))
+    await bench.worker.slice()
+    bench.clock.advance(8.5)
+    if beats_first:  # which of the loops wakes up first is chance
+        bench.pulse.beat()
+    bench.receive(0, "a", range(3, 5), offset=3)
+    with pytest.raises(StoodStillError, match="stood still for 8 s"):
+        await bench.keeper.finish([0])
+    with pytest.raises(StoodStillError):
+        await bench.worker.slice()
+    assert stored(bench.sink) == set()
+    assert bench.journal.steps == ["event"] * 3, "those of before"
 
 
 async def test_garbage_is_named_and_passed_over(bench):
