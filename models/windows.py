@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, TypeVar
 
@@ -114,19 +113,18 @@ class Windows(NamedTuple):
 
 
 class Windower(Arrays):
-    """Stage: slabs of conditioned signal in, due windows of each named InputSpec out. Keeps the only ring of recent signal there is."""
+    """Stage: slabs of conditioned signal in, due windows out. Keeps the only ring of recent signal there is."""
 
-    def __init__(self, specs: Mapping[str, InputSpec]) -> None:
-        self.specs = dict(specs)
-        self._keep = max(spec.history for spec in specs.values())
-        self._size = BLOCK * -(-(self._keep + PART + max(spec.length for spec in specs.values())) // BLOCK)
+    def __init__(self, spec: InputSpec) -> None:
+        self._spec, self._keep = spec, spec.history
+        self._size = BLOCK * -(-(self._keep + PART + spec.length) // BLOCK)
         super().__init__(
             ring=Field(np.float32, (self._size,)),
             flags=Field(np.uint8, (self._size // BLOCK,)),
             base=Field(np.float32, (self._size // BLOCK,), fresh=np.nan),
             origin=Field(np.int64),  # first sample of signal since open or restart
             written=Field(np.int64),  # one past the last
-            due=Field(np.int64, (len(specs),)),  # next window of each spec
+            due=Field(np.int64),  # next window
         )
 
     def restart(self, row: int, sample: int) -> None:
@@ -134,14 +132,14 @@ class Windower(Arrays):
         t = self._rows
         t.ring[row], t.flags[row], t.base[row] = 0, 0, np.nan
         t.origin[row] = t.written[row] = sample
-        t.due[row] = [max(0, (sample - spec.offset) // spec.hop) for spec in self.specs.values()]
+        t.due[row] = max(0, (sample - self._spec.offset) // self._spec.hop)
 
     def snapshot(self, row: int) -> State:
         t, written = self._rows, int(self._rows.written[row])
         recent = np.arange(written - self._keep, written) % self._size
         blocks = np.arange(written // BLOCK - self._keep // BLOCK, -(-written // BLOCK)) % (self._size // BLOCK)
         return {
-            "origin": int(t.origin[row]), "written": written, "due": t.due[row].tolist(),
+            "origin": int(t.origin[row]), "written": written, "due": int(t.due[row]),
             "signal": t.ring[row, recent].tobytes(), "flags": t.flags[row, blocks].tobytes(), "base": t.base[row, blocks].tobytes(),
         }  # fmt: skip
 
@@ -155,23 +153,18 @@ class Windower(Arrays):
         t.flags[row, blocks] = np.frombuffer(state["flags"], np.uint8)
         t.base[row, blocks] = np.frombuffer(state["base"], np.float32)
 
-    def push(self, batch: list[Slab]) -> dict[str, list[Windows]]:
-        """Windows that these slabs complete, per spec."""
-        due: dict[str, list[Windows]] = {name: [] for name in self.specs}
+    def push(self, batch: list[Slab]) -> list[Windows]:
+        """Windows that these slabs complete."""
+        due: list[Windows] = []
         for slab in batch:
             for first in range(0, slab.values.shape[1], PART):
                 self._write(slab, first)
-                for i, (name, spec) in enumerate(self.specs.items()):
-                    due[name].extend(self._cut_due(slab.rows, i, spec))
+                due += self._cut_due(slab.rows)
         return due
 
-    def flush(self, rows: Rows) -> dict[str, list[Windows]]:
+    def flush(self, rows: Rows) -> list[Windows]:
         """Windows for the new samples that no window has answered for yet."""
-        due: dict[str, list[Windows]] = {name: [] for name in self.specs}
-        for i, (name, spec) in enumerate(self.specs.items()):
-            for row in rows:
-                due[name].extend(self._cut_last(int(row), i, spec))
-        return due
+        return [window for row in rows for window in self._cut_last(int(row))]
 
     def _write(self, slab: Slab, first: int) -> None:
         t, values = self._rows, slab.values[:, first : first + PART]
@@ -183,26 +176,26 @@ class Windower(Arrays):
         t.base[slab.rows[:, None], blocks] = slab.base[:, part]
         t.written[slab.rows] = start + values.shape[1]
 
-    def _cut_due(self, rows: Rows, i: int, spec: InputSpec) -> list[Windows]:
-        t, found = self._rows, []
+    def _cut_due(self, rows: Rows) -> list[Windows]:
+        t, spec, found = self._rows, self._spec, []
         while len(rows):
-            k = t.due[rows, i]
+            k = t.due[rows]
             end = spec.end(k)
             rows, k, end = rows[ready := end <= t.written[rows]], k[ready], end[ready]
-            t.due[rows, i] += 1
+            t.due[rows] += 1
             enough = end - t.origin[rows] >= spec.least
             if enough.any():
-                found.append(self._cut(rows[enough], k[enough], end[enough], spec))
+                found.append(self._cut(rows[enough], k[enough], end[enough]))
         return found
 
-    def _cut_last(self, row: int, i: int, spec: InputSpec) -> list[Windows]:
-        t, found = self._rows, []
+    def _cut_last(self, row: int) -> list[Windows]:
+        t, spec, found = self._rows, self._spec, []
         one, written = np.array([row], dtype=np.intp), int(t.written[row])
-        while spec.end(k := int(t.due[row, i])) - spec.after - spec.hop < written and written > t.origin[row]:
+        while spec.end(k := int(t.due[row])) - spec.after - spec.hop < written and written > t.origin[row]:
             end = spec.end(k) if spec.after else written
             self._blank(row, written, end)
-            found.append(self._cut(one, np.array([k]), np.array([end]), spec))
-            t.due[row, i] += 1
+            found.append(self._cut(one, np.array([k]), np.array([end])))
+            t.due[row] += 1
         return found
 
     def _blank(self, row: int, written: int, end: int) -> None:
@@ -210,8 +203,8 @@ class Windower(Arrays):
         self._rows.ring[row, np.arange(written, end) % self._size] = 0
         self._rows.flags[row, np.arange(-(-written // BLOCK), -(-end // BLOCK)) % (self._size // BLOCK)] = 0
 
-    def _cut(self, rows: Rows, k: npt.NDArray[np.int64], end: npt.NDArray[np.int64], spec: InputSpec) -> Windows:
-        t = self._rows
+    def _cut(self, rows: Rows, k: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Windows:
+        t, spec = self._rows, self._spec
         written = np.minimum(end, t.written[rows])
         history = t.ring[rows[:, None], (end[:, None] + np.arange(-spec.history, 0)) % self._size]
         valid = written - np.maximum(t.origin[rows], end - spec.scale)

@@ -45,7 +45,7 @@ from stream_processor.stages.sequences import Answer, SequenceTask
 from stream_processor.stages.tape import Block, Cut, Piece, Tape
 from stream_processor.stages.vitals import VitalsMeter
 
-STATE_VERSION = 5
+STATE_VERSION = 6
 BUILT_IN = ("lethal", "rhythm")  # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
 VT, VF, ASYSTOLE = 1, 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
@@ -60,7 +60,7 @@ class Ward:
         self._clock, self._profiles = clock, profiles
         self.admission = Admission()
         self._conditioner = Conditioner()
-        self._windower = Windower({"beat": model.input})
+        self._windower = Windower(model.input)
         self._detector = BeatDetector(model)
         self._lethal, self._rhythm = SequenceTask(model, "lethal"), SequenceTask(model, "rhythm")
         self._added, self._version = AddedTasks(model, BUILT_IN), model.spec.version
@@ -293,9 +293,9 @@ class Ward:
         self._tracker.push(([], self._rhythm.flush(rows)))
         return found + self._found(self._added.flush(rows))
 
-    def _analyse(self, windows: dict[str, list[Windows]]) -> list[Event]:
+    def _analyse(self, windows: list[Windows]) -> list[Event]:
         with self._timed("backbone"):
-            seconds = self._detector.push(windows["beat"])
+            seconds = self._detector.push(windows)
         with self._timed("lethal rhythm"):
             seconds = _with_lethal(seconds, self._lethal.push(seconds))
         with self._timed("rhythm"):

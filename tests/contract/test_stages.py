@@ -92,9 +92,9 @@ def slabs(patient: str) -> list[Slab]:
 
 @functools.cache
 def windows(patient: str) -> list[Any]:
-    stage = Windower({"beat": model().input})
+    stage = Windower(model().input)
     stage.open(patient, RATES[patient])
-    return stage.push(slabs(patient))["beat"]
+    return stage.push(slabs(patient))
 
 
 @functools.cache
@@ -218,12 +218,11 @@ def slab_values(out: list[Slab]) -> list[tuple[int, Any]]:
     ]
 
 
-def window_values(out: dict[str, list[Any]]) -> list[tuple[int, Any]]:
+def window_values(out: list[Any]) -> list[tuple[int, Any]]:
     return [
         (
             int(w.rows[i]),
             (
-                name,
                 int(w.k[i]),
                 int(w.end[i]),
                 w.x[i].tobytes(),
@@ -233,8 +232,7 @@ def window_values(out: dict[str, list[Any]]) -> list[tuple[int, Any]]:
                 float(w.swing[i]),
             ),
         )
-        for name, found in sorted(out.items())
-        for w in found
+        for w in out
         for i in range(len(w.rows))
     ]
 
@@ -251,7 +249,7 @@ CASES = [
     Case("conditioner", Conditioner, samples_of, lambda i, row: i._replace(row=row), one_raw_per_row, slab_values,
          prepare=lambda stage, row, patient: stage.set_gain(row, 200.0)),
     Case("tape", Tape, pieces_of, lambda i, row: i._replace(row=row), one_piece_per_run, taped, prepare=want_strips),
-    Case("windower", lambda: Windower({"beat": model().input}), single_blocks, move_rows,
+    Case("windower", lambda: Windower(model().input), single_blocks, move_rows,
          one_slab_per_row, window_values),
     Case("detector", lambda: BeatDetector(model()), windows, move_rows, list, by_row, (1, 7)),
     Case("lethal rhythm", lambda: SequenceTask(model(), "lethal"), seconds, _move, list, by_row, (1, 7)),
@@ -370,14 +368,14 @@ def test_many_rows_grow_the_arrays(case: Case) -> None:
 
 def test_nan_in_the_signal_stops_nothing_and_passes() -> None:
     """NaN cannot come from int16 counts; if it ever did, it would cost the ten seconds that scale a window, and no more."""
-    windower = Windower({"beat": model().input})
+    windower = Windower(model().input)
     detector = BeatDetector(model())
     for stage in (windower, detector):
         stage.open("p", 250.0)
     (slab,) = slabs("pvcs")
     values = slab.values.copy()
     values[0, 1000:1100] = np.nan
-    found = detector.push(windower.push([replace_values(slab, values)])["beat"])
+    found = detector.push(windower.push([replace_values(slab, values)]))
     assert all(np.isfinite(c.at) and np.isfinite(c.confidence) for s in found for c in s.complexes)
     after = [c for s in found for c in s.complexes if c.at > 1100 + 12 * 125]
     assert len(after) > 5
