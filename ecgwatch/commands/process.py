@@ -16,6 +16,7 @@ import typer
 from ecgwatch import options, settings
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
+from stream_processor.pulse import StoodStillError
 
 if TYPE_CHECKING:
     from stream_processor.app import Processor
@@ -54,6 +55,8 @@ def supervise(command: list[str], clock: Clock) -> int:
         started = clock.steady_s()
         worker = subprocess.Popen(command)
         code = worker.wait()
+        if stop.is_set() and -code in (signal.SIGINT, signal.SIGTERM):
+            return 0  # it was told to stop before it had begun to listen
         if stop.is_set() or code == 0 or (first and code in USER_ERRORS):
             return code if code >= 0 else BROKEN
         wait_s = FIRST_WAIT_S if clock.steady_s() - started > STEADY_S else wait_s
@@ -75,8 +78,11 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
     except EcgwatchError as error:
         typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
         code = error.exit_code
-    except Exception:
-        log.exception("the worker breaks down")
+    except Exception as error:
+        if isinstance(error, ExceptionGroup) and error.split(StoodStillError)[1] is None:
+            log.error("%s", error.exceptions[0])
+        else:
+            log.exception("the worker breaks down")
         code = BROKEN
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,65 @@
+"""`ecgwatch process` starts a worker again when it breaks down, until it is told to stop. Workers here are small scripts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SUPERVISE = """
+import sys
+from ecgwatch.commands.process import supervise
+from ingest.clock import SystemClock
+sys.exit(supervise(sys.argv[1:], SystemClock()))
+"""
+DEAF = "import time; open('{started}', 'a').write('.'); time.sleep(60)"
+LISTENING = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit({code}))
+open('{started}', 'a').write('.')
+time.sleep(60)
+"""
+BROKEN = "import sys; open('{started}', 'a').write('.'); sys.exit({code})"
+
+
+def supervised(worker: str, **values: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SUPERVISE, sys.executable, "-c", worker.format(**values)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+
+
+def wait_for(started: Path, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while not (started.exists() and len(started.read_text()) >= count):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("worker", "code", "ends_with"), [(DEAF, 0, 0), (LISTENING, 0, 0), (LISTENING, 70, 70)])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_ends_as_its_worker_ends(tmp_path: Path, worker: str, code: int, ends_with: int, how: signal.Signals):
+    """A worker that is told so while it still starts has done nothing: that is no failure."""
+    running = supervised(worker, started=tmp_path / "started", code=code)
+    wait_for(tmp_path / "started", 1)
+    os.kill(running.pid, how)
+    assert running.wait(30) == ends_with
+    running.communicate()
+
+
+def test_a_broken_worker_is_followed_by_another_until_told_to_stop(tmp_path: Path):
+    running = supervised(BROKEN, started=tmp_path / "started", code=70)
+    wait_for(tmp_path / "started", 2)
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.wait(30) in (0, 70)  # told while it waits, or while a worker runs
+    said = running.communicate()[1]
+    assert "the worker broke down (exit status 70), starting another in 1 s" in said
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_a_user_error_of_the_first_worker_ends_it(tmp_path: Path, code: int):
+    running = supervised(BROKEN, started=tmp_path / "started", code=code)
+    assert running.wait(30) == code
+    running.communicate()
+    assert (tmp_path / "started").read_text() == "."
