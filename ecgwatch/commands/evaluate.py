@@ -37,7 +37,10 @@ def evaluate(
     annotator: Annotated[str, typer.Option(help="Extension of the reference annotations.")] = "atr",
     start: Annotated[float, typer.Option("--from", metavar="S", min=0, help="Learning time: beats before are not scored.")] = 300.0,
     folds: Annotated[
-        bool, typer.Option("--folds/--shipped", help="Where there is one, the beat network that never saw the patient; or the shipped one.")
+        bool,
+        typer.Option(
+            "--folds/--shipped", help="Where there are such, the networks that never saw the patient or record; or the shipped ones."
+        ),
     ] = True,
     jobs: Annotated[int, typer.Option(min=1, help="Records processed at a time.")] = 1,
 ) -> None:
