@@ -23,6 +23,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def _run(command: list[str], folder: Path, env: dict[str, str]) -> None:
         raise ServiceError(f"{' '.join(command[:2])} failed:\n{tail}\nIs the network there, and are the registries set up on this machine?")
 
 
-class Service:
+class Service(ABC):
     """A server process with its own folder and port. It can be stopped or killed, and started again with the same data on the same port."""
 
     name = "service"
@@ -211,14 +212,16 @@ class Service:
             self._process.wait()
         self._process = None
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """What to start."""
 
     def _environment(self) -> dict[str, str]:
         return {}
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it is ready."""
 
 
 class Kafka(Service):

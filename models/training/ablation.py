@@ -21,6 +21,7 @@ import torch
 
 from models.training import ablation_beats, ablation_qrs
 from models.training.data import data_folder
+from models.training.figures import FIFTHS
 from models.training.harness import Plan
 from models.training.tasks.beat_class import load
 from models.training.tasks.qrs import DENSE_PLAN, PRUNED_PLAN
@@ -111,7 +112,7 @@ def page(runs: Path) -> str:
 
 def _rhythm(runs: Path) -> list[str]:
     """The rhythm task's table; nothing where it has not been trained."""
-    found = [_read(runs / "ecgcl" / f"rhythm-{name}.json") for name in ("final", "fold1", "fold2")]
+    found = [_read(runs / "ecgcl" / f"rhythm-{name}.json") for name in FIFTHS]
     folds = [figures for figures in found if figures]
     plain = _read(runs / "plain_cnn-rhythm" / "fold0" / "spec.json").get("figures", {})
     lines = ["| context | deployed | its steps alone | its beats alone | plain CNN of equal cost |", "|---|---|---|---|---|"]

@@ -97,8 +97,8 @@ class BeatBatches:
     def _stretch(self, record: int, rng: np.random.Generator) -> tuple[int, int]:
         length = int(self._found.lengths[record])
         most = min(length, self._context.seconds * FS_HZ)
-        young = min(self._context.least * FS_HZ, most), min(YOUNG_S * FS_HZ, most)
-        n = most if rng.random() < WHOLE else int(rng.integers(young[0], young[1] + 1))
+        least, young = (min(seconds * FS_HZ, most) for seconds in (self._context.least, YOUNG_S))
+        n = most if rng.random() < WHOLE else int(rng.integers(least, young + 1))
         begin = int(rng.integers(length - n + 1))
         return begin, begin + n
 
