@@ -332,25 +332,29 @@ def decode(data: bytes, kind: type[M]) -> M:
     return message
 
 
-def _check_chunk(chunk: SampleChunk) -> None:
-    """Raise BadMessageError for values that no stage could use."""
+def chunk_problems(chunk: SampleChunk) -> list[tuple[str, str]]:
+    """Return (field, what is wrong) for each value that no stage could use; empty for a good chunk."""
     c, n = chunk, len(chunk.samples)
     checks = (
-        (0 < len(c.patient_id) <= 128, "patient_id is empty or longer than 128"),
-        (MIN_FS_HZ <= c.fs_hz <= MAX_FS_HZ, "fs_hz {c.fs_hz} is outside 100-1000"),
-        (0.01 <= c.counts_per_mv <= 1e9, "counts_per_mv {c.counts_per_mv} is outside 0.01-1e9"),
-        (c.seq >= 0 and c.first_sample >= 0, "seq or first_sample is negative"),
-        (c.first_sample <= MAX_STREAM_S * c.fs_hz, "first_sample is more than ten years into the stream"),
-        (0 <= c.t0_ns < MAX_TIME_NS, "t0_ns is outside 1970-2200"),
-        (n % 2 == 0, "samples are not whole int16 values"),
-        (n <= 2 * MAX_CHUNK_S * c.fs_hz, "more than 60 s of samples"),
-        (n > 0 or c.end, "no samples"),
-        (c.battery is None or 0 <= c.battery <= 1, "battery {c.battery} is outside 0-1"),
-        (len(c.fault) <= 200, "fault is longer than 200"),
+        ("patient_id", 0 < len(c.patient_id) <= 128, "patient_id is empty or longer than 128"),
+        ("fs_hz", MIN_FS_HZ <= c.fs_hz <= MAX_FS_HZ, "fs_hz {c.fs_hz} is outside 100-1000"),
+        ("counts_per_mv", 0.01 <= c.counts_per_mv <= 1e9, "counts_per_mv {c.counts_per_mv} is outside 0.01-1e9"),
+        ("first_sample", c.seq >= 0 and c.first_sample >= 0, "seq or first_sample is negative"),
+        ("first_sample", c.first_sample <= MAX_STREAM_S * c.fs_hz, "first_sample is more than ten years into the stream"),
+        ("t0_ns", 0 <= c.t0_ns < MAX_TIME_NS, "t0_ns is outside 1970-2200"),
+        ("samples", n % 2 == 0, "samples are not whole int16 values"),
+        ("samples", n <= 2 * MAX_CHUNK_S * c.fs_hz, "more than 60 s of samples"),
+        ("samples", n > 0 or c.end, "no samples"),
+        ("battery", c.battery is None or 0 <= c.battery <= 1, "battery {c.battery} is outside 0-1"),
+        ("fault", len(c.fault) <= 200, "fault is longer than 200"),
     )
-    found = [text.format(c=c) for good, text in checks if not good]
-    if found:
-        raise BadMessageError("SampleChunk: " + "; ".join(found))
+    return [(field, text.format(c=c)) for field, good, text in checks if not good]
+
+
+def _check_chunk(chunk: SampleChunk) -> None:
+    """Raise BadMessageError for values that no stage could use."""
+    if found := chunk_problems(chunk):
+        raise BadMessageError("SampleChunk: " + "; ".join(text for _, text in found))
 
 
 def sample_offset_ns(sample: int, fs_hz: float) -> int:
