@@ -22,7 +22,8 @@ from typing import Literal
 
 import msgspec
 
-from ingest.messages import BadMessageError, SampleChunk, chunk_problems
+from ingest.bounds import Problem, chunk_problems
+from ingest.messages import BadMessageError, SampleChunk
 
 CHUNKS_PATH = "/api/ingest/v1/streams/{stream}/chunks"
 SOCKET_PATH = "/api/ingest/v1/streams/{stream}/socket"
@@ -172,13 +173,10 @@ def decode_chunks(body: bytes, media: str = MESSAGEPACK) -> list[Chunk]:
 def check(chunk: Chunk, number: int = 0) -> None:
     """Raise WireError 422 for a chunk that no stage could use, naming the first wrong field."""
     problems = chunk_problems(chunk.bound("p", "d", 0))
-    if len(chunk.fault) > 200:
-        problems.append(("fault", "fault is longer than 200"))
     if not 0 < len(chunk.lead) <= 32:
-        problems.append(("lead", "lead is empty or longer than 32"))
+        problems.append(Problem("lead", "is empty or longer than 32"))
     if problems:
-        field, text = problems[0]
-        raise WireError(422, f"chunk {number}: {text}", field)
+        raise WireError(422, f"chunk {number}: {problems[0]}", problems[0].field)
 
 
 def decode_reply(data: bytes, media: str = MESSAGEPACK) -> Reply:

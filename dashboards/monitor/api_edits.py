@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import msgspec
 from starlette.responses import Response
 
-from ingest.messages import MAX_TIME_NS, Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
+from ingest.bounds import MAX_TIME_NS
+from ingest.messages import Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
 
 from . import questions, schemas
 from .api_actions import SENT, find_alarm, sent, signed

@@ -10,8 +10,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.bounds import MAX_TIME_NS
 from ingest.clock import Clock
-from ingest.messages import MAX_TIME_NS, Action, Edit
+from ingest.messages import Action, Edit
 from stream_processor.alarms.profiles import Profiles
 
 from .access import Access, Visitor
