@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 
-from ingest.bounds import Problem, chunk_problems
+from ingest.bounds import MAX_FAULT, Problem, chunk_problems
 from ingest.messages import BadMessageError, SampleChunk
 
 CHUNKS_PATH = "/api/ingest/v1/streams/{stream}/chunks"
@@ -87,7 +87,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             samples=self.samples,
             lead_off=self.lead_off,
             battery=self.battery,
-            fault="; ".join(part for part in (self.fault, fault) if part)[:200],
+            fault="; ".join(part for part in (self.fault, fault) if part)[:MAX_FAULT],
             end=self.end,
         )
 
@@ -173,6 +173,8 @@ def decode_chunks(body: bytes, media: str = MESSAGEPACK) -> list[Chunk]:
 def check(chunk: Chunk, number: int = 0) -> None:
     """Raise WireError 422 for a chunk that no stage could use, naming the first wrong field."""
     problems = chunk_problems(chunk.bound("p", "d", 0))
+    if len(chunk.fault) > MAX_FAULT:  # `bound` has cut it
+        problems.append(Problem("fault", f"is longer than {MAX_FAULT}"))
     if not 0 < len(chunk.lead) <= 32:
         problems.append(Problem("lead", "is empty or longer than 32"))
     if problems:
