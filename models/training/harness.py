@@ -96,6 +96,8 @@ def _epoch(
     for _ in range(plan.steps):
         inputs, target = data.batch(rng, plan.batch)
         value = data.loss(net, model(*inputs), target)
+        if (penalty := getattr(net, "penalty", None)) is not None:  # a second loss that the network itself knows
+            value = value + penalty
         optimiser.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_((p for p in net.parameters() if p.requires_grad), 1.0)

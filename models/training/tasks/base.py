@@ -22,7 +22,7 @@ from models.training.harness import Batches, Plan
 
 Floats = npt.NDArray[np.float32]
 Figures = dict[str, float]  # what is measured, with its unit or condition in the name
-Predict = Callable[[Floats], Floats]  # scaled windows (B, T) to logits (B, K) or (B, K, T)
+Predict = Callable[[Floats], Floats]  # scaled windows (B, T), or (B, R, T) of several rows, to logits (models/architectures/__init__.py)
 
 
 class Task(Protocol):
