@@ -21,10 +21,11 @@ import torch
 from models.architectures.ecgcl import DENSE, Segmenter
 from models.benchmark import Call, file_calls
 from models.training import ablation_qrs
-from models.training.bench import QRS, torch_timings
+from models.training.bench import torch_timings
 from models.training.cost import macs, parameters
 from models.training.data import data_folder
 from models.training.plain_export import write_onnx
+from models.training.problems import QRS
 from models.training.tasks.qrs import trained
 from models.windows import BEAT_SPEC
 
