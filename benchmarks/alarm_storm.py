@@ -41,7 +41,7 @@ import numpy as np
 import psutil
 import websockets
 
-from dashboards.monitor.frames import decode_frame
+from dashboards.monitor.live.frames import decode_frame
 from ecgwatch import settings
 from ecgwatch.stores import open_sink
 from ingest.broker import create_topics

@@ -87,9 +87,9 @@ def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: fl
 
 def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
     """The worker; puts (wall clock, CPU seconds, counters, CPU seconds by stage) on the queue every second."""
-    from stream_processor.app import Processor
+    from stream_processor.worker.app import Processor
     from stream_processor.sinks.sqlite import SqliteSink
-    from stream_processor.ward import build_ward
+    from stream_processor.pipeline.ward import build_ward
 
     async def main() -> None:
         ward = build_ward(SystemClock())

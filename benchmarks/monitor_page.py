@@ -49,7 +49,7 @@ window.WebSocket = class extends Socket {
 
 DELAYS = """
 async () => {
-  const { Sweep } = await import('/static/sweep.js'), draw = Sweep.prototype.draw;
+  const { Sweep } = await import('/static/trace/sweep.js'), draw = Sweep.prototype.draw;
   window.delays = [];
   Sweep.prototype.draw = function (now) {
     const before = this.drawn;

@@ -29,7 +29,7 @@ import psutil
 import websockets
 from confluent_kafka import Producer
 
-from dashboards.monitor.frames import decode_frame
+from dashboards.monitor.live.frames import decode_frame
 from ingest import topics
 from ingest.embedded import EmbeddedBroker
 from ingest.messages import Beat, Message, Rhythm, SampleChunk, Vitals, Waveform, encode

@@ -9,13 +9,13 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards.monitor.limits import effective
+from dashboards.monitor.live.limits import effective
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.messages import Action
 from ingest.operator import send
-from stream_processor.alarms.catalogue import CATALOGUE
-from stream_processor.alarms.profiles import Profile, with_limits
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.profiles import Profile, with_limits
 
 LONGEST_SILENCE_S = 24 * 3600.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

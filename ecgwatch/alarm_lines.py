@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.monitor.limits import effective
+from dashboards.monitor.live.limits import effective
 from ecgwatch.times import show_time
 from ingest.messages import Action, Alarm, Priority
-from stream_processor.alarms.profiles import ADULT, LIMITS, Profile
+from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS, Profile
 from stream_processor.notifications.moments import is_silenced
 from stream_processor.notifications.text import MARKS
 

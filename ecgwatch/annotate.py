@@ -10,7 +10,7 @@ import numpy as np
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Beat, Event, Rhythm, RhythmLabel, SampleChunk, Vitals, sample_offset_ns
 from ingest.sources.base import Block, Source
-from stream_processor.ward import Ward, build_ward
+from stream_processor.pipeline.ward import Ward, build_ward
 
 PUSH_S = 40.0  # fills the networks' batches: 40 beat windows, 8 rhythm windows
 

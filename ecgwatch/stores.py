@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from ecgwatch.settings import Settings
 from ingest.errors import BadInputError, UnreachableError
-from models.runtime import ARTIFACTS, DEPLOYED
-from stream_processor.alarms.profiles import Profiles
+from models.serving.runtime import ARTIFACTS, DEPLOYED
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from ecgwatch.settings import Settings
 from ingest.clock import Clock
-from stream_processor.counters import Counters
+from stream_processor.worker.counters import Counters
 
 
 def publisher(settings: Settings, supervisor: int, timings: Mapping[str, float], clock: Clock) -> Callable[[Counters], None]:
@@ -18,7 +18,7 @@ def publisher(settings: Settings, supervisor: int, timings: Mapping[str, float],
     scheme, _, url = settings.sink.partition(":")
     if scheme != "influxdb":
         return lambda _: None
-    from stream_processor.telemetry import InfluxTelemetry
+    from stream_processor.worker.telemetry import InfluxTelemetry
 
     worker = f"{platform.node()}-{supervisor}"
     return InfluxTelemetry(url, settings.influx_token, settings.influx_org, settings.influx_bucket, worker, timings, clock)

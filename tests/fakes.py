@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from ingest.messages import Action, Beat, Event, SampleChunk, sample_offset_ns
-from stream_processor.actions import Placed
+from stream_processor.worker.operator_actions import Placed
 from stream_processor.sinks.base import SinkBusyError
 
 FS_HZ = 250.0

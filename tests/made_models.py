@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from models.runtime import ARTIFACTS, DEPLOYED, Spec
+from models.serving.runtime import ARTIFACTS, DEPLOYED, Spec
 
 SHIPPED = ARTIFACTS / DEPLOYED
 

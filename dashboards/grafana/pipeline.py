@@ -1,4 +1,4 @@
-"""The board on the pipeline's health, from what each worker of the processor says of itself (stream_processor/telemetry.py)."""
+"""The board on the pipeline's health, from what each worker of the processor says of itself (stream_processor/worker/telemetry.py)."""
 
 from __future__ import annotations
 

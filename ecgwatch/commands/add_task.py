@@ -22,7 +22,7 @@ def add_task(
     epochs: Annotated[int, typer.Option(min=1, help="Of 40 steps each.")] = 12,
 ) -> None:
     """Learn a new task from labelled records beside the tasks there are, and export the model. Needs the extra `train`."""
-    from models import catalogue
+    from models.serving import catalogue
 
     training = extra.training("add_task")
     held, _ = settings.load({})
@@ -42,7 +42,7 @@ def deploy(
     """Check a model and put it where ECGWATCH_MODEL says; processors that run with that setting take it up within seconds."""
     from ecgwatch.modelling.deploying import deploy as put
     from ecgwatch.stores import model_folder
-    from models import catalogue
+    from models.serving import catalogue
 
     place = model_folder(settings.load({})[0])
     before, now = put(catalogue.find(folder).folder, place)

@@ -18,7 +18,7 @@ from ecgwatch.times import parse_time
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Action, Alarm, AlarmKind
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
 
 DEFAULT_HOURS = 24.0

@@ -25,7 +25,8 @@ Names = Annotated[
 def list_models() -> None:
     """Artifacts (tasks, parameters, cost, size, figures) and architectures."""
     from ecgwatch.modelling import tables  # numpy and onnxruntime: not for the sake of --help
-    from models import architectures, catalogue
+    from models import architectures
+    from models.serving import catalogue
 
     typer.echo(tables.artifacts(catalogue.shipped()).text() + "\n")
     known = architectures.known()
@@ -36,7 +37,7 @@ def list_models() -> None:
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(help="A shipped artifact, or the folder of another.")]) -> None:
     """A model's card (data, split, figures, cost, what it is not for) and its specification."""
-    from models import catalogue
+    from models.serving import catalogue
 
     artifact = catalogue.find(name)
     typer.echo(
@@ -50,7 +51,8 @@ def show(name: Annotated[str, typer.Argument(help="A shipped artifact, or the fo
 def bench(names: Names = None, rounds: Annotated[int, typer.Option(min=1, help="Calls of each kind.")] = 300) -> None:
     """Latency of one window and of the processor's batch on one thread; where torch is installed, against torch and before pruning."""
     from ecgwatch.modelling import tables
-    from models import benchmark, catalogue
+    from models.serving import benchmark
+    from models.serving import catalogue
 
     found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
     calls = [call for artifact in found for call in benchmark.onnx_calls(artifact)]
@@ -75,7 +77,7 @@ def compare(
 ) -> None:
     """Figures of artifacts side by side; with --peers, QRS detection of other programs on the same records in the same run."""
     from ecgwatch.modelling import tables
-    from models import catalogue
+    from models.serving import catalogue
 
     found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
     typer.echo(tables.figures(found).text())

@@ -16,7 +16,7 @@ from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 
 if TYPE_CHECKING:
-    from dashboards.monitor.access import Token
+    from dashboards.monitor.http.access import Token
 
 DEFAULT_PORT = 8050
 TOKENS_FILE = Path("var/tokens.toml")
@@ -55,12 +55,12 @@ def monitor(
     if new_token is not None or role is not None:
         _make_token(chosen, new_token, role)
         return
-    from dashboards.monitor.access import Access
-    from dashboards.monitor.feed import KafkaFeed
-    from dashboards.monitor.guard import LOOPBACK_NAMES, is_loopback
-    from dashboards.monitor.readers import processes, threads
-    from dashboards.monitor.serve import serve
-    from dashboards.monitor.server import create_app
+    from dashboards.monitor.http.access import Access
+    from dashboards.monitor.live.feed import KafkaFeed
+    from dashboards.monitor.http.guard import LOOPBACK_NAMES, is_loopback
+    from dashboards.monitor.store.readers import processes, threads
+    from dashboards.monitor.http.serve import serve
+    from dashboards.monitor.http.server import create_app
     from ecgwatch.stores import load_profiles, open_sink
     from ingest.operator import OperatorOutlet
 
@@ -89,7 +89,7 @@ def monitor(
 
 
 def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) -> None:
-    from dashboards.monitor.access import add_token
+    from dashboards.monitor.http.access import add_token
 
     if name is None or role is None:
         raise BadInputError("--new-token and --role go together", "ecgwatch monitor --new-token NAME --role view|acknowledge|admin")
@@ -100,7 +100,7 @@ def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) 
 
 def _tokens(chosen: settings.Settings) -> dict[str, Token]:
     """Whose tokens are taken; none where neither a file nor a token is set."""
-    from dashboards.monitor.access import read_tokens, single_token
+    from dashboards.monitor.http.access import read_tokens, single_token
 
     found = read_tokens(Path(chosen.monitor_tokens)) if chosen.monitor_tokens else {}
     return found | (single_token(chosen.monitor_token) if chosen.monitor_token else {})

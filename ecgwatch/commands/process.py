@@ -16,10 +16,10 @@ import typer
 from ecgwatch import options, settings
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
-from stream_processor.pulse import StoodStillError
+from stream_processor.worker.stall_guard import StoodStillError
 
 if TYPE_CHECKING:
-    from stream_processor.app import Processor
+    from stream_processor.worker.app import Processor
 
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
@@ -70,7 +70,7 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
     """One worker, to its end; never returns, and waits for no thread that a broken broker holds up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # What matters of their many lines is said by us.
-    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.fetches"):
+    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.kafka.delivery"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     code = 0
     try:
@@ -93,10 +93,10 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import load_profiles, model_folder, open_sink
     from ecgwatch.telemetry import publisher
-    from stream_processor.app import Processor
-    from stream_processor.archive import Archive
-    from stream_processor.model_watch import ModelWatch
-    from stream_processor.ward import Ward
+    from stream_processor.worker.app import Processor
+    from stream_processor.worker.archive import Archive
+    from stream_processor.worker.model_watch import ModelWatch
+    from stream_processor.pipeline.ward import Ward
 
     clock = SystemClock()
     sink = open_sink(chosen)

@@ -10,7 +10,7 @@ from ecgwatch.annotate import Annotated, annotate
 from ecgwatch.evaluating.task import Part, Task, symbols, ward_of
 from ingest.messages import Vitals
 from ingest.sources.wfdb_record import WfdbSource
-from models.conditioning import FS_HZ
+from models.signal.conditioning import FS_HZ
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import AlarmScore, score_alarms
 from stream_processor.scoring.beats import BeatScore, score_beats
@@ -20,7 +20,7 @@ from stream_processor.scoring.rates import RateScore, score_rates
 from stream_processor.scoring.reference import Episode, Mark, Record, reference
 from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_runs
 from stream_processor.scoring.told import Told, told
-from stream_processor.scoring.truth import expected
+from stream_processor.scoring.expected_alarms import expected
 
 PIECE_S = 10
 CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}

@@ -10,7 +10,7 @@ from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.plots import Bar, bars, reached
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
 from ecgwatch.evaluating.tables import Table
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
 
 LEGEND = f"Reference above the strip, ours below, {ALARM} where an alarm of high priority was announced; the event is shaded."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.tables import Cell, Table
 from ingest.messages import AlarmKind
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring.alarms import Answered, Judged, nearest_rank
 from stream_processor.scoring.counts import percent
 from stream_processor.scoring.reference import Record

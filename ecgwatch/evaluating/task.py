@@ -17,11 +17,11 @@ import wfdb
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from ingest.sources.base import Block, Source
-from models.runtime import ARTIFACTS, DEPLOYED, Model, load, read_spec
-from models.windows import Floats
+from models.serving.runtime import ARTIFACTS, DEPLOYED, Model, load, read_spec
+from models.signal.windows import Floats
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Symbol
-from stream_processor.ward import Ward
+from stream_processor.pipeline.ward import Ward
 
 FOLDS = ARTIFACTS / DEPLOYED / "folds"
 DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015", "cinc2017")

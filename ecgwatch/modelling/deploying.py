@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from ingest.errors import BadInputError
-from models.extension import check_extends
-from models.runtime import ARTIFACTS, Model, Spec
+from models.serving.extension import check_extends
+from models.serving.runtime import ARTIFACTS, Model, Spec
 
 
 def deploy(folder: Path, place: Path) -> tuple[Spec | None, Spec]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from ecgwatch.evaluating.tables import Cell, Table
-from models.benchmark import Timing
-from models.catalogue import Artifact, told
+from models.serving.benchmark import Timing
+from models.serving.catalogue import Artifact, told
 from models.registry import Declared
 
 

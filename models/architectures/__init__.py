@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from models.registry import Declared, chosen, declared
-from models.windows import InputSpec
+from models.signal.windows import InputSpec
 
 Kind = Literal["samples", "classes"]
 

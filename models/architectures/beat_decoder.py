@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures.ecgcl import SequenceDecoder, pooled
-from models.beat_context import P_PART, QRS_PART, SHAPE
+from models.beats.templates import P_PART, QRS_PART, SHAPE
 
 SQUEEZE, WIDTH, HIDDEN, AVERAGE = 24, 12, 24, 16
 TOGETHER = 32
@@ -46,7 +46,7 @@ class _Intervals(NamedTuple):
 
 
 class BeatDecoder(nn.Module):
-    """(B, K) seconds ago and (B, K, SHAPE) mV of models/last_beats.py to (B, classes) logits."""
+    """(B, K) seconds ago and (B, K, SHAPE) mV of models/beats/last_beats.py to (B, classes) logits."""
 
     def __init__(self, classes: int, dropout: float = 0.2) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The beat head: a beat's class from its context (models/beat_context.py).
+"""The beat head: a beat's class from its context (models/beats/templates.py).
 
 Three shapes (this beat, the patient's dominant one, the usual one it is most like) go through one small convolution side by side, so that
 like is compared with like; what comes of it joins the intervals in a perceptron. Conv2d over (B, C, 1, T): ONNX Runtime's blocked kernels
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.beat_context import FEATURES, SHAPE
+from models.beats.templates import FEATURES, SHAPE
 
 CLASSES = 5  # N S V F Q
 WIDTH, SQUEEZE, HIDDEN = 12, 16, 40

@@ -10,7 +10,7 @@ old branch, and merge reads neighbours only, with nearest-neighbour upsampling f
 Tasks are isolated by structure, not by masks: the first task owns the trunk; every later task owns a column of channels that reads the
 signal and the trunk's features. Nothing reads a column but its own decoder, so the connections are block-triangular: one pass serves all
 tasks, and an older task's outputs stay bit-identical whatever is learned later (compare progressive networks, Rusu et al. 2016, arXiv
-1606.04671). Channels that pruning released are gone, not zero (models/training/prune.py).
+1606.04671). Channels that pruning released are gone, not zero (models/training/release/prune.py).
 
 One-dimensional convolutions are Conv2d over (B, C, 1, T): ONNX Runtime's blocked kernels serve only those.
 """

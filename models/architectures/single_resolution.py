@@ -1,4 +1,4 @@
-"""One resolution at the cost of four: what the multi-resolution trunk is compared with (models/training/ablation.py).
+"""One resolution at the cost of four: what the multi-resolution trunk is compared with (models/training/experiments/ablation.py).
 
 The deployed network's own parts (models/architectures/ecgcl.py: stem, two-layer residual blocks, two samples of the mask per step) at its
 finest rate only, 62.5 Hz, so wide that a window costs as many multiply-accumulates. A sample sees 0.7 s to each side; the trunk sees all of

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures.ecgcl import STEPS_PER_SECOND, Column, SequenceDecoder, Trunk, second
-from models.training.cinc2017 import Recordings
-from models.training.rhythm_windows import Varied
-from models.windows import BEAT_SPEC, cut
+from models.training.data.cinc2017 import Recordings
+from models.training.data.rhythm_windows import Varied
+from models.signal.windows import BEAT_SPEC, cut
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

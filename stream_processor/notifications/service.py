@@ -24,7 +24,7 @@ from ingest.clock import Clock
 from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
-from stream_processor.notifications.desk import GIVE_UP_S, Attempt, Desk, Entry
+from stream_processor.notifications.queue import GIVE_UP_S, Attempt, Desk, Entry
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.reading import patiently, read

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ingest.messages import AlarmKind
-from stream_processor.alarms.catalogue import CATALOGUE, worse
-from stream_processor.alarms.profiles import ADULT
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
+from stream_processor.pipeline.alarms.profiles import ADULT
 from stream_processor.scoring.reference import FIBRILLATION, Record
 from stream_processor.scoring.told import Told
-from stream_processor.scoring.truth import Truth
+from stream_processor.scoring.expected_alarms import Truth
 
 HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
 RHYTHM_KINDS: dict[str, AlarmKind] = {

@@ -1,4 +1,4 @@
-"""Heart rate: ours against that of the reference's beats by the same formula (stages/vitals.py), second by second (EC57's HR error)."""
+"""Heart rate: ours against that of the reference's beats by the same formula (pipeline/stages/vitals.py), second by second (EC57's HR error)."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import pytest
 
 from ingest.clock import ManualClock
 from ingest.messages import Event, Finding, SampleChunk
-from models.runtime import Model
+from models.serving.runtime import Model
 from stream_processor.sinks.base import identity
-from stream_processor.ward import Ward
+from stream_processor.pipeline.ward import Ward
 from tests.contract.test_ward import PATIENTS, START_NS, chunks
 from tests.made_models import SHIPPED, described, extended
 

@@ -18,19 +18,19 @@ import pytest
 
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from models import runtime
-from models.conditioning import BLOCK, FS_HZ, Conditioner, Raw
-from models.stage import Slab
-from models.windows import Windower
-from stream_processor.alarms.engine import AlarmEngine
-from stream_processor.stages.added import AddedTasks
-from stream_processor.stages.detector import BeatDetector
-from stream_processor.stages.findings import FindingTeller, Said
-from stream_processor.stages.labeller import BeatLabeller
-from stream_processor.stages.rhythm import EpisodeJoiner, RhythmTracker
-from stream_processor.stages.sequences import SequenceTask
-from stream_processor.stages.tape import Cut, Piece, Tape
-from stream_processor.stages.vitals import VitalsMeter
+from models.serving import runtime
+from models.signal.conditioning import BLOCK, FS_HZ, Conditioner, Raw
+from models.signal.stage import Slab
+from models.signal.windows import Windower
+from stream_processor.pipeline.alarms.engine import AlarmEngine
+from stream_processor.pipeline.stages.added import AddedTasks
+from stream_processor.pipeline.stages.detector import BeatDetector
+from stream_processor.pipeline.stages.findings import FindingTeller, Said
+from stream_processor.pipeline.stages.labeller import BeatLabeller
+from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
+from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.waveform_recorder import Cut, Piece, Tape
+from stream_processor.pipeline.stages.vitals import VitalsMeter
 
 PATIENTS = ("pvcs", "asystole", "afib")
 RATES = {"pvcs": 250.0, "asystole": 360.0, "afib": 128.0}

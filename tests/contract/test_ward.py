@@ -17,7 +17,7 @@ from ingest.packing import MISSING, unpack
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.sinks.base import identity
-from stream_processor.ward import CLOSE_AFTER_S, Ward, build_ward
+from stream_processor.pipeline.ward import CLOSE_AFTER_S, Ward, build_ward
 
 START_NS = 1_700_000_000_000_000_000
 PATIENTS = {"vt": 250.0, "noisy": 360.0, "asystole": 128.0}

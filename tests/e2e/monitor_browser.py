@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.access import Access, Token
-from dashboards.monitor.feed import KafkaFeed
-from dashboards.monitor.serve import serve
-from dashboards.monitor.server import create_app
+from dashboards.monitor.http.access import Access, Token
+from dashboards.monitor.live.feed import KafkaFeed
+from dashboards.monitor.http.serve import serve
+from dashboards.monitor.http.server import create_app
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.operator import OperatorOutlet
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
 from tests.e2e.monitor_fakes import Story, Ward

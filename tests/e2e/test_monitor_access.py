@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.access import add_token, read_tokens
+from dashboards.monitor.http.access import add_token, read_tokens
 from ingest.embedded import EmbeddedBroker
 from tests.e2e.monitor_browser import Server, opened, set_prefs, shot, tile
 from tests.e2e.monitor_fakes import Story, Ward
@@ -95,7 +95,7 @@ CONTRAST = """
 # Of the colours that canvases paint with, against the ground: those below 3.
 PAINTED = """
 async () => {
-  const { colour } = await import('/static/theme.js');
+  const { colour } = await import('/static/core/theme.js');
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
   const linear = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
   const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);

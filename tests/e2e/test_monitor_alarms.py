@@ -9,7 +9,7 @@ from typing import get_args
 import msgspec
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.server import STATIC
+from dashboards.monitor.http.server import STATIC
 from ingest.messages import AlarmKind, RhythmLabel
 from tests.e2e.monitor_answers import Answers
 from tests.e2e.monitor_browser import Server, opened, set_prefs, shot, tile, until, ward

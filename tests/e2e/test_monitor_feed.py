@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from dashboards.monitor.access import Access
-from dashboards.monitor.feed import Arrival, KafkaFeed
-from dashboards.monitor.server import create_app
+from dashboards.monitor.http.access import Access
+from dashboards.monitor.live.feed import Arrival, KafkaFeed
+from dashboards.monitor.http.server import create_app
 from ingest import topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.messages import Action, Edit, Reference, SampleChunk, Score, Vitals, encode
 from ingest.operator import OperatorOutlet
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
 from tests.unit.monitor_bench import ORIGIN, URL, TestClient, WebSocketTestSession, alarm, next_of
 

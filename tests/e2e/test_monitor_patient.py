@@ -142,7 +142,7 @@ def test_the_screen_is_measured_with_a_ruler_and_remembered(browser: Browser, ei
 
 PLAYHEAD = """
 async ([length, jitter, pace, seconds]) => {
-  const { Playhead } = await import('/static/playhead.js');
+  const { Playhead } = await import('/static/trace/playhead.js');
   const head = new Playhead(), steps = [];
   let seed = 7, behind = 0, stood = 0, last = null;
   const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;

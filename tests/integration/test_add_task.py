@@ -11,15 +11,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
 
-from ingest.errors import BadInputError  # noqa: E402
-from models.architectures.ecgcl import Backbone  # noqa: E402
-from models.extension import check_extends, random_windows  # noqa: E402
-from models.runtime import Model, read_spec  # noqa: E402
-from models.training import add_task as module  # noqa: E402
-from models.training.add_task import add_task  # noqa: E402
-from models.training.tasks import added  # noqa: E402
-from tests.made_models import SHIPPED  # noqa: E402
-from tests.made_records import labelled  # noqa: E402
+from ingest.errors import BadInputError
+from models.architectures.ecgcl import Backbone
+from models.serving.extension import check_extends, random_windows
+from models.serving.runtime import Model, read_spec
+from models.training.release import add_task as module
+from models.training.release.add_task import add_task
+from models.training.tasks import added
+from tests.made_models import SHIPPED
+from tests.made_records import labelled
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import pytest
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import Action, Delivery, Edit, Score, Stored, encode
-from stream_processor.archive import KINDS, Archive
+from stream_processor.worker.archive import KINDS, Archive
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
@@ -178,7 +178,7 @@ WORKER = """
 import sys, threading
 from pathlib import Path
 from ingest.clock import SystemClock
-from stream_processor.archive import Archive
+from stream_processor.worker.archive import Archive
 from stream_processor.sinks.sqlite import SqliteSink
 Archive(sys.argv[1], SqliteSink(Path(sys.argv[2])), SystemClock()).start(broken=lambda: None)
 print("started", flush=True)

@@ -28,7 +28,7 @@ from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError
-from stream_processor.ward import build_ward
+from stream_processor.pipeline.ward import build_ward
 from tests.integration.test_recovery import Stored, _by_identity, assert_same
 from tools import compose_env
 from tools.services import free_port

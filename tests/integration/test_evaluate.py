@@ -22,7 +22,7 @@ from ingest.errors import BadInputError
 from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load
 from ingest.sources.wfdb_record import WfdbSource
-from models.training.data import data_folder
+from models.training.data.records import data_folder
 
 DATA = data_folder()
 

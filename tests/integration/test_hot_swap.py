@@ -16,12 +16,12 @@ from ingest.embedded import EmbeddedBroker
 from ingest.messages import Event, Finding, SampleChunk, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from models.runtime import Model, read_spec
-from stream_processor.app import Processor
-from stream_processor.model_watch import ModelWatch
+from models.serving.runtime import Model, read_spec
+from stream_processor.worker.app import Processor
+from stream_processor.worker.model_watch import ModelWatch
 from stream_processor.sinks.base import KINDS, identity
 from stream_processor.sinks.sqlite import SqliteSink
-from stream_processor.ward import Ward
+from stream_processor.pipeline.ward import Ward
 from tests.made_models import SHIPPED, copied, extended
 
 WAIT_S = 120.0

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dashboards.monitor import questions
-from dashboards.monitor.history import History
-from dashboards.monitor.readers import processes
-from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.http import questions
+from dashboards.monitor.store.history import History
+from dashboards.monitor.store.readers import processes
+from dashboards.monitor.http.refusals import RefusedError
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.unit.monitor_bench import NOW, S, alarm, rhythm
@@ -77,8 +77,8 @@ import asyncio, sys
 from functools import partial
 from pathlib import Path
 from dashboards.monitor import questions
-from dashboards.monitor.history import History
-from dashboards.monitor.readers import processes
+from dashboards.monitor.store.history import History
+from dashboards.monitor.store.readers import processes
 from stream_processor.sinks.sqlite import SqliteSink
 
 async def main():

@@ -13,7 +13,7 @@ import pytest
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import encode
-from stream_processor.app import Processor
+from stream_processor.worker.app import Processor
 from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
 
 WAIT_S = 90.0

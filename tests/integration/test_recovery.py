@@ -28,7 +28,7 @@ from ingest.messages import Alarm, Event, SampleChunk, Strip, encode, sample_off
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.sinks.base import KINDS, SinkBusyError, identity
-from stream_processor.ward import build_ward
+from stream_processor.pipeline.ward import build_ward
 
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 SIGNAL_S, CHUNK_S = 70.0, 0.5

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from dashboards.monitor.access import Access, Token
-from dashboards.monitor.feed import Arrival, Deliver, Followed
-from dashboards.monitor.frames import decode_frame
-from dashboards.monitor.server import create_app
+from dashboards.monitor.http.access import Access, Token
+from dashboards.monitor.live.feed import Arrival, Deliver, Followed
+from dashboards.monitor.live.frames import decode_frame
+from dashboards.monitor.http.server import create_app
 from ingest.clock import ManualClock
 from ingest.messages import Action, Alarm, Beat, Edit, Finding, Rhythm, SampleChunk, Strip, Vitals, Waveform, sample_offset_ns
 from ingest.packing import pack
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink

@@ -10,15 +10,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from models import architectures  # noqa: E402
-from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter  # noqa: E402
-from models.beat_context import FEATURES, SCALARS, SHAPE  # noqa: E402
-from models.training import ablation, augment, beat_windows, pruning_table  # noqa: E402
-from models.training.ablation_beats import SIGHTS  # noqa: E402
-from models.training.ablation_qrs import NOISY_FROM, RECIPES, drawn_by, noisy  # noqa: E402
-from models.training.cost import macs  # noqa: E402
-from models.training.data import Noise, Track  # noqa: E402
-from models.training.tasks.windowed_qrs import Qrs  # noqa: E402
+from models import architectures
+from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter
+from models.beats.templates import FEATURES, SCALARS, SHAPE
+from models.training.experiments import ablation
+from models.training.data import augment
+from models.training.data import beat_windows
+from models.training.experiments import pruning_table
+from models.training.experiments.ablation_beats import SIGHTS
+from models.training.experiments.ablation_qrs import NOISY_FROM, RECIPES, drawn_by, noisy
+from models.training.cost import macs
+from models.training.data.records import Noise, Track
+from models.training.tasks.qrs.windowed import Qrs
 
 
 def test_a_recipe_changes_how_batches_are_drawn_while_it_is_used_only() -> None:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from ingest.messages import Action, Alarm
-from stream_processor.alarms.catalogue import CATALOGUE
-from stream_processor.alarms.desk import Desk
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.lifecycle import Desk
 
 S = 10**9
 ESCALATE_S = 120.0

@@ -14,14 +14,14 @@ from typing import NamedTuple, get_args
 import pytest
 
 from ingest.messages import AlarmKind
-from models.conditioning import FS_HZ
-from models.windows import BEAT_SPEC
-from stream_processor.alarms.catalogue import CATALOGUE
-from stream_processor.alarms.engine import AlarmEngine
-from stream_processor.alarms.profiles import ADULT, Profile, changed
-from stream_processor.stages.rhythm import Span
-from stream_processor.stages.seconds import Beats, LabelledBeat, Second
-from stream_processor.stages.vitals import VitalsMeter
+from models.signal.conditioning import FS_HZ
+from models.signal.windows import BEAT_SPEC
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.engine import AlarmEngine
+from stream_processor.pipeline.alarms.profiles import ADULT, Profile, changed
+from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.pipeline.stages.vitals import VitalsMeter
 
 CHARACTER_S = 0.2
 V_PROBABILITY = {"N": 0.02, "S": 0.02, "V": 0.95, "n": 0.4}

@@ -13,7 +13,7 @@ from ingest.errors import BadInputError
 from models import architectures
 from models.architectures import Problem
 from models.registry import declared
-from models.windows import BEAT_SPEC, RHYTHM_SPEC
+from models.signal.windows import BEAT_SPEC, RHYTHM_SPEC
 
 NO_TORCH = "torch is not installed: pip install 'ecgwatch[train]'"
 ONE_FILE = '''
@@ -89,8 +89,8 @@ def problems(name: str) -> list[Problem]:
 @pytest.mark.parametrize("name", architectures.known())
 def test_every_architecture_keeps_the_interface_and_exports(name: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason=NO_TORCH)
-    from models.runtime import Network
-    from models.training.plain_export import export
+    from models.serving.runtime import Network
+    from models.training.release.windowed_export import export
 
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -137,8 +137,8 @@ class Noise:
 @pytest.mark.parametrize("kind", ["samples", "classes"])
 def test_one_file_is_trained_judged_and_exported_by_the_harness(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
-    from models.runtime import Network
-    from models.training.plain import run
+    from models.serving.runtime import Network
+    from models.training.train_windowed import run
 
     task = Noise(Problem(kind, ("a", "b", "c"), BEAT_SPEC))  # type: ignore[arg-type]
     figures = run(architectures.load("line"), task, "noise", 1, task.plan, tmp_path)
@@ -150,7 +150,7 @@ def test_one_file_is_trained_judged_and_exported_by_the_harness(kind: str, tmp_p
 
 def test_an_architecture_refuses_what_it_cannot_answer(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
-    from models.training.plain import learn
+    from models.training.train_windowed import learn
 
     task = Noise(Problem("samples", ("qrs",), BEAT_SPEC))
     with pytest.raises(BadInputError, match="plain_cnn answers per classes"):

@@ -10,7 +10,7 @@ import pytest
 
 from ingest.clock import ManualClock
 from ingest.messages import Action, Edit, encode
-from stream_processor.archive import Archive
+from stream_processor.worker.archive import Archive
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from tests.contract.test_sinks import action, edit

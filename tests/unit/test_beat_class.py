@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.beat_context import FEATURES, LIKENESS, RHYTHM, SCALARS, SHAPE, BeatContext, R, around
+from models.beats.templates import FEATURES, LIKENESS, RHYTHM, SCALARS, SHAPE, BeatContext, R, around
 
 PLACE = np.arange(SHAPE)
 NORMAL = sum(h * np.exp(-0.5 * ((PLACE - R - at) / w) ** 2) for h, at, w in ((0.12, -10, 2), (1.0, 0, 1.2), (0.2, 16, 4)))  # P, R, T

@@ -14,16 +14,16 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 import torch
 
 from models.architectures.beat_head import HEADS, BeatHead, BeatHeads, multiplications
-from models.beat_context import FEATURES, SHAPE, R
-from models.runtime import Network
-from models.runtime import load as load_model
-from models.training.beat_class_export import Calibrated, export
-from models.training.beat_class_report import Verdict, by_fold, count, report
-from models.training.beat_scenarios import repeated, scenario, ventricular_bank
-from models.training.tasks.beat_class import BIT, CLASSES, EXTRA, Beats, load, save
-from models.training.train_beat_class import Examples, best, known, unroll, voted
-from stream_processor.stages.labeller import BeatLabeller
-from stream_processor.stages.seconds import Complex, Second
+from models.beats.templates import FEATURES, SHAPE, R
+from models.serving.runtime import Network
+from models.serving.runtime import load as load_model
+from models.training.tasks.beat_class.export import Calibrated, export
+from models.training.tasks.beat_class.report import Verdict, by_fold, count, report
+from models.training.data.beat_scenarios import repeated, scenario, ventricular_bank
+from models.training.tasks.beat_class.beats import BIT, CLASSES, EXTRA, Beats, load, save
+from models.training.tasks.beat_class.train import Examples, best, known, unroll, voted
+from stream_processor.pipeline.stages.labeller import BeatLabeller
+from stream_processor.pipeline.stages.seconds import Complex, Second
 
 PLACE = np.arange(SHAPE)
 NORMAL = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.beat_context import SHAPE, R
-from models.runtime import load
-from models.training.beat_leads import LEADS, TIMES, N, S, V, common, labels, likeness, twelve_leads, warmed
-from models.training.data import data_folder
-from models.training.tasks.beat_class import UNKNOWN, Beats
+from models.beats.templates import SHAPE, R
+from models.serving.runtime import load
+from models.training.data.beat_leads import LEADS, TIMES, N, S, V, common, labels, likeness, twelve_leads, warmed
+from models.training.data.records import data_folder
+from models.training.tasks.beat_class.beats import UNKNOWN, Beats
 
 PLACE = np.arange(SHAPE)
 NARROW = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)

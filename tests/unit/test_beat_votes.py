@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.beat_context import JOIN, SLOTS
-from models.beat_votes import DOUBT, FIELDS, SAME, VOTE, vote
-from models.stage import Table
+from models.beats.templates import JOIN, SLOTS
+from models.beats.votes import DOUBT, FIELDS, SAME, VOTE, vote
+from models.signal.stage import Table
 
 Beat = tuple[int, float, list[float]]  # slot, likeness, logits
 LOGIT = st.floats(-30, 30)

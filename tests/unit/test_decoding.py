@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.decoding import EDGE, decode, doubt, running_maximum, triangle
-from models.windows import BEAT_SPEC
+from models.beats.decoding import EDGE, decode, doubt, running_maximum, triangle
+from models.signal.windows import BEAT_SPEC
 
 NEW = (BEAT_SPEC.before, BEAT_SPEC.before + BEAT_SPEC.hop)
 

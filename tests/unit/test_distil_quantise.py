@@ -11,16 +11,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ecgwatch[train]'")
 
-from ingest.errors import BadInputError  # noqa: E402
-from models import architectures  # noqa: E402
-from models.architectures import Problem  # noqa: E402
-from models.benchmark import Timing  # noqa: E402
-from models.runtime import Network  # noqa: E402
-from models.training.distil import Distilled, divergence, table, teachers  # noqa: E402
-from models.training.harness import Plan, train  # noqa: E402
-from models.training.plain_export import export  # noqa: E402
-from models.training.quantise import Form, pays, quantise  # noqa: E402
-from models.windows import BEAT_SPEC  # noqa: E402
+from ingest.errors import BadInputError
+from models import architectures
+from models.architectures import Problem
+from models.serving.benchmark import Timing
+from models.serving.runtime import Network
+from models.training.experiments.distil import Distilled, divergence, table, teachers
+from models.training.harness import Plan, train
+from models.training.release.windowed_export import export
+from models.training.release.quantise import Form, pays, quantise
+from models.signal.windows import BEAT_SPEC
 
 T = 64
 SHAPES = {"classes": (3,), "samples": (1, T)}

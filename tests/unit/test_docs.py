@@ -11,7 +11,7 @@ import typer.main
 from ecgwatch.__main__ import app
 from ecgwatch.settings import Settings
 from ingest.simulator.scenario import shipped
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter, SequenceDecoder  # noqa: E402
-from models.training.cost import macs, parameters  # noqa: E402
-from models.training.harness import Plan, train  # noqa: E402
-from models.training.prune import layers, prune  # noqa: E402
-from models.windows import BEAT_SPEC  # noqa: E402
+from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter, SequenceDecoder
+from models.training.cost import macs, parameters
+from models.training.harness import Plan, train
+from models.training.release.prune import layers, prune
+from models.signal.windows import BEAT_SPEC
 
 
 def windows(count: int, seed: int = 0) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
-from models.architectures.ecgcl_paper import (  # noqa: E402
+from models.architectures.ecgcl_paper import (
     LENGTH,
     WIDTHS,
     Backbone,
@@ -109,7 +109,7 @@ def test_the_network_is_small():
 @pytest.mark.parametrize(("decoder", "outputs"), [(SegmentationDecoder, 1), (ClassificationDecoder, 4)])
 def test_onnx_runtime_computes_the_same(decoder, outputs):
     pytest.importorskip("onnx", reason="needs the extra `train`")
-    from models.training.continual_cost import multiplications, onnx_session
+    from models.training.experiments.continual_cost import multiplications, onnx_session
 
     net = PaperNet(decoder, outputs).eval()
     x = np.random.default_rng(0).standard_normal((1, 1, LENGTH)).astype(np.float32)
@@ -120,7 +120,7 @@ def test_onnx_runtime_computes_the_same(decoder, outputs):
 
 
 def test_multiplications_are_counted_as_by_hand():
-    from models.training.continual_cost import multiplications
+    from models.training.experiments.continual_cost import multiplications
 
     class Two(torch.nn.Module):
         def __init__(self):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.conditioning import FS_HZ
-from stream_processor import events
-from stream_processor.stages.admission import Stream
-from stream_processor.stages.findings import FindingTeller, Said
+from models.signal.conditioning import FS_HZ
+from stream_processor.pipeline import events
+from stream_processor.pipeline.stages.admission import Stream
+from stream_processor.pipeline.stages.findings import FindingTeller, Said
 
 
 def answers(labels: str, first_s: int = 30, row: int = 0, task: str = "flutter") -> list[Said]:

@@ -12,9 +12,9 @@ import pytest
 from ecgwatch.settings import Settings
 from ecgwatch.telemetry import publisher
 from ingest.clock import ManualClock
-from stream_processor.counters import Counters
-from stream_processor.latency import Latencies
-from stream_processor.telemetry import ADDED, InfluxTelemetry, line
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.latency import Latencies
+from stream_processor.worker.telemetry import ADDED, InfluxTelemetry, line
 from tests.fakes import FakeWard, chunk
 
 NOW_NS = 1_767_225_600 * 10**9

@@ -1,4 +1,4 @@
-"""Weights of the folds' networks are stored in half precision (models/training/export.py). Needs torch and onnx (extra `train`)."""
+"""Weights of the folds' networks are stored in half precision (models/training/release/export.py). Needs torch and onnx (extra `train`)."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter  # noqa: E402
-from models.runtime import BATCH, Graph  # noqa: E402
-from models.training.export import halve, save_graph  # noqa: E402
-from models.windows import BEAT_SPEC  # noqa: E402
+from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter
+from models.serving.runtime import BATCH, Graph
+from models.training.release.export import halve, save_graph
+from models.signal.windows import BEAT_SPEC
 
 
 def test_they_take_much_less_space_and_answer_nearly_the_same(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ecgwatch.__main__ import app
 from ecgwatch.modelling import extra
 from ingest.errors import BadInputError
-from models.training.labelled import LEAST_RECORDS, load, read_labels
+from models.training.data.labelled import LEAST_RECORDS, load, read_labels
 from tests.made_records import labelled
 
 

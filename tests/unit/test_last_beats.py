@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.beat_context import SHAPE
-from models.conditioning import FS_HZ
-from models.last_beats import ABSENT, BEATS, FIELDS, MOST_MV, packed, recall, remember
-from models.stage import Table
+from models.beats.templates import SHAPE
+from models.signal.conditioning import FS_HZ
+from models.beats.last_beats import ABSENT, BEATS, FIELDS, MOST_MV, packed, recall, remember
+from models.signal.stage import Table
 
 CONTEXT = 30 * FS_HZ
 

@@ -8,18 +8,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch (pip install ecgwatch[train])")
 
-from models.architectures.ecgcl import WIDTHS, Segmenter  # noqa: E402
-from models.training.data import Noise, Track  # noqa: E402
-from models.training.figures import FIFTHS, figures  # noqa: E402
-from models.training.lethal_calibration import calibrate, calibration_error, decision_threshold, reliability  # noqa: E402
-from models.training.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Strip, read, soften, strips, v_runs  # noqa: E402
-from models.training.lethal_disturb import disturb  # noqa: E402
-from models.training.lethal_examples import REGULAR, SHARES, Examples, windows  # noqa: E402
-from models.training.lethal_metrics import NEGATIVES, episodes, fibrillation, over_four, seconds, tachycardia, windows_rate  # noqa: E402
-from models.training.lethal_report import read_seconds, report, write_seconds  # noqa: E402
-from models.training.lethal_synthesis import BeatBank, flutter, slow_wave, stillness, surrogate  # noqa: E402
-from models.training.tasks.lethal import COLUMN, DecoderBatches, Lethal, LethalBatches, answers, decoder_inputs, save, set_loss  # noqa: E402
-from models.windows import BEAT_SPEC, cut  # noqa: E402
+from models.architectures.ecgcl import WIDTHS, Segmenter
+from models.training.data.records import Noise, Track
+from models.training.release.figures import FIFTHS, figures
+from models.training.tasks.lethal.calibration import calibrate, calibration_error, decision_threshold, reliability
+from models.training.data.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Strip, read, soften, strips, v_runs
+from models.training.data.lethal_disturb import disturb
+from models.training.data.lethal_examples import REGULAR, SHARES, Examples, windows
+from models.training.tasks.lethal.metrics import NEGATIVES, episodes, fibrillation, over_four, seconds, tachycardia, windows_rate
+from models.training.tasks.lethal.report import read_seconds, report, write_seconds
+from models.training.data.lethal_synthesis import BeatBank, flutter, slow_wave, stillness, surrogate
+from models.training.tasks.lethal.train import COLUMN, DecoderBatches, Lethal, LethalBatches, answers, decoder_inputs, save, set_loss
+from models.signal.windows import BEAT_SPEC, cut
 
 N = 60 * 125
 RNG = np.random.default_rng(0)

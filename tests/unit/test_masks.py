@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
-from torch import nn  # noqa: E402
+from torch import nn
 
-from models.training.masks import FREE, Reuse, WeightStore, largest, shared_layers  # noqa: E402
+from models.training.experiments.masks import FREE, Reuse, WeightStore, largest, shared_layers
 
 
 class Small(nn.Module):

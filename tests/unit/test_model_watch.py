@@ -12,9 +12,9 @@ import pytest
 from ecgwatch.modelling.deploying import deploy
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
-from models.extension import check_extends
-from models.runtime import Model, read_spec
-from stream_processor.model_watch import LOOK_S, ModelWatch
+from models.serving.extension import check_extends
+from models.serving.runtime import Model, read_spec
+from stream_processor.worker.model_watch import LOOK_S, ModelWatch
 from tests.made_models import SHIPPED, copied, described, extended, rewritten
 
 

@@ -15,9 +15,11 @@ from ecgwatch.commands.train import TASKS, steps
 from ecgwatch.modelling import extra, peers, tables
 from ecgwatch.modelling.peers import Found
 from ingest.errors import BadInputError
-from models import architectures, benchmark, catalogue
-from models.benchmark import Call
-from models.runtime import ARTIFACTS
+from models import architectures
+from models.serving import benchmark
+from models.serving import catalogue
+from models.serving.benchmark import Call
+from models.serving.runtime import ARTIFACTS
 from stream_processor.scoring.counts import Counts
 from stream_processor.scoring.reference import Symbol, reference
 
@@ -103,8 +105,8 @@ def test_bench_measures_every_file_with_every_batch(several: Path) -> None:
 def test_where_torch_is_it_is_measured_in_the_same_run(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
     from models.architectures import Problem
-    from models.training.plain_export import export
-    from models.windows import BEAT_SPEC
+    from models.training.release.windowed_export import export
+    from models.signal.windows import BEAT_SPEC
 
     problem = Problem("samples", ("qrs",), BEAT_SPEC)
     export(architectures.load("unet").build(problem), problem, tmp_path / "net", {"architecture": "unet"})

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from dashboards.monitor import server
-from dashboards.monitor.access import COOKIE, FAILURES, SESSION_S, WITHIN_S, Access, Role, Token, add_token, read_tokens, single_token
-from dashboards.monitor.server import ENDPOINTS
+from dashboards.monitor.http import server
+from dashboards.monitor.http.access import COOKIE, FAILURES, SESSION_S, WITHIN_S, Access, Role, Token, add_token, read_tokens, single_token
+from dashboards.monitor.http.server import ENDPOINTS
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from tests.unit.monitor_bench import LIVE, NOW, ORIGIN, Bench, alarm, beat, chunk, ms, next_of, running
@@ -28,7 +28,7 @@ MATRIX: list[tuple[str, str, dict[str, Any], tuple[int, int, int, int]]] = [
     ("GET", "/", {}, (200, 200, 200, 200)),
     ("GET", "/patient", {}, (200, 200, 200, 200)),
     ("GET", "/healthz", {}, (200, 200, 200, 200)),
-    ("GET", "/static/app.js", {}, (200, 200, 200, 200)),
+    ("GET", "/static/core/app.js", {}, (200, 200, 200, 200)),
     ("GET", "/api", {}, (200, 200, 200, 200)),
     ("GET", "/openapi.json", {}, (200, 200, 200, 200)),
     ("GET", "/api/session", {}, (200, 200, 200, 200)),

@@ -11,7 +11,7 @@ import pytest
 
 from ingest.errors import UnreachableError
 from ingest.messages import Action, Edit
-from stream_processor.alarms.profiles import LIMITS, PAEDIATRIC, Profiles
+from stream_processor.pipeline.alarms.profiles import LIMITS, PAEDIATRIC, Profiles
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from tests.unit.monitor_bench import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.monitor.frames import END, LEAD_OFF, PAST, decode_frame, encode_chunk, thin
+from dashboards.monitor.live.frames import END, LEAD_OFF, PAST, decode_frame, encode_chunk, thin
 from ingest.messages import SampleChunk, sample_offset_ns
 
 START_NS = 1_700_000_000_000_000_000

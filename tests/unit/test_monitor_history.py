@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashboards.monitor.questions import MOST
-from dashboards.monitor.waveforms import Block, decode_blocks, encode_block, envelope
+from dashboards.monitor.http.questions import MOST
+from dashboards.monitor.store.waveforms import Block, decode_blocks, encode_block, envelope
 from ingest.messages import sample_offset_ns
 from ingest.packing import MISSING
 from stream_processor.sinks.base import SinkBusyError

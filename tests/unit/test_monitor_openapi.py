@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from starlette.routing import Route
 
-from dashboards.monitor.access import Access
-from dashboards.monitor.server import ENDPOINTS, create_app
+from dashboards.monitor.http.access import Access
+from dashboards.monitor.http.server import ENDPOINTS, create_app
 from ingest.clock import ManualClock
 from ingest.messages import Score
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
 from tests.unit.monitor_bench import (
     NOW,

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from dashboards.monitor.board import Board
-from dashboards.monitor.feed import Arrival
-from dashboards.monitor.frames import PAST
-from dashboards.monitor.guard import is_loopback, same_origin
-from dashboards.monitor.hub import OUTBOX, Hub, Page
-from dashboards.monitor.server import STATIC
+from dashboards.monitor.live.board import Board
+from dashboards.monitor.live.feed import Arrival
+from dashboards.monitor.live.frames import PAST
+from dashboards.monitor.http.guard import is_loopback, same_origin
+from dashboards.monitor.live.hub import OUTBOX, Hub, Page
+from dashboards.monitor.http.server import STATIC
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Vitals
 from stream_processor.sinks.base import Sink, SinkBusyError

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.monitor.alarmbook import KEPT, AlarmBook
-from dashboards.monitor.bedside import TRACE_S, Bedside
-from dashboards.monitor.board import FORGET_S, Board, Wanted
-from dashboards.monitor.frames import decode_frame
+from dashboards.monitor.live.alarm_book import KEPT, AlarmBook
+from dashboards.monitor.live.bedside import TRACE_S, Bedside
+from dashboards.monitor.live.board import FORGET_S, Board, Wanted
+from dashboards.monitor.live.frames import decode_frame
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Beat, Reference, SampleChunk, Vitals, sample_offset_ns
 

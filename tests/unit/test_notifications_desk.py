@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Delivery, Priority
-from stream_processor.notifications.desk import GIVE_UP_S, SAY_AFTER_S, Attempt, Desk, Entry
+from stream_processor.notifications.queue import GIVE_UP_S, SAY_AFTER_S, Attempt, Desk, Entry
 from stream_processor.notifications.lane import AT_ONCE, AWAY_AFTER, LONGEST_RETRY_S
 from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
 

@@ -9,16 +9,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder  # noqa: E402
-from models.architectures.ecgcl import SequenceDecoder  # noqa: E402
-from models.beat_context import SHAPE  # noqa: E402
-from models.conditioning import FS_HZ  # noqa: E402
-from models.last_beats import ABSENT, BEATS, packed  # noqa: E402
-from models.training.cinc2017 import Recordings  # noqa: E402
-from models.training.cost import parameters  # noqa: E402
-from models.training.rhythm_beats import BeatBatches, FoundBeats, find_beats, paced, paced_shape, vary  # noqa: E402
-from models.training.tasks.rhythm import CLASS_WEIGHTS, CONTEXT, of_beats, pieces, whole  # noqa: E402
-from models.windows import BEAT_SPEC  # noqa: E402
+from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder
+from models.architectures.ecgcl import SequenceDecoder
+from models.beats.templates import SHAPE
+from models.signal.conditioning import FS_HZ
+from models.beats.last_beats import ABSENT, BEATS, packed
+from models.training.data.cinc2017 import Recordings
+from models.training.cost import parameters
+from models.training.data.rhythm_beats import BeatBatches, FoundBeats, find_beats, paced, paced_shape, vary
+from models.training.tasks.rhythm.train import CLASS_WEIGHTS, CONTEXT, of_beats, pieces, whole
+from models.signal.windows import BEAT_SPEC
 
 
 def some(count: int, rr_s: float = 0.8, jitter_s: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

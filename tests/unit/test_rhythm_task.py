@@ -5,12 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.architectures.ecgcl import Trunk  # noqa: E402
-from models.training.cinc2017 import Recordings  # noqa: E402
-from models.training.rhythm_windows import Varied  # noqa: E402
-from models.training.sequence import SequenceBatches, record_logits, second_windows, temperature  # noqa: E402
-from models.training.tasks.rhythm import CLASS_WEIGHTS, CONTEXT, learner, split  # noqa: E402
-from models.windows import BEAT_SPEC, cut  # noqa: E402
+from models.architectures.ecgcl import Trunk
+from models.training.data.cinc2017 import Recordings
+from models.training.data.rhythm_windows import Varied
+from models.training.sequence import SequenceBatches, record_logits, second_windows, temperature
+from models.training.tasks.rhythm.train import CLASS_WEIGHTS, CONTEXT, learner, split
+from models.signal.windows import BEAT_SPEC, cut
 
 
 def wave(seconds: float) -> np.ndarray:

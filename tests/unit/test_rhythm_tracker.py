@@ -2,9 +2,9 @@
 
 import pytest
 
-from stream_processor.stages.rhythm import AF_FROM, RhythmTracker
-from stream_processor.stages.seconds import Beats, LabelledBeat, Second
-from stream_processor.stages.sequences import Answer
+from stream_processor.pipeline.stages.rhythm import AF_FROM, RhythmTracker
+from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.pipeline.stages.sequences import Answer
 
 FS_HZ = 125
 

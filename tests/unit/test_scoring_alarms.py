@@ -12,14 +12,14 @@ import pytest
 
 from ingest.errors import BadInputError
 from ingest.messages import Alarm, AlarmKind
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import Condition, answer, conditions, judge, nearest_rank, score_alarms
 from stream_processor.scoring.cinc2015 import Answer, Question
 from stream_processor.scoring.counts import Counts
 from stream_processor.scoring.reference import Episode, Mark, Record
 from stream_processor.scoring.told import Told, told
-from stream_processor.scoring.truth import expected
+from stream_processor.scoring.expected_alarms import expected
 
 FS = 250.0
 VF, VT, ASYSTOLE = "ventricular_fibrillation", "ventricular_tachycardia", "asystole"

@@ -17,7 +17,7 @@ from ecgwatch.evaluating.plain import report
 from ecgwatch.evaluating.tables import Table
 from ecgwatch.evaluating.task import Task
 from ingest.messages import AlarmKind
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring.alarms import AlarmScore, Answered, Condition, Judged
 from stream_processor.scoring.beats import BeatScore
 from stream_processor.scoring.cinc2015 import Answer, Question

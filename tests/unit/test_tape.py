@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.packing import MISSING, unpack
-from stream_processor.stages.tape import Block, Cut, Piece, Tape
+from stream_processor.pipeline.stages.waveform_recorder import Block, Cut, Piece, Tape
 
 FS = 100.0  # a block has 1,000 samples
 ROW = np.array([0], dtype=np.intp)

@@ -5,12 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch (pip install ecgwatch[train])")
 
-from models.training import beat_metrics  # noqa: E402
-from models.training.augment import augment, flatten, splice_pause  # noqa: E402
-from models.training.beat_windows import HISTORY, Corpus, Rows  # noqa: E402
-from models.training.data import FIBRILLATION, HALF, NO, QRS, UNKNOWN, VENTRICULAR, YES, Noise, Track, beat_targets  # noqa: E402
-from models.training.tasks.qrs import FOLDS, QrsBatches, folds  # noqa: E402
-from models.windows import BEAT_SPEC, cut  # noqa: E402
+from models.training.tasks.qrs.train import metrics as beat_metrics
+from models.training.data.augment import augment, flatten, splice_pause
+from models.training.data.beat_windows import HISTORY, Corpus, Rows
+from models.training.data.records import FIBRILLATION, HALF, NO, QRS, UNKNOWN, VENTRICULAR, YES, Noise, Track, beat_targets
+from models.training.tasks.qrs.train import FOLDS, QrsBatches, folds
+from models.signal.windows import BEAT_SPEC, cut
 
 BEATS = np.arange(60.0, 4900, 100)
 
@@ -53,7 +53,7 @@ def test_unstretched_rows_are_the_windows_of_serving():
 
 
 def augment_nothing(drawn: Rows) -> np.ndarray:
-    from models.windows import scale
+    from models.signal.windows import scale
 
     return scale(drawn.history, drawn.valid, BEAT_SPEC)
 

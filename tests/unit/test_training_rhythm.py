@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from models.conditioning import condition
-from models.training import cinc2017
-from models.training.rhythm_scores import challenge_score, f1
-from models.training.rhythm_windows import Varied, record_windows, short_windows
-from models.windows import RHYTHM_SPEC
+from models.signal.conditioning import condition
+from models.training.data import cinc2017
+from models.training.tasks.rhythm.scores import challenge_score, f1
+from models.training.data.rhythm_windows import Varied, record_windows, short_windows
+from models.signal.windows import RHYTHM_SPEC
 
 NOISE = [np.random.default_rng(5).standard_normal(20_000).astype(np.float32)]
 

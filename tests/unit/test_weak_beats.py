@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.conditioning import FS_HZ
-from models.decoding import Peaks
-from models.stage import Table
-from models.weak_beats import FIELDS, NOISY, SILENT, choose, usual
+from models.signal.conditioning import FS_HZ
+from models.beats.decoding import Peaks
+from models.signal.stage import Table
+from models.beats.searchback import FIELDS, NOISY, SILENT, choose, usual
 
 SURE, FAINT = 0.95, 0.2
 QUIET, LOUD = 0.2 * NOISY, 3 * NOISY

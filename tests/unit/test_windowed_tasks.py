@@ -11,18 +11,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 wfdb = pytest.importorskip("wfdb", reason="wfdb is not installed: pip install 'ecgwatch[train]'")
 
-from models import architectures  # noqa: E402
-from models.architectures import Problem  # noqa: E402
-from models.runtime import Network  # noqa: E402
-from models.training.cinc2017 import Recordings  # noqa: E402
-from models.training.data import FIBRILLATION, YES, Noise, Track, beat_targets  # noqa: E402
-from models.training.harness import Plan  # noqa: E402
-from models.training.plain import run  # noqa: E402
-from models.training.tasks import base, windowed_beat_class, windowed_lethal  # noqa: E402
-from models.training.tasks.base import Task  # noqa: E402
-from models.training.tasks.windowed_beat_class import AROUND_BEAT, BeatClass  # noqa: E402
-from models.training.tasks.windowed_lethal import KINDS, LETHAL_SPEC, Lethal  # noqa: E402
-from models.windows import BEAT_SPEC  # noqa: E402
+from models import architectures
+from models.architectures import Problem
+from models.serving.runtime import Network
+from models.training.data.cinc2017 import Recordings
+from models.training.data.records import FIBRILLATION, YES, Noise, Track, beat_targets
+from models.training.harness import Plan
+from models.training.train_windowed import run
+from models.training.tasks import base
+from models.training.tasks.beat_class import windowed as windowed_beat_class
+from models.training.tasks.lethal import windowed as windowed_lethal
+from models.training.tasks.base import Task
+from models.training.tasks.beat_class.windowed import AROUND_BEAT, BeatClass
+from models.training.tasks.lethal.windowed import KINDS, LETHAL_SPEC, Lethal
+from models.signal.windows import BEAT_SPEC
 
 FS = 125
 SECONDS = 400  # of a record: the first five minutes are not judged

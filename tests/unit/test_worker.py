@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Action, encode
-from stream_processor.actions import Placed
-from stream_processor.app import Processor
-from stream_processor.counters import Counters
-from stream_processor.intake import Intake
-from stream_processor.keeper import BLOCK_PATIENTS, COMMIT_S, STORE_S, Keeper
-from stream_processor.pulse import Pulse, StoodStillError
-from stream_processor.snapshots import ENDED, Snapshot
-from stream_processor.worker import GRACE_S, Worker
+from stream_processor.worker.operator_actions import Placed
+from stream_processor.worker.app import Processor
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.pending_input import Intake
+from stream_processor.worker.checkpointer import BLOCK_PATIENTS, COMMIT_S, STORE_S, Keeper
+from stream_processor.worker.stall_guard import Pulse, StoodStillError
+from stream_processor.worker.snapshots import ENDED, Snapshot
+from stream_processor.worker.worker import GRACE_S, Worker
 from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
 
 

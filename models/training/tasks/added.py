@@ -16,12 +16,12 @@ import numpy.typing as npt
 import torch
 
 from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
-from models.conditioning import FS_HZ
-from models.training.cinc2017 import Recordings, folds
+from models.signal.conditioning import FS_HZ
+from models.training.data.cinc2017 import Recordings, folds
 from models.training.harness import Plan, train
-from models.training.rhythm_windows import Varied
+from models.training.data.rhythm_windows import Varied
 from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
-from models.windows import InputSpec
+from models.signal.windows import InputSpec
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
