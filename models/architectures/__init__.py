@@ -1,9 +1,11 @@
-"""The registry of architectures: every file here that decorates a builder is one, found by its name.
+"""The registry of architectures: every file here that decorates a builder is one, found by its
+name.
 
     @architecture("unet", kinds=("samples",), source="Ronneberger et al. 2015, DOI 10.1007/978-3-319-24574-4_28")
     def build(problem: Problem) -> nn.Module: ...
 
-This module does not need torch: what the files declare is read without importing them (models/registry.py); `load` imports one.
+This module does not need torch: what the files declare is read without importing them
+(models/registry.py); `load` imports one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ Kind = Literal["samples", "classes"]
 
 @dataclass(frozen=True)
 class Problem:
-    """What a task asks of a network: scaled windows (B, 1, T) in; logits per sample (B, K, T), or per window (B, K), out."""
+    """What a task asks of a network: scaled windows (B, 1, T) in; logits per sample (B, K, T), or
+    per window (B, K), out."""
 
     kind: Kind
     outputs: tuple[str, ...]  # K names: channels of a mask, or classes
@@ -34,7 +37,8 @@ B = TypeVar("B", bound=Build)
 
 @dataclass(frozen=True)
 class Architecture:
-    """A registered architecture. `build` makes a network with fresh weights for a problem of one of its kinds."""
+    """A registered architecture. `build` makes a network with fresh weights for a problem of one of
+    its kinds."""
 
     name: str
     kinds: tuple[Kind, ...]

@@ -1,7 +1,8 @@
 """From the logits of a QRS to beats. The ONE definition for training's figures and for serving.
 
-A target QRS is a box of 13 samples (R +-48 ms), so probability is smoothed with a triangle as wide: a perfect box gives 1 at the R peak.
-Everything works element by element or row by row, so a row's beats cannot depend on the rows beside it.
+A target QRS is a box of 13 samples (R +-48 ms), so probability is smoothed with a triangle as wide:
+a perfect box gives 1 at the R peak. Everything works element by element or row by row, so a row's
+beats cannot depend on the rows beside it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from models.signal.windows import BEAT_SPEC, InputSpec
 
 Floats = npt.NDArray[np.float32]
 
-THRESHOLD = 0.4  # of the peak that a perfect QRS would give; lower finds more QRS, and more beats in asystole and motion
+# of the peak that a perfect QRS would give; lower finds more QRS, and more beats in asystole and
+# motion
+THRESHOLD = 0.4
 HALF_WIDTH = 6  # of a QRS target, of the smoothing triangle and of the V average: 48 ms
 REFRACTORY = 25  # samples, 200 ms: beats closer than this are one
 SEARCH = 6  # samples to each side of the network's centre in which the R peak is looked for (48 ms)
-EDGE = 3  # samples beyond the new part where a peak is still reported: its neighbour may place it a little to the other side
+# samples beyond the new part where a peak is still reported: its neighbour may place it a little to
+# the other side
+EDGE = 3
 
 
 class Peaks(NamedTuple):
@@ -28,13 +33,16 @@ class Peaks(NamedTuple):
     row: npt.NDArray[np.intp]  # (n,)
     position: npt.NDArray[np.float64]  # (n,) R peak, in samples of the window
     confidence: Floats  # (n,) 0-1
-    ahead: npt.NDArray[np.float64]  # (n,) samples to the next place where a QRS is sure (THRESHOLD); inf where the window shows none
+    # (n,) samples to the next place where a QRS is sure (THRESHOLD); inf where the window shows
+    # none
+    ahead: npt.NDArray[np.float64]
 
 
 def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRESHOLD) -> Peaks:
     """Find the beats whose peak lies in the new part of each window, or up to EDGE samples outside.
 
-    A peak is reported by both windows where it lies within EDGE samples of their border; whoever joins windows keeps one beat in 200 ms.
+    A peak is reported by both windows where it lies within EDGE samples of their border; whoever
+    joins windows keeps one beat in 200 ms.
 
     Args:
         logits: (B, spec.length).
@@ -50,7 +58,8 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     inner = smooth[:, REFRACTORY:-REFRACTORY]
     highest = running_maximum(smooth, 2 * REFRACTORY + 1)
     row, at = np.nonzero((inner >= threshold) & (inner == highest))
-    again = (np.diff(row, prepend=-1) == 0) & (np.diff(at, prepend=-REFRACTORY) < REFRACTORY)  # a plateau
+    # a plateau
+    again = (np.diff(row, prepend=-1) == 0) & (np.diff(at, prepend=-REFRACTORY) < REFRACTORY)
     row, at = row[~again], at[~again]
     near = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
     around = smooth[row[:, None], at[:, None] + REFRACTORY + near].astype(np.float64)
@@ -58,14 +67,18 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     return Peaks(row, at + begin + shift, inner[row, at], _ahead(seen, row, at + REFRACTORY))
 
 
-def _ahead(smooth: Floats, row: npt.NDArray[np.intp], at: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """How far after each peak, at its column of the smoothed probability (B, n), this reaches THRESHOLD beyond the refractory time."""
+def _ahead(
+    smooth: Floats, row: npt.NDArray[np.intp], at: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """How far after each peak, at its column of the smoothed probability (B, n), this reaches
+    THRESHOLD beyond the refractory time."""
     sure = (smooth[row] >= THRESHOLD) & (np.arange(smooth.shape[1]) >= at[:, None] + REFRACTORY)
     return np.where(sure.any(axis=1), sure.argmax(axis=1) - at, np.inf)
 
 
 def doubt(logits: Floats, spec: InputSpec = BEAT_SPEC) -> npt.NDArray[np.float64]:
-    """How undecided the network is in each window's new part: mean variance of its yes or no, 0 to 0.25, (B,). A clean ECG: 0.01."""
+    """How undecided the network is in each window's new part: mean variance of its yes or no, 0 to
+    0.25, (B,). A clean ECG: 0.01."""
     p = sigmoid(logits[:, spec.before : spec.before + spec.hop])
     return np.asarray((p * (1 - p)).mean(axis=1), np.float64)
 
@@ -99,10 +112,15 @@ def running_maximum(x: Floats, width: int) -> Floats:
     return np.maximum(x[:, :-rest], x[:, rest:]) if rest else x
 
 
-def r_peak(x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The largest deflection near each position, between samples by a parabola: positions in the window, (P,)."""
+def r_peak(
+    x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """The largest deflection near each position, between samples by a parabola: positions in the
+    window, (P,)."""
     centre = np.clip(np.rint(position).astype(np.intp), SEARCH + 1, x.shape[1] - SEARCH - 2)
-    near = np.abs(x[window[:, None], centre[:, None] + np.arange(-SEARCH - 1, SEARCH + 2)]).astype(np.float64)
+    near = np.abs(x[window[:, None], centre[:, None] + np.arange(-SEARCH - 1, SEARCH + 2)]).astype(
+        np.float64
+    )
     best = 1 + near[:, 1:-1].argmax(axis=1)
     i = np.arange(len(near))
     left, top, right = near[i, best - 1], near[i, best], near[i, best + 1]

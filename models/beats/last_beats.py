@@ -1,4 +1,5 @@
-"""The beats of the last seconds, for tasks that look at beats too: when each came and its shape. The ONE form for training and serving.
+"""The beats of the last seconds, for tasks that look at beats too: when each came and its shape.
+The ONE form for training and serving.
 
 A decoder gets them as two arrays, oldest first, places before the oldest one filled with ABSENT:
 
@@ -26,7 +27,8 @@ Doubles = npt.NDArray[np.float64]
 
 FIELDS = {
     "beats": Field(np.int64),  # since open or restart; the n-th is at n modulo BEATS
-    "beat_at": Field(np.float64, (BEATS,)),  # R peaks, samples at 125 Hz since the start of the stream
+    # R peaks, samples at 125 Hz since the start of the stream
+    "beat_at": Field(np.float64, (BEATS,)),
     "beat_shape": Field(np.float16, (BEATS, SHAPE)),  # mV
 }
 
@@ -48,8 +50,11 @@ def remember(state: Table, rows: Sequence[int], at: Sequence[float], shapes: Flo
     state.beat_shape[rows, places] = np.clip(shapes, -MOST_MV, MOST_MV)
 
 
-def recall(state: Table, rows: Rows, since: npt.NDArray[np.int64], until: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.float16]]:
-    """What a decoder gets of each of these rows: beats from sample `since` on, `until` being the newest that was looked at, (n,) each."""
+def recall(
+    state: Table, rows: Rows, since: npt.NDArray[np.int64], until: npt.NDArray[np.int64]
+) -> tuple[Floats, npt.NDArray[np.float16]]:
+    """What a decoder gets of each of these rows: beats from sample `since` on, `until` being the
+    newest that was looked at, (n,) each."""
     ages = np.arange(BEATS - 1, -1, -1)
     place = (state.beats[rows, None] - 1 - ages) % BEATS
     at, shapes = state.beat_at[rows[:, None], place], state.beat_shape[rows[:, None], place]
@@ -57,7 +62,9 @@ def recall(state: Table, rows: Rows, since: npt.NDArray[np.int64], until: npt.ND
     return _arrays(at, shapes, there, until)
 
 
-def packed(found: Sequence[tuple[Doubles, npt.NDArray[np.float16]]], until: Sequence[float]) -> tuple[Floats, npt.NDArray[np.float16]]:
+def packed(
+    found: Sequence[tuple[Doubles, npt.NDArray[np.float16]]], until: Sequence[float]
+) -> tuple[Floats, npt.NDArray[np.float16]]:
     """The same from beats at hand: per row R peaks (n,), in samples, and shapes (n, SHAPE)."""
     at, there = np.zeros((len(found), BEATS)), np.zeros((len(found), BEATS), np.bool_)
     shapes = np.zeros((len(found), BEATS, SHAPE), np.float16)
@@ -68,7 +75,10 @@ def packed(found: Sequence[tuple[Doubles, npt.NDArray[np.float16]]], until: Sequ
 
 
 def _arrays(
-    at: Doubles, shapes: npt.NDArray[np.float16], there: npt.NDArray[np.bool_], until: npt.NDArray[np.float64] | npt.NDArray[np.int64]
+    at: Doubles,
+    shapes: npt.NDArray[np.float16],
+    there: npt.NDArray[np.bool_],
+    until: npt.NDArray[np.float64] | npt.NDArray[np.int64],
 ) -> tuple[Floats, npt.NDArray[np.float16]]:
     ago = np.where(there, (until[:, None] - at) / FS_HZ, ABSENT).astype(np.float32)
     return ago, np.where(there[:, :, None], shapes, np.float16(0))

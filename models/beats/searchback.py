@@ -1,12 +1,15 @@
-"""Which peaks of the network's probability are beats, given the patient's rhythm. The ONE choice for training's figures and for serving.
+"""Which peaks of the network's probability are beats, given the patient's rhythm. The ONE choice
+for training's figures and for serving.
 
-A sure peak (THRESHOLD) is a beat wherever it comes. In noise the network hesitates over most QRS complexes; there a weak peak is a beat
-too if the patient's usual interval is known, a sure beat was found a moment ago, and no beat stands nearer than SPACING of that interval,
-before it or in what the window shows after it. Expectation alone makes no beat, and in a clean signal nothing changes.
+A sure peak (THRESHOLD) is a beat wherever it comes. In noise the network hesitates over most QRS
+complexes; there a weak peak is a beat too if the patient's usual interval is known, a sure beat was
+found a moment ago, and no beat stands nearer than SPACING of that interval, before it or in what
+the window shows after it. Expectation alone makes no beat, and in a clean signal nothing changes.
 
-Chosen on MITDB without 118 and 119, with NSTDB's noise, each record by the network of its fold. Tried there and left out, for they gained
-next to nothing: a Gaussian weight around multiples of the usual interval, the probability over +-144 ms in place of the peak's, dropping
-beats under SURE that come too early in noise.
+Chosen on MITDB without 118 and 119, with NSTDB's noise, each record by the network of its fold.
+Tried there and left out, for they gained next to nothing: a Gaussian weight around multiples of the
+usual interval, the probability over +-144 ms in place of the peak's, dropping beats under SURE that
+come too early in noise.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.signal.conditioning import FS_HZ
 from models.beats.decoding import REFRACTORY, THRESHOLD, Peaks
+from models.signal.conditioning import FS_HZ
 from models.signal.stage import Field, Rows, Table
 
 Doubles = npt.NDArray[np.float64]
@@ -24,10 +27,13 @@ WEAK = 0.1  # of the smoothed probability: below it nothing is a beat
 SPACING, LEAST = 0.7, 45  # of the usual interval, but at least 360 ms: a T wave is nearer
 NOISY = 0.025  # mean doubt of the last seconds
 MEMORY = 0.1  # share of the newest second in that mean
-SILENT = 5 * FS_HZ  # without a sure beat: now weak peaks are no beats either, lest they hide an asystole
+# without a sure beat: now weak peaks are no beats either, lest they hide an asystole
+SILENT = 5 * FS_HZ
 KNOWN, SURE = 3, 0.8  # intervals, between two beats as sure as this, which make the usual one known
 LONGEST, SHORTEST = 2 * FS_HZ, 35  # of such an interval
-LEAP = 1.5  # a longer one, against the usual interval, may have missed a beat: left out where the signal is noisy
+# a longer one, against the usual interval, may have missed a beat: left out where the signal is
+# noisy
+LEAP = 1.5
 
 FIELDS = {
     "last": Field(np.float64, fresh=-np.inf),  # newest beat, samples since the start of the stream
@@ -38,7 +44,9 @@ FIELDS = {
 }
 
 
-def choose(state: Table, rows: Rows, doubt: Doubles, peaks: Peaks, at: Doubles) -> npt.NDArray[np.intp]:
+def choose(
+    state: Table, rows: Rows, doubt: Doubles, peaks: Peaks, at: Doubles
+) -> npt.NDArray[np.intp]:
     """The peaks that are beats.
 
     Args:

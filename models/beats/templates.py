@@ -1,14 +1,17 @@
-"""What a beat is judged by: its shape, the patient's own usual beats, and the intervals before it. The ONE definition for training and
-serving.
+"""What a beat is judged by: its shape, the patient's own usual beats, and the intervals before it.
+The ONE definition for training and serving.
 
-Causal: nothing later than 0.44 s after the R peak. And blind: nothing here depends on what earlier beats were called, so one wrong label
-cannot make the next one wrong, and a beat's features can be computed once, before there is any network (what that said of earlier beats
-comes in afterwards: models/beats/votes.py). The patient's usual beats are running means of clusters of like shapes; the heaviest is the
-dominant one, which stands for the normal beat that de Chazal and Reilly (2006, DOI 10.1109/TBME.2006.883802) take from annotated beats of
-the patient; we differ: nobody has to annotate.
+Causal: nothing later than 0.44 s after the R peak. And blind: nothing here depends on what earlier
+beats were called, so one wrong label cannot make the next one wrong, and a beat's features can be
+computed once, before there is any network (what that said of earlier beats comes in afterwards:
+models/beats/votes.py). The patient's usual beats are running means of clusters of like shapes; the
+heaviest is the dominant one, which stands for the normal beat that de Chazal and Reilly (2006, DOI
+10.1109/TBME.2006.883802) take from annotated beats of the patient; we differ: nobody has to
+annotate.
 
-Prematurity is measured against medians over a short and a long horizon, and next to each stands how irregular the rhythm is (spread, steps,
-and the rank of this interval among its predecessors): a short interval means nothing in atrial fibrillation.
+Prematurity is measured against medians over a short and a long horizon, and next to each stands how
+irregular the rhythm is (spread, steps, and the rank of this interval among its predecessors): a
+short interval means nothing in atrial fibrillation.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from models.signal.stage import Arrays, Field, Rows
 BEFORE, AFTER, STRIDE = 48, 56, 2  # samples at 125 Hz around the R peak; every second one is kept
 SHAPE = (BEFORE + AFTER) // STRIDE  # 52 values, 16 ms apart: -0.384 .. +0.432 s
 R = BEFORE // STRIDE  # place of the R peak in a shape
-SHIFTS = np.arange(-2, 3)  # by which a shape may be moved to lie on another: +-32 ms, where |R| and |S| are about equally high
+# by which a shape may be moved to lie on another: +-32 ms, where |R| and |S| are about equally high
+SHIFTS = np.arange(-2, 3)
 CORE = slice(R - 6, R + 18)  # what is compared: -96 .. +272 ms, QRS and the beginning of T
 P_PART = slice(R - 19, R - 5)  # -304 .. -96 ms
 QRS_PART = slice(R - 6, R + 8)
@@ -42,13 +46,46 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 RHYTHM = (  # this interval in its context
-    "rr_short", "rr_long", "rr_before", "before_long", "rr_low", "rr_high", "rank_short", "rank_long", "z", "spread_short", "spread_long",
-    "steps_short", "steps_long", "median", "known", "no_rr",
-)  # fmt: skip
+    "rr_short",
+    "rr_long",
+    "rr_before",
+    "before_long",
+    "rr_low",
+    "rr_high",
+    "rank_short",
+    "rank_long",
+    "z",
+    "spread_short",
+    "spread_long",
+    "steps_short",
+    "steps_long",
+    "median",
+    "known",
+    "no_rr",
+)
 LIKENESS = (  # this shape among the patient's
-    "like", "like_still", "height", "like_p", "like_qrs", "like_t", "size_p", "size_t", "best", "own_share", "own_rr", "own_spread",
-    "own_dominant", "dominant_share", "dominant_rr", "width", "dominant_width", "width_ratio", "residue", "usual_residue", "polarity",
-)  # fmt: skip
+    "like",
+    "like_still",
+    "height",
+    "like_p",
+    "like_qrs",
+    "like_t",
+    "size_p",
+    "size_t",
+    "best",
+    "own_share",
+    "own_rr",
+    "own_spread",
+    "own_dominant",
+    "dominant_share",
+    "dominant_rr",
+    "width",
+    "dominant_width",
+    "width_ratio",
+    "residue",
+    "usual_residue",
+    "polarity",
+)
 PAST = tuple(f"{what}_{i}" for what in ("rr", "like", "like_p") for i in range(RECENT, 0, -1))
 SCALARS = RHYTHM + LIKENESS + PAST
 FEATURES = 3 * SHAPE + len(SCALARS)  # this beat, the dominant one, its own usual one; then SCALARS
@@ -59,7 +96,8 @@ class Seen(NamedTuple):
 
     features: Floats  # (B, FEATURES)
     slot: npt.NDArray[np.intp]  # (B,)
-    like: Doubles  # (B,) how like it is to that one; below JOIN it is the first of a new usual beat in that slot
+    # (B,) how like it is to that one; below JOIN it is the first of a new usual beat in that slot
+    like: Doubles
 
 
 class _Match(NamedTuple):
@@ -71,17 +109,21 @@ class _Match(NamedTuple):
 
 
 class BeatContext(Arrays):
-    """Per row: the intervals before, the usual beats, and how like them the last beats were. Rows as in models/signal/stage.py."""
+    """Per row: the intervals before, the usual beats, and how like them the last beats were. Rows
+    as in models/signal/stage.py."""
 
     def __init__(self, **more: Field) -> None:
         super().__init__(
             last=Field(np.float64, fresh=np.nan),  # R peak of the beat before, samples
-            rr=Field(np.float32, (LONG,), fresh=np.nan),  # intervals, s, newest last; NaN where unknown
-            past=Field(np.float32, (2, RECENT), fresh=1.0),  # likeness of the last beats to the dominant one: whole, and its P wave
+            # intervals, s, newest last; NaN where unknown
+            rr=Field(np.float32, (LONG,), fresh=np.nan),
+            # likeness of the last beats to the dominant one: whole, and its P wave
+            past=Field(np.float32, (2, RECENT), fresh=1.0),
             usual=Field(np.float32, (SLOTS, SHAPE)),
             weight=Field(np.float32, (SLOTS,)),
             taken=Field(np.float32, (SLOTS,)),
-            slot_rr=Field(np.float32, (SLOTS, 2)),  # mean and mean square of log(interval / median) of a slot's beats
+            # mean and mean square of log(interval / median) of a slot's beats
+            slot_rr=Field(np.float32, (SLOTS, 2)),
             residue=Field(np.float32),  # mean of 1 - likeness to the slot that a beat joined
             **more,
         )
@@ -91,7 +133,8 @@ class BeatContext(Arrays):
         self._rows.last[row] = np.nan
 
     def intervals(self, rows: Rows, at: Doubles) -> Doubles:
-        """RR intervals in seconds up to the beats at these samples, one per row; NaN where unknown: (B,)."""
+        """RR intervals in seconds up to the beats at these samples, one per row; NaN where unknown:
+        (B,)."""
         return np.asarray((at - self._rows.last[rows]) / FS_HZ)
 
     def take(self, rows: Rows, at: Doubles, shape: Doubles | Floats) -> Seen:
@@ -119,39 +162,81 @@ class BeatContext(Arrays):
         likeness, told = self._likeness(rows, beat, first, match, dominant, own)
         past = t.past[rows].reshape(len(rows), -1)
         values = np.concatenate(
-            [beat / height * 2, first / height * 2, second / height * 2, rhythm, likeness, relative, 4 * (past - 0.75)], axis=1
+            [
+                beat / height * 2,
+                first / height * 2,
+                second / height * 2,
+                rhythm,
+                likeness,
+                relative,
+                4 * (past - 0.75),
+            ],
+            axis=1,
         )
         slot, like = self._remember(rows, at, rr, prematurity, beat, match, told)
-        return Seen(np.asarray(np.clip(np.nan_to_num(values), -CLIP, CLIP), dtype=np.float32), slot, like)
+        return Seen(
+            np.asarray(np.clip(np.nan_to_num(values), -CLIP, CLIP), dtype=np.float32), slot, like
+        )
 
     def _likeness(
-        self, rows: Rows, beat: Floats, first: Floats, match: _Match, dominant: npt.NDArray[np.intp], own: npt.NDArray[np.intp]
+        self,
+        rows: Rows,
+        beat: Floats,
+        first: Floats,
+        match: _Match,
+        dominant: npt.NDArray[np.intp],
+        own: npt.NDArray[np.intp],
     ) -> tuple[Doubles, Doubles]:
-        """LIKENESS, and of that what is kept of the beat: likeness to the dominant one, whole and P part: (B, len), (B, 2)."""
+        """LIKENESS, and of that what is kept of the beat: likeness to the dominant one, whole and P
+        part: (B, len), (B, 2)."""
         t, i = self._rows, np.arange(len(rows))
         fresh = t.weight[rows, dominant] == 0
         like = np.where(fresh, 1.0, match.best[i, dominant])
         laid = _moved(beat, np.where(fresh, 0, SHIFTS[match.shift[i, dominant]]))
         parts = [_correlation(laid[:, part], first[:, part]) for part in (P_PART, QRS_PART, T_PART)]
         height = np.maximum(np.ptp(first, axis=1), 0.02)
-        sizes = [_log_ratio(_spread(laid[:, part]), _spread(first[:, part]), height) for part in (P_PART, T_PART)]
+        sizes = [
+            _log_ratio(_spread(laid[:, part]), _spread(first[:, part]), height)
+            for part in (P_PART, T_PART)
+        ]
         share = t.weight[rows] / np.maximum(t.weight[rows].sum(axis=1, keepdims=True), 1e-9)
         mean, square = t.slot_rr[rows, own, 0], t.slot_rr[rows, own, 1]
         width, usual_width = _width(beat), _width(first)
         best = np.where(fresh, 1.0, match.best[i, own])
         columns = [
-            4 * (like - 0.75), 4 * (np.where(fresh, 1.0, match.still[i, dominant]) - 0.75),
+            4 * (like - 0.75),
+            4 * (np.where(fresh, 1.0, match.still[i, dominant]) - 0.75),
             2 * _log_ratio(_spread(beat[:, QRS_PART]), _spread(first[:, QRS_PART]), height),
-            2 * parts[0], 4 * (parts[1] - 0.75), 2 * parts[2], sizes[0], sizes[1], 4 * (best - 0.75),
-            4 * (share[i, own] - 0.5), 8 * mean, 8 * np.sqrt(np.maximum(square - mean * mean, 0)),
-            np.where(own == dominant, 1.0, -1.0), 4 * (share[i, dominant] - 0.5), 8 * t.slot_rr[rows, dominant, 0],
-            4 * (width - 3), 4 * (usual_width - 3), 8 * np.log(width / usual_width), 8 * (1 - best), 8 * t.residue[rows],
+            2 * parts[0],
+            4 * (parts[1] - 0.75),
+            2 * parts[2],
+            sizes[0],
+            sizes[1],
+            4 * (best - 0.75),
+            4 * (share[i, own] - 0.5),
+            8 * mean,
+            8 * np.sqrt(np.maximum(square - mean * mean, 0)),
+            np.where(own == dominant, 1.0, -1.0),
+            4 * (share[i, dominant] - 0.5),
+            8 * t.slot_rr[rows, dominant, 0],
+            4 * (width - 3),
+            4 * (usual_width - 3),
+            8 * np.log(width / usual_width),
+            8 * (1 - best),
+            8 * t.residue[rows],
             2 * _asymmetry(beat),
-        ]  # fmt: skip
+        ]
         return np.stack(columns, axis=1), np.stack([like, parts[0]], axis=1)
 
     def _remember(
-        self, rows: Rows, at: Doubles, rr: Doubles, prematurity: Doubles, beat: Floats, match: _Match, told: Doubles
+        self,
+        rows: Rows,
+        at: Doubles,
+        rr: Doubles,
+        prematurity: Doubles,
+        beat: Floats,
+        match: _Match,
+        told: Doubles,
     ) -> tuple[npt.NDArray[np.intp], Doubles]:
         """The slot that each beat went to, and how like the best one was."""
         t, i = self._rows, np.arange(len(rows))
@@ -181,13 +266,17 @@ class BeatContext(Arrays):
 
 def around(x: Floats, window: npt.NDArray[np.intp], r: Doubles) -> Floats:
     """The signal x (B, T) around the R peaks at samples r of these windows: (P, SHAPE)."""
-    at = np.clip(np.rint(r).astype(np.intp)[:, None] + np.arange(-BEFORE, AFTER, STRIDE), 0, x.shape[1] - 1)
+    at = np.clip(
+        np.rint(r).astype(np.intp)[:, None] + np.arange(-BEFORE, AFTER, STRIDE), 0, x.shape[1] - 1
+    )
     return np.asarray(x[window[:, None], at], dtype=np.float32)
 
 
 def _match(beat: Floats, usual: Doubles, weight: Doubles) -> _Match:
-    """Likeness 2ab / (a^2 + b^2) over CORE, best over SHIFTS: 1 for the same shape of the same height, 0 for unlike ones."""
-    moved = np.stack([beat[:, CORE.start + s : CORE.stop + s] for s in SHIFTS], axis=1)  # (B, shifts, n)
+    """Likeness 2ab / (a^2 + b^2) over CORE, best over SHIFTS: 1 for the same shape of the same
+    height, 0 for unlike ones."""
+    # (B, shifts, n)
+    moved = np.stack([beat[:, CORE.start + s : CORE.stop + s] for s in SHIFTS], axis=1)
     moved = moved - moved.mean(axis=2, keepdims=True)
     fixed = usual[:, :, CORE] - usual[:, :, CORE].mean(axis=2, keepdims=True)  # (B, SLOTS, n)
     product = (moved[:, None] * fixed[:, :, None]).sum(axis=3)  # (B, SLOTS, shifts)
@@ -204,23 +293,39 @@ def _moved(beat: Floats, shift: npt.NDArray[np.intp]) -> Floats:
 
 
 def _rhythm(rr: Doubles, past: Doubles) -> tuple[Doubles, Doubles, Doubles]:
-    """RHYTHM (B, n); log of rr over the long median (B,); the last RECENT intervals as 8 log(rr / long median) (B, RECENT)."""
+    """RHYTHM (B, n); log of rr over the long median (B,); the last RECENT intervals as 8 log(rr /
+    long median) (B, RECENT)."""
     short, long = _sorted(past[:, -SHORT:]), _sorted(past)
     m_short, m_long = short.quantile(0.5), long.quantile(0.5)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread_short, spread_long = (
-            _sorted(np.abs(past[:, -n:] - m[:, None])).quantile(0.5) / m for n, m in ((SHORT, m_short), (LONG, m_long))
+            _sorted(np.abs(past[:, -n:] - m[:, None])).quantile(0.5) / m
+            for n, m in ((SHORT, m_short), (LONG, m_long))
         )
         steps = np.abs(np.diff(past, axis=1))
-        steps_short, steps_long = _sorted(steps[:, -SHORT:]).quantile(0.5) / m_short, _sorted(steps).quantile(0.5) / m_long
+        steps_short, steps_long = (
+            _sorted(steps[:, -SHORT:]).quantile(0.5) / m_short,
+            _sorted(steps).quantile(0.5) / m_long,
+        )
         early = np.log(rr / m_long)
         columns = [
-            8 * np.log(rr / m_short), 8 * early, 8 * np.log(rr / past[:, -1]), 8 * np.log(past[:, -1] / m_long),
-            8 * np.log(rr / long.quantile(0.1)), 8 * np.log(rr / long.quantile(0.9)),
-            4 * (short.rank(rr) - 0.5), 4 * (long.rank(rr) - 0.5), 0.5 * (rr - m_short) / (spread_short * m_short + 0.01),
-            16 * spread_short, 16 * spread_long, 8 * steps_short, 8 * steps_long, 4 * np.log(m_long / 0.8),
-            2 * long.known / LONG - 1, np.where(np.isnan(rr), 1.0, 0.0),
-        ]  # fmt: skip
+            8 * np.log(rr / m_short),
+            8 * early,
+            8 * np.log(rr / past[:, -1]),
+            8 * np.log(past[:, -1] / m_long),
+            8 * np.log(rr / long.quantile(0.1)),
+            8 * np.log(rr / long.quantile(0.9)),
+            4 * (short.rank(rr) - 0.5),
+            4 * (long.rank(rr) - 0.5),
+            0.5 * (rr - m_short) / (spread_short * m_short + 0.01),
+            16 * spread_short,
+            16 * spread_long,
+            8 * steps_short,
+            8 * steps_long,
+            4 * np.log(m_long / 0.8),
+            2 * long.known / LONG - 1,
+            np.where(np.isnan(rr), 1.0, 0.0),
+        ]
         relative = 8 * np.log(past[:, -RECENT:] / m_long[:, None])
     return np.stack(columns, axis=1), early, relative
 
@@ -236,13 +341,18 @@ class _Sorted(NamedTuple):
         place = q * np.maximum(self.known - 1, 0)
         low = place.astype(np.intp)
         i = np.arange(len(self.values))
-        a, b = self.values[i, low], self.values[i, np.minimum(low + 1, np.maximum(self.known - 1, 0))]
+        a, b = (
+            self.values[i, low],
+            self.values[i, np.minimum(low + 1, np.maximum(self.known - 1, 0))],
+        )
         return np.where(self.known >= 2, a + (place - low) * (b - a), np.nan)
 
     def rank(self, x: Doubles) -> Doubles:
         """Share of the known values that are below x; NaN where there are fewer than two."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.known >= 2, (self.values < x[:, None]).sum(axis=1) / self.known, np.nan)
+            return np.where(
+                self.known >= 2, (self.values < x[:, None]).sum(axis=1) / self.known, np.nan
+            )
 
 
 def _sorted(values: Doubles) -> _Sorted:
@@ -266,12 +376,15 @@ def _log_ratio(a: Doubles, b: Doubles, height: Doubles) -> Doubles:
 
 
 def _width(x: Floats) -> Doubles:
-    """How far from its centre the QRS moves, in values (16 ms): standard deviation of the place, weighted by squared steps: (B,)."""
+    """How far from its centre the QRS moves, in values (16 ms): standard deviation of the place,
+    weighted by squared steps: (B,)."""
     power = np.square(np.diff(x[:, R - 8 : R + 13], axis=1)) + 1e-9
     place = np.arange(power.shape[1])
     total = power.sum(axis=1)
     mean = (power * place).sum(axis=1) / total
-    return np.asarray(np.sqrt(np.maximum((power * np.square(place - mean[:, None])).sum(axis=1) / total, 0.05)))
+    return np.asarray(
+        np.sqrt(np.maximum((power * np.square(place - mean[:, None])).sum(axis=1) / total, 0.05))
+    )
 
 
 def _asymmetry(x: Floats) -> Doubles:

@@ -1,4 +1,5 @@
-"""How long networks take, on one thread, side by side: calls take turns, so that what else the machine does meets all of them alike."""
+"""How long networks take, on one thread, side by side: calls take turns, so that what else the
+machine does meets all of them alike."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ from models.serving.catalogue import Artifact
 BATCHES = (1, 16)  # one window, and what the processor runs at a time (models/serving/runtime.py)
 ROUNDS = 300
 WARM_UP = 20
-DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
 
 
 class Call(NamedTuple):
@@ -30,7 +36,8 @@ class Call(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Milliseconds per call: what passes on the wall, and what this thread spends, which a busy machine stretches less."""
+    """Milliseconds per call: what passes on the wall, and what this thread spends, which a busy
+    machine stretches less."""
 
     network: str
     engine: str
@@ -46,7 +53,8 @@ class Timing(NamedTuple):
 
 
 def measure(calls: Sequence[Call], rounds: int = ROUNDS) -> list[Timing]:
-    """Time each call so many rounds, in another order each round: a call finds the caches as the one before has left them."""
+    """Time each call so many rounds, in another order each round: a call finds the caches as the
+    one before has left them."""
     for _ in range(min(WARM_UP, rounds)):
         for call in calls:
             call.run()
@@ -55,7 +63,10 @@ def measure(calls: Sequence[Call], rounds: int = ROUNDS) -> list[Timing]:
         for i in rng.permutation(len(calls)):
             each[i] = _once(calls[i])
     middle, late = np.percentile(1e3 * took, (50, 99), axis=0).tolist()
-    return [Timing(*call[:3], p50, p99, cpu) for call, (p50, cpu), (p99, _) in zip(calls, middle, late, strict=True)]
+    return [
+        Timing(*call[:3], p50, p99, cpu)
+        for call, (p50, cpu), (p99, _) in zip(calls, middle, late, strict=True)
+    ]
 
 
 def _once(call: Call) -> tuple[float, float]:
@@ -87,7 +98,11 @@ def file_calls(path: Path, network: str) -> list[Call]:
     """A file with each batch that it takes, on random rows."""
     opened = session(path)
     feeds = [(batch, _feed(opened, batch)) for batch in BATCHES]
-    return [Call(network, "ONNX Runtime", b, partial(opened.run, None, feed)) for b, feed in feeds if feed is not None]
+    return [
+        Call(network, "ONNX Runtime", b, partial(opened.run, None, feed))
+        for b, feed in feeds
+        if feed is not None
+    ]
 
 
 def _feed(opened: ort.InferenceSession, batch: int) -> dict[str, npt.NDArray[Any]] | None:

@@ -1,8 +1,10 @@
 """What spec.json tells of an artifact, without loading its networks.
 
-An artifact is one network (model.onnx) or several files that work together, such as a backbone and its decoders, which its spec.json lists:
+An artifact is one network (model.onnx) or several files that work together, such as a backbone and
+its decoders, which its spec.json lists:
     "files": {"backbone": {"sha256": ..., "macs": ..., "parameters": ..., "every_s": 1.0}, ...}
-NAME stands for NAME.onnx, or for the folder NAME with one .onnx in it. Figures are one value per fold: {"QRS F1, %": [99.8, 99.9, 99.7]}.
+NAME stands for NAME.onnx, or for the folder NAME with one .onnx in it. Figures are one value per
+fold: {"QRS F1, %": [99.8, 99.9, 99.7]}.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Part:
     path: Path
     parameters: int | None
     macs: int | None  # of one row
-    every_s: float | None  # seconds of one patient's signal between two rows; None: not at fixed times
+    # seconds of one patient's signal between two rows; None: not at fixed times
+    every_s: float | None
 
     @property
     def mmac_per_second(self) -> float | None:
@@ -65,13 +68,17 @@ class Artifact:
         told = self.spec.get("tasks") or self.spec.get("task") or self.name
         if isinstance(told, str):
             return (told,)
-        later = tuple(task["name"] for task in told if isinstance(task, dict))  # of the deployed network, beside its first two
+        # of the deployed network, beside its first two
+        later = tuple(task["name"] for task in told if isinstance(task, dict))
         return ("qrs", "beat_class", *later) if later else tuple(told)
 
     @property
     def figures(self) -> dict[str, tuple[float, ...]]:
         """Name and one value per fold."""
-        return {name: tuple(v) if isinstance(v, list) else (v,) for name, v in self.spec.get("figures", {}).items()}
+        return {
+            name: tuple(v) if isinstance(v, list) else (v,)
+            for name, v in self.spec.get("figures", {}).items()
+        }
 
     @property
     def card(self) -> str:
@@ -87,13 +94,19 @@ def told(values: tuple[float, ...]) -> str:
 
 
 def read(folder: Path) -> Artifact:
-    """An artifact by its folder. Raises BadInputError where spec.json or a file that it lists is missing."""
+    """An artifact by its folder. Raises BadInputError where spec.json or a file that it lists is
+    missing."""
     try:
         spec: dict[str, Any] = json.loads((folder / "spec.json").read_text())
     except (OSError, ValueError) as error:
         raise BadInputError(f"model {folder.name}: {error}", REMEDY) from error
-    files = spec.get("files") or {"model": spec | {"macs": spec.get("macs_per_window"), "every_s": _hop_s(spec)}}
-    parts = [Part(name, _onnx(folder, name), f.get("parameters"), f.get("macs"), f.get("every_s")) for name, f in files.items()]
+    files = spec.get("files") or {
+        "model": spec | {"macs": spec.get("macs_per_window"), "every_s": _hop_s(spec)}
+    }
+    parts = [
+        Part(name, _onnx(folder, name), f.get("parameters"), f.get("macs"), f.get("every_s"))
+        for name, f in files.items()
+    ]
     return Artifact(folder.name, folder, spec, tuple(parts))
 
 
@@ -103,12 +116,15 @@ def shipped() -> list[Artifact]:
 
 
 def find(name: str) -> Artifact:
-    """A shipped artifact by its name, or any by the path of its folder. Raises BadInputError, listing the names there are."""
+    """A shipped artifact by its name, or any by the path of its folder. Raises BadInputError,
+    listing the names there are."""
     for folder in (ARTIFACTS / name, Path(name).expanduser()):
         if (folder / "spec.json").exists():
             return read(folder)
     names = ", ".join(path.parent.name for path in sorted(ARTIFACTS.glob("*/spec.json")))
-    raise BadInputError(f"no model named {name!r}", f"There are: {names}. Or give the folder of an artifact.")
+    raise BadInputError(
+        f"no model named {name!r}", f"There are: {names}. Or give the folder of an artifact."
+    )
 
 
 def _hop_s(spec: dict[str, Any]) -> float | None:

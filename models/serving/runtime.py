@@ -1,7 +1,8 @@
-"""Artifacts served by ONNX Runtime: the networks of a model folder, and runs that give each row the same numbers in any company.
+"""Artifacts served by ONNX Runtime: the networks of a model folder, and runs that give each row the
+same numbers in any company.
 
-A model folder holds spec.json, card.md, backbone.onnx and one ONNX file per decoder. The backbone runs once per patient and second; the
-decoders read what it found (models/architectures/ecgcl.py).
+A model folder holds spec.json, card.md, backbone.onnx and one ONNX file per decoder. The backbone
+runs once per patient and second; the decoders read what it found (models/architectures/ecgcl.py).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Floats = npt.NDArray[np.float32]
 class Graph:
     """One ONNX file.
 
-    Always runs batches of exactly BATCH rows, the last one filled up with zeros: ONNX Runtime picks its kernels by shape, so a fixed shape
-    makes a row's result the same whichever rows come along.
+    Always runs batches of exactly BATCH rows, the last one filled up with zeros: ONNX Runtime picks
+    its kernels by shape, so a fixed shape makes a row's result the same whichever rows come along.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,13 +50,16 @@ class Graph:
         for first in range(0, count, BATCH):
             rows = [np.asarray(x[first : first + BATCH], dtype=np.float32) for x in inputs]
             if missing := BATCH - len(rows[0]):
-                rows = [np.concatenate([x, np.zeros((missing, *x.shape[1:]), np.float32)]) for x in rows]
+                rows = [
+                    np.concatenate([x, np.zeros((missing, *x.shape[1:]), np.float32)]) for x in rows
+                ]
             parts.append(self._session.run(None, dict(zip(self._inputs, rows, strict=True))))
         return [np.concatenate(column)[:count] for column in zip(*parts, strict=True)]
 
 
 class Network:
-    """An artifact of a single network (model.onnx, spec.json), such as models/training/release/windowed_export.py writes."""
+    """An artifact of a single network (model.onnx, spec.json), such as
+    models/training/release/windowed_export.py writes."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -81,7 +85,8 @@ class TaskSpec(msgspec.Struct, frozen=True):
     seconds: int  # of context
     least: int  # seconds of signal before the first answer
     hop: int  # seconds between answers
-    beats: bool = False  # whether the decoder also sees the beats of these seconds (models/beats/last_beats.py)
+    # whether the decoder also sees the beats of these seconds (models/beats/last_beats.py)
+    beats: bool = False
 
 
 class FileSpec(msgspec.Struct, frozen=True):
@@ -90,7 +95,8 @@ class FileSpec(msgspec.Struct, frozen=True):
     sha256: str
     parameters: int
     macs: int  # multiply-accumulates of one row
-    every_s: float | None  # seconds of one patient's signal between two rows; None: one row per beat
+    # seconds of one patient's signal between two rows; None: one row per beat
+    every_s: float | None
 
 
 class Spec(msgspec.Struct):
@@ -108,19 +114,24 @@ class Spec(msgspec.Struct):
 
 
 class Model:
-    """A loaded model folder. Raises BadInputError where a file is missing, damaged, or not the one that spec.json describes."""
+    """A loaded model folder. Raises BadInputError where a file is missing, damaged, or not the one
+    that spec.json describes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spec = read_spec(folder)
         self.input = self.spec.input
         self.tasks = {task.name: task for task in self.spec.tasks}
-        self._beats, self._lean = Graph(folder / "beats.onnx"), np.array(self.spec.beat_lean, np.float64)
+        self._beats, self._lean = (
+            Graph(folder / "beats.onnx"),
+            np.array(self.spec.beat_lean, np.float64),
+        )
         self._backbone = Graph(folder / "backbone.onnx")
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
 
     def see(self, x: Floats) -> tuple[Floats, Floats]:
-        """Scaled windows (n, length) to the logits of a QRS, (n, length), and all tasks' steps of the new second, (n, 4, channels)."""
+        """Scaled windows (n, length) to the logits of a QRS, (n, length), and all tasks' steps of
+        the new second, (n, 4, channels)."""
         mask, steps = self._backbone.run(x[:, None])
         return mask[:, 0], steps
 
@@ -129,15 +140,21 @@ class Model:
         return self._beats.run(features[:, None])[0].astype(np.float64)
 
     def call(self, logits: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[int]]:
-        """Logits of beats (n, 5), after the vote of models/beats/votes.py, to probabilities (n, 5), and which class each is called."""
+        """Logits of beats (n, 5), after the vote of models/beats/votes.py, to probabilities (n, 5),
+        and which class each is called."""
         return _softmax(logits), (logits + self._lean).argmax(axis=1).tolist()
 
-    def decode(self, task: str, steps: Floats, known: Floats, *beats: Floats) -> npt.NDArray[np.float64]:
-        """Steps of a task (n, S, channels), oldest first, and which of them exist, (n, S), to probabilities (n, classes).
+    def decode(
+        self, task: str, steps: Floats, known: Floats, *beats: Floats
+    ) -> npt.NDArray[np.float64]:
+        """Steps of a task (n, S, channels), oldest first, and which of them exist, (n, S), to
+        probabilities (n, classes).
 
         A task that sees beats gets them too, as the two arrays of models/beats/last_beats.py.
         """
-        return _softmax(self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64))
+        return _softmax(
+            self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64)
+        )
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -164,7 +181,9 @@ def read_spec(folder: Path) -> Spec:
 
 def _verify(folder: Path, name: str, sha256: str) -> None:
     if hashlib.sha256((folder / f"{name}.onnx").read_bytes()).hexdigest() != sha256:
-        raise BadInputError(f"model {folder.name}: {name}.onnx is not the file that spec.json describes", REMEDY)
+        raise BadInputError(
+            f"model {folder.name}: {name}.onnx is not the file that spec.json describes", REMEDY
+        )
 
 
 def load(name: str = DEPLOYED) -> Model:

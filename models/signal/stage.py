@@ -1,8 +1,9 @@
 """What every stage of the data path has in common: many patients as arrays, one row each.
 
-A stage is opened per patient and pushed per slice: one `push` handles every patient that is due. Its laws are tested for all stages alike
-(tests/contract/test_stages.py): any split of a record into chunks gives what one push gives; patients together give what each gives alone;
-inputs are not mutated; a restored snapshot goes on exactly as the original; rows are reused cleanly.
+A stage is opened per patient and pushed per slice: one `push` handles every patient that is due.
+Its laws are tested for all stages alike (tests/contract/test_stages.py): any split of a record into
+chunks gives what one push gives; patients together give what each gives alone; inputs are not
+mutated; a restored snapshot goes on exactly as the original; rows are reused cleanly.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ State = dict[str, Any]  # plain data: numbers, strings, bytes, lists
 
 
 class Slab(NamedTuple):
-    """Consecutive conditioned samples of several rows that are equally many: the unit that signal stages hand on."""
+    """Consecutive conditioned samples of several rows that are equally many: the unit that signal
+    stages hand on."""
 
     rows: Rows  # (B,)
-    start: npt.NDArray[np.int64]  # (B,) index of the first value since the start of the stream, at 125 Hz
+    # (B,) index of the first value since the start of the stream, at 125 Hz
+    start: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]  # (B, n) mV
-    flags: npt.NDArray[np.uint8]  # (B, ceil(n / 5)) what the raw samples said in each block of five: STILL, LEAD_OFF
+    # (B, ceil(n / 5)) what the raw samples said in each block of five: STILL, LEAD_OFF
+    flags: npt.NDArray[np.uint8]
     base: npt.NDArray[np.float32]  # (B, ceil(n / 5)) mV, mean of each block before the high-pass
 
 
@@ -72,7 +76,8 @@ class Stage(Protocol[In, Out]):
 
 
 class _Rows:
-    """Row numbers: given out, given back, and made in growing steps. Whoever takes and gives in step gets the same numbers."""
+    """Row numbers: given out, given back, and made in growing steps. Whoever takes and gives in
+    step gets the same numbers."""
 
     def __init__(self) -> None:
         self._free: list[int] = []
@@ -92,7 +97,8 @@ class _Rows:
 
 
 class Table:
-    """Arrays with one row per patient, which grow, are reused, and go to plain data and back. Attributes are the fields' names."""
+    """Arrays with one row per patient, which grow, are reused, and go to plain data and back.
+    Attributes are the fields' names."""
 
     def __init__(self, **fields: Field) -> None:
         self._fields: Mapping[str, Field] = fields
@@ -100,7 +106,8 @@ class Table:
         for name, field in fields.items():
             setattr(self, name, np.empty((0, *field.shape), dtype=field.dtype))
 
-    def __getattr__(self, name: str) -> npt.NDArray[Any]:  # only for type checkers: fields are set in __init__
+    # only for type checkers: fields are set in __init__
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:
         raise AttributeError(name)
 
     def open(self) -> int:
@@ -129,7 +136,9 @@ class Table:
             raise ValueError(f"state has fields {sorted(state)}, expected {sorted(self._fields)}")
         for name, field in self._fields.items():
             value = state[name]
-            self.__dict__[name][row] = np.frombuffer(value, field.dtype).reshape(field.shape) if field.shape else value
+            self.__dict__[name][row] = (
+                np.frombuffer(value, field.dtype).reshape(field.shape) if field.shape else value
+            )
 
 
 class Arrays:

@@ -1,9 +1,10 @@
-"""Train any architecture of the registry on any windowed task, judge it on held-out patients, and write it as an artifact.
+"""Train any architecture of the registry on any windowed task, judge it on held-out patients, and
+write it as an artifact.
 
     python -m models.training.train_windowed plain_cnn rhythm --fold 0 --fold 1 --fold 2
 
-An artifact per fold goes to RUNS/plain_cnn-rhythm/foldN. Without --fold the network learns from all patients and has no figures: they are
-those of the folds.
+An artifact per fold goes to RUNS/plain_cnn-rhythm/foldN. Without --fold the network learns from all
+patients and has no figures: they are those of the folds.
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ from models.training.tasks import base
 from models.training.tasks.base import Figures, Floats, Predict, Task
 
 
-def learn(architecture: Architecture, task: Task, fold: int | None, plan: Plan, runs: Path) -> nn.Module:
-    """The network trained without that fold, or on everything; goes on from runs/foldN.pt (final.pt) where there is one of the same plan.
+def learn(
+    architecture: Architecture, task: Task, fold: int | None, plan: Plan, runs: Path
+) -> nn.Module:
+    """The network trained without that fold, or on everything; goes on from runs/foldN.pt
+    (final.pt) where there is one of the same plan.
 
     Raises BadInputError where the architecture cannot answer the task.
     """
     if task.problem.kind not in architecture.kinds:
         problem = f"{architecture.name} answers per {' and '.join(architecture.kinds)}, the task asks for {task.problem.kind}"
-        raise BadInputError(problem, "See which architecture serves which kind: ecgwatch models list")
+        raise BadInputError(
+            problem, "See which architecture serves which kind: ecgwatch models list"
+        )
     torch.manual_seed(plan.seed)
     net = architecture.build(task.problem)
     return train(net, task.batches(fold), plan, runs / f"{label(fold)}.pt")
@@ -52,16 +58,25 @@ def predictor(net: nn.Module) -> Predict:
 
     def predict(windows: Floats) -> Floats:
         with torch.inference_mode():
-            return np.ascontiguousarray(net(torch.from_numpy(np.ascontiguousarray(windows[:, None]))).numpy())
+            return np.ascontiguousarray(
+                net(torch.from_numpy(np.ascontiguousarray(windows[:, None]))).numpy()
+            )
 
     return predict
 
 
-def run(architecture: Architecture, task: Task, name: str, fold: int | None, plan: Plan, runs: Path) -> Figures:
+def run(
+    architecture: Architecture, task: Task, name: str, fold: int | None, plan: Plan, runs: Path
+) -> Figures:
     """Train, judge and export one network; returns its figures."""
     net = learn(architecture, task, fold, plan, runs)
     figures = {} if fold is None else task.evaluate(predictor(net), fold)
-    about = {"architecture": architecture.name, "task": name, "fold": fold, "figures": {k: [round(v, 4)] for k, v in figures.items()}}
+    about = {
+        "architecture": architecture.name,
+        "task": name,
+        "fold": fold,
+        "figures": {k: [round(v, 4)] for k, v in figures.items()},
+    }
     spec = export(net, task.problem, runs / label(fold), about)
     told = [f"{k} {v:.4g}" for k, v in figures.items()]
     cost = [f"{spec['parameters']} parameters", f"{spec['macs_per_window'] / 1e6:.2f} MMAC"]
@@ -74,29 +89,49 @@ def table(architecture: str, each: Sequence[Figures]) -> str:
     lines = [f"| {architecture} | mean | standard deviation | folds |", "|---|---|---|---|"]
     for name in dict.fromkeys(name for figures in each for name in figures):
         values = [figures[name] for figures in each if name in figures]
-        lines.append(f"| {name} | {statistics.mean(values):.4g} | {statistics.pstdev(values):.2g} | {len(values)} |")
+        lines.append(
+            f"| {name} | {statistics.mean(values):.4g} | {statistics.pstdev(values):.2g} | {len(values)} |"
+        )
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("architecture", help="a name of the registry")
     parser.add_argument("task", help="a windowed task")
-    parser.add_argument("--fold", type=int, action="append", help="train without this fold and judge on it; may be repeated")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and artifacts")
+    parser.add_argument(
+        "--fold",
+        type=int,
+        action="append",
+        help="train without this fold and judge on it; may be repeated",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of checkpoints and artifacts"
+    )
     parser.add_argument("--epochs", type=int, help="instead of the task's")
     parser.add_argument("--steps", type=int, help="batches per epoch, instead of the task's")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
-    architecture, task = architectures.load(options.architecture), base.load(options.task)(options.data, options.runs / "cache")
-    changes = {k: v for k, v in (("epochs", options.epochs), ("steps", options.steps)) if v is not None}
+    architecture, task = (
+        architectures.load(options.architecture),
+        base.load(options.task)(options.data, options.runs / "cache"),
+    )
+    changes = {
+        k: v for k, v in (("epochs", options.epochs), ("steps", options.steps)) if v is not None
+    }
     plan = replace(task.plan, seed=options.seed, **changes)
     folder = options.runs / f"{options.architecture}-{options.task}"
-    figures = [run(architecture, task, options.task, fold, plan, folder) for fold in options.fold or [None]]
+    figures = [
+        run(architecture, task, options.task, fold, plan, folder) for fold in options.fold or [None]
+    ]
     if any(figures):
         print(table(f"{options.architecture}, {options.task}", figures))
 

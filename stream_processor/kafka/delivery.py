@@ -1,7 +1,8 @@
 """How messages come from faust to the worker, and offsets go back: stock, or whole fetches.
 
-Stock faust makes four tasks per message (transport/consumer.py, wait_first), 0.1 ms of CPU each; taking fetches whole costs a thirtieth.
-That needs private parts of faust 0.15.3: tests/unit/test_fetches.py fails when they change, and the stock path works beside it.
+Stock faust makes four tasks per message (transport/consumer.py, wait_first), 0.1 ms of CPU each;
+taking fetches whole costs a thirtieth. That needs private parts of faust 0.15.3:
+tests/unit/test_fetches.py fails when they change, and the stock path works beside it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from ingest import topics
 from stream_processor.kafka.event_producer import Record
 
 _FULL_WAIT_S = 0.05
-# Between two drains. aiokafka asks for a partition's next messages once it is drained: drained at once, thousands of patients come as
-# thousands of tiny fetches, and decoding those takes a third of the worker's CPU.
+# Between two drains. aiokafka asks for a partition's next messages once it is drained: drained at
+# once, thousands of patients come as thousands of tiny fetches, and decoding those takes a third of
+# the worker's CPU.
 _REST_S = 0.05
 
 
@@ -39,7 +41,8 @@ class Receiver(Protocol):
 
 
 class StockDelivery:
-    """One event at a time, as faust has it; events are acknowledged when their offsets are committed."""
+    """One event at a time, as faust has it; events are acknowledged when their offsets are
+    committed."""
 
     def __init__(self, app: faust.App, receiver: Receiver) -> None:
         self._app, self._receiver = app, receiver
@@ -48,7 +51,8 @@ class StockDelivery:
 
     async def _agent(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            # Waiting here fills the stream's buffer, at which faust stops fetching: pausing partitions would lose what is on its way.
+            # Waiting here fills the stream's buffer, at which faust stops fetching: pausing
+            # partitions would lose what is on its way.
             while self._receiver.full:
                 await asyncio.sleep(_FULL_WAIT_S)
             message = event.message
@@ -63,7 +67,8 @@ class StockDelivery:
                 kept.popleft().ack()
         wanted = {TP(topics.SAMPLES.name, p): offset for p, offset in offsets.items()}
         await self._app.commit(set(wanted))
-        committed = _consumer(self._app)._committed_offset  # the answer of `commit` is False also where another commit took ours along
+        # the answer of `commit` is False also where another commit took ours along
+        committed = _consumer(self._app)._committed_offset
         return all((committed[tp] or 0) >= offset for tp, offset in wanted.items())
 
     def release(self, partitions: set[int]) -> None:
@@ -97,7 +102,8 @@ async def _idle(stream: Any) -> None:
 
 
 class FetchConsumer(Consumer):
-    """faust's aiokafka consumer with one change: fetches go to the receiver whole, past faust's channels and streams."""
+    """faust's aiokafka consumer with one change: fetches go to the receiver whole, past faust's
+    channels and streams."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
         receiver = cast(FetchTransport, self.transport).receiver
@@ -109,7 +115,8 @@ class FetchConsumer(Consumer):
                 generation = self.app.consumer_generation_id
                 records, active = await self._wait_next_records(timeout=1.0)
                 if not self.flow_active or generation != self.app.consumer_generation_id:
-                    await self._step_back()  # a rebalance came in between: these may be somebody else's by now
+                    # a rebalance came in between: these may be somebody else's by now
+                    await self._step_back()
                     continue
                 for tp, batch in (records or {}).items():
                     if active is None or tp in active:
@@ -122,7 +129,8 @@ class FetchConsumer(Consumer):
     async def seek_to_committed(self) -> Any:
         """As faust does; and to the beginning where nothing was ever committed.
 
-        aiokafka leaves such a partition where its fetches have come to, and what a rebalance made us drop of them would be lost.
+        aiokafka leaves such a partition where its fetches have come to, and what a rebalance made
+        us drop of them would be lost.
         """
         committed = await super().seek_to_committed()
         fresh = [tp for tp, offset in committed.items() if not offset]
@@ -134,7 +142,8 @@ class FetchConsumer(Consumer):
     async def _step_back(self) -> None:
         try:
             await self.perform_seek()
-        except IllegalStateError:  # nothing is assigned just now: the seek after the rebalance does it
+        # nothing is assigned just now: the seek after the rebalance does it
+        except IllegalStateError:
             await asyncio.sleep(0)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -153,7 +162,8 @@ def _consumer(app: faust.App) -> Consumer:
 
 
 def check_group(app: faust.App) -> None:
-    """Raise what ended aiokafka's work for the group, for example a refused join. faust does not look, and would wait for ever."""
+    """Raise what ended aiokafka's work for the group, for example a refused join. faust does not
+    look, and would wait for ever."""
     kafka = _consumer(app)._thread._consumer
     if kafka is None:
         return
@@ -165,4 +175,10 @@ def check_group(app: faust.App) -> None:
 
 def samples_topic(app: faust.App) -> Any:
     """ecg.samples as raw bytes."""
-    return app.topic(topics.SAMPLES.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    return app.topic(
+        topics.SAMPLES.name,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+    )

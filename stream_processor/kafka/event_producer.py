@@ -1,7 +1,8 @@
 """What leaves the stream processor for Kafka: events, dead letters, snapshots.
 
-Events are idempotent by identity (ingest/messages.py), so sending one again is harmless; losing one is not. Hence an idempotent producer
-with acks=all that never gives up by itself, and `settle`, which returns once everything sent up to a mark is on the broker.
+Events are idempotent by identity (ingest/messages.py), so sending one again is harmless; losing one
+is not. Hence an idempotent producer with acks=all that never gives up by itself, and `settle`,
+which returns once everything sent up to a mark is on the broker.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from ingest import topics
 from ingest.messages import Alarm, Beat, Event, Finding, Rhythm, Vitals, encode
 
 TOPICS = {
-    Beat: topics.BEATS.name, Rhythm: topics.RHYTHM.name, Vitals: topics.VITALS.name, Alarm: topics.ALARMS.name,
+    Beat: topics.BEATS.name,
+    Rhythm: topics.RHYTHM.name,
+    Vitals: topics.VITALS.name,
+    Alarm: topics.ALARMS.name,
     Finding: topics.FINDINGS.name,
-}  # fmt: skip
+}
 OFFSET_HEADER = "offset"
 _QUEUE_WAIT_S = 0.1
 
@@ -36,11 +40,13 @@ class Record(Protocol):
 
 
 class OutletError(Exception):
-    """The producer has given up on a message. The process must end without a commit; its successor sends it again."""
+    """The producer has given up on a message. The process must end without a commit; its successor
+    sends it again."""
 
 
 class Outlet:
-    """Sends to the partition that the input came from, so that all topics of a patient share one. Safe to call from several threads."""
+    """Sends to the partition that the input came from, so that all topics of a patient share one.
+    Safe to call from several threads."""
 
     def __init__(self, broker: str) -> None:
         settings = {
@@ -48,7 +54,8 @@ class Outlet:
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 20,
-            "message.timeout.ms": 0,  # never expire: a broker that is away for an hour delays, it does not lose
+            # never expire: a broker that is away for an hour delays, it does not lose
+            "message.timeout.ms": 0,
             "queue.buffering.max.messages": 500_000,
             "partitioner": "murmur2_random",  # as Kafka's own clients do
             "log_level": 2,
@@ -65,14 +72,34 @@ class Outlet:
         if type(event) in TOPICS:
             self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
 
-    def dead_letter(self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name) -> None:
+    def dead_letter(
+        self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name
+    ) -> None:
         """Send the original bytes to ecg.dead-letter; the headers say why and where they came from."""
-        headers = {"reason": reason, "topic": topic, "partition": str(partition), OFFSET_HEADER: str(record.offset)}
-        self._send(topics.DEAD_LETTER.name, record.key, record.value, partition, {k: v.encode() for k, v in headers.items()})
+        headers = {
+            "reason": reason,
+            "topic": topic,
+            "partition": str(partition),
+            OFFSET_HEADER: str(record.offset),
+        }
+        self._send(
+            topics.DEAD_LETTER.name,
+            record.key,
+            record.value,
+            partition,
+            {k: v.encode() for k, v in headers.items()},
+        )
 
     def state(self, patient_id: str, state: bytes | None, offset: int, partition: int) -> None:
-        """Send a patient's snapshot to ecg.state: `offset` is the first message of the input that is not inside; None removes it."""
-        self._send(topics.STATE.name, patient_id.encode(), state, partition, {OFFSET_HEADER: str(offset).encode()})
+        """Send a patient's snapshot to ecg.state: `offset` is the first message of the input that
+        is not inside; None removes it."""
+        self._send(
+            topics.STATE.name,
+            patient_id.encode(),
+            state,
+            partition,
+            {OFFSET_HEADER: str(offset).encode()},
+        )
 
     def mark(self) -> int:
         """A mark behind everything sent so far, for `settle`."""
@@ -82,7 +109,8 @@ class Outlet:
             return self._mark
 
     def settle(self, mark: int) -> None:
-        """Return once everything sent before the mark is on the broker, however long the broker is away. Raises OutletError."""
+        """Return once everything sent before the mark is on the broker, however long the broker is
+        away. Raises OutletError."""
         while any(at < mark and count for at, count in self._snapshot_of_open()):
             self._producer.poll(0.02)
             self.check()
@@ -98,7 +126,12 @@ class Outlet:
             raise OutletError(self._failure)
 
     def _send(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, headers: dict[str, bytes] | None = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        headers: dict[str, bytes] | None = None,
     ) -> None:
         with self._lock:
             self._open[self._mark] += 1
@@ -113,7 +146,9 @@ class Outlet:
                 self._producer.poll(_QUEUE_WAIT_S)
                 self.check()
 
-    def _delivered(self, mark: int, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
+    def _delivered(
+        self, mark: int, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
+    ) -> None:
         with self._lock:
             self._open[mark] -= 1
             if not self._open[mark]:

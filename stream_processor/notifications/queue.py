@@ -1,8 +1,10 @@
-"""The notification desk: steps of alarms in, attempts and Deliveries out. Plain logic: no Kafka, no threads, no network.
+"""The notification desk: steps of alarms in, attempts and Deliveries out. Plain logic: no Kafka, no
+threads, no network.
 
-Every job (one recipient, one moment of an alarm) ends in a Delivery whose `next_ns` is None: delivered, given up after a day, held back
-by a rule, or stopped because somebody acknowledged or silenced the alarm or because it has called again since. Until then its last
-Delivery says when it goes on, so that the topic alone tells a new process what is still open (`restore`).
+Every job (one recipient, one moment of an alarm) ends in a Delivery whose `next_ns` is None:
+delivered, given up after a day, held back by a rule, or stopped because somebody acknowledged or
+silenced the alarm or because it has called again since. Until then its last Delivery says when it
+goes on, so that the topic alone tells a new process what is still open (`restore`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from stream_processor.notifications.moments import Moment, is_silenced, moment_i
 from stream_processor.notifications.plan import Plan, tellings
 
 GIVE_UP_S = 24 * 3600.0
-SAY_AFTER_S = 10.0  # a message that has waited so long for its first attempt gets a Delivery that says so
+# a message that has waited so long for its first attempt gets a Delivery that says so
+SAY_AFTER_S = 10.0
 _LOOK_S = 60.0  # how often aged jobs are looked for
 _REMEMBERED = 50_000  # alarms; a step of one that is forgotten and comes again is told again
 _URGENT = ("onset", "escalated")
@@ -60,7 +63,8 @@ class Desk:
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self._plan, self._clock = plan, clock
         self._lanes: dict[str, Lane] = {name: Lane() for name in plan.recipients}
-        self._alarms: dict[str, set[str]] = {}  # announced alarms and the jobs made of them, the longest unheard first
+        # announced alarms and the jobs made of them, the longest unheard first
+        self._alarms: dict[str, set[str]] = {}
         self._open: defaultdict[str, list[Job]] = defaultdict(list)  # by alarm
         self._past: dict[str, _Past] = {}
         self._unsaid: deque[Job] = deque()  # in order of arrival
@@ -71,8 +75,11 @@ class Desk:
         """Jobs that are open."""
         return sum(len(jobs) for jobs in self._open.values())
 
-    def take(self, alarm: Alarm, partition: int, *, replayed: bool = False) -> tuple[list[str], list[Entry]]:
-        """Take a step of an alarm: the keys of the jobs that have no Delivery yet, and what is to be said at once.
+    def take(
+        self, alarm: Alarm, partition: int, *, replayed: bool = False
+    ) -> tuple[list[str], list[Entry]]:
+        """Take a step of an alarm: the keys of the jobs that have no Delivery yet, and what is to
+        be said at once.
 
         `replayed`: an earlier process has dealt with this step; only what it left open is taken up.
         """
@@ -103,12 +110,16 @@ class Desk:
         return keys, entries
 
     def restore(
-        self, deliveries: Iterable[tuple[int, Delivery]], alarms: Iterable[tuple[int, Alarm]], coming: Iterable[str]
+        self,
+        deliveries: Iterable[tuple[int, Delivery]],
+        alarms: Iterable[tuple[int, Alarm]],
+        coming: Iterable[str],
     ) -> list[Entry]:
         """Take over what earlier processes left of some partitions.
 
-        Their Deliveries and the steps of alarms that they have dealt with, with partition, each oldest first; `coming`: ids of alarms with
-        steps still to be taken. Returns what closes those that nobody is to be told of any more.
+        Their Deliveries and the steps of alarms that they have dealt with, with partition, each
+        oldest first; `coming`: ids of alarms with steps still to be taken. Returns what closes
+        those that nobody is to be told of any more.
         """
         for partition, delivery in deliveries:
             key = delivery.id.rpartition("|")[0]
@@ -147,7 +158,10 @@ class Desk:
             return []
         next_ns = self._clock.now_ns() + round((job.due_s - now_s) * 1e9)
         if job.closed:
-            return [self._entry(job, "failed", failure, next_ns, attempt.number), self._entry(job, "held back", job.closed)]
+            return [
+                self._entry(job, "failed", failure, next_ns, attempt.number),
+                self._entry(job, "held back", job.closed),
+            ]
         if now_s - job.since_s >= GIVE_UP_S:
             self._close(job, _GIVEN_UP)
             return [self._entry(job, "failed", f"{failure}; {_GIVEN_UP}", attempt=attempt.number)]
@@ -155,20 +169,35 @@ class Desk:
         return [self._entry(job, "failed", failure, next_ns, attempt.number)]
 
     def late(self, attempt: Attempt) -> list[Entry]:
-        """An attempt that `finish` was told had failed has succeeded after all: no further one is needed."""
+        """An attempt that `finish` was told had failed has succeeded after all: no further one is
+        needed."""
         return [] if attempt.job.closed else self._delivered(attempt)
 
     def tick(self) -> list[Entry]:
-        """What is to be said because time has passed: messages that wait for a recipient who is away, and those given up."""
+        """What is to be said because time has passed: messages that wait for a recipient who is
+        away, and those given up."""
         now_s, entries = self._clock.steady_s(), []
-        while self._unsaid and (self._unsaid[0].closed or self._unsaid[0].attempts or now_s - self._unsaid[0].since_s >= SAY_AFTER_S):
+        while self._unsaid and (
+            self._unsaid[0].closed
+            or self._unsaid[0].attempts
+            or now_s - self._unsaid[0].since_s >= SAY_AFTER_S
+        ):
             job = self._unsaid.popleft()
             if not job.closed and not job.attempts:
-                reason = "waits its turn: the recipient does not answer" if self._lanes[job.recipient].away else "waits its turn"
+                reason = (
+                    "waits its turn: the recipient does not answer"
+                    if self._lanes[job.recipient].away
+                    else "waits its turn"
+                )
                 entries.append(self._entry(job, "held back", reason, self._clock.now_ns()))
         if now_s >= self._look_s:
             self._look_s = now_s + _LOOK_S
-            aged = [j for jobs in self._open.values() for j in jobs if not j.in_flight and now_s - j.since_s >= GIVE_UP_S]
+            aged = [
+                j
+                for jobs in self._open.values()
+                for j in jobs
+                if not j.in_flight and now_s - j.since_s >= GIVE_UP_S
+            ]
             for job in aged:
                 self._close(job, _GIVEN_UP)
                 entries.append(self._entry(job, "failed", _GIVEN_UP))
@@ -191,13 +220,31 @@ class Desk:
             del self._alarms[next(iter(self._alarms))]
         return done
 
-    def _job(self, key: str, recipient: str, alarm: Alarm, moment: Moment, partition: int, past: _Past | None) -> Job:
+    def _job(
+        self,
+        key: str,
+        recipient: str,
+        alarm: Alarm,
+        moment: Moment,
+        partition: int,
+        past: _Past | None,
+    ) -> Job:
         now_s, now_ns = self._clock.steady_s(), self._clock.now_ns()
         if past is None:
             return Job(key, recipient, alarm, moment, partition, now_ns, now_s)
         attempts = past.last.attempt if past.last.outcome == "failed" else past.last.attempt - 1
         age_s, wait_s = (now_ns - past.since_ns) / 1e9, ((past.last.next_ns or 0) - now_ns) / 1e9
-        return Job(key, recipient, alarm, moment, partition, past.since_ns, now_s - age_s, attempts, now_s + max(wait_s, 0.0))
+        return Job(
+            key,
+            recipient,
+            alarm,
+            moment,
+            partition,
+            past.since_ns,
+            now_s - age_s,
+            attempts,
+            now_s + max(wait_s, 0.0),
+        )
 
     def _delivered(self, attempt: Attempt) -> list[Entry]:
         self._close(attempt.job, "delivered")
@@ -216,8 +263,16 @@ class Desk:
     def _supersede(self, new: Job) -> list[Entry]:
         if new.moment.step not in _URGENT:
             return []
-        older = [j for j in self._open.get(new.alarm.id, ()) if j.recipient == new.recipient and j.moment.step in _URGENT]
-        return [entry for job in older for entry in self._stop(job, f"the alarm has called again (level {new.moment.level})")]
+        older = [
+            j
+            for j in self._open.get(new.alarm.id, ())
+            if j.recipient == new.recipient and j.moment.step in _URGENT
+        ]
+        return [
+            entry
+            for job in older
+            for entry in self._stop(job, f"the alarm has called again (level {new.moment.level})")
+        ]
 
     def _stop(self, job: Job, reason: str) -> list[Entry]:
         """Close a job; one in flight says so itself when it lands."""
@@ -233,17 +288,38 @@ class Desk:
             self._open.pop(job.alarm.id, None)
 
     def _entry(
-        self, job: Job, outcome: Literal["delivered", "failed", "held back"], reason: str = "", next_ns: int | None = None, attempt: int = 0
+        self,
+        job: Job,
+        outcome: Literal["delivered", "failed", "held back"],
+        reason: str = "",
+        next_ns: int | None = None,
+        attempt: int = 0,
     ) -> Entry:
-        """`attempt`: the one it tells of; otherwise the last one that failed, or the one that was not made."""
+        """`attempt`: the one it tells of; otherwise the last one that failed, or the one that was
+        not made."""
         number = attempt or (job.attempts if outcome == "failed" else job.attempts + 1)
         delivery = Delivery(
-            patient_id=job.alarm.patient_id, time_ns=self._clock.now_ns(), id=f"{job.key}|{number}", alarm_id=job.alarm.id,
-            kind=job.alarm.kind, priority=job.alarm.priority, step=job.moment.step, recipient=job.recipient, attempt=number,
-            outcome=outcome, reason=reason, next_ns=next_ns,
-        )  # fmt: skip
+            patient_id=job.alarm.patient_id,
+            time_ns=self._clock.now_ns(),
+            id=f"{job.key}|{number}",
+            alarm_id=job.alarm.id,
+            kind=job.alarm.kind,
+            priority=job.alarm.priority,
+            step=job.moment.step,
+            recipient=job.recipient,
+            attempt=number,
+            outcome=outcome,
+            reason=reason,
+            next_ns=next_ns,
+        )
         return Entry(job.partition, job.key, delivery)
 
     def _closing(self, key: str, past: _Past, reason: str) -> Entry:
-        delivery = msgspec.structs.replace(past.last, time_ns=self._clock.now_ns(), outcome="held back", reason=reason, next_ns=None)
+        delivery = msgspec.structs.replace(
+            past.last,
+            time_ns=self._clock.now_ns(),
+            outcome="held back",
+            reason=reason,
+            next_ns=None,
+        )
         return Entry(past.partition, key, delivery)

@@ -1,4 +1,5 @@
-"""From rows and 125-Hz positions to the messages that leave the processor: times from (start of the stream, sample), never from a clock."""
+"""From rows and 125-Hz positions to the messages that leave the processor: times from (start of the
+stream, sample), never from a clock."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from stream_processor.pipeline.stages.admission import Stream
 from stream_processor.pipeline.stages.findings import Said
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import LabelledBeat
-from stream_processor.pipeline.stages.waveform_recorder import Block, Cut
 from stream_processor.pipeline.stages.vitals import VitalSigns
+from stream_processor.pipeline.stages.waveform_recorder import Block, Cut
 
 
 def sample_of(stream: Stream, at: float) -> int:
@@ -22,7 +23,8 @@ def sample_of(stream: Stream, at: float) -> int:
 
 
 def last_sample_seen(stream: Stream, needed: float) -> int:
-    """The last of the stream's own samples that went into the signal before `needed`, the resampler's reach counted."""
+    """The last of the stream's own samples that went into the signal before `needed`, the
+    resampler's reach counted."""
     return min(stream.next_sample, math.ceil(((needed - 1) / FS_HZ + HALF_WIDTH_S) * stream.fs_hz))
 
 
@@ -34,67 +36,129 @@ def beat(stream: Stream, b: LabelledBeat) -> Beat:
     """A beat of this stream."""
     sample = sample_of(stream, b.at)
     return Beat(
-        patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
-        time_ns=_ns(stream, sample), sample=sample, rr_ms=None if b.rr_s is None else round(b.rr_s * 1000, 1),
-        label=b.label, confidence=round(min(1.0, b.confidence), 4), label_probability=round(b.probability, 4),
-    )  # fmt: skip
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        time_ns=_ns(stream, sample),
+        sample=sample,
+        rr_ms=None if b.rr_s is None else round(b.rr_s * 1000, 1),
+        label=b.label,
+        confidence=round(min(1.0, b.confidence), 4),
+        label_probability=round(b.probability, 4),
+    )
 
 
 def vitals(stream: Stream, v: VitalSigns) -> Vitals:
     """A second's vitals of this stream."""
     return Vitals(
-        patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead,
-        time_ns=_ns(stream, sample_of(stream, v.until)), hr_bpm=_rounded(v.hr_bpm), sdnn_ms=_rounded(v.sdnn_ms),
-        rmssd_ms=_rounded(v.rmssd_ms), quality=round(v.quality, 3), reason=v.reason,
-    )  # fmt: skip
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        time_ns=_ns(stream, sample_of(stream, v.until)),
+        hr_bpm=_rounded(v.hr_bpm),
+        sdnn_ms=_rounded(v.sdnn_ms),
+        rmssd_ms=_rounded(v.rmssd_ms),
+        quality=round(v.quality, 3),
+        reason=v.reason,
+    )
 
 
 def rhythm(stream: Stream, s: Span) -> Rhythm:
     """A rhythm episode so far of this stream."""
     start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
     return Rhythm(
-        patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
-        start_ns=_ns(stream, start), end_ns=_ns(stream, end), start_sample=start, end_sample=end,
-        label=s.label, probability=round(s.probability, 4),
-    )  # fmt: skip
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        start_ns=_ns(stream, start),
+        end_ns=_ns(stream, end),
+        start_sample=start,
+        end_sample=end,
+        label=s.label,
+        probability=round(s.probability, 4),
+    )
 
 
 def finding(stream: Stream, s: Said, model: str) -> Finding:
     """What an added task says of this stream; `model` is the version of the model that says it."""
     start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
     return Finding(
-        patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
-        time_ns=_ns(stream, end), start_ns=_ns(stream, start), sample=end, start_sample=start,
-        task=s.task, label=s.label, probability=round(s.probability, 4), model=model,
-    )  # fmt: skip
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        time_ns=_ns(stream, end),
+        start_ns=_ns(stream, start),
+        sample=end,
+        start_sample=start,
+        task=s.task,
+        label=s.label,
+        probability=round(s.probability, 4),
+        model=model,
+    )
 
 
 def alarm(stream: Stream, s: AlarmStep) -> Alarm:
-    """A step in the life of an alarm of this stream, before people had a say in it (pipeline/alarms/lifecycle.py)."""
+    """A step in the life of an alarm of this stream, before people had a say in it
+    (pipeline/alarms/lifecycle.py)."""
     kind, a = CATALOGUE[s.kind], s.alarm
-    seen = sample_of if s.kind == "no_signal" else last_sample_seen  # told by time alone, or by signal
+    # told by time alone, or by signal
+    seen = sample_of if s.kind == "no_signal" else last_sample_seen
     onset, raised, changed = sample_of(stream, a.onset), seen(stream, a.raised), seen(stream, s.at)
     end = None if s.end is None else sample_of(stream, s.end)
     onset_ns = _ns(stream, onset)
     return Alarm(
-        patient_id=stream.patient_id, device_id=stream.device_id, lead=stream.lead, fs_hz=stream.fs_hz,
-        id=f"{stream.patient_id}:{s.kind}:{onset_ns}", kind=s.kind, priority=kind.priority, step=s.step,
-        changed_ns=_ns(stream, changed), onset_ns=onset_ns, raised_ns=_ns(stream, raised),
-        end_ns=None if end is None else _ns(stream, end), onset_sample=onset, raised_sample=raised, end_sample=end,
-        announced=a.announced, latching=kind.latching, value=_rounded(a.value), limit=a.limit,
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        id=f"{stream.patient_id}:{s.kind}:{onset_ns}",
+        kind=s.kind,
+        priority=kind.priority,
+        step=s.step,
+        changed_ns=_ns(stream, changed),
+        onset_ns=onset_ns,
+        raised_ns=_ns(stream, raised),
+        end_ns=None if end is None else _ns(stream, end),
+        onset_sample=onset,
+        raised_sample=raised,
+        end_sample=end,
+        announced=a.announced,
+        latching=kind.latching,
+        value=_rounded(a.value),
+        limit=a.limit,
         text=kind.text.format(value=a.value, limit=a.limit),
-    )  # fmt: skip
+    )
 
 
 def taped(stream: Stream, item: Block | Cut) -> Waveform | Strip:
     """A block of this stream's own samples for history, or the strip of an alarm."""
     block = item.block if isinstance(item, Cut) else item
-    place = {"patient_id": stream.patient_id, "device_id": stream.device_id, "lead": stream.lead, "fs_hz": stream.fs_hz}
-    part = {"start_ns": _ns(stream, block.start), "start_sample": block.start, "n": block.n, "packed": block.packed}
+    place = {
+        "patient_id": stream.patient_id,
+        "device_id": stream.device_id,
+        "lead": stream.lead,
+        "fs_hz": stream.fs_hz,
+    }
+    part = {
+        "start_ns": _ns(stream, block.start),
+        "start_sample": block.start,
+        "n": block.n,
+        "packed": block.packed,
+    }
     if isinstance(item, Block):
         return Waveform(**place, **part, counts_per_mv=stream.counts_per_mv)  # type: ignore[arg-type]
     w = item.wanted
-    return Strip(**place, **part, counts_per_mv=stream.counts_per_mv, alarm_id=w.alarm_id, kind=w.kind, onset_ns=_ns(stream, w.onset))  # type: ignore[arg-type]
+    return Strip(
+        **place,
+        **part,
+        counts_per_mv=stream.counts_per_mv,
+        alarm_id=w.alarm_id,
+        kind=w.kind,
+        onset_ns=_ns(stream, w.onset),
+    )  # type: ignore[arg-type]
 
 
 def _rounded(value: float | None) -> float | None:

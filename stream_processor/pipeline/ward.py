@@ -1,4 +1,5 @@
-"""The whole data path on one screen: chunks of many patients in, beats, rhythm, vitals and alarms out.
+"""The whole data path on one screen: chunks of many patients in, beats, rhythm, vitals and alarms
+out.
 
     chunk -> Admission -> Conditioner -> Windower -> BeatDetector -+-> lethal rhythm -> BeatLabeller -> VitalsMeter -+-> AlarmEngine
              gaps, repeats  125 Hz, mV    one ring    backbone, QRS |   4 s, every 1     RR, class       HR, HRV      |
@@ -8,8 +9,8 @@
     AlarmEngine -> Desk: what is latched, acknowledged, silenced, and calls again
     Admission -> Tape: the samples as they came, in blocks of 10 s for history, and a strip around every alarm
 
-Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the tests: the same stages, the same numbers.
-Not thread-safe: one call at a time.
+Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the
+tests: the same stages, the same numbers. Not thread-safe: one call at a time.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ import numpy as np
 from ingest.clock import Clock
 from ingest.messages import Action, Event, RhythmLabel, SampleChunk, Vitals
 from models.serving import runtime
-from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.serving.runtime import Model
+from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.signal.windows import Windower, Windows
 from stream_processor.pipeline import events
-from stream_processor.pipeline.alarms.lifecycle import Desk
 from stream_processor.pipeline.alarms.engine import AlarmEngine, AlarmStep
+from stream_processor.pipeline.alarms.lifecycle import Desk
 from stream_processor.pipeline.alarms.profiles import Profile, Profiles, with_limits
 from stream_processor.pipeline.stages.added import AddedTasks
 from stream_processor.pipeline.stages.admission import Admission, Run, Stream
@@ -42,11 +43,12 @@ from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker, Span
 from stream_processor.pipeline.stages.seconds import Second
 from stream_processor.pipeline.stages.sequences import Answer, SequenceTask
-from stream_processor.pipeline.stages.waveform_recorder import Block, Cut, Piece, Tape
 from stream_processor.pipeline.stages.vitals import VitalsMeter
+from stream_processor.pipeline.stages.waveform_recorder import Block, Cut, Piece, Tape
 
 STATE_VERSION = 6
-BUILT_IN = ("lethal", "rhythm")  # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
+# tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
+BUILT_IN = ("lethal", "rhythm")
 VT, VF, ASYSTOLE = 1, 2, 3  # classes of the lethal-rhythm task
 CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
 EVERYBODY_ADULT = Profiles.load(None)
@@ -68,21 +70,32 @@ class Ward:
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
         self._alarms, self._tape = AlarmEngine(), Tape()
         self._stages: dict[str, Any] = {
-            "conditioner": self._conditioner, "windower": self._windower, "detector": self._detector, "lethal": self._lethal,
-            "rhythm": self._rhythm, "labeller": self._labeller, "meter": self._meter, "tracker": self._tracker, "joiner": self._joiner,
-            "alarms": self._alarms, "tape": self._tape, "added": self._added,
-        }  # fmt: skip
+            "conditioner": self._conditioner,
+            "windower": self._windower,
+            "detector": self._detector,
+            "lethal": self._lethal,
+            "rhythm": self._rhythm,
+            "labeller": self._labeller,
+            "meter": self._meter,
+            "tracker": self._tracker,
+            "joiner": self._joiner,
+            "alarms": self._alarms,
+            "tape": self._tape,
+            "added": self._added,
+        }
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
         self._heard: dict[str, float] = {}  # when a chunk last came, by the steady clock
         self._lost: set[str] = set()  # patients with a no-signal alarm
         self._desk = Desk()
         self._limits: dict[str, Profile] = {}  # of patients with an open stream
-        self._alone: dict[str, float] = {}  # patients whose time goes on without a signal: when it was last told, by the steady clock
+        # patients whose time goes on without a signal: when it was last told, by the steady clock
+        self._alone: dict[str, float] = {}
         self.timings: dict[str, float] = defaultdict(float)  # CPU seconds per step
 
     def use(self, model: Model) -> None:
-        """Go on with a model that extends this one (models/serving/extension.py), between two pushes: what is remembered stays as it is."""
+        """Go on with a model that extends this one (models/serving/extension.py), between two
+        pushes: what is remembered stays as it is."""
         for stage in (self._detector, self._lethal, self._rhythm, self._labeller, self._added):
             stage.use(model)
         self._version = model.spec.version
@@ -93,15 +106,20 @@ class Ward:
         with self._timed("admission"):
             rounds = self.admission.push(chunks)
         for runs in rounds:
-            # Together: the networks take 16 windows for the price of one, and a gateway that comes back brings a gap of every patient.
+            # Together: the networks take 16 windows for the price of one, and a gateway that comes
+            # back brings a gap of every patient.
             found += self._drain([self._row[run.patient_id] for run in runs if run.missing])
             for run in runs:
                 found += self._before(run)
             with self._timed("tape"):
-                pieces = (Piece(self._row[run.patient_id], run.first_sample, run.counts()) for run in runs)
+                pieces = (
+                    Piece(self._row[run.patient_id], run.first_sample, run.counts()) for run in runs
+                )
                 found += self._taped(self._tape.push(pieces))
             with self._timed("conditioning"):
-                slabs = self._conditioner.push(Raw(self._row[run.patient_id], run.counts(), run.lead_off) for run in runs)
+                slabs = self._conditioner.push(
+                    Raw(self._row[run.patient_id], run.counts(), run.lead_off) for run in runs
+                )
             with self._timed("windows"):
                 windows = self._windower.push(slabs)
             found += self._analyse(windows)
@@ -109,7 +127,8 @@ class Ward:
         return found
 
     def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]:
-        """Take what people did, each with its place in the partition it came from; what was taken before counts once."""
+        """Take what people did, each with its place in the partition it came from; what was taken
+        before counts once."""
         found: list[Event] = []
         for place, action in actions:
             age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9)
@@ -119,31 +138,40 @@ class Ward:
         return found
 
     def expect_actions(self, patient_id: str, end: int) -> None:
-        """Actions are placed from 0 to `end` so far; where more have been taken, the topic was made anew, and counting starts again."""
+        """Actions are placed from 0 to `end` so far; where more have been taken, the topic was made
+        anew, and counting starts again."""
         if self._desk.acted(patient_id) > end:
             self._desk.forget_actions(patient_id)
 
     def on_clock(self) -> list[Event]:
-        """What time alone brings: no-signal alarms, the end of streams that have long been silent, alarms that call again."""
+        """What time alone brings: no-signal alarms, the end of streams that have long been silent,
+        alarms that call again."""
         now = self._clock.steady_s()
-        found = self._end([patient for patient, heard in self._heard.items() if now - heard > CLOSE_AFTER_S])
+        found = self._end(
+            [patient for patient, heard in self._heard.items() if now - heard > CLOSE_AFTER_S]
+        )
         for patient, heard in self._heard.items():
             if now - heard > self._limits[patient].no_signal_s and patient not in self._lost:
                 self._lost.add(patient)
                 row = self._row[patient]
                 last = self._stream[row].next_sample * FS_HZ / self._stream[row].fs_hz
-                steps = self._alarms.signal_lost(row, last, last + self._limits[patient].no_signal_s * FS_HZ)
+                steps = self._alarms.signal_lost(
+                    row, last, last + self._limits[patient].no_signal_s * FS_HZ
+                )
                 found += self._alarm_events(steps)
         alone = [p for p in self._desk.patients() if p in self._lost or p not in self._row]
         self._alone = {p: self._alone.get(p, now) for p in alone}
         for patient, told in self._alone.items():
             passed_ns = round((now - told) * 1e9)
-            found += self._desk.advance(patient, self._desk.now_ns(patient) + passed_ns, self._profile(patient).escalate_s)
+            found += self._desk.advance(
+                patient, self._desk.now_ns(patient) + passed_ns, self._profile(patient).escalate_s
+            )
             self._alone[patient] = now
         return found
 
     def flush(self, patient_id: str) -> list[Event]:
-        """Everything still pending, as at the end of the stream; only `overall_rhythm` and `close` may follow."""
+        """Everything still pending, as at the end of the stream; only `overall_rhythm` and `close`
+        may follow."""
         return self._drain([self._row[patient_id]]) + self._finish(patient_id)
 
     def _finish(self, patient_id: str) -> list[Event]:
@@ -165,8 +193,13 @@ class Ward:
         return list(dict.fromkeys([*self._row, *self._desk.patients()]))
 
     def snapshot(self, patient_id: str) -> bytes:
-        """All that is remembered of a patient: restored, and given the chunks that follow, a ward goes on exactly as this one would."""
-        state: dict[str, Any] = {"version": STATE_VERSION, "desk": self._desk.snapshot(patient_id), "stream": None}
+        """All that is remembered of a patient: restored, and given the chunks that follow, a ward
+        goes on exactly as this one would."""
+        state: dict[str, Any] = {
+            "version": STATE_VERSION,
+            "desk": self._desk.snapshot(patient_id),
+            "stream": None,
+        }
         if (row := self._row.get(patient_id)) is not None:
             state["stream"] = self._stream[row]
             state["lost"] = patient_id in self._lost
@@ -174,10 +207,13 @@ class Ward:
         return msgspec.msgpack.encode(state)
 
     def restore(self, patient_id: str, state: bytes) -> None:
-        """Open a patient with what `snapshot` returned. Raises ValueError for the state of another version."""
+        """Open a patient with what `snapshot` returned. Raises ValueError for the state of another
+        version."""
         try:
             loaded = msgspec.msgpack.decode(state)
-            if loaded["version"] != STATE_VERSION or (loaded["stream"] and loaded["stages"].keys() != self._stages.keys()):
+            if loaded["version"] != STATE_VERSION or (
+                loaded["stream"] and loaded["stages"].keys() != self._stages.keys()
+            ):
                 raise ValueError(f"state of version {loaded['version']}, expected {STATE_VERSION}")
             stream = msgspec.convert(loaded["stream"], Stream | None)
             self._desk.restore(patient_id, loaded["desk"])
@@ -220,7 +256,8 @@ class Ward:
 
     def _open(self, stream: Stream) -> int:
         row: int
-        (row,) = {stage.open(stream.patient_id, stream.fs_hz) for stage in self._stages.values()}  # in step: all give the same row
+        # in step: all give the same row
+        (row,) = {stage.open(stream.patient_id, stream.fs_hz) for stage in self._stages.values()}
         self._row[stream.patient_id], self._stream[row] = row, stream
         self._heard[stream.patient_id] = self._clock.steady_s()
         self._conditioner.set_gain(row, stream.counts_per_mv)
@@ -232,7 +269,8 @@ class Ward:
         self._alarms.set_profile(self._row[patient_id], profile)
 
     def _profile(self, patient_id: str) -> Profile:
-        """The patient's profile with the limits set at the bedside, where these make sense together."""
+        """The patient's profile with the limits set at the bedside, where these make sense
+        together."""
         base, own = self._profiles.of(patient_id), self._desk.limits(patient_id)
         try:
             return with_limits(base, own, base) if own else base
@@ -241,7 +279,8 @@ class Ward:
             return base
 
     def _before(self, run: Run) -> list[Event]:
-        """What happens before a run of samples can be processed: a new stream, a gap, a signal that is back."""
+        """What happens before a run of samples can be processed: a new stream, a gap, a signal that
+        is back."""
         found: list[Event] = []
         patient = run.patient_id
         if run.opens:
@@ -269,7 +308,9 @@ class Ward:
         lost_from = (run.first_sample - run.missing) * FS_HZ / stream.fs_hz
         before = self._tracker.finish(row, int(np.ceil(lost_from)))
         sample, lost = self._restart(row, run.first_sample)
-        found: list[Event] = [events.rhythm(stream, span) for span in self._joiner.push(before + lost)]
+        found: list[Event] = [
+            events.rhythm(stream, span) for span in self._joiner.push(before + lost)
+        ]
         steps = self._alarms.finish(row, before, int(np.ceil(lost_from)))
         return found + self._alarm_events(steps + self._alarms.restart(row, lost_from, sample))
 
@@ -310,12 +351,16 @@ class Ward:
         with self._timed("alarms"):
             steps = self._alarms.push((beats, signs, spans))
         with self._timed("events"):
-            found: list[Event] = [events.beat(self._stream[b.second.row], beat) for b in beats for beat in b.beats]
+            found: list[Event] = [
+                events.beat(self._stream[b.second.row], beat) for b in beats for beat in b.beats
+            ]
             found += [events.vitals(self._stream[v.row], v) for v in signs]
             found += [events.rhythm(self._stream[e.row], e) for e in episodes]
             found += self._found(said)
             found += self._alarm_events(steps)
-            for patient, until_ns in {e.patient_id: e.time_ns for e in found if isinstance(e, Vitals)}.items():
+            for patient, until_ns in {
+                e.patient_id: e.time_ns for e in found if isinstance(e, Vitals)
+            }.items():
                 found += self._desk.advance(patient, until_ns, self._limits[patient].escalate_s)
             return found
 
@@ -328,7 +373,11 @@ class Ward:
             alarm = events.alarm(self._stream[step.row], step)
             found += self._desk.take(alarm, self._limits[alarm.patient_id].escalate_s)
             if alarm.step == "onset":
-                found += self._taped(self._tape.want(step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample))
+                found += self._taped(
+                    self._tape.want(
+                        step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample
+                    )
+                )
         return found
 
     def _taped(self, items: Sequence[Block | Cut]) -> list[Event]:
@@ -347,7 +396,11 @@ def build_ward(clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> Ward:
 
 
 def _with_lethal(seconds: Sequence[Second], answers: Sequence[Answer]) -> list[Second]:
-    """The seconds with what the lethal-rhythm task said of each; one that it calls asystole is not unsure, however the signal moves."""
+    """The seconds with what the lethal-rhythm task said of each; one that it calls asystole is not
+    unsure, however the signal moves."""
     said = {(answer.row, answer.k): answer.probability for answer in answers}
     found = [(second, said[second.row, second.k]) for second in seconds]
-    return [s._replace(fibrillation=p[VF], tachycardia=p[VT], unsure=s.unsure and p[ASYSTOLE] < 0.5) for s, p in found]
+    return [
+        s._replace(fibrillation=p[VF], tachycardia=p[VT], unsure=s.unsure and p[ASYSTOLE] < 0.5)
+        for s, p in found
+    ]

@@ -1,10 +1,13 @@
-"""Which alarms there ought to be: the product's own rules on the reference's beats and rhythm instead of ours.
+"""Which alarms there ought to be: the product's own rules on the reference's beats and rhythm
+instead of ours.
 
-The reference goes through the very VitalsMeter and AlarmEngine of the stream, second by second, as if a perfect detector had found its
-beats and episodes: fibrillation where the reference has VF or flutter, AF where it has AF, all else readable. Fusion beats count as V, as
-EC57 has it for runs. What remains to be scored is what we found, not where the limits are.
-Ventricular tachycardia is the exception: its rule forgives what a network does to single beats, and a reference has no need of that. Here
-it is the plain definition of docs/alarms.md, whatever becomes of the rule: 5 or more V in a row, faster than 100/min.
+The reference goes through the very VitalsMeter and AlarmEngine of the stream, second by second, as
+if a perfect detector had found its beats and episodes: fibrillation where the reference has VF or
+flutter, AF where it has AF, all else readable. Fusion beats count as V, as EC57 has it for runs.
+What remains to be scored is what we found, not where the limits are. Ventricular tachycardia is the
+exception: its rule forgives what a network does to single beats, and a reference has no need of
+that. Here it is the plain definition of docs/alarms.md, whatever becomes of the rule: 5 or more V
+in a row, faster than 100/min.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from models.signal.windows import BEAT_SPEC
 from stream_processor.pipeline import events
 from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.alarms.profiles import ADULT
-from stream_processor.scoring.reference import FIBRILLATION, Record
-from stream_processor.scoring.told import Told, told
 from stream_processor.pipeline.stages.admission import Stream
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second
 from stream_processor.pipeline.stages.vitals import VitalsMeter
+from stream_processor.scoring.reference import FIBRILLATION, Record
+from stream_processor.scoring.told import Told, told
 
 LABELS: dict[str, BeatLabel] = {"N": "N", "S": "S", "V": "V", "F": "V", "Q": "Q"}
 
@@ -69,7 +72,11 @@ def _tachycardias(reference: Record) -> list[Told]:
         run = beats[i : i + ADULT.vt_beats]
         first, last = run[0].sample / reference.fs_hz, run[-1].sample / reference.fs_hz
         broken = any(run[0].sample < e.end and e.start < run[-1].sample for e in shaking)
-        if broken or any(b.label not in "VF" for b in run) or 60 * (len(run) - 1) <= ADULT.vt_bpm * (last - first):
+        if (
+            broken
+            or any(b.label not in "VF" for b in run)
+            or 60 * (len(run) - 1) <= ADULT.vt_bpm * (last - first)
+        ):
             continue
         if found and first <= found[-1].end_s:
             found[-1] = found[-1]._replace(end_s=last)
@@ -97,8 +104,17 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
             before = position
         wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ
         second = Second(
-            row=row, k=k, until=until, needed=needed, complexes=(), fibrillation=wave, noisy=False, unsure=False, still_s=0, lead_off=False
-        )  # fmt: skip
+            row=row,
+            k=k,
+            until=until,
+            needed=needed,
+            complexes=(),
+            fibrillation=wave,
+            noisy=False,
+            unsure=False,
+            still_s=0,
+            lead_off=False,
+        )
         told_seconds.append(Beats(second, tuple(found)))
         k += 1
     return told_seconds
@@ -110,5 +126,13 @@ def _spans(reference: Record, row: int) -> list[Span]:
     af = [(e.start * scale, e.end * scale) for e in reference.episodes({"AFIB"})]
     for start in range(0, int(reference.n * scale), FS_HZ):
         middle = start + FS_HZ / 2
-        pieces.append(Span(row, start, start + FS_HZ, "AFIB" if any(a <= middle < z for a, z in af) else "N", 1.0))
+        pieces.append(
+            Span(
+                row,
+                start,
+                start + FS_HZ,
+                "AFIB" if any(a <= middle < z for a, z in af) else "N",
+                1.0,
+            )
+        )
     return pieces

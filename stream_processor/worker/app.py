@@ -1,10 +1,12 @@
-"""The stream processor: faust's consumer group around Worker (slices, ward) and Keeper (store, snapshots, commits).
+"""The stream processor: faust's consumer group around Worker (slices, ward) and Keeper (store,
+snapshots, commits).
 
     ecg.samples -> fetches.py -> Worker -> Ward -> events -> outlet.py -> their topics
                                    |                  `---> Keeper -> sink, ecg.state, commit
 
-Partitions are the unit of scaling: start more processes. When they come, their patients are restored from ecg.state before their first
-message is processed; before they go, they get a last round of snapshots and a commit.
+Partitions are the unit of scaling: start more processes. When they come, their patients are
+restored from ecg.state before their first message is processed; before they go, they get a last
+round of snapshots and a commit.
 """
 
 from __future__ import annotations
@@ -26,25 +28,26 @@ from ingest import topics
 from ingest.broker import create_topics
 from ingest.clock import Clock
 from models.serving.runtime import Model
-from stream_processor.worker.operator_actions import ActionReader
-from stream_processor.worker.counters import Counters
 from stream_processor.kafka.delivery import FetchDelivery, StockDelivery, check_group
-from stream_processor.worker.checkpointer import Keeper
 from stream_processor.kafka.event_producer import Outlet
-from stream_processor.worker.stall_guard import Pulse
 from stream_processor.sinks.base import Sink
+from stream_processor.worker.checkpointer import Keeper
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.operator_actions import ActionReader
 from stream_processor.worker.snapshots import SnapshotReader
+from stream_processor.worker.stall_guard import Pulse
 from stream_processor.worker.worker import WardLike, Worker
 
 log = logging.getLogger(__name__)
 MEASURE_S, LOG_EVERY_S = 0.5, 15.0
 STOP_S = 10.0
-SESSION_S, HEARTBEAT_S = 10.0, 2.0  # how long a killed worker's partitions wait; how often one says that it lives
-# The ward's thread gives the interpreter lock away for each run of a network; with Python's 5 ms it would wait as long to get it back,
-# each time that the consumer's thread is busy.
+# how long a killed worker's partitions wait; how often one says that it lives
+SESSION_S, HEARTBEAT_S = 10.0, 2.0
+# The ward's thread gives the interpreter lock away for each run of a network; with Python's 5 ms it
+# would wait as long to get it back, each time that the consumer's thread is busy.
 SWITCH_S = 0.0005
-# Thousands of patients' states are hundreds of thousands of objects that live long; looking through all of them for cycles every few
-# seconds, as Python's defaults do, takes a fifth of a core.
+# Thousands of patients' states are hundreds of thousands of objects that live long; looking through
+# all of them for cycles every few seconds, as Python's defaults do, takes a fifth of a core.
 GC_THRESHOLDS = (50_000, 20, 1_000)
 
 
@@ -58,14 +61,16 @@ class Processor:
     clock: Clock
     whole_fetches: bool = True
     on_ready: Callable[[], None] = lambda: None
-    publish: Callable[[Counters], None] = lambda _: None  # called every LOG_EVERY_S in a thread of its own
+    # called every LOG_EVERY_S in a thread of its own
+    publish: Callable[[Counters], None] = lambda _: None
     next_model: Callable[[], Model | None] = lambda: None  # see Worker
     counters: Counters = field(default_factory=Counters)
     partitions: set[int] = field(default_factory=set, init=False)  # assigned and restored
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
-        """Process until stopped. Raises UnreachableError where the broker does not answer at the start."""
+        """Process until stopped. Raises UnreachableError where the broker does not answer at the
+        start."""
         sys.setswitchinterval(SWITCH_S)
         gc.set_threshold(*GC_THRESHOLDS)
         await asyncio.to_thread(create_topics, self.broker)
@@ -85,7 +90,12 @@ class Processor:
         beating = asyncio.create_task(pulse.run())
         try:
             async with asyncio.TaskGroup() as tasks:
-                for part in (self._worker.run(self._stop), self._keeper.run(self._stop), self._watch(), self._report()):
+                for part in (
+                    self._worker.run(self._stop),
+                    self._keeper.run(self._stop),
+                    self._watch(),
+                    self._report(),
+                ):
                     tasks.create_task(part)
             await self._finish()
         finally:
@@ -120,12 +130,15 @@ class Processor:
             self.on_ready()
 
     async def _revoked(self, revoked: set[TP]) -> None:
-        partitions = {tp.partition for tp in revoked if tp.topic == topics.SAMPLES.name} & self.partitions
+        partitions = {
+            tp.partition for tp in revoked if tp.topic == topics.SAMPLES.name
+        } & self.partitions
         if not partitions:
             return
         done = await self._keeper.finish(partitions)
         await self._worker.release(partitions)
-        # A slice may have come between the two. The next owner will compute its events again, and ours must not overwrite later ones.
+        # A slice may have come between the two. The next owner will compute its events again, and
+        # ours must not overwrite later ones.
         if not (done and await self._keeper.settle()):
             raise RuntimeError("partitions were revoked while the store was busy")
         self._keeper.forget(partitions)
@@ -148,10 +161,13 @@ class Processor:
             self._measure()
             if self.clock.steady_s() - said_s >= LOG_EVERY_S:
                 said_s = self.clock.steady_s()
-                self.counters.latency_p50_s, self.counters.latency_p99_s = self._worker.latencies.take()
+                self.counters.latency_p50_s, self.counters.latency_p99_s = (
+                    self._worker.latencies.take()
+                )
                 figures = replace(self.counters)
                 log.info("%s", self.counters.line())
-                if publishing is None or publishing.done():  # one that hangs must not hold up this loop
+                # one that hangs must not hold up this loop
+                if publishing is None or publishing.done():
                     publishing = asyncio.create_task(asyncio.to_thread(self.publish, figures))
 
     def _measure(self) -> None:
@@ -166,9 +182,13 @@ class Processor:
             async with asyncio.timeout(STOP_S):
                 if await self._keeper.finish(self.partitions):
                     return
-            log.warning("the store is busy: what it does not have yet is processed again at the next start")
+            log.warning(
+                "the store is busy: what it does not have yet is processed again at the next start"
+            )
         except TimeoutError:
-            log.warning("the broker does not answer: what is not committed is processed again at the next start")
+            log.warning(
+                "the broker does not answer: what is not committed is processed again at the next start"
+            )
 
     async def _leave(self) -> None:
         try:
@@ -178,7 +198,11 @@ class Processor:
             log.warning("the broker does not answer: leaving the group without a farewell")
 
 
-def _connect(app: faust.App, assigned: Callable[[set[TP]], Awaitable[None]], revoked: Callable[[set[TP]], Awaitable[None]]) -> None:
+def _connect(
+    app: faust.App,
+    assigned: Callable[[set[TP]], Awaitable[None]],
+    revoked: Callable[[set[TP]], Awaitable[None]],
+) -> None:
     async def on_assigned(*arguments: Any, **_: Any) -> None:
         await assigned(arguments[-1])
 
@@ -193,7 +217,8 @@ def _faust_app(broker: str) -> faust.App:
     return faust.App(
         topics.PROCESSOR_GROUP,
         broker=[f"kafka://{address.strip()}" for address in broker.split(",")],
-        datadir=Path(tempfile.gettempdir()) / "ecgwatch-faust",  # faust makes it and, without tables, leaves it empty
+        # faust makes it and, without tables, leaves it empty
+        datadir=Path(tempfile.gettempdir()) / "ecgwatch-faust",
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -201,7 +226,8 @@ def _faust_app(broker: str) -> faust.App:
         stream_wait_empty=False,
         broker_max_poll_records=4000,
         broker_commit_interval=1.0,
-        broker_max_poll_interval=24 * 3600.0,  # a store that is away for hours must not cost us the partitions
+        # a store that is away for hours must not cost us the partitions
+        broker_max_poll_interval=24 * 3600.0,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         consumer_auto_offset_reset="earliest",

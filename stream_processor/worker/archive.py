@@ -1,8 +1,10 @@
-"""What people did and said, whom they were told, and how the stream scores: from its topics into the store.
+"""What people did and said, whom they were told, and how the stream scores: from its topics into
+the store.
 
-The keeper stores what the ward makes (keeper.py); this stores the rest, in a consumer group of its own, by the same rule: the store is
-flushed before the offsets are committed. A crash in between repeats messages, and their identities make the repetition invisible. While the
-store is busy nothing more is read. What cannot be decoded goes to the dead-letter topic.
+The keeper stores what the ward makes (keeper.py); this stores the rest, in a consumer group of its
+own, by the same rule: the store is flushed before the offsets are committed. A crash in between
+repeats messages, and their identities make the repetition invisible. While the store is busy
+nothing more is read. What cannot be decoded goes to the dead-letter topic.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class _Letter(NamedTuple):
 
 
 class Archive:
-    """Reads, stores and commits in a thread of its own, from `start` to `stop`. It alone uses its sink."""
+    """Reads, stores and commits in a thread of its own, from `start` to `stop`. It alone uses its
+    sink."""
 
     def __init__(self, broker: str, sink: Sink, clock: Clock) -> None:
         self._broker, self._sink, self._clock = broker, sink, clock
@@ -50,7 +53,8 @@ class Archive:
         self._stop = threading.Event()
         self._next: dict[
             tuple[str, int], int
-        ] = {}  # by topic and partition: the first offset that is not stored, where it is to be committed
+            # by topic and partition: the first offset that is not stored, where it is to be committed
+        ] = {}
         self._wait_s = 0.0  # while the store is busy
         self._try_at_s = 0.0
         self._broken: Callable[[], object] = lambda: None
@@ -62,11 +66,14 @@ class Archive:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what has begun, as far as broker and store let it; what is not committed is read again at the next start."""
+        """Finish what has begun, as far as broker and store let it; what is not committed is read
+        again at the next start."""
         self._stop.set()
         self._thread.join(STOP_S)
         if self._thread.is_alive():
-            log.warning("the archive cannot finish: what it has not committed is read again at the next start")
+            log.warning(
+                "the archive cannot finish: what it has not committed is read again at the next start"
+            )
 
     # Everything below runs in the archive's thread.
 
@@ -88,7 +95,8 @@ class Archive:
             consumer.subscribe(list(KINDS), on_revoke=self._revoked)
             while not self._stop.is_set():
                 self._turn(consumer, outlet)
-        except Exception as error:  # what is no BadMessageError and no SinkBusyError ends the process
+        # what is no BadMessageError and no SinkBusyError ends the process
+        except Exception as error:
             self.error = error
             self._broken()
         finally:
@@ -99,9 +107,14 @@ class Archive:
     def _turn(self, consumer: confluent_kafka.Consumer, outlet: Outlet) -> None:
         """Take what has come, and store it unless the store wants to be left alone."""
         if self._wait_s:
-            consumer.pause(consumer.assignment())  # still asked for messages, so that the group does not give us up
+            # still asked for messages, so that the group does not give us up
+            consumer.pause(consumer.assignment())
         self._take(consumer.consume(BATCH, STORE_S), outlet)
-        if (self._next or self._sink.pending) and self._clock.steady_s() >= self._try_at_s and self._store():
+        if (
+            (self._next or self._sink.pending)
+            and self._clock.steady_s() >= self._try_at_s
+            and self._store()
+        ):
             outlet.settle(outlet.mark())
             self._commit(consumer)
             consumer.resume(consumer.assignment())
@@ -112,11 +125,17 @@ class Archive:
                 if error.fatal():
                     raise confluent_kafka.KafkaException(error)
                 continue  # told by librdkafka again and again while it mends itself
-            topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+            topic, partition, offset = (
+                message.topic() or "",
+                message.partition() or 0,
+                message.offset() or 0,
+            )
             try:
                 self._sink.add(decode(message.value() or b"", KINDS[topic]))
             except BadMessageError as bad:
-                outlet.dead_letter(_Letter(offset, message.key(), message.value()), partition, str(bad), topic)
+                outlet.dead_letter(
+                    _Letter(offset, message.key(), message.value()), partition, str(bad), topic
+                )
             self._next[topic, partition] = offset + 1
 
     def _store(self) -> bool:
@@ -126,7 +145,11 @@ class Archive:
         except SinkBusyError as error:
             self._wait_s = min(max(2 * self._wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
             self._try_at_s = self._clock.steady_s() + self._wait_s
-            log.warning("the store is busy, the archive tries again in %.0f s (nothing is lost): %s", self._wait_s, error)
+            log.warning(
+                "the store is busy, the archive tries again in %.0f s (nothing is lost): %s",
+                self._wait_s,
+                error,
+            )
             return False
         self._wait_s = 0.0
         return True
@@ -134,17 +157,24 @@ class Archive:
     def _commit(self, consumer: confluent_kafka.Consumer) -> None:
         if not self._next:
             return
-        places = [confluent_kafka.TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
+        places = [
+            confluent_kafka.TopicPartition(topic, partition, offset)
+            for (topic, partition), offset in self._next.items()
+        ]
         try:
             consumer.commit(offsets=places, asynchronous=False)
         except confluent_kafka.KafkaException as error:
             if error.args[0].fatal():
                 raise
-            log.info("the archive could not commit, and tries again: %s", error)  # the broker is away, or the group is changing
+            # the broker is away, or the group is changing
+            log.info("the archive could not commit, and tries again: %s", error)
             return
         self._next.clear()
 
-    def _revoked(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        """Another one reads these from our last commit on; what we hold of them is stored twice, which changes nothing."""
+    def _revoked(
+        self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
+    ) -> None:
+        """Another one reads these from our last commit on; what we hold of them is stored twice,
+        which changes nothing."""
         for place in partitions:
             self._next.pop((place.topic, place.partition), None)

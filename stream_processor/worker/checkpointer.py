@@ -1,13 +1,17 @@
-"""The commit rule: nothing is committed before all that follows from it is safe, and no snapshot is written before its events are.
+"""The commit rule: nothing is committed before all that follows from it is safe, and no snapshot is
+written before its events are.
 
 A round takes a few partitions, and in this order
-  1. notes how far they are processed, and snapshots their changed patients between slices (a snapshot may be newer than the noted place:
+  1. notes how far they are processed, and snapshots their changed patients between slices (a
+     snapshot may be newer than the noted place:
      its offset header says what is inside);
   2. makes durable every event up to then: sink flushed, producer settled;
-  3. writes the snapshots and settles them: were they written before the events, a crash in between would lose events for good;
+  3. writes the snapshots and settles them: were they written before the events, a crash in between
+     would lose events for good;
   4. commits the noted offsets.
-A crash anywhere repeats input from the last commit, and idempotent events make the repetition invisible. While the sink is busy there are
-no rounds, and the events wait in memory up to MAX_UNSTORED; then the delivery waits.
+A crash anywhere repeats input from the last commit, and idempotent events make the repetition
+invisible. While the sink is busy there are no rounds, and the events wait in memory up to
+MAX_UNSTORED; then the delivery waits.
 """
 
 from __future__ import annotations
@@ -21,9 +25,9 @@ from typing import Protocol, TypeVar
 from ingest.clock import Clock
 from ingest.messages import Event
 from stream_processor.kafka.event_producer import Outlet
-from stream_processor.worker.stall_guard import Pulse
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.worker.snapshots import ENDED, Snapshot
+from stream_processor.worker.stall_guard import Pulse
 from stream_processor.worker.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -36,7 +40,8 @@ MAX_BACKOFF_S = 10.0
 MAX_UNSTORED = 300_000  # events
 ROUND_PATIENTS = 200
 BLOCK_PATIENTS = 25  # snapshots between two slices
-SNAPSHOT_SHARE = 20  # rounds are spaced so that snapshots take at most a twentieth of the ward's thread
+# rounds are spaced so that snapshots take at most a twentieth of the ward's thread
+SNAPSHOT_SHARE = 20
 T = TypeVar("T")
 
 
@@ -44,21 +49,38 @@ class Committer(Protocol):
     """How input offsets are committed."""
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Commit, for each partition of ecg.samples, the next offset to read. False where the group has moved on without us."""
+        """Commit, for each partition of ecg.samples, the next offset to read. False where the group
+        has moved on without us."""
         ...
 
 
 class Keeper:
-    """Stores events, keeps snapshots and commits. One round at a time; the sink is only ever used in the keeper's own thread."""
+    """Stores events, keeps snapshots and commits. One round at a time; the sink is only ever used
+    in the keeper's own thread."""
 
-    def __init__(self, worker: Worker, sink: Sink, outlet: Outlet, committer: Committer, clock: Clock, pulse: Pulse) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        sink: Sink,
+        outlet: Outlet,
+        committer: Committer,
+        clock: Clock,
+        pulse: Pulse,
+    ) -> None:
         self._pulse = pulse
-        self._worker, self._sink, self._outlet, self._committer, self._clock = worker, sink, outlet, committer, clock
+        self._worker, self._sink, self._outlet, self._committer, self._clock = (
+            worker,
+            sink,
+            outlet,
+            committer,
+            clock,
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
         self._turn = asyncio.Lock()
         self._committed: dict[int, int] = {}
         self._due_at: dict[int, float] = {}
-        self._ended: dict[int, dict[str, int]] = {}  # by partition: patients marked as ended, removed once the offset here is committed
+        # by partition: patients marked as ended, removed once the offset here is committed
+        self._ended: dict[int, dict[str, int]] = {}
         self._next_round_s = self._next_store_s = self._busy_until_s = clock.steady_s()
         self._backoff_s = 0.0
 
@@ -83,12 +105,14 @@ class Keeper:
                     await self._store()
 
     async def finish(self, partitions: Iterable[int]) -> bool:
-        """A last round for partitions that go away. False where the sink is busy: nothing is committed then."""
+        """A last round for partitions that go away. False where the sink is busy: nothing is
+        committed then."""
         async with self._turn:
             return await self._round(sorted(partitions))
 
     async def settle(self) -> bool:
-        """Every event so far is in the store and on its topic when this returns. False where the sink is busy."""
+        """Every event so far is in the store and on its topic when this returns. False where the
+        sink is busy."""
         async with self._turn:
             if not await self._store():
                 return False
@@ -106,11 +130,16 @@ class Keeper:
         self._thread.shutdown()
 
     def _due(self, now: float) -> list[int]:
-        """Partitions whose round is due, the longest waiting first, up to about ROUND_PATIENTS patients."""
+        """Partitions whose round is due, the longest waiting first, up to about ROUND_PATIENTS
+        patients."""
         worker = self._worker
         idle = now - worker.last_chunk_s >= IDLE_S
         news = [p for p, at in worker.intake.positions().items() if at != self._committed.get(p)]
-        waiting = {p for p in worker.changed if worker.changed[p]} | set(news) | {p for p in self._ended if self._removable([p])}
+        waiting = (
+            {p for p in worker.changed if worker.changed[p]}
+            | set(news)
+            | {p for p in self._ended if self._removable([p])}
+        )
         for partition in waiting:
             self._due_at.setdefault(partition, now + COMMIT_S)
         chosen: list[int] = []
@@ -133,7 +162,8 @@ class Keeper:
         stored = True
         for i in range(0, len(patients), BLOCK_PATIENTS):
             states |= await worker.snapshot(patients[i : i + BLOCK_PATIENTS])
-            # Each block waits for a slice to end. Where slices are long, alarms must not wait for all blocks to be in the store.
+            # Each block waits for a slice to end. Where slices are long, alarms must not wait for
+            # all blocks to be in the store.
             if self._clock.steady_s() >= self._next_store_s and not (stored := await self._store()):
                 break
         if not (stored and await self._store()):
@@ -149,8 +179,12 @@ class Keeper:
         await worker.commit_actions(acted)
         now = self._clock.steady_s()
         self._due_at |= dict.fromkeys(partitions, now + COMMIT_S)
-        spread = COMMIT_S * len(states) / total if len(states) < total and done else RETRY_S * (not done)
-        self._next_round_s = now + max(spread, SNAPSHOT_SHARE * (worker.counters.snapshot_s - spent))
+        spread = (
+            COMMIT_S * len(states) / total if len(states) < total and done else RETRY_S * (not done)
+        )
+        self._next_round_s = now + max(
+            spread, SNAPSHOT_SHARE * (worker.counters.snapshot_s - spent)
+        )
         return True
 
     def _remember(self, states: dict[str, Snapshot]) -> None:
@@ -161,9 +195,16 @@ class Keeper:
                 ended[patient] = snapshot.offset
 
     def _removable(self, partitions: Iterable[int]) -> list[tuple[int, str]]:
-        """Patients whose end has been committed: nobody will read their input again, so their marker may go."""
-        ended = [(p, patient, offset) for p in partitions for patient, offset in self._ended.get(p, {}).items()]
-        return [(p, patient) for p, patient, offset in ended if self._committed.get(p, -1) >= offset]
+        """Patients whose end has been committed: nobody will read their input again, so their
+        marker may go."""
+        ended = [
+            (p, patient, offset)
+            for p in partitions
+            for patient, offset in self._ended.get(p, {}).items()
+        ]
+        return [
+            (p, patient) for p, patient, offset in ended if self._committed.get(p, -1) >= offset
+        ]
 
     async def _commit(self, offsets: dict[int, int]) -> bool:
         news = {p: at for p, at in offsets.items() if self._committed.get(p) != at}
@@ -176,7 +217,8 @@ class Keeper:
         return True
 
     async def _store(self) -> bool:
-        """Every event so far into the sink, durably. False where the sink is busy; then the next try waits, longer each time.
+        """Every event so far into the sink, durably. False where the sink is busy; then the next
+        try waits, longer each time.
 
         Raises StoodStillError.
         """
@@ -188,7 +230,11 @@ class Keeper:
             self._worker.counters.store_refusals += 1
             self._backoff_s = min(max(2 * self._backoff_s, STORE_S), MAX_BACKOFF_S)
             self._busy_until_s = self._clock.steady_s() + self._backoff_s
-            log.warning("the store is busy, trying again in %.0f s (nothing is lost): %s", self._backoff_s, error)
+            log.warning(
+                "the store is busy, trying again in %.0f s (nothing is lost): %s",
+                self._backoff_s,
+                error,
+            )
             return False
         self._backoff_s = 0.0
         self._next_store_s = self._clock.steady_s() + STORE_S

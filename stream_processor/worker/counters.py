@@ -39,6 +39,9 @@ class Counters:
 
     def line(self) -> str:
         """One line for the log; what it shows since the last line starts anew."""
-        text = " ".join(f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={value}" for name, value in self.as_dict().items())
+        text = " ".join(
+            f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in self.as_dict().items()
+        )
         self.slowest_slice_s = 0.0
         return text

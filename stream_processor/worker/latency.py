@@ -1,4 +1,5 @@
-"""How long after a beat its event was made: the processor's own view of what people call end-to-end latency."""
+"""How long after a beat its event was made: the processor's own view of what people call end-to-end
+latency."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import numpy as np
 
 from ingest.messages import Beat, Event
 
-LIVE_NS = 600 * 10**9  # what is older was replayed with a time in the past, or waited while nobody processed: that is lag
+# what is older was replayed with a time in the past, or waited while nobody processed: that is lag
+LIVE_NS = 600 * 10**9
 
 
 class Latencies:
@@ -19,10 +21,15 @@ class Latencies:
 
     def add(self, events: Iterable[Event], now_ns: int) -> None:
         """Note the beats among events that were made just now."""
-        self._ns += [late for e in events if isinstance(e, Beat) and 0 <= (late := now_ns - e.time_ns) < LIVE_NS]
+        self._ns += [
+            late
+            for e in events
+            if isinstance(e, Beat) and 0 <= (late := now_ns - e.time_ns) < LIVE_NS
+        ]
 
     def take(self) -> tuple[float, float]:
-        """Median and 99th percentile in seconds since the last call; NaN where there was no live beat."""
+        """Median and 99th percentile in seconds since the last call; NaN where there was no live
+        beat."""
         found, self._ns = self._ns, []
         if not found:
             return np.nan, np.nan

@@ -11,7 +11,8 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 
 
 class Intake:
-    """Messages by partition. A partition's messages wait until it is open: its patients must be restored first."""
+    """Messages by partition. A partition's messages wait until it is open: its patients must be
+    restored first."""
 
     def __init__(self) -> None:
         self._pending: dict[int, deque[Record]] = {}
@@ -37,7 +38,8 @@ class Intake:
         return any(self._pending.get(p) for p in self._open)
 
     def add(self, partition: int, records: Sequence[Record]) -> None:
-        """Keep fetched messages, in order; those that came before are dropped (the consumer steps back to its commit now and then)."""
+        """Keep fetched messages, in order; those that came before are dropped (the consumer steps
+        back to its commit now and then)."""
         expected = self._expected.get(partition, 0)
         fresh = [r for r in records if r.offset >= expected]
         if not fresh:
@@ -48,7 +50,8 @@ class Intake:
         self.bytes += sum(len(r.value or b"") for r in fresh)
 
     def take(self, limit: int) -> list[tuple[int, Record]]:
-        """The next messages of the open partitions, in order within each, at most about `limit`, a fair share from each."""
+        """The next messages of the open partitions, in order within each, at most about `limit`, a
+        fair share from each."""
         waiting = [p for p in self._open if self._pending.get(p)]
         share = -(-limit // max(len(waiting), 1))
         taken: list[tuple[int, Record]] = []
@@ -69,7 +72,8 @@ class Intake:
         self._open.update(partitions)
 
     def close(self, partitions: Iterable[int]) -> None:
-        """Forget these partitions and what waits of them: whoever gets them reads again from the commit."""
+        """Forget these partitions and what waits of them: whoever gets them reads again from the
+        commit."""
         for partition in partitions:
             self._open.discard(partition)
             self._next.pop(partition, None)
@@ -79,5 +83,6 @@ class Intake:
             self.bytes -= sum(len(r.value or b"") for r in left)
 
     def positions(self) -> dict[int, int]:
-        """For each partition the offset behind the last message processed; none where nothing has been processed yet."""
+        """For each partition the offset behind the last message processed; none where nothing has
+        been processed yet."""
         return dict(self._next)

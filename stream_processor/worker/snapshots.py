@@ -1,8 +1,9 @@
 """Reading back the patients' snapshots from the compacted topic ecg.state.
 
-A message is one patient's complete state. Its header `offset` is the first message of the patient's input partition that is NOT inside:
-whatever comes again from before it is skipped, exactly, whether the stream went on, ended or started anew in between. An empty value says
-that the patient's stream had ended by then; None (a tombstone) that nothing is to be known.
+A message is one patient's complete state. Its header `offset` is the first message of the patient's
+input partition that is NOT inside: whatever comes again from before it is skipped, exactly, whether
+the stream went on, ended or started anew in between. An empty value says that the patient's stream
+had ended by then; None (a tombstone) that nothing is to be known.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class SnapshotReader:
     def __init__(self, broker: str) -> None:
         self._settings = {
             "bootstrap.servers": broker,
-            "group.id": f"ecgwatch-state-{uuid.uuid4()}",  # librdkafka wants a name; nothing is ever committed under it
+            # librdkafka wants a name; nothing is ever committed under it
+            "group.id": f"ecgwatch-state-{uuid.uuid4()}",
             "enable.auto.commit": False,
             "enable.partition.eof": False,
             "auto.offset.reset": "earliest",
@@ -45,28 +47,53 @@ class SnapshotReader:
         }
 
     def read(self, partitions: Iterable[int]) -> dict[str, Snapshot]:
-        """The last snapshot of every patient of these partitions. Blocks; seconds for thousands of patients."""
+        """The last snapshot of every patient of these partitions. Blocks; seconds for thousands of
+        patients."""
         consumer = confluent_kafka.Consumer(self._settings)
         try:
-            ends = {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topics.STATE.name, p), _TIMEOUT_S) for p in partitions}
+            ends = {
+                p: consumer.get_watermark_offsets(
+                    confluent_kafka.TopicPartition(topics.STATE.name, p), _TIMEOUT_S
+                )
+                for p in partitions
+            }
             inputs = {
-                p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topics.SAMPLES.name, p), _TIMEOUT_S)[1] for p in ends
+                p: consumer.get_watermark_offsets(
+                    confluent_kafka.TopicPartition(topics.SAMPLES.name, p), _TIMEOUT_S
+                )[1]
+                for p in ends
             }
             left = {p: high for p, (low, high) in ends.items() if high > low}
-            return {patient: s for patient, s in self._last(consumer, left).items() if _belongs(patient, s, inputs)}
+            return {
+                patient: s
+                for patient, s in self._last(consumer, left).items()
+                if _belongs(patient, s, inputs)
+            }
         finally:
             consumer.close()
 
-    def _last(self, consumer: confluent_kafka.Consumer, left: dict[int, int]) -> dict[str, Snapshot]:
+    def _last(
+        self, consumer: confluent_kafka.Consumer, left: dict[int, int]
+    ) -> dict[str, Snapshot]:
         found: dict[str, Snapshot] = {}
-        consumer.assign([confluent_kafka.TopicPartition(topics.STATE.name, p, confluent_kafka.OFFSET_BEGINNING) for p in left])
+        consumer.assign(
+            [
+                confluent_kafka.TopicPartition(
+                    topics.STATE.name, p, confluent_kafka.OFFSET_BEGINNING
+                )
+                for p in left
+            ]
+        )
         while left:
             for message in consumer.consume(_BATCH, timeout=0.2):
                 if message.error():
                     raise confluent_kafka.KafkaException(message.error())
                 _apply(found, message)
-            for p in list(left):  # compaction may have taken the last message: the position tells, not the offsets seen
-                position = consumer.position([confluent_kafka.TopicPartition(topics.STATE.name, p)])[0].offset
+            # compaction may have taken the last message: the position tells, not the offsets seen
+            for p in list(left):
+                position = consumer.position(
+                    [confluent_kafka.TopicPartition(topics.STATE.name, p)]
+                )[0].offset
                 if position >= left[p]:
                     del left[p]
         return found
@@ -82,8 +109,11 @@ def _apply(found: dict[str, Snapshot], message: confluent_kafka.Message) -> None
 
 
 def _belongs(patient: str, snapshot: Snapshot, inputs: dict[int, int]) -> bool:
-    """False where ecg.samples ends before the snapshot's offset: the topic was made anew, and skipping would lose its messages."""
+    """False where ecg.samples ends before the snapshot's offset: the topic was made anew, and
+    skipping would lose its messages."""
     if snapshot.offset <= inputs[snapshot.partition]:
         return True
-    log.warning("snapshot of %s is from an earlier life of %s: dropped", patient, topics.SAMPLES.name)
+    log.warning(
+        "snapshot of %s is from an earlier life of %s: dropped", patient, topics.SAMPLES.name
+    )
     return False

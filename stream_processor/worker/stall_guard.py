@@ -1,8 +1,11 @@
-"""Whether this process has stood still: its machine paused, its memory swapped out, stopped by a signal.
+"""Whether this process has stood still: its machine paused, its memory swapped out, stopped by a
+signal.
 
-The group gives such a worker's partitions to others, who compute its events again, and go on. What it holds when it wakes up is old: stored
-or sent then, it would overwrite what is newer, and an alarm that has ended would stand again. Kafka keeps it from committing; this module
-from storing and sending. (No fence is perfect: a write that was under way when it fell asleep ends when it wakes up.)
+The group gives such a worker's partitions to others, who compute its events again, and go on. What
+it holds when it wakes up is old: stored or sent then, it would overwrite what is newer, and an
+alarm that has ended would stand again. Kafka keeps it from committing; this module from storing and
+sending. (No fence is perfect: a write that was under way when it fell asleep ends when it wakes
+up.)
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ class Pulse:
     def check(self) -> None:
         """Raise StoodStillError where the process has ever stood still for longer than the limit."""
         if (gap_s := self._gap_s()) > self._limit_s:
-            raise StoodStillError(f"this worker stood still for {gap_s:.0f} s: what it holds is old, a new one starts from the last commit")
+            raise StoodStillError(
+                f"this worker stood still for {gap_s:.0f} s: what it holds is old, a new one starts from the last commit"
+            )
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -43,4 +48,8 @@ class Pulse:
             await asyncio.sleep(BEAT_S)
 
     def _gap_s(self) -> float:
-        return self._longest_s if self._beat_s is None else max(self._longest_s, self._clock.steady_s() - self._beat_s)
+        return (
+            self._longest_s
+            if self._beat_s is None
+            else max(self._longest_s, self._clock.steady_s() - self._beat_s)
+        )

@@ -1,10 +1,13 @@
-"""The processor's inner loop, apart from how messages come to it: slices through the ward, timers, partitions coming and going.
+"""The processor's inner loop, apart from how messages come to it: slices through the ward, timers,
+partitions coming and going.
 
-Every SLICE_S all pending chunks of all patients go through the ward at once, in the one thread that ever touches the ward, so that the
-event loop never blocks. Events leave for their topics at the end of the slice; keeper.py stores, snapshots and commits.
+Every SLICE_S all pending chunks of all patients go through the ward at once, in the one thread that
+ever touches the ward, so that the event loop never blocks. Events leave for their topics at the end
+of the slice; keeper.py stores, snapshots and commits.
 
-Errors: bytes that are no SampleChunk go to the dead-letter topic. Anything unexpected ends `run`, and with it the process, without a
-commit: the successor takes the last commit and the snapshots, and computes the same events again.
+Errors: bytes that are no SampleChunk go to the dead-letter topic. Anything unexpected ends `run`,
+and with it the process, without a commit: the successor takes the last commit and the snapshots,
+and computes the same events again.
 """
 
 from __future__ import annotations
@@ -18,18 +21,19 @@ from typing import NamedTuple, Protocol, TypeVar
 from ingest.clock import Clock
 from ingest.messages import Action, Alarm, BadMessageError, Beat, Event, SampleChunk, decode
 from models.serving.runtime import Model
-from stream_processor.worker.operator_actions import Placed
-from stream_processor.worker.counters import Counters
-from stream_processor.worker.pending_input import Intake
-from stream_processor.worker.latency import Latencies
 from stream_processor.kafka.event_producer import Outlet, Record
-from stream_processor.worker.stall_guard import Pulse
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.latency import Latencies
+from stream_processor.worker.operator_actions import Placed
+from stream_processor.worker.pending_input import Intake
 from stream_processor.worker.snapshots import ENDED, Snapshot
+from stream_processor.worker.stall_guard import Pulse
 
 log = logging.getLogger(__name__)
 SLICE_S = 0.1
 CLOCK_S = 0.5
-GRACE_S = 5.0  # after the delivery was held up, or we were behind, patients are not called silent for so long
+# after the delivery was held up, or we were behind, patients are not called silent for so long
+GRACE_S = 5.0
 SLOW_S = 2.0  # a slice that took so long
 MAX_SLICE = 4000  # messages: bounds a slice while catching up
 T = TypeVar("T")
@@ -50,7 +54,8 @@ class WardLike(Protocol):
 
 
 class Actions(Protocol):
-    """What the worker needs of stream_processor/worker/operator_actions.py; used in the ward's thread only."""
+    """What the worker needs of stream_processor/worker/operator_actions.py; used in the ward's
+    thread only."""
 
     def assign(self, partitions: Iterable[int]) -> Mapping[int, int]: ...
     def take(self) -> list[Placed]: ...
@@ -65,23 +70,41 @@ class _Acted(NamedTuple):
 
 
 class Worker:
-    """Owns the ward. All methods belong to the event loop; what is CPU-bound runs in the ward's own thread, one call at a time."""
+    """Owns the ward. All methods belong to the event loop; what is CPU-bound runs in the ward's own
+    thread, one call at a time."""
 
-    def __init__(self, ward: WardLike, outlet: Outlet, actions: Actions, clock: Clock, counters: Counters, pulse: Pulse) -> None:
+    def __init__(
+        self,
+        ward: WardLike,
+        outlet: Outlet,
+        actions: Actions,
+        clock: Clock,
+        counters: Counters,
+        pulse: Pulse,
+    ) -> None:
         self._pulse = pulse
-        self._ward, self._outlet, self._actions, self._clock, self.counters = ward, outlet, actions, clock, counters
+        self._ward, self._outlet, self._actions, self._clock, self.counters = (
+            ward,
+            outlet,
+            actions,
+            clock,
+            counters,
+        )
         self.intake = Intake()
         self.latencies = Latencies()
         self.events: list[Event] = []  # not yet handed to the sink; keeper.py takes them
-        self.changed: dict[int, set[str]] = {}  # by partition: patients with news since their last snapshot
+        # by partition: patients with news since their last snapshot
+        self.changed: dict[int, set[str]] = {}
         self._home: dict[str, int] = {}  # the partition a patient's chunks come from
-        self._inside: dict[str, int] = {}  # first input offset that is not inside the patient's restored state
+        # first input offset that is not inside the patient's restored state
+        self._inside: dict[str, int] = {}
         self._acted: dict[int, int] = {}  # by partition: one past the last action taken
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
         self._turn = asyncio.Lock()
         self._clock_at = clock.steady_s()
         self.held_up: Callable[[], bool] = lambda: False  # whether the delivery waits for us
-        self.next_model: Callable[[], Model | None] = lambda: None  # a model that extends the one in use, once (model_watch.py)
+        # a model that extends the one in use, once (model_watch.py)
+        self.next_model: Callable[[], Model | None] = lambda: None
         self.last_chunk_s = clock.steady_s()
 
     def receive(self, partition: int, records: Sequence[Record]) -> None:
@@ -89,7 +112,8 @@ class Worker:
         self.intake.add(partition, records)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Slices, until told to stop; never broken off within one, for its events would be lost while its state is kept."""
+        """Slices, until told to stop; never broken off within one, for its events would be lost
+        while its state is kept."""
         while not stop.is_set():
             started = self._clock.steady_s()
             await self.slice()
@@ -97,7 +121,8 @@ class Worker:
             await asyncio.sleep(0 if self.intake.ready else max(left, 0.0))
 
     async def slice(self) -> None:
-        """Everything pending through the ward, once, and the timers where they are due. Raises StoodStillError."""
+        """Everything pending through the ward, once, and the timers where they are due. Raises
+        StoodStillError."""
         async with self._turn:
             batch = self.intake.take(MAX_SLICE)
             now = self._clock.steady_s()
@@ -116,7 +141,8 @@ class Worker:
                     self.changed.setdefault(home, set()).add(patient)
 
     async def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
-        """State of these patients (with their partitions) now, between two slices; ENDED for those whose stream has ended."""
+        """State of these patients (with their partitions) now, between two slices; ENDED for those
+        whose stream has ended."""
         async with self._turn:
             states = await self._in_thread(lambda: self._snapshot(patients))
             for patient, partition in patients:
@@ -124,7 +150,8 @@ class Worker:
             return states
 
     async def restore(self, partitions: Iterable[int], states: dict[str, Snapshot]) -> None:
-        """Take over partitions with their patients' states; their messages are processed from now on."""
+        """Take over partitions with their patients' states; their messages are processed from now
+        on."""
         async with self._turn:
             self.intake.open(partitions)
             await self._in_thread(lambda: self._restore(states))
@@ -144,7 +171,8 @@ class Worker:
                 self._acted.pop(partition, None)
 
     def acted(self, partitions: Iterable[int]) -> dict[int, int]:
-        """For each of these partitions the place behind the last action taken; none where nothing has been taken."""
+        """For each of these partitions the place behind the last action taken; none where nothing
+        has been taken."""
         return {p: self._acted[p] for p in partitions if p in self._acted}
 
     async def commit_actions(self, places: Mapping[int, int]) -> None:
@@ -160,11 +188,17 @@ class Worker:
 
     # Everything below runs in the ward's thread.
 
-    def _process(self, batch: list[tuple[int, Record]], timers: bool) -> tuple[set[str], list[Event]]:
+    def _process(
+        self, batch: list[tuple[int, Record]], timers: bool
+    ) -> tuple[set[str], list[Event]]:
         started = self._clock.steady_s()
         if (model := self.next_model()) is not None:
             self._ward.use(model)
-        chunks = [chunk for partition, record in batch if (chunk := self._decode(partition, record)) is not None]
+        chunks = [
+            chunk
+            for partition, record in batch
+            if (chunk := self._decode(partition, record)) is not None
+        ]
         events = self._ward.push(chunks) if chunks else []
         if self._clock.steady_s() - started > SLOW_S:  # what came meanwhile has not been looked at
             timers, self._clock_at = False, started + GRACE_S
@@ -186,7 +220,10 @@ class Worker:
         for partition, offset, action in placed:
             self._home.setdefault(action.patient_id, partition)
             self._acted[partition] = offset + 1
-        return _Acted({a.action.patient_id for a in placed}, self._ward.act([(a.offset, a.action) for a in placed]) if placed else [])
+        return _Acted(
+            {a.action.patient_id for a in placed},
+            self._ward.act([(a.offset, a.action) for a in placed]) if placed else [],
+        )
 
     def _decode(self, partition: int, record: Record) -> SampleChunk | None:
         """The chunk, or None where it is no chunk or is already inside a restored state."""
@@ -202,7 +239,13 @@ class Worker:
         self._home[chunk.patient_id] = partition
         return chunk
 
-    def _count(self, batch: list[tuple[int, Record]], chunks: list[SampleChunk], events: list[Event], started: float) -> None:
+    def _count(
+        self,
+        batch: list[tuple[int, Record]],
+        chunks: list[SampleChunk],
+        events: list[Event],
+        started: float,
+    ) -> None:
         now = self._clock.steady_s()
         if batch:
             self.last_chunk_s = now
@@ -223,7 +266,9 @@ class Worker:
         states: dict[str, Snapshot] = {}
         for patient, partition in patients:
             offset = max(positions.get(partition, 0), self._inside.get(patient, 0))
-            states[patient] = Snapshot(partition, self._ward.snapshot(patient) if patient in present else ENDED, offset)
+            states[patient] = Snapshot(
+                partition, self._ward.snapshot(patient) if patient in present else ENDED, offset
+            )
             if patient not in present and offset > self._inside.get(patient, 0):
                 self._home.pop(patient, None)  # ended for good: keep nothing
                 self._inside.pop(patient, None)

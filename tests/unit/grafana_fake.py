@@ -1,8 +1,9 @@
-"""A server that answers as Grafana's HTTP API does, its state in memory: Grafana itself cannot be had where these tests run.
+"""A server that answers as Grafana's HTTP API does, its state in memory: Grafana itself cannot be
+had where these tests run.
 
-What it knows of Grafana 12 is its documentation of the HTTP API: the paths that `ecgwatch dashboards` uses, 401 without the token, 404,
-412 for a board that was saved since (version), 400 for a provisioned board, 403 for a datasource that is read-only, defaults added to what
-is stored.
+What it knows of Grafana 12 is its documentation of the HTTP API: the paths that `ecgwatch
+dashboards` uses, 401 without the token, 404, 412 for a board that was saved since (version), 400
+for a provisioned board, 403 for a datasource that is read-only, defaults added to what is stored.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class FakeGrafana:
 
             def do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, answer = fake.answer(self.command, self.path.removeprefix("/api"), dict(self.headers), body)
+                status, answer = fake.answer(
+                    self.command, self.path.removeprefix("/api"), dict(self.headers), body
+                )
                 data = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -82,7 +85,9 @@ class FakeGrafana:
                     self.writes.append(f"{method} {path}")
                 if handler == "live":
                     return self.live(found.group(1), body.decode())
-                return getattr(self, handler)(*found.groups(), *([json.loads(body)] if body else []))  # type: ignore[no-any-return]
+                return getattr(self, handler)(
+                    *found.groups(), *([json.loads(body)] if body else [])
+                )  # type: ignore[no-any-return]
         return 404, {"message": f"no such path {method} {path}"}
 
     routes = {  # noqa: RUF012
@@ -101,7 +106,11 @@ class FakeGrafana:
     }
 
     def folder(self, uid: str) -> Answer:
-        return (200, self.folders[uid]) if uid in self.folders else (404, {"message": "folder not found"})
+        return (
+            (200, self.folders[uid])
+            if uid in self.folders
+            else (404, {"message": "folder not found"})
+        )
 
     def new_folder(self, folder: Json) -> Answer:
         self.folders[folder["uid"]] = {"version": 1, **folder}
@@ -115,12 +124,20 @@ class FakeGrafana:
         if uid not in self.sources:
             return 404, {"message": "data source not found"}
         shown = {key: value for key, value in self.sources[uid].items() if key != "secureJsonData"}
-        return 200, {"readOnly": False, "basicAuth": False, **shown, "secureJsonFields": {"token": True}}
+        return 200, {
+            "readOnly": False,
+            "basicAuth": False,
+            **shown,
+            "secureJsonFields": {"token": True},
+        }
 
     def source_health(self, uid: str) -> Answer:
         if uid not in self.sources:
             return 404, {"message": "data source not found"}
-        if self.store_answers and self.sources[uid].get("secureJsonData", {}).get("token") == "right":
+        if (
+            self.store_answers
+            and self.sources[uid].get("secureJsonData", {}).get("token") == "right"
+        ):
             return 200, {"status": "OK", "message": "datasource is working. 2 buckets found"}
         return 400, {"status": "ERROR", "message": "error reading buckets: unauthorized"}
 
@@ -135,7 +152,11 @@ class FakeGrafana:
         return 200, {"message": "Datasource updated"}
 
     def board(self, uid: str) -> Answer:
-        return (200, self.boards[uid]) if uid in self.boards else (404, {"message": "Dashboard not found"})
+        return (
+            (200, self.boards[uid])
+            if uid in self.boards
+            else (404, {"message": "Dashboard not found"})
+        )
 
     def save_board(self, payload: Json) -> Answer:
         change, self.before_save = self.before_save, lambda: None
@@ -144,8 +165,15 @@ class FakeGrafana:
         known = self.boards.get(uid)
         if known and known["meta"]["provisioned"]:
             return 400, {"message": "Cannot save provisioned dashboard"}
-        if known and not payload["overwrite"] and board.get("version") != known["dashboard"]["version"]:
-            return 412, {"message": "The dashboard has been changed by someone else", "status": "version-mismatch"}
+        if (
+            known
+            and not payload["overwrite"]
+            and board.get("version") != known["dashboard"]["version"]
+        ):
+            return 412, {
+                "message": "The dashboard has been changed by someone else",
+                "status": "version-mismatch",
+            }
         if payload["folderUid"] not in self.folders:
             return 400, {"message": "folder not found"}
         version = known["dashboard"]["version"] + 1 if known else 1
@@ -158,13 +186,20 @@ class FakeGrafana:
         return 200, {"uid": uid, "version": version, "status": "success"}
 
     def group(self, folder: str, name: str) -> Answer:
-        return (200, self.groups[folder, name]) if (folder, name) in self.groups else (404, {"message": "rule group not found"})
+        return (
+            (200, self.groups[folder, name])
+            if (folder, name) in self.groups
+            else (404, {"message": "rule group not found"})
+        )
 
     def save_group(self, folder: str, name: str, group: Json) -> Answer:
         if folder not in self.folders:
             return 400, {"message": "folder does not exist"}
         added = {"id": 1, "updated": "2026-01-01T00:00:00Z", "keep_firing_for": "0s"}
-        self.groups[folder, name] = {**group, "rules": [{**rule, **added} for rule in group["rules"]]}
+        self.groups[folder, name] = {
+            **group,
+            "rules": [{**rule, **added} for rule in group["rules"]],
+        }
         return 200, self.groups[folder, name]
 
     def live(self, stream: str, text: str) -> Answer:

@@ -1,4 +1,5 @@
-"""The monitor's application in this process, its feed and its clock in the test's hands, and events to fill a store with."""
+"""The monitor's application in this process, its feed and its clock in the test's hands, and events
+to fill a store with."""
 
 from __future__ import annotations
 
@@ -13,11 +14,23 @@ from typing import Any
 import numpy as np
 
 from dashboards.monitor.http.access import Access, Token
+from dashboards.monitor.http.server import create_app
 from dashboards.monitor.live.feed import Arrival, Deliver, Followed
 from dashboards.monitor.live.frames import decode_frame
-from dashboards.monitor.http.server import create_app
 from ingest.clock import ManualClock
-from ingest.messages import Action, Alarm, Beat, Edit, Finding, Rhythm, SampleChunk, Strip, Vitals, Waveform, sample_offset_ns
+from ingest.messages import (
+    Action,
+    Alarm,
+    Beat,
+    Edit,
+    Finding,
+    Rhythm,
+    SampleChunk,
+    Strip,
+    Vitals,
+    Waveform,
+    sample_offset_ns,
+)
 from ingest.packing import pack
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
@@ -51,12 +64,16 @@ class HandFeed:
 class Bench:
     """The running application and the hands on it."""
 
-    def __init__(self, client: TestClient, feed: HandFeed, clock: ManualClock, sent: list[Action | Edit]) -> None:
+    def __init__(
+        self, client: TestClient, feed: HandFeed, clock: ManualClock, sent: list[Action | Edit]
+    ) -> None:
         self.client, self.feed, self.clock, self.sent = client, feed, clock, sent
 
     def send(self, *messages: Followed) -> None:
         assert self.client.portal
-        self.client.portal.call(self.feed.deliver, [Arrival(message, self.clock.steady_s()) for message in messages])
+        self.client.portal.call(
+            self.feed.deliver, [Arrival(message, self.clock.steady_s()) for message in messages]
+        )
 
     @contextmanager
     def page(self, *patients: str, **headers: str) -> Iterator[WebSocketTestSession]:
@@ -67,7 +84,10 @@ class Bench:
 
     def get(self, path: str, **query: Any) -> Any:
         """What a patient "p" is asked for."""
-        return self.client.get(f"/api/patients/p/{path}", params={name.rstrip("_"): value for name, value in query.items()})
+        return self.client.get(
+            f"/api/patients/p/{path}",
+            params={name.rstrip("_"): value for name, value in query.items()},
+        )
 
     def post(self, path: str, **body: Any) -> Any:
         return self.client.post(f"/api/patients/p/{path}", json=body)
@@ -82,9 +102,13 @@ def running(
 ) -> Iterator[Bench]:
     feed, clock, sent = HandFeed(), ManualClock(NOW), list[Action | Edit]()
     app = create_app(
-        feed, open_sink, clock,
-        send=send or sent.append, profiles=profiles or Profiles.load(None), access=Access(tokens or {}, clock),
-    )  # fmt: skip
+        feed,
+        open_sink,
+        clock,
+        send=send or sent.append,
+        profiles=profiles or Profiles.load(None),
+        access=Access(tokens or {}, clock),
+    )
     with TestClient(app, base_url=URL) as client:
         yield Bench(client, feed, clock, sent)
 
@@ -120,61 +144,149 @@ _BASE = {"patient_id": "p", "device_id": "d", "lead": "II"}
 
 
 def chunk(patient: str, k: int = 0, **fields: Any) -> SampleChunk:
-    base = {"patient_id": patient, "device_id": "d", "lead": "II", "seq": k, "first_sample": k * 125, "t0_ns": NOW + k * S // 2}
+    base = {
+        "patient_id": patient,
+        "device_id": "d",
+        "lead": "II",
+        "seq": k,
+        "first_sample": k * 125,
+        "t0_ns": NOW + k * S // 2,
+    }
     made = {"fs_hz": FS, "counts_per_mv": 200.0, "samples": np.arange(125, dtype="<i2").tobytes()}
     return SampleChunk(**(base | made | fields))
 
 
 def vitals(at_s: float, hr: float | None = 70.0, **fields: Any) -> Vitals:
-    return Vitals(**(_BASE | {"time_ns": NOW + round(at_s * S), "hr_bpm": hr, "sdnn_ms": 40.0, "rmssd_ms": 30.0, "quality": 1.0} | fields))
+    return Vitals(
+        **(
+            _BASE
+            | {
+                "time_ns": NOW + round(at_s * S),
+                "hr_bpm": hr,
+                "sdnn_ms": 40.0,
+                "rmssd_ms": 30.0,
+                "quality": 1.0,
+            }
+            | fields
+        )
+    )
 
 
 def beat(at_s: float, rr_ms: float | None = 800.0, label: str = "N", **fields: Any) -> Beat:
-    made = {"fs_hz": FS, "time_ns": NOW + round(at_s * S), "sample": round(at_s * FS), "rr_ms": rr_ms, "label": label}
+    made = {
+        "fs_hz": FS,
+        "time_ns": NOW + round(at_s * S),
+        "sample": round(at_s * FS),
+        "rr_ms": rr_ms,
+        "label": label,
+    }
     return Beat(**(_BASE | made | {"confidence": 0.99, "label_probability": 0.9} | fields))
 
 
 def rhythm(start_s: float, end_s: float, label: str = "N") -> Rhythm:
-    span = {"start_ns": NOW + round(start_s * S), "end_ns": NOW + round(end_s * S), "start_sample": 0, "end_sample": 0}
+    span = {
+        "start_ns": NOW + round(start_s * S),
+        "end_ns": NOW + round(end_s * S),
+        "start_sample": 0,
+        "end_sample": 0,
+    }
     return Rhythm(**(_BASE | span), fs_hz=FS, label=label, probability=0.97)
 
 
 def alarm(onset_s: float = 0.0, kind: str = "pause", **fields: Any) -> Alarm:
     onset = NOW + round(onset_s * S)
-    times = {"onset_ns": onset, "raised_ns": onset + S, "changed_ns": onset + S, "onset_sample": 0, "raised_sample": 0}
-    made = {"fs_hz": FS, "id": f"p:{kind}:{onset}", "kind": kind, "priority": "medium", "step": "onset", "text": kind.upper()}
+    times = {
+        "onset_ns": onset,
+        "raised_ns": onset + S,
+        "changed_ns": onset + S,
+        "onset_sample": 0,
+        "raised_sample": 0,
+    }
+    made = {
+        "fs_hz": FS,
+        "id": f"p:{kind}:{onset}",
+        "kind": kind,
+        "priority": "medium",
+        "step": "onset",
+        "text": kind.upper(),
+    }
     return Alarm(**(_BASE | times | made | fields))
 
 
-def finding(start_s: float, end_s: float, label: str = "AFL", task: str = "flutter", **fields: Any) -> Finding:
-    span = {"start_ns": NOW + round(start_s * S), "time_ns": NOW + round(end_s * S), "start_sample": 0, "sample": 0}
+def finding(
+    start_s: float, end_s: float, label: str = "AFL", task: str = "flutter", **fields: Any
+) -> Finding:
+    span = {
+        "start_ns": NOW + round(start_s * S),
+        "time_ns": NOW + round(end_s * S),
+        "start_sample": 0,
+        "sample": 0,
+    }
     made = {"fs_hz": FS, "task": task, "label": label, "probability": 0.9, "model": "2"}
     return Finding(**(_BASE | span | made | fields))
 
 
-def waveform(start_s: float, samples: np.ndarray, fs_hz: float = FS, counts_per_mv: float = 200.0) -> Waveform:
+def waveform(
+    start_s: float, samples: np.ndarray, fs_hz: float = FS, counts_per_mv: float = 200.0
+) -> Waveform:
     first = round(start_s * fs_hz)
     return Waveform(
-        **_BASE, fs_hz=fs_hz, counts_per_mv=counts_per_mv, start_ns=NOW + sample_offset_ns(first, fs_hz), start_sample=first,
-        n=samples.size, packed=pack(samples.astype(np.int16)),
-    )  # fmt: skip
+        **_BASE,
+        fs_hz=fs_hz,
+        counts_per_mv=counts_per_mv,
+        start_ns=NOW + sample_offset_ns(first, fs_hz),
+        start_sample=first,
+        n=samples.size,
+        packed=pack(samples.astype(np.int16)),
+    )
 
 
 def strip(of: Alarm, samples: np.ndarray) -> Strip:
     return Strip(
-        **_BASE, fs_hz=FS, counts_per_mv=200.0, alarm_id=of.id, kind=of.kind, onset_ns=of.onset_ns, start_ns=of.onset_ns - 10 * S,
-        start_sample=0, n=samples.size, packed=pack(samples.astype(np.int16)),
-    )  # fmt: skip
+        **_BASE,
+        fs_hz=FS,
+        counts_per_mv=200.0,
+        alarm_id=of.id,
+        kind=of.kind,
+        onset_ns=of.onset_ns,
+        start_ns=of.onset_ns - 10 * S,
+        start_sample=0,
+        n=samples.size,
+        packed=pack(samples.astype(np.int16)),
+    )
 
 
 def action(what: str, at_s: float = 0.0, **fields: Any) -> Action:
-    made = {"patient_id": "p", "time_ns": NOW + round(at_s * S), "id": f"{what}{at_s}", "by": "Anna", "action": what}
+    made = {
+        "patient_id": "p",
+        "time_ns": NOW + round(at_s * S),
+        "id": f"{what}{at_s}",
+        "by": "Anna",
+        "action": what,
+    }
     return Action(**(made | fields))
 
 
 def edit(of: Beat, verdict: str = "confirmed", at_s: float = 0.0, **fields: Any) -> Edit:
-    made = {"patient_id": of.patient_id, "time_ns": NOW + round(at_s * S), "id": f"e{at_s}", "by": "Anna", "target": "beat"}
-    return Edit(**(made | {"target_id": str(of.time_ns), "at_ns": of.time_ns, "said": of.label, "verdict": verdict} | fields))
+    made = {
+        "patient_id": of.patient_id,
+        "time_ns": NOW + round(at_s * S),
+        "id": f"e{at_s}",
+        "by": "Anna",
+        "target": "beat",
+    }
+    return Edit(
+        **(
+            made
+            | {
+                "target_id": str(of.time_ns),
+                "at_ns": of.time_ns,
+                "said": of.label,
+                "verdict": verdict,
+            }
+            | fields
+        )
+    )
 
 
 def ms(at_s: float) -> float:

@@ -1,4 +1,5 @@
-"""What people and time make of alarms, as timelines: what happens at which second, and the steps that follow."""
+"""What people and time make of alarms, as timelines: what happens at which second, and the steps
+that follow."""
 
 from __future__ import annotations
 
@@ -13,15 +14,29 @@ S = 10**9
 ESCALATE_S = 120.0
 
 
-def alarm(kind: str, onset: float, step: str = "onset", at: float | None = None, **fields: object) -> Alarm:
+def alarm(
+    kind: str, onset: float, step: str = "onset", at: float | None = None, **fields: object
+) -> Alarm:
     """A step as the engine tells it; `at` is when it is known."""
     k = CATALOGUE[kind]  # type: ignore[index]
     at = onset if at is None else at
     values = {
-        "patient_id": "p", "device_id": "d", "lead": "I", "fs_hz": 250.0, "id": f"p:{kind}:{onset}", "kind": kind, "priority": k.priority,
-        "step": step, "changed_ns": round(at * S), "onset_ns": round(onset * S), "raised_ns": round(onset * S), "latching": k.latching,
-        "end_ns": round(at * S) if step == "end" else None, "onset_sample": 0, "raised_sample": 0,
-    }  # fmt: skip
+        "patient_id": "p",
+        "device_id": "d",
+        "lead": "I",
+        "fs_hz": 250.0,
+        "id": f"p:{kind}:{onset}",
+        "kind": kind,
+        "priority": k.priority,
+        "step": step,
+        "changed_ns": round(at * S),
+        "onset_ns": round(onset * S),
+        "raised_ns": round(onset * S),
+        "latching": k.latching,
+        "end_ns": round(at * S) if step == "end" else None,
+        "onset_sample": 0,
+        "raised_sample": 0,
+    }
     return msgspec.convert(values | fields, Alarm)
 
 
@@ -38,14 +53,23 @@ class Timeline:
         return _words(self.desk.advance("p", round(second * S), ESCALATE_S))
 
     def person(self, action: str, **fields: object) -> list[str]:
-        values = {"patient_id": "p", "time_ns": 5 * S, "id": str(self.place), "by": "Ada", "action": action} | fields
+        values = {
+            "patient_id": "p",
+            "time_ns": 5 * S,
+            "id": str(self.place),
+            "by": "Ada",
+            "action": action,
+        } | fields
         found = self.desk.act(msgspec.convert(values, Action), self.place)
         self.place += 1
         return _words(found)
 
 
 def _words(alarms: list[Alarm]) -> list[str]:
-    return [f"{a.step} {a.kind} {a.changed_ns / S:g}" + (f" level {a.level}" if a.level else "") for a in alarms]
+    return [
+        f"{a.step} {a.kind} {a.changed_ns / S:g}" + (f" level {a.level}" if a.level else "")
+        for a in alarms
+    ]
 
 
 def test_a_latching_alarm_stays_until_it_is_acknowledged_and_calls_meanwhile() -> None:
@@ -53,9 +77,15 @@ def test_a_latching_alarm_stays_until_it_is_acknowledged_and_calls_meanwhile() -
     assert t.engine("asystole", 10) == ["onset asystole 10"]
     assert t.engine("asystole", 10, "end", 20) == ["end asystole 20"]
     assert t.until(129) == []
-    assert t.until(400) == ["escalated asystole 130 level 1", "escalated asystole 250 level 2", "escalated asystole 370 level 3"]
+    assert t.until(400) == [
+        "escalated asystole 130 level 1",
+        "escalated asystole 250 level 2",
+        "escalated asystole 370 level 3",
+    ]
     assert t.desk.patients() == ["p"]
-    assert t.person("acknowledge", alarm_id="p:asystole:10") == ["acknowledged asystole 400 level 3"]
+    assert t.person("acknowledge", alarm_id="p:asystole:10") == [
+        "acknowledged asystole 400 level 3"
+    ]
     assert t.desk.patients() == []
     assert t.until(2000) == []
 
@@ -67,14 +97,24 @@ def test_an_acknowledged_alarm_that_holds_calls_again_after_two_minutes() -> Non
     assert t.person("acknowledge") == ["acknowledged ventricular_fibrillation 20"]
     assert t.until(139) == []
     (again,) = t.desk.advance("p", 141 * S, ESCALATE_S)
-    assert (again.step, again.changed_ns, again.level, again.acknowledged_ns, again.acknowledged_by) == ("escalated", 140 * S, 1, None, "")
+    assert (
+        again.step,
+        again.changed_ns,
+        again.level,
+        again.acknowledged_ns,
+        again.acknowledged_by,
+    ) == ("escalated", 140 * S, 1, None, "")
     assert t.person("acknowledge") == ["acknowledged ventricular_fibrillation 141 level 1"]
-    assert t.engine("ventricular_fibrillation", 10, "end", 150) == ["end ventricular_fibrillation 150 level 1"]
+    assert t.engine("ventricular_fibrillation", 10, "end", 150) == [
+        "end ventricular_fibrillation 150 level 1"
+    ]
     assert t.until(1000) == []
     assert t.desk.patients() == []
 
 
-def test_medium_alarms_call_again_only_after_an_acknowledgement_and_low_and_technical_ones_never() -> None:
+def test_medium_alarms_call_again_only_after_an_acknowledgement_and_low_and_technical_ones_never() -> (
+    None
+):
     t = Timeline()
     for kind in ("hr_high", "pvc_per_minute", "lead_off"):
         t.engine(kind, 10)
@@ -90,13 +130,23 @@ def test_acknowledging_tells_who_and_when_and_covers_earlier_ones_of_the_kind() 
         t.engine("ventricular_tachycardia", onset)
         t.engine("ventricular_tachycardia", onset, "end", onset + 5)
     assert t.person("acknowledge", alarm_id="p:ventricular_tachycardia:30") == [
-        "acknowledged ventricular_tachycardia 55", "acknowledged ventricular_tachycardia 55",
-    ]  # fmt: skip
+        "acknowledged ventricular_tachycardia 55",
+        "acknowledged ventricular_tachycardia 55",
+    ]
     (last,) = t.desk.act(
-        Action(patient_id="p", time_ns=77, id="x", by="Grace", action="acknowledge", alarm_id="p:ventricular_tachycardia:50"), 9
+        Action(
+            patient_id="p",
+            time_ns=77,
+            id="x",
+            by="Grace",
+            action="acknowledge",
+            alarm_id="p:ventricular_tachycardia:50",
+        ),
+        9,
     )
     assert (last.acknowledged_by, last.acknowledged_ns, last.end_ns) == ("Grace", 77, 55 * S)
-    assert t.person("acknowledge", alarm_id="p:ventricular_tachycardia:50") == []  # nothing stands any more
+    # nothing stands any more
+    assert t.person("acknowledge", alarm_id="p:ventricular_tachycardia:50") == []
     assert t.person("acknowledge", alarm_id="nonsense") == []
 
 
@@ -115,7 +165,11 @@ def test_a_silenced_kind_says_so_and_high_ones_break_through() -> None:
     (next_one,) = t.desk.take(alarm("hr_high", 40), ESCALATE_S)
     assert next_one.silenced_until_ns == 70 * S
     t.person("silence", kind="", seconds=600)
-    for kind, silent in (("pvc_couplet", True), ("asystole", False), ("ventricular_tachycardia", False)):
+    for kind, silent in (
+        ("pvc_couplet", True),
+        ("asystole", False),
+        ("ventricular_tachycardia", False),
+    ):
         (told,) = t.desk.take(alarm(kind, 50), ESCALATE_S)
         assert (told.silenced_until_ns is not None) is silent
     assert "update pvc_couplet 50" in t.person("resume")
@@ -136,7 +190,9 @@ def test_what_was_withdrawn_does_not_call() -> None:
     t.engine("ventricular_tachycardia", 10)
     t.engine("ventricular_tachycardia", 10, "update", 12, announced=False)  # fibrillation holds now
     assert t.until(1000) == []
-    assert t.engine("ventricular_tachycardia", 10, "end", 1001, announced=False) == ["end ventricular_tachycardia 1001"]
+    assert t.engine("ventricular_tachycardia", 10, "end", 1001, announced=False) == [
+        "end ventricular_tachycardia 1001"
+    ]
     assert t.desk.patients() == []
 
 
@@ -151,7 +207,8 @@ def test_the_end_of_a_stream_keeps_what_is_latched() -> None:
 
 
 def test_a_new_stream_has_its_own_time() -> None:
-    """What was left of a silence and of the time to the next call is left, wherever the new timeline begins."""
+    """What was left of a silence and of the time to the next call is left, wherever the new
+    timeline begins."""
     t = Timeline()
     t.person("silence", kind="hr_low", seconds=60)  # before there is any stream
     t.desk.begin_stream("p", 1000 * S)
@@ -183,17 +240,22 @@ def test_an_action_counts_once() -> None:
 
 @pytest.mark.parametrize("moment", [5, 15, 25, 200])
 def test_a_restart_changes_nothing(moment: float) -> None:
-    """The same story with and without a restart at a moment: latched, acknowledged, silenced are what they were."""
+    """The same story with and without a restart at a moment: latched, acknowledged, silenced are
+    what they were."""
 
     def tell(restart: bool) -> list[str]:
         t = Timeline()
         words = t.person("silence", kind="hr_high", seconds=300)
         story = [
             (10, lambda: t.engine("asystole", 10)),
-            (12, lambda: t.engine("hr_high", 12)), (14, lambda: t.engine("asystole", 10, "end", 14)),
-            (20, lambda: t.person("acknowledge", alarm_id="p:asystole:10")), (22, lambda: t.engine("ventricular_fibrillation", 22)),
-            (24, lambda: t.person("acknowledge")), (250, lambda: t.until(250)), (301, lambda: t.engine("hr_high", 301)),
-        ]  # fmt: skip
+            (12, lambda: t.engine("hr_high", 12)),
+            (14, lambda: t.engine("asystole", 10, "end", 14)),
+            (20, lambda: t.person("acknowledge", alarm_id="p:asystole:10")),
+            (22, lambda: t.engine("ventricular_fibrillation", 22)),
+            (24, lambda: t.person("acknowledge")),
+            (250, lambda: t.until(250)),
+            (301, lambda: t.engine("hr_high", 301)),
+        ]
         for second, happens in story:
             if restart and second > moment:
                 state = msgspec.msgpack.decode(msgspec.msgpack.encode(t.desk.snapshot("p")))

@@ -82,7 +82,10 @@ def test_one_file_is_listed() -> None:
 
 def problems(name: str) -> list[Problem]:
     kinds = architectures.known()[name].arguments["kinds"]
-    each = {"samples": Problem("samples", ("qrs",), BEAT_SPEC), "classes": Problem("classes", ("N", "A", "O", "~"), RHYTHM_SPEC)}
+    each = {
+        "samples": Problem("samples", ("qrs",), BEAT_SPEC),
+        "classes": Problem("classes", ("N", "A", "O", "~"), RHYTHM_SPEC),
+    }
     return [each[kind] for kind in kinds]
 
 
@@ -99,7 +102,9 @@ def test_every_architecture_keeps_the_interface_and_exports(name: str, tmp_path:
         spec = export(net, problem, tmp_path, {"architecture": name})
         x = np.random.default_rng(1).standard_normal((3, problem.spec.length)).astype(np.float32)
         k = len(problem.outputs)
-        assert Network(tmp_path).run(x).shape == ((3, k, problem.spec.length) if problem.kind == "samples" else (3, k))
+        assert Network(tmp_path).run(x).shape == (
+            (3, k, problem.spec.length) if problem.kind == "samples" else (3, k)
+        )
         assert spec["parameters"] > 0
         assert spec["macs_per_window"] > spec["parameters"] / 100
 
@@ -122,9 +127,15 @@ class Noise:
     def batch(self, rng, size):  # type: ignore[no-untyped-def]
         import torch
 
-        shape = (size, len(self.problem.outputs), *([self.problem.spec.length] if self.problem.kind == "samples" else []))
+        shape = (
+            size,
+            len(self.problem.outputs),
+            *([self.problem.spec.length] if self.problem.kind == "samples" else []),
+        )
         x = rng.standard_normal((size, 1, self.problem.spec.length), dtype=np.float32)
-        return (torch.from_numpy(x),), torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+        return (torch.from_numpy(x),), torch.from_numpy(
+            rng.standard_normal(shape, dtype=np.float32)
+        )
 
     def loss(self, net, answer, target):  # type: ignore[no-untyped-def]
         return (answer - target).square().mean()
@@ -172,4 +183,7 @@ def test_cost_counts_every_kind_of_layer() -> None:
     assert macs(torch.nn.Conv1d(3, 5, 7, padding=3), torch.zeros(1, 3, 100)) == 3 * 5 * 7 * 100
     assert macs(Last(), torch.zeros(1, 100, 16)) == 100 * 2 * 4 * 32 * (16 + 32)
     attention = torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
-    assert macs(attention, torch.zeros(1, 100, 32)) == 100 * (4 * 32 * 32 + 2 * 32 * 64) + 2 * 100 * 100 * 32
+    assert (
+        macs(attention, torch.zeros(1, 100, 32))
+        == 100 * (4 * 32 * 32 + 2 * 32 * 64) + 2 * 100 * 100 * 32
+    )

@@ -1,6 +1,8 @@
-"""The archive's rule, turn by turn: store, then commit; wait longer each time that the store is busy.
+"""The archive's rule, turn by turn: store, then commit; wait longer each time that the store is
+busy.
 
-Consumer and producer are stand-ins that write down what they are told; tests/integration/test_archive.py has brokers.
+Consumer and producer are stand-ins that write down what they are told;
+tests/integration/test_archive.py has brokers.
 """
 
 from __future__ import annotations
@@ -10,17 +12,31 @@ import pytest
 
 from ingest.clock import ManualClock
 from ingest.messages import Action, Edit, encode
-from stream_processor.worker.archive import Archive
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
+from stream_processor.worker.archive import Archive
 from tests.contract.test_sinks import action, edit
 
 ACKS, EDITS = "ecg.acks", "ecg.edits"
 
 
 class Message:
-    def __init__(self, topic: str, partition: int, offset: int, value: bytes | None, error: confluent_kafka.KafkaError | None = None):
-        self._said = {"topic": topic, "partition": partition, "offset": offset, "value": value, "error": error, "key": b"p"}
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        value: bytes | None,
+        error: confluent_kafka.KafkaError | None = None,
+    ):
+        self._said = {
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "value": value,
+            "error": error,
+            "key": b"p",
+        }
 
     def __getattr__(self, name: str):
         return lambda: self._said[name]

@@ -1,18 +1,36 @@
-"""The context of beats: what features say of a plain rhythm, a premature beat, a strange one, and in fibrillation."""
+"""The context of beats: what features say of a plain rhythm, a premature beat, a strange one, and
+in fibrillation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from models.beats.templates import FEATURES, LIKENESS, RHYTHM, SCALARS, SHAPE, BeatContext, R, around
+from models.beats.templates import (
+    FEATURES,
+    LIKENESS,
+    RHYTHM,
+    SCALARS,
+    SHAPE,
+    BeatContext,
+    R,
+    around,
+)
 
 PLACE = np.arange(SHAPE)
-NORMAL = sum(h * np.exp(-0.5 * ((PLACE - R - at) / w) ** 2) for h, at, w in ((0.12, -10, 2), (1.0, 0, 1.2), (0.2, 16, 4)))  # P, R, T
-STRANGE = -0.8 * np.exp(-0.5 * ((PLACE - R) / 4) ** 2) + 0.5 * np.exp(-0.5 * ((PLACE - R - 14) / 4) ** 2)
+# P, R, T
+NORMAL = sum(
+    h * np.exp(-0.5 * ((PLACE - R - at) / w) ** 2)
+    for h, at, w in ((0.12, -10, 2), (1.0, 0, 1.2), (0.2, 16, 4))
+)
+STRANGE = -0.8 * np.exp(-0.5 * ((PLACE - R) / 4) ** 2) + 0.5 * np.exp(
+    -0.5 * ((PLACE - R - 14) / 4) ** 2
+)
 
 
-def told(context: BeatContext, row: int, rr_s: list[float], shapes: list[np.ndarray], start: float = 0.0) -> np.ndarray:
+def told(
+    context: BeatContext, row: int, rr_s: list[float], shapes: list[np.ndarray], start: float = 0.0
+) -> np.ndarray:
     """Features of beats that come after these intervals, one after the other."""
     rows, at, found = np.array([row]), start, []
     for rr, shape in zip(rr_s, shapes, strict=True):
@@ -35,7 +53,8 @@ def test_features_are_finite_from_the_first_beat_on() -> None:
     found = told(context, row, [0.8] * 3 + [9.0, 0.8], [NORMAL] * 5)
     assert found.shape == (5, FEATURES)
     assert np.isfinite(found).all()
-    assert value(found[0], "no_rr") == value(found[3], "no_rr") == 1  # nothing before it; a pause of 9 s
+    # nothing before it; a pause of 9 s
+    assert value(found[0], "no_rr") == value(found[3], "no_rr") == 1
     assert value(found[4], "no_rr") == 0
 
 
@@ -58,7 +77,12 @@ def test_a_short_interval_in_fibrillation_is_nothing_special() -> None:
 
 def test_a_strange_shape_is_unlike_the_dominant_beat_and_gets_a_slot_of_its_own() -> None:
     context, row = opened()
-    found = told(context, row, [0.8] * 30, [NORMAL] * 20 + [STRANGE] + [NORMAL] * 4 + [STRANGE] + [NORMAL] * 4)
+    found = told(
+        context,
+        row,
+        [0.8] * 30,
+        [NORMAL] * 20 + [STRANGE] + [NORMAL] * 4 + [STRANGE] + [NORMAL] * 4,
+    )
     assert value(found[20], "like") < 0
     assert value(found[20], "own_dominant") == 1  # the only slot there was
     assert value(found[25], "own_dominant") == -1  # it is known by now, and is not the dominant one
@@ -69,7 +93,10 @@ def test_a_strange_shape_is_unlike_the_dominant_beat_and_gets_a_slot_of_its_own(
 def test_size_and_polarity_of_the_lead_change_nothing_but_the_sign() -> None:
     shapes = [NORMAL] * 12 + [STRANGE] + [NORMAL] * 3
     (a, i), (b, j) = opened(), opened()
-    plain, turned = told(a, i, [0.8] * 16, shapes), told(b, j, [0.8] * 16, [-0.3 * s for s in shapes])
+    plain, turned = (
+        told(a, i, [0.8] * 16, shapes),
+        told(b, j, [0.8] * 16, [-0.3 * s for s in shapes]),
+    )
     sign = np.ones(FEATURES)
     sign[: 3 * SHAPE] = -1
     sign[-len(SCALARS) + SCALARS.index("polarity")] = -1

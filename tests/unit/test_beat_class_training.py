@@ -1,4 +1,5 @@
-"""Training of the beat head: scenarios keep what is known of beats, the report counts as EC57, a small training learns and exports."""
+"""Training of the beat head: scenarios keep what is known of beats, the report counts as EC57, a
+small training learns and exports."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ from models.architectures.beat_head import HEADS, BeatHead, BeatHeads, multiplic
 from models.beats.templates import FEATURES, SHAPE, R
 from models.serving.runtime import Network
 from models.serving.runtime import load as load_model
-from models.training.tasks.beat_class.export import Calibrated, export
-from models.training.tasks.beat_class.report import Verdict, by_fold, count, report
 from models.training.data.beat_scenarios import repeated, scenario, ventricular_bank
 from models.training.tasks.beat_class.beats import BIT, CLASSES, EXTRA, Beats, load, save
+from models.training.tasks.beat_class.export import Calibrated, export
+from models.training.tasks.beat_class.report import Verdict, by_fold, count, report
 from models.training.tasks.beat_class.train import Examples, best, known, unroll, voted
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.seconds import Complex, Second
@@ -37,13 +38,29 @@ def track(name: str = "mitdb/100", beats: int = 600, every: int = 10, seed: int 
     rr = np.where(strange, 0.5, 0.8) + rng.normal(0, 0.01, beats)
     shape = np.where(strange[:, None], WIDE, NORMAL) + rng.normal(0, 0.02, (beats, SHAPE))
     allowed = np.where(strange, BIT["V"], BIT["N"]).astype(np.uint8)
-    return Beats(name, name, 0, 0, np.cumsum(rr) * 125, shape.astype(np.float32), allowed, np.array([40000.0]), "V")
+    return Beats(
+        name,
+        name,
+        0,
+        0,
+        np.cumsum(rr) * 125,
+        shape.astype(np.float32),
+        allowed,
+        np.array([40000.0]),
+        "V",
+    )
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     save([track(), track("mitdb/101", 50)], tmp_path / "beats.npz")
     first, second = load(tmp_path / "beats.npz")
-    assert (first.name, len(first.at), second.name, len(second.at), second.missed) == ("mitdb/100", 600, "mitdb/101", 50, "V")
+    assert (first.name, len(first.at), second.name, len(second.at), second.missed) == (
+        "mitdb/100",
+        600,
+        "mitdb/101",
+        50,
+        "V",
+    )
     assert first.shape == pytest.approx(track().shape, abs=2e-3)
 
 
@@ -51,7 +68,9 @@ def test_scenarios_keep_beats_in_order_and_make_s_and_v() -> None:
     usual = track(every=10**9)
     bank = ventricular_bank([track()])
     made = [scenario(usual, bank, np.random.default_rng(seed)) for seed in range(40)]
-    assert all((np.diff(t.at) > 15).all() and len(t.at) == 600 and np.isfinite(t.shape).all() for t in made)
+    assert all(
+        (np.diff(t.at) > 15).all() and len(t.at) == 600 and np.isfinite(t.shape).all() for t in made
+    )
     kinds = {int(code) for t in made for code in np.unique(t.allowed)}
     assert {BIT["N"], BIT["S"], BIT["V"]} <= kinds
     early = [
@@ -78,7 +97,9 @@ def test_the_report_counts_missed_beats_and_leaves_the_learning_time_out() -> No
     v = int(((t.allowed == BIT["V"]) & later).sum())
     assert count(Verdict(t, np.eye(5)[called], called), "V") == (v, 1, 0)
     called[:] = 2
-    assert count(Verdict(t, np.eye(5)[called], called), "V")[2] == int(((t.allowed == BIT["N"]) & later).sum())
+    assert count(Verdict(t, np.eye(5)[called], called), "V")[2] == int(
+        ((t.allowed == BIT["N"]) & later).sum()
+    )
     assert "| 1 | all |" in report({1: [Verdict(t, np.eye(5)[called], called)]})
 
 
@@ -87,7 +108,13 @@ def test_figures_by_fold_leave_paced_records_out_of_classes_but_not_of_qrs() -> 
         t = replace(track(name), fold=fold)
         return Verdict(t, np.eye(5)[[0]], np.where((t.allowed == BIT["V"]) & right, 2, 0))
 
-    found = by_fold([told("mitdb/100", 0, right=True), told("mitdb/102", 0, right=False), told("mitdb/101", 1, right=False)])
+    found = by_fold(
+        [
+            told("mitdb/100", 0, right=True),
+            told("mitdb/102", 0, right=False),
+            told("mitdb/101", 1, right=False),
+        ]
+    )
     assert found["QRS F1"] == [pytest.approx(100, abs=0.5), pytest.approx(100, abs=0.5)]
     assert found["QRS F1"][0] < 100  # a beat of each record was missed
     assert found["V Se"][0] > 95
@@ -105,7 +132,10 @@ def test_beats_that_the_reference_does_not_have_are_false() -> None:
 
 def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    examples, net = Examples(known([track(), track("mitdb/101", every=7, seed=2)]), 1), BeatHeads([BeatHead(), BeatHead()])
+    examples, net = (
+        Examples(known([track(), track("mitdb/101", every=7, seed=2)]), 1),
+        BeatHeads([BeatHead(), BeatHead()]),
+    )
     optimiser, rng = torch.optim.AdamW(net.parameters(), lr=4e-3), np.random.default_rng(1)
     for _ in range(60):
         inputs, target = examples.batch(rng, 128)
@@ -118,7 +148,11 @@ def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) ->
         logits = net.eval()(torch.from_numpy(features)[:, None]).numpy()
     assert np.mean((logits.argmax(1) == 2) == (other.allowed == BIT["V"])) > 0.97
     temperature = best([other], [logits - examples.surplus()])
-    export(Calibrated(net, temperature, examples.surplus().tolist()), tmp_path, examples.surplus().tolist())
+    export(
+        Calibrated(net, temperature, examples.surplus().tolist()),
+        tmp_path,
+        examples.surplus().tolist(),
+    )
     served = Network(tmp_path).run(features)
     assert served == pytest.approx((logits - examples.surplus()) / temperature, abs=1e-3)
     assert json.loads((tmp_path / "spec.json").read_text())["input_shape"] == ["batch", 1, FEATURES]
@@ -131,7 +165,9 @@ def test_what_training_judges_is_what_the_stage_answers() -> None:
     expected = voted(judged.seen, model.judge(judged.seen.features))
     stage = BeatLabeller(model)
     row = stage.open("p", 125.0)
-    found = [Complex(at, 0.99, shape.tobytes()) for at, shape in zip(t.at.tolist(), t.shape, strict=True)]
+    found = [
+        Complex(at, 0.99, shape.tobytes()) for at, shape in zip(t.at.tolist(), t.shape, strict=True)
+    ]
     labelled = []
     for i in range(0, len(found), 7):
         second = Second(row, i, 0, 0, tuple(found[i : i + 7]), 0.0, False, False, 0.0, False)

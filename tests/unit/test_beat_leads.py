@@ -1,4 +1,5 @@
-"""Beats of twelve-lead records: which are V, told from all leads together. Needs torch (extra `train`)."""
+"""Beats of twelve-lead records: which are V, told from all leads together. Needs torch (extra
+`train`)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,18 @@ pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
 from models.beats.templates import SHAPE, R
 from models.serving.runtime import load
-from models.training.data.beat_leads import LEADS, TIMES, N, S, V, common, labels, likeness, twelve_leads, warmed
+from models.training.data.beat_leads import (
+    LEADS,
+    TIMES,
+    N,
+    S,
+    V,
+    common,
+    labels,
+    likeness,
+    twelve_leads,
+    warmed,
+)
 from models.training.data.records import data_folder
 from models.training.tasks.beat_class.beats import UNKNOWN, Beats
 
@@ -21,14 +33,19 @@ NARROW = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)
 WIDE = np.exp(-0.5 * ((PLACE - R) / 5) ** 2)
 
 
-def leads(strange: set[int], count: int = 10, disguised: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Twelve leads of a beat a second; some beats are wide and upside down, but for `disguised` leads."""
+def leads(
+    strange: set[int], count: int = 10, disguised: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Twelve leads of a beat a second; some beats are wide and upside down, but for `disguised`
+    leads."""
     rng = np.random.default_rng(1)
     found = []
     for lead in range(LEADS):
         at = 60 + 125.0 * np.arange(count) + rng.integers(-3, 4, count)
         rows = [-WIDE if i in strange and lead >= disguised else NARROW for i in range(count)]
-        found.append((at, (np.stack(rows) + 0.02 * rng.standard_normal((count, SHAPE))).astype(np.float32)))
+        found.append(
+            (at, (np.stack(rows) + 0.02 * rng.standard_normal((count, SHAPE))).astype(np.float32))
+        )
     return found
 
 
@@ -55,7 +72,9 @@ def test_what_a_record_does_not_have_no_beat_of_it_is() -> None:
 
 def test_ten_seconds_come_again_and_the_first_time_teach_nothing() -> None:
     at, shape = leads({4})[0]
-    track = warmed(Beats("ludb/1-0", "ludb/1", -1, 0, at, shape, np.full(10, N, np.uint8), np.zeros(0), ""))
+    track = warmed(
+        Beats("ludb/1-0", "ludb/1", -1, 0, at, shape, np.full(10, N, np.uint8), np.zeros(0), "")
+    )
     assert len(track.at) == 10 * TIMES
     assert (np.diff(track.at) > 0).all()
     assert (track.allowed[:10] == UNKNOWN).all()
@@ -87,4 +106,6 @@ def test_records_at_hand_are_read_as_their_statements_say(tmp_path: Path) -> Non
     ventricular = {name for name, track in found.items() if (track.allowed == V).any()}
     assert len(found) > 20
     assert ventricular == {name for name in found if "00219" in name or "106" in name}
-    assert {int((track.allowed == V).sum()) for name, track in found.items() if name in ventricular} == {TIMES - 1}
+    assert {
+        int((track.allowed == V).sum()) for name, track in found.items() if name in ventricular
+    } == {TIMES - 1}

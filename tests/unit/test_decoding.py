@@ -38,7 +38,10 @@ def test_beats_in_the_context_are_left_to_other_windows():
 
 def test_a_beat_on_the_border_is_reported_by_both_windows():
     for at in range(NEW[1] - EDGE, NEW[1] + EDGE):
-        here, there = decode(window(at)[None]).position, decode(window(at - BEAT_SPEC.hop)[None]).position
+        here, there = (
+            decode(window(at)[None]).position,
+            decode(window(at - BEAT_SPEC.hop)[None]).position,
+        )
         assert len(here) == len(there) == 1
         assert abs(here[0] - there[0] - BEAT_SPEC.hop) < 0.01
 
@@ -64,7 +67,9 @@ def test_a_plateau_gives_one_beat():
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.floats(0.5, 20))
 def test_a_row_does_not_depend_on_the_rows_beside_it(seed, rows, spread):
     rng = np.random.default_rng(seed)
-    logits = np.repeat(rng.standard_normal((rows, BEAT_SPEC.length // 10)) * spread, 10, axis=1).astype(np.float32)
+    logits = np.repeat(
+        rng.standard_normal((rows, BEAT_SPEC.length // 10)) * spread, 10, axis=1
+    ).astype(np.float32)
     together = decode(logits)
     for row in range(rows):
         alone = decode(logits[row : row + 1])
@@ -74,7 +79,9 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(seed, rows, spread):
 
 
 def test_extreme_logits_stay_probabilities():
-    logits = np.where(np.arange(BEAT_SPEC.length) % 50 < 13, 1e9, -1e9).astype(np.float32) * np.ones((2, 1), np.float32)
+    logits = np.where(np.arange(BEAT_SPEC.length) % 50 < 13, 1e9, -1e9).astype(
+        np.float32
+    ) * np.ones((2, 1), np.float32)
     peaks = decode(logits)
     assert len(peaks.row) >= 4
     assert np.isfinite(peaks.position).all()
@@ -97,7 +104,8 @@ def test_running_maximum(width):
 def test_a_weak_peak_knows_the_next_sure_one():
     logits = np.maximum(window(150, sure=-1.2), window(210))
     weak, sure = decode(logits[None], threshold=0.1)[3].tolist()
-    assert 50 < weak < 60  # to where the smoothed probability of the QRS at 210 reaches the threshold
+    # to where the smoothed probability of the QRS at 210 reaches the threshold
+    assert 50 < weak < 60
     assert sure == np.inf
 
 

@@ -16,11 +16,11 @@ from models import architectures
 from models.architectures import Problem
 from models.serving.benchmark import Timing
 from models.serving.runtime import Network
+from models.signal.windows import BEAT_SPEC
 from models.training.experiments.distil import Distilled, divergence, table, teachers
 from models.training.harness import Plan, train
-from models.training.release.windowed_export import export
 from models.training.release.quantise import Form, pays, quantise
-from models.signal.windows import BEAT_SPEC
+from models.training.release.windowed_export import export
 
 T = 64
 SHAPES = {"classes": (3,), "samples": (1, T)}
@@ -34,7 +34,11 @@ def _one_thread() -> None:
 def small(kind: str) -> Any:
     """A network of one layer."""
     nn = torch.nn
-    return nn.Sequential(nn.Flatten(), nn.Linear(T, 3)) if kind == "classes" else nn.Conv1d(1, 1, 9, padding=4)
+    return (
+        nn.Sequential(nn.Flatten(), nn.Linear(T, 3))
+        if kind == "classes"
+        else nn.Conv1d(1, 1, 9, padding=4)
+    )
 
 
 class Coin:
@@ -45,7 +49,9 @@ class Coin:
 
     def batch(self, rng: np.random.Generator, size: int) -> Any:
         x = rng.standard_normal((size, 1, T), dtype=np.float32)
-        return (torch.from_numpy(x),), torch.from_numpy(rng.integers(0, 2, (size, *self._shape)).astype(np.float32))
+        return (torch.from_numpy(x),), torch.from_numpy(
+            rng.integers(0, 2, (size, *self._shape)).astype(np.float32)
+        )
 
     def loss(self, net: Any, answer: Any, target: Any) -> Any:
         return torch.nn.functional.binary_cross_entropy_with_logits(answer, target)
@@ -54,7 +60,10 @@ class Coin:
 @pytest.mark.parametrize("kind", SHAPES)
 def test_nothing_is_as_near_to_the_teacher_as_the_teacher(kind: str) -> None:
     rng = np.random.default_rng(1)
-    a, b = (torch.from_numpy(3 * rng.standard_normal((8, *SHAPES[kind]), dtype=np.float32)) for _ in range(2))
+    a, b = (
+        torch.from_numpy(3 * rng.standard_normal((8, *SHAPES[kind]), dtype=np.float32))
+        for _ in range(2)
+    )
     assert float(divergence(a, a, kind)) == pytest.approx(0, abs=1e-6)  # type: ignore[arg-type]
     assert float(divergence(a, b, kind)) > 0.01  # type: ignore[arg-type]
 
@@ -72,7 +81,10 @@ def test_a_student_comes_nearer_to_its_teachers(kind: str, tmp_path: Path) -> No
     with torch.no_grad():
         wanted = torch.stack([teacher(x) for teacher in taught_by]).mean(dim=0)
     far = {}
-    for name, data in (("alone", Coin(kind)), ("distilled", Distilled(Coin(kind), taught_by, kind))):  # type: ignore[arg-type]
+    for name, data in (
+        ("alone", Coin(kind)),
+        ("distilled", Distilled(Coin(kind), taught_by, kind)),
+    ):  # type: ignore[arg-type]
         torch.manual_seed(3)
         student = train(small(kind), data, plan, tmp_path / f"{name}.pt")
         with torch.no_grad():
@@ -123,9 +135,18 @@ def test_int8_is_an_artifact_that_answers_nearly_the_same(tmp_path: Path) -> Non
     assert np.abs(whole - eight).max() > 0
 
 
-@pytest.mark.parametrize(("figure", "cpu_ms", "kept"), [(99.85, 0.5, True), (99.0, 0.5, False), (99.85, 0.95, False)])
-def test_int8_is_kept_where_it_is_quicker_and_as_good(figure: float, cpu_ms: float, kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("figure", "cpu_ms", "kept"), [(99.85, 0.5, True), (99.0, 0.5, False), (99.85, 0.95, False)]
+)
+def test_int8_is_kept_where_it_is_quicker_and_as_good(
+    figure: float, cpu_ms: float, kept: bool
+) -> None:
     def form(trained: float, cpu: float) -> Form:
-        return Form(trained, trained, 100.0, [Timing("x", "ONNX Runtime", batch, 1.0, 2.0, cpu * batch) for batch in (1, 16)])
+        return Form(
+            trained,
+            trained,
+            100.0,
+            [Timing("x", "ONNX Runtime", batch, 1.0, 2.0, cpu * batch) for batch in (1, 16)],
+        )
 
     assert pays(form(99.9, 1.0), form(figure, cpu_ms)) is kept

@@ -1,4 +1,5 @@
-"""The deployed architecture: shapes, isolation of tasks, pruning, training that resumes. Needs torch (extra `train`)."""
+"""The deployed architecture: shapes, isolation of tasks, pruning, training that resumes. Needs
+torch (extra `train`)."""
 
 from __future__ import annotations
 
@@ -11,14 +12,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
 from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter, SequenceDecoder
+from models.signal.windows import BEAT_SPEC
 from models.training.cost import macs, parameters
 from models.training.harness import Plan, train
 from models.training.release.prune import layers, prune
-from models.signal.windows import BEAT_SPEC
 
 
 def windows(count: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal((count, 1, BEAT_SPEC.length)).astype(np.float32))
+    return torch.from_numpy(
+        np.random.default_rng(seed).standard_normal((count, 1, BEAT_SPEC.length)).astype(np.float32)
+    )
 
 
 def test_a_mask_per_sample_and_four_steps_per_second_and_column() -> None:
@@ -32,7 +35,10 @@ def test_a_mask_per_sample_and_four_steps_per_second_and_column() -> None:
 
 def test_an_added_column_changes_no_bit_of_what_was_there() -> None:
     segmenter, first = Segmenter().eval(), Column().eval()
-    before, after = Backbone(segmenter, [first]).eval(), Backbone(segmenter, [first, Column().eval()]).eval()
+    before, after = (
+        Backbone(segmenter, [first]).eval(),
+        Backbone(segmenter, [first, Column().eval()]).eval(),
+    )
     with torch.inference_mode():
         (mask, steps), (mask_too, steps_too) = before(windows(4)), after(windows(4))
     assert torch.equal(mask, mask_too)
@@ -42,10 +48,14 @@ def test_an_added_column_changes_no_bit_of_what_was_there() -> None:
 class Nonsense:
     """Batches that teach a column anything at all."""
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+    def batch(
+        self, rng: np.random.Generator, size: int
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
         return (windows(size, int(rng.integers(1 << 30))),), torch.zeros(size)
 
-    def loss(self, net: torch.nn.Module, answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, net: torch.nn.Module, answer: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
         return answer[1].square().mean()
 
 
@@ -56,10 +66,22 @@ def test_training_a_column_leaves_the_trunk_and_its_statistics_alone(tmp_path: P
     net.segmenter.eval()
     for module in net.segmenter.modules():
         module.training = False
-    before, column = copy.deepcopy(net.segmenter.state_dict()), copy.deepcopy(net.columns.state_dict())
-    train(net, Nonsense(), Plan(epochs=1, steps=3, batch=4, peak_rate=1e-2, weight_decay=0.1), tmp_path / "column.pt")
-    assert all(torch.equal(value, before[name]) for name, value in net.segmenter.state_dict().items())
-    assert any(not torch.equal(value, column[name]) for name, value in net.columns.state_dict().items())
+    before, column = (
+        copy.deepcopy(net.segmenter.state_dict()),
+        copy.deepcopy(net.columns.state_dict()),
+    )
+    train(
+        net,
+        Nonsense(),
+        Plan(epochs=1, steps=3, batch=4, peak_rate=1e-2, weight_decay=0.1),
+        tmp_path / "column.pt",
+    )
+    assert all(
+        torch.equal(value, before[name]) for name, value in net.segmenter.state_dict().items()
+    )
+    assert any(
+        not torch.equal(value, column[name]) for name, value in net.columns.state_dict().items()
+    )
 
 
 def test_an_interrupted_training_goes_the_same_way(tmp_path: Path) -> None:
@@ -84,7 +106,9 @@ class Stopping(Nonsense):
     def __init__(self, batches: int) -> None:
         self._left = batches
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+    def batch(
+        self, rng: np.random.Generator, size: int
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
         if not self._left:
             raise KeyboardInterrupt
         self._left -= 1
@@ -92,7 +116,8 @@ class Stopping(Nonsense):
 
 
 def test_pruning_keeps_the_channels_that_matter() -> None:
-    """A dense network in which half of the channels of every stream are dead gives what its pruned form gives."""
+    """A dense network in which half of the channels of every stream are dead gives what its pruned
+    form gives."""
     torch.manual_seed(1)
     dense = Segmenter(DENSE).eval()
     alive: dict[str, torch.Tensor] = {}

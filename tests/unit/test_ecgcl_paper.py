@@ -1,4 +1,5 @@
-"""The paper's network: its shapes, what partition and merge do, and that ONNX Runtime computes the same."""
+"""The paper's network: its shapes, what partition and merge do, and that ONNX Runtime computes the
+same."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def _same_weights_each_time() -> None:
 def test_the_backbone_ends_with_four_resolutions_and_keeps_the_highest(length):
     branches = Backbone().eval()(torch.randn(2, 1, length))
     halves = [w // 2 for w in WIDTHS[:-1]]
-    assert [tuple(x.shape) for x in branches] == [(2, w, 1, length // 2**i) for i, w in enumerate([*halves, WIDTHS[-1]])]
+    assert [tuple(x.shape) for x in branches] == [
+        (2, w, 1, length // 2**i) for i, w in enumerate([*halves, WIDTHS[-1]])
+    ]
 
 
 def test_each_stage_has_one_resolution_more():
@@ -78,7 +81,14 @@ def test_merge_goes_down_by_strided_and_up_by_transposed_convolution():
         "2to0": "ConvTranspose2d",
         "2to1": "ConvTranspose2d",
     }
-    assert {name: path[0].stride[1] for name, path in paths.items()} == {"0to1": 2, "0to2": 4, "1to2": 2, "1to0": 2, "2to0": 4, "2to1": 2}
+    assert {name: path[0].stride[1] for name, path in paths.items()} == {
+        "0to1": 2,
+        "0to2": 4,
+        "1to2": 2,
+        "1to0": 2,
+        "2to0": 4,
+        "2to1": 2,
+    }
 
 
 def test_the_residual_module_adds_two_ordinary_convolutions():
@@ -97,16 +107,25 @@ def test_segmentation_reads_every_resolution_and_classification_goes_down_to_the
     for decoder in (SegmentationDecoder(widths, 1).eval(), ClassificationDecoder(widths, 2).eval()):
         answer = decoder(branches)
         for source in range(3):
-            other = decoder([torch.rand_like(x) if i == source else x for i, x in enumerate(branches)])
+            other = decoder(
+                [torch.rand_like(x) if i == source else x for i, x in enumerate(branches)]
+            )
             assert not torch.equal(answer, other)
 
 
 def test_the_network_is_small():
-    assert 100_000 <= sum(p.numel() for p in PaperNet(ClassificationDecoder, 4).parameters()) <= 200_000
+    assert (
+        100_000
+        <= sum(p.numel() for p in PaperNet(ClassificationDecoder, 4).parameters())
+        <= 200_000
+    )
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the exporter that writes plain graphs is the older one
-@pytest.mark.parametrize(("decoder", "outputs"), [(SegmentationDecoder, 1), (ClassificationDecoder, 4)])
+# the exporter that writes plain graphs is the older one
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("decoder", "outputs"), [(SegmentationDecoder, 1), (ClassificationDecoder, 4)]
+)
 def test_onnx_runtime_computes_the_same(decoder, outputs):
     pytest.importorskip("onnx", reason="needs the extra `train`")
     from models.training.experiments.continual_cost import multiplications, onnx_session

@@ -23,7 +23,14 @@ quick = settings(max_examples=40, deadline=None)
 class Heart:
     """A triangle 1 mV high and 0.08 s wide every 0.8 s, annotated; 200 counts per mV."""
 
-    name, lead, device_id, counts_per_mv, fs_hz, duration_s = "heart", "II", "test", 200.0, FS, N / FS
+    name, lead, device_id, counts_per_mv, fs_hz, duration_s = (
+        "heart",
+        "II",
+        "test",
+        200.0,
+        FS,
+        N / FS,
+    )
 
     def __init__(self, annotated=True):
         self.annotated = annotated
@@ -38,7 +45,14 @@ class Heart:
 class White:
     """White noise of 0.1 mV at another gain and rate."""
 
-    name, lead, device_id, counts_per_mv, fs_hz, duration_s = "white", "noise1", "test", 1000.0, 360.0, 60.0
+    name, lead, device_id, counts_per_mv, fs_hz, duration_s = (
+        "white",
+        "noise1",
+        "test",
+        1000.0,
+        360.0,
+        60.0,
+    )
 
     def blocks(self, start_s=0.0):
         yield Block(np.rint(np.random.default_rng(1).normal(500, 100, 60 * 360)).astype(np.int16))
@@ -47,7 +61,16 @@ class White:
 def faulty(*texts, patient="p", seed=0, source=None):
     source = source or Heart()
     items = stream(source, patient, START_NS)
-    return list(apply([parse(t) for t in texts], items, patient_id=patient, seed=seed, source=source, noises={"white": White()}))
+    return list(
+        apply(
+            [parse(t) for t in texts],
+            items,
+            patient_id=patient,
+            seed=seed,
+            source=source,
+            noises={"white": White()},
+        )
+    )
 
 
 def chunks(items):
@@ -78,8 +101,12 @@ EVERY = [
 def test_the_same_seed_gives_the_same_and_another_patient_another_stream(text):
     assert faulty(text) == faulty(text)
     if not text.startswith(("drift", "lead-off", "disconnect", "battery", "device")):
-        assert [c.samples for c in chunks(faulty(text))] != [c.samples for c in chunks(faulty(text, seed=1))]
-        assert [(c.seq, c.samples) for c in chunks(faulty(text))] != [(c.seq, c.samples) for c in chunks(faulty(text, patient="q"))]
+        assert [c.samples for c in chunks(faulty(text))] != [
+            c.samples for c in chunks(faulty(text, seed=1))
+        ]
+        assert [(c.seq, c.samples) for c in chunks(faulty(text))] != [
+            (c.seq, c.samples) for c in chunks(faulty(text, patient="q"))
+        ]
 
 
 @quick
@@ -89,13 +116,25 @@ def test_any_mixture_leaves_valid_messages_in_due_order_all_references_and_one_e
     assert all(a.due_s <= b.due_s for a, b in pairwise(items))
     for item in items:
         decode(encode(item.message), type(item.message))
-    assert sorted(i.message.sample for i in items if isinstance(i.message, Reference)) == list(range(100, N, 200))
+    assert sorted(i.message.sample for i in items if isinstance(i.message, Reference)) == list(
+        range(100, N, 200)
+    )
     assert [c.end for c in chunks(items)].count(True) == 1
     assert chunks(items)[-1].end
 
 
 @pytest.mark.parametrize(
-    "text", ["drop:0", "duplicate:0", "reorder:0", "delay:0", "delay:3:0", "drift:0", "lead-off:200-300", "disconnect:200-300"]
+    "text",
+    [
+        "drop:0",
+        "duplicate:0",
+        "reorder:0",
+        "delay:0",
+        "delay:3:0",
+        "drift:0",
+        "lead-off:200-300",
+        "disconnect:200-300",
+    ],
 )
 def test_nothing_asked_nothing_done(text):
     assert faulty(text) == CLEAN
@@ -127,16 +166,23 @@ def test_reorder_swaps_neighbours():
 
 
 def test_delay_of_all_shifts_the_chunks_and_not_the_references():
-    late = {i.message.seq: i.due_s for i in faulty("delay:2.5") if isinstance(i.message, SampleChunk)}
-    assert all(late[i.message.seq] == i.due_s + 2.5 for i in CLEAN if isinstance(i.message, SampleChunk))
-    assert [i for i in faulty("delay:2.5") if isinstance(i.message, Reference)] == [i for i in CLEAN if isinstance(i.message, Reference)]
+    late = {
+        i.message.seq: i.due_s for i in faulty("delay:2.5") if isinstance(i.message, SampleChunk)
+    }
+    assert all(
+        late[i.message.seq] == i.due_s + 2.5 for i in CLEAN if isinstance(i.message, SampleChunk)
+    )
+    assert [i for i in faulty("delay:2.5") if isinstance(i.message, Reference)] == [
+        i for i in CLEAN if isinstance(i.message, Reference)
+    ]
 
 
 def test_delay_of_some_lets_others_overtake():
     seqs = [c.seq for c in chunks(faulty("delay:1.2:0.3"))]
     assert sorted(seqs) == list(range(160))
     assert any(b < a for a, b in pairwise(seqs))
-    assert max(sum(s > seq for s in seqs[:i]) for i, seq in enumerate(seqs)) <= 3  # 1.2 s are less than three chunks
+    # 1.2 s are less than three chunks
+    assert max(sum(s > seq for s in seqs[:i]) for i, seq in enumerate(seqs)) <= 3
 
 
 def test_drift_moves_times_and_not_samples():
@@ -158,8 +204,11 @@ def test_lead_off_is_flat_and_flagged_between_its_seconds():
     clean = np.concatenate([c.counts() for c in chunks(CLEAN)])
     begin, end = round(10.1 * FS), round(20.3 * FS)
     assert set(got[begin:end]) == {clean[begin - 1]}
-    np.testing.assert_array_equal(np.delete(got, np.s_[begin:end]), np.delete(clean, np.s_[begin:end]))
-    assert [c.seq for c in chunks(items) if c.lead_off] == list(range(20, 41))  # the chunks of 0.5 s that it touches
+    np.testing.assert_array_equal(
+        np.delete(got, np.s_[begin:end]), np.delete(clean, np.s_[begin:end])
+    )
+    # the chunks of 0.5 s that it touches
+    assert [c.seq for c in chunks(items) if c.lead_off] == list(range(20, 41))
 
 
 def test_disconnect_loses_the_chunks_of_its_seconds():
@@ -179,15 +228,21 @@ class TestNoise:
         added = Noise(Heart(), White(), snr_db).counts(0, N)
         amplitude = qrs_amplitude(Heart())
         assert amplitude == 200
-        assert 10 * np.log10(amplitude**2 / 8 / noise_rms(added, FS) ** 2) == pytest.approx(snr_db, abs=0.01)
+        assert 10 * np.log10(amplitude**2 / 8 / noise_rms(added, FS) ** 2) == pytest.approx(
+            snr_db, abs=0.01
+        )
 
     def test_without_annotations_the_amplitude_is_measured_all_the_same(self):
         assert qrs_amplitude(Heart(annotated=False)) == 200
 
     def test_it_is_added_and_it_repeats(self):
         items = chunks(faulty("noise:white:6"))
-        rest = np.concatenate([c.counts() for c in items]).astype(float) - np.concatenate([c.counts() for c in chunks(CLEAN)])
-        assert noise_rms(rest, FS) == pytest.approx(noise_rms(Noise(Heart(), White(), 6).counts(0, N), FS), rel=0.05)
+        rest = np.concatenate([c.counts() for c in items]).astype(float) - np.concatenate(
+            [c.counts() for c in chunks(CLEAN)]
+        )
+        assert noise_rms(rest, FS) == pytest.approx(
+            noise_rms(Noise(Heart(), White(), 6).counts(0, N), FS), rel=0.05
+        )
         noise = Noise(Heart(), White(), 6)
         np.testing.assert_array_equal(noise.counts(noise.n * 3 + 5, 50), noise.counts(5, 50))
 
@@ -212,9 +267,26 @@ class TestParse:
 
     @pytest.mark.parametrize(
         "text",
-        ["drop", "drop:", "drop:x", "drop:2", "drop:-0.1", "drop:nan", "drop:0.1:0.2", "delay:-1", "delay:1:2", "drift:inf", "lead-off:5",
-         "lead-off:5-5", "disconnect:9-3", "disconnect:a-b", "noise:6", "noise:nstdb/em", "noise::6"],
-    )  # fmt: skip
+        [
+            "drop",
+            "drop:",
+            "drop:x",
+            "drop:2",
+            "drop:-0.1",
+            "drop:nan",
+            "drop:0.1:0.2",
+            "delay:-1",
+            "delay:1:2",
+            "drift:inf",
+            "lead-off:5",
+            "lead-off:5-5",
+            "disconnect:9-3",
+            "disconnect:a-b",
+            "noise:6",
+            "noise:nstdb/em",
+            "noise::6",
+        ],
+    )
     def test_a_bad_value_is_told_the_form(self, text):
         with pytest.raises(BadInputError, match=text.split(":")[0]) as caught:
             parse(text)

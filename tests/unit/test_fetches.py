@@ -1,4 +1,5 @@
-"""The private parts of faust that whole-fetch delivery stands on are the ones it was written against."""
+"""The private parts of faust that whole-fetch delivery stands on are the ones it was written
+against."""
 
 import hashlib
 import inspect
@@ -14,7 +15,10 @@ KNOWN = {
     "Consumer.perform_seek": (Consumer.perform_seek, "0e8c130ff4b0"),
     "Fetcher._fetcher": (Fetcher._fetcher.fun, "68f894f0b577"),
     "ThreadDelegateConsumer._getmany": (ThreadDelegateConsumer._getmany, "f9d47aa9010b"),
-    "AIOKafkaConsumerThread._fetch_records": (AIOKafkaConsumerThread._fetch_records, "39a2c6c79fc1"),
+    "AIOKafkaConsumerThread._fetch_records": (
+        AIOKafkaConsumerThread._fetch_records,
+        "39a2c6c79fc1",
+    ),
 }
 
 
@@ -22,4 +26,6 @@ KNOWN = {
 def test_faust_is_the_one_we_know(name):
     part, digest = KNOWN[name]
     found = hashlib.sha256(inspect.getsource(part).encode()).hexdigest()[:12]
-    assert found == digest, f"faust's {name} has changed: read it, adapt stream_processor/kafka/delivery.py, run tests/integration/test_process.py"
+    assert found == digest, (
+        f"faust's {name} has changed: read it, adapt stream_processor/kafka/delivery.py, run tests/integration/test_process.py"
+    )

@@ -1,4 +1,5 @@
-"""What is told of an added task's answers: a change of label, a minute that it held, and what the end of the signal leaves.
+"""What is told of an added task's answers: a change of label, a minute that it held, and what the
+end of the signal leaves.
 
 Answers come every 10 s, each on the last 30 s:  |N N N A A ... |  in seconds since the start of the stream.
 """
@@ -16,7 +17,10 @@ from stream_processor.pipeline.stages.findings import FindingTeller, Said
 
 def answers(labels: str, first_s: int = 30, row: int = 0, task: str = "flutter") -> list[Said]:
     ends = [first_s + 10 * k for k in range(len(labels))]
-    return [Said(row, task, max(0, t - 30) * FS_HZ, t * FS_HZ, label, 0.8) for t, label in zip(ends, labels, strict=True)]
+    return [
+        Said(row, task, max(0, t - 30) * FS_HZ, t * FS_HZ, label, 0.8)
+        for t, label in zip(ends, labels, strict=True)
+    ]
 
 
 def opened() -> FindingTeller:
@@ -56,12 +60,20 @@ def test_after_a_gap_a_stretch_begins_anew() -> None:
     stage = opened()
     stage.push(answers("NN"))
     stage.restart(0)
-    assert seconds(stage.push([Said(0, "flutter", 100 * FS_HZ, 110 * FS_HZ, "N", 0.5)])) == [(100, 110, "N")]
+    assert seconds(stage.push([Said(0, "flutter", 100 * FS_HZ, 110 * FS_HZ, "N", 0.5)])) == [
+        (100, 110, "N")
+    ]
 
 
 def test_the_probability_is_the_mean_of_the_stretch() -> None:
     stage = opened()
-    stage.push([Said(0, "t", 0, 100, "N", 0.5), Said(0, "t", 0, 200, "N", 0.7), Said(0, "u", 0, 200, "N", 0.1)])
+    stage.push(
+        [
+            Said(0, "t", 0, 100, "N", 0.5),
+            Said(0, "t", 0, 200, "N", 0.7),
+            Said(0, "u", 0, 200, "N", 0.1),
+        ]
+    )
     assert [round(told.probability, 6) for told in stage.flush(np.array([0]))] == [0.6]
 
 
@@ -70,4 +82,9 @@ def test_a_finding_counts_in_the_streams_own_samples() -> None:
     found = events.finding(stream, Said(0, "flutter", 10 * FS_HZ, 41 * FS_HZ, "AFL", 0.98765), "v3")
     assert (found.start_sample, found.sample) == (2500, 10_000)  # not beyond what has come
     assert (found.start_ns, found.time_ns) == (10**18 + 10 * 10**9, 10**18 + 40 * 10**9)
-    assert (found.task, found.label, found.probability, found.model) == ("flutter", "AFL", 0.9877, "v3")
+    assert (found.task, found.label, found.probability, found.model) == (
+        "flutter",
+        "AFL",
+        0.9877,
+        "v3",
+    )

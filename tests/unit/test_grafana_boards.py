@@ -1,7 +1,9 @@
-"""The boards as JSON: what is committed is what the modules make, fits Grafana's model, and names only what there is.
+"""The boards as JSON: what is committed is what the modules make, fits Grafana's model, and names
+only what there is.
 
-The model is grafana-foundation-sdk's, which Grafana generates from the schemas of its dashboards and panels (schemaVersion 42, as in 12.4):
-a board is read by it and written again, and nothing may be lost; then every value is held to the declared type, enums included.
+The model is grafana-foundation-sdk's, which Grafana generates from the schemas of its dashboards
+and panels (schemaVersion 42, as in 12.4): a board is read by it and written again, and nothing may
+be lost; then every value is held to the declared type, enums included.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from dashboards.grafana import alerts, files, parts
 
 BOARDS = files.boards()
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")  # the classic model is what files hold
+# the classic model is what files hold
+pytestmark = pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 
 
 def panels(board: parts.Json) -> list[parts.Json]:
@@ -48,7 +51,9 @@ def test_no_other_boards_lie_around() -> None:
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_nothing_is_lost_in_grafanas_model(name: str) -> None:
-    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder", reason="needs grafana-foundation-sdk==0.0.21")
+    encoder = pytest.importorskip(
+        "grafana_foundation_sdk.cog.encoder", reason="needs grafana-foundation-sdk==0.0.21"
+    )
     assert list(lost(BOARDS[name], json.loads(encoder.JSONEncoder().encode(modelled(name))))) == []
 
 
@@ -121,12 +126,17 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is list:
         return isinstance(value, list) and all(fits(one, typing.get_args(hint)[0]) for one in value)
     if kind is dict:
-        return isinstance(value, dict) and all(fits(one, typing.get_args(hint)[1]) for one in value.values())
+        return isinstance(value, dict) and all(
+            fits(one, typing.get_args(hint)[1]) for one in value.values()
+        )
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return value in [one.value for one in hint]
     if hint in (float, int):
-        return isinstance(value, int | float if hint is float else int) and not isinstance(value, bool)
-    if isinstance(value, dict) and hasattr(hint, "from_json"):  # the model leaves some parts as they came
+        return isinstance(value, int | float if hint is float else int) and not isinstance(
+            value, bool
+        )
+    # the model leaves some parts as they came
+    if isinstance(value, dict) and hasattr(hint, "from_json"):
         return not list(lost(value, hint.from_json(value).to_json()))
     return isinstance(value, hint) if isinstance(hint, type) else True
 
@@ -169,24 +179,42 @@ def test_variables_are_there(board: parts.Json) -> None:
 
 def test_alerts_are_for_the_pipeline_only() -> None:
     rules = alerts.rules()
-    assert [rule["uid"] for rule in rules] == ["ecgwatch-no-data", "ecgwatch-lag", "ecgwatch-dead-letters"]
+    assert [rule["uid"] for rule in rules] == [
+        "ecgwatch-no-data",
+        "ecgwatch-lag",
+        "ecgwatch-dead-letters",
+    ]
     for rule in rules:
         asked = rule["data"][0]["model"]["query"]
         assert '_measurement == "pipeline"' in asked
-        assert "$" not in str(rule)  # alert rules know no variables, and their file is searched for those of the environment
-        assert rule["annotations"]["__dashboardUid__"] in {board["uid"] for board in BOARDS.values()}
+        # alert rules know no variables, and their file is searched for those of the environment
+        assert "$" not in str(rule)
+        assert rule["annotations"]["__dashboardUid__"] in {
+            board["uid"] for board in BOARDS.values()
+        }
 
 
 def test_provisioning_names_what_compose_mounts() -> None:
     yaml = pytest.importorskip("yaml")
     provisioning = files.FOLDER / "provisioning"
-    (source,) = yaml.safe_load((provisioning / "datasources" / "ecgwatch.yaml").read_text())["datasources"]
-    (provider,) = yaml.safe_load((provisioning / "dashboards" / "ecgwatch.yaml").read_text())["providers"]
+    (source,) = yaml.safe_load((provisioning / "datasources" / "ecgwatch.yaml").read_text())[
+        "datasources"
+    ]
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "ecgwatch.yaml").read_text())[
+        "providers"
+    ]
     grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]
     assert {"type": source["type"], "uid": source["uid"]} == parts.DATASOURCE
-    wanted = set(re.findall(r"\$(ECGWATCH_\w+)", (provisioning / "datasources" / "ecgwatch.yaml").read_text()))
+    wanted = set(
+        re.findall(
+            r"\$(ECGWATCH_\w+)", (provisioning / "datasources" / "ecgwatch.yaml").read_text()
+        )
+    )
     assert wanted <= set(grafana["environment"])
     mounted = dict(volume.split(":")[:2] for volume in grafana["volumes"] if volume.startswith("."))
     folders = [path.name for path in provisioning.iterdir()]
-    wanted_mounts = {f"./dashboards/grafana/provisioning/{name}": f"/etc/grafana/provisioning/{name}" for name in folders}
+    wanted_mounts = {
+        f"./dashboards/grafana/provisioning/{name}": f"/etc/grafana/provisioning/{name}"
+        for name in folders
+    }
     assert mounted == wanted_mounts | {"./dashboards/grafana/boards": provider["options"]["path"]}

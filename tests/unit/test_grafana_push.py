@@ -1,4 +1,5 @@
-"""`ecgwatch dashboards push` and `check` against a server that answers as Grafana does (grafana_fake.py says why, and what it knows)."""
+"""`ecgwatch dashboards push` and `check` against a server that answers as Grafana does
+(grafana_fake.py says why, and what it knows)."""
 
 from __future__ import annotations
 
@@ -39,10 +40,14 @@ def check(fake: FakeGrafana) -> dict[str, bool]:
 def test_everything_is_created_and_then_left_as_it_is(fake: FakeGrafana, token: str) -> None:
     first = push(fake, token=token)
     assert list(first.values()) == ["created"] * THINGS
-    assert {uid: kept["dashboard"]["title"] for uid, kept in fake.boards.items()} == {b["uid"]: b["title"] for b in BOARDS.values()}
+    assert {uid: kept["dashboard"]["title"] for uid, kept in fake.boards.items()} == {
+        b["uid"]: b["title"] for b in BOARDS.values()
+    }
     assert {kept["meta"]["folderUid"] for kept in fake.boards.values()} == {"ecgwatch"}
     assert fake.sources["ecgwatch"]["secureJsonData"] == {"token": "right"}
-    assert [rule["uid"] for rule in fake.groups[alerts.FOLDER_UID, alerts.GROUP]["rules"]] == [rule["uid"] for rule in alerts.rules()]
+    assert [rule["uid"] for rule in fake.groups[alerts.FOLDER_UID, alerts.GROUP]["rules"]] == [
+        rule["uid"] for rule in alerts.rules()
+    ]
     fake.writes.clear()
     assert set(push(fake, token=token).values()) == {"unchanged"}
     assert fake.writes == []
@@ -55,7 +60,9 @@ def test_only_what_differs_is_written(fake: FakeGrafana) -> None:
     fake.boards["ecgwatch-ward"]["dashboard"]["panels"][0]["title"] = "Mine"
     fake.boards["ecgwatch-patient"]["meta"]["folderUid"] = "elsewhere"
     fake.folders["ecgwatch"]["title"] = "Old name"
-    fake.groups[alerts.FOLDER_UID, alerts.GROUP]["rules"][1]["data"][2]["model"]["conditions"][0]["evaluator"]["params"] = [99.0]
+    fake.groups[alerts.FOLDER_UID, alerts.GROUP]["rules"][1]["data"][2]["model"]["conditions"][0][
+        "evaluator"
+    ]["params"] = [99.0]
     assert not check(fake)["board Ward"]
     changed = {what for what, state in push(fake).items() if state == "updated"}
     assert changed == {"board Ward", "board Patient", "folder ecgwatch", "alert rules"}
@@ -67,7 +74,8 @@ def test_only_what_differs_is_written(fake: FakeGrafana) -> None:
 def test_another_store_or_token_reaches_the_datasource(fake: FakeGrafana) -> None:
     push(fake, SOURCE._replace(token="wrong"))
     assert not check(fake)["datasource ecgwatch"]
-    assert push(fake)["datasource ecgwatch"] == "updated"  # the same but for the token, which Grafana does not tell
+    # the same but for the token, which Grafana does not tell
+    assert push(fake)["datasource ecgwatch"] == "updated"
     assert push(fake, SOURCE._replace(url="http://other:8086"))["datasource ecgwatch"] == "updated"
     assert fake.sources["ecgwatch"]["url"] == "http://other:8086"
 
@@ -82,7 +90,9 @@ def test_what_grafana_was_provisioned_with_is_left_alone(fake: FakeGrafana) -> N
     group = fake.groups[alerts.FOLDER_UID, alerts.GROUP]
     group["rules"] = [{**rule, "title": "older", "provenance": "file"} for rule in group["rules"]]
     states = push(fake)
-    assert [state for what, state in states.items() if not what.startswith("folder")] == ["left alone"] * (THINGS - 2)
+    assert [state for what, state in states.items() if not what.startswith("folder")] == [
+        "left alone"
+    ] * (THINGS - 2)
     assert fake.writes == []
 
 
@@ -122,7 +132,9 @@ def test_errors_say_what_to_do(fake: FakeGrafana) -> None:
 
 
 @pytest.fixture
-def quiet_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def quiet_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """No settings of the machine that runs the tests."""
     monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
     for name in ("ECGWATCH_GRAFANA", "ECGWATCH_GRAFANA_TOKEN", "ECGWATCH_SINK"):
@@ -136,7 +148,9 @@ def test_the_commands(fake: FakeGrafana, monkeypatch: pytest.MonkeyPatch) -> Non
     missing = run.invoke(app, ["dashboards", "check", *place])
     assert missing.exit_code == 3
     assert "board Ward: PROBLEM, missing" in missing.output
-    done = run.invoke(app, ["dashboards", "push", *place, "--sink", "influxdb:http://influxdb:8086"])
+    done = run.invoke(
+        app, ["dashboards", "push", *place, "--sink", "influxdb:http://influxdb:8086"]
+    )
     assert done.exit_code == 0, done.output
     assert done.output.count("created") == THINGS
     monkeypatch.setenv("ECGWATCH_GRAFANA", fake.url)
@@ -170,6 +184,8 @@ def test_differences() -> None:
     assert differs({"a": ""}, {}) == ""  # Grafana drops what is empty
     assert differs({"a": [1, 2]}, {"a": [1]}) == "a"
     changed = copy.deepcopy(board)
-    changed["panels"][1]["fieldConfig"]["defaults"]["mappings"][0]["options"]["VF"]["color"] = "pink"
+    changed["panels"][1]["fieldConfig"]["defaults"]["mappings"][0]["options"]["VF"]["color"] = (
+        "pink"
+    )
     assert differs(board, changed) == "panels[1].fieldConfig.defaults.mappings[0].options.VF.color"
     assert parts.TAG in board["tags"]

@@ -27,7 +27,9 @@ def store() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            written.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            written.append(
+                (self.path, self.rfile.read(int(self.headers["Content-Length"])).decode())
+            )
             self.send_response(204)
             self.end_headers()
 
@@ -53,9 +55,14 @@ def test_latency_of_live_beats_only() -> None:
     assert all(math.isnan(value) for value in latencies.take())
 
 
-def test_a_point_has_every_counter_and_what_is_worked_out_of_them(store: tuple[str, list[tuple[str, str]]]) -> None:
+def test_a_point_has_every_counter_and_what_is_worked_out_of_them(
+    store: tuple[str, list[tuple[str, str]]],
+) -> None:
     url, written = store
-    clock, timings = ManualClock(NOW_NS), {"beat network": 2.0, "rhythm network": 1.0, "events": 0.5}
+    clock, timings = (
+        ManualClock(NOW_NS),
+        {"beat network": 2.0, "rhythm network": 1.0, "events": 0.5},
+    )
     telemetry = InfluxTelemetry(url, "t", "org", "events", "a b-1", timings, clock)
     clock.advance(10)
     telemetry(Counters(messages=500, lag=100, dead_letters=2))
@@ -64,13 +71,16 @@ def test_a_point_has_every_counter_and_what_is_worked_out_of_them(store: tuple[s
     tags, text, at = point.rsplit(" ", 2)
     assert (tags, int(at)) == (r"pipeline,worker=a\ b-1", clock.now_ns())
     fields = {name: float(value) for name, value in (one.split("=") for one in text.split(","))}
-    assert set(fields) == {*Counters().as_dict(), *ADDED} - {"latency_p50_s", "latency_p99_s"}  # none yet
+    # none yet
+    assert set(fields) == {*Counters().as_dict(), *ADDED} - {"latency_p50_s", "latency_p99_s"}
     wanted = {"messages": 500, "dead_letters": 2, "lag_s": 2.0, "network_s": 3.0, "stages_s": 3.5}
     assert {name: fields[name] for name in wanted} == wanted
 
 
 def test_a_store_that_is_away_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    telemetry = InfluxTelemetry("http://127.0.0.1:9", "t", "org", "events", "w", {}, ManualClock(NOW_NS))
+    telemetry = InfluxTelemetry(
+        "http://127.0.0.1:9", "t", "org", "events", "w", {}, ManualClock(NOW_NS)
+    )
     telemetry(Counters())
     telemetry(Counters())
     assert len(caplog.records) == 1
@@ -79,7 +89,9 @@ def test_a_store_that_is_away_harms_nobody(caplog: pytest.LogCaptureFixture) -> 
 def test_only_influxdb_gets_figures() -> None:
     clock = ManualClock(NOW_NS)
     publisher(Settings(sink="sqlite:x.db"), 1, {}, clock)(Counters())
-    assert isinstance(publisher(Settings(sink="influxdb:http://127.0.0.1:9"), 1, {}, clock), InfluxTelemetry)
+    assert isinstance(
+        publisher(Settings(sink="influxdb:http://127.0.0.1:9"), 1, {}, clock), InfluxTelemetry
+    )
 
 
 def test_what_is_no_number_is_left_out() -> None:

@@ -61,12 +61,17 @@ def test_labels_that_are_none(tmp_path: Path, text: str, problem: str) -> None:
 
 
 def test_labels_as_spreadsheets_write_them(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_bytes("\ufeffrecord, label, who\r\nx, Größe, Ann\r\nx, Größe, Bo\r\n".encode())
+    (tmp_path / "labels.csv").write_bytes(
+        "\ufeffrecord, label, who\r\nx, Größe, Ann\r\nx, Größe, Bo\r\n".encode()
+    )
     assert read_labels(tmp_path / "labels.csv") == {"x": "Größe"}
 
 
 def test_one_class_or_none_is_no_task(tmp_path: Path) -> None:
-    for text, problem in (("record,label\n", "no record"), ("record,label\nx,a\n", "one class only, 'a'")):
+    for text, problem in (
+        ("record,label\n", "no record"),
+        ("record,label\nx,a\n", "one class only, 'a'"),
+    ):
         (tmp_path / "labels.csv").write_text(text)
         with pytest.raises(BadInputError, match=problem):
             load(tmp_path, 9, lambda _: None)
@@ -76,7 +81,9 @@ def test_one_class_or_none_is_no_task(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(extra.there(), reason="what is said where torch is not installed")
 def test_without_torch_the_command_says_what_to_install(folder: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["models", "add-task", "flutter", str(folder), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        app, ["models", "add-task", "flutter", str(folder), "--out", str(tmp_path / "out")]
+    )
     assert isinstance(result.exception, BadInputError)
     assert "train" in result.exception.remedy
     assert not (tmp_path / "out").exists()

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.beats.last_beats import ABSENT, BEATS, FIELDS, MOST_MV, packed, recall, remember
 from models.beats.templates import SHAPE
 from models.signal.conditioning import FS_HZ
-from models.beats.last_beats import ABSENT, BEATS, FIELDS, MOST_MV, packed, recall, remember
 from models.signal.stage import Table
 
 CONTEXT = 30 * FS_HZ
@@ -30,11 +30,18 @@ def test_a_stream_that_grows_remembers_what_training_packs(parts: list[int], rr:
     state.open()
     row, done = state.open(), 0
     for n in parts:
-        remember(state, [row] * n, at[done : done + n].tolist(), shapes[done : done + n].astype(np.float32))
+        remember(
+            state,
+            [row] * n,
+            at[done : done + n].tolist(),
+            shapes[done : done + n].astype(np.float32),
+        )
         done += n
     until = int(at[-1]) + 65 if len(at) else 500
     inside = at >= until - CONTEXT
-    for ours, theirs in zip(remembered(state, row, until), packed([(at[inside], shapes[inside])], [until]), strict=True):
+    for ours, theirs in zip(
+        remembered(state, row, until), packed([(at[inside], shapes[inside])], [until]), strict=True
+    ):
         assert np.array_equal(ours, theirs)
 
 

@@ -1,4 +1,5 @@
-"""Task T4, lethal rhythms: references as sets, examples as serving cuts them, isolation from the trunk, scoring of seconds and episodes."""
+"""Task T4, lethal rhythms: references as sets, examples as serving cuts them, isolation from the
+trunk, scoring of seconds and episodes."""
 
 import json
 from dataclasses import replace
@@ -9,17 +10,52 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch (pip install ecgwatch[train])")
 
 from models.architectures.ecgcl import WIDTHS, Segmenter
-from models.training.data.records import Noise, Track
-from models.training.release.figures import FIFTHS, figures
-from models.training.tasks.lethal.calibration import calibrate, calibration_error, decision_threshold, reliability
-from models.training.data.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Strip, read, soften, strips, v_runs
+from models.signal.windows import BEAT_SPEC, cut
+from models.training.data.lethal_data import (
+    ASYSTOLE,
+    NONE,
+    SPAN,
+    VF,
+    VT,
+    WINDOWS,
+    Pool,
+    Strip,
+    read,
+    soften,
+    strips,
+    v_runs,
+)
 from models.training.data.lethal_disturb import disturb
 from models.training.data.lethal_examples import REGULAR, SHARES, Examples, windows
-from models.training.tasks.lethal.metrics import NEGATIVES, episodes, fibrillation, over_four, seconds, tachycardia, windows_rate
-from models.training.tasks.lethal.report import read_seconds, report, write_seconds
 from models.training.data.lethal_synthesis import BeatBank, flutter, slow_wave, stillness, surrogate
-from models.training.tasks.lethal.train import COLUMN, DecoderBatches, Lethal, LethalBatches, answers, decoder_inputs, save, set_loss
-from models.signal.windows import BEAT_SPEC, cut
+from models.training.data.records import Noise, Track
+from models.training.release.figures import FIFTHS, figures
+from models.training.tasks.lethal.calibration import (
+    calibrate,
+    calibration_error,
+    decision_threshold,
+    reliability,
+)
+from models.training.tasks.lethal.metrics import (
+    NEGATIVES,
+    episodes,
+    fibrillation,
+    over_four,
+    seconds,
+    tachycardia,
+    windows_rate,
+)
+from models.training.tasks.lethal.report import read_seconds, report, write_seconds
+from models.training.tasks.lethal.train import (
+    COLUMN,
+    DecoderBatches,
+    Lethal,
+    LethalBatches,
+    answers,
+    decoder_inputs,
+    save,
+    set_loss,
+)
 
 N = 60 * 125
 RNG = np.random.default_rng(0)
@@ -33,7 +69,17 @@ def strip(name: str = "vfdb/1", sections: tuple[tuple[int, int, str, int], ...] 
         truth[begin * 125 : end * 125], label[begin * 125 : end * 125] = what, i + 1
     signal = np.random.default_rng(1).standard_normal((2, N)).astype(np.float32)
     beats = np.arange(100.0, N - 200, 90)
-    return Strip(name, name, signal, truth, label, names, soften((1 << truth).astype(np.uint8)), beats, "NV" * (len(beats) // 2))
+    return Strip(
+        name,
+        name,
+        signal,
+        truth,
+        label,
+        names,
+        soften((1 << truth).astype(np.uint8)),
+        beats,
+        "NV" * (len(beats) // 2),
+    )
 
 
 def noise() -> Noise:
@@ -56,7 +102,15 @@ def test_a_track_of_mitdb_has_flutter_and_tachycardia(tmp_path):
     beats = np.arange(100.0, 4000, 50)
     classes = "N" * 10 + "V" * 5 + "N" * (len(beats) - 15)
     track = Track(
-        "mitdb/1", "mitdb/1", 0, np.zeros(5000, np.float32), np.zeros((3, 5000), np.uint8), beats, classes, np.array([[4200, 4900]]), 1.0
+        "mitdb/1",
+        "mitdb/1",
+        0,
+        np.zeros(5000, np.float32),
+        np.zeros((3, 5000), np.uint8),
+        beats,
+        classes,
+        np.array([[4200, 4900]]),
+        1.0,
     )
     (made,) = strips([track], tmp_path)
     assert made.truth[int(beats[12])] == VT
@@ -117,7 +171,9 @@ def test_a_made_tachycardia_is_fast_and_without_steps():
         beats,
         "V" * len(beats),
     )
-    x = BeatBank([record], "V").tachycardia(np.random.default_rng(3), np.array([1, 0], np.float32), 200.0)
+    x = BeatBank([record], "V").tachycardia(
+        np.random.default_rng(3), np.array([1, 0], np.float32), 200.0
+    )
     peaks = np.flatnonzero((x[1:-1] > x[:-2]) & (x[1:-1] >= x[2:]) & (x[1:-1] > 0.2))
     assert 60 * 125 / 220 < np.median(np.diff(peaks)) < 60 * 125 / 110
     assert np.abs(np.diff(x)).max() < 0.3
@@ -140,7 +196,8 @@ def test_training_moves_the_column_and_never_the_trunk(tmp_path):
     batches = LethalBatches(trunk, examples().draw(RNG, 12))
     inputs, target = batches.batch(RNG, 8)
     batches.loss(net, net(*inputs), target).backward()
-    assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())  # BatchNorm statistics among them
+    # BatchNorm statistics among them
+    assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
     assert all(p.grad is None for p in trunk.parameters())
     assert net.column.stem.conv.weight.grad.abs().sum() > 0
     save(net.eval(), tmp_path / "lethal-final.pt", 2.0)
@@ -152,7 +209,11 @@ def test_training_moves_the_column_and_never_the_trunk(tmp_path):
 def test_the_decoder_goes_on_with_the_features_that_the_column_gives():
     torch.manual_seed(1)
     trunk = Segmenter(WIDTHS).trunk.eval()
-    net, drawn, regular = Lethal(trunk).eval(), examples().draw(RNG, 6), examples().draw(RNG, 6, REGULAR)
+    net, drawn, regular = (
+        Lethal(trunk).eval(),
+        examples().draw(RNG, 6),
+        examples().draw(RNG, 6, REGULAR),
+    )
     (steps, known), target = DecoderBatches(net, drawn, regular).batch(RNG, 10)
     assert steps.shape == (10, 16, COLUMN[-1] + 1)
     assert known.shape == (10, 16, 1)
@@ -160,7 +221,9 @@ def test_the_decoder_goes_on_with_the_features_that_the_column_gives():
     steps, known, _ = decoder_inputs(net, drawn)
     with torch.no_grad():
         whole = net(*LethalBatches(trunk, drawn).batch(np.random.default_rng(0), 6)[0])
-        ours = net.decoder(steps, known)[torch.from_numpy(np.random.default_rng(0).integers(6, size=6))]
+        ours = net.decoder(steps, known)[
+            torch.from_numpy(np.random.default_rng(0).integers(6, size=6))
+        ]
     assert torch.allclose(whole, ours, atol=0.02)  # the other holds features in half precision
 
 
@@ -174,7 +237,8 @@ def test_answers_of_a_record_are_those_of_its_windows():
     drawn = [torch.from_numpy(part) for part in windows(x[None], np.zeros(1, np.int64))]
     with torch.no_grad():
         one = net(*LethalBatches(trunk, [*drawn, torch.zeros(1, dtype=torch.int64)])._inputs)
-    assert np.allclose(whole[40], one[0].numpy(), atol=0.02)  # examples hold features in half precision
+    # examples hold features in half precision
+    assert np.allclose(whole[40], one[0].numpy(), atol=0.02)
 
 
 def logits(record: Strip, what: int) -> np.ndarray:
@@ -193,7 +257,10 @@ def test_windows_and_episodes_are_counted_where_the_label_is_steady(tmp_path):
     assert 5 <= se.count <= 7  # of ten seconds, those with three before them
     assert episodes([found], tachycardia, 0.5).right == 0
     found = seconds(record, logits(record, VT), 0)
-    assert (episodes([found], tachycardia, 0.5).right, episodes([found], tachycardia, 0.5).count) == (1, 1)
+    assert (
+        episodes([found], tachycardia, 0.5).right,
+        episodes([found], tachycardia, 0.5).count,
+    ) == (1, 1)
     write_seconds([found], tmp_path / "fold0.npz")
     (again,) = read_seconds(tmp_path / "fold0.npz")
     assert np.array_equal(again.logits, found.logits)
@@ -206,31 +273,43 @@ def test_the_shipped_figures_are_read_from_what_the_trainings_left(tmp_path):
     (tmp_path / "beat_class").mkdir()
     (tmp_path / "beat_class" / "figures.json").write_text('{"V Se": [90.004, 91, 92]}')
     for i, name in enumerate(FIFTHS):
-        (tmp_path / f"rhythm-{name}.json").write_text(json.dumps({"records": 0.8 + i / 100, "10 s": 0.7, "20 s": 0.75}))
+        (tmp_path / f"rhythm-{name}.json").write_text(
+            json.dumps({"records": 0.8 + i / 100, "10 s": 0.7, "20 s": 0.75})
+        )
     record = strip(sections=((10, 20, "VF", VF), (30, 36, "VT", VT)))
     for fold, what in enumerate((VF, VF, VT)):
-        write_seconds([seconds(record, logits(record, what), fold)], tmp_path / f"lethal-fold{fold}.npz")
+        write_seconds(
+            [seconds(record, logits(record, what), fold)], tmp_path / f"lethal-fold{fold}.npz"
+        )
     assert figures(tmp_path) == {
-        "V Se": [90.0, 91, 92], "N A O F1, records": [80, 81, 82], "N A O F1, 10 s": [70, 70, 70],
-        "VF Se": [100, 100, 0], "VF Sp": [100, 100, 100],
-    }  # fmt: skip
+        "V Se": [90.0, 91, 92],
+        "N A O F1, records": [80, 81, 82],
+        "N A O F1, 10 s": [70, 70, 70],
+        "VF Se": [100, 100, 0],
+        "VF Sp": [100, 100, 100],
+    }
     (tmp_path / "lethal-fold1.npz").unlink()
     with pytest.raises(FileNotFoundError):
         figures(tmp_path)
 
 
 def test_four_seconds_are_a_mean():
-    assert np.allclose(over_four(np.array([[1.0], [0], [0], [0], [4]], np.float32))[:, 0], [1, 1 / 2, 1 / 3, 1 / 4, 1])
+    assert np.allclose(
+        over_four(np.array([[1.0], [0], [0], [0], [4]], np.float32))[:, 0],
+        [1, 1 / 2, 1 / 3, 1 / 4, 1],
+    )
 
 
 def test_the_threshold_is_the_highest_that_finds_enough_of_an_average_patient():
     record = strip(sections=((10, 50, "VF", VF),))
     sure = seconds(record, logits(record, VF), 0)
     assert decision_threshold([sure]) == 0.5
-    unsure = replace(sure, logits=np.where(sure.logits > 5, 1, 0).astype(np.float32))  # 0.48 of four
+    # 0.48 of four
+    unsure = replace(sure, logits=np.where(sure.logits > 5, 1, 0).astype(np.float32))
     assert decision_threshold([unsure]) == 0.45
     assert decision_threshold([sure, unsure]) == 0.45
-    assert decision_threshold([seconds(strip(), logits(strip(), VF), 0)]) == 0.5  # nothing to choose by
+    # nothing to choose by
+    assert decision_threshold([seconds(strip(), logits(strip(), VF), 0)]) == 0.5
 
 
 def test_reliability_sets_what_was_said_beside_what_was():
@@ -244,7 +323,10 @@ def test_reliability_sets_what_was_said_beside_what_was():
 
 
 def test_a_flutter_has_its_rate_and_no_line_between_its_waves():
-    for made, slowest, fastest in ((flutter(RNG), 2.4, 6.0), (slow_wave(RNG, 75.0, 100.0), 1.15, 1.8)):
+    for made, slowest, fastest in (
+        (flutter(RNG), 2.4, 6.0),
+        (slow_wave(RNG, 75.0, 100.0), 1.15, 1.8),
+    ):
         power = np.abs(np.fft.rfft(made))
         assert slowest < power.argmax() * 125 / SPAN < fastest
         still = np.abs(np.diff(made)) < 0.02 * np.ptp(made) / 5

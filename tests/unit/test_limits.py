@@ -9,7 +9,11 @@ FS = 100.0
 
 
 def record(*rhythm: tuple[int, int, str]) -> Record:
-    return Record(FS, 60 * int(FS), rhythm=tuple(Episode(round(a * FS), round(b * FS), label) for a, b, label in rhythm))
+    return Record(
+        FS,
+        60 * int(FS),
+        rhythm=tuple(Episode(round(a * FS), round(b * FS), label) for a, b, label in rhythm),
+    )
 
 
 def test_the_longest_stretch_of_one_rhythm_called_another_is_shown_in_its_middle() -> None:

@@ -1,4 +1,5 @@
-"""Live scoring against offline scoring: any order of the topics, any repeats, any cut by a restart give the offline counts."""
+"""Live scoring against offline scoring: any order of the topics, any repeats, any cut by a restart
+give the offline counts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ import wfdb.processing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.messages import Alarm, AlarmKind, Beat, Reference, Rhythm, RhythmLabel, Score, sample_offset_ns
+from ingest.messages import (
+    Alarm,
+    AlarmKind,
+    Beat,
+    Reference,
+    Rhythm,
+    RhythmLabel,
+    Score,
+    sample_offset_ns,
+)
 from stream_processor.scoring.beats import score_beats
 from stream_processor.scoring.live import LiveScore
 from stream_processor.scoring.reference import Mark, Record, Symbol, reference
@@ -27,31 +37,69 @@ def ns(sample: int, start: int = START) -> int:
 
 
 def note(sample: int, symbol: str, aux: str = "", start: int = START) -> Reference:
-    return Reference(patient_id="p", time_ns=ns(sample, start), sample=sample, symbol=symbol, aux=aux)
+    return Reference(
+        patient_id="p", time_ns=ns(sample, start), sample=sample, symbol=symbol, aux=aux
+    )
 
 
 def beat(sample: int, label: str = "N", start: int = START) -> Beat:
     return Beat(
-        patient_id="p", device_id="d", lead="II", fs_hz=FS, time_ns=ns(sample, start), sample=sample, rr_ms=None,
-        label=label, confidence=1.0, label_probability=1.0,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        fs_hz=FS,
+        time_ns=ns(sample, start),
+        sample=sample,
+        rr_ms=None,
+        label=label,
+        confidence=1.0,
+        label_probability=1.0,
+    )
 
 
 def rhythm(first: int, end: int, label: RhythmLabel = "N", start: int = START) -> Rhythm:
     return Rhythm(
-        patient_id="p", device_id="d", lead="II", fs_hz=FS, start_ns=ns(first, start), end_ns=ns(end, start),
-        start_sample=first, end_sample=end, label=label, probability=1.0,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        fs_hz=FS,
+        start_ns=ns(first, start),
+        end_ns=ns(end, start),
+        start_sample=first,
+        end_sample=end,
+        label=label,
+        probability=1.0,
+    )
 
 
-def alarm(kind: AlarmKind, onset_s: float, raised_s: float, end_s: float | None = None, *, announced: bool = True) -> Alarm:
+def alarm(
+    kind: AlarmKind,
+    onset_s: float,
+    raised_s: float,
+    end_s: float | None = None,
+    *,
+    announced: bool = True,
+) -> Alarm:
     onset, raised = round(onset_s * FS), round(raised_s * FS)
     end = None if end_s is None else round(end_s * FS)
     return Alarm(
-        patient_id="p", device_id="d", lead="II", fs_hz=FS, id=f"p:{kind}:{onset}", kind=kind, priority="high",
-        step="onset" if end is None else "end", changed_ns=ns(raised if end is None else end), onset_ns=ns(onset), raised_ns=ns(raised),
-        end_ns=None if end is None else ns(end), onset_sample=onset, raised_sample=raised, end_sample=end, announced=announced,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        fs_hz=FS,
+        id=f"p:{kind}:{onset}",
+        kind=kind,
+        priority="high",
+        step="onset" if end is None else "end",
+        changed_ns=ns(raised if end is None else end),
+        onset_ns=ns(onset),
+        raised_ns=ns(raised),
+        end_ns=None if end is None else ns(end),
+        onset_sample=onset,
+        raised_sample=raised,
+        end_sample=end,
+        announced=announced,
+    )
 
 
 def so_far(end: int, label: RhythmLabel = "N", first: int = 0) -> list[Rhythm]:
@@ -69,11 +117,15 @@ def final(messages: Iterable[Message]) -> Score:
 
 def beat_counts(score: Score) -> list[tuple[int, int, int]]:
     return [
-        (score.qrs_tp, score.qrs_fn, score.qrs_fp), (score.v_tp, score.v_fn, score.v_fp), (score.s_tp, score.s_fn, score.s_fp)
-    ]  # fmt: skip
+        (score.qrs_tp, score.qrs_fn, score.qrs_fp),
+        (score.v_tp, score.v_fn, score.v_fp),
+        (score.s_tp, score.s_fn, score.s_fp),
+    ]
 
 
-def offline(notes: Sequence[Reference], beats: Sequence[Beat], n: int) -> list[tuple[int, int, int]]:
+def offline(
+    notes: Sequence[Reference], beats: Sequence[Beat], n: int
+) -> list[tuple[int, int, int]]:
     """By the offline rules, over the whole record at once."""
     theirs = reference([Symbol(r.sample, r.symbol, r.aux) for r in notes if r.sample < n], FS, n)
     ours = Record(FS, n, tuple(Mark(b.sample, b.label) for b in beats if b.sample < n))
@@ -83,12 +135,21 @@ def offline(notes: Sequence[Reference], beats: Sequence[Beat], n: int) -> list[t
 
 # Beats at 30 to 400 per minute; ours are near, far, missing or extra.
 beats_drawn = st.lists(
-    st.tuples(st.integers(38, 500), st.sampled_from("NNNNLVVAF/!"), st.integers(-60, 60), st.sampled_from("NNNVS-"), st.booleans()),
-    min_size=1, max_size=80,
-)  # fmt: skip
+    st.tuples(
+        st.integers(38, 500),
+        st.sampled_from("NNNNLVVAF/!"),
+        st.integers(-60, 60),
+        st.sampled_from("NNNVS-"),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=80,
+)
 
 
-def drawn(rows: Sequence[tuple[int, str, int, str, bool]], flutter: bool) -> tuple[list[Reference], list[Beat], int]:
+def drawn(
+    rows: Sequence[tuple[int, str, int, str, bool]], flutter: bool
+) -> tuple[list[Reference], list[Beat], int]:
     notes, beats, at = [note(0, "+", "(N")], {}, 0
     for i, (gap, symbol, shift, label, extra) in enumerate(rows):
         at += gap
@@ -123,7 +184,9 @@ def test_any_order_of_topics_and_any_repeats_give_the_offline_counts(rows, flutt
         if random.random() < 0.1:  # judged at any time, whatever has not come yet
             scores += live.finish() if random.random() < 0.3 else live.advance(live.reached())
     scores += live.finish()
-    assert scores[-1] == wanted  # the last one told, even if it was told earlier: then nothing has come since that would change it
+    # the last one told, even if it was told earlier: then nothing has come since that would change
+    # it
+    assert scores[-1] == wanted
     assert live.done
     assert live.late() == 0
 
@@ -131,7 +194,8 @@ def test_any_order_of_topics_and_any_repeats_give_the_offline_counts(rows, flutt
 @settings(deadline=None)
 @given(beats_drawn, st.booleans(), st.randoms(use_true_random=False))
 def test_scores_on_the_way_come_at_the_same_times_with_the_same_counts(rows, flutter, random):
-    """Judged in steps, each when all before it has been taken, with restarts: the same Scores as judged at once."""
+    """Judged in steps, each when all before it has been taken, with restarts: the same Scores as
+    judged at once."""
     notes, beats, n = drawn(rows, flutter)
     at_once = LiveScore()
     for message in [*notes, *beats, *so_far(n)]:
@@ -139,7 +203,9 @@ def test_scores_on_the_way_come_at_the_same_times_with_the_same_counts(rows, flu
     wanted = {s.time_ns: s for s in at_once.finish()}
 
     live, scores = LiveScore(), []
-    in_time = sorted([*((r.sample, r) for r in notes), *((b.sample, b) for b in beats)], key=lambda pair: pair[0])
+    in_time = sorted(
+        [*((r.sample, r) for r in notes), *((b.sample, b) for b in beats)], key=lambda pair: pair[0]
+    )
     for episode in so_far(n):
         while in_time and in_time[0][0] < episode.end_sample + random.randrange(0, 2000):
             live.take(in_time.pop(0)[1])
@@ -158,9 +224,14 @@ def test_scores_on_the_way_come_at_the_same_times_with_the_same_counts(rows, flu
 @settings(deadline=None)
 @given(beats_drawn)
 def test_qrs_counts_are_those_of_wfdb(rows):
-    notes, beats, n = drawn([row for row in rows if row[1] != "!"] or [(100, "N", 0, "N", False)], flutter=False)
+    notes, beats, n = drawn(
+        [row for row in rows if row[1] != "!"] or [(100, "N", 0, "N", False)], flutter=False
+    )
     score = final([*notes, *beats, *so_far(n)])
-    theirs, ours = np.array([r.sample for r in notes if r.symbol != "+"]), np.array([b.sample for b in beats])
+    theirs, ours = (
+        np.array([r.sample for r in notes if r.symbol != "+"]),
+        np.array([b.sample for b in beats]),
+    )
     if len(ours) == 0:
         assert (score.qrs_tp, score.qrs_fp) == (0, 0)
         return
@@ -183,7 +254,12 @@ def test_rhythm_agreement_counts_decided_seconds_only():
     # reference |(N 20 s---------|(AFIB 20 s-----|(NOISE 10 s|(SBR 10 s|
     # ours      |N 25 s------------|AFIB 10 s|~ 5s|O 10 s    |N 10 s   |
     s = round(FS)
-    notes = [note(0, "+", "(N"), note(20 * s, "+", "(AFIB"), note(40 * s, "+", "(NOISE"), note(50 * s, "+", "(SBR")]
+    notes = [
+        note(0, "+", "(N"),
+        note(20 * s, "+", "(AFIB"),
+        note(40 * s, "+", "(NOISE"),
+        note(50 * s, "+", "(SBR"),
+    ]
     ours = [
         rhythm(0, 25 * s),
         rhythm(25 * s, 35 * s, "AFIB"),
@@ -199,35 +275,50 @@ def test_episodes_that_must_alarm_and_their_delay():
     # reference |(N|(VF 12 s|(N|(VT 9 s: too short|(N|(ASYS 15 s|(N|(AFIB 40 s ...|
     s = round(FS)
     notes = [
-        note(0, "+", "(N"), note(20 * s, "+", "(VF"), note(32 * s, "+", "(N"), note(50 * s, "+", "(VT"), note(59 * s, "+", "(N"),
-        note(80 * s, "+", "(ASYS"), note(95 * s, "+", "(N"), note(400 * s, "+", "(AFIB"),
-    ]  # fmt: skip
+        note(0, "+", "(N"),
+        note(20 * s, "+", "(VF"),
+        note(32 * s, "+", "(N"),
+        note(50 * s, "+", "(VT"),
+        note(59 * s, "+", "(N"),
+        note(80 * s, "+", "(ASYS"),
+        note(95 * s, "+", "(N"),
+        note(400 * s, "+", "(AFIB"),
+    ]
     alarms = [
-        alarm("ventricular_fibrillation", 21, 26.5), alarm("ventricular_fibrillation", 21, 26.5, 33),
-        alarm("asystole", 79, 84, announced=False), alarm("atrial_fibrillation", 405, 436),
-    ]  # fmt: skip
+        alarm("ventricular_fibrillation", 21, 26.5),
+        alarm("ventricular_fibrillation", 21, 26.5, 33),
+        alarm("asystole", 79, 84, announced=False),
+        alarm("atrial_fibrillation", 405, 436),
+    ]
     live = LiveScore()
     for message in [*notes, *alarms, *so_far(440 * s)]:
         live.take(message)
     scores = {round((score.time_ns - START) / 1e9): score for score in live.finish()}
-    counts = {at: (score.episodes, score.episodes_alarmed, score.worst_delay_s) for at, score in scores.items()}
+    counts = {
+        at: (score.episodes, score.episodes_alarmed, score.worst_delay_s)
+        for at, score in scores.items()
+    }
     assert counts[25] == (0, 0, None)
     assert counts[30] == (1, 1, 6.5)
     assert counts[60] == counts[85] == (1, 1, 6.5)
-    assert counts[95] == counts[425] == (2, 1, 6.5)  # the asystole alarm was held back: nobody heard it
+    # the asystole alarm was held back: nobody heard it
+    assert counts[95] == counts[425] == (2, 1, 6.5)
     assert counts[430] == counts[435] == (3, 1, 6.5)
     assert counts[440] == (3, 2, 36.0)
 
 
 def test_a_record_without_beat_annotations_has_no_beat_counts():
     s = round(FS)
-    score = final([note(0, "+", "(VT"), *(beat(200 * i) for i in range(1, 500)), *so_far(400 * s, "VT")])
+    score = final(
+        [note(0, "+", "(VT"), *(beat(200 * i) for i in range(1, 500)), *so_far(400 * s, "VT")]
+    )
     assert beat_counts(score) == [(0, 0, 0)] * 3
     assert score.rhythm_agreed_s == 400.0
 
 
 def test_another_stream_has_a_score_of_its_own():
-    """The record again, a minute later: annotations of both come first, beats of the first are late."""
+    """The record again, a minute later: annotations of both come first, beats of the first are
+    late."""
     n, later = round(20 * FS), START + 60 * 10**9
     places = range(200, 4000, 200)
     live = LiveScore()
@@ -241,7 +332,11 @@ def test_another_stream_has_a_score_of_its_own():
     for message in [*(beat(at) for at in places), *so_far(n)]:
         live.take(message)
     assert live.finish()[-1].qrs_tp == len(places)
-    for message in [*(beat(at, start=later) for at in list(places)[:5]), rhythm(0, n, start=later), beat(100)]:
+    for message in [
+        *(beat(at, start=later) for at in list(places)[:5]),
+        rhythm(0, n, start=later),
+        beat(100),
+    ]:
         live.take(message)
     last = live.finish()[-1]
     assert last.time_ns == ns(n, later)
@@ -267,7 +362,8 @@ def test_what_is_judged_is_forgotten():
 
 
 def test_what_comes_after_its_score_still_counts():
-    """The beats of three minutes come after the stream was thought to be over: the next Score has them."""
+    """The beats of three minutes come after the stream was thought to be over: the next Score has
+    them."""
     s, places = round(FS), range(200, 45_000, 200)
     live = LiveScore()
     for message in [note(0, "+", "(N"), *(note(at, "N") for at in places), *so_far(180 * s)]:
@@ -277,12 +373,15 @@ def test_what_comes_after_its_score_still_counts():
     for at in places:
         live.take(beat(at))
     second = live.finish()
-    assert [(x.time_ns, x.qrs_tp, x.qrs_fn, x.qrs_fp) for x in second] == [(first.time_ns, len(places), 0, 0)]
+    assert [(x.time_ns, x.qrs_tp, x.qrs_fn, x.qrs_fp) for x in second] == [
+        (first.time_ns, len(places), 0, 0)
+    ]
     assert live.late() == 0
 
 
 def test_what_comes_too_late_is_counted_once():
-    """Beats that are more than ten minutes of the stream behind its rhythm are not scored, and that is told; a repeat is no late one."""
+    """Beats that are more than ten minutes of the stream behind its rhythm are not scored, and that
+    is told; a repeat is no late one."""
     s, places = round(FS), range(200, 300_000, 200)  # 20 min
     live = LiveScore()
     for message in [note(0, "+", "(N"), *(note(at, "N") for at in places), *so_far(1200 * s)]:
@@ -319,7 +418,13 @@ def test_messages_of_a_patient_are_kept_until_all_annotations_sent_before_have_b
 
 
 def test_a_record_without_rhythm_annotations_has_beat_counts_only():
-    score = final([*(note(at, "N") for at in range(100, 4000, 200)), *(beat(at) for at in range(300, 4000, 200)), *so_far(5000)])
+    score = final(
+        [
+            *(note(at, "N") for at in range(100, 4000, 200)),
+            *(beat(at) for at in range(300, 4000, 200)),
+            *so_far(5000),
+        ]
+    )
     assert (score.qrs_tp, score.qrs_fn, score.qrs_fp) == (19, 1, 0)
     assert (score.rhythm_s, score.episodes) == (0.0, 0)
 
@@ -336,15 +441,19 @@ def test_a_stream_without_annotations_gives_nothing():
 
 @pytest.mark.parametrize("record", ["mitdb/207", "mitdb/208", "vfdb/418"])
 def test_annotations_of_real_records_as_offline(record: str, data_dir: Path):
-    """The experts against themselves, with every tenth beat lost and every seventh called V: brackets, pauses and all."""
+    """The experts against themselves, with every tenth beat lost and every seventh called V:
+    brackets, pauses and all."""
     path = data_dir / record
     if not path.with_suffix(".atr").exists():
         pytest.skip(f"no {record} in {data_dir}")
     read = wfdb.rdann(str(path), "atr")
     notes = sorted(
-        (note(s, y, a.strip("\0")) for s, y, a in zip(read.sample.tolist(), read.symbol, read.aux_note, strict=True)),
+        (
+            note(s, y, a.strip("\0"))
+            for s, y, a in zip(read.sample.tolist(), read.symbol, read.aux_note, strict=True)
+        ),
         key=lambda r: (r.sample, r.symbol, r.aux),
-    )  # fmt: skip
+    )
     marks = [r.sample for r in notes if r.symbol not in '+[]~|"']
     beats = [beat(at + 20, "V" if i % 7 == 0 else "N") for i, at in enumerate(marks) if i % 10]
     n = notes[-1].sample + 1000

@@ -1,4 +1,5 @@
-"""Isolated weights: an old task is what it was, bit by bit, whatever is learned after it; and who owns how many weights."""
+"""Isolated weights: an old task is what it was, bit by bit, whatever is learned after it; and who
+owns how many weights."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def train(net: Small, seed: int, steps: int = 15) -> None:
     net.eval()
 
 
-def learn(store: WeightStore, task: int, reuse: Reuse = Reuse.ALL, share: float = 0.5, outputs: int = 2) -> Small:
+def learn(
+    store: WeightStore, task: int, reuse: Reuse = Reuse.ALL, share: float = 0.5, outputs: int = 2
+) -> Small:
     net = fresh(task, outputs)
     store.open(net, task, reuse)
     train(net, task)
@@ -150,7 +153,8 @@ def test_who_owns_how_many():
     assert second.reused == first.own
     assert third.reused == 0
     assert first.own + second.own + third.own + first.free == everything
-    assert first.private == sum(4 * channels for channels in (6, 8)) + 6 * 2 + 2  # BatchNorm with its statistics, decoder
+    # BatchNorm with its statistics, decoder
+    assert first.private == sum(4 * channels for channels in (6, 8)) + 6 * 2 + 2
     assert second.total == second.own + second.reused + second.private
 
 
@@ -180,7 +184,9 @@ def test_batchnorm_and_decoder_belong_to_each_task():
     learn(store, 2, outputs=5)
     assert store.private[1]["decoder.weight"].shape == (2, 6)
     assert store.private[2]["decoder.weight"].shape == (5, 6)
-    assert not torch.equal(store.private[1]["backbone.1.running_var"], store.private[2]["backbone.1.running_var"])
+    assert not torch.equal(
+        store.private[1]["backbone.1.running_var"], store.private[2]["backbone.1.running_var"]
+    )
 
 
 def test_a_task_number_is_used_once():

@@ -28,24 +28,40 @@ from ingest.messages import (
     sample_offset_ns,
 )
 
-names = st.text(min_size=1, max_size=40).filter(lambda t: len(t.encode(errors="ignore")) == len(t.encode(errors="replace")))
+names = st.text(min_size=1, max_size=40).filter(
+    lambda t: len(t.encode(errors="ignore")) == len(t.encode(errors="replace"))
+)
 chunks = st.builds(
-    SampleChunk, patient_id=names, device_id=names, lead=names, seq=st.integers(0, 2**40), first_sample=st.integers(0, 10**9),
-    t0_ns=st.integers(0, 4 * 10**18), fs_hz=st.floats(MIN_FS_HZ, MAX_FS_HZ), counts_per_mv=st.floats(0.01, 1e6),
-    samples=st.binary(min_size=2, max_size=400).map(lambda b: b[: len(b) // 2 * 2]), lead_off=st.booleans(),
-    end=st.booleans(), schema=st.just(1),
-)  # fmt: skip
+    SampleChunk,
+    patient_id=names,
+    device_id=names,
+    lead=names,
+    seq=st.integers(0, 2**40),
+    first_sample=st.integers(0, 10**9),
+    t0_ns=st.integers(0, 4 * 10**18),
+    fs_hz=st.floats(MIN_FS_HZ, MAX_FS_HZ),
+    counts_per_mv=st.floats(0.01, 1e6),
+    samples=st.binary(min_size=2, max_size=400).map(lambda b: b[: len(b) // 2 * 2]),
+    lead_off=st.booleans(),
+    end=st.booleans(),
+    schema=st.just(1),
+)
 limits = st.dictionaries(st.text(max_size=10), st.none() | st.floats(allow_nan=False), max_size=3)
 actions = st.builds(Action, limits=limits, seconds=st.none() | st.floats(), note=st.text())
-others = st.one_of(*(st.from_type(kind) for kind in (Reference, Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding)), actions).map(
-    lambda m: msgspec.structs.replace(m, schema=1)
-)
+others = st.one_of(
+    *(
+        st.from_type(kind)
+        for kind in (Reference, Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding)
+    ),
+    actions,
+).map(lambda m: msgspec.structs.replace(m, schema=1))
 
 
 def encodable(message: Message) -> bool:
     try:
         encode(message)
-    except (OverflowError, UnicodeEncodeError):  # hypothesis draws integers beyond 64 bits and lone surrogates; sources never do
+    # hypothesis draws integers beyond 64 bits and lone surrogates; sources never do
+    except (OverflowError, UnicodeEncodeError):
         return False
     return True
 
@@ -74,7 +90,15 @@ def test_any_bytes_are_a_chunk_or_refused(data: bytes) -> None:
 
 
 CHUNK = SampleChunk(
-    patient_id="p", device_id="d", lead="I", seq=3, first_sample=750, t0_ns=10**18, fs_hz=250.0, counts_per_mv=200.0, samples=bytes(500)
+    patient_id="p",
+    device_id="d",
+    lead="I",
+    seq=3,
+    first_sample=750,
+    t0_ns=10**18,
+    fs_hz=250.0,
+    counts_per_mv=200.0,
+    samples=bytes(500),
 )
 
 

@@ -1,4 +1,5 @@
-"""What is put in the place of a model: taken when it extends the one there, refused otherwise, and the old one goes on."""
+"""What is put in the place of a model: taken when it extends the one there, refused otherwise, and
+the old one goes on."""
 
 from __future__ import annotations
 
@@ -93,7 +94,9 @@ def test_a_new_model_is_taken_once(tmp_path: Path, place: Path) -> None:
     assert list(watch.watch.model.tasks)[-2:] == ["again", "once-more"]
 
 
-def test_what_is_damaged_or_missing_is_not_taken(tmp_path: Path, place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_damaged_or_missing_is_not_taken(
+    tmp_path: Path, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     watch = Watch(place)
     new = extended(tmp_path / "new")
     shutil.copy(new / "spec.json", place / "spec.json")  # half copied
@@ -111,7 +114,9 @@ def test_what_is_damaged_or_missing_is_not_taken(tmp_path: Path, place: Path, ca
     assert watch.watch.model.spec.version == read_spec(new).version
 
 
-def test_a_model_that_says_other_things_is_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_says_other_things_is_not_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     place = extended(tmp_path / "model")
     watch = Watch(place)
     shutil.rmtree(place)
@@ -120,7 +125,9 @@ def test_a_model_that_says_other_things_is_not_taken(tmp_path: Path, caplog: pyt
     assert "first tasks are not those" in caplog.text
 
 
-def test_a_damaged_onnx_file_that_its_spec_describes_is_not_taken(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_onnx_file_that_its_spec_describes_is_not_taken(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     watch = Watch(place)
     (place / "rhythm.onnx").write_bytes(b"no network")
     described(place, "rhythm")

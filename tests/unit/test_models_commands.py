@@ -16,8 +16,7 @@ from ecgwatch.modelling import extra, peers, tables
 from ecgwatch.modelling.peers import Found
 from ingest.errors import BadInputError
 from models import architectures
-from models.serving import benchmark
-from models.serving import catalogue
+from models.serving import benchmark, catalogue
 from models.serving.benchmark import Call
 from models.serving.runtime import ARTIFACTS
 from stream_processor.scoring.counts import Counts
@@ -40,7 +39,8 @@ def some_network() -> Path:
 
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
-    """An artifact of a backbone that runs every second, a decoder that runs every five, and one in a folder that runs per beat."""
+    """An artifact of a backbone that runs every second, a decoder that runs every five, and one in
+    a folder that runs per beat."""
     folder = tmp_path / "together"
     (folder / "beat_class").mkdir(parents=True)
     for name in ("backbone.onnx", "rhythm.onnx", "beat_class/model.onnx"):
@@ -50,7 +50,11 @@ def several(tmp_path: Path) -> Path:
         "rhythm": {"parameters": 200, "macs": 5_000_000, "every_s": 5.0},
         "beat_class": {"parameters": 30, "macs": 1000},
     }
-    spec = {"tasks": ["qrs", "rhythm"], "files": files, "figures": {"QRS F1, %": [99.0, 99.5, 100.0]}}
+    spec = {
+        "tasks": ["qrs", "rhythm"],
+        "files": files,
+        "figures": {"QRS F1, %": [99.0, 99.5, 100.0]},
+    }
     (folder / "spec.json").write_text(json.dumps(spec))
     (folder / "card.md").write_text("# Together\n")
     return folder
@@ -67,7 +71,14 @@ def test_a_list_has_a_figure_per_line_and_a_line_per_file(several: Path) -> None
     spec["figures"] = {f"figure {i}": [float(i), i + 1.0] for i in range(6)}
     (several / "spec.json").write_text(json.dumps(spec))
     rows = tables.artifacts([catalogue.read(several)]).rows
-    assert [row[0] for row in rows] == ["together", "  backbone", "  rhythm", "  beat_class", "", ""]
+    assert [row[0] for row in rows] == [
+        "together",
+        "  backbone",
+        "  rhythm",
+        "  beat_class",
+        "",
+        "",
+    ]
     assert [row[-1] for row in rows] == [f"figure {i} {i + 0.5} ± 0.5" for i in range(6)]
 
 
@@ -83,7 +94,8 @@ def test_show_prints_card_and_specification(several: Path) -> None:
 def test_an_artifact_of_several_files_is_added_up(several: Path) -> None:
     artifact = catalogue.read(several)
     assert artifact.parameters == 1230
-    assert artifact.mmac_per_second == pytest.approx(3.0)  # what runs per beat is not at fixed times
+    # what runs per beat is not at fixed times
+    assert artifact.mmac_per_second == pytest.approx(3.0)
     assert artifact.kilobytes == pytest.approx(3 * some_network().stat().st_size / 1e3)
     listed = tables.artifacts([artifact]).text()
     assert "99.5 ± 0.41" in listed
@@ -98,22 +110,34 @@ def test_a_file_that_is_listed_but_missing_is_named(several: Path) -> None:
 
 def test_bench_measures_every_file_with_every_batch(several: Path) -> None:
     table = said("models", "bench", str(several), "--rounds", "2")
-    assert {line.split()[1] for line in table.splitlines() if line.startswith("  together ")} == {"backbone", "rhythm", "beat_class"}
+    assert {line.split()[1] for line in table.splitlines() if line.startswith("  together ")} == {
+        "backbone",
+        "rhythm",
+        "beat_class",
+    }
     assert ("without torch" in table) is not extra.there()
 
 
 def test_where_torch_is_it_is_measured_in_the_same_run(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
     from models.architectures import Problem
-    from models.training.release.windowed_export import export
     from models.signal.windows import BEAT_SPEC
+    from models.training.release.windowed_export import export
 
     problem = Problem("samples", ("qrs",), BEAT_SPEC)
-    export(architectures.load("unet").build(problem), problem, tmp_path / "net", {"architecture": "unet"})
+    export(
+        architectures.load("unet").build(problem),
+        problem,
+        tmp_path / "net",
+        {"architecture": "unet"},
+    )
     lines = said("models", "bench", str(tmp_path / "net"), "--rounds", "2").splitlines()
     for start in ("  net ", "  ecgcl QRS alone "):
         for engine in ("ONNX Runtime", "torch"):
-            assert sum(line.startswith(start) and engine in line for line in lines) == 2, (start, engine)
+            assert sum(line.startswith(start) and engine in line for line in lines) == 2, (
+                start,
+                engine,
+            )
     assert sum("before pruning" in line for line in lines) == 2
     (unet,) = [line for line in said("models", "list").splitlines() if line.startswith("  unet ")]
     assert " 1.7" in unet  # MMAC per patient-second
@@ -132,24 +156,50 @@ def test_calls_are_timed_in_turn_and_by_themselves() -> None:
 def test_compare_puts_figures_side_by_side(several: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(several, other)
-    (other / "spec.json").write_text(json.dumps({**json.loads((several / "spec.json").read_text()), "figures": {"QRS F1, %": [98.0]}}))
+    (other / "spec.json").write_text(
+        json.dumps(
+            {**json.loads((several / "spec.json").read_text()), "figures": {"QRS F1, %": [98.0]}}
+        )
+    )
     table = said("models", "compare", str(several), str(other))
-    assert [line.split() for line in table.splitlines() if "QRS F1" in line] == [["QRS", "F1,", "%", "99.5", "±", "0.41", "98"]]
+    assert [line.split() for line in table.splitlines() if "QRS F1" in line] == [
+        ["QRS", "F1,", "%", "99.5", "±", "0.41", "98"]
+    ]
 
 
 def test_peers_are_scored_within_150_ms_and_without_flutter() -> None:
     symbols = [Symbol(10, "+", "(N"), Symbol(4000, "["), Symbol(7000, "]"), Symbol(7200, "V")]
     ref = reference(sorted(symbols + [Symbol(360 * i, "N") for i in range(1, 11)]), 360.0, 8000)
     hits = [360 * i + 50 for i in range(1, 10)]  # 139 ms late; the tenth is missed
-    found = peers.score("someone", peers.Task(Path("100"), "mitdb", "atr", None, None, False, 0.0), ref, [*hits, 5000, 7280], 1.0)
-    assert found.whole == Counts(tp=9, fn=2, fp=1)  # the beat at 7280 is 222 ms late; the one in flutter does not count
+    found = peers.score(
+        "someone",
+        peers.Task(Path("100"), "mitdb", "atr", None, None, False, 0.0),
+        ref,
+        [*hits, 5000, 7280],
+        1.0,
+    )
+    # the beat at 7280 is 222 ms late; the one in flutter does not count
+    assert found.whole == Counts(tp=9, fn=2, fp=1)
     assert found.later == Counts()
 
 
 def test_the_summary_adds_records_and_names_the_worst() -> None:
-    found = [Found("a", "100", Counts(10, 0, 0), Counts(5), 1.0), Found("a", "207", Counts(5, 5, 0), Counts(), 3.0)]
+    found = [
+        Found("a", "100", Counts(10, 0, 0), Counts(5), 1.0),
+        Found("a", "207", Counts(5, 5, 0), Counts(), 3.0),
+    ]
     (row,) = peers.summary(found).cells()
-    assert row == ["a", "85.71", "75.00", "100.00", "5", "0", "100.00", "207 (66.67) 100 (100.00)", "2.00"]
+    assert row == [
+        "a",
+        "85.71",
+        "75.00",
+        "100.00",
+        "5",
+        "0",
+        "100.00",
+        "207 (66.67) 100 (100.00)",
+        "2.00",
+    ]
 
 
 def test_wfdb_finds_the_beats_of_a_made_up_record() -> None:
@@ -174,7 +224,10 @@ def test_train_names_the_extra_where_torch_is_missing(monkeypatch: pytest.Monkey
     assert "[train]" in caught.value.remedy
 
 
-@pytest.mark.parametrize(("arguments", "problem"), [(["qrs", "--architecture", "perceptron"], "architecture"), (["poetry"], "task")])
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [(["qrs", "--architecture", "perceptron"], "architecture"), (["poetry"], "task")],
+)
 def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> None:
     with pytest.raises(BadInputError, match=f"no {problem} named"):
         said("train", *arguments)
@@ -184,14 +237,27 @@ def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> 
     ("options", "expected"),
     [
         (["qrs"], [("tasks.qrs", ["final", "--runs", "R/ecgcl"])]),
-        (["qrs", "--fold", "0", "--fold", "2"], [("tasks.qrs", ["fold0", "fold2", "--runs", "R/ecgcl"])]),
-        (["rhythm", "--architecture", "plain_cnn", "--fold", "1"], [("plain", ["plain_cnn", "rhythm", "--fold", "1", "--runs", "R"])]),
-        (["beat_class"], [("train_beat_class", [what, "--runs", "R/beat_class"]) for what in ("cache", "train")]),
+        (
+            ["qrs", "--fold", "0", "--fold", "2"],
+            [("tasks.qrs", ["fold0", "fold2", "--runs", "R/ecgcl"])],
+        ),
+        (
+            ["rhythm", "--architecture", "plain_cnn", "--fold", "1"],
+            [("plain", ["plain_cnn", "rhythm", "--fold", "1", "--runs", "R"])],
+        ),
+        (
+            ["beat_class"],
+            [("train_beat_class", [what, "--runs", "R/beat_class"]) for what in ("cache", "train")],
+        ),
     ],
 )
-def test_train_starts_what_the_task_needs(options: list[str], expected: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_starts_what_the_task_needs(
+    options: list[str], expected: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[object] = []
-    monkeypatch.setattr(extra, "start", lambda module, arguments, data: started.append((module, arguments)))
+    monkeypatch.setattr(
+        extra, "start", lambda module, arguments, data: started.append((module, arguments))
+    )
     said("train", *options, "--data", "D", "--runs", "R")
     assert started == expected
 
@@ -207,7 +273,9 @@ def test_a_later_task_asks_for_the_first(tmp_path: Path) -> None:
     assert "ecgwatch train qrs --fold 1" in caught.value.remedy
     (tmp_path / "ecgcl").mkdir()
     (tmp_path / "ecgcl" / "qrs-fold1.pt").touch()
-    assert steps("rhythm", "ecgcl", [1], tmp_path) == [("tasks.rhythm", ["fold1", "--runs", str(tmp_path / "ecgcl")])]
+    assert steps("rhythm", "ecgcl", [1], tmp_path) == [
+        ("tasks.rhythm", ["fold1", "--runs", str(tmp_path / "ecgcl")])
+    ]
 
 
 def test_every_module_that_train_starts_is_there(tmp_path: Path) -> None:
@@ -215,4 +283,9 @@ def test_every_module_that_train_starts_is_there(tmp_path: Path) -> None:
     (tmp_path / "ecgcl" / "qrs-final.pt").touch()
     for task in TASKS:
         for module, _ in steps(task, "ecgcl", [], tmp_path):
-            assert (ROOT / "models" / "training").joinpath(*module.split(".")).with_suffix(".py").exists(), module
+            assert (
+                (ROOT / "models" / "training")
+                .joinpath(*module.split("."))
+                .with_suffix(".py")
+                .exists()
+            ), module

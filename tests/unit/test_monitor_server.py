@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from dashboards.monitor.http.guard import is_loopback, same_origin
+from dashboards.monitor.http.server import STATIC
 from dashboards.monitor.live.board import Board
 from dashboards.monitor.live.feed import Arrival
 from dashboards.monitor.live.frames import PAST
-from dashboards.monitor.http.guard import is_loopback, same_origin
 from dashboards.monitor.live.hub import OUTBOX, Hub, Page
-from dashboards.monitor.http.server import STATIC
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Vitals
 from stream_processor.sinks.base import Sink, SinkBusyError
@@ -28,18 +28,42 @@ def bench() -> Iterator[Bench]:
 
 
 def vitals(patient: str) -> Vitals:
-    return Vitals(patient_id=patient, device_id="d", lead="II", time_ns=NOW, hr_bpm=71.6, sdnn_ms=None, rmssd_ms=None, quality=1.0)
+    return Vitals(
+        patient_id=patient,
+        device_id="d",
+        lead="II",
+        time_ns=NOW,
+        hr_bpm=71.6,
+        sdnn_ms=None,
+        rmssd_ms=None,
+        quality=1.0,
+    )
 
 
 def alarm(patient: str, kind: str = "asystole", step: str = "onset", onset_ns: int = NOW) -> Alarm:
     return Alarm(
-        patient_id=patient, device_id="d", lead="II", fs_hz=250.0, id=f"{patient}:{kind}:{onset_ns}", kind=kind, priority="high", step=step,
-        onset_ns=onset_ns, raised_ns=onset_ns, changed_ns=onset_ns, onset_sample=0, raised_sample=0, latching=True, text="ASYSTOLE 6 s",
-    )  # fmt: skip
+        patient_id=patient,
+        device_id="d",
+        lead="II",
+        fs_hz=250.0,
+        id=f"{patient}:{kind}:{onset_ns}",
+        kind=kind,
+        priority="high",
+        step=step,
+        onset_ns=onset_ns,
+        raised_ns=onset_ns,
+        changed_ns=onset_ns,
+        onset_sample=0,
+        raised_sample=0,
+        latching=True,
+        text="ASYSTOLE 6 s",
+    )
 
 
 def test_pages_and_every_static_file_come_with_a_strict_policy(bench: Bench) -> None:
-    paths = ["/", "/patient?id=x", "/api/patients", "/healthz", "/nothing"] + [f"/static/{f.name}" for f in STATIC.iterdir()]
+    paths = ["/", "/patient?id=x", "/api/patients", "/healthz", "/nothing"] + [
+        f"/static/{f.name}" for f in STATIC.iterdir()
+    ]
     for path in paths:
         answer = bench.client.get(path)
         assert answer.status_code == (404 if path == "/nothing" else 200), path
@@ -63,10 +87,22 @@ def test_foreign_host_names_are_refused(bench: Bench) -> None:
     assert bench.client.get("/", headers={"host": "localhost:8050"}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", [None, "http://evil.example", "http://127.0.0.1:9999", "null", "http://127.0.0.1:8050.evil.example"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "http://evil.example",
+        "http://127.0.0.1:9999",
+        "null",
+        "http://127.0.0.1:8050.evil.example",
+    ],
+)
 def test_a_foreign_page_gets_no_websocket(bench: Bench, origin: str | None) -> None:
     headers = {"host": "127.0.0.1:8050"} | ({"origin": origin} if origin else {})
-    with pytest.raises(WebSocketDisconnect), bench.client.websocket_connect("/live", headers=headers):
+    with (
+        pytest.raises(WebSocketDisconnect),
+        bench.client.websocket_connect("/live", headers=headers),
+    ):
         pass
 
 
@@ -74,9 +110,19 @@ def test_same_origin_is_scheme_free_but_exact_otherwise() -> None:
     assert same_origin("https://Ward.example:8050", "ward.example:8050")
     assert not same_origin("https://ward.example", "ward.example:8050")
     assert not same_origin("file://ward.example", "ward.example")
-    assert [is_loopback(bind) for bind in ("127.0.0.1", "127.3.2.1", "::1", "localhost", "0.0.0.0", "::", "10.0.0.1", "ward")] == [
-        True, True, True, True, False, False, False, False,
-    ]  # fmt: skip
+    assert [
+        is_loopback(bind)
+        for bind in (
+            "127.0.0.1",
+            "127.3.2.1",
+            "::1",
+            "localhost",
+            "0.0.0.0",
+            "::",
+            "10.0.0.1",
+            "ward",
+        )
+    ] == [True, True, True, True, False, False, False, False]
 
 
 def test_a_page_gets_only_the_patients_it_watches(bench: Bench) -> None:
@@ -126,10 +172,17 @@ def test_the_ward_is_told_every_second_with_alarms_of_all(bench: Bench) -> None:
     with bench.page() as socket:
         next_of(socket, "ward")
         ward = next_of(socket, "ward")
-        assert (ward["patients"], ward["alarms"]["high"], ward["worst"][0]["patient"], ward["broker"]) == (2, 1, "b", True)
+        assert (
+            ward["patients"],
+            ward["alarms"]["high"],
+            ward["worst"][0]["patient"],
+            ward["broker"],
+        ) == (2, 1, "b", True)
 
 
-@pytest.mark.parametrize("said", ["", "[]", '{"watch": 3}', '{"watch": [], "more": 1}', '{"watch": [null]}'])
+@pytest.mark.parametrize(
+    "said", ["", "[]", '{"watch": 3}', '{"watch": [], "more": 1}', '{"watch": [null]}']
+)
 def test_nonsense_ends_the_connection_and_not_the_server(bench: Bench, said: str) -> None:
     with bench.page() as socket:
         socket.send_text(said)
@@ -186,13 +239,31 @@ def test_filters_and_order_of_a_ward(bench: Bench) -> None:
     bench.send(*quiet, seen, alarm("Bed 60"), off, low, fibrillating)
 
     def ids(query: str) -> list[str]:
-        return [patient["id"] for patient in bench.client.get(f"/api/patients?{query}").json()["patients"]]
+        return [
+            patient["id"]
+            for patient in bench.client.get(f"/api/patients?{query}").json()["patients"]
+        ]
 
-    assert ids("order=urgency&limit=6") == ["Bed 60", "Bed 70", "Bed 80", "Bed 90", "Bed 0", "Bed 1"]
+    assert ids("order=urgency&limit=6") == [
+        "Bed 60",
+        "Bed 70",
+        "Bed 80",
+        "Bed 90",
+        "Bed 0",
+        "Bed 1",
+    ]
     assert ids("order=urgency&offset=4&limit=2") == ["Bed 0", "Bed 1"], "pages must not overlap"
     assert ids("alarm=any") == ["Bed 60", "Bed 70", "Bed 80", "Bed 90"]
-    assert (ids("alarm=high"), ids("alarm=low"), ids("alarm=technical")) == (["Bed 60", "Bed 70"], ["Bed 80"], ["Bed 90"])
-    assert (ids("rhythm=AFIB"), ids("rhythm=AFIB&alarm=high"), ids("search=bed 8&alarm=low")) == (["Bed 80"], [], ["Bed 80"])
+    assert (ids("alarm=high"), ids("alarm=low"), ids("alarm=technical")) == (
+        ["Bed 60", "Bed 70"],
+        ["Bed 80"],
+        ["Bed 90"],
+    )
+    assert (ids("rhythm=AFIB"), ids("rhythm=AFIB&alarm=high"), ids("search=bed 8&alarm=low")) == (
+        ["Bed 80"],
+        [],
+        ["Bed 80"],
+    )
     (one,) = bench.client.get("/api/patients?rhythm=AFIB").json()["patients"]
     assert one == {"id": "Bed 80", "rhythm": "AFIB", "alarm": "low"}
     for bad in ("alarm=loud", "rhythm=X", "order=size"):

@@ -21,34 +21,75 @@ START = 1_700_000_000 * S
 FS = 250.0
 
 
-def alarm(kind: str = "hr_high", at_s: float = 0, step: str = "onset", priority: str = "medium", **fields: Any) -> Alarm:
+def alarm(
+    kind: str = "hr_high",
+    at_s: float = 0,
+    step: str = "onset",
+    priority: str = "medium",
+    **fields: Any,
+) -> Alarm:
     onset = START + round(at_s * S)
     if step == "end":
         fields.setdefault("end_ns", onset + 2 * S)
     return Alarm(
-        patient_id="p", device_id="d", lead="II", fs_hz=FS, id=f"p:{kind}:{onset}", kind=kind, priority=priority, step=step,
-        onset_ns=onset, raised_ns=onset + S, changed_ns=onset + S, onset_sample=0, raised_sample=0, **fields,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        fs_hz=FS,
+        id=f"p:{kind}:{onset}",
+        kind=kind,
+        priority=priority,
+        step=step,
+        onset_ns=onset,
+        raised_ns=onset + S,
+        changed_ns=onset + S,
+        onset_sample=0,
+        raised_sample=0,
+        **fields,
+    )
 
 
 def chunk(k: int, start_ns: int = START, n: int = 125, **fields: Any) -> SampleChunk:
     first = k * n
     return SampleChunk(
-        patient_id="p", device_id="d", lead="II", seq=k, first_sample=first, t0_ns=start_ns + sample_offset_ns(first, FS), fs_hz=FS,
-        counts_per_mv=200.0, samples=np.full(n, k, "<i2").tobytes(), **fields,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        seq=k,
+        first_sample=first,
+        t0_ns=start_ns + sample_offset_ns(first, FS),
+        fs_hz=FS,
+        counts_per_mv=200.0,
+        samples=np.full(n, k, "<i2").tobytes(),
+        **fields,
+    )
 
 
 def beat(at_s: float, label: str = "N") -> Beat:
     return Beat(
-        patient_id="p", device_id="d", lead="II", fs_hz=FS, time_ns=START + round(at_s * S), sample=round(at_s * FS), rr_ms=None,
-        label=label, confidence=1.0, label_probability=1.0,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        fs_hz=FS,
+        time_ns=START + round(at_s * S),
+        sample=round(at_s * FS),
+        rr_ms=None,
+        label=label,
+        confidence=1.0,
+        label_probability=1.0,
+    )
 
 
 def vitals(at_s: float) -> Vitals:
     return Vitals(
-        patient_id="p", device_id="d", lead="II", time_ns=START + round(at_s * S), hr_bpm=70.0, sdnn_ms=None, rmssd_ms=None, quality=1.0
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        time_ns=START + round(at_s * S),
+        hr_bpm=70.0,
+        sdnn_ms=None,
+        rmssd_ms=None,
+        quality=1.0,
     )
 
 
@@ -101,7 +142,14 @@ def test_worst_first_and_technical_ones_after_all_others() -> None:
     book.put(alarm("ventricular_fibrillation", priority="high", latching=True))
     book.put(alarm("hr_low", at_s=1))
     book.put(alarm("hr_high", at_s=2))
-    assert kinds(book) == ["ventricular_fibrillation", "asystole", "hr_high", "hr_low", "pvc_couplet", "lead_off"]
+    assert kinds(book) == [
+        "ventricular_fibrillation",
+        "asystole",
+        "hr_high",
+        "hr_low",
+        "pvc_couplet",
+        "lead_off",
+    ]
 
 
 def test_a_new_stream_ends_what_does_not_latch() -> None:
@@ -116,7 +164,13 @@ def test_the_store_adds_what_is_missing_and_never_undoes_what_came_live() -> Non
     book = AlarmBook()
     book.put(alarm(at_s=10, step="end"))
     book.load(
-        [alarm("asystole", at_s=1, latching=True, step="end"), alarm("svt", at_s=2), alarm("pause", at_s=8), alarm(at_s=10)], START + 5 * S
+        [
+            alarm("asystole", at_s=1, latching=True, step="end"),
+            alarm("svt", at_s=2),
+            alarm("pause", at_s=8),
+            alarm(at_s=10),
+        ],
+        START + 5 * S,
     )
     assert kinds(book) == ["pause", "asystole"]
     assert [a.kind for a in book.all()] == ["hr_high", "pause", "svt", "asystole"]
@@ -132,7 +186,9 @@ def test_an_acknowledged_alarm_stands_while_it_holds_and_calls_again() -> None:
     assert [(a.level, a.acknowledged_ns) for a in book.standing()] == [(1, None)]
     book.put(alarm("ventricular_fibrillation", step="end", **vf))
     assert kinds(book) == ["ventricular_fibrillation"]
-    book.put(alarm("ventricular_fibrillation", step="acknowledged", end_ns=START + 2 * S, **vf, **seen))
+    book.put(
+        alarm("ventricular_fibrillation", step="acknowledged", end_ns=START + 2 * S, **vf, **seen)
+    )
     assert (kinds(book), len(book.all())) == ([], 1)
 
 
@@ -157,14 +213,21 @@ def test_what_is_unacknowledged_comes_before_what_somebody_has_seen() -> None:
     assert kinds(book) == ["extreme_tachycardia", "asystole", "hr_high"]
 
 
-@given(st.lists(st.tuples(st.integers(0, 150), st.sampled_from(["onset", "update", "end"]), st.booleans()), max_size=300))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 150), st.sampled_from(["onset", "update", "end"]), st.booleans()),
+        max_size=300,
+    )
+)
 def test_the_last_step_decides_and_the_list_is_bounded(steps: list[tuple[int, str, bool]]) -> None:
     book, last = AlarmBook(), {}
     for at, step, latching in steps:
         message = alarm(at_s=at, step=step, latching=latching)
         book.put(message)
         last[message.id] = message
-    assert {a.id for a in book.standing() if a.step != "end"} == {id_ for id_, a in last.items() if a.step != "end"}
+    assert {a.id for a in book.standing() if a.step != "end"} == {
+        id_ for id_, a in last.items() if a.step != "end"
+    }
     assert all(a.latching for a in book.standing() if a.step == "end")
     assert len(book.all()) <= KEPT + len(book.standing())
 
@@ -177,7 +240,9 @@ def shown(bed: Bedside) -> list[int]:
 
 
 @given(st.permutations(range(12)), st.lists(st.integers(0, 11), max_size=6))
-def test_late_and_repeated_chunks_end_up_in_order_once(order: list[int], repeats: list[int]) -> None:
+def test_late_and_repeated_chunks_end_up_in_order_once(
+    order: list[int], repeats: list[int]
+) -> None:
     bed = Bedside("p", 1, 0.0)
     for k in [*order, *repeats]:
         bed.add_chunk(chunk(k), 0.0)
@@ -258,7 +323,10 @@ def test_beds_are_in_the_order_people_count_and_pages_do_not_overlap() -> None:
         board.bed(f"Bed {k}", 0.0)
     total, first = board.page(0, 3)
     _, second = board.page(3, 3)
-    assert (total, [bed.patient_id for bed in [*first, *second]]) == (4, ["Bed 1", "Bed 2", "Bed 10", "Bed 33"])
+    assert (total, [bed.patient_id for bed in [*first, *second]]) == (
+        4,
+        ["Bed 1", "Bed 2", "Bed 10", "Bed 33"],
+    )
     assert [bed.patient_id for bed in board.page(0, 9, Wanted("bed 3"))[1]] == ["Bed 33"]
 
 

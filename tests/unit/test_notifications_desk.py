@@ -1,4 +1,5 @@
-"""The notification desk with a clock that the test moves: who is told when, what is tried again, what a new process takes over."""
+"""The notification desk with a clock that the test moves: who is told when, what is tried again,
+what a new process takes over."""
 
 from __future__ import annotations
 
@@ -11,24 +12,48 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Delivery, Priority
-from stream_processor.notifications.queue import GIVE_UP_S, SAY_AFTER_S, Attempt, Desk, Entry
 from stream_processor.notifications.lane import AT_ONCE, AWAY_AFTER, LONGEST_RETRY_S
 from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
+from stream_processor.notifications.queue import GIVE_UP_S, SAY_AFTER_S, Attempt, Desk, Entry
 
 NOW = 1_767_225_600 * 10**9  # 2026-01-01T00:00:00Z
 PLAN = Plan(
     recipients={name: Recipient(url="x") for name in ("nurse", "doctor", "chief")},
-    rules=(Rule(recipients=("nurse",), escalation=(Escalation(1, ("doctor",)), Escalation(2, ("chief",)))),),
+    rules=(
+        Rule(
+            recipients=("nurse",),
+            escalation=(Escalation(1, ("doctor",)), Escalation(2, ("chief",))),
+        ),
+    ),
 )
 
 
-def alarm(number: int = 0, step: str = "onset", *, priority: Priority = "high", patient: str = "Bed 1", **changes: object) -> Alarm:
+def alarm(
+    number: int = 0,
+    step: str = "onset",
+    *,
+    priority: Priority = "high",
+    patient: str = "Bed 1",
+    **changes: object,
+) -> Alarm:
     onset_ns = NOW + number * 10**9
     a = Alarm(
-        patient_id=patient, device_id="d", lead="II", fs_hz=250.0, id=f"{patient}:asystole:{onset_ns}", kind="asystole",
-        priority=priority, step="onset", changed_ns=onset_ns, onset_ns=onset_ns, raised_ns=onset_ns, onset_sample=0, raised_sample=0,
-        latching=True, text="ASYSTOLE 4 s",
-    )  # fmt: skip
+        patient_id=patient,
+        device_id="d",
+        lead="II",
+        fs_hz=250.0,
+        id=f"{patient}:asystole:{onset_ns}",
+        kind="asystole",
+        priority=priority,
+        step="onset",
+        changed_ns=onset_ns,
+        onset_ns=onset_ns,
+        raised_ns=onset_ns,
+        onset_sample=0,
+        raised_sample=0,
+        latching=True,
+        text="ASYSTOLE 4 s",
+    )
     return msgspec.structs.replace(a, step=step, **changes)
 
 
@@ -119,7 +144,10 @@ def test_it_is_given_up_after_a_day():
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (alarm(step="acknowledged", acknowledged_by="Ann", acknowledged_ns=NOW), "acknowledged by Ann"),
+        (
+            alarm(step="acknowledged", acknowledged_by="Ann", acknowledged_ns=NOW),
+            "acknowledged by Ann",
+        ),
         (alarm(step="escalated", level=1), "the alarm has called again (level 1)"),
         (alarm(step="silenced", priority="medium", silenced_until_ns=NOW + 60 * 10**9), "silenced"),
     ],
@@ -130,7 +158,12 @@ def test_who_has_come_is_not_called_any_more(answer, reason):
     story.land("refused")
     story.take(answer)
     stopped = story.written[-1]
-    assert (stopped.outcome, stopped.step, stopped.reason, stopped.next_ns) == ("held back", "onset", reason, None)
+    assert (stopped.outcome, stopped.step, stopped.reason, stopped.next_ns) == (
+        "held back",
+        "onset",
+        reason,
+        None,
+    )
     story.pass_time(600)
     assert "onset" not in [attempt.job.moment.step for attempt in story.start()]
 
@@ -162,7 +195,9 @@ def test_an_end_does_not_unsay_the_alarm():
 def test_end_and_acknowledgement_where_a_rule_wants_them():
     rule = Rule(recipients=("nurse",), also=("end", "acknowledged"))
     story = Story(Plan(recipients=PLAN.recipients, rules=(rule,)))
-    story.take(alarm(), alarm(step="acknowledged", acknowledged_by="Ann"), alarm(step="end", end_ns=NOW))
+    story.take(
+        alarm(), alarm(step="acknowledged", acknowledged_by="Ann"), alarm(step="end", end_ns=NOW)
+    )
     story.land()
     assert [d.step for d in story.written if d.outcome == "delivered"] == ["acknowledged", "end"]
     assert story.written[0].reason == "acknowledged by Ann"  # the onset had not begun
@@ -173,7 +208,9 @@ def test_quiet_hours_and_silence_hold_back_but_never_a_high_one():
     story = Story(Plan(recipients=PLAN.recipients, rules=(rule,)))  # it is midnight
     story.take(alarm(1), alarm(2, priority="low"), alarm(3, silenced_until_ns=NOW + 10**12))
     assert story.land() == ["nurse", "nurse"]
-    assert [d.reason for d in story.written if d.outcome == "held back"] == ["quiet hours 22:00-07:00"]
+    assert [d.reason for d in story.written if d.outcome == "held back"] == [
+        "quiet hours 22:00-07:00"
+    ]
     story.pass_time(8 * 3600)
     story.take(alarm(4, priority="low"), alarm(5, priority="low", silenced_until_ns=NOW + 10**12))
     assert story.land() == ["nurse"]
@@ -189,16 +226,21 @@ def test_a_dead_recipient_holds_up_nobody_and_is_not_stormed():
     for _ in range(600):
         for attempt in story.start():
             tried.append(attempt.job.recipient)
-            story.put(story.desk.finish(attempt, "refused" if attempt.job.recipient == "nurse" else ""))
+            story.put(
+                story.desk.finish(attempt, "refused" if attempt.job.recipient == "nurse" else "")
+            )
         story.pass_time(1)
     assert tried.count("doctor") == 100
-    assert 100 < tried.count("nurse") < 100 + 600 / 10  # each once at once, then one for all of them
+    # each once at once, then one for all of them
+    assert 100 < tried.count("nurse") < 100 + 600 / 10
     assert story.desk.waiting == 100
     for _ in range(120):  # it is back
         story.land()
         story.pass_time(1)
     assert story.desk.waiting == 0
-    told = [d.alarm_id for d in story.written if d.outcome == "delivered" and d.recipient == "nurse"]
+    told = [
+        d.alarm_id for d in story.written if d.outcome == "delivered" and d.recipient == "nurse"
+    ]
     assert len(told) == len(set(told)) == 100
 
 
@@ -230,7 +272,9 @@ def test_who_waits_behind_a_hanging_recipient_is_told_of_in_the_record():
 
 def test_the_worst_goes_first():
     story = Story()
-    story.take(*(alarm(i, priority="low") for i in range(10)), alarm(20, priority="medium"), alarm(21))
+    story.take(
+        *(alarm(i, priority="low") for i in range(10)), alarm(20, priority="medium"), alarm(21)
+    )
     assert [a.job.alarm.priority for a in story.start()][:3] == ["high", "medium", "low"]
 
 
@@ -245,10 +289,16 @@ def test_a_success_that_comes_late_ends_the_tries():
     assert story.start() == []
 
 
-def restored(story: Story, past: list[Alarm], coming: tuple[Alarm, ...] = (), plan: Plan = PLAN) -> Story:
+def restored(
+    story: Story, past: list[Alarm], coming: tuple[Alarm, ...] = (), plan: Plan = PLAN
+) -> Story:
     """A new process: it reads what is on the broker, and then goes on."""
     new = Story(plan, story.clock)
-    new.put(new.desk.restore([(0, d) for d in story.written], [(0, a) for a in past], [a.id for a in coming]))
+    new.put(
+        new.desk.restore(
+            [(0, d) for d in story.written], [(0, a) for a in past], [a.id for a in coming]
+        )
+    )
     new.take(*coming)
     return new
 
@@ -273,7 +323,8 @@ def test_what_was_read_but_not_recorded_is_told_by_the_new_process():
     story = Story()
     story.take(alarm(1), alarm(2))
     first, _ = story.start()
-    story.put(story.desk.finish(first, ""))  # the other one was in flight at the kill: nothing is committed
+    # the other one was in flight at the kill: nothing is committed
+    story.put(story.desk.finish(first, ""))
     new = restored(story, [], (alarm(1), alarm(2)))
     assert [a.job.alarm for a in new.start()] == [alarm(2)]
 
@@ -284,7 +335,9 @@ def test_a_recipient_who_left_the_file_is_closed_and_a_new_one_gets_no_old_alarm
     story.land("refused")
     plan = Plan(recipients={"chief": Recipient(url="x")}, rules=(Rule(recipients=("chief",)),))
     new = restored(story, [alarm()], plan=plan)
-    assert [(d.recipient, d.outcome, d.next_ns) for d in new.written] == [("nurse", "held back", None)]
+    assert [(d.recipient, d.outcome, d.next_ns) for d in new.written] == [
+        ("nurse", "held back", None)
+    ]
     new.pass_time(600)
     assert new.start() == []
 
@@ -303,7 +356,11 @@ def test_partitions_that_went_to_another_process_are_left_alone():
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("take"), st.integers(0, 4), st.sampled_from(["onset", "escalated", "acknowledged", "end", "update"])),
+        st.tuples(
+            st.just("take"),
+            st.integers(0, 4),
+            st.sampled_from(["onset", "escalated", "acknowledged", "end", "update"]),
+        ),
         st.tuples(st.just("land"), st.booleans()),
         st.tuples(st.just("wait"), st.integers(1, 100)),
         st.tuples(st.just("die"), st.booleans()),
@@ -314,7 +371,8 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
-    """Every job that came to be is in the end delivered or closed with a reason; what is read is committed only with a Delivery."""
+    """Every job that came to be is in the end delivered or closed with a reason; what is read is
+    committed only with a Delivery."""
     story, log, committed = Story(), [], 0
     unsafe: dict[str, int] = {}
 
@@ -337,8 +395,17 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
     wanted: set[str] = set()
     for step in steps:
         if step[0] == "take":
-            level = sum(a.step == "escalated" and a.onset_ns == NOW + step[1] * 10**9 for a in log) + 1
-            log.append(alarm(step[1], step[2], level=level if step[2] == "escalated" else 0, acknowledged_by="Ann"))
+            level = (
+                sum(a.step == "escalated" and a.onset_ns == NOW + step[1] * 10**9 for a in log) + 1
+            )
+            log.append(
+                alarm(
+                    step[1],
+                    step[2],
+                    level=level if step[2] == "escalated" else 0,
+                    acknowledged_by="Ann",
+                )
+            )
             take(len(log) - 1)
             wanted |= set(unsafe)
         elif step[0] == "land":
@@ -353,7 +420,13 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
             old, story = story, Story(clock=story.clock)
             story.written = old.written
             unsafe.clear()
-            put(story.desk.restore([(0, d) for d in old.written], [(0, a) for a in log[:committed]], [a.id for a in log[committed:]]))
+            put(
+                story.desk.restore(
+                    [(0, d) for d in old.written],
+                    [(0, a) for a in log[:committed]],
+                    [a.id for a in log[committed:]],
+                )
+            )
             for number in range(committed, len(log)):
                 take(number)
     for _ in range(200):

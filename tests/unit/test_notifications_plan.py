@@ -1,4 +1,5 @@
-"""The notifications file: what it may say, how mistakes are named, whom it tells; what a message says; how an address stays secret."""
+"""The notifications file: what it may say, how mistakes are named, whom it tells; what a message
+says; how an address stays secret."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.sender import Sender
 from stream_processor.notifications.text import note
 
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # a plug-in of Apprise
+# a plug-in of Apprise
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 NIGHT = 1_767_222_000 * 10**9  # 2025-12-31T23:00:00Z, midnight in Berlin
 NOON = NIGHT + 12 * 3600 * 10**9
 ONSET = Moment("onset", 0)
@@ -64,9 +66,21 @@ def plan(write) -> Plan:
 
 def alarm(**changes: Any) -> Alarm:
     a = Alarm(
-        patient_id="Bed 12", device_id="d", lead="II", fs_hz=250.0, id="Bed 12:hr_high:5", kind="hr_high", priority="medium",
-        step="onset", changed_ns=NOON, onset_ns=NOON, raised_ns=NOON, onset_sample=0, raised_sample=0, text="HR 134 > 120",
-    )  # fmt: skip
+        patient_id="Bed 12",
+        device_id="d",
+        lead="II",
+        fs_hz=250.0,
+        id="Bed 12:hr_high:5",
+        kind="hr_high",
+        priority="medium",
+        step="onset",
+        changed_ns=NOON,
+        onset_ns=NOON,
+        raised_ns=NOON,
+        onset_sample=0,
+        raised_sample=0,
+        text="HR 134 > 120",
+    )
     return msgspec.structs.replace(a, **changes)
 
 
@@ -97,7 +111,8 @@ def test_whom_the_rules_tell(plan, changes, moment, told):
 
 
 @pytest.mark.parametrize(
-    ("minutes", "quiet"), [(-91, False), (-90, True), (0, True), (359, True), (360, False), (720, False)]
+    ("minutes", "quiet"),
+    [(-91, False), (-90, True), (0, True), (359, True), (360, False), (720, False)],
 )  # from midnight in Berlin
 def test_quiet_hours_are_local_and_go_over_midnight(plan, minutes, quiet):
     at_ns = NIGHT + minutes * 60 * 10**9
@@ -124,7 +139,11 @@ def test_quiet_hours_follow_summer_time(plan):
         ('"medium"]', '"middling"]', r"'middling' - at `\$\.rules\[0\]\.priorities"),
         ('["atrial_fibrillation"]', '["flutter"]', r"'flutter' - at `\$\.rules\[1\]\.kinds"),
         ('also = ["end"]', 'also = ["start"]', "'start'"),
-        ('recipients = ["nurse"]', 'recipients = ["nurze"]', "rule 1: no recipient 'nurze' is in the file"),
+        (
+            'recipients = ["nurse"]',
+            'recipients = ["nurze"]',
+            "rule 1: no recipient 'nurze' is in the file",
+        ),
         ('recipients = ["chief"]', 'recipients = ["boss"]', "rule 1: no recipient 'boss'"),
         ('recipients = ["nurse"]', "recipients = []", "rule 1: recipients is empty"),
         ('"@icu"', '"@ccu"', "rule 1: no group 'ccu'"),
@@ -154,15 +173,31 @@ def test_a_file_without_rules_or_not_there(write, tmp_path):
 
 
 def test_secrets_come_from_the_environment(write):
-    plan = load(write(FILE.replace("json://127.0.0.1/nurse", "json://u:${PASS}@127.0.0.1").replace("json://127.0.0.1/chief", "${CHIEF}")))
+    plan = load(
+        write(
+            FILE.replace("json://127.0.0.1/nurse", "json://u:${PASS}@127.0.0.1").replace(
+                "json://127.0.0.1/chief", "${CHIEF}"
+            )
+        )
+    )
     urls = with_secrets(plan, {"PASS": "a/b@c", "CHIEF": "json://u:p@127.0.0.1/x"})
-    assert (urls["nurse"], urls["chief"]) == ("json://u:a%2Fb%40c@127.0.0.1", "json://u:p@127.0.0.1/x")
+    assert (urls["nurse"], urls["chief"]) == (
+        "json://u:a%2Fb%40c@127.0.0.1",
+        "json://u:p@127.0.0.1/x",
+    )
     with pytest.raises(BadInputError, match=r"recipient 'nurse' needs PASS from the environment"):
         with_secrets(plan, {"CHIEF": "x"})
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "json://", "mailto://x", "json://127.0.0.1/a,json://127.0.0.1/b json://127.0.0.1/c", "s3cret://a"]
+    "url",
+    [
+        "nonsense",
+        "json://",
+        "mailto://x",
+        "json://127.0.0.1/a,json://127.0.0.1/b json://127.0.0.1/c",
+        "s3cret://a",
+    ],
 )
 def test_an_address_that_apprise_cannot_use_is_named_and_not_shown(url):
     with pytest.raises(BadInputError, match="recipient 'nurse'") as caught:

@@ -17,7 +17,11 @@ def test_packed_samples_come_back(counts: list[int]) -> None:
 
 def test_an_ecg_takes_about_half() -> None:
     t = np.arange(2500) / 250
-    ecg = 200 * np.exp(-((t % 0.8 - 0.4) ** 2) / 0.0005) + 20 * np.sin(t) + np.random.default_rng(1).normal(0, 2, len(t))
+    ecg = (
+        200 * np.exp(-((t % 0.8 - 0.4) ** 2) / 0.0005)
+        + 20 * np.sin(t)
+        + np.random.default_rng(1).normal(0, 2, len(t))
+    )
     counts = ecg.astype(np.int16)
     assert len(pack(counts)) < 0.6 * counts.nbytes
     assert len(pack(np.full(2500, MISSING, np.int16))) < 50

@@ -17,7 +17,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def trace(svg: str) -> list[list[tuple[int, int]]]:
-    """The points of the trace, a list per stretch, in hundredths of a millimetre from the grid's top left."""
+    """The points of the trace, a list per stretch, in hundredths of a millimetre from the grid's
+    top left."""
     inner = ET.fromstring(svg).find(f"{SVG}svg")
     assert inner is not None
     path = inner.find(f"{SVG}path")
@@ -44,7 +45,8 @@ def test_a_pulse_of_1_mv_and_1_s_measures_10_by_25_mm() -> None:
     assert points[0][1] - points[250][1] == 10 * UNIT
     root = ET.fromstring(svg)
     assert root.attrib["width"] == f"{MARGIN_MM + 75}mm"
-    assert root.attrib["viewBox"].split()[2] == str((MARGIN_MM + 75) * UNIT)  # a unit is a hundredth of a millimetre
+    # a unit is a hundredth of a millimetre
+    assert root.attrib["viewBox"].split()[2] == str((MARGIN_MM + 75) * UNIT)
     assert root.attrib["height"] == f"{int(root.attrib['viewBox'].split()[3]) / UNIT:g}mm"
 
 
@@ -64,24 +66,40 @@ def test_what_is_missing_is_not_drawn() -> None:
 
 
 def test_the_calibration_pulse_is_1_mv() -> None:
-    paths = [p.attrib["d"] for p in ET.fromstring(strip_svg(np.zeros(100), 100.0)).iter(f"{SVG}path")]
+    paths = [
+        p.attrib["d"] for p in ET.fromstring(strip_svg(np.zeros(100), 100.0)).iter(f"{SVG}path")
+    ]
     assert any(re.fullmatch(r"M0 \d+h250v-1000h500v1000h250", d) for d in paths)
 
 
 def test_marks_stand_at_their_time() -> None:
-    svg = strip_svg(np.zeros(500), 250.0, marks=[(1.0, "V", "orange")], marks_below=[(1.5, "N", "green")], span=(0.5, 99.0))
+    svg = strip_svg(
+        np.zeros(500),
+        250.0,
+        marks=[(1.0, "V", "orange")],
+        marks_below=[(1.5, "N", "green")],
+        span=(0.5, 99.0),
+    )
     texts = {t.text: t.attrib for t in ET.fromstring(svg).iter(f"{SVG}text")}
     assert int(texts["V"]["x"]) == (MARGIN_MM + 25) * UNIT
     assert int(texts["N"]["x"]) == round((MARGIN_MM + 37.5) * UNIT)
     assert int(texts["V"]["y"]) < int(texts["N"]["y"])
     shade = next(r for r in ET.fromstring(svg).iter(f"{SVG}rect") if "fill-opacity" in r.attrib)
-    assert (int(shade.attrib["x"]), int(shade.attrib["width"])) == (round((MARGIN_MM + 12.5) * UNIT), round(37.5 * UNIT))  # to the edge
+    # to the edge
+    assert (int(shade.attrib["x"]), int(shade.attrib["width"])) == (
+        round((MARGIN_MM + 12.5) * UNIT),
+        round(37.5 * UNIT),
+    )
 
 
 @given(st.text(), st.text(), st.text())
 def test_any_text_is_harmless(label: str, letter: str, colour: str) -> None:
-    root = ET.fromstring(strip_svg(np.zeros(20), 100.0, start_label=label, marks=[(0.1, letter, colour)]))
-    assert {e.tag for e in root.iter()} == {f"{SVG}{tag}" for tag in ("svg", "rect", "path", "text")}
+    root = ET.fromstring(
+        strip_svg(np.zeros(20), 100.0, start_label=label, marks=[(0.1, letter, colour)])
+    )
+    assert {e.tag for e in root.iter()} == {
+        f"{SVG}{tag}" for tag in ("svg", "rect", "path", "text")
+    }
 
 
 def test_no_ids_and_no_styles() -> None:
@@ -98,7 +116,9 @@ def test_any_samples_can_be_drawn(values: list[float]) -> None:
     assert "nan" not in svg
 
 
-@pytest.mark.parametrize(("mv", "fs_hz", "gain"), [([[1.0]], 100.0, 10.0), ([1.0], 0.0, 10.0), ([1.0], 100.0, -1.0)])
+@pytest.mark.parametrize(
+    ("mv", "fs_hz", "gain"), [([[1.0]], 100.0, 10.0), ([1.0], 0.0, 10.0), ([1.0], 100.0, -1.0)]
+)
 def test_what_cannot_be_drawn_is_refused(mv: list[float], fs_hz: float, gain: float) -> None:
     with pytest.raises(ValueError, match="cannot draw"):
         strip_svg(mv, fs_hz, gain_mm_mv=gain)

@@ -16,23 +16,52 @@ from stream_processor.sinks.memory import MemorySink
 S = 10**9
 PLAN = Plan(
     recipients={"nurse": Recipient(url="x"), "doctor": Recipient(url="x")},
-    rules=(Rule(recipients=("nurse",), priorities=("high",), escalation=(Escalation(1, ("doctor",)),)),),
+    rules=(
+        Rule(recipients=("nurse",), priorities=("high",), escalation=(Escalation(1, ("doctor",)),)),
+    ),
 )
 
 
 def alarm(second: int, *, patient: str = "p", **changes: Any) -> Alarm:
     a = Alarm(
-        patient_id=patient, device_id="d", lead="II", fs_hz=250.0, id=f"{patient}:asystole:{second * S}", kind="asystole",
-        priority="high", step="onset", changed_ns=second * S, onset_ns=second * S, raised_ns=second * S, onset_sample=0, raised_sample=0,
-    )  # fmt: skip
+        patient_id=patient,
+        device_id="d",
+        lead="II",
+        fs_hz=250.0,
+        id=f"{patient}:asystole:{second * S}",
+        kind="asystole",
+        priority="high",
+        step="onset",
+        changed_ns=second * S,
+        onset_ns=second * S,
+        raised_ns=second * S,
+        onset_sample=0,
+        raised_sample=0,
+    )
     return msgspec.structs.replace(a, **changes)
 
 
-def delivery(alarm_: Alarm, recipient: str, outcome: str, *, moment: str = "onset|0", attempt: int = 1, **changes: Any) -> Delivery:
+def delivery(
+    alarm_: Alarm,
+    recipient: str,
+    outcome: str,
+    *,
+    moment: str = "onset|0",
+    attempt: int = 1,
+    **changes: Any,
+) -> Delivery:
     d = Delivery(
-        patient_id=alarm_.patient_id, time_ns=1, id=f"{alarm_.id}|{moment}|{recipient}|{attempt}", alarm_id=alarm_.id, kind=alarm_.kind,
-        priority=alarm_.priority, step=moment.split("|")[0], recipient=recipient, attempt=attempt, outcome="delivered",
-    )  # fmt: skip
+        patient_id=alarm_.patient_id,
+        time_ns=1,
+        id=f"{alarm_.id}|{moment}|{recipient}|{attempt}",
+        alarm_id=alarm_.id,
+        kind=alarm_.kind,
+        priority=alarm_.priority,
+        step=moment.split("|")[0],
+        recipient=recipient,
+        attempt=attempt,
+        outcome="delivered",
+    )
     return msgspec.structs.replace(d, outcome=outcome, **changes)
 
 
@@ -60,7 +89,9 @@ def test_all_is_there(store):
 
 
 def test_what_is_missing_on_each_side(store):
-    kept = compare_kept(detected(alarm(1), alarm(2)), store(alarm(2), alarm(3), alarm(99)), 0, 10 * S)
+    kept = compare_kept(
+        detected(alarm(1), alarm(2)), store(alarm(2), alarm(3), alarm(99)), 0, 10 * S
+    )
     assert (kept.unstored, kept.undetected) == ([alarm(1).id], [alarm(3).id])
     lines = report(kept, None)
     assert f"not stored: {alarm(1).id}" in lines
@@ -69,16 +100,26 @@ def test_what_is_missing_on_each_side(store):
 
 def test_what_the_broker_no_longer_keeps_is_not_missing(store):
     sink = store(alarm(1), alarm(5), alarm(7))
-    assert compare_kept(detected(alarm(5)), sink, 0, 10 * S).undetected == [alarm(1).id, alarm(7).id]
+    assert compare_kept(detected(alarm(5)), sink, 0, 10 * S).undetected == [
+        alarm(1).id,
+        alarm(7).id,
+    ]
     kept = compare_kept(detected(alarm(5), begins={0: 5 * S}), sink, 0, 10 * S)
     assert (kept.expired, kept.undetected) == ({alarm(1).id}, [alarm(7).id])
 
 
 def test_notices():
     steps = [
-        alarm(1), alarm(1, step="escalated", level=1), alarm(2), alarm(3, priority="low"), alarm(4, announced=False), alarm(5), alarm(6),
-        alarm(4, step="update"), alarm(7),
-    ]  # fmt: skip
+        alarm(1),
+        alarm(1, step="escalated", level=1),
+        alarm(2),
+        alarm(3, priority="low"),
+        alarm(4, announced=False),
+        alarm(5),
+        alarm(6),
+        alarm(4, step="update"),
+        alarm(7),
+    ]
     told = compare_told(
         steps,
         [

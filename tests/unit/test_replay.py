@@ -1,4 +1,5 @@
-"""The replay schedule: the same samples, each chunk due at its own end, whatever the speed, the cut or the number of patients."""
+"""The replay schedule: the same samples, each chunk due at its own end, whatever the speed, the cut
+or the number of patients."""
 
 import math
 from itertools import islice
@@ -19,7 +20,8 @@ START_NS = 1_700_000_000_123_456_789
 
 
 class Ramp:
-    """A record whose sample i is i; cut into blocks of `sizes`, `off` of them lead-off, with annotations."""
+    """A record whose sample i is i; cut into blocks of `sizes`, `off` of them lead-off, with
+    annotations."""
 
     name, lead, device_id, counts_per_mv = "ramp", "II", "test", 200.0
 
@@ -104,13 +106,17 @@ def test_lead_off_holds_for_whole_chunks_and_exactly(record):
 def test_from_and_to_begin_a_stream_of_their_own(record, data):
     begin = data.draw(st.integers(0, record.n - 1))
     end = data.draw(st.integers(begin + 1, record.n + 100))
-    items = list(stream(record, "p", START_NS, from_s=begin / record.fs_hz, to_s=end / record.fs_hz))
+    items = list(
+        stream(record, "p", START_NS, from_s=begin / record.fs_hz, to_s=end / record.fs_hz)
+    )
     np.testing.assert_array_equal(samples(chunks(items)), np.arange(begin, min(end, record.n)))
     assert chunks(items)[0].first_sample == 0
     assert chunks(items)[0].t0_ns == START_NS
     inside = [s - begin for s in record.notes if begin <= s < min(end, record.n)]
     assert [r.sample for r in references(items)] == inside
-    assert [r.time_ns for r in references(items)] == [START_NS + sample_offset_ns(s, record.fs_hz) for s in inside]
+    assert [r.time_ns for r in references(items)] == [
+        START_NS + sample_offset_ns(s, record.fs_hz) for s in inside
+    ]
 
 
 @quick
@@ -121,21 +127,32 @@ def test_a_loop_has_no_seam(record):
     got = samples(found)
     np.testing.assert_array_equal(got, np.arange(len(got)) % record.n)
     assert [c.seq for c in found] == list(range(len(found)))
-    assert [c.t0_ns for c in found] == [START_NS + sample_offset_ns(c.first_sample, record.fs_hz) for c in found]
+    assert [c.t0_ns for c in found] == [
+        START_NS + sample_offset_ns(c.first_sample, record.fs_hz) for c in found
+    ]
     assert not any(c.end for c in found)
-    wanted = sorted(s + k * record.n for s in record.notes if s < record.n for k in range(1 + len(got) // record.n))
+    wanted = sorted(
+        s + k * record.n
+        for s in record.notes
+        if s < record.n
+        for k in range(1 + len(got) // record.n)
+    )
     assert [r.sample for r in references(items)] == wanted[: len(references(items))]
 
 
 def test_an_annotation_is_due_with_its_chunk():
     items = list(stream(Ramp(500, notes=(0, 130)), "p", START_NS))
     assert [(i.due_s, type(i.message).__name__) for i in items][:4] == [
-        (0.5, "SampleChunk"), (0.5, "Reference"), (1.0, "SampleChunk"), (1.0, "Reference"),
-    ]  # fmt: skip
+        (0.5, "SampleChunk"),
+        (0.5, "Reference"),
+        (1.0, "SampleChunk"),
+        (1.0, "Reference"),
+    ]
 
 
 def test_an_hour_does_not_drift():
-    """Chunk n is due at n chunks, not at the sum of n waits: at 257.3 Hz no chunk is a whole number of samples."""
+    """Chunk n is due at n chunks, not at the sum of n waits: at 257.3 Hz no chunk is a whole number
+    of samples."""
     last = list(stream(Ramp(30_000, 257.3), "p", START_NS))[-1]
     assert last.due_s == 30_000 / 257.3
     assert last.message.start_ns == START_NS
@@ -176,7 +193,9 @@ def playing(items, speed=1.0, lag_s=0.0):
 
 @pytest.mark.parametrize("speed", [0.1, 1.0, 10.0])
 def test_play_keeps_the_schedule(speed):
-    for (at_s, message), item in zip(playing(stream(Ramp(), "p", START_NS), speed), stream(Ramp(), "p", START_NS), strict=True):
+    for (at_s, message), item in zip(
+        playing(stream(Ramp(), "p", START_NS), speed), stream(Ramp(), "p", START_NS), strict=True
+    ):
         assert message == item.message
         assert at_s == pytest.approx(item.due_s / speed, abs=1e-6)
 
@@ -200,13 +219,19 @@ def test_what_is_interrupted_is_closed():
             raise KeyboardInterrupt
         sent.append(message)
 
-    items = merge([stream(Ramp(), "a", START_NS), stream(Ramp(50), "b", START_NS)])  # b is at its end
+    # b is at its end
+    items = merge([stream(Ramp(), "a", START_NS), stream(Ramp(50), "b", START_NS)])
     with pytest.raises(KeyboardInterrupt):
         play(items, send, ManualClock(), speed=math.inf)
     before = [m for m in sent[:3] if m.patient_id == "a"][-1]
     assert sent[4:] == [end_after(before)]
     closing = decode(encode(sent[4]), SampleChunk)
-    assert (closing.n, closing.end, closing.seq, closing.first_sample) == (0, True, before.seq + 1, before.first_sample + before.n)
+    assert (closing.n, closing.end, closing.seq, closing.first_sample) == (
+        0,
+        True,
+        before.seq + 1,
+        before.first_sample + before.n,
+    )
     assert closing.start_ns == START_NS
 
 

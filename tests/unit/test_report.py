@@ -1,4 +1,5 @@
-"""The report of a period: each figure against a story whose answer is known, the page, and the command."""
+"""The report of a period: each figure against a story whose answer is known, the page, and the
+command."""
 
 from __future__ import annotations
 
@@ -19,7 +20,19 @@ from dashboards.report.rhythm import Episode, episodes, shares
 from ecgwatch.__main__ import app
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
-from tests.unit.monitor_bench import NOW, S, action, alarm, beat, edit, ms, rhythm, storing, strip, vitals
+from tests.unit.monitor_bench import (
+    NOW,
+    S,
+    action,
+    alarm,
+    beat,
+    edit,
+    ms,
+    rhythm,
+    storing,
+    strip,
+    vitals,
+)
 
 HOUR = 3600
 EVEN = NOW - NOW % (HOUR * S)  # the clock hour that NOW lies in
@@ -48,23 +61,46 @@ def found(*events: Any, seconds: float = 60.0) -> Findings:
 
 
 def test_rhythm_is_clipped_joined_and_never_counted_twice() -> None:
-    told = [rhythm(-50, 10), rhythm(10, 20), rhythm(20, 40, "AFIB"), rhythm(30, 35, "N"), rhythm(35, 90, "~")]
-    spans = [(e.label, (e.start_ns - NOW) / S, (e.end_ns - NOW) / S) for e in episodes(told, NOW, NOW + 60 * S)]
+    told = [
+        rhythm(-50, 10),
+        rhythm(10, 20),
+        rhythm(20, 40, "AFIB"),
+        rhythm(30, 35, "N"),
+        rhythm(35, 90, "~"),
+    ]
+    spans = [
+        (e.label, (e.start_ns - NOW) / S, (e.end_ns - NOW) / S)
+        for e in episodes(told, NOW, NOW + 60 * S)
+    ]
     assert spans == [("N", 0, 20), ("AFIB", 20, 30), ("N", 30, 35), ("~", 35, 60)]
 
 
 def test_the_burden_is_of_the_readable_time() -> None:
     told = shares(
-        episodes([rhythm(0, 30), rhythm(30, 35, "AFIB"), rhythm(35, 40), rhythm(40, 50, "AFIB"), rhythm(50, 60, "~")], NOW, NOW + 60 * S)
+        episodes(
+            [
+                rhythm(0, 30),
+                rhythm(30, 35, "AFIB"),
+                rhythm(35, 40),
+                rhythm(40, 50, "AFIB"),
+                rhythm(50, 60, "~"),
+            ],
+            NOW,
+            NOW + 60 * S,
+        )
     )
     assert [(s.label, s.seconds, s.part, s.episodes) for s in told] == [
-        ("N", 35.0, 0.7, 2), ("AFIB", 15.0, 0.3, 2), ("~", 10.0, pytest.approx(1 / 6), 1),
-    ]  # fmt: skip
+        ("N", 35.0, 0.7, 2),
+        ("AFIB", 15.0, 0.3, 2),
+        ("~", 10.0, pytest.approx(1 / 6), 1),
+    ]
     assert told[1].longest == Episode("AFIB", NOW + 40 * S, NOW + 50 * S)
 
 
 def test_an_episode_that_began_before_the_period_counts() -> None:
-    assert [(s.label, s.seconds) for s in found(rhythm(-9 * HOUR, 30, "AFIB"), rhythm(30, 60)).shares] == [("AFIB", 30.0), ("N", 30.0)]
+    assert [
+        (s.label, s.seconds) for s in found(rhythm(-9 * HOUR, 30, "AFIB"), rhythm(30, 60)).shares
+    ] == [("AFIB", 30.0), ("N", 30.0)]
 
 
 # Ectopy
@@ -90,7 +126,10 @@ def test_ectopy_is_counted(labels: str, v: tuple[int, ...], s: tuple[int, ...]) 
 
 def test_hours_are_the_clocks_and_a_run_belongs_to_where_it_began() -> None:
     at_s = (EVEN - NOW) / S + HOUR
-    made = [beat(at_s - 1.5, None, "N"), *(beat(at_s - 1.0 + 0.4 * k, 400.0, "V") for k in range(6))]
+    made = [
+        beat(at_s - 1.5, None, "N"),
+        *(beat(at_s - 1.0 + 0.4 * k, 400.0, "V") for k in range(6)),
+    ]
     first, second = hours(gather(made), NOW, NOW + 2 * HOUR * S)
     assert (first.start_ns, second.start_ns) == (NOW, EVEN + HOUR * S)
     assert (first.v, first.v_runs, first.v_longest) == (3, 1, 6)
@@ -101,7 +140,9 @@ def test_hours_are_the_clocks_and_a_run_belongs_to_where_it_began() -> None:
 
 
 def test_the_longest_interval_does_not_reach_over_a_gap() -> None:
-    assert longest_interval(gather([beat(0, None), beat(2.5, 2500.0), beat(100, None), beat(101, 1000.0)]), []) == (NOW, 2500.0)
+    assert longest_interval(
+        gather([beat(0, None), beat(2.5, 2500.0), beat(100, None), beat(101, 1000.0)]), []
+    ) == (NOW, 2500.0)
     assert longest_interval(gather([beat(0, None)]), []) is None
     assert longest_interval(gather([]), []) is None
 
@@ -133,7 +174,13 @@ def test_variability_is_over_normal_intervals_only() -> None:
 
 
 def test_variability_leaves_out_fibrillation_noise_and_what_is_no_interval() -> None:
-    rr = np.concatenate([np.tile([780.0, 820.0], 50), np.random.default_rng(1).uniform(400, 1200, 100), [150.0, 9000.0, np.nan]])
+    rr = np.concatenate(
+        [
+            np.tile([780.0, 820.0], 50),
+            np.random.default_rng(1).uniform(400, 1200, 100),
+            [150.0, 9000.0, np.nan],
+        ]
+    )
     made = varied(np.nan_to_num(rr, nan=800.0), "N" * 203)._replace(rr_ms=rr)
     af = Episode("AFIB", int(made.time_ns[100]), int(made.time_ns[199]) + 1)
     calm = variability(made, [af])
@@ -152,7 +199,9 @@ def test_too_few_intervals_give_no_variability() -> None:
 
 
 def test_the_heart_rate_has_its_times() -> None:
-    told = found(vitals(1, 70.0), vitals(2, 50.0), vitals(3, None), vitals(4, 120.0), vitals(99, 300.0))
+    told = found(
+        vitals(1, 70.0), vitals(2, 50.0), vitals(3, None), vitals(4, 120.0), vitals(99, 300.0)
+    )
     assert (told.monitored_s, told.rated_s) == (4.0, 3.0)
     assert told.heart_rate == (80.0, 50.0, NOW + 2 * S, 120.0, NOW + 4 * S)
 
@@ -210,27 +259,66 @@ def checked(page: str) -> str:
 def everything() -> list[Any]:
     af = alarm(20, "atrial_fibrillation", end_ns=NOW + 50 * S, text="ATRIAL FIBRILLATION")
     stop = alarm(
-        30, "asystole", priority="high", latching=True, end_ns=NOW + 35 * S, text="ASYSTOLE 5 s", acknowledged_ns=NOW + 40 * S,
-        acknowledged_by="Anna", step="acknowledged",
-    )  # fmt: skip
+        30,
+        "asystole",
+        priority="high",
+        latching=True,
+        end_ns=NOW + 35 * S,
+        text="ASYSTOLE 5 s",
+        acknowledged_ns=NOW + 40 * S,
+        acknowledged_by="Anna",
+        step="acknowledged",
+    )
     beats = [beat(k * 0.8, 800.0 + 20 * (k % 2), "V" if k in (30, 31) else "N") for k in range(70)]
     said = edit(beats[30], "relabelled", 100, label="F", note="fusion?")
     reviewed = msgspec.structs.replace(
-        said, id="e2", target="alarm", target_id=af.id, said="atrial_fibrillation", verdict="rejected", label=""
+        said,
+        id="e2",
+        target="alarm",
+        target_id=af.id,
+        said="atrial_fibrillation",
+        verdict="rejected",
+        label="",
     )
     x = np.round(200 * np.sin(np.arange(5000) / 40)).astype(np.int16)
-    rest = [rhythm(0, 20), rhythm(20, 50, "AFIB"), rhythm(50, 60, "~"), action("acknowledge", 40, alarm_id=stop.id, note="patient fine")]
-    return [*beats, *(vitals(k, 70.0 + k % 7) for k in range(60)), af, stop, strip(af, x), strip(stop, x), said, reviewed, *rest]
+    rest = [
+        rhythm(0, 20),
+        rhythm(20, 50, "AFIB"),
+        rhythm(50, 60, "~"),
+        action("acknowledge", 40, alarm_id=stop.id, note="patient fine"),
+    ]
+    return [
+        *beats,
+        *(vitals(k, 70.0 + k % 7) for k in range(60)),
+        af,
+        stop,
+        strip(af, x),
+        strip(stop, x),
+        said,
+        reviewed,
+        *rest,
+    ]
 
 
 TOLD = (
-    "Not a medical device", "2023-11-14 22:13:20 to 2023-11-14 22:14:20 (UTC)", "70 beats", "Heart rate, mean 73 /min",
-    "Lowest 70 /min 2023-11-14 22:13:20", "Highest 76 /min", "AF burden 60.0 % of the readable time; longest episode 30.0 s",
-    "Longest RR interval 0.82 s", "RMSSD 20 ms", "Normal 20.0 s 40.0 %", "Not readable 10.0 s 16.7 % of all",
-    "*** ASYSTOLE 5 s 5.0 s Anna, 2023-11-14 22:14:00", "** ATRIAL FIBRILLATION 30.0 s rejected (Anna)",
-    "ASYSTOLE 5 s, 2023-11-14 22:13:50", "Anna acknowledge ASYSTOLE 5 s, 2023-11-14 22:13:50 patient fine", "10.1161/01.CIR.93.5.1043",
+    "Not a medical device",
+    "2023-11-14 22:13:20 to 2023-11-14 22:14:20 (UTC)",
+    "70 beats",
+    "Heart rate, mean 73 /min",
+    "Lowest 70 /min 2023-11-14 22:13:20",
+    "Highest 76 /min",
+    "AF burden 60.0 % of the readable time; longest episode 30.0 s",
+    "Longest RR interval 0.82 s",
+    "RMSSD 20 ms",
+    "Normal 20.0 s 40.0 %",
+    "Not readable 10.0 s 16.7 % of all",
+    "*** ASYSTOLE 5 s 5.0 s Anna, 2023-11-14 22:14:00",
+    "** ATRIAL FIBRILLATION 30.0 s rejected (Anna)",
+    "ASYSTOLE 5 s, 2023-11-14 22:13:50",
+    "Anna acknowledge ASYSTOLE 5 s, 2023-11-14 22:13:50 patient fine",
+    "10.1161/01.CIR.93.5.1043",
     "beat 2023-11-14 22:13:44 V relabelled as F Anna, 2023-11-14 22:15:00 fusion?",
-)  # fmt: skip
+)
 
 
 def test_the_page_tells_it_all() -> None:
@@ -293,7 +381,13 @@ def test_lengths_of_time(seconds: float, text: str) -> None:
 
 
 def test_a_little_is_never_nothing() -> None:
-    assert [percent(p) for p in (0.0, 0.0001, 0.0005, 0.333, 1.0)] == ["0.0 %", "< 0.1 %", "0.1 %", "33.3 %", "100.0 %"]
+    assert [percent(p) for p in (0.0, 0.0001, 0.0005, 0.333, 1.0)] == [
+        "0.0 %",
+        "< 0.1 %",
+        "0.1 %",
+        "33.3 %",
+        "100.0 %",
+    ]
 
 
 # The command
@@ -312,7 +406,16 @@ def run(tmp_path: Path, *arguments: str) -> Any:
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    ran = run(tmp_path, "p", "--from", "2023-11-14T22:13:20", "--to", "2023-11-14T22:14:20", "--out", str(out))
+    ran = run(
+        tmp_path,
+        "p",
+        "--from",
+        "2023-11-14T22:13:20",
+        "--to",
+        "2023-11-14T22:14:20",
+        "--out",
+        str(out),
+    )
     assert ran.exit_code == 0, ran.exception
     assert "70 beats, 2 alarms, 2 strips" in ran.output.replace("\n", "")
     assert "ASYSTOLE" in checked(out.read_text())
@@ -323,8 +426,14 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     [
         (("p", "--from", "2023-11-14", "--to", "2023-11-14", "--out", "x"), "is not before"),
         (("p", "--from", "yesterday", "--to", "2023-11-14", "--out", "x"), "--from yesterday"),
-        (("q", "--from", "2023-11-14", "--to", "2023-11-15", "--out", "x"), "nothing is stored of 'q'"),
-        (("p", "--from", "2023-11-14", "--to", "2023-11-15", "--out", "/nowhere/x/r.html"), "cannot write"),
+        (
+            ("q", "--from", "2023-11-14", "--to", "2023-11-15", "--out", "x"),
+            "nothing is stored of 'q'",
+        ),
+        (
+            ("p", "--from", "2023-11-14", "--to", "2023-11-15", "--out", "/nowhere/x/r.html"),
+            "cannot write",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -334,7 +443,19 @@ def test_what_is_wrong_is_said(tmp_path: Path, arguments: tuple[str, ...], said:
 
 def test_no_store_yet(tmp_path: Path) -> None:
     ran = CliRunner().invoke(
-        app, ["report", "p", "--from", "2023-11-14", "--to", "2023-11-15", "--out", "x", "--sink", f"sqlite:{tmp_path}/none.db"]
+        app,
+        [
+            "report",
+            "p",
+            "--from",
+            "2023-11-14",
+            "--to",
+            "2023-11-15",
+            "--out",
+            "x",
+            "--sink",
+            f"sqlite:{tmp_path}/none.db",
+        ],
     )
     assert "no events yet" in str(ran.exception)
     assert not (tmp_path / "none.db").exists()

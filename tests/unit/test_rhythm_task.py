@@ -6,11 +6,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
 from models.architectures.ecgcl import Trunk
+from models.signal.windows import BEAT_SPEC, cut
 from models.training.data.cinc2017 import Recordings
 from models.training.data.rhythm_windows import Varied
 from models.training.sequence import SequenceBatches, record_logits, second_windows, temperature
 from models.training.tasks.rhythm.train import CLASS_WEIGHTS, CONTEXT, learner, split
-from models.signal.windows import BEAT_SPEC, cut
 
 
 def wave(seconds: float) -> np.ndarray:
@@ -19,7 +19,8 @@ def wave(seconds: float) -> np.ndarray:
 
 def test_the_windows_of_a_record_are_those_of_the_stream() -> None:
     windows = second_windows(wave(30))
-    assert windows.shape == (31, BEAT_SPEC.length)  # the last one holds 11 samples of signal in its second
+    # the last one holds 11 samples of signal in its second
+    assert windows.shape == (31, BEAT_SPEC.length)
     assert np.array_equal(windows[7:8], cut(wave(30), np.array([BEAT_SPEC.end(7)]), BEAT_SPEC))
 
 
@@ -41,7 +42,9 @@ def test_the_temperature_that_blurred_the_logits_is_found() -> None:
 
 def test_a_batch_says_which_seconds_exist_and_teaches_the_column_alone() -> None:
     signal = np.concatenate([wave(12), wave(40)])
-    recordings = Recordings(np.array(["a", "b"]), np.array([0, 1]), np.array([0, 1500, 6500]), signal.astype(np.float16))
+    recordings = Recordings(
+        np.array(["a", "b"]), np.array([0, 1]), np.array([0, 1500, 6500]), signal.astype(np.float16)
+    )
     noise = [np.random.default_rng(5).standard_normal(20_000).astype(np.float32)]
     batches = SequenceBatches(recordings, np.arange(2), Varied(noise, 0), CONTEXT, CLASS_WEIGHTS)
     (windows,), target = batches.batch(np.random.default_rng(1), 2)

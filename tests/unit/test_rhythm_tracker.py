@@ -1,4 +1,5 @@
-"""From the network's answers to a rhythm: AF counts from AF_FROM on, but never where the signal is unreadable."""
+"""From the network's answers to a rhythm: AF counts from AF_FROM on, but never where the signal is
+unreadable."""
 
 import pytest
 
@@ -18,8 +19,16 @@ def told(*probability: float) -> str:
         until = (k + 1) * FS_HZ
         second = Second(row, k, until, until + 65, (), 0.0, False, True, 0.0, False)
         beat = LabelledBeat(until - 60.0, 1.0, "N", 1.0, 1.0, 0.0)
-        answers = [Answer(row, k // 5, until + 65, min(k + 1, 30), probability)] if k >= 9 and k % 5 == 4 else []
-        spans += [span for decided in tracker.push(([Beats(second, (beat,))], answers)) for span in decided]
+        answers = (
+            [Answer(row, k // 5, until + 65, min(k + 1, 30), probability)]
+            if k >= 9 and k % 5 == 4
+            else []
+        )
+        spans += [
+            span
+            for decided in tracker.push(([Beats(second, (beat,))], answers))
+            for span in decided
+        ]
     return spans[0].label
 
 

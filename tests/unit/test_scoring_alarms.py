@@ -1,6 +1,8 @@
-"""Alarms against what there ought to be: conditions of a reference, and alarms of ours drawn under it.
+"""Alarms against what there ought to be: conditions of a reference, and alarms of ours drawn under
+it.
 
-In the drawings one character is 1 s: = is where a condition or an alarm holds, ! where ours was announced.
+In the drawings one character is 1 s: = is where a condition or an alarm holds, ! where ours was
+announced.
 """
 
 from __future__ import annotations
@@ -14,12 +16,19 @@ from ingest.errors import BadInputError
 from ingest.messages import Alarm, AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
-from stream_processor.scoring.alarms import Condition, answer, conditions, judge, nearest_rank, score_alarms
+from stream_processor.scoring.alarms import (
+    Condition,
+    answer,
+    conditions,
+    judge,
+    nearest_rank,
+    score_alarms,
+)
 from stream_processor.scoring.cinc2015 import Answer, Question
 from stream_processor.scoring.counts import Counts
+from stream_processor.scoring.expected_alarms import expected
 from stream_processor.scoring.reference import Episode, Mark, Record
 from stream_processor.scoring.told import Told, told
-from stream_processor.scoring.expected_alarms import expected
 
 FS = 250.0
 VF, VT, ASYSTOLE = "ventricular_fibrillation", "ventricular_tachycardia", "asystole"
@@ -39,23 +48,17 @@ def alarm(line: str, kind: AlarmKind = VF) -> Told:
 
 ANSWERS = [  # (what became of it, delay)
     # announced within the episode
-    ("   =============        ",
-     "     ===!====           ", "raised", 5.0),
+    ("   =============        ", "     ===!====           ", "raised", 5.0),
     # announced before, and on for the first ten seconds or to the end
-    ("      ===========       ",
-     " !================      ", "held", None),
-    ("      ====              ",
-     " !=========             ", "held", None),
+    ("      ===========       ", " !================      ", "held", None),
+    ("      ====              ", " !=========             ", "held", None),
     # announced before, but soon over, and nothing else
-    ("      ===========       ",
-     " !=======               ", "missed", None),
+    ("      ===========       ", " !=======               ", "missed", None),
     # announced when an annotated episode was over
-    ("   =======              ",
-     "     =======!==         ", "missed", None),
+    ("   =======              ", "     =======!==         ", "missed", None),
     # held back all the time
-    ("   =======              ",
-     "     =======            ", "missed", None),
-]  # fmt: skip
+    ("   =======              ", "     =======            ", "missed", None),
+]
 
 
 @pytest.mark.parametrize(("reference", "ours", "what", "delay"), ANSWERS)
@@ -67,21 +70,27 @@ def test_answer(reference: str, ours: str, what: str, delay: float | None) -> No
 def test_the_first_announced_alarm_of_high_priority_answers() -> None:
     """Whatever its kind: somebody comes. One that was on but soon over does not, the next one does."""
     episode = condition("   =================    ")
-    ours = [alarm(" !===                    ", VT), alarm("     ==!====             ", ASYSTOLE), alarm("        ====!====        ", VF)]
+    ours = [
+        alarm(" !===                    ", VT),
+        alarm("     ==!====             ", ASYSTOLE),
+        alarm("        ====!====        ", VF),
+    ]
     found = answer(episode, ours)
     assert (found.answer, found.delay_s, found.by) == ("raised", 4.0, ASYSTOLE)
     assert answer(episode, [alarm("     ==!====             ", "hr_high")]).answer == "missed"
 
 
 def test_a_run_found_by_the_rules_may_be_told_just_after_its_end() -> None:
-    """Five beats take 2 s; an alarm 1 s later is in time, as long as its own condition covers the run."""
+    """Five beats take 2 s; an alarm 1 s later is in time, as long as its own condition covers the
+    run."""
     run = condition("   ==               ", VT, label="")
     assert answer(run, [alarm("   ===!             ", VT)]).delay_s == 3.0
 
 
 def test_other_conditions_are_found_by_their_kind_or_a_worse_one() -> None:
     pause = condition("    ===             ", "pause", "")
-    assert answer(pause, [alarm("    ==              ", "pause")]).answer == "raised"  # held back is found, too
+    # held back is found, too
+    assert answer(pause, [alarm("    ==              ", "pause")]).answer == "raised"
     assert answer(pause, [alarm("    ===!            ", ASYSTOLE)]).answer == "raised"
     assert answer(pause, [alarm("    ==!             ", "hr_high")]).answer == "missed"
 
@@ -99,17 +108,43 @@ JUDGED: list[tuple[str, str, AlarmKind, AlarmKind, bool, bool | None]] = [
     ("  ====                    ", "    !=                    ", "pause", "hr_high", True, False),
     # without beats only lethal rhythms can be judged
     ("  ====                    ", "    !=                    ", VF, "pause", False, None),
-    ("  ====                    ", "                  !==     ", VF, "extreme_tachycardia", False, None),
-    ("  ====                    ", "    !==                   ", VF, "extreme_tachycardia", False, True),
+    (
+        "  ====                    ",
+        "                  !==     ",
+        VF,
+        "extreme_tachycardia",
+        False,
+        None,
+    ),
+    (
+        "  ====                    ",
+        "    !==                   ",
+        VF,
+        "extreme_tachycardia",
+        False,
+        True,
+    ),
     ("  ====                    ", "                  !==     ", VF, VT, False, False),
     # a technical alarm is never judged
     ("  ====                    ", "    !=                    ", VF, "artefact", True, None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("reference", "ours", "theirs", "kind", "has_beats", "verdict"), JUDGED)
-def test_judge(reference: str, ours: str, theirs: AlarmKind, kind: AlarmKind, has_beats: bool, verdict: bool | None) -> None:
-    assert judge(alarm(ours, kind), [condition(reference, theirs)], has_beats=has_beats, has_rhythm=True) is verdict
+def test_judge(
+    reference: str,
+    ours: str,
+    theirs: AlarmKind,
+    kind: AlarmKind,
+    has_beats: bool,
+    verdict: bool | None,
+) -> None:
+    assert (
+        judge(
+            alarm(ours, kind), [condition(reference, theirs)], has_beats=has_beats, has_rhythm=True
+        )
+        is verdict
+    )
 
 
 def test_where_no_rhythm_is_annotated_af_is_neither_right_nor_wrong() -> None:
@@ -118,8 +153,15 @@ def test_where_no_rhythm_is_annotated_af_is_neither_right_nor_wrong() -> None:
     assert judge(ours, [], has_beats=True, has_rhythm=False) is None
 
 
-def record(*beats: tuple[float, str], rhythm: tuple[Episode, ...] = (), duration_s: float = 120.0) -> Record:
-    return Record(FS, round(duration_s * FS), tuple(Mark(round(at * FS), label) for at, label in beats), rhythm)
+def record(
+    *beats: tuple[float, str], rhythm: tuple[Episode, ...] = (), duration_s: float = 120.0
+) -> Record:
+    return Record(
+        FS,
+        round(duration_s * FS),
+        tuple(Mark(round(at * FS), label) for at, label in beats),
+        rhythm,
+    )
 
 
 def steady(start: float, end: float, rr: float, label: str = "N") -> list[tuple[float, str]]:
@@ -127,9 +169,12 @@ def steady(start: float, end: float, rr: float, label: str = "N") -> list[tuple[
 
 
 def test_the_rules_on_reference_beats() -> None:
-    """N at 75/min with seven V at 150/min from 60 s, and 6 s of silence from 90 s: one VT and one asystole; fusion beats count as V."""
+    """N at 75/min with seven V at 150/min from 60 s, and 6 s of silence from 90 s: one VT and one
+    asystole; fusion beats count as V."""
     run = [(60.0 + 0.4 * i, "F" if i == 3 else "V") for i in range(7)]
-    reference = record(*steady(0.5, 59.5, 0.8), *run, *steady(63.5, 90.0, 0.8), *steady(96.0, 119.0, 0.8))
+    reference = record(
+        *steady(0.5, 59.5, 0.8), *run, *steady(63.5, 90.0, 0.8), *steady(96.0, 119.0, 0.8)
+    )
     truth = expected(reference)
     high = {a.kind: a for a in truth.alarms if a.priority == "high"}
     assert set(high) == {VT, ASYSTOLE}
@@ -153,7 +198,9 @@ def test_the_rules_on_reference_beats() -> None:
 def test_ventricular_tachycardia_is_five_v_in_a_row(classes: str, rr: float, runs: int) -> None:
     """Whatever the product's rule forgives."""
     beats = [(20.0 + i * rr, c) for i, c in enumerate(classes)]
-    truth = expected(record(*steady(0.5, 19.5, 0.8), *beats, *steady(beats[-1][0] + 0.8, 119.0, 0.8)))
+    truth = expected(
+        record(*steady(0.5, 19.5, 0.8), *beats, *steady(beats[-1][0] + 0.8, 119.0, 0.8))
+    )
     assert sum(a.kind == VT for a in truth.alarms) == runs
 
 
@@ -162,7 +209,9 @@ def test_a_reference_without_anything_ought_to_be_silent() -> None:
 
 
 def test_a_perfect_detector_has_no_false_and_no_missed_alarms() -> None:
-    reference = record(*steady(0.5, 59.5, 0.8), *steady(60.0, 63.0, 0.4, "V"), *steady(63.5, 119.0, 0.8))
+    reference = record(
+        *steady(0.5, 59.5, 0.8), *steady(60.0, 63.0, 0.4, "V"), *steady(63.5, 119.0, 0.8)
+    )
     truth = expected(reference)
     found = score_alarms(reference, truth, truth.alarms)
     assert found.lethal
@@ -172,41 +221,76 @@ def test_a_perfect_detector_has_no_false_and_no_missed_alarms() -> None:
 
 
 def test_conditions_of_annotated_rhythms() -> None:
-    """Without beats an episode is due from 10 s on; with beats only fibrillation is, from 4 s on, for the rules know of the rest."""
+    """Without beats an episode is due from 10 s on; with beats only fibrillation is, from 4 s on,
+    for the rules know of the rest."""
     rhythm = tuple(
-        Episode(round(a * FS), round(z * FS), label) for a, z, label in [(10, 15, "VF"), (20, 35, "VT"), (40, 80, "AFIB"), (90, 95, "ASYS")]
+        Episode(round(a * FS), round(z * FS), label)
+        for a, z, label in [(10, 15, "VF"), (20, 35, "VT"), (40, 80, "AFIB"), (90, 95, "ASYS")]
     )
     bare = conditions(record(rhythm=rhythm), None)
-    assert [(c.kind, c.due) for c in bare] == [(VF, False), (VT, True), ("atrial_fibrillation", True), (ASYSTOLE, False)]
+    assert [(c.kind, c.due) for c in bare] == [
+        (VF, False),
+        (VT, True),
+        ("atrial_fibrillation", True),
+        (ASYSTOLE, False),
+    ]
     reference = record(*steady(0.5, 9.5, 0.8), *steady(16.0, 119.5, 0.8), rhythm=rhythm)
     with_beats = conditions(reference, expected(reference))
-    assert [(c.kind, c.due) for c in with_beats if c.label] == [(VF, True), (VT, False), (ASYSTOLE, False)]
+    assert [(c.kind, c.due) for c in with_beats if c.label] == [
+        (VF, True),
+        (VT, False),
+        (ASYSTOLE, False),
+    ]
     assert "atrial_fibrillation" in {c.kind for c in with_beats}
 
 
 def step(what: str, changed: float, *, announced: bool, end: float | None = None) -> Alarm:
     return Alarm(
-        patient_id="p", device_id="d", lead="II", fs_hz=FS, id="p:pause:1", kind="pause", priority="medium", step=what,
-        changed_ns=round(changed * 1e9), onset_ns=10**9, raised_ns=round(4e9), end_ns=None if end is None else round(end * 1e9),
-        onset_sample=250, raised_sample=1000, announced=announced,
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        fs_hz=FS,
+        id="p:pause:1",
+        kind="pause",
+        priority="medium",
+        step=what,
+        changed_ns=round(changed * 1e9),
+        onset_ns=10**9,
+        raised_ns=round(4e9),
+        end_ns=None if end is None else round(end * 1e9),
+        onset_sample=250,
+        raised_sample=1000,
+        announced=announced,
+    )
 
 
 def test_an_alarm_is_announced_when_it_first_is() -> None:
     """Held back at first by a worse one, announced 3 s later, held back again, ended."""
-    steps = [step("onset", 4, announced=False), step("update", 7, announced=True), step("update", 9, announced=False)]
-    assert told([*steps, step("end", 12, announced=False, end=11)]) == [Told("pause", "medium", 1.0, 4.0, 7.0, 11.0)]
+    steps = [
+        step("onset", 4, announced=False),
+        step("update", 7, announced=True),
+        step("update", 9, announced=False),
+    ]
+    assert told([*steps, step("end", 12, announced=False, end=11)]) == [
+        Told("pause", "medium", 1.0, 4.0, 7.0, 11.0)
+    ]
     assert told(steps[:1]) == [Told("pause", "medium", 1.0, 4.0, None, math.inf)]
 
 
-@pytest.mark.parametrize(("values", "percent", "expected"), [([], 99, None), ([3.0], 50, 3.0), (range(1, 101), 99, 99), ([1, 9], 99, 9)])
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([], 99, None), ([3.0], 50, 3.0), (range(1, 101), 99, 99), ([1, 9], 99, 9)],
+)
 def test_nearest_rank(values: list[float], percent: float, expected: float | None) -> None:
     assert nearest_rank(values, percent) == expected
 
 
 def test_the_challenge_weighs_a_missed_alarm_five_times() -> None:
     question = [Question("r", "Asystole", true) for true in (True, True, False, False, False)]
-    answers = [Answer(q, ours, ()) for q, ours in zip(question, (True, False, True, False, False), strict=True)]
+    answers = [
+        Answer(q, ours, ())
+        for q, ours in zip(question, (True, False, True, False, False), strict=True)
+    ]
     counted = cinc2015.counts(answers)
     assert counted == Counts(tp=1, fn=1, fp=1, tn=2)
     assert cinc2015.score(counted) == pytest.approx(100 * 3 / (3 + 1 + 5))
@@ -228,7 +312,9 @@ CHALLENGE: list[tuple[str, AlarmKind, float, float, bool]] = [
 
 
 @pytest.mark.parametrize(("asked", "kind", "onset", "end", "ours"), CHALLENGE)
-def test_an_answer_to_the_challenge(asked: str, kind: AlarmKind, onset: float, end: float, ours: bool) -> None:
+def test_an_answer_to_the_challenge(
+    asked: str, kind: AlarmKind, onset: float, end: float, ours: bool
+) -> None:
     found = cinc2015.answer(question(asked), [Told(kind, "high", onset, onset + 4, onset + 4, end)])
     assert found.ours is ours
     assert not cinc2015.answer(question(asked), []).ours
@@ -237,7 +323,10 @@ def test_an_answer_to_the_challenge(asked: str, kind: AlarmKind, onset: float, e
 def test_questions_of_the_challenge(tmp_path: Path) -> None:
     file = tmp_path / "ALARMS"
     file.write_text("a103l,Asystole,False\nv100s,Ventricular_Tachycardia,True\n")
-    assert cinc2015.questions(file) == [Question("a103l", "Asystole", False), Question("v100s", "Ventricular_Tachycardia", True)]
+    assert cinc2015.questions(file) == [
+        Question("a103l", "Asystole", False),
+        Question("v100s", "Ventricular_Tachycardia", True),
+    ]
     file.write_text("a103l,Asystole,False\na104l,Asystole,perhaps\n")
     with pytest.raises(BadInputError, match="line 2"):
         cinc2015.questions(file)

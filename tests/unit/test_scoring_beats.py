@@ -24,32 +24,27 @@ STEP = 36  # samples per character
 def story(line: str) -> Record:
     """A record out of a line."""
     beats = tuple(Mark(i * STEP, c) for i, c in enumerate(line) if c in "NSVFQ")
-    flutter = [Episode(line.index("[") * STEP, line.index("]") * STEP, "VFL")] if "[" in line else []
+    flutter = (
+        [Episode(line.index("[") * STEP, line.index("]") * STEP, "VFL")] if "[" in line else []
+    )
     return Record(FS, len(line) * STEP, beats, tuple(flutter))
 
 
 STORIES = [
     # a beat late by 100 ms is the same beat, by 200 ms another one
-    ("  N     N     N   ",
-     "   N    N       N ", {"Nn": 2, "No": 1, "On": 1}),
+    ("  N     N     N   ", "   N    N       N ", {"Nn": 2, "No": 1, "On": 1}),
     # missed, extra
-    ("  N     V     N   ",
-     "  N  N        N   ", {"Nn": 2, "On": 1, "Vo": 1}),
+    ("  N     V     N   ", "  N  N        N   ", {"Nn": 2, "On": 1, "Vo": 1}),
     # classes
-    ("  N  S  V  F  Q   ",
-     "  V  S  V  V  V   ", {"Nv": 1, "Ss": 1, "Vv": 1, "Fv": 1, "Qv": 1}),
+    ("  N  S  V  F  Q   ", "  V  S  V  V  V   ", {"Nv": 1, "Ss": 1, "Vv": 1, "Fv": 1, "Qv": 1}),
     # in flutter nothing counts, on either side
-    ("  N  [         ] N",
-     "  N  V V V  V  V N", {"Nn": 2, "Ov": 1}),
+    ("  N  [         ] N", "  N  V V V  V  V N", {"Nn": 2, "Ov": 1}),
     # two of ours for one: one is extra
-    ("     N     N      ",
-     "    NN     N      ", {"Nn": 2, "On": 1}),
+    ("     N     N      ", "    NN     N      ", {"Nn": 2, "On": 1}),
     # nothing of ours; nothing at all
-    ("  N     N         ",
-     "                  ", {"No": 2}),
-    ("                  ",
-     "                  ", {}),
-]  # fmt: skip
+    ("  N     N         ", "                  ", {"No": 2}),
+    ("                  ", "                  ", {}),
+]
 
 
 @pytest.mark.parametrize(("ref", "ours", "matrix"), STORIES)
@@ -58,7 +53,8 @@ def test_matrix(ref: str, ours: str, matrix: dict[str, int]) -> None:
 
 
 def test_classes_forgive_as_the_standard_does() -> None:
-    """F and Q called V are neither for nor against V; an extra V and N, S called V are; S called V is a miss of S."""
+    """F and Q called V are neither for nor against V; an extra V and N, S called V are; S called V
+    is a miss of S."""
     found = score_beats(story("  N  S  V  V  F  Q    S "), story("  V  V  V  N  V  V  V   "), 0.0)
     assert found.veb == Counts(tp=1, fn=1, fp=3, tn=0)
     assert found.sveb == Counts(tp=0, fn=2, fp=0, tn=6)
@@ -83,13 +79,18 @@ def test_percentages() -> None:
 positions = st.lists(st.integers(0, 3000), max_size=30, unique=True).map(sorted)
 
 
-apart = st.lists(st.integers(60, 300), min_size=1, max_size=30).map(lambda gaps: list(accumulate(gaps)))  # 167 ms and more
+# 167 ms and more
+apart = st.lists(st.integers(60, 300), min_size=1, max_size=30).map(
+    lambda gaps: list(accumulate(gaps))
+)
 
 
 @given(apart, positions.filter(bool))
 def test_pairs_are_those_of_wfdb(ref: list[int], test: list[int]) -> None:
     theirs = compare_annotations(np.array(ref), np.array(test), 54)
-    assert [-1 if j is None else j for j in match(ref, test, 54)] == theirs.matching_sample_nums.tolist()
+    assert [
+        -1 if j is None else j for j in match(ref, test, 54)
+    ] == theirs.matching_sample_nums.tolist()
 
 
 @given(positions, positions)
@@ -118,11 +119,22 @@ def test_perfect_annotation_scores_100(ref: list[int]) -> None:
 
 
 def test_reference_of_annotations() -> None:
-    """Classes, rhythms that last to the next, other names of rhythms, flutter that never ends, and what is no beat."""
+    """Classes, rhythms that last to the next, other names of rhythms, flutter that never ends, and
+    what is no beat."""
     symbols = [
-        Symbol(0, "+", "(N"), Symbol(10, "N"), Symbol(20, "j"), Symbol(30, "a"), Symbol(40, "E"), Symbol(50, "/"), Symbol(55, "x"),
-        Symbol(60, "+", "(VFIB\0"), Symbol(80, "+", "(NSR"), Symbol(85, "~"), Symbol(90, "["), Symbol(95, "!"),
-    ]  # fmt: skip
+        Symbol(0, "+", "(N"),
+        Symbol(10, "N"),
+        Symbol(20, "j"),
+        Symbol(30, "a"),
+        Symbol(40, "E"),
+        Symbol(50, "/"),
+        Symbol(55, "x"),
+        Symbol(60, "+", "(VFIB\0"),
+        Symbol(80, "+", "(NSR"),
+        Symbol(85, "~"),
+        Symbol(90, "["),
+        Symbol(95, "!"),
+    ]
     found = reference(symbols, FS, 100)
     assert found.beats == ((10, "N"), (20, "N"), (30, "S"), (40, "V"), (50, "Q"))
     assert found.rhythm == ((0, 60, "N"), (60, 80, "VF"), (80, 100, "N"), (90, 100, "VFL"))
@@ -130,4 +142,7 @@ def test_reference_of_annotations() -> None:
 
 
 def test_touching_episodes_are_one() -> None:
-    assert joined([Episode(5, 9, "VF"), Episode(0, 5, "VFL"), Episode(12, 14, "VF")]) == [(0, 9, "VFL"), (12, 14, "VF")]
+    assert joined([Episode(5, 9, "VF"), Episode(0, 5, "VFL"), Episode(12, 14, "VF")]) == [
+        (0, 9, "VFL"),
+        (12, 14, "VF"),
+    ]

@@ -12,7 +12,19 @@ GOOD = '[[segments]]\nrhythm = "sinus"\nduration_s = 10\n'
 
 
 def test_shipped_scenarios_load_and_show_something_within_a_minute() -> None:
-    expected = {"normal", "bradycardia", "tachycardia", "afib", "pvcs", "vt", "vf", "asystole", "svt", "paced", "noisy"}
+    expected = {
+        "normal",
+        "bradycardia",
+        "tachycardia",
+        "afib",
+        "pvcs",
+        "vt",
+        "vf",
+        "asystole",
+        "svt",
+        "paced",
+        "noisy",
+    }
     assert expected <= set(shipped())
     for name in shipped():
         scenario = load(name)
@@ -45,11 +57,23 @@ def test_a_file_is_named_after_itself_unless_it_says_otherwise(tmp_path: Path) -
         (GOOD + "rate = 400\n", ["segment 1 (sinus)", "'rate'", "400", "220"]),
         (GOOD + "rate = 'fast'\n", ["segment 1 (sinus)", "'rate'", "number"]),
         (GOOD + "beats = 4\n", ["segment 1 (sinus)", "'beats'", "unknown key", "nsvt_beats"]),
-        (GOOD + "noise = { hum = 1 }\n", ["segment 1 (sinus), noise", "'hum'", "unknown key", "mains_mv"]),
+        (
+            GOOD + "noise = { hum = 1 }\n",
+            ["segment 1 (sinus), noise", "'hum'", "unknown key", "mains_mv"],
+        ),
         (GOOD + '[[segments]]\nrhythm = "vt"\n', ["segment 2 (vt)", "'duration_s'", "missing"]),
-        (GOOD + '[[segments]]\nrhythm = "vt"\nduration_s = 0\n', ["segment 2 (vt)", "'duration_s'", "greater than"]),
-        (GOOD + '[[segments]]\nrhythm = "tachycardia"\nduration_s = 9\nrate = 80\n', ["segment 2 (tachycardia)", "'rate'", "80"]),
-        (GOOD + '[[segments]]\nrhythm = "waltz"\nduration_s = 9\n', ["segment 2 (waltz)", "'rhythm'", "no rhythm is called", "afib"]),
+        (
+            GOOD + '[[segments]]\nrhythm = "vt"\nduration_s = 0\n',
+            ["segment 2 (vt)", "'duration_s'", "greater than"],
+        ),
+        (
+            GOOD + '[[segments]]\nrhythm = "tachycardia"\nduration_s = 9\nrate = 80\n',
+            ["segment 2 (tachycardia)", "'rate'", "80"],
+        ),
+        (
+            GOOD + '[[segments]]\nrhythm = "waltz"\nduration_s = 9\n',
+            ["segment 2 (waltz)", "'rhythm'", "no rhythm is called", "afib"],
+        ),
         (GOOD + "[[segments]]\nduration_s = 9\n", ["segment 2", "'rhythm'", "missing", "afib"]),
         (GOOD + "[[segments]]\nrhythm = 3\nduration_s = 9\n", ["segment 2", "'rhythm'", "afib"]),
         ("segments = [3]", ["segment 1", "afib"]),
@@ -58,7 +82,9 @@ def test_a_file_is_named_after_itself_unless_it_says_otherwise(tmp_path: Path) -
         ("seed = = 3", ["not TOML", "line 1"]),
     ],
 )
-def test_what_is_wrong_is_refused_by_file_place_and_key(tmp_path: Path, text: str, named: list[str]) -> None:
+def test_what_is_wrong_is_refused_by_file_place_and_key(
+    tmp_path: Path, text: str, named: list[str]
+) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(BadInputError) as caught:
@@ -88,7 +114,10 @@ def test_a_scenario_cannot_be_changed_afterwards() -> None:
 
 
 def test_a_segment_overrides_only_the_noise_it_names() -> None:
-    data = {"noise": {"muscle_mv": 0.1}, "segments": [{"rhythm": "sinus", "duration_s": 1, "noise": {"wander_mv": 0.5}}]}
+    data = {
+        "noise": {"muscle_mv": 0.1},
+        "segments": [{"rhythm": "sinus", "duration_s": 1, "noise": {"wander_mv": 0.5}}],
+    }
     scenario = parse(data, "x.toml")
     noise = scenario.noise_in(scenario.segments[0])
     assert (noise.muscle_mv, noise.wander_mv) == (0.1, 0.5)

@@ -1,4 +1,5 @@
-"""The simulator's contract: the same samples however they are taken, annotations where they say, WFDB out and in."""
+"""The simulator's contract: the same samples however they are taken, annotations where they say,
+WFDB out and in."""
 
 from itertools import islice
 from pathlib import Path
@@ -28,12 +29,16 @@ def whole(blocks: list[Block]) -> tuple[np.ndarray, list[Annotation]]:
 
 
 def script(*rhythms: str, seconds: float = 8, **top: Any) -> Scenario:
-    return parse({"segments": [{"rhythm": r, "duration_s": seconds} for r in rhythms]} | top, "test.toml")
+    return parse(
+        {"segments": [{"rhythm": r, "duration_s": seconds} for r in rhythms]} | top, "test.toml"
+    )
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_the_same_seed_gives_the_same_patient_and_another_seed_another(name: str) -> None:
-    one, two, other = (whole(list(simulate(load(name), seed=seed, duration_s=70))) for seed in (3, 3, 4))
+    one, two, other = (
+        whole(list(simulate(load(name), seed=seed, duration_s=70))) for seed in (3, 3, 4)
+    )
     np.testing.assert_array_equal(one[0], two[0])
     assert one[1] == two[1]
     assert not np.array_equal(one[0], other[0])
@@ -41,7 +46,9 @@ def test_the_same_seed_gives_the_same_patient_and_another_seed_another(name: str
 
 @pytest.mark.parametrize("piece_s", [0.004, 0.31, 60])
 @pytest.mark.parametrize("name", ["vf", "noisy", "afib", "vt"])
-def test_the_signal_does_not_depend_on_the_pieces_it_is_made_in(name: str, piece_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_signal_does_not_depend_on_the_pieces_it_is_made_in(
+    name: str, piece_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds = 8 if piece_s < 0.01 else 70
     expected = whole(list(simulate(load(name), duration_s=seconds)))
     monkeypatch.setattr(generate, "PIECE_S", piece_s)
@@ -58,7 +65,9 @@ def test_the_signal_does_not_depend_on_the_pieces_it_is_made_in(name: str, piece
     st.sampled_from([100, 125, 250, 257.8125, 360, 1000]),
     st.integers(0, 2**32),
 )
-def test_any_script_gives_sorted_annotations_within_their_blocks(rhythms: list[str], seconds: float, fs_hz: float, seed: int) -> None:
+def test_any_script_gives_sorted_annotations_within_their_blocks(
+    rhythms: list[str], seconds: float, fs_hz: float, seed: int
+) -> None:
     scenario = script(*rhythms, seconds=seconds, fs_hz=fs_hz, seed=seed)
     blocks = list(simulate(scenario))
     counts, annotations = whole(blocks)
@@ -87,20 +96,32 @@ def test_every_beat_lies_at_the_peak_of_its_qrs(name: str) -> None:
     scenario = load(name)
     quiet = scenario.model_copy(
         update={
-            "noise": scenario.noise.model_copy(update=dict.fromkeys(("wander_mv", "muscle_mv", "mains_mv", "motion_per_minute"), 0)),
-            "segments": tuple(s.model_copy(update={"noise": type(s.noise)()}) for s in scenario.segments),
+            "noise": scenario.noise.model_copy(
+                update=dict.fromkeys(("wander_mv", "muscle_mv", "mains_mv", "motion_per_minute"), 0)
+            ),
+            "segments": tuple(
+                s.model_copy(update={"noise": type(s.noise)()}) for s in scenario.segments
+            ),
         }
     )
     counts, annotations = whole(list(simulate(quiet, duration_s=min(scenario.script_s, 180))))
     reach = 8  # 32 ms
     beats = [a for a in annotations if a.symbol in BEATS and reach < a.sample < len(counts) - reach]
     assert len(beats) > 50
-    off = [np.argmax(np.abs(counts[a.sample - reach : a.sample + reach + 1])) - reach for a in beats]
-    settling = {a.sample for a in beats if any(0 < a.sample - e.sample < 250 for e in annotations if e.aux == "(~")}
+    off = [
+        np.argmax(np.abs(counts[a.sample - reach : a.sample + reach + 1])) - reach for a in beats
+    ]
+    settling = {
+        a.sample
+        for a in beats
+        if any(0 < a.sample - e.sample < 250 for e in annotations if e.aux == "(~")
+    }
     assert max(abs(o) for a, o in zip(beats, off, strict=True) if a.sample not in settling) <= 2
 
 
-@pytest.mark.parametrize("name", ["normal", "bradycardia", "tachycardia", "afib", "pvcs", "svt", "noisy"])
+@pytest.mark.parametrize(
+    "name", ["normal", "bradycardia", "tachycardia", "afib", "pvcs", "svt", "noisy"]
+)
 def test_an_independent_detector_finds_the_beats_where_they_are_annotated(name: str) -> None:
     scenario = load(name)
     counts, annotations = whole(list(simulate(scenario, duration_s=60)))
@@ -108,7 +129,9 @@ def test_an_independent_detector_finds_the_beats_where_they_are_annotated(name: 
     beats = np.array([a.sample for a in annotations if a.symbol in BEATS])[3:-1]
     missed = [b for b in beats if np.abs(found - b).min() > 0.05 * 250]
     assert len(missed) <= 0.04 * len(beats)  # XQRS misses the second beat of some couplets
-    assert abs(len(found[(found > beats[0] - 20) & (found < beats[-1] + 20)]) - len(beats)) <= 0.04 * len(beats)
+    assert abs(
+        len(found[(found > beats[0] - 20) & (found < beats[-1] + 20)]) - len(beats)
+    ) <= 0.04 * len(beats)
 
 
 def test_wfdb_record_holds_the_same_samples_and_annotations(tmp_path: Path) -> None:
@@ -117,9 +140,17 @@ def test_wfdb_record_holds_the_same_samples_and_annotations(tmp_path: Path) -> N
     counts, annotations = whole(list(simulate(scenario, duration_s=100)))
     record = wfdb.rdrecord(str(path), physical=False)
     np.testing.assert_array_equal(record.d_signal[:, 0], counts)
-    assert (record.fs, record.adc_gain, record.units, record.sig_name) == (250, [200], ["mV"], ["II"])
+    assert (record.fs, record.adc_gain, record.units, record.sig_name) == (
+        250,
+        [200],
+        ["mV"],
+        ["II"],
+    )
     read = wfdb.rdann(str(path), "atr")
-    got = [Annotation(int(s), y, a.rstrip("\0")) for s, y, a in zip(read.sample, read.symbol, read.aux_note, strict=True)]
+    got = [
+        Annotation(int(s), y, a.rstrip("\0"))
+        for s, y, a in zip(read.sample, read.symbol, read.aux_note, strict=True)
+    ]
     assert got == annotations
     assert [a.aux for a in got if a.symbol == "+"] == ["(N", "(VT", "(VFL", "(VF", "(ASYS", "(N"]
 
@@ -135,7 +166,13 @@ def test_a_record_name_that_wfdb_does_not_allow_is_refused(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("use", [lambda s, d: simulate(s, duration_s=d), lambda s, d: SimulatedSource(s, duration_s=d).blocks()])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda s, d: simulate(s, duration_s=d),
+        lambda s, d: SimulatedSource(s, duration_s=d).blocks(),
+    ],
+)
 def test_more_than_an_unlooped_script_is_refused(use: Any) -> None:
     with pytest.raises(BadInputError, match="loop"):
         use(script("sinus", seconds=5), 6)
@@ -143,7 +180,13 @@ def test_more_than_an_unlooped_script_is_refused(use: Any) -> None:
 
 def test_source_starts_anywhere_with_the_same_samples() -> None:
     source = SimulatedSource(script("sinus", "lead_off", "sinus"))
-    assert (source.name, source.fs_hz, source.counts_per_mv, source.lead, source.duration_s) == ("test", 250, 200, "II", 24)
+    assert (source.name, source.fs_hz, source.counts_per_mv, source.lead, source.duration_s) == (
+        "test",
+        250,
+        200,
+        "II",
+        24,
+    )
     counts, annotations = whole(list(source.blocks()))
     for start_s in (0.0, 3.3, 8.0, 23.996):
         later, notes = whole(list(source.blocks(start_s)))

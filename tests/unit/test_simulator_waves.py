@@ -27,16 +27,37 @@ class Record(NamedTuple):
         return np.mean([self.mv[r - before : r + after] for r in kept], axis=0)
 
 
-def record(rhythm: str, seconds: float = 60, *, seed: int = 1, patient: dict[str, float] | None = None, **keys: Any) -> Record:
+def record(
+    rhythm: str,
+    seconds: float = 60,
+    *,
+    seed: int = 1,
+    patient: dict[str, float] | None = None,
+    **keys: Any,
+) -> Record:
     segment = {"rhythm": rhythm, "duration_s": seconds} | keys
-    data = {"fs_hz": FS, "counts_per_mv": 2000, "noise": QUIET, "patient": patient or {}, "segments": [segment]}
+    data = {
+        "fs_hz": FS,
+        "counts_per_mv": 2000,
+        "noise": QUIET,
+        "patient": patient or {},
+        "segments": [segment],
+    }
     blocks = list(simulate(parse(data, "test.toml"), seed=seed))
-    return Record(np.concatenate([b.counts for b in blocks]) / 2000, [a for b in blocks for a in b.annotations])
+    return Record(
+        np.concatenate([b.counts for b in blocks]) / 2000,
+        [a for b in blocks for a in b.annotations],
+    )
 
 
-def qrs_bounds(beat: np.ndarray, r: int = 400, slope_mv_per_ms: float = 0.0055, within: int = 125) -> tuple[int, int]:
+def qrs_bounds(
+    beat: np.ndarray, r: int = 400, slope_mv_per_ms: float = 0.0055, within: int = 125
+) -> tuple[int, int]:
     """First and last ms near the R peak where the signal moves faster than P, ST or T do."""
-    fast = np.flatnonzero(np.abs(np.gradient(signal.savgol_filter(beat, 9, 2)))[r - within : r + within] > slope_mv_per_ms)
+    fast = np.flatnonzero(
+        np.abs(np.gradient(signal.savgol_filter(beat, 9, 2)))[r - within : r + within]
+        > slope_mv_per_ms
+    )
     return r - within + fast[0], r - within + fast[-1]
 
 
@@ -58,8 +79,13 @@ def test_sinus_beat_has_normal_intervals_at_any_rate(rate: float, seed: int) -> 
     assert 60 / rr_s == pytest.approx(rate, rel=0.02)
     beat = tape.average(beats[10:])
     onset, end = qrs_bounds(beat)
-    assert 75 <= end - onset <= 100  # between the steep parts, so a little less than between the feet
-    p_peak = 400 - 300 + int(np.argmax(beat[100:340])) if rate < 100 else 250 + int(np.argmax(beat[250:340]))
+    # between the steep parts, so a little less than between the feet
+    assert 75 <= end - onset <= 100
+    p_peak = (
+        400 - 300 + int(np.argmax(beat[100:340]))
+        if rate < 100
+        else 250 + int(np.argmax(beat[250:340]))
+    )
     assert beat[p_peak] == pytest.approx(0.13, abs=0.06)
     assert 120 <= onset - (p_peak - 46) <= 200
     qt = t_end(beat, rr_s) - onset
@@ -79,8 +105,12 @@ def test_qt_shortens_with_the_rate_and_by_less_than_rr() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_premature_ventricular_beat_is_wide_without_p_discordant_and_fully_compensated(seed: int) -> None:
-    tape = record("sinus", 120, rate=70, pvc_per_minute=6, seed=seed, patient={"respiratory_arrhythmia": 0})
+def test_premature_ventricular_beat_is_wide_without_p_discordant_and_fully_compensated(
+    seed: int,
+) -> None:
+    tape = record(
+        "sinus", 120, rate=70, pvc_per_minute=6, seed=seed, patient={"respiratory_arrhythmia": 0}
+    )
     beats, ectopic = tape.beats(), tape.beats(("V",))
     assert 9 <= len(ectopic) <= 14
     beat = tape.average(ectopic)
@@ -109,7 +139,9 @@ def test_breathing_moves_the_rate_and_fast_rhythms_less() -> None:
     rest, effort = (np.diff(record("sinus", 120, rate=rate).beats())[8:] for rate in (62, 130))
     assert 15 < rest.std() < 70
     assert effort.std() < rest.std() / 3
-    tones = np.abs(np.fft.rfft(signal.detrend(np.interp(np.arange(0, 100, 0.25), np.cumsum(rest) / FS, rest))))
+    tones = np.abs(
+        np.fft.rfft(signal.detrend(np.interp(np.arange(0, 100, 0.25), np.cumsum(rest) / FS, rest)))
+    )
     hz = np.fft.rfftfreq(400, 0.25)
     assert 0.2 < hz[hz > 0.15][np.argmax(tones[hz > 0.15])] < 0.3
 
@@ -153,7 +185,9 @@ def test_ventricular_tachycardia_is_fast_wide_and_has_no_other_beats() -> None:
 
 @pytest.mark.parametrize(("rhythm", "low", "high"), [("vf", 3, 7), ("flutter", 3, 5.5)])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_fibrillation_has_no_beats_and_one_dominant_frequency(rhythm: str, low: float, high: float, seed: int) -> None:
+def test_fibrillation_has_no_beats_and_one_dominant_frequency(
+    rhythm: str, low: float, high: float, seed: int
+) -> None:
     tape = record(rhythm, 20, seed=seed)
     assert len(tape.beats()) == 0
     assert [a.symbol for a in tape.notes] == ["+", "[", "]"]
@@ -174,10 +208,17 @@ def test_paced_beat_follows_its_spike_and_is_wide() -> None:
     onset, end = qrs_bounds(beat[spike + 5 :], r=400 - spike - 5, slope_mv_per_ms=0.008, within=75)
     assert onset < end
     fall = np.flatnonzero(beat[spike + 10 :] < 0.1 * beat[400]) + spike + 10
-    assert 90 < fall[0] - spike + (np.flatnonzero(beat[400:] > 0.1 * beat[400])[0] + 400 - fall[0]) < 200
+    assert (
+        90
+        < fall[0] - spike + (np.flatnonzero(beat[400:] > 0.1 * beat[400])[0] + 400 - fall[0])
+        < 200
+    )
 
 
-@pytest.mark.parametrize(("rhythm", "cycle", "aux"), [("bigeminy", ["N", "V"], "(B"), ("trigeminy", ["N", "N", "V"], "(T")])
+@pytest.mark.parametrize(
+    ("rhythm", "cycle", "aux"),
+    [("bigeminy", ["N", "V"], "(B"), ("trigeminy", ["N", "N", "V"], "(T")],
+)
 def test_geminy_repeats_its_cycle(rhythm: str, cycle: list[str], aux: str) -> None:
     notes = record(rhythm, 30).notes
     symbols = [a.symbol for a in notes if a.symbol in BEATS][: 8 * len(cycle)]
@@ -186,7 +227,12 @@ def test_geminy_repeats_its_cycle(rhythm: str, cycle: list[str], aux: str) -> No
 
 
 def test_runs_and_couplets_come_as_often_and_as_long_as_asked() -> None:
-    text = "".join(a.symbol for a in record("sinus", 120, rate=75, nsvt_per_minute=2, nsvt_beats=4, couplets_per_minute=3).notes)
+    text = "".join(
+        a.symbol
+        for a in record(
+            "sinus", 120, rate=75, nsvt_per_minute=2, nsvt_beats=4, couplets_per_minute=3
+        ).notes
+    )
     runs = [len(run) for run in text.replace("+", "").replace("N", " ").split()]
     assert runs.count(4) == pytest.approx(4, abs=1)
     assert runs.count(2) == pytest.approx(6, abs=1)
@@ -201,7 +247,10 @@ def test_pauses_last_as_long_as_asked() -> None:
 
 
 def test_asystole_lasts_as_long_as_the_script_says_and_the_heart_starts_slowly() -> None:
-    segments = [{"rhythm": r, "duration_s": 12, **({} if r == "asystole" else {"rate": 80})} for r in ("sinus", "asystole", "sinus")]
+    segments = [
+        {"rhythm": r, "duration_s": 12, **({} if r == "asystole" else {"rate": 80})}
+        for r in ("sinus", "asystole", "sinus")
+    ]
     blocks = list(simulate(parse({"fs_hz": FS, "segments": segments}, "test.toml")))
     beats = np.array([a.sample for b in blocks for a in b.annotations if a.symbol == "N"]) / FS
     assert not np.any((beats >= 12) & (beats <= 24))

@@ -39,9 +39,26 @@ def lead_off_s(source):
     return found
 
 
-def write_wfdb(folder: Path, name="r1", *, lead="ECG", unit="mV", gain=1000.0, baseline=0, fmt="16", fs=FS, **signal):
+def write_wfdb(
+    folder: Path,
+    name="r1",
+    *,
+    lead="ECG",
+    unit="mV",
+    gain=1000.0,
+    baseline=0,
+    fmt="16",
+    fs=FS,
+    **signal,
+):
     """`signal` is p_signal or d_signal, as wrsamp takes it."""
-    one = {"units": [unit], "sig_name": [lead], "fmt": [fmt], "adc_gain": [gain], "baseline": [baseline]}
+    one = {
+        "units": [unit],
+        "sig_name": [lead],
+        "fmt": [fmt],
+        "adc_gain": [gain],
+        "baseline": [baseline],
+    }
     wfdb.wrsamp(name, fs=fs, write_dir=str(folder), **one, **signal)
     return str(folder / name)
 
@@ -51,11 +68,19 @@ def opened(spec, tmp_path, **options):
 
 
 class TestWfdb:
-    @pytest.mark.parametrize(("fmt", "gain", "baseline"), [("16", 1000.0, 0), ("212", 200.0, 1024), ("16", 500.0, -300), ("24", 1000.0, 0)])
+    @pytest.mark.parametrize(
+        ("fmt", "gain", "baseline"),
+        [("16", 1000.0, 0), ("212", 200.0, 1024), ("16", 500.0, -300), ("24", 1000.0, 0)],
+    )
     def test_counts_and_gain_give_the_signal_back(self, tmp_path, fmt, gain, baseline):
         spec = write_wfdb(tmp_path, p_signal=ECG_MV[:, None], gain=gain, baseline=baseline, fmt=fmt)
         source = opened(spec, tmp_path)
-        assert (source.name, source.fs_hz, source.lead, source.counts_per_mv) == ("r1", FS, "ECG", gain)
+        assert (source.name, source.fs_hz, source.lead, source.counts_per_mv) == (
+            "r1",
+            FS,
+            "ECG",
+            gain,
+        )
         assert source.duration_s == 70
         np.testing.assert_allclose(signal(source) / source.counts_per_mv, ECG_MV, atol=0.51 / gain)
         assert lead_off_s(source) == []
@@ -63,7 +88,9 @@ class TestWfdb:
     @pytest.mark.parametrize("unit", ["uV", "V", "mV", "NU"])
     def test_the_unit_of_the_header_counts(self, tmp_path, unit):
         factor = {"uV": 1e-3, "V": 1e3}.get(unit, 1.0)
-        spec = write_wfdb(tmp_path, p_signal=ECG_MV[:, None] / factor, unit=unit, gain=1000.0 * factor)
+        spec = write_wfdb(
+            tmp_path, p_signal=ECG_MV[:, None] / factor, unit=unit, gain=1000.0 * factor
+        )
         assert opened(spec, tmp_path).counts_per_mv == pytest.approx(1000)
 
     @settings(max_examples=25, deadline=None)
@@ -79,7 +106,15 @@ class TestWfdb:
     def test_annotations_come_with_the_blocks_that_hold_them(self, tmp_path):
         spec = write_wfdb(tmp_path, p_signal=ECG_MV[:, None])
         samples = np.array([0, 10, 249, 250, 15_000, 17_499])
-        wfdb.wrann("r1", "atr", samples, list("+NVNNN"), aux_note=["(AFIB", "", "", "", "", ""], write_dir=str(tmp_path), fs=FS)
+        wfdb.wrann(
+            "r1",
+            "atr",
+            samples,
+            list("+NVNNN"),
+            aux_note=["(AFIB", "", "", "", "", ""],
+            write_dir=str(tmp_path),
+            fs=FS,
+        )
         at, found = 0, []
         for block in opened(spec, tmp_path).blocks():
             assert all(at <= a.sample < at + len(block.counts) for a in block.annotations)
@@ -87,7 +122,11 @@ class TestWfdb:
             at += len(block.counts)
         assert found[0] == Annotation(0, "+", "(AFIB")
         assert [a.sample for a in found] == samples.tolist()
-        assert [a.sample for b in opened(spec, tmp_path).blocks(1.0) for a in b.annotations] == [250, 15_000, 17_499]
+        assert [a.sample for b in opened(spec, tmp_path).blocks(1.0) for a in b.annotations] == [
+            250,
+            15_000,
+            17_499,
+        ]
 
     def test_invalid_samples_hold_the_last_value_and_seconds_of_them_are_lead_off(self, tmp_path):
         counts = np.arange(10 * FS, dtype=np.int64)[:, None] % 100
@@ -99,7 +138,9 @@ class TestWfdb:
         assert got[6 * FS] == (6 * FS) % 100
         assert lead_off_s(source) == [(4, 6)]
 
-    def test_a_wide_format_is_scaled_only_where_sixteen_bits_cannot_hold_sixteen_millivolts(self, tmp_path):
+    def test_a_wide_format_is_scaled_only_where_sixteen_bits_cannot_hold_sixteen_millivolts(
+        self, tmp_path
+    ):
         fine = (ECG_MV * 100_000).astype(np.int64)[:, None]
         source = opened(write_wfdb(tmp_path, d_signal=fine, gain=100_000.0, fmt="24"), tmp_path)
         assert source.counts_per_mv == 100_000 / 64
@@ -107,15 +148,25 @@ class TestWfdb:
 
     def test_a_baseline_out_of_reach_is_clipped_not_wrapped(self, tmp_path):
         counts = np.array([[-20_000], [0], [20_000], [32_000]] * FS)
-        source = opened(write_wfdb(tmp_path, d_signal=counts, gain=200.0, baseline=-20_000), tmp_path)
+        source = opened(
+            write_wfdb(tmp_path, d_signal=counts, gain=200.0, baseline=-20_000), tmp_path
+        )
         assert signal(source)[:4].tolist() == [0, 20_000, 32_767, 32_767]
 
     def test_a_signal_with_several_samples_per_frame_keeps_its_rate(self, tmp_path):
         ecg, resp = (ECG_MV * 1000).astype(np.int64), np.zeros(70 * FS // 10, dtype=np.int64)
         wfdb.wrsamp(
-            "multi", fs=FS / 10, units=["mV", "mV"], sig_name=["RESP", "ECG"], e_d_signal=[resp, ecg], samps_per_frame=[1, 10],
-            fmt=["16", "16"], adc_gain=[1000.0, 1000.0], baseline=[0, 0], write_dir=str(tmp_path),
-        )  # fmt: skip
+            "multi",
+            fs=FS / 10,
+            units=["mV", "mV"],
+            sig_name=["RESP", "ECG"],
+            e_d_signal=[resp, ecg],
+            samps_per_frame=[1, 10],
+            fmt=["16", "16"],
+            adc_gain=[1000.0, 1000.0],
+            baseline=[0, 0],
+            write_dir=str(tmp_path),
+        )
         source = opened(tmp_path / "multi", tmp_path)
         assert (source.fs_hz, source.lead) == (FS, "ECG")
         np.testing.assert_array_equal(signal(source), ecg)
@@ -125,9 +176,16 @@ class TestWfdb:
     def test_segments_follow_each_other_and_a_gap_is_lead_off(self, tmp_path, layout):
         write_wfdb(tmp_path, "a", p_signal=ECG_MV[: 20 * FS, None])
         write_wfdb(tmp_path, "b", p_signal=ECG_MV[20 * FS :, None])
-        lines = [f"seg/{3 if layout == 'fixed' else 4} 1 {FS} {75 * FS}", f"a {20 * FS}", f"~ {5 * FS}", f"b {50 * FS}"]
+        lines = [
+            f"seg/{3 if layout == 'fixed' else 4} 1 {FS} {75 * FS}",
+            f"a {20 * FS}",
+            f"~ {5 * FS}",
+            f"b {50 * FS}",
+        ]
         if layout == "variable":
-            (tmp_path / "seg_layout.hea").write_text(f"seg_layout 1 {FS} 0\n~ 0 1000(0)/mV 16 0 0 0 0 ECG\n")
+            (tmp_path / "seg_layout.hea").write_text(
+                f"seg_layout 1 {FS} 0\n~ 0 1000(0)/mV 16 0 0 0 0 ECG\n"
+            )
             lines.insert(1, "seg_layout 0")
         (tmp_path / "seg.hea").write_text("\n".join(lines) + "\n")
         source = opened(tmp_path / "seg", tmp_path)
@@ -161,7 +219,9 @@ class TestChannel:
         assert choose(names, units, wanted, record="r") == index
 
     def test_an_unknown_channel_is_told_the_known_ones(self):
-        with pytest.raises(BadInputError, match=r"r: has no channel 'V9'\nIts channels are: 0 MLII, 1 V1"):
+        with pytest.raises(
+            BadInputError, match=r"r: has no channel 'V9'\nIts channels are: 0 MLII, 1 V1"
+        ):
             choose(["MLII", "V1"], ["mV", "mV"], "V9", record="r")
 
 
@@ -178,7 +238,10 @@ class TestCsv:
     )
     def test_time_and_value(self, tmp_path, header, delimiter, factor):
         path = tmp_path / "walk.csv"
-        path.write_text(header + "".join(f"{i / FS:.3f}{delimiter}{v * factor:.3f}\n" for i, v in enumerate(ECG_MV)))
+        path.write_text(
+            header
+            + "".join(f"{i / FS:.3f}{delimiter}{v * factor:.3f}\n" for i, v in enumerate(ECG_MV))
+        )
         source = opened(path, tmp_path)
         assert (source.name, source.fs_hz) == ("walk", FS)
         assert source.duration_s == pytest.approx(70)
@@ -188,7 +251,10 @@ class TestCsv:
     @pytest.mark.parametrize(("unit", "per_s"), [("ms", 1e3), ("us", 1e6), ("ns", 1e9)])
     def test_times_in_other_units(self, tmp_path, unit, per_s):
         path = tmp_path / "x.csv"
-        path.write_text(f"time [{unit}],ecg\n" + "".join(f"{round(i / FS * per_s)},{v}\n" for i, v in enumerate(ECG_MV)))
+        path.write_text(
+            f"time [{unit}],ecg\n"
+            + "".join(f"{round(i / FS * per_s)},{v}\n" for i, v in enumerate(ECG_MV))
+        )
         assert opened(path, tmp_path).fs_hz == FS
 
     def test_values_alone_need_a_rate(self, tmp_path):
@@ -215,7 +281,10 @@ class TestCsv:
         ("text", "said"),
         [
             ("ecg\nnone\n", "no line of numbers"),
-            ("".join(f"{i / FS},{v}\n" for i, v in enumerate(ECG_MV[:100])) + "0.5,oops\n", "line 101"),
+            (
+                "".join(f"{i / FS},{v}\n" for i, v in enumerate(ECG_MV[:100])) + "0.5,oops\n",
+                "line 101",
+            ),
             ("".join(f"{i / FS},{v * 1000}\n" for i, v in enumerate(ECG_MV)), "--unit"),
             ("".join(f"{i / 50},{v}\n" for i, v in enumerate(ECG_MV)), "50 Hz"),
             ("".join(f"{i / FS},{v}\n" for i, v in enumerate(ECG_MV)) + "0,0\n", "Sort the lines"),
@@ -232,18 +301,37 @@ class TestCsv:
 class TestEdf:
     def write(self, path, notes=(), unit="mV", ranges=(-5, 5)):
         edf = pyedflib.EdfWriter(str(path), 2, file_type=pyedflib.FILETYPE_EDFPLUS)
-        common = {"dimension": unit, "physical_min": ranges[0], "physical_max": ranges[1], "digital_min": -32768, "digital_max": 32767}
-        edf.setSignalHeaders([{"label": "Resp", "sample_frequency": FS, **common}, {"label": "ECG II", "sample_frequency": FS, **common}])
+        common = {
+            "dimension": unit,
+            "physical_min": ranges[0],
+            "physical_max": ranges[1],
+            "digital_min": -32768,
+            "digital_max": 32767,
+        }
+        edf.setSignalHeaders(
+            [
+                {"label": "Resp", "sample_frequency": FS, **common},
+                {"label": "ECG II", "sample_frequency": FS, **common},
+            ]
+        )
         edf.writeSamples([np.zeros(len(ECG_MV)), ECG_MV * (1000 if unit == "uV" else 1)])
         for onset, text in notes:
             edf.writeAnnotation(onset, -1, text)
         edf.close()
 
-    @pytest.mark.parametrize(("unit", "ranges"), [("mV", (-5, 5)), ("uV", (-5000, 5000)), ("mV", (-2, 6)), ("mV", (5, -5))])
+    @pytest.mark.parametrize(
+        ("unit", "ranges"),
+        [("mV", (-5, 5)), ("uV", (-5000, 5000)), ("mV", (-2, 6)), ("mV", (5, -5))],
+    )
     def test_round_trip(self, tmp_path, unit, ranges):
         self.write(tmp_path / "e.edf", unit=unit, ranges=ranges)
         source = opened(tmp_path / "e.edf", tmp_path)
-        assert (source.name, source.fs_hz, source.lead, source.duration_s) == ("e", FS, "ECG II", 70)
+        assert (source.name, source.fs_hz, source.lead, source.duration_s) == (
+            "e",
+            FS,
+            "ECG II",
+            70,
+        )
         np.testing.assert_allclose(signal(source) / source.counts_per_mv, ECG_MV, atol=0.001)
         np.testing.assert_array_equal(signal(source, 30.004), signal(source)[7501:])
 
@@ -270,7 +358,10 @@ class TestErrors:
 
     @pytest.mark.parametrize("fs", [50, 2000])
     def test_a_rate_out_of_range(self, tmp_path, fs):
-        with pytest.raises(BadInputError, match=rf"r1: the sampling frequency is {fs} Hz\nRecords of 100 to 1000 Hz"):
+        with pytest.raises(
+            BadInputError,
+            match=rf"r1: the sampling frequency is {fs} Hz\nRecords of 100 to 1000 Hz",
+        ):
             opened(write_wfdb(tmp_path, p_signal=ECG_MV[:, None], fs=fs), tmp_path)
 
     def test_a_channel_that_is_no_voltage(self, tmp_path):
@@ -303,12 +394,19 @@ def test_scaling_keeps_sixteen_millivolts_and_no_more_than_it_must(lowest, highe
 def test_blocks_do_not_depend_on_the_parts(data, n):
     """Invalid samples and lead-off are decided by the record, not by how it is read."""
     fs = 10.0
-    values = np.array(data.draw(st.lists(st.sampled_from([1.0, 2.0, 3.0, np.nan, np.nan]), min_size=n, max_size=n)))
+    values = np.array(
+        data.draw(
+            st.lists(st.sampled_from([1.0, 2.0, 3.0, np.nan, np.nan]), min_size=n, max_size=n)
+        )
+    )
     whole = list(blocks_of(iter([values]), 0, fs))
     cuts = sorted(data.draw(st.sets(st.integers(0, n // 10))))
     edges = [0, *(10 * c for c in cuts if 0 < 10 * c < n), n]
     parts = [values[a:b] for a, b in pairwise(edges)]
     split = list(blocks_of(iter(parts), 0, fs))
     for get in (lambda b: b.counts, lambda b: np.full(len(b.counts), b.lead_off)):
-        np.testing.assert_array_equal(np.concatenate([np.zeros(0), *map(get, whole)]), np.concatenate([np.zeros(0), *map(get, split)]))
+        np.testing.assert_array_equal(
+            np.concatenate([np.zeros(0), *map(get, whole)]),
+            np.concatenate([np.zeros(0), *map(get, split)]),
+        )
     assert list(spans(n, 0, fs))[-1][1] == n if n else True

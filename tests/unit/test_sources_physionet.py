@@ -1,4 +1,5 @@
-"""Records by PhysioNet name: found in the data folder, else downloaded once, else an error that names the folder."""
+"""Records by PhysioNet name: found in the data folder, else downloaded once, else an error that
+names the folder."""
 
 import threading
 from functools import partial
@@ -28,7 +29,13 @@ def physionet(tmp_path, monkeypatch):
     (site / "content/mydb/1.2.0").mkdir(parents=True)
     (site / "content/mydb/index.html").write_text("<html>\n<p>Version: 1.2.0</p>\n</html>")
     wfdb.wrsamp(
-        "x1", fs=250, units=["mV"], sig_name=["ECG"], p_signal=np.sin(np.arange(2500) / 40)[:, None], fmt=["16"], write_dir=str(files)
+        "x1",
+        fs=250,
+        units=["mV"],
+        sig_name=["ECG"],
+        p_signal=np.sin(np.arange(2500) / 40)[:, None],
+        fmt=["16"],
+        write_dir=str(files),
     )
     wfdb.wrann("x1", "atr", np.array([100, 300]), ["N", "V"], write_dir=str(files))
     handler = type("Handler", (QuietHandler,), {"asked": []})

@@ -8,7 +8,9 @@ from ecgwatch.streaming import parse_speed, parse_start, unique
 from ingest.errors import BadInputError
 
 
-@pytest.mark.parametrize(("text", "factor"), [("0.1", 0.1), ("1", 1), ("250", 250), ("max", math.inf)])
+@pytest.mark.parametrize(
+    ("text", "factor"), [("0.1", 0.1), ("1", 1), ("250", 250), ("max", math.inf)]
+)
 def test_speed(text, factor):
     assert parse_speed(text) == factor
 

@@ -34,8 +34,17 @@ def there(lost: list[tuple[int, int]], first: int, end: int) -> np.ndarray:
 
 
 def pieces(cuts: list[int], lost: list[tuple[int, int]], first: int, end: int) -> list[Piece]:
-    edges = sorted({first, end, *(c for c in cuts if first < c < end), *(e for ab in lost for e in ab if first < e < end)})
-    return [Piece(0, a, SIGNAL[a:b]) for a, b in pairwise(edges) if not any(x <= a < y for x, y in lost)]
+    edges = sorted(
+        {
+            first,
+            end,
+            *(c for c in cuts if first < c < end),
+            *(e for ab in lost for e in ab if first < e < end),
+        }
+    )
+    return [
+        Piece(0, a, SIGNAL[a:b]) for a, b in pairwise(edges) if not any(x <= a < y for x, y in lost)
+    ]
 
 
 def by_start(found: list[Block | Cut]) -> dict[int, Block]:
@@ -48,7 +57,12 @@ gaps = st.lists(st.tuples(st.integers(100, 9_000), st.integers(1, 3_000)), max_s
 
 
 @settings(deadline=None)
-@given(cuts=st.lists(st.integers(0, 9_999), max_size=30), gaps=gaps, first=st.integers(0, 3_000), restart_at=st.integers(0, 30))
+@given(
+    cuts=st.lists(st.integers(0, 9_999), max_size=30),
+    gaps=gaps,
+    first=st.integers(0, 3_000),
+    restart_at=st.integers(0, 30),
+)
 def test_blocks_are_the_signal_on_a_grid(cuts, gaps, first, restart_at):
     lost = [(a, a + n) for a, n in gaps]
     sent = pieces(cuts, lost, first, 10_000)
@@ -60,7 +74,9 @@ def test_blocks_are_the_signal_on_a_grid(cuts, gaps, first, restart_at):
             made.restore(0, state)
         found += made.push([piece])
     found += made.flush(ROW)
-    begin, end = (sent[0].first_sample, sent[-1].first_sample + len(sent[-1].counts)) if sent else (0, 0)
+    begin, end = (
+        (sent[0].first_sample, sent[-1].first_sample + len(sent[-1].counts)) if sent else (0, 0)
+    )
     whole = there(lost, begin, end)
     blocks = by_start(found)
     told = np.full(end, MISSING, dtype=np.int16)
@@ -73,7 +89,12 @@ def test_blocks_are_the_signal_on_a_grid(cuts, gaps, first, restart_at):
 
 
 @settings(deadline=None)
-@given(cuts=st.lists(st.integers(0, 9_999), max_size=30), gaps=gaps, onset=st.integers(0, 9_999), late=st.integers(0, 6_900))
+@given(
+    cuts=st.lists(st.integers(0, 9_999), max_size=30),
+    gaps=gaps,
+    onset=st.integers(0, 9_999),
+    late=st.integers(0, 6_900),
+)
 def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onset, late):
     lost = [(a, a + n) for a, n in gaps if not a < onset + late < a + n]
     raised = min(onset + late, 10_000)

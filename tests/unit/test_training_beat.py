@@ -5,26 +5,53 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch (pip install ecgwatch[train])")
 
-from models.training.tasks.qrs.train import metrics as beat_metrics
+from models.signal.windows import BEAT_SPEC, cut
 from models.training.data.augment import augment, flatten, splice_pause
 from models.training.data.beat_windows import HISTORY, Corpus, Rows
-from models.training.data.records import FIBRILLATION, HALF, NO, QRS, UNKNOWN, VENTRICULAR, YES, Noise, Track, beat_targets
+from models.training.data.records import (
+    FIBRILLATION,
+    HALF,
+    NO,
+    QRS,
+    UNKNOWN,
+    VENTRICULAR,
+    YES,
+    Noise,
+    Track,
+    beat_targets,
+)
 from models.training.tasks.qrs.train import FOLDS, QrsBatches, folds
-from models.signal.windows import BEAT_SPEC, cut
+from models.training.tasks.qrs.train import metrics as beat_metrics
 
 BEATS = np.arange(60.0, 4900, 100)
 
 
 def track(name: str = "mitdb/1", beats: np.ndarray = BEATS, classes: str | None = None) -> Track:
     """A beat every 0.8 s: triangles of 1 mV, every fifth ventricular."""
-    classes = "".join("V" if i % 5 == 4 else "N" for i in range(len(beats))) if classes is None else classes
+    classes = (
+        "".join("V" if i % 5 == 4 else "N" for i in range(len(beats)))
+        if classes is None
+        else classes
+    )
     t = np.arange(5000)
     signal = np.clip(1 - np.abs(t[:, None] - beats) / 6, 0, None).sum(axis=1).astype(np.float32)
-    return Track(name, name, 0, signal, beat_targets(5000, beats, classes), beats, classes, np.zeros((0, 2)), 1.0)
+    return Track(
+        name,
+        name,
+        0,
+        signal,
+        beat_targets(5000, beats, classes),
+        beats,
+        classes,
+        np.zeros((0, 2)),
+        1.0,
+    )
 
 
 def noise() -> Noise:
-    return Noise("ma", np.random.default_rng(0).standard_normal(4 * HISTORY).astype(np.float32), 1.0)
+    return Noise(
+        "ma", np.random.default_rng(0).standard_normal(4 * HISTORY).astype(np.float32), 1.0
+    )
 
 
 def rows(end: int = 2000) -> Rows:
@@ -39,7 +66,11 @@ def rows(end: int = 2000) -> Rows:
 
 def test_targets_cover_50_ms_around_the_beat_and_classes_only_beats():
     targets = beat_targets(300, np.array([50.2, 150.0, 250.0]), "NVF")
-    assert np.flatnonzero(targets[QRS] == YES).tolist() == [*range(44, 57), *range(144, 157), *range(244, 257)]
+    assert np.flatnonzero(targets[QRS] == YES).tolist() == [
+        *range(44, 57),
+        *range(144, 157),
+        *range(244, 257),
+    ]
     assert [targets[VENTRICULAR, at] for at in (50, 150, 250, 100)] == [NO, YES, HALF, UNKNOWN]
     assert (targets[FIBRILLATION] == NO).all()
 
@@ -60,7 +91,9 @@ def augment_nothing(drawn: Rows) -> np.ndarray:
 
 def test_stretched_rows_keep_targets_on_the_beats():
     corpus = Corpus([track()])
-    drawn = corpus._gather(np.zeros(1, np.int64), np.array([3000]) + corpus.begin[0], np.array([1.2]))
+    drawn = corpus._gather(
+        np.zeros(1, np.int64), np.array([3000]) + corpus.begin[0], np.array([1.2])
+    )
     peaks = np.flatnonzero(drawn.history[0] > 0.95)
     assert len(peaks)
     assert (drawn.targets[0, QRS, peaks] == YES).all()
@@ -68,7 +101,10 @@ def test_stretched_rows_keep_targets_on_the_beats():
 
 def test_batches_are_finite_and_repeatable():
     corpus = Corpus([track(), track("ludb/1", classes=""), track("vfdb/1")])
-    batches = [augment(corpus.draw(rng, 64), [noise()], rng) for rng in (np.random.default_rng(3), np.random.default_rng(3))]
+    batches = [
+        augment(corpus.draw(rng, 64), [noise()], rng)
+        for rng in (np.random.default_rng(3), np.random.default_rng(3))
+    ]
     assert batches[0].shape == (64, BEAT_SPEC.length)
     assert np.isfinite(batches[0]).all()
     assert np.array_equal(*batches)
@@ -81,10 +117,14 @@ def test_a_pause_has_no_beats_and_beats_keep_their_targets(seed):
     peaks = np.flatnonzero(changed.history[0] > 0.9)
     assert np.isin(changed.targets[0, QRS, peaks], [YES, UNKNOWN]).all()
     middles = np.flatnonzero(
-        (changed.targets[0, QRS, 6:-6] == YES) & (changed.targets[0, QRS, :-12] == YES) & (changed.targets[0, QRS, 12:] == YES)
+        (changed.targets[0, QRS, 6:-6] == YES)
+        & (changed.targets[0, QRS, :-12] == YES)
+        & (changed.targets[0, QRS, 12:] == YES)
     )
     assert (changed.history[0, middles + 6] > 0.9).all()
-    longest = np.diff(np.flatnonzero(changed.targets[0, QRS] != NO), prepend=0, append=HISTORY).max()
+    longest = np.diff(
+        np.flatnonzero(changed.targets[0, QRS] != NO), prepend=0, append=HISTORY
+    ).max()
     assert longest > 120
 
 
@@ -92,7 +132,9 @@ def test_a_pause_has_no_beats_and_beats_keep_their_targets(seed):
 def test_a_flat_stretch_leaves_no_target_without_its_beat(seed):
     changed = rows()
     flatten(changed, 0, np.random.default_rng(seed))
-    for middle in np.flatnonzero(np.convolve(changed.targets[0, QRS] == YES, np.ones(13), "valid") == 13) + 6:
+    for middle in (
+        np.flatnonzero(np.convolve(changed.targets[0, QRS] == YES, np.ones(13), "valid") == 13) + 6
+    ):
         assert changed.history[0, middle] > 0.9
 
 
@@ -105,7 +147,9 @@ def test_unknown_samples_do_not_count():
 
 
 def test_patients_are_in_one_fold_only():
-    tracks = [track(f"mitdb/{n}") for n in range(100, 126)] + [track(f"vfdb/{n}") for n in range(15)]
+    tracks = [track(f"mitdb/{n}") for n in range(100, 126)] + [
+        track(f"vfdb/{n}") for n in range(15)
+    ]
     fold_of = folds(tracks)
     assert sorted(fold_of) == sorted({t.patient for t in tracks})
     sizes = [list(fold_of.values()).count(f) for f in range(FOLDS)]

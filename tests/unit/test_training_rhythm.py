@@ -8,17 +8,19 @@ from hypothesis import strategies as st
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models.signal.conditioning import condition
-from models.training.data import cinc2017
-from models.training.tasks.rhythm.scores import challenge_score, f1
-from models.training.data.rhythm_windows import Varied, record_windows, short_windows
 from models.signal.windows import RHYTHM_SPEC
+from models.training.data import cinc2017
+from models.training.data.rhythm_windows import Varied, record_windows, short_windows
+from models.training.tasks.rhythm.scores import challenge_score, f1
 
 NOISE = [np.random.default_rng(5).standard_normal(20_000).astype(np.float32)]
 
 
 def patient(scenario: str, seconds: float = 60, seed: int = 1) -> np.ndarray:
     script = load(scenario)
-    counts = np.concatenate([block.counts for block in simulate(script, seed=seed, duration_s=seconds)])
+    counts = np.concatenate(
+        [block.counts for block in simulate(script, seed=seed, duration_s=seconds)]
+    )
     return condition(counts, script.fs_hz, script.counts_per_mv)
 
 
@@ -52,7 +54,9 @@ def test_pieces_lie_side_by_side_and_see_nothing_of_each_other() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(9.1, 61), min_size=1, max_size=6), st.integers(0, 1000))
-def test_varied_windows_end_with_signal_and_are_drawn_again_by_the_same_seed(lengths: list[float], seed: int) -> None:
+def test_varied_windows_end_with_signal_and_are_drawn_again_by_the_same_seed(
+    lengths: list[float], seed: int
+) -> None:
     signals = [wave(seconds) for seconds in lengths]
     one, two = Varied(NOISE, seed), Varied(NOISE, seed)
     x = one.batch(signals)
@@ -64,8 +68,10 @@ def test_varied_windows_end_with_signal_and_are_drawn_again_by_the_same_seed(len
     assert np.abs(x).max() <= RHYTHM_SPEC.clip
     for row in x:
         signal = np.flatnonzero(row)
-        assert len(row) - signal[0] >= 8 * 125  # at least the shortest length, less what the change of pace takes
-        assert np.count_nonzero(row[signal[0] :]) > 0.95 * (len(row) - signal[0])  # zeros only before the signal
+        # at least the shortest length, less what the change of pace takes
+        assert len(row) - signal[0] >= 8 * 125
+        # zeros only before the signal
+        assert np.count_nonzero(row[signal[0] :]) > 0.95 * (len(row) - signal[0])
 
 
 def test_the_score_of_the_challenge_leaves_noise_out() -> None:

@@ -1,4 +1,5 @@
-"""The choice of weak peaks, on streams of peaks: a beat a second, sure until second 20, then as each test says."""
+"""The choice of weak peaks, on streams of peaks: a beat a second, sure until second 20, then as
+each test says."""
 
 import msgspec
 import numpy as np
@@ -6,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.signal.conditioning import FS_HZ
 from models.beats.decoding import Peaks
-from models.signal.stage import Table
 from models.beats.searchback import FIELDS, NOISY, SILENT, choose, usual
+from models.signal.conditioning import FS_HZ
+from models.signal.stage import Table
 
 SURE, FAINT = 0.95, 0.2
 QUIET, LOUD = 0.2 * NOISY, 3 * NOISY
@@ -68,7 +69,9 @@ def test_nothing_is_found_where_there_is_no_peak():
 def test_an_unknown_rhythm_has_no_weak_beats():
     state = Table(**FIELDS)
     rows = np.full(12, state.open(), np.intp)
-    found, at = peaks([(0, 60.0, SURE), *((second, (second + 0.5) * FS_HZ, FAINT) for second in range(1, 12))])
+    found, at = peaks(
+        [(0, 60.0, SURE), *((second, (second + 0.5) * FS_HZ, FAINT) for second in range(1, 12))]
+    )
     assert choose(state, rows, np.full(12, 10 * LOUD), found, at).tolist() == [0]
 
 
@@ -93,7 +96,8 @@ def test_the_usual_interval_follows_the_heart_rate():
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_rows_cuts_and_restarts_change_nothing(cut, seed):
-    """Three patients together, second by second or in parts, with a restart between parts, choose what each alone does in one go."""
+    """Three patients together, second by second or in parts, with a restart between parts, choose
+    what each alone does in one go."""
     rng = np.random.default_rng(seed)
     seconds, patients = 40, 3
     streams = []
@@ -101,9 +105,18 @@ def test_rows_cuts_and_restarts_change_nothing(cut, seed):
         at = np.cumsum(rng.uniform(20, 120, 60))
         at = at[at < seconds * FS_HZ]
         confidence = rng.choice([0.15, 0.3, 0.5, 0.97], len(at)).astype(np.float32)
-        streams.append((at, confidence, rng.choice([30.0, 100.0, np.inf], len(at)), rng.uniform(0, 4 * NOISY, seconds)))
+        streams.append(
+            (
+                at,
+                confidence,
+                rng.choice([30.0, 100.0, np.inf], len(at)),
+                rng.uniform(0, 4 * NOISY, seconds),
+            )
+        )
 
-    def part(state: Table, rows: list[int], members: list[int], first: int, last: int) -> list[tuple[int, float]]:
+    def part(
+        state: Table, rows: list[int], members: list[int], first: int, last: int
+    ) -> list[tuple[int, float]]:
         windows = [(patient, second) for second in range(first, last) for patient in members]
         row, place, sure, ahead, doubt, who = [], [], [], [], [], []
         for i, (patient, second) in enumerate(windows):
@@ -115,8 +128,16 @@ def test_rows_cuts_and_restarts_change_nothing(cut, seed):
             sure += confidence[inside].tolist()
             ahead += clear[inside].tolist()
             doubt.append(undecided[second])
-        found = Peaks(np.array(row, np.intp), np.array(place), np.array(sure, np.float32), np.array(ahead))
-        kept = choose(state, np.array([rows[members.index(p)] for p, _ in windows], np.intp), np.array(doubt), found, np.array(place))
+        found = Peaks(
+            np.array(row, np.intp), np.array(place), np.array(sure, np.float32), np.array(ahead)
+        )
+        kept = choose(
+            state,
+            np.array([rows[members.index(p)] for p, _ in windows], np.intp),
+            np.array(doubt),
+            found,
+            np.array(place),
+        )
         return [(who[i], place[i]) for i in kept]
 
     alone: list[tuple[int, float]] = []

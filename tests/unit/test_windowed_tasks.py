@@ -1,4 +1,5 @@
-"""T2 and T4 for any architecture: what a batch is, that a fold's patients teach nothing, figures of known predictors, a training."""
+"""T2 and T4 for any architecture: what a batch is, that a fold's patients teach nothing, figures of
+known predictors, a training."""
 
 from __future__ import annotations
 
@@ -14,17 +15,17 @@ wfdb = pytest.importorskip("wfdb", reason="wfdb is not installed: pip install 'e
 from models import architectures
 from models.architectures import Problem
 from models.serving.runtime import Network
+from models.signal.windows import BEAT_SPEC
 from models.training.data.cinc2017 import Recordings
 from models.training.data.records import FIBRILLATION, YES, Noise, Track, beat_targets
 from models.training.harness import Plan
-from models.training.train_windowed import run
 from models.training.tasks import base
-from models.training.tasks.beat_class import windowed as windowed_beat_class
-from models.training.tasks.lethal import windowed as windowed_lethal
 from models.training.tasks.base import Task
+from models.training.tasks.beat_class import windowed as windowed_beat_class
 from models.training.tasks.beat_class.windowed import AROUND_BEAT, BeatClass
+from models.training.tasks.lethal import windowed as windowed_lethal
 from models.training.tasks.lethal.windowed import KINDS, LETHAL_SPEC, Lethal
-from models.signal.windows import BEAT_SPEC
+from models.training.train_windowed import run
 
 FS = 125
 SECONDS = 400  # of a record: the first five minutes are not judged
@@ -40,14 +41,20 @@ def noise() -> Noise:
 
 
 def mitdb(name: str, teaches: bool = True) -> list[Track]:
-    """A record with a beat every 0.8 s, of a width that tells its class; not a number where nobody may look."""
+    """A record with a beat every 0.8 s, of a width that tells its class; not a number where nobody
+    may look."""
     at = np.rint(np.arange(1, SECONDS - 1, 0.8) * FS)
     classes = (LETTERS * len(at))[: len(at)]
     x = np.full(len(TIME), 0.0 if teaches else np.nan, np.float32)
     near = np.arange(-40, 41)
     for a, c in zip(at.astype(int), classes, strict=True):
         x[a + near] += np.exp(-0.5 * (near / WIDTH[c]) ** 2)
-    return [Track(name, name, k, x, beat_targets(len(x), at, classes), at, classes, np.zeros((0, 2)), 1.0) for k in (0, 1)]
+    return [
+        Track(
+            name, name, k, x, beat_targets(len(x), at, classes), at, classes, np.zeros((0, 2)), 1.0
+        )
+        for k in (0, 1)
+    ]
 
 
 def vfdb(folder: Path, name: str, teaches: bool = True) -> Track:
@@ -55,25 +62,44 @@ def vfdb(folder: Path, name: str, teaches: bool = True) -> Track:
     (folder / "vfdb").mkdir(exist_ok=True)
     begins = np.array([s * 250 for s, _ in SECTIONS]) + 1
     notes = [f"({label}" for _, label in SECTIONS]
-    wfdb.wrann(name.partition("/")[2], "atr", begins, symbol=["+"] * len(notes), aux_note=notes, fs=250, write_dir=str(folder / "vfdb"))
+    wfdb.wrann(
+        name.partition("/")[2],
+        "atr",
+        begins,
+        symbol=["+"] * len(notes),
+        aux_note=notes,
+        fs=250,
+        write_dir=str(folder / "vfdb"),
+    )
     targets, x = np.zeros((3, len(TIME)), np.uint8), np.zeros(len(TIME))
     for (begin, label), end in zip(SECTIONS, [s for s, _ in SECTIONS[1:]] + [SECONDS], strict=True):
         inside = (begin <= TIME) & (end > TIME)
         x[inside] = np.sin(2 * np.pi * HZ[label] * TIME[inside])
         targets[FIBRILLATION, inside] = YES if label == "VF" else 0
     x = x if teaches else np.full_like(x, np.nan)
-    return Track(name, name, 0, x.astype(np.float32), targets, np.zeros(0), "", np.zeros((0, 2)), 1.0)
+    return Track(
+        name, name, 0, x.astype(np.float32), targets, np.zeros(0), "", np.zeros((0, 2)), 1.0
+    )
 
 
 def wearables() -> Recordings:
-    return Recordings(np.array(["A1"]), np.zeros(1, np.int64), np.array([0, len(TIME)]), np.sin(19 * TIME).astype(np.float16))
+    return Recordings(
+        np.array(["A1"]),
+        np.zeros(1, np.int64),
+        np.array([0, len(TIME)]),
+        np.sin(19 * TIME).astype(np.float16),
+    )
 
 
 def lethal(folder: Path, monkeypatch: pytest.MonkeyPatch, secret: str = "") -> Lethal:
     """The task on made-up records, one of MITDB and one of VFDB per fold."""
     tracks = [t for name in ("mitdb/1", "mitdb/2", "mitdb/3") for t in mitdb(name, name != secret)]
     monkeypatch.setattr(windowed_lethal, "load_mitdb", lambda data: tracks)
-    monkeypatch.setattr(windowed_lethal, "load_vfdb", lambda data: [vfdb(data, n, n != secret) for n in ("vfdb/1", "vfdb/2", "vfdb/3")])
+    monkeypatch.setattr(
+        windowed_lethal,
+        "load_vfdb",
+        lambda data: [vfdb(data, n, n != secret) for n in ("vfdb/1", "vfdb/2", "vfdb/3")],
+    )
     monkeypatch.setattr(windowed_lethal, "load_noise", lambda data: [noise()])
     monkeypatch.setattr(windowed_lethal.cinc2017, "load", lambda data, cache: wearables())
     return Lethal(folder, folder)
@@ -95,15 +121,22 @@ def constant(problem: Problem, which: int) -> base.Predict:
 
 
 def by_frequency(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The made-up rhythm of the second that a window of T4 answers for: the wave that has nearly all of its power, else none."""
+    """The made-up rhythm of the second that a window of T4 answers for: the wave that has nearly
+    all of its power, else none."""
     second = x[:, LETHAL_SPEC.before : LETHAL_SPEC.before + LETHAL_SPEC.hop]
     power = np.abs(np.fft.rfft(second, axis=1)) ** 2
     share = power[:, [5, 9, 15]] / (power.sum(axis=1, keepdims=True) + 1e-6)
-    return 8 * np.eye(4, dtype=np.float32)[np.where(share.max(axis=1) > 0.8, 1 + share.argmax(axis=1), 0)]
+    return (
+        8
+        * np.eye(4, dtype=np.float32)[
+            np.where(share.max(axis=1) > 0.8, 1 + share.argmax(axis=1), 0)
+        ]
+    )
 
 
 def by_width(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The made-up class of the beat that a window of T2 asks about: how high it still is 40 ms after the peak."""
+    """The made-up class of the beat that a window of T2 asks about: how high it still is 40 ms
+    after the peak."""
     later = x[:, AROUND_BEAT.before + 5] / x[:, AROUND_BEAT.before]
     return 8 * np.eye(5, dtype=np.float32)[np.digitize(later, [0.1, 0.65])]
 
@@ -113,13 +146,16 @@ def test_both_are_registered_and_ask_for_one_window() -> None:
     assert base.load("lethal") is Lethal
     assert base.load("beat_class") is BeatClass
     k = np.arange(100)
-    assert np.array_equal(LETHAL_SPEC.end(k), BEAT_SPEC.end(k))  # an answer a second, of the same second
+    # an answer a second, of the same second
+    assert np.array_equal(LETHAL_SPEC.end(k), BEAT_SPEC.end(k))
     assert LETHAL_SPEC.length == 4 * FS
     assert sum(KINDS.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_batch_is_windows_and_what_they_are(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_windows_and_what_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = MAKERS[name](tmp_path, monkeypatch)
     (x,), target = task.batches(0).batch(np.random.default_rng(1), 60)
     assert x.shape == (60, 1, task.problem.spec.length)
@@ -133,18 +169,27 @@ def test_a_batch_is_windows_and_what_they_are(name: str, tmp_path: Path, monkeyp
     assert torch.equal(target, same)
 
 
-def test_the_beat_asked_about_is_always_at_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (x,), target = beat_class(tmp_path, monkeypatch).batches(None).batch(np.random.default_rng(1), 200)
+def test_the_beat_asked_about_is_always_at_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (x,), target = (
+        beat_class(tmp_path, monkeypatch).batches(None).batch(np.random.default_rng(1), 200)
+    )
     here = x[:, 0, AROUND_BEAT.before - 20 : AROUND_BEAT.before + 21].abs()
     assert here.mean(dim=0).argmax() == 20
     height = here.mean(dim=0) / here.mean(dim=0).max()
     assert height[0] < 0.5
     shares = [float((target == c).float().mean()) for c in (0, 1, 2)]
-    assert shares == pytest.approx([0.55, 0.22, 0.22], abs=0.1)  # by the root: 6, 1 and 1 of 8 beats
+    # by the root: 6, 1 and 1 of 8 beats
+    assert shares == pytest.approx([0.55, 0.22, 0.22], abs=0.1)
 
 
-@pytest.mark.parametrize(("name", "secret"), [("lethal", "vfdb/2"), ("lethal", "mitdb/2"), ("beat_class", "mitdb/2")])
-def test_the_patients_of_a_fold_teach_nothing(name: str, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "secret"), [("lethal", "vfdb/2"), ("lethal", "mitdb/2"), ("beat_class", "mitdb/2")]
+)
+def test_the_patients_of_a_fold_teach_nothing(
+    name: str, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = MAKERS[name](tmp_path, monkeypatch, secret)
 
     def finite(fold: int | None) -> bool:
@@ -154,7 +199,9 @@ def test_the_patients_of_a_fold_teach_nothing(name: str, secret: str, tmp_path: 
     assert [finite(fold) for fold in (0, 1, 2, None)] == [False, True, False, False]
 
 
-def test_the_right_rhythm_gets_full_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_right_rhythm_gets_full_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     figures = lethal(tmp_path, monkeypatch).evaluate(by_frequency, 0)
     assert figures[Lethal.metric] == figures["VF or VFL Se, %"] == figures["VF or VFL Sp, %"] == 100
     assert figures["VT episodes found, %"] == 100
@@ -162,10 +209,16 @@ def test_the_right_rhythm_gets_full_figures(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("which", "se", "found"), [(0, 0, 0), (1, 0, 100), (2, 100, 0)])
-def test_always_the_same_rhythm_is_half_right(which: int, se: float, found: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_always_the_same_rhythm_is_half_right(
+    which: int, se: float, found: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = lethal(tmp_path, monkeypatch)
     figures = task.evaluate(constant(task.problem, which), 0)
-    assert (figures[Lethal.metric], figures["VF or VFL Se, %"], figures["VF or VFL Sp, %"]) == (50, se, 100 - se)
+    assert (figures[Lethal.metric], figures["VF or VFL Se, %"], figures["VF or VFL Sp, %"]) == (
+        50,
+        se,
+        100 - se,
+    )
     assert figures["VT episodes found, %"] == found
 
 
@@ -175,7 +228,9 @@ def test_the_right_class_gets_full_figures(tmp_path: Path, monkeypatch: pytest.M
     assert len(figures) == 5
 
 
-def test_always_v_finds_all_v_and_as_many_false_as_there_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_always_v_finds_all_v_and_as_many_false_as_there_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = beat_class(tmp_path, monkeypatch)
     figures = task.evaluate(constant(task.problem, 2), 1)
     (track, _) = mitdb("mitdb/2")
@@ -185,7 +240,8 @@ def test_always_v_finds_all_v_and_as_many_false_as_there_are_others(tmp_path: Pa
 
 
 def test_paced_records_are_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracks = [*mitdb("mitdb/100"), *mitdb("mitdb/102"), *mitdb("mitdb/103"), *mitdb("mitdb/104")]  # 104 is in the fold of 100
+    # 104 is in the fold of 100
+    tracks = [*mitdb("mitdb/100"), *mitdb("mitdb/102"), *mitdb("mitdb/103"), *mitdb("mitdb/104")]
     monkeypatch.setattr(windowed_beat_class, "load_mitdb", lambda data: tracks)
     seen = []
 
@@ -198,12 +254,24 @@ def test_paced_records_are_not_judged(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_an_architecture_learns_it_and_is_exported(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_architecture_learns_it_and_is_exported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.set_num_threads(1)
     task: Task = MAKERS[name](tmp_path, monkeypatch)
-    figures = run(architectures.load("plain_cnn"), task, name, 0, Plan(epochs=1, steps=3, batch=16, peak_rate=4e-3), tmp_path)
+    figures = run(
+        architectures.load("plain_cnn"),
+        task,
+        name,
+        0,
+        Plan(epochs=1, steps=3, batch=16, peak_rate=4e-3),
+        tmp_path,
+    )
     assert task.metric in figures
     assert all(np.isfinite(value) for value in figures.values())
     artifact = Network(tmp_path / "fold0")
     assert artifact.meta["outputs"] == list(task.problem.outputs)
-    assert artifact.run(np.zeros((2, task.problem.spec.length), np.float32)).shape == (2, len(task.problem.outputs))
+    assert artifact.run(np.zeros((2, task.problem.spec.length), np.float32)).shape == (
+        2,
+        len(task.problem.outputs),
+    )

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Action, encode
-from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.app import Processor
-from stream_processor.worker.counters import Counters
-from stream_processor.worker.pending_input import Intake
 from stream_processor.worker.checkpointer import BLOCK_PATIENTS, COMMIT_S, STORE_S, Keeper
-from stream_processor.worker.stall_guard import Pulse, StoodStillError
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.operator_actions import Placed
+from stream_processor.worker.pending_input import Intake
 from stream_processor.worker.snapshots import ENDED, Snapshot
+from stream_processor.worker.stall_guard import Pulse, StoodStillError
 from stream_processor.worker.worker import GRACE_S, Worker
 from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
 
@@ -77,12 +77,21 @@ class Bench:
         self.journal = Journal(self.sink)
         self.actions = FakeActions()
         self.pulse = Pulse(self.clock, limit_s=8.0)
-        self.worker = Worker(self.ward, self.journal, self.actions, self.clock, Counters(), self.pulse)
-        self.keeper = Keeper(self.worker, self.sink, self.journal, self.journal, self.clock, self.pulse)
+        self.worker = Worker(
+            self.ward, self.journal, self.actions, self.clock, Counters(), self.pulse
+        )
+        self.keeper = Keeper(
+            self.worker, self.sink, self.journal, self.journal, self.clock, self.pulse
+        )
         self.worker.intake.open([0, 1])
 
-    def receive(self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False) -> None:
-        messages = [Message(offset + i, encode(chunk(patient, n, end=end and n == numbers[-1]))) for i, n in enumerate(numbers)]
+    def receive(
+        self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False
+    ) -> None:
+        messages = [
+            Message(offset + i, encode(chunk(patient, n, end=end and n == numbers[-1])))
+            for i, n in enumerate(numbers)
+        ]
         self.worker.receive(partition, messages)
 
 
@@ -133,7 +142,9 @@ async def test_a_round_of_many_blocks_does_not_keep_events_from_the_store(bench)
     bench.worker.snapshot = slow
     assert await bench.keeper.finish([0, 1])
     assert len(seen) == 2
-    assert seen[1] == expected(["a"], 3) | expected([f"b{i}" for i in range(BLOCK_PATIENTS)], 1), "stored between the blocks"
+    assert seen[1] == expected(["a"], 3) | expected([f"b{i}" for i in range(BLOCK_PATIENTS)], 1), (
+        "stored between the blocks"
+    )
     assert bench.journal.states["a"].offset == 3
 
 
@@ -203,9 +214,14 @@ async def test_release_closes_patients_and_forgets_what_is_pending(bench):
 
 @pytest.mark.parametrize("busy", [False, True])
 async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(bench, busy):
-    """Stored later, it would overwrite what their next owner has made since: an alarm that has ended would be open again."""
+    """Stored later, it would overwrite what their next owner has made since: an alarm that has
+    ended would be open again."""
     processor = Processor("no broker", bench.ward, bench.sink, bench.clock)
-    processor._worker, processor._keeper, processor._delivery = bench.worker, bench.keeper, bench.journal
+    processor._worker, processor._keeper, processor._delivery = (
+        bench.worker,
+        bench.keeper,
+        bench.journal,
+    )
     processor.partitions = {0, 1}
     bench.receive(0, "a", range(3))
     await bench.worker.slice()
@@ -247,7 +263,9 @@ async def test_who_stood_still_stores_and_sends_nothing_more(bench, beats_first)
 
 
 async def test_garbage_is_named_and_passed_over(bench):
-    bench.worker.receive(0, [Message(0, b"\xc1"), Message(1, None), Message(2, encode(chunk("a", 0)))])
+    bench.worker.receive(
+        0, [Message(0, b"\xc1"), Message(1, None), Message(2, encode(chunk("a", 0)))]
+    )
     await bench.worker.slice()
     assert len(bench.journal.letters) == 2
     assert len(bench.worker.events) == 1
@@ -313,7 +331,11 @@ def test_intake_gives_everything_once_and_in_order(arrivals, limit):
 
 
 def placed(partition: int, offset: int, patient: str) -> Placed:
-    return Placed(partition, offset, Action(patient_id=patient, time_ns=1, id="i", by="Ada", action="acknowledge"))
+    return Placed(
+        partition,
+        offset,
+        Action(patient_id=patient, time_ns=1, id="i", by="Ada", action="acknowledge"),
+    )
 
 
 async def test_actions_of_our_partitions_reach_the_ward_and_are_committed_with_the_snapshots(bench):

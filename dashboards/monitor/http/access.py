@@ -1,12 +1,14 @@
 """Who may do what: tokens with roles, sessions of browsers, and a brake on guessing.
 
-The tokens file names people or stations and keeps only hashes of their tokens (32 random bytes each, so a plain SHA-256 is enough):
+The tokens file names people or stations and keeps only hashes of their tokens (32 random bytes
+each, so a plain SHA-256 is enough):
 
     [tokens.anna]
     role = "acknowledge"        # view < acknowledge < admin
     sha256 = "..."
 
-Without tokens everybody who reaches the server is admin and nobody is named: the command only allows that on the loopback.
+Without tokens everybody who reaches the server is admin and nobody is named: the command only
+allows that on the loopback.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ class TooManyAttemptsError(Exception):
 
 
 class Access:
-    """The tokens and the sessions that were opened with them. Sessions live in memory: a restart asks for the token again."""
+    """The tokens and the sessions that were opened with them. Sessions live in memory: a restart
+    asks for the token again."""
 
     def __init__(self, tokens: Mapping[str, Token], clock: Clock) -> None:
         self._tokens = dict(tokens)
@@ -81,7 +84,8 @@ class Access:
         return bool(self._tokens)
 
     def visitor(self, session: str | None, authorization: str | None, address: str) -> Visitor:
-        """Who this is by its cookie or its "Authorization: Bearer TOKEN". Raises TooManyAttemptsError."""
+        """Who this is by its cookie or its "Authorization: Bearer TOKEN". Raises
+        TooManyAttemptsError."""
         if not self._tokens:
             return Visitor("", "admin")
         if authorization is not None:
@@ -91,7 +95,8 @@ class Access:
         return found[0] if found and found[1] > self._clock.steady_s() else NOBODY
 
     def recognise(self, token: str, address: str) -> Visitor:
-        """Whose token this is, or NOBODY, in the same time for every wrong one. Raises TooManyAttemptsError."""
+        """Whose token this is, or NOBODY, in the same time for every wrong one. Raises
+        TooManyAttemptsError."""
         failures = self._recent_failures(address)
         if len(failures) >= FAILURES:
             raise TooManyAttemptsError(WITHIN_S - (self._clock.steady_s() - failures[0]))
@@ -129,7 +134,8 @@ class Access:
 
 
 def read_tokens(path: Path) -> dict[str, Token]:
-    """The tokens of a file. Raises BadInputError naming the file, what is wrong in it, and the remedy."""
+    """The tokens of a file. Raises BadInputError naming the file, what is wrong in it, and the
+    remedy."""
     remedy = f"Make a token with: ecgwatch monitor --tokens {path} --new-token NAME --role view|acknowledge|admin"
     try:
         content: Any = tomllib.loads(path.read_text())
@@ -138,30 +144,42 @@ def read_tokens(path: Path) -> dict[str, Token]:
         raise BadInputError(f"tokens file {path}: {error}", remedy) from error
     for name, token in tokens.items():
         if not _NAME.fullmatch(name) or not re.fullmatch("[0-9a-f]{64}", token.sha256):
-            raise BadInputError(f"tokens file {path}: the name or the sha256 of {name!r} is not one", remedy)
+            raise BadInputError(
+                f"tokens file {path}: the name or the sha256 of {name!r} is not one", remedy
+            )
     if not tokens:
         raise BadInputError(f"tokens file {path} has no tokens", remedy)
     return tokens
 
 
 def single_token(token: str) -> dict[str, Token]:
-    """One admin token, as a container's environment gives it; it names nobody. Raises BadInputError where it could be guessed."""
+    """One admin token, as a container's environment gives it; it names nobody. Raises BadInputError
+    where it could be guessed."""
     if len(token) < 20:
-        raise BadInputError("the monitor's token is shorter than 20 characters", "Take 32 random bytes: openssl rand -hex 32")
+        raise BadInputError(
+            "the monitor's token is shorter than 20 characters",
+            "Take 32 random bytes: openssl rand -hex 32",
+        )
     return {"": Token("admin", _digest(token).hex())}
 
 
 def add_token(path: Path, name: str, role: Role) -> str:
-    """A new token's text; its hash is added to the file, which is made, for its owner alone, where there is none.
+    """A new token's text; its hash is added to the file, which is made, for its owner alone, where
+    there is none.
 
-    Raises BadInputError for a name that is taken or unusable and for a file that cannot be read or written.
+    Raises BadInputError for a name that is taken or unusable and for a file that cannot be read or
+    written.
     """
     if not _NAME.fullmatch(name):
         raise BadInputError(
-            f"{name!r} is no name for a token", "Take 1 to 64 letters, digits, spaces and . @ - _, beginning with a letter."
+            f"{name!r} is no name for a token",
+            "Take 1 to 64 letters, digits, spaces and . @ - _, beginning with a letter.",
         )
     if path.exists() and name in read_tokens(path):
-        raise BadInputError(f"{path} already has a token of {name!r}", "Remove its section from the file first, or take another name.")
+        raise BadInputError(
+            f"{path} already has a token of {name!r}",
+            "Remove its section from the file first, or take another name.",
+        )
     token = secrets.token_urlsafe(32)
     section = f'[tokens."{name}"]\nrole = "{role}"\nsha256 = "{_digest(token).hex()}"\n'
     try:
@@ -169,7 +187,9 @@ def add_token(path: Path, name: str, role: Role) -> str:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
             file.write(section)
     except OSError as error:
-        raise BadInputError(f"cannot write {path}: {error.strerror}", "Give another --tokens file.") from error
+        raise BadInputError(
+            f"cannot write {path}: {error.strerror}", "Give another --tokens file."
+        ) from error
     return token
 
 

@@ -1,4 +1,5 @@
-"""What people did about one patient's alarms, as far as the monitor knows it: from the store, and from ecg.acks since."""
+"""What people did about one patient's alarms, as far as the monitor knows it: from the store, and
+from ecg.acks since."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class ActionLog:
         return list(self._actions.values())
 
     def silenced(self, now_ns: int) -> dict[str, int]:
-        """Which kinds are silenced ("": all but the high ones) and until when by the wall clock, which actions are timed by."""
+        """Which kinds are silenced ("": all but the high ones) and until when by the wall clock,
+        which actions are timed by."""
         until: dict[str, int] = {}
         for action in self._actions.values():
             if action.action == "silence" and action.seconds:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from dashboards.monitor.http import questions
-from dashboards.monitor.http import schemas
+from dashboards.monitor.http import questions, schemas
 from dashboards.monitor.http.api_request import DAY_NS, Asking
 from dashboards.monitor.http.documents import document
 from dashboards.monitor.http.endpoint import Answer, Endpoint
@@ -13,12 +12,20 @@ from dashboards.monitor.http.endpoint import Answer, Endpoint
 
 async def _report(ask: Asking) -> Response:
     now_ns = ask.parts.clock.now_ns()
-    return document(await ask.parts.history.ask(questions.report, ask.patient, *ask.period(7 * DAY_NS), now_ns))
+    return document(
+        await ask.parts.history.ask(questions.report, ask.patient, *ask.period(7 * DAY_NS), now_ns)
+    )
 
 
 ENDPOINTS = (
     Endpoint(
-        "GET", "/api/patients/{patient}/report", "view", _report, "A report of the period, to print",
-        Answer("a page that needs nothing else", media="text/html"), query=schemas.period("7 days"), errors=(503,),
+        "GET",
+        "/api/patients/{patient}/report",
+        "view",
+        _report,
+        "A report of the period, to print",
+        Answer("a page that needs nothing else", media="text/html"),
+        query=schemas.period("7 days"),
+        errors=(503,),
     ),
-)  # fmt: skip
+)

@@ -10,16 +10,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboards.monitor.http.access import Access, Visitor
+from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.live.bedside import Bedside
+from dashboards.monitor.live.feed import Feed
+from dashboards.monitor.live.hub import Hub
+from dashboards.monitor.store.history import History
 from ingest.clock import Clock
 from ingest.messages import MAX_TIME_NS, Action, Edit
 from stream_processor.pipeline.alarms.profiles import Profiles
-
-from dashboards.monitor.http.access import Access, Visitor
-from dashboards.monitor.live.bedside import Bedside
-from dashboards.monitor.live.feed import Feed
-from dashboards.monitor.store.history import History
-from dashboards.monitor.live.hub import Hub
-from dashboards.monitor.http.refusals import RefusedError
 
 T = TypeVar("T")
 Send = Callable[[Action | Edit], None]  # blocks until the message is safe; raises UnreachableError
@@ -62,16 +61,27 @@ class Asking(NamedTuple):
         """`from` and `to` in nanoseconds, from < to, at most `longest_ns` apart."""
         start_ns, end_ns = (self._time(name) for name in ("from", "to"))
         if start_ns >= end_ns:
-            raise RefusedError(400, "from must lie before to", "Both are milliseconds since the Unix epoch.")
+            raise RefusedError(
+                400, "from must lie before to", "Both are milliseconds since the Unix epoch."
+            )
         if end_ns - start_ns > longest_ns:
-            raise RefusedError(400, f"more than {longest_ns / HOUR_NS:g} h at once", "Ask for a shorter period.")
+            raise RefusedError(
+                400, f"more than {longest_ns / HOUR_NS:g} h at once", "Ask for a shorter period."
+            )
         return start_ns, end_ns
 
     def whole(self, name: str, default: int, largest: int, least: int = 0) -> int:
         """A whole number of the query."""
         text = self.request.query_params.get(name, str(default))
-        if not (text.isascii() and text.isdecimal() and len(text) <= 12 and least <= int(text) <= largest):
-            raise RefusedError(400, f"{name} must be a whole number from {least} to {largest}, not {text[:40]!r}")
+        if not (
+            text.isascii()
+            and text.isdecimal()
+            and len(text) <= 12
+            and least <= int(text) <= largest
+        ):
+            raise RefusedError(
+                400, f"{name} must be a whole number from {least} to {largest}, not {text[:40]!r}"
+            )
         return int(text)
 
     def choice(self, name: str, known: Sequence[str]) -> str:
@@ -83,8 +93,13 @@ class Asking(NamedTuple):
 
     async def body(self, form: type[T]) -> T:
         """The JSON that was sent."""
-        if self.request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise RefusedError(400, "the body is not JSON", "Send it with Content-Type: application/json.")
+        if (
+            self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            != "application/json"
+        ):
+            raise RefusedError(
+                400, "the body is not JSON", "Send it with Content-Type: application/json."
+            )
         raw = bytearray()
         async for part in self.request.stream():
             raw += part
@@ -93,22 +108,32 @@ class Asking(NamedTuple):
         try:
             return msgspec.json.decode(bytes(raw), type=form)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RefusedError(400, f"the body is not what it should be: {error}", "GET /api says what each call takes.") from error
+            raise RefusedError(
+                400,
+                f"the body is not what it should be: {error}",
+                "GET /api says what each call takes.",
+            ) from error
 
     def _time(self, name: str) -> int:
         text = self.request.query_params.get(name)
         if text is None:
-            raise RefusedError(400, f"{name} is missing", "from and to are milliseconds since the Unix epoch.")
+            raise RefusedError(
+                400, f"{name} is missing", "from and to are milliseconds since the Unix epoch."
+            )
         try:
             value = float(text) if text.isascii() and len(text) <= 24 else math.nan
         except ValueError:
             value = math.nan
         if not 0 <= value * 1e6 < MAX_TIME_NS:  # NaN is refused too
-            raise RefusedError(400, f"{name} must be milliseconds since the Unix epoch, not {text[:40]!r}")
+            raise RefusedError(
+                400, f"{name} must be milliseconds since the Unix epoch, not {text[:40]!r}"
+            )
         return round(value * 1e6)
 
 
-def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_answer(
+    content: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """JSON; bytes are JSON already."""
     data = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Response(data, status, headers, media_type="application/json")
@@ -116,7 +141,9 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 
 def refusal(refused: RefusedError) -> Response:
     """{"problem", "remedy"}."""
-    return json_answer({"problem": refused.problem, "remedy": refused.remedy}, refused.status, refused.headers)
+    return json_answer(
+        {"problem": refused.problem, "remedy": refused.remedy}, refused.status, refused.headers
+    )
 
 
 def onset_of(alarm_id: str) -> int | None:

@@ -39,10 +39,19 @@ async def _sign_in(ask: Asking) -> Response:
     with braked():
         visitor = access.recognise(token, address(ask.request))
     if visitor.role is None:
-        raise RefusedError(401, "this token is not known here", "Ask whoever runs this monitor for one.")
+        raise RefusedError(
+            401, "this token is not known here", "Ask whoever runs this monitor for one."
+        )
     answer = _view(ask, visitor)
     secure = ask.request.url.scheme == "https"
-    answer.set_cookie(COOKIE, access.open_session(visitor), max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(
+        COOKIE,
+        access.open_session(visitor),
+        max_age=SESSION_S,
+        httponly=True,
+        samesite="strict",
+        secure=secure,
+    )
     return answer
 
 
@@ -54,14 +63,31 @@ async def _sign_out(ask: Asking) -> Response:
 
 
 def _view(ask: Asking, visitor: Visitor) -> Response:
-    return json_answer({"user": visitor.user, "role": visitor.role, "needs_token": ask.parts.access.needs_token})
+    return json_answer(
+        {"user": visitor.user, "role": visitor.role, "needs_token": ask.parts.access.needs_token}
+    )
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/api/session", None, _session, "Who is signed in", Answer("the session", _SESSION)),
     Endpoint(
-        "POST", "/api/session", None, _sign_in, "Sign in: sets a cookie", Answer("the session", _SESSION),
-        body={"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}}, errors=(401, 409, 429),
+        "GET", "/api/session", None, _session, "Who is signed in", Answer("the session", _SESSION)
     ),
-    Endpoint("DELETE", "/api/session", None, _sign_out, "Sign out", Answer("signed out", media="", status=204)),
-)  # fmt: skip
+    Endpoint(
+        "POST",
+        "/api/session",
+        None,
+        _sign_in,
+        "Sign in: sets a cookie",
+        Answer("the session", _SESSION),
+        body={"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}},
+        errors=(401, 409, 429),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/session",
+        None,
+        _sign_out,
+        "Sign out",
+        Answer("signed out", media="", status=204),
+    ),
+)

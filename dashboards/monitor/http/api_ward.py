@@ -6,14 +6,13 @@ from typing import get_args
 
 from starlette.responses import Response
 
-from ingest.messages import RhythmLabel
-
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, Asking, json_answer
-from dashboards.monitor.live.board import Wanted
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 from dashboards.monitor.http.questions import alarm_list
+from dashboards.monitor.live.board import Wanted
 from dashboards.monitor.live.views import View, loudness
+from ingest.messages import RhythmLabel
 
 MAX_PAGE = 128
 _LOUDNESS = ("high", "medium", "low", "technical", "any")
@@ -34,7 +33,9 @@ async def _patients(ask: Asking) -> Response:
     for bed in beds:
         worst = bed.alarms.worst()
         rhythm = bed.rhythm.label if bed.rhythm else None
-        patients.append({"id": bed.patient_id, "rhythm": rhythm, "alarm": loudness(worst) if worst else None})
+        patients.append(
+            {"id": bed.patient_id, "rhythm": rhythm, "alarm": loudness(worst) if worst else None}
+        )
     return json_answer({"total": total, "offset": offset, "patients": patients})
 
 
@@ -56,29 +57,72 @@ def _last_hours(ask: Asking) -> tuple[int, int]:
 
 ENDPOINTS = (
     Endpoint(
-        "GET", "/api/patients", "view", _patients, "Patients that the monitor knows now",
-        Answer("a page of them", schemas.thing({
-            "total": {"type": "integer"}, "offset": {"type": "integer"},
-            "patients": schemas.many(schemas.thing({
-                "id": schemas.TEXT, "rhythm": {"type": ["string", "null"]}, "alarm": {"enum": [*_LOUDNESS[:-1], None]},
-            })),
-        })),
+        "GET",
+        "/api/patients",
+        "view",
+        _patients,
+        "Patients that the monitor knows now",
+        Answer(
+            "a page of them",
+            schemas.thing(
+                {
+                    "total": {"type": "integer"},
+                    "offset": {"type": "integer"},
+                    "patients": schemas.many(
+                        schemas.thing(
+                            {
+                                "id": schemas.TEXT,
+                                "rhythm": {"type": ["string", "null"]},
+                                "alarm": {"enum": [*_LOUDNESS[:-1], None]},
+                            }
+                        )
+                    ),
+                }
+            ),
+        ),
         query=(
-            ("offset", False, {"type": "integer", "minimum": 0, "default": 0}, "how many to leave out"),
-            ("limit", False, {"type": "integer", "minimum": 0, "maximum": MAX_PAGE, "default": 64}, "how many at most"),
+            (
+                "offset",
+                False,
+                {"type": "integer", "minimum": 0, "default": 0},
+                "how many to leave out",
+            ),
+            (
+                "limit",
+                False,
+                {"type": "integer", "minimum": 0, "maximum": MAX_PAGE, "default": 64},
+                "how many at most",
+            ),
             ("search", False, schemas.TEXT, "part of the name, in any case"),
             ("alarm", False, {"enum": [*_LOUDNESS]}, "with such an alarm standing"),
             ("rhythm", False, {"enum": [*get_args(RhythmLabel)]}, "in this rhythm now"),
-            ("order", False, {"enum": [*_ORDERS], "default": "bed"}, "by name, or the worst alarm first"),
+            (
+                "order",
+                False,
+                {"enum": [*_ORDERS], "default": "bed"},
+                "by name, or the worst alarm first",
+            ),
         ),
     ),
     Endpoint(
-        "GET", "/api/patients/{patient}/alarms", "view", _alarms, "A patient's stored alarms, newest first, also those not announced",
+        "GET",
+        "/api/patients/{patient}/alarms",
+        "view",
+        _alarms,
+        "A patient's stored alarms, newest first, also those not announced",
         Answer("the alarms", schemas.thing({"alarms": schemas.many(schemas.ALARM)})),
         query=(
-            *((name, False, schema, f"{text}; or give hours") for name, _, schema, text in schemas.period("31 days")),
-            ("hours", False, {"type": "integer", "minimum": 0, "default": 24}, "the last hours of the patient's stream"),
+            *(
+                (name, False, schema, f"{text}; or give hours")
+                for name, _, schema, text in schemas.period("31 days")
+            ),
+            (
+                "hours",
+                False,
+                {"type": "integer", "minimum": 0, "default": 24},
+                "the last hours of the patient's stream",
+            ),
         ),
         errors=(503,),
     ),
-)  # fmt: skip
+)

@@ -38,7 +38,8 @@ class Endpoint(NamedTuple):
     handler: Handler
     summary: str
     answer: Answer
-    query: tuple[tuple[str, bool, dict[str, Any], str], ...] = ()  # name, required, schema, description
+    # name, required, schema, description
+    query: tuple[tuple[str, bool, dict[str, Any], str], ...] = ()
     body: dict[str, Any] | None = None  # JSON schema
     errors: tuple[int, ...] = ()
 
@@ -49,7 +50,9 @@ class Endpoint(NamedTuple):
 
     def route(self) -> Route:
         """The route that answers it; a patient's name may hold slashes."""
-        return Route(self.path.replace(_PATIENT, "{patient:path}"), self._answer, methods=[self.method])
+        return Route(
+            self.path.replace(_PATIENT, "{patient:path}"), self._answer, methods=[self.method]
+        )
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -67,15 +70,25 @@ def who(request: Request) -> Visitor:
     """Who asks. Raises RefusedError where the address guesses tokens."""
     parts: Parts = request.app.state.parts
     with braked():
-        return parts.access.visitor(request.cookies.get(COOKIE), request.headers.get("authorization"), address(request))
+        return parts.access.visitor(
+            request.cookies.get(COOKIE), request.headers.get("authorization"), address(request)
+        )
 
 
 def require(visitor: Visitor, role: Role) -> None:
     """Raise RefusedError where the visitor may not do this."""
     if visitor.role is None:
-        raise RefusedError(401, "nobody is signed in", "Sign in with a token, or send it as Authorization: Bearer TOKEN.")
+        raise RefusedError(
+            401,
+            "nobody is signed in",
+            "Sign in with a token, or send it as Authorization: Bearer TOKEN.",
+        )
     if not visitor.may(role):
-        raise RefusedError(403, f"this needs the role {role}; {visitor.user!r} has {visitor.role}", "Ask for a token with that role.")
+        raise RefusedError(
+            403,
+            f"this needs the role {role}; {visitor.user!r} has {visitor.role}",
+            "Ask for a token with that role.",
+        )
 
 
 def address(request: Request) -> str:
@@ -90,13 +103,22 @@ def braked() -> Iterator[None]:
         yield
     except TooManyAttemptsError as error:
         wait = math.ceil(error.wait_s)
-        raise RefusedError(429, "too many wrong tokens", f"Try again in {wait} s.", {"Retry-After": str(wait)}) from error
+        raise RefusedError(
+            429, "too many wrong tokens", f"Try again in {wait} s.", {"Retry-After": str(wait)}
+        ) from error
 
 
 def _refuse_foreign(request: Request) -> None:
-    """A page elsewhere must not act through a browser that is signed in here. What is no browser sends no origin and no cookie."""
+    """A page elsewhere must not act through a browser that is signed in here. What is no browser
+    sends no origin and no cookie."""
     origin = request.headers.get("origin")
-    if origin is None and COOKIE not in request.cookies and request.headers.get("sec-fetch-site") is None:
+    if (
+        origin is None
+        and COOKIE not in request.cookies
+        and request.headers.get("sec-fetch-site") is None
+    ):
         return
     if not same_origin(origin, request.headers.get("host")):
-        raise RefusedError(403, "a page of another origin asks", "Only this server's own pages may do that.")
+        raise RefusedError(
+            403, "a page of another origin asks", "Only this server's own pages may do that."
+        )

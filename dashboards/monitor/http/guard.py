@@ -27,7 +27,8 @@ _HEADERS = {
 
 
 class SafeHeaders:
-    """Adds the security headers to every HTTP answer, errors included. A document may bring a policy of its own."""
+    """Adds the security headers to every HTTP answer, errors included. A document may bring a
+    policy of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -44,7 +45,8 @@ class SafeHeaders:
 
 
 class KnownHosts:
-    """Refuses to be asked under a foreign name: a page elsewhere could have pointed it here (DNS rebinding).
+    """Refuses to be asked under a foreign name: a page elsewhere could have pointed it here (DNS
+    rebinding).
 
     `addresses`: any address in figures will do as well. No name can be pointed at a figure.
     """
@@ -55,7 +57,9 @@ class KnownHosts:
         self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or self._known(Headers(scope=scope).get("host", "")):
+        if scope["type"] not in ("http", "websocket") or self._known(
+            Headers(scope=scope).get("host", "")
+        ):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

@@ -37,7 +37,11 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
-    problem = {"type": "object", "required": ["problem", "remedy"], "properties": {n: {"type": "string"} for n in ("problem", "remedy")}}
+    problem = {
+        "type": "object",
+        "required": ["problem", "remedy"],
+        "properties": {n: {"type": "string"} for n in ("problem", "remedy")},
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,11 +75,23 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     ]
     if endpoint.of_patient:
         patient = {"type": "string", "minLength": 1, "maxLength": 128}
-        parameters.insert(0, {"name": "patient", "in": "path", "required": True, "schema": patient, "description": "the patient's id"})
+        parameters.insert(
+            0,
+            {
+                "name": "patient",
+                "in": "path",
+                "required": True,
+                "schema": patient,
+                "description": "the patient's id",
+            },
+        )
     if parameters:
         operation["parameters"] = parameters
     if endpoint.body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": endpoint.body}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": endpoint.body}},
+        }
     return operation
 
 
@@ -106,8 +122,22 @@ def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 
     every = (
         *endpoints,
-        Endpoint("GET", "/openapi.json", None, raw, "This description", Answer("an OpenAPI 3.1 document", {"type": "object"})),
-        Endpoint("GET", "/api", None, page, "This description, to read", Answer("a page", media="text/html")),
+        Endpoint(
+            "GET",
+            "/openapi.json",
+            None,
+            raw,
+            "This description",
+            Answer("an OpenAPI 3.1 document", {"type": "object"}),
+        ),
+        Endpoint(
+            "GET",
+            "/api",
+            None,
+            page,
+            "This description, to read",
+            Answer("a page", media="text/html"),
+        ),
     )
 
     @cache
@@ -125,7 +155,10 @@ def shape(schema: Any, indent: str = "") -> str:
     names = types if isinstance(types, list) else [types]
     deeper = indent + "  "
     if "object" in names and "properties" in schema:
-        lines = "".join(f'{deeper}"{name}": {shape(field, deeper)}\n' for name, field in schema["properties"].items())
+        lines = "".join(
+            f'{deeper}"{name}": {shape(field, deeper)}\n'
+            for name, field in schema["properties"].items()
+        )
         return f"{{\n{lines}{indent}}}"
     if "object" in names and "additionalProperties" in schema:
         return f'{{"...": {shape(schema["additionalProperties"])}}}'
@@ -136,6 +169,8 @@ def shape(schema: Any, indent: str = "") -> str:
 
 @cache
 def _page(path: Path) -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["shape"] = shape
     return environment.from_string(path.read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
-"""What the store is asked, by a reader (readers.py): each takes its sink first, and gives what can travel between processes.
+"""What the store is asked, by a reader (readers.py): each takes its sink first, and gives what can
+travel between processes.
 
 Long lists come as the JSON that is sent on, so that nobody handles them twice.
 """
@@ -13,20 +14,38 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.live.views import (
+    View,
+    alarm_view,
+    beat_view,
+    edit_view,
+    finding_view,
+    rhythm_view,
+)
+from dashboards.monitor.store import waveforms
+from dashboards.monitor.store.trends import trend as in_columns
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
 from dashboards.report.rhythm import reaching_into
 from ingest.messages import Action, Alarm, Beat, Edit, Finding, Rhythm, Strip, Vitals
 from stream_processor.sinks.base import Sink
 
-from dashboards.monitor.store import waveforms
-from dashboards.monitor.http.refusals import RefusedError
-from dashboards.monitor.store.trends import trend as in_columns
-from dashboards.monitor.live.views import View, alarm_view, beat_view, edit_view, finding_view, rhythm_view
-
 T = TypeVar("T")
 MOST = 20_000  # events in one answer
-EDIT_COLUMNS = ("patient_id", "time_ns", "id", "by", "target", "target_id", "at_ns", "said", "verdict", "label", "note")
+EDIT_COLUMNS = (
+    "patient_id",
+    "time_ns",
+    "id",
+    "by",
+    "target",
+    "target_id",
+    "at_ns",
+    "said",
+    "verdict",
+    "label",
+    "note",
+)
 _json = msgspec.json.Encoder()
 
 
@@ -37,7 +56,9 @@ def alarms(sink: Sink, patient: str, start_ns: int, end_ns: int) -> list[Alarm]:
 
 def alarm(sink: Sink, patient: str, onset_ns: int, alarm_id: str) -> Alarm | None:
     """One alarm."""
-    return next((a for a in sink.read(Alarm, patient, onset_ns, onset_ns + 1) if a.id == alarm_id), None)
+    return next(
+        (a for a in sink.read(Alarm, patient, onset_ns, onset_ns + 1) if a.id == alarm_id), None
+    )
 
 
 def alarm_list(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
@@ -50,7 +71,9 @@ def known(sink: Sink, patient: str) -> bool:
     return next(iter(sink.read(Vitals, patient)), None) is not None
 
 
-def found_at(sink: Sink, kind: type[Beat] | type[Rhythm], patient: str, at_ns: int) -> Beat | Rhythm | None:
+def found_at(
+    sink: Sink, kind: type[Beat] | type[Rhythm], patient: str, at_ns: int
+) -> Beat | Rhythm | None:
     """The beat at, or the episode from, a moment."""
     every: Iterable[Beat | Rhythm] = sink.read(kind, patient, at_ns, at_ns + 1)
     return next(iter(every), None)
@@ -78,7 +101,9 @@ def findings(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
 
 def trend(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) -> bytes:
     """Vitals in columns."""
-    return _json.encode(in_columns(sink.read(Vitals, patient, start_ns, end_ns), start_ns, end_ns, columns))
+    return _json.encode(
+        in_columns(sink.read(Vitals, patient, start_ns, end_ns), start_ns, end_ns, columns)
+    )
 
 
 def envelope(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) -> bytes:
@@ -88,12 +113,17 @@ def envelope(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int)
 
 def samples(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """The signal as it was sampled."""
-    return b"".join(waveforms.encode_block(block) for block in waveforms.blocks(sink, patient, start_ns, end_ns))
+    return b"".join(
+        waveforms.encode_block(block) for block in waveforms.blocks(sink, patient, start_ns, end_ns)
+    )
 
 
 def strip(sink: Sink, patient: str, onset_ns: int, alarm_id: str) -> bytes | None:
     """The signal around an alarm."""
-    found = next((s for s in sink.read(Strip, patient, onset_ns, onset_ns + 1) if s.alarm_id == alarm_id), None)
+    found = next(
+        (s for s in sink.read(Strip, patient, onset_ns, onset_ns + 1) if s.alarm_id == alarm_id),
+        None,
+    )
     return None if found is None else waveforms.encode_block(waveforms.strip_block(found))
 
 
@@ -107,7 +137,9 @@ def edits_csv(sink: Sink, start_ns: int, end_ns: int) -> str:
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(EDIT_COLUMNS)
-    for edit in _whole(edit for patient in sink.patients() for edit in sink.read(Edit, patient, start_ns, end_ns)):
+    for edit in _whole(
+        edit for patient in sink.patients() for edit in sink.read(Edit, patient, start_ns, end_ns)
+    ):
         table.writerow([_harmless(getattr(edit, column)) for column in EDIT_COLUMNS])
     return text.getvalue()
 
@@ -134,9 +166,18 @@ def _episode(found: Rhythm) -> View:
 
 
 def _beat(found: Beat) -> View:
-    return {"id": str(found.time_ns), **beat_view(found), "confidence": found.confidence, "probability": found.label_probability}
+    return {
+        "id": str(found.time_ns),
+        **beat_view(found),
+        "confidence": found.confidence,
+        "probability": found.label_probability,
+    }
 
 
 def _harmless(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+        else value
+    )

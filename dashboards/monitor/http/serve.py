@@ -29,12 +29,16 @@ async def serve(app: ASGIApp, host: str, port: int, announce: Callable[[str], No
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises BadInputError naming the address and the remedy."""
+    """A listening socket; port 0 takes a free one. Raises BadInputError naming the address and the
+    remedy."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
     except OSError as error:
         raise BadInputError(
-            f"cannot listen on {host} port {port}: {error.strerror}", "Give another --port (0 takes a free one) or --host."
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            "Give another --port (0 takes a free one) or --host.",
         ) from error
 
 

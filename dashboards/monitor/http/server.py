@@ -30,25 +30,26 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from dashboards.monitor.http import (
+    api_actions,
+    api_edits,
+    api_history,
+    api_report,
+    api_session,
+    api_ward,
+)
+from dashboards.monitor.http.access import COOKIE, Access, TooManyAttemptsError
+from dashboards.monitor.http.api_request import Parts, Send, json_answer
+from dashboards.monitor.http.guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
+from dashboards.monitor.http.openapi import described
+from dashboards.monitor.live.board import Board
+from dashboards.monitor.live.feed import Feed
+from dashboards.monitor.live.hub import Hub, Page
+from dashboards.monitor.store.history import History, fill_boards
+from dashboards.monitor.store.readers import threads
 from ingest.clock import Clock
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
-
-from dashboards.monitor.http import api_actions
-from dashboards.monitor.http import api_edits
-from dashboards.monitor.http import api_history
-from dashboards.monitor.http import api_report
-from dashboards.monitor.http import api_session
-from dashboards.monitor.http import api_ward
-from dashboards.monitor.http.access import COOKIE, Access, TooManyAttemptsError
-from dashboards.monitor.http.api_request import Parts, Send, json_answer
-from dashboards.monitor.live.board import Board
-from dashboards.monitor.live.feed import Feed
-from dashboards.monitor.http.guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
-from dashboards.monitor.store.history import History, fill_boards
-from dashboards.monitor.live.hub import Hub, Page
-from dashboards.monitor.http.openapi import described
-from dashboards.monitor.store.readers import threads
 
 STATIC = Path(__file__).parents[1] / "static"
 _PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_report)
@@ -79,16 +80,20 @@ def create_app(
 ) -> Starlette:
     """The application.
 
-    `open_sink` is called in each of the `readers` of the store (with `processes` it must be picklable), `send` takes actions and edits to
-    the broker and is called on threads of its own, `hosts` are the names the server answers to (`addresses`: to every address in figures
-    too), and an empty ward shows `commands` as ways to add a patient.
+    `open_sink` is called in each of the `readers` of the store (with `processes` it must be
+    picklable), `send` takes actions and edits to the broker and is called on threads of its own,
+    `hosts` are the names the server answers to (`addresses`: to every address in figures too), and
+    an empty ward shows `commands` as ways to add a patient.
     """
     hub = Hub(Board(clock), feed, clock, commands)
     history = History(open_sink, readers)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(job) for job in (feed.run(hub.deliver), fill_boards(hub, history, clock), _tick(hub))]
+        tasks = [
+            asyncio.create_task(job)
+            for job in (feed.run(hub.deliver), fill_boards(hub, history, clock), _tick(hub))
+        ]
         try:
             yield
         finally:
@@ -106,7 +111,10 @@ def create_app(
             WebSocketRoute("/live", _live),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(SafeHeaders), Middleware(KnownHosts, names=list(hosts), addresses=addresses)],
+        middleware=[
+            Middleware(SafeHeaders),
+            Middleware(KnownHosts, names=list(hosts), addresses=addresses),
+        ],
         exception_handlers={HTTPException: _refusal},
         lifespan=lifespan,
     )
@@ -127,7 +135,9 @@ async def _index(request: Request) -> Response:
 async def _health(request: Request) -> Response:
     parts: Parts = request.app.state.parts
     connected = parts.feed.connected
-    return json_answer({"broker": connected, "patients": len(parts.hub.board)}, 200 if connected else 503)
+    return json_answer(
+        {"broker": connected, "patients": len(parts.hub.board)}, 200 if connected else 503
+    )
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
@@ -135,7 +145,9 @@ async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     remedy = "GET /api says what can be asked."
     return json_answer(
-        {"problem": f"{request.method} {request.url.path}: {error.detail}", "remedy": remedy}, error.status_code, error.headers
+        {"problem": f"{request.method} {request.url.path}: {error.detail}", "remedy": remedy},
+        error.status_code,
+        error.headers,
     )
 
 
@@ -158,11 +170,22 @@ async def _live(socket: WebSocket) -> None:
                 await job
                 group.cancel_scope.cancel()  # whichever ends first ends the others
 
-            for job in (_send(socket, page), _listen(socket, parts.hub, page), page.too_slow.wait(), _signed_out(socket, parts.access)):
+            for job in (
+                _send(socket, page),
+                _listen(socket, parts.hub, page),
+                page.too_slow.wait(),
+                _signed_out(socket, parts.access),
+            ):
                 group.start_soon(until_done, job)
     finally:
         parts.hub.leave(page)
-    code = _TRY_AGAIN_LATER if page.too_slow.is_set() else _POLICY_VIOLATION if _may_watch(socket, parts.access) else _SIGN_IN
+    code = (
+        _TRY_AGAIN_LATER
+        if page.too_slow.is_set()
+        else _POLICY_VIOLATION
+        if _may_watch(socket, parts.access)
+        else _SIGN_IN
+    )
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await socket.close(code)
 
@@ -170,7 +193,9 @@ async def _live(socket: WebSocket) -> None:
 def _may_watch(socket: WebSocket, access: Access) -> bool:
     address = socket.client.host if socket.client else ""
     try:
-        return access.visitor(socket.cookies.get(COOKIE), socket.headers.get("authorization"), address).may("view")
+        return access.visitor(
+            socket.cookies.get(COOKIE), socket.headers.get("authorization"), address
+        ).may("view")
     except TooManyAttemptsError:
         return False
 
@@ -185,7 +210,11 @@ async def _send(socket: WebSocket, page: Page) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while True:
             message = await page.outbox.get()
-            await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_text(message))
+            await (
+                socket.send_bytes(message)
+                if isinstance(message, bytes)
+                else socket.send_text(message)
+            )
 
 
 async def _listen(socket: WebSocket, hub: Hub, page: Page) -> None:

@@ -1,12 +1,12 @@
-"""What is alarming at one patient: the last step of each alarm decides, and it stands as long as that step says so (Alarm.standing)."""
+"""What is alarming at one patient: the last step of each alarm decides, and it stands as long as
+that step says so (Alarm.standing)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ingest.messages import Alarm
-
 from dashboards.monitor.live.views import urgency
+from ingest.messages import Alarm
 
 KEPT = 60
 
@@ -32,9 +32,11 @@ class AlarmBook:
             self._recent.pop(next(iter(self._recent)))
 
     def load(self, stored: Iterable[Alarm], stream_start_ns: int) -> None:
-        """Add what the store knows and the topics no longer bring. What a topic brought meanwhile is newer and stays.
+        """Add what the store knows and the topics no longer bring. What a topic brought meanwhile
+        is newer and stays.
 
-        An alarm from before this stream that never got its end stands only if it latches: its condition cannot hold any more.
+        An alarm from before this stream that never got its end stands only if it latches: its
+        condition cannot hold any more.
         """
         newer = list(self._recent.values())
         self._recent.clear()
@@ -51,8 +53,11 @@ class AlarmBook:
             del self._recent[id_]
 
     def end_stream(self) -> None:
-        """The patient's stream has ended: what still holds and does not latch is known no longer (stream_processor/pipeline/alarms/lifecycle.py)."""
-        self._standing = {id_: a for id_, a in self._standing.items() if a.latching and a.acknowledged_ns is None}
+        """The patient's stream has ended: what still holds and does not latch is known no longer
+        (stream_processor/pipeline/alarms/lifecycle.py)."""
+        self._standing = {
+            id_: a for id_, a in self._standing.items() if a.latching and a.acknowledged_ns is None
+        }
 
     def stands(self, alarm_id: str) -> bool:
         """Whether the alarm is one that is shown as standing."""
@@ -77,8 +82,15 @@ class AlarmBook:
             self._standing.pop(alarm.id, None)
 
     def _one_per_kind(self) -> None:
-        """Of alarms of a kind that are over and latched only the newest stands, and none while the kind holds again."""
+        """Of alarms of a kind that are over and latched only the newest stands, and none while the
+        kind holds again."""
         newest: dict[str, tuple[bool, int]] = {}
         for alarm in self._standing.values():
-            newest[alarm.kind] = max(newest.get(alarm.kind, (False, 0)), (alarm.end_ns is None, alarm.onset_ns))
-        self._standing = {id_: a for id_, a in self._standing.items() if a.end_ns is None or newest[a.kind] == (False, a.onset_ns)}
+            newest[alarm.kind] = max(
+                newest.get(alarm.kind, (False, 0)), (alarm.end_ns is None, alarm.onset_ns)
+            )
+        self._standing = {
+            id_: a
+            for id_, a in self._standing.items()
+            if a.end_ns is None or newest[a.kind] == (False, a.onset_ns)
+        }

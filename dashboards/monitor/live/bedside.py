@@ -1,16 +1,39 @@
-"""One patient as the monitor knows it now: the last half minute of samples, the latest events, and how old each is."""
+"""One patient as the monitor knows it now: the last half minute of samples, the latest events, and
+how old each is."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 
-from ingest.messages import Action, Alarm, Beat, Edit, Finding, Reference, Rhythm, SampleChunk, Score, Vitals, sample_offset_ns
-
 from dashboards.monitor.http.action_log import ActionLog
 from dashboards.monitor.live.alarm_book import AlarmBook
 from dashboards.monitor.live.frames import encode_chunk
-from dashboards.monitor.live.views import View, alarm_view, beat_view, edit_view, finding_view, ms, reference_view, rhythm_view, score_view, vitals_view
+from dashboards.monitor.live.views import (
+    View,
+    alarm_view,
+    beat_view,
+    edit_view,
+    finding_view,
+    ms,
+    reference_view,
+    rhythm_view,
+    score_view,
+    vitals_view,
+)
+from ingest.messages import (
+    Action,
+    Alarm,
+    Beat,
+    Edit,
+    Finding,
+    Reference,
+    Rhythm,
+    SampleChunk,
+    Score,
+    Vitals,
+    sample_offset_ns,
+)
 
 Sign = Beat | Rhythm | Vitals | Alarm | Score | Reference | Finding
 TRACE_S = 32.0  # three rows of 10 s and what is on its way
@@ -20,7 +43,8 @@ _EDITS = 60
 
 
 class Bedside:
-    """State of one patient. Times in seconds are of the monitor's steady clock, when a message arrived."""
+    """State of one patient. Times in seconds are of the monitor's steady clock, when a message
+    arrived."""
 
     def __init__(self, patient_id: str, number: int, at_s: float) -> None:
         self.patient_id = patient_id
@@ -45,7 +69,11 @@ class Bedside:
     def newest_ns(self) -> int:
         """Stream time of the newest thing known, 0 where nothing is."""
         chunk = self._chunks[-1].t0_ns if self._chunks else 0
-        return max(chunk, self._vitals.time_ns if self._vitals else 0, max((a.raised_ns for a in self.alarms.standing()), default=0))
+        return max(
+            chunk,
+            self._vitals.time_ns if self._vitals else 0,
+            max((a.raised_ns for a in self.alarms.standing()), default=0),
+        )
 
     @property
     def stream_start_ns(self) -> int:
@@ -58,7 +86,10 @@ class Bedside:
             self._start_again()
         elif not self._chunks:
             self.stream += 1
-        if any(chunk.first_sample == kept.first_sample and chunk.n <= kept.n for kept in reversed(self._chunks)):
+        if any(
+            chunk.first_sample == kept.first_sample and chunk.n <= kept.n
+            for kept in reversed(self._chunks)
+        ):
             return False
         self._insert(chunk)
         self._mind_the_end()
@@ -84,7 +115,8 @@ class Bedside:
         return self._rhythm if self._rhythm and str(self._rhythm.start_ns) == target_id else None
 
     def add_word(self, word: Action | Edit) -> bool:
-        """Take what a person did or said; False where it is a repeat. It is no sign of life of the patient."""
+        """Take what a person did or said; False where it is a repeat. It is no sign of life of the
+        patient."""
         if isinstance(word, Action):
             return self.actions.put(word)
         if word in self._edits:
@@ -93,7 +125,8 @@ class Bedside:
         return True
 
     def add_event(self, event: Sign, at_s: float) -> None:
-        """Take a beat, a rhythm, vitals, an alarm's step, a score, what an added task says, or the reference annotation of a beat."""
+        """Take a beat, a rhythm, vitals, an alarm's step, a score, what an added task says, or the
+        reference annotation of a beat."""
         self.last_s = max(self.last_s, at_s)
         if isinstance(event, Beat):
             self._beats.append(event)
@@ -113,7 +146,10 @@ class Bedside:
 
     def silenced(self, now_ns: int) -> list[View]:
         """Which kinds of alarm are silenced, and until when by the wall clock."""
-        return [{"kind": kind, "until": ms(end_ns)} for kind, end_ns in self.actions.silenced(now_ns).items()]
+        return [
+            {"kind": kind, "until": ms(end_ns)}
+            for kind, end_ns in self.actions.silenced(now_ns).items()
+        ]
 
     def frames(self) -> Iterator[bytes]:
         """The kept samples, oldest first, as frames."""
@@ -124,13 +160,20 @@ class Bedside:
         return encode_chunk(chunk, self.number, self.stream)
 
     def snapshot(self, now_s: float, now_ns: int) -> View:
-        """Everything but the samples, for a page that begins to show this patient; now by the steady clock and by the wall clock."""
+        """Everything but the samples, for a page that begins to show this patient; now by the
+        steady clock and by the wall clock."""
         last = self._chunks[-1] if self._chunks else None
         return {
-            "id": self.patient_id, "number": self.number, "stream": self.stream,
-            "device": last.device_id if last else "", "lead": last.lead if last else "", "battery": self.battery,
-            "samples_age_s": _age(now_s, self._samples_s), "vitals_age_s": _age(now_s, self._vitals_s),
-            "ended": last is not None and last.end, "history_loaded": self.history_loaded,
+            "id": self.patient_id,
+            "number": self.number,
+            "stream": self.stream,
+            "device": last.device_id if last else "",
+            "lead": last.lead if last else "",
+            "battery": self.battery,
+            "samples_age_s": _age(now_s, self._samples_s),
+            "vitals_age_s": _age(now_s, self._vitals_s),
+            "ended": last is not None and last.end,
+            "history_loaded": self.history_loaded,
             "vitals": vitals_view(self._vitals) if self._vitals else None,
             "rhythm": rhythm_view(self._rhythm) if self._rhythm else None,
             "beats": [beat_view(beat) for beat in self._beats],
@@ -140,10 +183,11 @@ class Bedside:
             "score": score_view(self._score) if self._score else None,
             "findings": [finding_view(finding) for finding in self._findings.values()],
             "edits": [edit_view(edit) for edit in self._edits],
-        }  # fmt: skip
+        }
 
     def _continues(self, chunk: SampleChunk) -> bool:
-        """Whether the chunk lies on the time line of the newest one; device clocks drift, so only roughly."""
+        """Whether the chunk lies on the time line of the newest one; device clocks drift, so only
+        roughly."""
         last = self._chunks[-1]
         if chunk.fs_hz != last.fs_hz or chunk.counts_per_mv != last.counts_per_mv:
             return False

@@ -1,21 +1,22 @@
-"""All patients the monitor has heard of, in the order the ward shows them, and what the whole ward amounts to."""
+"""All patients the monitor has heard of, in the order the ward shows them, and what the whole ward
+amounts to."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from ingest.clock import Clock
-
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
+from ingest.clock import Clock
 
 FORGET_S = 3600.0  # a patient leaves the ward an hour after the last word of it
 _WORST = 6
 
 
 class Wanted(NamedTuple):
-    """Which patients, and in which order: all of them in the order of their names unless it says otherwise."""
+    """Which patients, and in which order: all of them in the order of their names unless it says
+    otherwise."""
 
     search: str = ""
     alarm: str = ""  # priority, "technical" or "any"
@@ -28,7 +29,9 @@ class Wanted(NamedTuple):
             return False
         if self.rhythm and (bed.rhythm is None or bed.rhythm.label != self.rhythm):
             return False
-        return not self.alarm or any(self.alarm in ("any", loudness(alarm)) for alarm in bed.alarms.standing())
+        return not self.alarm or any(
+            self.alarm in ("any", loudness(alarm)) for alarm in bed.alarms.standing()
+        )
 
 
 ANY = Wanted()
@@ -90,9 +93,11 @@ class Board:
                 standing.append((urgency(alarm), bed.patient_id, alarm))
         worst = sorted(standing, key=lambda item: item[:2])[:_WORST]
         return {
-            "revision": self.revision, "patients": len(self._beds), "alarms": counts,
+            "revision": self.revision,
+            "patients": len(self._beds),
+            "alarms": counts,
             "worst": [{"patient": id_, **alarm_view(alarm)} for _, id_, alarm in worst],
-        }  # fmt: skip
+        }
 
     def _changed(self) -> None:
         self.revision += 1

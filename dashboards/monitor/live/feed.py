@@ -1,6 +1,8 @@
-"""The live topics, read without a consumer group: every partition, from a little before its end, and on through a broker's restart.
+"""The live topics, read without a consumer group: every partition, from a little before its end,
+and on through a broker's restart.
 
-The monitor only looks on: it commits nothing and makes no topic. Topics that are not there yet are taken up when they appear.
+The monitor only looks on: it commits nothing and makes no topic. Topics that are not there yet are
+taken up when they appear.
 """
 
 from __future__ import annotations
@@ -16,12 +18,28 @@ from aiokafka.errors import KafkaError
 
 from ingest import topics
 from ingest.clock import Clock
-from ingest.messages import Action, Alarm, BadMessageError, Beat, Edit, Finding, Reference, Rhythm, SampleChunk, Score, Vitals, decode
+from ingest.messages import (
+    Action,
+    Alarm,
+    BadMessageError,
+    Beat,
+    Edit,
+    Finding,
+    Reference,
+    Rhythm,
+    SampleChunk,
+    Score,
+    Vitals,
+    decode,
+)
 
 log = logging.getLogger(__name__)
-Followed = SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Finding | Action | Edit
+Followed = (
+    SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Finding | Action | Edit
+)
 
-# How much of the past a new monitor reads of each partition; the store has the alarms from before that.
+# How much of the past a new monitor reads of each partition; the store has the alarms from before
+# that.
 _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.SAMPLES.name: (SampleChunk, 500),
     topics.REFERENCE.name: (Reference, 200),
@@ -72,7 +90,8 @@ class KafkaFeed:
         self._broker = broker
         self._clock = clock
         self._next: dict[TopicPartition, int] = {}  # where to go on after the broker was away
-        self._live_from: dict[TopicPartition, int] = {}  # older records came before this monitor did
+        # older records came before this monitor did
+        self._live_from: dict[TopicPartition, int] = {}
         self.refused = 0
         self._connected = False
 
@@ -85,7 +104,9 @@ class KafkaFeed:
             try:
                 await self._session(deliver)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("broker %s: %s; trying again", self._broker, error or type(error).__name__)
+                log.warning(
+                    "broker %s: %s; trying again", self._broker, error or type(error).__name__
+                )
             finally:
                 self._connected = False
             await asyncio.sleep(_RETRY_S)
@@ -112,8 +133,11 @@ class KafkaFeed:
         finally:
             await asyncio.gather(consumer.stop(), admin.close(), return_exceptions=True)
 
-    async def _watch(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, reading: asyncio.Task[None]) -> None:
-        """Ask every few seconds whether the broker is there and has new partitions. Raises when it is not, or when reading failed."""
+    async def _watch(
+        self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, reading: asyncio.Task[None]
+    ) -> None:
+        """Ask every few seconds whether the broker is there and has new partitions. Raises when it
+        is not, or when reading failed."""
         while True:
             async with asyncio.timeout(_ANSWER_S):
                 await self._assign(consumer, await admin.describe_topics())
@@ -124,11 +148,19 @@ class KafkaFeed:
                 task.result()
 
     async def _assign(self, consumer: AIOKafkaConsumer, described: list[dict[str, Any]]) -> None:
-        found = {TopicPartition(t["topic"], p["partition"]) for t in described if t["topic"] in _KINDS for p in t["partitions"]}
+        found = {
+            TopicPartition(t["topic"], p["partition"])
+            for t in described
+            if t["topic"] in _KINDS
+            for p in t["partitions"]
+        }
         assigned = consumer.assignment()
         if not found - assigned:
             return
-        begin, end = await consumer.beginning_offsets(list(found)), await consumer.end_offsets(list(found))
+        begin, end = (
+            await consumer.beginning_offsets(list(found)),
+            await consumer.end_offsets(list(found)),
+        )
         consumer.assign(list(found))
         for tp in found:
             start = self._next.get(tp, end[tp] - _KINDS[tp.topic][1])
@@ -141,12 +173,15 @@ class KafkaFeed:
                 await asyncio.sleep(_POLL_MS / 1000)
                 continue
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=5000)
-            arrivals = [a for tp, records in fetched.items() for r in records if (a := self._arrival(tp, r))]
+            arrivals = [
+                a for tp, records in fetched.items() for r in records if (a := self._arrival(tp, r))
+            ]
             if arrivals:
                 deliver(arrivals)
 
     def _arrival(self, tp: TopicPartition, record: ConsumerRecord[Any, Any]) -> Arrival | None:
-        """The record's message, or None where it is none of ours (the processor reports those) or too old to show."""
+        """The record's message, or None where it is none of ours (the processor reports those) or
+        too old to show."""
         self._next[tp] = record.offset + 1
         age_s = 0.0
         if record.offset < self._live_from[tp] and record.timestamp > 0:

@@ -1,4 +1,5 @@
-"""Samples on the wire to the browser: one binary WebSocket message per chunk, little-endian, a header of 48 bytes and then int16 samples.
+"""Samples on the wire to the browser: one binary WebSocket message per chunk, little-endian, a
+header of 48 bytes and then int16 samples.
 
     offset type     field
     0      uint8    1: a frame of samples
@@ -14,9 +15,10 @@
     44     uint32   0
     48     int16    n samples; sample i belongs to index first + i
 
-Streams above 250 Hz are thinned by a whole factor k on a grid fixed by the stream's sample 0. Of each k samples the one farthest from the
-chunk's median is sent, so that the height of an R peak is kept and every point drawn is a sample that was measured; it is drawn at most
-(k - 1)/fs (3 ms at 1000 Hz) from its time. This is for the eye only: nothing is ever measured on it.
+Streams above 250 Hz are thinned by a whole factor k on a grid fixed by the stream's sample 0. Of
+each k samples the one farthest from the chunk's median is sent, so that the height of an R peak is
+kept and every point drawn is a sample that was measured; it is drawn at most (k - 1)/fs (3 ms at
+1000 Hz) from its time. This is for the eye only: nothing is ever measured on it.
 """
 
 from __future__ import annotations
@@ -50,12 +52,25 @@ class Frame(NamedTuple):
 
 
 def encode_chunk(chunk: SampleChunk, patient: int, stream: int, *, past: bool = False) -> bytes:
-    """The frame of a chunk. A chunk without samples (the end of a stream) gives a frame without samples."""
+    """The frame of a chunk. A chunk without samples (the end of a stream) gives a frame without
+    samples."""
     k = max(1, math.ceil(chunk.fs_hz / MAX_FS_HZ))
     first, samples = thin(chunk.counts(), chunk.first_sample, k)
     t0_ns = chunk.t0_ns + sample_offset_ns(first * k - chunk.first_sample, chunk.fs_hz)
     flags = (LEAD_OFF if chunk.lead_off else 0) | (END if chunk.end else 0) | (PAST if past else 0)
-    header = _HEADER.pack(_KIND, flags, 0, patient, stream, samples.size, t0_ns / 1e6, first, chunk.fs_hz / k, chunk.counts_per_mv, 0)
+    header = _HEADER.pack(
+        _KIND,
+        flags,
+        0,
+        patient,
+        stream,
+        samples.size,
+        t0_ns / 1e6,
+        first,
+        chunk.fs_hz / k,
+        chunk.counts_per_mv,
+        0,
+    )
     return header + samples.astype("<i2", copy=False).tobytes()
 
 
@@ -63,16 +78,28 @@ def decode_frame(data: bytes) -> Frame:
     """The inverse, for tests and other clients. Raises ValueError where the bytes are no frame."""
     if len(data) < _HEADER.size:
         raise ValueError(f"{len(data)} bytes are no frame")
-    kind, flags, _, patient, stream, n, t0_ms, first, fs_hz, counts_per_mv, _ = _HEADER.unpack_from(data)
+    kind, flags, _, patient, stream, n, t0_ms, first, fs_hz, counts_per_mv, _ = _HEADER.unpack_from(
+        data
+    )
     if kind != _KIND or len(data) != _HEADER.size + 2 * n:
         raise ValueError(f"kind {kind}, {n} samples and {len(data)} bytes are no frame")
-    return Frame(patient, stream, t0_ms, int(first), fs_hz, counts_per_mv, np.frombuffer(data, "<i2", offset=_HEADER.size), flags)
+    return Frame(
+        patient,
+        stream,
+        t0_ms,
+        int(first),
+        fs_hz,
+        counts_per_mv,
+        np.frombuffer(data, "<i2", offset=_HEADER.size),
+        flags,
+    )
 
 
 def thin(x: npt.NDArray[np.int16], first: int, k: int) -> tuple[int, npt.NDArray[np.int16]]:
     """Keep one of k samples: (index of the first kept one on the thinned grid, the samples).
 
-    x is (n,), first the index of x[0]. A group of k that the chunk's end cuts belongs to the chunk in which it begins.
+    x is (n,), first the index of x[0]. A group of k that the chunk's end cuts belongs to the chunk
+    in which it begins.
     """
     index = -(-first // k)
     if k == 1 or x.size == 0:

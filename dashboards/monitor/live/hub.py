@@ -1,4 +1,5 @@
-"""Who watches whom: takes what the feed delivers, keeps the board, and passes each page only the patients it shows."""
+"""Who watches whom: takes what the feed delivers, keeps the board, and passes each page only the
+patients it shows."""
 
 from __future__ import annotations
 
@@ -7,16 +8,37 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ingest.clock import Clock
-from ingest.messages import Action, Beat, Edit, Finding, Reference, Rhythm, SampleChunk, Score, Vitals
-from stream_processor.scoring.reference import AAMI
-
 from dashboards.monitor.live.bedside import Bedside, Sign
 from dashboards.monitor.live.board import Board
 from dashboards.monitor.live.feed import Arrival, Feed
-from dashboards.monitor.live.views import View, action_view, alarm_view, beat_view, edit_view, finding_view, reference_view, rhythm_view, score_view, vitals_view
+from dashboards.monitor.live.views import (
+    View,
+    action_view,
+    alarm_view,
+    beat_view,
+    edit_view,
+    finding_view,
+    reference_view,
+    rhythm_view,
+    score_view,
+    vitals_view,
+)
+from ingest.clock import Clock
+from ingest.messages import (
+    Action,
+    Beat,
+    Edit,
+    Finding,
+    Reference,
+    Rhythm,
+    SampleChunk,
+    Score,
+    Vitals,
+)
+from stream_processor.scoring.reference import AAMI
 
-OUTBOX = 2000  # messages a page may lag behind; then it is cut off, and comes back to a fresh picture
+# messages a page may lag behind; then it is cut off, and comes back to a fresh picture
+OUTBOX = 2000
 MAX_WATCHED = 128
 PROTOCOL = 1
 _json = msgspec.json.Encoder()
@@ -41,9 +63,12 @@ class Page:
 class Hub:
     """The pages and the board between them and the feed."""
 
-    def __init__(self, board: Board, feed: Feed, clock: Clock, commands: Sequence[str] = ()) -> None:
+    def __init__(
+        self, board: Board, feed: Feed, clock: Clock, commands: Sequence[str] = ()
+    ) -> None:
         self.board = board
-        self.unread_history: asyncio.Queue[str] = asyncio.Queue()  # patients whose stored alarms are still to be read
+        # patients whose stored alarms are still to be read
+        self.unread_history: asyncio.Queue[str] = asyncio.Queue()
         self._feed = feed
         self._commands = list(commands)
         self._clock = clock
@@ -101,19 +126,25 @@ class Hub:
                 page.send(self._state(bed))
 
     def tick(self) -> None:
-        """Once a second: let go of the forgotten, tell every page how the ward is. It is the pages' sign of life, too."""
+        """Once a second: let go of the forgotten, tell every page how the ward is. It is the pages'
+        sign of life, too."""
         self.board.forget()
         ward = self._ward()
         for page in self._pages:
             page.send(ward)
 
     def _word(self, word: Action | Edit, events: dict[Page, list[View]]) -> None:
-        """What a person did or said, for those who watch the patient; of a patient who is not on the ward the store knows it."""
+        """What a person did or said, for those who watch the patient; of a patient who is not on
+        the ward the store knows it."""
         bed = self.board.get(word.patient_id)
         if bed is None or not bed.add_word(word):
             return
-        view = {"action": action_view(word)} if isinstance(word, Action) else {"edit": edit_view(word)}
-        silenced = {"silenced": bed.silenced(self._clock.now_ns())} if isinstance(word, Action) else {}
+        view = (
+            {"action": action_view(word)} if isinstance(word, Action) else {"edit": edit_view(word)}
+        )
+        silenced = (
+            {"silenced": bed.silenced(self._clock.now_ns())} if isinstance(word, Action) else {}
+        )
         for page in self._watchers.get(word.patient_id, ()):
             events.setdefault(page, []).append({"p": bed.number, **view, **silenced})
 
@@ -122,9 +153,16 @@ class Hub:
 
     def _ward(self) -> View:
         now_ms = self._clock.now_ns() // 1_000_000
-        return {"type": "ward", "now": now_ms, "broker": self._feed.connected, **self.board.summary()}
+        return {
+            "type": "ward",
+            "now": now_ms,
+            "broker": self._feed.connected,
+            **self.board.summary(),
+        }
 
-    def _samples(self, bed: Bedside, chunk: SampleChunk, at_s: float, pages: set[Page] | tuple[()]) -> None:
+    def _samples(
+        self, bed: Bedside, chunk: SampleChunk, at_s: float, pages: set[Page] | tuple[()]
+    ) -> None:
         stream, battery = bed.stream, bed.battery
         if not bed.add_chunk(chunk, at_s) or not pages:
             return

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from dashboards.monitor.live.views import View, ms
 from ingest.messages import Action
 from stream_processor.pipeline.alarms.profiles import LIMITS, Profile, with_limits
-
-from dashboards.monitor.live.views import View, ms
 
 
 class Change(NamedTuple):
@@ -19,7 +18,8 @@ class Change(NamedTuple):
 
 
 def effective(base: Profile, actions: Iterable[Action]) -> tuple[Profile, dict[str, Change]]:
-    """The profile with the changes, oldest first, and who made those that hold. One that the profile cannot take is left out, whole."""
+    """The profile with the changes, oldest first, and who made those that hold. One that the
+    profile cannot take is left out, whole."""
     profile, changes = base, dict[str, Change]()
     for action in actions:
         if action.action != "limits":
@@ -41,9 +41,15 @@ def limits_view(base: Profile, actions: Iterable[Action]) -> list[View]:
     profile, changes = effective(base, actions)
     return [
         {
-            "name": name, "label": limit.label, "unit": limit.unit, "low": limit.low, "high": limit.high,
-            "value": getattr(profile, name), "default": getattr(base, name),
-            "changed": ms(changes[name].time_ns) if name in changes else None, "by": changes[name].by if name in changes else "",
+            "name": name,
+            "label": limit.label,
+            "unit": limit.unit,
+            "low": limit.low,
+            "high": limit.high,
+            "value": getattr(profile, name),
+            "default": getattr(base, name),
+            "changed": ms(changes[name].time_ns) if name in changes else None,
+            "by": changes[name].by if name in changes else "",
         }
         for name, limit in LIMITS.items()
-    ]  # fmt: skip
+    ]

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from ingest.clock import Clock
-from stream_processor.sinks.base import Sink
-
+from dashboards.monitor.http.questions import actions, alarms
+from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.hub import Hub
-from dashboards.monitor.http.questions import actions, alarms
 from dashboards.monitor.store.readers import Refusal, answer
-from dashboards.monitor.http.refusals import RefusedError
+from ingest.clock import Clock
+from stream_processor.sinks.base import Sink
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,14 +33,22 @@ class History:
         self._readers = make_readers()
         self._waiting = 0
 
-    async def ask(self, question: Callable[Concatenate[Sink, P], T], *arguments: P.args, **_: P.kwargs) -> T:
+    async def ask(
+        self, question: Callable[Concatenate[Sink, P], T], *arguments: P.args, **_: P.kwargs
+    ) -> T:
         """The answer. Raises RefusedError where the store cannot be read, or has too much to say."""
         if self._waiting >= MOST_WAITING:
-            raise RefusedError(503, f"{MOST_WAITING} questions to the store are waiting already", "Try again in a minute.")
+            raise RefusedError(
+                503,
+                f"{MOST_WAITING} questions to the store are waiting already",
+                "Try again in a minute.",
+            )
         self._waiting += 1
         readers = self._readers
         try:
-            found = await asyncio.get_running_loop().run_in_executor(readers, answer, self._open, question, arguments)
+            found = await asyncio.get_running_loop().run_in_executor(
+                readers, answer, self._open, question, arguments
+            )
         except BrokenExecutor as error:
             if self._readers is readers:
                 log.error("a reader of the store was ended from outside; starting others")
@@ -60,7 +67,8 @@ class History:
 
 
 async def fill_boards(hub: Hub, history: History, clock: Clock) -> None:
-    """Give every patient new on the ward the last day's alarms and actions of the store, one patient at a time, until cancelled."""
+    """Give every patient new on the ward the last day's alarms and actions of the store, one
+    patient at a time, until cancelled."""
     while True:
         patient = await hub.unread_history.get()
         bed = hub.board.get(patient)
@@ -68,7 +76,8 @@ async def fill_boards(hub: Hub, history: History, clock: Clock) -> None:
             continue
         try:
             await _fill(bed, history, clock.now_ns())
-        except RefusedError as refused:  # the page says that the history is missing, and we ask again
+        # the page says that the history is missing, and we ask again
+        except RefusedError as refused:
             log.warning("alarms of %s: %s", patient, refused.problem)
             hub.unread_history.put_nowait(patient)
             await asyncio.sleep(_RETRY_S)
@@ -80,5 +89,6 @@ async def _fill(bed: Bedside, history: History, now_ns: int) -> None:
     newest = bed.newest_ns
     stored = await history.ask(alarms, bed.patient_id, max(0, newest - DAY_NS), newest + DAY_NS)
     bed.alarms.load(stored, bed.stream_start_ns)
-    bed.actions.load(await history.ask(actions, bed.patient_id, now_ns - DAY_NS))  # no silence is longer
+    # no silence is longer
+    bed.actions.load(await history.ask(actions, bed.patient_id, now_ns - DAY_NS))
     bed.history_loaded = True

@@ -1,7 +1,7 @@
 """Where the store is read: apart from the live feed, in processes of their own.
 
-Threads would take turns with the event loop for the interpreter: a day of signal read beside 50 live patients held their samples up by
-seconds on a busy machine (benchmarks/monitor_server.py).
+Threads would take turns with the event loop for the interpreter: a day of signal read beside 50
+live patients held their samples up by seconds on a busy machine (benchmarks/monitor_server.py).
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
-from stream_processor.sinks.base import Sink, SinkBusyError
-
 from dashboards.monitor.http.refusals import RefusedError
+from stream_processor.sinks.base import Sink, SinkBusyError
 
 log = logging.getLogger(__name__)
 READERS = 2  # a day of signal must not keep a strip waiting
@@ -37,7 +36,9 @@ class Refusal(NamedTuple):
 
 def processes() -> Executor:
     """Readers that the live feed does not feel. They end with this process, whatever ends it."""
-    return ProcessPoolExecutor(READERS, mp_context=multiprocessing.get_context("spawn"), initializer=_apart)
+    return ProcessPoolExecutor(
+        READERS, mp_context=multiprocessing.get_context("spawn"), initializer=_apart
+    )
 
 
 def threads() -> Executor:
@@ -45,8 +46,11 @@ def threads() -> Executor:
     return ThreadPoolExecutor(READERS, thread_name_prefix="history")
 
 
-def answer(open_sink: Callable[[], Sink], question: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """What the question finds in this reader's own sink, which the first question opens, or a Refusal."""
+def answer(
+    open_sink: Callable[[], Sink], question: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    """What the question finds in this reader's own sink, which the first question opens, or a
+    Refusal."""
     try:
         if not hasattr(_own, "sink"):
             _own.sink = open_sink()
@@ -65,7 +69,8 @@ def _close() -> None:
 
 
 def _apart() -> None:
-    """A reader leaves Ctrl-C to its parent, gives way to the live feed, and does not outlive its parent."""
+    """A reader leaves Ctrl-C to its parent, gives way to the live feed, and does not outlive its
+    parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
     atexit.register(_close)

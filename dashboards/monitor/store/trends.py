@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ingest.messages import Vitals
-
 from dashboards.monitor.live.views import ms
+from ingest.messages import Vitals
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,8 +17,11 @@ Floats = npt.NDArray[np.float64]
 LEAST_NS = 2 * 10**9  # a column; vitals come once a second
 
 
-def trend(vitals: Iterable[Vitals], start_ns: int, end_ns: int, columns: int) -> dict[str, list[Any]]:
-    """Mean, lowest and highest heart rate, mean quality and mean RMSSD of each of at most `columns` columns; None where nothing is known.
+def trend(
+    vitals: Iterable[Vitals], start_ns: int, end_ns: int, columns: int
+) -> dict[str, list[Any]]:
+    """Mean, lowest and highest heart rate, mean quality and mean RMSSD of each of at most `columns`
+    columns; None where nothing is known.
 
     "t" is where the column begins, in milliseconds.
     """

@@ -1,6 +1,7 @@
 """Stored signal for pages: as it was sampled, or as the range of values in each column of a screen.
 
-Blocks on the wire, one after another: uint32 little-endian length of a header, the header as JSON, then int16 little-endian values.
+Blocks on the wire, one after another: uint32 little-endian length of a header, the header as JSON,
+then int16 little-endian values.
 
     {"t0", "fs", "counts_per_mv", "n"}                       n samples; -32768 is missing
     {"t0", "dt_ms", "counts_per_mv", "n", "envelope": true}  n pairs (lowest, highest), each of dt_ms; both -32768 where nothing is
@@ -16,11 +17,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dashboards.monitor.live.views import ms
 from ingest.messages import Strip, Waveform, sample_offset_ns
 from ingest.packing import MISSING, unpack
 from stream_processor.sinks.base import Sink
-
-from dashboards.monitor.live.views import ms
 
 LONGEST_NS = 11 * 10**9  # no stored block is longer
 _LENGTH = struct.Struct("<I")
@@ -43,7 +43,9 @@ def blocks(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Iterator[
         last = min(stored.n, _samples_before(end_ns - stored.start_ns, stored.fs_hz))
         if first < last:
             begin_ns = stored.start_ns + sample_offset_ns(first, stored.fs_hz)
-            yield Block(begin_ns, stored.fs_hz, stored.counts_per_mv, unpack(stored.packed)[first:last])
+            yield Block(
+                begin_ns, stored.fs_hz, stored.counts_per_mv, unpack(stored.packed)[first:last]
+            )
 
 
 def strip_block(strip: Strip) -> Block:
@@ -53,12 +55,18 @@ def strip_block(strip: Strip) -> Block:
 
 def encode_block(block: Block) -> bytes:
     """A block of samples on the wire."""
-    header = {"t0": ms(block.start_ns), "fs": block.fs_hz, "counts_per_mv": block.counts_per_mv, "n": block.samples.size}
+    header = {
+        "t0": ms(block.start_ns),
+        "fs": block.fs_hz,
+        "counts_per_mv": block.counts_per_mv,
+        "n": block.samples.size,
+    }
     return _encode(header, block.samples)
 
 
 def envelope(sink: Sink, patient_id: str, start_ns: int, end_ns: int, columns: int) -> bytes:
-    """The period in at most `columns` columns: one block of pairs, none where nothing is stored, samples where these are fewer."""
+    """The period in at most `columns` columns: one block of pairs, none where nothing is stored,
+    samples where these are fewer."""
     step_ns = (end_ns - start_ns) / columns
     low, high = np.full(columns, 32767, np.int16), np.full(columns, MISSING, np.int16)
     scale: float | None = None
@@ -72,7 +80,13 @@ def envelope(sink: Sink, patient_id: str, start_ns: int, end_ns: int, columns: i
     if scale is None:
         return b"".join(raw)
     low[high == MISSING] = MISSING
-    header = {"t0": ms(start_ns), "dt_ms": step_ns / 1e6, "counts_per_mv": scale, "n": columns, "envelope": True}
+    header = {
+        "t0": ms(start_ns),
+        "dt_ms": step_ns / 1e6,
+        "counts_per_mv": scale,
+        "n": columns,
+        "envelope": True,
+    }
     return b"".join([_encode(header, np.column_stack([low, high])), *raw])
 
 
@@ -89,16 +103,24 @@ def decode_blocks(data: bytes) -> Iterator[tuple[dict[str, float], Counts]]:
         yield header, values.reshape(-1, 2) if width == 2 else values
 
 
-def _put(block: Block, start_ns: int, step_ns: float, scale: float, low: Counts, high: Counts) -> None:
+def _put(
+    block: Block, start_ns: int, step_ns: float, scale: float, low: Counts, high: Counts
+) -> None:
     """Widen each column by what the block holds of it."""
     x = block.samples
     if block.counts_per_mv != scale:
-        scaled = np.clip(np.round(x * (scale / block.counts_per_mv)), -32767, 32767).astype(np.int16)
+        scaled = np.clip(np.round(x * (scale / block.counts_per_mv)), -32767, 32767).astype(
+            np.int16
+        )
         x = np.where(x == MISSING, np.int16(MISSING), scaled)
     step, offset = 1e9 / block.fs_hz, block.start_ns - start_ns
     begin = int(offset / step_ns)
     stop = min(low.size, int((offset + (x.size - 1) * step) / step_ns) + 1)
-    edges = np.ceil((np.arange(begin, stop) * step_ns - offset) / step).astype(np.int64).clip(0, x.size - 1)
+    edges = (
+        np.ceil((np.arange(begin, stop) * step_ns - offset) / step)
+        .astype(np.int64)
+        .clip(0, x.size - 1)
+    )
     high[begin:stop] = np.maximum(high[begin:stop], np.maximum.reduceat(x, edges))
     known = np.where(x == MISSING, np.int16(32767), x)
     low[begin:stop] = np.minimum(low[begin:stop], np.minimum.reduceat(known, edges))

@@ -1,7 +1,9 @@
-"""What happens to wearable signals and seldom to the records: noise, pauses, flat stretches, lost electrodes. Rows are changed in place.
+"""What happens to wearable signals and seldom to the records: noise, pauses, flat stretches, lost
+electrodes. Rows are changed in place.
 
-Recorded noise is NSTDB's (Moody et al. 1984): baseline wander, muscle, electrode motion. Signal-to-noise ratios are defined as there:
-QRS height squared over eight, over the noise's power before any filter.
+Recorded noise is NSTDB's (Moody et al. 1984): baseline wander, muscle, electrode motion.
+Signal-to-noise ratios are defined as there: QRS height squared over eight, over the noise's power
+before any filter.
 """
 
 from __future__ import annotations
@@ -13,9 +15,18 @@ import numpy.typing as npt
 from scipy import signal as dsp
 
 from models.signal.conditioning import FS_HZ, HIGH_PASS_HZ
-from models.training.data.beat_windows import HISTORY, Rows
-from models.training.data.records import FIBRILLATION, NO, QRS, UNKNOWN, VENTRICULAR, YES, Floats, Noise
 from models.signal.windows import BEAT_SPEC, scale
+from models.training.data.beat_windows import HISTORY, Rows
+from models.training.data.records import (
+    FIBRILLATION,
+    NO,
+    QRS,
+    UNKNOWN,
+    VENTRICULAR,
+    YES,
+    Floats,
+    Noise,
+)
 
 Generator = np.random.Generator
 CHANCE = {
@@ -39,9 +50,13 @@ POP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(HI
 
 
 def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
-    """Change the rows at random and scale them as serving does: (B, BEAT_SPEC.length); rows.targets is changed alike."""
+    """Change the rows at random and scale them as serving does: (B, BEAT_SPEC.length); rows.targets
+    is changed alike."""
     fill_nothing(rows, noises, rng)
-    some = {what: np.flatnonzero((rng.random(len(rows.history)) < chance) & (rows.height > 0)) for what, chance in CHANCE.items()}
+    some = {
+        what: np.flatnonzero((rng.random(len(rows.history)) < chance) & (rows.height > 0))
+        for what, chance in CHANCE.items()
+    }
     change_gain(rows, some["gain"], rng)
     for row in some["pause"]:
         splice_pause(rows, int(row), rng)
@@ -50,13 +65,16 @@ def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
         for _ in range(rng.integers(1, 3)):
             add_noise(rows, int(row), noises[int(rng.integers(len(noises)))], rng)
     rows.history[some["white"]] += (
-        white(len(some["white"]), rng) * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, len(some["white"])))[:, None]
+        white(len(some["white"]), rng)
+        * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, len(some["white"])))[:, None]
     )
     add_mains(rows, some["mains"], rng)
     add_wander(rows, some["wander"], rng)
     for row in some["pop"]:
         at = rng.integers(HISTORY)
-        rows.history[row, at:] += rng.choice([-1, 1]) * log_uniform(rng, 0.5, 10) * rows.height[row] * POP[: HISTORY - at]
+        rows.history[row, at:] += (
+            rng.choice([-1, 1]) * log_uniform(rng, 0.5, 10) * rows.height[row] * POP[: HISTORY - at]
+        )
     for row in some["flat"]:
         flatten(rows, int(row), rng)
     for row in some["start"]:
@@ -77,7 +95,8 @@ def white(rows: int, rng: Generator) -> Floats:
 
 
 def fill_nothing(rows: Rows, noises: Sequence[Noise], rng: Generator) -> None:
-    """Rows without a heart (height 0): the noise floor of an amplifier, recorded noise, or P waves alone; scaling will blow them up."""
+    """Rows without a heart (height 0): the noise floor of an amplifier, recorded noise, or P waves
+    alone; scaling will blow them up."""
     for row in np.flatnonzero(rows.height == 0):
         x = white(1, rng)[0] * log_uniform(rng, 0.001, 0.02)
         if rng.random() < 0.5:  # pinker
@@ -85,16 +104,21 @@ def fill_nothing(rows: Rows, noises: Sequence[Noise], rng: Generator) -> None:
         if rng.random() < 0.4:
             noise = noises[int(rng.integers(len(noises)))]
             at = rng.integers(len(noise.signal) - HISTORY)
-            x = x + noise.signal[at : at + HISTORY] * log_uniform(rng, 0.01, 1) * rng.choice([-1, 1])
+            x = x + noise.signal[at : at + HISTORY] * log_uniform(rng, 0.01, 1) * rng.choice(
+                [-1, 1]
+            )
         if rng.random() < 0.3:
-            x = x + np.sin(2 * np.pi * (rng.uniform(0.15, 1.0) * TIME + rng.random())).astype(np.float32) * log_uniform(rng, 0.005, 0.2)
+            x = x + np.sin(2 * np.pi * (rng.uniform(0.15, 1.0) * TIME + rng.random())).astype(
+                np.float32
+            ) * log_uniform(rng, 0.005, 0.2)
         if rng.random() < 0.2:
             x = x + p_waves(HISTORY, rng)
         rows.history[row] = x
 
 
 def p_waves(length: int, rng: Generator) -> Floats:
-    """Atrial activity alone, as in ventricular standstill: smooth waves of 80-110 ms, 40 to 120 a minute, in mV."""
+    """Atrial activity alone, as in ventricular standstill: smooth waves of 80-110 ms, 40 to 120 a
+    minute, in mV."""
     step = rng.uniform(0.5, 1.5) * FS_HZ
     at = np.arange(rng.uniform(0, step), length, step)
     width = rng.uniform(0.022, 0.03) * FS_HZ
@@ -111,8 +135,10 @@ def change_gain(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
 
 
 def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
-    """Insert 1-9 s without beats before a beat (a pause), or from after a T wave to the end (asystole); what was before moves back."""
-    beats = np.flatnonzero(np.diff((rows.targets[row, QRS] == YES).astype(np.int8)) == 1) + 7  # R peaks
+    """Insert 1-9 s without beats before a beat (a pause), or from after a T wave to the end
+    (asystole); what was before moves back."""
+    # R peaks
+    beats = np.flatnonzero(np.diff((rows.targets[row, QRS] == YES).astype(np.int8)) == 1) + 7
     beats = beats[beats > 100]
     if not len(beats) or (rows.targets[row, FIBRILLATION] == YES).any():
         return
@@ -131,7 +157,13 @@ def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
     pause = gone & (np.arange(HISTORY) >= begin)
     x = np.where(older, source[np.clip(moved, 0, HISTORY - 1)], source)
     x[gone & ~older & ~pause] = 0
-    x[pause] = quiet(int(pause.sum()), source[min(cut, HISTORY - 1)], source[min(resume, HISTORY - 1)], float(rows.height[row]), rng)
+    x[pause] = quiet(
+        int(pause.sum()),
+        source[min(cut, HISTORY - 1)],
+        source[min(resume, HISTORY - 1)],
+        float(rows.height[row]),
+        rng,
+    )
     rows.history[row] = x
     rows.targets[row] = np.where(older, targets[:, np.clip(moved, 0, HISTORY - 1)], targets)
     rows.targets[row][:, pause] = np.array([NO, UNKNOWN, NO], np.uint8)[:, None]
@@ -141,7 +173,11 @@ def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
 def _quiet_point(beats: npt.NDArray[np.intp], before: int, rng: Generator) -> int:
     """A sample after the T wave of a beat that comes before the given sample."""
     earlier = beats[beats + 56 < before]
-    return int(earlier[-1] + rng.integers(50, 56)) if len(earlier) else max(0, min(int(beats[0]) - 35, before))
+    return (
+        int(earlier[-1] + rng.integers(50, 56))
+        if len(earlier)
+        else max(0, min(int(beats[0]) - 35, before))
+    )
 
 
 def quiet(length: int, begin: float, end: float, height: float, rng: Generator) -> Floats:
@@ -150,7 +186,9 @@ def quiet(length: int, begin: float, end: float, height: float, rng: Generator) 
     x = begin * np.exp(-t / 30) + end * np.exp((t - length) / 30)
     x = x + rng.standard_normal(length) * height * log_uniform(rng, 0.002, 0.03)
     if rng.random() < 0.4:
-        x = x + np.sin(2 * np.pi * (rng.uniform(0.15, 0.6) * t / FS_HZ + rng.random())) * height * log_uniform(rng, 0.01, 0.1)
+        x = x + np.sin(
+            2 * np.pi * (rng.uniform(0.15, 0.6) * t / FS_HZ + rng.random())
+        ) * height * log_uniform(rng, 0.01, 0.1)
     if rng.random() < 0.3:
         x = x + p_waves(length, rng)
     return np.asarray(x, np.float32)
@@ -172,7 +210,9 @@ def add_mains(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
     n = len(some)
     hz = rng.choice([50.0, 60.0], n) + rng.uniform(-0.3, 0.3, n)
     size = rows.height[some] * log_uniform(rng, 0.01, 0.15, n)
-    rows.history[some] += (size[:, None] * np.sin(2 * np.pi * (hz[:, None] * TIME + rng.random(n)[:, None]))).astype(np.float32)
+    rows.history[some] += (
+        size[:, None] * np.sin(2 * np.pi * (hz[:, None] * TIME + rng.random(n)[:, None]))
+    ).astype(np.float32)
 
 
 def add_wander(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
@@ -184,7 +224,8 @@ def add_wander(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
 
 
 def flatten(rows: Rows, row: int, rng: Generator) -> None:
-    """A constant stretch of 0.1-3 s. A beat wholly inside is gone; one that its edges cut is left out of the loss."""
+    """A constant stretch of 0.1-3 s. A beat wholly inside is gone; one that its edges cut is left
+    out of the loss."""
     length = int(log_uniform(rng, 0.1, 3.0) * FS_HZ)
     begin = int(rng.integers(HISTORY - BEAT_SPEC.length - length, HISTORY - 10))
     end = min(begin + length, HISTORY)
@@ -201,7 +242,11 @@ def flatten(rows: Rows, row: int, rng: Generator) -> None:
 
 def start_late(rows: Rows, row: int, rng: Generator) -> None:
     """No signal before a point, as at a record's start or after a gap."""
-    at = int(rng.integers(HISTORY - BEAT_SPEC.length, HISTORY - 40) if rng.random() < 0.7 else rng.integers(HISTORY - 40))
+    at = int(
+        rng.integers(HISTORY - BEAT_SPEC.length, HISTORY - 40)
+        if rng.random() < 0.7
+        else rng.integers(HISTORY - 40)
+    )
     rows.history[row, :at] = 0
     rows.targets[row, :, :at] = UNKNOWN
     rows.valid[row] = min(int(rows.valid[row]), HISTORY - at)

@@ -1,11 +1,14 @@
-"""Beats of twelve-lead records (PTB-XL, LUDB) for task T2: a record says whether there are ventricular beats, but not where.
+"""Beats of twelve-lead records (PTB-XL, LUDB) for task T2: a record says whether there are
+ventricular beats, but not where.
 
-A ventricular beat changes its shape in most leads at once, however little in some. So in a record that is said to have one, a beat is V in
-every lead where the mean over all leads of its likeness to the lead's usual beat is low, and N where it is high; every lead is then a
-single-lead track of its own. In records of which no ectopic beat is told all beats are N. Looked at over the records said to have V, means
-are below 0.6 or above 0.9 with hardly any between.
+A ventricular beat changes its shape in most leads at once, however little in some. So in a record
+that is said to have one, a beat is V in every lead where the mean over all leads of its likeness to
+the lead's usual beat is low, and N where it is high; every lead is then a single-lead track of its
+own. In records of which no ectopic beat is told all beats are N. Looked at over the records said to
+have V, means are below 0.6 or above 0.9 with hardly any between.
 
-PTB-XL: Wagner et al. 2020, DOI 10.1038/s41597-020-0495-6; LUDB: Kalyakulina et al. 2020, DOI 10.1109/ACCESS.2020.3029211.
+PTB-XL: Wagner et al. 2020, DOI 10.1038/s41597-020-0495-6; LUDB: Kalyakulina et al. 2020, DOI
+10.1109/ACCESS.2020.3029211.
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.beats.templates import CORE, Doubles, Floats
-from models.training.tasks.qrs.metrics import Predict
 from models.training.data.beat_scenarios import repeated
 from models.training.data.records import read_channels, record_names
 from models.training.tasks.beat_class.beats import BIT, UNKNOWN, Beats, Codes, bare, found_in
+from models.training.tasks.qrs.metrics import Predict
 
 LEADS = 12
 USUAL_LEADS = 4  # of a record without V, drawn; of one with V all
@@ -33,7 +36,9 @@ NEAR = 15  # samples from a beat of all leads to that of one
 UNLIKE, LIKE = 0.65, 0.85
 SHIFTS = range(-4, 5)  # values of a shape
 LAST = 65  # samples at a record's end, where shapes are cut off
-TIMES = 3  # each record's beats come so often, for ten seconds fill no context; the first time they teach nothing
+# each record's beats come so often, for ten seconds fill no context; the first time they teach
+# nothing
+TIMES = 3
 
 N, S, V = BIT["N"], BIT["S"], BIT["V"]
 Found = tuple[Doubles, Floats]  # R peaks and shapes of one lead
@@ -48,22 +53,45 @@ def twelve_leads(folder: Path, detector: Predict) -> Iterator[Beats]:
         beats = common(leads)
         if len(beats) < 5:
             continue
-        codes = np.where(beats < len(signals[0]) - LAST, labels(likeness(leads, beats), said), UNKNOWN)
+        codes = np.where(
+            beats < len(signals[0]) - LAST, labels(likeness(leads, beats), said), UNKNOWN
+        )
         for lead in range(LEADS) if said == V else rng.permutation(LEADS)[:USUAL_LEADS].tolist():
             at, shape = leads[lead]
             if len(at) >= 5:
-                yield warmed(Beats(f"{name}-{lead}", patient, -1, 0, at, shape, _allowed(at, beats, codes), np.zeros(0), ""))
+                yield warmed(
+                    Beats(
+                        f"{name}-{lead}",
+                        patient,
+                        -1,
+                        0,
+                        at,
+                        shape,
+                        _allowed(at, beats, codes),
+                        np.zeros(0),
+                        "",
+                    )
+                )
 
 
 def _ptbxl(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """Name, patient, and what its ectopic beats are: V, S or, without any, N. Left out: paced, both kinds, kind not told."""
+    """Name, patient, and what its ectopic beats are: V, S or, without any, N. Left out: paced, both
+    kinds, kind not told."""
     with (folder / "ptbxl500" / "ptbxl_database.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             codes = set(ast.literal_eval(row["scp_codes"]))
             ventricular, atrial = "PVC" in codes, bool(codes & {"PAC", "SVTAC"})
-            if "PACE" in codes or (ventricular and atrial) or (row["extra_beats"] and not ventricular and not atrial):
+            if (
+                "PACE" in codes
+                or (ventricular and atrial)
+                or (row["extra_beats"] and not ventricular and not atrial)
+            ):
                 continue
-            yield f"ptbxl500/{row['filename_lr']}", f"ptbxl500/{row['patient_id']}", V if ventricular else S if atrial else N
+            yield (
+                f"ptbxl500/{row['filename_lr']}",
+                f"ptbxl500/{row['patient_id']}",
+                V if ventricular else S if atrial else N,
+            )
 
 
 def _ludb(folder: Path) -> Iterator[tuple[str, str, int]]:
@@ -82,7 +110,8 @@ def common(leads: Sequence[Found]) -> Doubles:
 
 
 def likeness(leads: Sequence[Found], beats: Doubles) -> Doubles:
-    """Mean over leads of 2ab / (a^2 + b^2) of each beat and the lead's median shape, laid on it: (n,)."""
+    """Mean over leads of 2ab / (a^2 + b^2) of each beat and the lead's median shape, laid on it:
+    (n,)."""
     found = np.full((len(leads), len(beats)), np.nan)
     for row, (at, shape) in zip(found, leads, strict=True):
         if len(at) >= 4:
@@ -94,7 +123,9 @@ def likeness(leads: Sequence[Found], beats: Doubles) -> Doubles:
 
 def _like(shapes: Floats, usual: Floats) -> Doubles:
     ours = usual[CORE].astype(np.float64) - usual[CORE].mean()
-    moved = np.stack([shapes[:, CORE.start + s : CORE.stop + s] for s in SHIFTS], axis=1).astype(np.float64)
+    moved = np.stack([shapes[:, CORE.start + s : CORE.stop + s] for s in SHIFTS], axis=1).astype(
+        np.float64
+    )
     moved -= moved.mean(axis=2, keepdims=True)
     power = np.square(moved).sum(axis=2) + np.square(ours).sum()
     return np.asarray((2 * (moved * ours).sum(axis=2) / np.maximum(power, 1e-9)).max(axis=1))

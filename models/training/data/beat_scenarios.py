@@ -1,9 +1,11 @@
-"""Rhythms that the records at hand have too little of, made from their own beats: what training of the beat's class draws anew each time.
+"""Rhythms that the records at hand have too little of, made from their own beats: what training of
+the beat's class draws anew each time.
 
-A track is a list of beats (when, which shape, which classes); a scenario moves beats in time and changes or replaces some. Premature atrial
-beats, alone, in patterns and in runs; ventricular beats of other patients at the places where such beats come; atrial fibrillation, sinus
-arrhythmia and changes of rate, in which short intervals mean nothing. Beats of few patients thus appear among those of many, and
-prematurity alone does not give a class away.
+A track is a list of beats (when, which shape, which classes); a scenario moves beats in time and
+changes or replaces some. Premature atrial beats, alone, in patterns and in runs; ventricular beats
+of other patients at the places where such beats come; atrial fibrillation, sinus arrhythmia and
+changes of rate, in which short intervals mean nothing. Beats of few patients thus appear among
+those of many, and prematurity alone does not give a class away.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from models.training.tasks.beat_class.beats import BIT, EXTRA, UNKNOWN, Beats
 
 Generator = np.random.Generator
 N, S, V = BIT["N"], BIT["S"], BIT["V"]
-CHANCE = {"stretch": 0.6, "fibrillation": 0.12, "arrhythmia": 0.2, "atrial": 0.45, "ventricular": 0.35}
+CHANCE = {
+    "stretch": 0.6,
+    "fibrillation": 0.12,
+    "arrhythmia": 0.2,
+    "atrial": 0.45,
+    "ventricular": 0.35,
+}
 STRETCH = 0.2  # log of the largest factor of time
 P_END = R - 5  # what lies before it in a shape is no QRS
 LEAST_RR = 0.3 * FS_HZ
@@ -45,7 +53,8 @@ def height(track: Beats) -> float:
 
 
 def scenario(track: Beats, bank: Sequence[Floats], rng: Generator) -> Beats:
-    """The track with something done to it, or as it is; what is not mostly N is stretched in time at most."""
+    """The track with something done to it, or as it is; what is not mostly N is stretched in time
+    at most."""
     if len(track.at) < 5:
         return track
     shape, allowed = track.shape.copy(), track.allowed.copy()
@@ -64,7 +73,15 @@ def scenario(track: Beats, bank: Sequence[Floats], rng: Generator) -> Beats:
         factor = float(np.exp(rng.uniform(-STRETCH, STRETCH)))
         rr, shape = rr * factor, stretched(shape, factor)
     at = track.at[0] + np.concatenate([[0.0], np.cumsum(rr)])
-    return replace(track, name=f"{track.name}+scenario", at=at, shape=shape, allowed=allowed, missed_at=np.zeros(0), missed="")
+    return replace(
+        track,
+        name=f"{track.name}+scenario",
+        at=at,
+        shape=shape,
+        allowed=allowed,
+        missed_at=np.zeros(0),
+        missed="",
+    )
 
 
 def stretched(shape: Floats, factor: float) -> Floats:
@@ -76,7 +93,8 @@ def stretched(shape: Floats, factor: float) -> Floats:
 
 
 def fibrillate(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], rng: Generator) -> None:
-    """From somewhere on, for a while or to the end: intervals without order, waves for P; all that was S is unknown."""
+    """From somewhere on, for a while or to the end: intervals without order, waves for P; all that
+    was S is unknown."""
     n = len(rr)
     begin = int(rng.integers(0, n // 2)) if rng.random() < 0.5 else 0
     end = n if rng.random() < 0.7 else int(rng.integers(begin + 1, n + 1))
@@ -85,9 +103,13 @@ def fibrillate(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], rng: 
     rr[begin:end] = np.maximum(drawn, LEAST_RR * rng.uniform(0.9, 1.3))
     some = slice(begin + 1, end + 1)
     size = float(np.median(np.ptp(shape, axis=1))) * rng.uniform(0.0, 0.12)
-    phase = rng.uniform(0, 2 * np.pi, (end - begin, 1)) + PLACE * (2 * np.pi * rng.uniform(4.5, 8) / FS_HZ)
+    phase = rng.uniform(0, 2 * np.pi, (end - begin, 1)) + PLACE * (
+        2 * np.pi * rng.uniform(4.5, 8) / FS_HZ
+    )
     flat = shape[some, P_END : P_END + 1]
-    shape[some] += (TAPER * rng.uniform(0.7, 1.0) * (flat - shape[some]) + size * np.sin(phase)).astype(np.float32)
+    shape[some] += (
+        TAPER * rng.uniform(0.7, 1.0) * (flat - shape[some]) + size * np.sin(phase)
+    ).astype(np.float32)
     allowed[some][allowed[some] == S] = UNKNOWN
 
 
@@ -95,12 +117,15 @@ def vary(n: int, rng: Generator) -> Doubles:
     """Factors of n intervals: breathing, and slow or fairly quick changes of rate."""
     size, period = rng.uniform(0.02, 0.15), rng.uniform(3.0, 8.0)
     breath = size * np.sin(2 * np.pi * np.arange(n) / period + np.cumsum(rng.normal(0, 0.3, n)))
-    drift = rng.uniform(0.0, 0.3) * np.sin(2 * np.pi * (np.arange(n) / rng.uniform(30, 300) + rng.random()))
+    drift = rng.uniform(0.0, 0.3) * np.sin(
+        2 * np.pi * (np.arange(n) / rng.uniform(30, 300) + rng.random())
+    )
     return np.asarray(np.exp(breath + drift + rng.normal(0, rng.uniform(0.0, 0.03), n)))
 
 
 def _events(allowed: npt.NDArray[np.uint8], rng: Generator, runs: float) -> list[tuple[int, int]]:
-    """Where ectopic beats come, as (first beat, how many): alone, in patterns, in runs; each amid beats that are N."""
+    """Where ectopic beats come, as (first beat, how many): alone, in patterns, in runs; each amid
+    beats that are N."""
     found, i, n = list[tuple[int, int]](), 3, len(allowed)
     mean = float(np.exp(rng.uniform(np.log(4), np.log(80))))
     while i < n - 2:
@@ -144,8 +169,11 @@ def add_atrial(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], rng: 
     shape += (rng.normal(0, 0.01, shape.shape) * usual).astype(np.float32)
 
 
-def add_ventricular(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], forms: Floats, rng: Generator) -> None:
-    """Ventricular beats of one or a few forms: mostly early, mostly with a pause that makes up for it; now and then runs."""
+def add_ventricular(
+    rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], forms: Floats, rng: Generator
+) -> None:
+    """Ventricular beats of one or a few forms: mostly early, mostly with a pause that makes up for
+    it; now and then runs."""
     size = float(np.exp(rng.normal(0, 0.3))) * rng.choice([-1, 1])
     early, spread = rng.uniform(0.5, 0.9), rng.uniform(0.02, 0.1)
     makes_up = rng.random() < 0.7
@@ -157,7 +185,9 @@ def add_ventricular(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], 
             length = local * np.clip(rng.normal(early, spread), 0.35, 1.05)
             rr[i - 1] = max(length, LEAST_RR * 0.9)
             form = anchor + int(rng.integers(-5, 6)) if alike else int(rng.integers(len(forms)))
-            shape[i] = forms[min(max(form, 0), len(forms) - 1)] * np.float32(size * np.exp(rng.normal(0, 0.05)))
+            shape[i] = forms[min(max(form, 0), len(forms) - 1)] * np.float32(
+                size * np.exp(rng.normal(0, 0.05))
+            )
             allowed[i] = V
         rest = 2 * local - rr[first - 1] if makes_up and many == 1 else local
         rr[first + many - 1] = max(rest * (1 + rng.normal(0, 0.03)), LEAST_RR)
@@ -175,4 +205,6 @@ def repeated(track: Beats, times: int) -> Beats:
     rr = np.diff(track.at)
     all_rr = np.concatenate([*[np.append(rr, np.median(rr))] * (times - 1), rr])
     at = track.at[0] + np.concatenate([[0.0], np.cumsum(all_rr)])
-    return replace(track, at=at, shape=np.tile(track.shape, (times, 1)), allowed=np.tile(track.allowed, times))
+    return replace(
+        track, at=at, shape=np.tile(track.shape, (times, 1)), allowed=np.tile(track.allowed, times)
+    )

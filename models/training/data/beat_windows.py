@@ -1,4 +1,5 @@
-"""Training windows of the beat network: which sections of which tracks a batch takes, with their ten seconds of history."""
+"""Training windows of the beat network: which sections of which tracks a batch takes, with their
+ten seconds of history."""
 
 from __future__ import annotations
 
@@ -8,11 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.training.data.records import FIBRILLATION, NO, QRS, UNKNOWN, YES, Codes, Floats, Track
 from models.signal.windows import BEAT_SPEC
+from models.training.data.records import FIBRILLATION, NO, QRS, UNKNOWN, YES, Codes, Floats, Track
 
 HISTORY = BEAT_SPEC.history  # samples per row
-SHARES = {"beats": 0.48, "ventricular": 0.13, "ludb": 0.13, "vfdb": 0.10, "fibrillation": 0.08, "nothing": 0.08}
+SHARES = {
+    "beats": 0.48,
+    "ventricular": 0.13,
+    "ludb": 0.13,
+    "vfdb": 0.10,
+    "fibrillation": 0.08,
+    "nothing": 0.08,
+}
 STRETCHED = 0.4  # share of rows played faster or slower
 STRETCH = 0.2  # log of the largest factor
 FIRST_CHANNEL = 0.7  # of the rows from MITDB and VFDB
@@ -35,15 +43,20 @@ class Corpus:
         gap = np.zeros(2, np.float32)  # so that interpolation never leaves the array
         self.signal = np.concatenate([part for t in tracks for part in (gap, t.signal)] + [gap])
         gaps = np.full((3, 2), UNKNOWN, np.uint8)
-        self.targets = np.concatenate([part for t in tracks for part in (gaps, t.targets)] + [gaps], axis=1)
+        self.targets = np.concatenate(
+            [part for t in tracks for part in (gaps, t.targets)] + [gaps], axis=1
+        )
         lengths = np.array([len(t.signal) for t in tracks])
         self.end = np.cumsum(lengths + 2)
         self.begin = self.end - lengths
         self.height = np.array([t.height_mv for t in tracks], np.float32)
         self._pools = {kind: self._pool(tracks, kind) for kind in SHARES if kind != "nothing"}
 
-    def _pool(self, tracks: Sequence[Track], kind: str) -> list[list[tuple[int, npt.NDArray[np.int64]]]]:
-        """For the first channel and for the others: (track, centres to choose from, in samples of the track)."""
+    def _pool(
+        self, tracks: Sequence[Track], kind: str
+    ) -> list[list[tuple[int, npt.NDArray[np.int64]]]]:
+        """For the first channel and for the others: (track, centres to choose from, in samples of
+        the track)."""
         pool: list[list[tuple[int, npt.NDArray[np.int64]]]] = [[], []]
         for i, track in enumerate(tracks):
             centres = _centres(track, kind)
@@ -57,7 +70,9 @@ class Corpus:
         picks = [self._pick(rng, list(SHARES)[k]) for k in kinds]
         track = np.array([p[0] for p in picks])
         end = np.array([p[1] for p in picks]) + self.begin[track]
-        factor = np.where(rng.random(size) < STRETCHED, np.exp(rng.uniform(-STRETCH, STRETCH, size)), 1.0)
+        factor = np.where(
+            rng.random(size) < STRETCHED, np.exp(rng.uniform(-STRETCH, STRETCH, size)), 1.0
+        )
         rows = self._gather(track, end, factor)
         nothing = kinds == list(SHARES).index("nothing")
         rows.history[nothing] = 0
@@ -67,7 +82,8 @@ class Corpus:
         return rows
 
     def _pick(self, rng: np.random.Generator, kind: str) -> tuple[int, int]:
-        """A track, and the end of a window in which one of its centres falls where the window answers, or near that."""
+        """A track, and the end of a window in which one of its centres falls where the window
+        answers, or near that."""
         if kind == "nothing" or not any(self._pools[kind]):
             return 0, HISTORY
         first, others = self._pools[kind]
@@ -76,8 +92,14 @@ class Corpus:
         ahead = rng.integers(BEAT_SPEC.after - 30, BEAT_SPEC.after + BEAT_SPEC.hop + 30)
         return track, int(centres[rng.integers(len(centres))] + ahead)
 
-    def _gather(self, track: npt.NDArray[np.int64], end: npt.NDArray[np.int64], factor: npt.NDArray[np.float64]) -> Rows:
-        """Rows that end at samples `end`, read at `factor` samples per sample, by cubic interpolation (Catmull and Rom)."""
+    def _gather(
+        self,
+        track: npt.NDArray[np.int64],
+        end: npt.NDArray[np.int64],
+        factor: npt.NDArray[np.float64],
+    ) -> Rows:
+        """Rows that end at samples `end`, read at `factor` samples per sample, by cubic
+        interpolation (Catmull and Rom)."""
         position = end[:, None] - 1 - np.arange(HISTORY - 1, -1, -1) * factor[:, None]
         begin, stop = self.begin[track][:, None], self.end[track][:, None]
         inside = (position >= begin) & (position <= stop - 1)
@@ -85,7 +107,9 @@ class Corpus:
         at = np.floor(position).astype(np.int64)
         t = (position - at).astype(np.float32)
         a, b, c, d = (self.signal[at + k] for k in (-1, 0, 1, 2))
-        history = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+        history = b + 0.5 * t * (
+            c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))
+        )
         nearest = np.where(t > 0.5, at + 1, at)
         targets = np.moveaxis(self.targets[:, nearest], 0, 1).copy()
         targets[~np.broadcast_to(inside[:, None], targets.shape)] = UNKNOWN

@@ -1,8 +1,8 @@
-"""The AF Classification Challenge 2017 data (Clifford et al. 2017, DOI 10.22489/CinC.2017.065-469): single-lead wearable records, one
-label each.
+"""The AF Classification Challenge 2017 data (Clifford et al. 2017, DOI 10.22489/CinC.2017.065-469):
+single-lead wearable records, one label each.
 
-Records are conditioned once by the very stage that serves and cached. The public set does not say which records share a person, so splits
-are by record.
+Records are conditioned once by the very stage that serves and cached. The public set does not say
+which records share a person, so splits are by record.
 """
 
 from __future__ import annotations
@@ -42,12 +42,15 @@ class Recordings:
 
 
 def load(folder: Path, cache: Path) -> Recordings:
-    """All records of `folder` (WFDB files and REFERENCE.csv); reads `cache` where it was made by the same conditioning and labels."""
+    """All records of `folder` (WFDB files and REFERENCE.csv); reads `cache` where it was made by
+    the same conditioning and labels."""
     made_by = _fingerprint(folder)
     if cache.exists():
         with np.load(cache) as stored:
             if str(stored["made_by"]) == made_by:
-                return Recordings(stored["names"], stored["labels"], stored["bounds"], stored["samples"])
+                return Recordings(
+                    stored["names"], stored["labels"], stored["bounds"], stored["samples"]
+                )
     recordings = _condition_all(folder)
     cache.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
@@ -61,7 +64,9 @@ def load(folder: Path, cache: Path) -> Recordings:
     return recordings
 
 
-def folds(labels: npt.NDArray[np.int64], count: int = FOLDS, seed: int = SPLIT_SEED) -> npt.NDArray[np.int64]:
+def folds(
+    labels: npt.NDArray[np.int64], count: int = FOLDS, seed: int = SPLIT_SEED
+) -> npt.NDArray[np.int64]:
     """Fold of each record: (R,), every class spread evenly."""
     fold = np.empty(len(labels), np.int64)
     rng = np.random.default_rng(seed)
@@ -82,7 +87,12 @@ def _condition_all(folder: Path) -> Recordings:
     names = sorted(labels)
     signals = [_read(folder / name).astype(np.float16) for name in names]
     bounds = np.cumsum([0] + [len(signal) for signal in signals])
-    return Recordings(np.array(names), np.array([CLASSES.index(labels[name]) for name in names]), bounds, np.concatenate(signals))
+    return Recordings(
+        np.array(names),
+        np.array([CLASSES.index(labels[name]) for name in names]),
+        bounds,
+        np.concatenate(signals),
+    )
 
 
 def _read(path: Path) -> Floats:

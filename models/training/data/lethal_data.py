@@ -1,8 +1,9 @@
 """References of task T4, the lethal rhythms, and segments of records to train it on.
 
-What a reference says of a sample is the set of rhythms that it may be, one bit each. Mostly that is one rhythm. Some sections of VFDB carry
-a label that the signal contradicts (DOUBTFUL: coarse, irregular waves without any QRS called VT; fine waves called asystole): training then
-accepts either, while every figure is taken against the label as it stands.
+What a reference says of a sample is the set of rhythms that it may be, one bit each. Mostly that is
+one rhythm. Some sections of VFDB carry a label that the signal contradicts (DOUBTFUL: coarse,
+irregular waves without any QRS called VT; fine waves called asystole): training then accepts
+either, while every figure is taken against the label as it stands.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signal.conditioning import FS_HZ
+from models.signal.windows import BEAT_SPEC
 from models.training.data import cinc2017
 from models.training.data.records import Floats, Track, rhythms
-from models.signal.windows import BEAT_SPEC
 
 CLASSES = ("none", "VT", "VF", "asystole")
 NONE, VT, VF, ASYSTOLE = range(4)
 Sets = npt.NDArray[np.uint8]  # bit c: may be class c; 0: nothing is known
 
 WINDOWS = 4  # seconds that an answer is made from
-SPAN = BEAT_SPEC.scale + (WINDOWS - 1) * BEAT_SPEC.hop  # samples that these windows, and what scales them, need
-OF_RHYTHM = {"VF": VF, "VFL": VF, "VFIB": VF, "VT": VT, "ASYS": ASYSTOLE}  # VFDB; all others are none of these
+# samples that these windows, and what scales them, need
+SPAN = BEAT_SPEC.scale + (WINDOWS - 1) * BEAT_SPEC.hop
+# VFDB; all others are none of these
+OF_RHYTHM = {"VF": VF, "VFL": VF, "VFIB": VF, "VT": VT, "ASYS": ASYSTOLE}
 DOUBTFUL = {
     ("vfdb/423", "VT"): (VT, VF),
     ("vfdb/427", "VT"): (VT, VF),
@@ -37,7 +40,9 @@ DOUBTFUL = {
     ("vfdb/430", "HGEA"): (NONE, VT),  # high-grade ectopy: runs are not marked
     ("vfdb/610", "HGEA"): (NONE, VT),
 }
-RUN_BEATS, RUN_RR_S = 3, 0.6  # of a ventricular tachycardia in MITDB: V beats, and the longest interval between them (100 a minute)
+# of a ventricular tachycardia in MITDB: V beats, and the longest interval between them (100 a
+# minute)
+RUN_BEATS, RUN_RR_S = 3, 0.6
 BORDER = FS_HZ  # samples around a change of rhythm in which either is right
 
 
@@ -75,7 +80,17 @@ def _strip(channels: Sequence[Track], folder: Path) -> Strip:
         allowed[begin:end] = sum(1 << c for c in classes)
         label[begin:end] = labels.index(name)
     signal = np.stack([track.signal for track in channels])
-    return Strip(first.name, first.patient, signal, truth, label, labels, soften(allowed), first.beats, first.classes)
+    return Strip(
+        first.name,
+        first.patient,
+        signal,
+        truth,
+        label,
+        labels,
+        soften(allowed),
+        first.beats,
+        first.classes,
+    )
 
 
 def _vfdb(track: Track, folder: Path) -> list[tuple[int, int, str, tuple[int, ...]]]:
@@ -91,15 +106,23 @@ def _vfdb(track: Track, folder: Path) -> list[tuple[int, int, str, tuple[int, ..
 def _mitdb(track: Track) -> list[tuple[int, int, str, tuple[int, ...]]]:
     """Flutter as it is marked; tachycardias from the beats."""
     flutter = [(int(begin), int(end), "VFL", (VF,)) for begin, end in track.flutter]
-    runs = [(int(track.beats[i] - 12), int(track.beats[j] + 38), "VT", (VT,)) for i, j in v_runs(track.beats, track.classes)]
+    runs = [
+        (int(track.beats[i] - 12), int(track.beats[j] + 38), "VT", (VT,))
+        for i, j in v_runs(track.beats, track.classes)
+    ]
     return [(0, len(track.signal), "", (NONE,)), *runs, *flutter]
 
 
 def v_runs(beats: npt.NDArray[np.float64], classes: str) -> list[tuple[int, int]]:
-    """First and last beat of each run of at least RUN_BEATS ventricular beats with intervals up to RUN_RR_S."""
+    """First and last beat of each run of at least RUN_BEATS ventricular beats with intervals up to
+    RUN_RR_S."""
     runs, begin = [], None
     for i in range(len(classes) + 1):
-        inside = i < len(classes) and classes[i] == "V" and (begin is None or beats[i] - beats[i - 1] <= RUN_RR_S * FS_HZ)
+        inside = (
+            i < len(classes)
+            and classes[i] == "V"
+            and (begin is None or beats[i] - beats[i - 1] <= RUN_RR_S * FS_HZ)
+        )
         if inside:
             begin = i if begin is None else begin
             continue
@@ -124,13 +147,19 @@ def wearable(records: cinc2017.Recordings) -> list[Strip]:
         n = int(records.bounds[r + 1] - records.bounds[r])
         if n >= SPAN:
             name, zeros = f"cinc2017/{records.names[r]}", np.zeros(n, np.int8)
-            signal = records.samples[None, records.bounds[r] : records.bounds[r + 1]]  # half precision, made float32 as it is read
-            found.append(Strip(name, name, signal, zeros, zeros, ("",), np.ones(n, np.uint8), np.zeros(0), ""))
+            # half precision, made float32 as it is read
+            signal = records.samples[None, records.bounds[r] : records.bounds[r + 1]]
+            found.append(
+                Strip(
+                    name, name, signal, zeros, zeros, ("",), np.ones(n, np.uint8), np.zeros(0), ""
+                )
+            )
     return found
 
 
 class Pool:
-    """Where segments of one kind are drawn from: patients evenly, then their strips and places evenly."""
+    """Where segments of one kind are drawn from: patients evenly, then their strips and places
+    evenly."""
 
     def __init__(self, strips: Sequence[Strip], wanted: Collection[int] = ()) -> None:
         """`wanted`: the sets that a chosen place may have; by default any."""
@@ -147,11 +176,14 @@ class Pool:
         return bool(self._patients)
 
     def draw(self, rng: np.random.Generator, factor: float = 1.0) -> tuple[Floats, Sets]:
-        """A segment (SPAN,) whose last second holds a chosen place, its channels mixed, read at `factor` samples per sample; its sets."""
+        """A segment (SPAN,) whose last second holds a chosen place, its channels mixed, read at
+        `factor` samples per sample; its sets."""
         places = self._patients[rng.integers(len(self._patients))]
         weights = np.sqrt([len(grid) for _, grid in places])
         strip, grid = places[rng.choice(len(places), p=weights / weights.sum())]
-        end = int(grid[rng.integers(len(grid))]) + int(rng.integers(BEAT_SPEC.after, BEAT_SPEC.after + BEAT_SPEC.hop))
+        end = int(grid[rng.integers(len(grid))]) + int(
+            rng.integers(BEAT_SPEC.after, BEAT_SPEC.after + BEAT_SPEC.hop)
+        )
         return read(strip, end, factor, mixture(strip.signal.shape[0], rng))
 
 
@@ -163,7 +195,8 @@ def mixture(channels: int, rng: np.random.Generator) -> Floats:
 
 
 def read(strip: Strip, end: int, factor: float, weights: Floats) -> tuple[Floats, Sets]:
-    """The SPAN samples up to `end`, by cubic interpolation (Catmull and Rom); zero, and unknown, outside the record."""
+    """The SPAN samples up to `end`, by cubic interpolation (Catmull and Rom); zero, and unknown,
+    outside the record."""
     position = end - 1 - np.arange(SPAN - 1, -1, -1) * factor
     first, last = int(np.floor(position[0])) - 1, end + 3
     inside = slice(max(first, 0), min(last, strip.signal.shape[1]))
@@ -175,4 +208,6 @@ def read(strip: Strip, end: int, factor: float, weights: Floats) -> tuple[Floats
         return piece[at], sets[at]
     t = (position - np.floor(position)).astype(np.float32)
     a, b, c, d = (piece[at + k] for k in (-1, 0, 1, 2))
-    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))), sets[at]
+    return b + 0.5 * t * (
+        c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))
+    ), sets[at]

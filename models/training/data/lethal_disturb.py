@@ -1,6 +1,8 @@
-"""What happens on the way from the heart to the network, to one segment of lethal_data.SPAN samples: electrodes, amplifiers, movement.
+"""What happens on the way from the heart to the network, to one segment of lethal_data.SPAN
+samples: electrodes, amplifiers, movement.
 
-As models/training/data/augment.py does it to a window, but sized by the segment itself: without QRS complexes there is no height to measure.
+As models/training/data/augment.py does it to a window, but sized by the segment itself: without QRS
+complexes there is no height to measure.
 """
 
 from __future__ import annotations
@@ -12,13 +14,25 @@ from scipy import signal as dsp
 
 from models.signal.conditioning import FS_HZ, HIGH_PASS_HZ
 from models.training.data.augment import log_uniform
-from models.training.data.records import Floats, Noise
 from models.training.data.lethal_data import ASYSTOLE, SPAN, Sets
+from models.training.data.records import Floats, Noise
 
 Generator = np.random.Generator
 TIME = np.arange(SPAN) / FS_HZ
-STEP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(SPAN)).astype(np.float32)  # what conditioning makes of one
-CHANCE = {"filter": 0.3, "noise": 0.5, "white": 0.3, "mains": 0.2, "wander": 0.25, "pop": 0.08, "gain": 0.1, "clip": 0.06}
+# what conditioning makes of one
+STEP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(SPAN)).astype(
+    np.float32
+)
+CHANCE = {
+    "filter": 0.3,
+    "noise": 0.5,
+    "white": 0.3,
+    "mains": 0.2,
+    "wander": 0.25,
+    "pop": 0.08,
+    "gain": 0.1,
+    "clip": 0.06,
+}
 HARMLESS_SNR_DB = (-6.0, 20.0)
 LETHAL_SNR_DB = (4.0, 24.0)  # below, nobody could tell
 
@@ -39,14 +53,18 @@ def disturb(x: Floats, sets: Sets, noises: Sequence[Noise], rng: Generator) -> F
     if does["white"]:
         x = x + rng.standard_normal(SPAN, dtype=np.float32) * size * log_uniform(rng, 0.01, 0.2)
     if does["mains"]:
-        x = x + _sine(rng.choice([40.0, 42.0, 50.0, 60.0]), rng) * size * log_uniform(rng, 0.01, 0.3)
+        x = x + _sine(rng.choice([40.0, 42.0, 50.0, 60.0]), rng) * size * log_uniform(
+            rng, 0.01, 0.3
+        )
     if does["wander"]:
         x = x + _sine(rng.uniform(0.15, 0.7), rng) * size * log_uniform(rng, 0.05, 1.5)
     if does["pop"] and not lethal:
         at = rng.integers(SPAN)
         x[at:] += rng.choice([-1, 1]) * log_uniform(rng, 0.5, 10) * size * STEP[: SPAN - at]
     if does["gain"]:
-        x = x * float(log_uniform(rng, 0.4, 2.5)) ** np.clip((rng.integers(SPAN) - np.arange(SPAN)) / 30, 0, 1).astype(np.float32)
+        x = x * float(log_uniform(rng, 0.4, 2.5)) ** np.clip(
+            (rng.integers(SPAN) - np.arange(SPAN)) / 30, 0, 1
+        ).astype(np.float32)
     if does["clip"]:
         limit = size * rng.uniform(1.0, 3.0)
         x = np.clip(x, -limit, limit)
@@ -55,7 +73,8 @@ def disturb(x: Floats, sets: Sets, noises: Sequence[Noise], rng: Generator) -> F
 
 
 def recorded(noises: Sequence[Noise], rng: Generator) -> Floats:
-    """A stretch of recorded noise of one mV (root mean square), over all of the segment, or from or up to a point."""
+    """A stretch of recorded noise of one mV (root mean square), over all of the segment, or from or
+    up to a point."""
     noise = noises[int(rng.integers(len(noises)))]
     at = rng.integers(len(noise.signal) - SPAN)
     piece = noise.signal[at : at + SPAN] / np.float32(noise.rms_mv)

@@ -1,7 +1,8 @@
-"""Examples to train T4 on: the last seconds of a segment as windows, and what its newest second may be.
+"""Examples to train T4 on: the last seconds of a segment as windows, and what its newest second may
+be.
 
-Few patients have lethal rhythms (fibrillation: six), so most of a batch is made: other leads, gains and rates of those that are there,
-surrogates, tachycardias of other patients' beats.
+Few patients have lethal rhythms (fibrillation: six), so most of a batch is made: other leads, gains
+and rates of those that are there, surrogates, tachycardias of other patients' beats.
 """
 
 from __future__ import annotations
@@ -14,11 +15,30 @@ import torch
 from torch import Tensor
 
 from models.signal.conditioning import FS_HZ
-from models.training.data.records import Floats, Noise
-from models.training.data.lethal_data import ASYSTOLE, NONE, SPAN, VF, VT, WINDOWS, Pool, Sets, Strip, mixture
-from models.training.data.lethal_disturb import disturb, recorded
-from models.training.data.lethal_synthesis import BeatBank, flutter, slow_wave, splice, stillness, surrogate, waves
 from models.signal.windows import BEAT_SPEC, level, scale
+from models.training.data.lethal_data import (
+    ASYSTOLE,
+    NONE,
+    SPAN,
+    VF,
+    VT,
+    WINDOWS,
+    Pool,
+    Sets,
+    Strip,
+    mixture,
+)
+from models.training.data.lethal_disturb import disturb, recorded
+from models.training.data.lethal_synthesis import (
+    BeatBank,
+    flutter,
+    slow_wave,
+    splice,
+    stillness,
+    surrogate,
+    waves,
+)
+from models.training.data.records import Floats, Noise
 
 SHARES = {
     "VF": 0.17,
@@ -34,17 +54,23 @@ SHARES = {
     "wearable": 0.09,
     "noise": 0.03,
 }
-REGULAR = {"flutter": 0.55, "slow wave": 0.35, "stillness": 0.10}  # which of a regular, broad wave's rates are flutter's
-SLOW_BPM, TACHYCARDIA_BPM, BROAD_BPM = 75.0, 100.0, 130.0  # of slow waves: none of the lethal rhythms up to the second, doubtful above
-STRETCHED, STRETCH = 0.5, 0.2  # share of segments played faster or slower, log of the largest factor
+# which of a regular, broad wave's rates are flutter's
+REGULAR = {"flutter": 0.55, "slow wave": 0.35, "stillness": 0.10}
+# of slow waves: none of the lethal rhythms up to the second, doubtful above
+SLOW_BPM, TACHYCARDIA_BPM, BROAD_BPM = 75.0, 100.0, 130.0
+# share of segments played faster or slower, log of the largest factor
+STRETCHED, STRETCH = 0.5, 0.2
 ONSET = 0.25  # share of made or fibrillating segments that begin within the segment
 LATE = 0.1  # share that has fewer seconds than WINDOWS: a stream's first
 
 
 class Examples:
-    """Segments by their shares, disturbed, as windows; the target is the set of rhythms that the newest second may be."""
+    """Segments by their shares, disturbed, as windows; the target is the set of rhythms that the
+    newest second may be."""
 
-    def __init__(self, records: Sequence[Strip], wearables: Sequence[Strip], noises: Sequence[Noise]) -> None:
+    def __init__(
+        self, records: Sequence[Strip], wearables: Sequence[Strip], noises: Sequence[Noise]
+    ) -> None:
         vfdb = [s for s in records if s.name.startswith("vfdb")]
         mitdb = [s for s in records if s.name.startswith("mitdb")]
         self._noises = noises
@@ -58,11 +84,16 @@ class Examples:
         }
         self._v, self._n = BeatBank(mitdb, "V"), BeatBank(mitdb, "N")
 
-    def draw(self, rng: np.random.Generator, size: int, shares: Mapping[str, float] = SHARES) -> list[Tensor]:
+    def draw(
+        self, rng: np.random.Generator, size: int, shares: Mapping[str, float] = SHARES
+    ) -> list[Tensor]:
         """Examples of the kinds that `shares` names.
 
-        Returns: (B, WINDOWS, 320) windows in half precision, (B, WINDOWS) levels, (B, WINDOWS) which exist, (B,) sets."""
-        kinds = rng.choice(len(shares), size, p=np.array(list(shares.values())) / sum(shares.values()))
+        Returns: (B, WINDOWS, 320) windows in half precision, (B, WINDOWS) levels, (B, WINDOWS)
+        which exist, (B,) sets."""
+        kinds = rng.choice(
+            len(shares), size, p=np.array(list(shares.values())) / sum(shares.values())
+        )
         x, sets = np.zeros((size, SPAN), np.float32), np.zeros((size, SPAN), np.uint8)
         for i, kind in enumerate(kinds):
             x[i], sets[i] = self.segment(list(shares)[kind], rng)
@@ -74,7 +105,10 @@ class Examples:
         second = sets[:, SPAN - BEAT_SPEC.after - BEAT_SPEC.hop : SPAN - BEAT_SPEC.after]
         unknown = (second == 0).any(axis=1)
         target = np.where(unknown, 0, np.bitwise_or.reduce(second, axis=1))
-        return [torch.from_numpy(part) for part in (cut.astype(np.float16), mv, known, target.astype(np.int64))]
+        return [
+            torch.from_numpy(part)
+            for part in (cut.astype(np.float16), mv, known, target.astype(np.int64))
+        ]
 
     def segment(self, kind: str, rng: np.random.Generator) -> tuple[Floats, Sets]:
         """A segment of one of SHARES or REGULAR, and its sets."""
@@ -83,7 +117,9 @@ class Examples:
             pool = self._pools[kind] or self._pools["vfdb"]
             return pool.draw(rng, factor)
         if kind == "noise":
-            return recorded(self._noises, rng) * np.float32(np.exp(rng.uniform(np.log(0.02), np.log(2)))), _all(NONE)
+            return recorded(self._noises, rng) * np.float32(
+                np.exp(rng.uniform(np.log(0.02), np.log(2)))
+            ), _all(NONE)
         x, sets = self._made(kind, rng, factor)
         return self._after_onset(x, sets, rng) if rng.random() < ONSET else (x, sets)
 
@@ -106,7 +142,8 @@ class Examples:
         return bank.tachycardia(rng, mixture(2, rng), fastest), _all(what)
 
     def _after_onset(self, x: Floats, sets: Sets, rng: np.random.Generator) -> tuple[Floats, Sets]:
-        """Something harmless before; what begins is doubtful for its first second, silence for its first three."""
+        """Something harmless before; what begins is doubtful for its first second, silence for its
+        first three."""
         older, before = self._pools["mitdb" if rng.random() < 0.5 else "vfdb"].draw(rng)
         at = int(rng.integers(SPAN // 3, SPAN))
         doubt = 3 * FS_HZ if sets[-1] == 1 << ASYSTOLE else FS_HZ
@@ -121,13 +158,16 @@ def _all(what: int) -> Sets:
 
 
 def windows(x: Floats, late: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    """Segments (B, SPAN) as serving would cut them: (B, WINDOWS, 320), levels (B, WINDOWS), which exist (B, WINDOWS)."""
+    """Segments (B, SPAN) as serving would cut them: (B, WINDOWS, 320), levels (B, WINDOWS), which
+    exist (B, WINDOWS)."""
     cut, levels = [], []
     for i in range(WINDOWS):
         end = SPAN - (WINDOWS - 1 - i) * BEAT_SPEC.hop
         history = x[:, end - BEAT_SPEC.scale : end]
         begun = np.argmax(history != 0, axis=1)
-        valid = np.where((history != 0).any(axis=1), BEAT_SPEC.scale - begun, BEAT_SPEC.scale).astype(np.int64)
+        valid = np.where(
+            (history != 0).any(axis=1), BEAT_SPEC.scale - begun, BEAT_SPEC.scale
+        ).astype(np.int64)
         cut.append(scale(history, valid, BEAT_SPEC))
         levels.append(level(history, valid, BEAT_SPEC))
     known = (np.arange(WINDOWS) >= late[:, None]).astype(np.float32)

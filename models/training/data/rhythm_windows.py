@@ -1,7 +1,8 @@
 """Windows of rhythm records: as the stream cuts them, for judging; varied, for training.
 
-Variations change what differs between people, electrodes and devices and leave the rhythm alone: gain and its drift, inversion, time scale
-(+-10 %), length of signal, muscle and motion noise, mains, white noise.
+Variations change what differs between people, electrodes and devices and leave the rhythm alone:
+gain and its drift, inversion, time scale (+-10 %), length of signal, muscle and motion noise,
+mains, white noise.
 """
 
 from __future__ import annotations
@@ -20,19 +21,27 @@ Floats = npt.NDArray[np.float32]
 
 
 def record_windows(signal: Floats, spec: InputSpec = RHYTHM_SPEC) -> Floats:
-    """All full windows of a record, a hop apart and ending at its end, or the one window of a record shorter than that: (W, length)."""
+    """All full windows of a record, a hop apart and ending at its end, or the one window of a
+    record shorter than that: (W, length)."""
     ends = np.arange(len(signal), spec.length - 1, -spec.hop)[::-1]
     return cut(signal, ends if len(ends) else np.array([len(signal)]), spec)
 
 
 def short_windows(signal: Floats, seconds: float, spec: InputSpec = RHYTHM_SPEC) -> Floats:
-    """The record in pieces, side by side up to its end, each as the stream sees a record that young: (W, length)."""
+    """The record in pieces, side by side up to its end, each as the stream sees a record that
+    young: (W, length)."""
     n = min(round(seconds * FS_HZ), len(signal))
-    return np.concatenate([cut(signal[end - n : end], np.array([n]), spec) for end in range(len(signal) % n + n, len(signal) + 1, n)])
+    return np.concatenate(
+        [
+            cut(signal[end - n : end], np.array([n]), spec)
+            for end in range(len(signal) % n + n, len(signal) + 1, n)
+        ]
+    )
 
 
 def load_noise(folder: Path) -> list[Floats]:
-    """Muscle noise and baseline wander of the Noise Stress Test Database (Moody et al. 1984), conditioned, each with an RMS of 1."""
+    """Muscle noise and baseline wander of the Noise Stress Test Database (Moody et al. 1984),
+    conditioned, each with an RMS of 1."""
     import wfdb
 
     noises = []
@@ -88,11 +97,17 @@ class Varied:
         rng = self._rng
         pace = rng.uniform(0.9, 1.1) if self._chance(0.5) else 1.0
         longest = min(self._spec.length, int((len(signal) - 1) / pace))
-        n = int(rng.integers(min(self._spec.least, longest), longest + 1)) if self._chance(0.4) else longest
+        n = (
+            int(rng.integers(min(self._spec.least, longest), longest + 1))
+            if self._chance(0.4)
+            else longest
+        )
         start = rng.uniform(0, max(0.0, len(signal) - 1 - n * pace))
         if pace == 1.0:
             return signal[int(start) : int(start) + n].copy()
-        return np.interp(start + pace * np.arange(n), np.arange(len(signal)), signal).astype(np.float32)
+        return np.interp(start + pace * np.arange(n), np.arange(len(signal)), signal).astype(
+            np.float32
+        )
 
     def _vary(self, x: Floats) -> Floats:
         rng = self._rng
@@ -115,7 +130,8 @@ class Varied:
         return np.interp(np.linspace(0, 4, n), np.arange(5), knots).astype(np.float32)
 
     def _noise(self, n: int) -> Floats:
-        """Recorded noise 5 to 25 dB below the signal; half of the time in one burst only, then up to 0 dB."""
+        """Recorded noise 5 to 25 dB below the signal; half of the time in one burst only, then up
+        to 0 dB."""
         rng = self._rng
         source = self._noises[int(rng.integers(len(self._noises)))]
         start = rng.integers(len(source) - n)

@@ -3,8 +3,10 @@
     python -m models.training.experiments.ablation           # all tables
     python -m models.training.experiments.ablation qrs       # one of them: qrs, beats
 
-Goes on from the figures and checkpoints in RUNS/ablation; writes models/artifacts/experiments/ablation.md. Needs the dense
-network of `python -m models.training.tasks.qrs.train fold0` (the teacher), and the beats of `python -m models.training.tasks.beat_class.train cache`.
+Goes on from the figures and checkpoints in RUNS/ablation; writes
+models/artifacts/experiments/ablation.md. Needs the dense network of `python -m
+models.training.tasks.qrs.train fold0` (the teacher), and the beats of `python -m
+models.training.tasks.beat_class.train cache`.
 """
 
 from __future__ import annotations
@@ -19,14 +21,13 @@ from typing import Any
 
 import torch
 
-from models.training.experiments import ablation_beats
-from models.training.experiments import ablation_qrs
 from models.training.data.records import data_folder
-from models.training.release.figures import FIFTHS
+from models.training.experiments import ablation_beats, ablation_qrs
 from models.training.harness import Plan
+from models.training.release.figures import FIFTHS
 from models.training.tasks.beat_class.beats import load
-from models.training.tasks.qrs.train import DENSE_PLAN, PRUNED_PLAN
 from models.training.tasks.beat_class.train import known
+from models.training.tasks.qrs.train import DENSE_PLAN, PRUNED_PLAN
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "experiments" / "ablation.md"
 SEEDS = (1, 2)
@@ -77,9 +78,15 @@ def beats(_: Path, runs: Path) -> None:
     """The same for T2: all rows of a seed at once."""
     held = known(load(runs / "beat_class" / "beats.npz"))
     for seed in SEEDS:
-        measured = functools.cache(lambda seed=seed: ablation_beats.judge(held, seed, runs / "ablation"))
+        measured = functools.cache(
+            lambda seed=seed: ablation_beats.judge(held, seed, runs / "ablation")
+        )
         for sight in ablation_beats.SIGHTS:
-            once(runs, f"beats-{sight.label}-{seed}", lambda sight=sight, measured=measured: measured()[sight.label])  # type: ignore[misc]
+            once(
+                runs,
+                f"beats-{sight.label}-{seed}",
+                lambda sight=sight, measured=measured: measured()[sight.label],
+            )  # type: ignore[misc]
 
 
 def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:
@@ -105,7 +112,9 @@ def page(runs: Path) -> str:
     for name, found in rows.items():
         there = {row: figures for row, figures in found.items() if figures}
         if there:
-            parts.append(f"## {TITLES[name].format(**facts)}\n\n{table(there)}\n\n{NOTES[name].format(**facts)}\n")
+            parts.append(
+                f"## {TITLES[name].format(**facts)}\n\n{table(there)}\n\n{NOTES[name].format(**facts)}\n"
+            )
     if lines := _rhythm(runs):
         parts.append(f"## {TITLES['rhythm']}\n\n{chr(10).join(lines)}\n\n{NOTES['rhythm']}\n")
     return "\n".join(parts)
@@ -116,9 +125,15 @@ def _rhythm(runs: Path) -> list[str]:
     found = [_read(runs / "ecgcl" / f"rhythm-{name}.json") for name in FIFTHS]
     folds = [figures for figures in found if figures]
     plain = _read(runs / "plain_cnn-rhythm" / "fold0" / "spec.json").get("figures", {})
-    lines = ["| context | deployed | its steps alone | its beats alone | plain CNN of equal cost |", "|---|---|---|---|---|"]
+    lines = [
+        "| context | deployed | its steps alone | its beats alone | plain CNN of equal cost |",
+        "|---|---|---|---|---|",
+    ]
     for text, ours, theirs in CONTEXTS:
-        cells = [_over_folds([figures[f"{ours}{view}"] for figures in folds]) for view in ("", ", steps", ", beats")]
+        cells = [
+            _over_folds([figures[f"{ours}{view}"] for figures in folds])
+            for view in ("", ", steps", ", beats")
+        ]
         lines.append(f"| {text} | {' | '.join(cells)} | {_over_folds(plain.get(theirs, []))} |")
     return lines if folds else []
 
@@ -146,7 +161,8 @@ def _seeds(runs: Path, name: str) -> list[Figures]:
 
 
 def table(rows: Mapping[str, Sequence[Figures]]) -> str:
-    """A row per recipe; the first is what the others are compared with, over the seeds that both have."""
+    """A row per recipe; the first is what the others are compared with, over the seeds that both
+    have."""
     first = next(iter(rows.values()))
     names = list(first[0])
     lines = [f"| | {' | '.join(names)} | seeds |", "|---" * (len(names) + 2) + "|"]
@@ -156,7 +172,10 @@ def table(rows: Mapping[str, Sequence[Figures]]) -> str:
             values = [figures[name] for figures in seeds]
             spread = f" ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else ""
             gaps = [mine[name] - base[name] for mine, base in zip(seeds, first, strict=False)]
-            cells.append(f"{statistics.mean(values):.2f}{spread}" + ("" if seeds is first else f" ({statistics.mean(gaps):+.2f})"))
+            cells.append(
+                f"{statistics.mean(values):.2f}{spread}"
+                + ("" if seeds is first else f" ({statistics.mean(gaps):+.2f})")
+            )
         lines.append(f"| {row} | {' | '.join(cells)} | {len(seeds)} |")
     return "\n".join(lines)
 
@@ -166,10 +185,16 @@ TABLES = {"qrs": qrs, "beats": beats}
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="default: all")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and figures")
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of checkpoints and figures"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.compiler.set_stance("force_eager")  # compiling would take longer than these trainings

@@ -1,5 +1,5 @@
-"""What needs torch to be said of networks: what an architecture costs, and what the deployed form is measured against in time (torch
-itself, and the network as it was before pruning)."""
+"""What needs torch to be said of networks: what an architecture costs, and what the deployed form
+is measured against in time (torch itself, and the network as it was before pruning)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from models.architectures import Problem
 from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter
 from models.serving.benchmark import BATCHES, Call, file_calls
 from models.serving.catalogue import Artifact
+from models.signal.windows import BEAT_SPEC, RHYTHM_SPEC, InputSpec
 from models.training.cost import macs, parameters
 from models.training.release.windowed_export import write_onnx
-from models.signal.windows import BEAT_SPEC, RHYTHM_SPEC, InputSpec
 
 QRS = Problem("samples", ("qrs",), BEAT_SPEC)
 RHYTHM = Problem("classes", ("N", "A", "O", "~"), RHYTHM_SPEC)
 
 
 class Cost(NamedTuple):
-    """Of one architecture on the first task of a kind that it serves (QRS per sample, rhythm per window)."""
+    """Of one architecture on the first task of a kind that it serves (QRS per sample, rhythm per
+    window)."""
 
     parameters: int
     mmac_per_second: float
@@ -36,11 +37,14 @@ def cost(name: str) -> Cost:
     architecture = architectures.load(name)
     problem = QRS if "samples" in architecture.kinds else RHYTHM
     net, spec = architecture.build(problem), problem.spec
-    return Cost(parameters(net), macs(net, torch.zeros(1, 1, spec.length)) * spec.fs_hz / spec.hop / 1e6)
+    return Cost(
+        parameters(net), macs(net, torch.zeros(1, 1, spec.length)) * spec.fs_hz / spec.hop / 1e6
+    )
 
 
 def torch_calls(artifact: Artifact) -> list[Call]:
-    """An artifact's network in torch, with fresh weights; nothing where the registry does not know it."""
+    """An artifact's network in torch, with fresh weights; nothing where the registry does not know
+    it."""
     torch.set_num_threads(1)
     found = _network(artifact)
     if found is None:
@@ -51,14 +55,19 @@ def torch_calls(artifact: Artifact) -> list[Call]:
 def torch_timings(name: str, net: nn.Module, length: int) -> list[Call]:
     """A network in torch on windows of so many samples."""
     net = net.eval().to(memory_format=torch.channels_last)
-    return [Call(name, "torch", batch, _call(net, torch.randn(batch, 1, length))) for batch in BATCHES]
+    return [
+        Call(name, "torch", batch, _call(net, torch.randn(batch, 1, length))) for batch in BATCHES
+    ]
 
 
 def first_task_calls() -> list[Call]:
     """The first task's network as it is deployed, before pruning, and in torch."""
     calls = torch_timings("ecgcl QRS alone", Segmenter(WIDTHS), BEAT_SPEC.length)
     with TemporaryDirectory() as folder:
-        for name, widths in (("ecgcl QRS alone", WIDTHS), ("ecgcl QRS alone, before pruning", DENSE)):
+        for name, widths in (
+            ("ecgcl QRS alone", WIDTHS),
+            ("ecgcl QRS alone, before pruning", DENSE),
+        ):
             path = Path(folder) / "model.onnx"
             write_onnx(Segmenter(widths).eval(), QRS, path)
             calls += file_calls(path, name)
@@ -75,7 +84,11 @@ def _network(artifact: Artifact) -> tuple[str, nn.Module, int] | None:
     if spec.get("architecture") not in architectures.known():
         return None
     problem = Problem(spec["kind"], tuple(spec["outputs"]), InputSpec(**spec["input"]))
-    return artifact.name, architectures.load(spec["architecture"]).build(problem), problem.spec.length
+    return (
+        artifact.name,
+        architectures.load(spec["architecture"]).build(problem),
+        problem.spec.length,
+    )
 
 
 def _call(net: nn.Module, x: Tensor) -> Callable[[], object]:

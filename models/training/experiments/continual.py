@@ -1,4 +1,5 @@
-"""The three continual-learning scenarios of ECG-CL (Gao et al. 2023, arXiv 2304.04646), each learned in several ways.
+"""The three continual-learning scenarios of ECG-CL (Gao et al. 2023, arXiv 2304.04646), each
+learned in several ways.
 
     python -m models.training.experiments.continual domain     # QRS segmentation, then rhythm
     python -m models.training.experiments.continual class      # the rare rhythm classes, then all four
@@ -6,12 +7,14 @@
     python -m models.training.experiments.continual all
     python -m models.training.experiments.continual all --quick    # one seed, short, on validation records; writes to runs
 
-Started again, trainings go on from their checkpoints. Writes models/artifacts/experiments/continual.json and continual.md. A seed is also a
-fold: another start, and other records to judge on. Lengths of trainings and the share that is
-pruned were set by the time at hand, and no epoch is picked: nothing was tuned, neither on the test records nor on others.
+Started again, trainings go on from their checkpoints. Writes
+models/artifacts/experiments/continual.json and continual.md. A seed is also a fold: another start,
+and other records to judge on. Lengths of trainings and the share that is pruned were set by the
+time at hand, and no epoch is picked: nothing was tuned, neither on the test records nor on others.
 
-We differ from the paper in the data at hand, and in the second task of the class-incremental scenario: it is all four classes, from records
-of all four. Decoders that have seen disjoint classes could not be told apart without being told the task.
+We differ from the paper in the data at hand, and in the second task of the class-incremental
+scenario: it is all four classes, from records of all four. Decoders that have seen disjoint classes
+could not be told apart without being told the task.
 """
 
 from __future__ import annotations
@@ -26,12 +29,20 @@ from typing import Any
 import torch
 
 from models.architectures.ecgcl_paper import PaperNet
-from models.training.experiments import continual_report
-from models.training.experiments import continual_tasks
-from models.training.experiments.continual_data import Records, load
-from models.training.experiments.continual_methods import Plan, compacted, fit, fresh, recovered, same_bits, successor, with_backbone
-from models.training.experiments.continual_tasks import Parts, Task, outputs
 from models.training.data.records import data_folder
+from models.training.experiments import continual_report, continual_tasks
+from models.training.experiments.continual_data import Records, load
+from models.training.experiments.continual_methods import (
+    Plan,
+    compacted,
+    fit,
+    fresh,
+    recovered,
+    same_bits,
+    successor,
+    with_backbone,
+)
+from models.training.experiments.continual_tasks import Parts, Task, outputs
 from models.training.experiments.masks import Reuse, WeightStore
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "experiments"
@@ -52,10 +63,18 @@ def run(scenario: str, records: Records, parts: Parts, plan: Plan, runs: Path) -
     start = fresh(first, plan.seed + 1000)
     fit(f"{at}-first", start, first, plan, runs)
     dense = recovered(f"{at}-first-dense", start, first, plan, runs)
-    row: dict[str, Any] = {"scenario": scenario, "tasks": [first.name, second.name], "fold": parts.fold, **asdict(plan)}
+    row: dict[str, Any] = {
+        "scenario": scenario,
+        "tasks": [first.name, second.name],
+        "fold": parts.fold,
+        **asdict(plan),
+    }
     before = first.judge(dense)
     row["scratch"] = {"first": before, **_from_scratch(first, second, plan, runs)}
-    row["untrained"] = {"first": first.judge(fresh(first, plan.seed).eval()), "second": second.judge(fresh(second, plan.seed).eval())}
+    row["untrained"] = {
+        "first": first.judge(fresh(first, plan.seed).eval()),
+        "second": second.judge(fresh(second, plan.seed).eval()),
+    }
     row["finetuning"] = {"first": before, **_finetuning(first, second, dense, at, plan, runs)}
     store = WeightStore(start)
     store.open(start, 1, Reuse.NONE)
@@ -64,7 +83,10 @@ def run(scenario: str, records: Records, parts: Parts, plan: Plan, runs: Path) -
     store.apply(held, 1)
     before = first.judge(held)
     for reuse in (Reuse.LEARNED, Reuse.NONE):
-        row[f"isolated {reuse.value}"] = {"first": before, **_isolated(first, second, store, held, reuse, at, plan, runs)}
+        row[f"isolated {reuse.value}"] = {
+            "first": before,
+            **_isolated(first, second, store, held, reuse, at, plan, runs),
+        }
     return row
 
 
@@ -73,10 +95,17 @@ def _from_scratch(first: Task, second: Task, plan: Plan, runs: Path) -> dict[str
     start = fresh(second, plan.seed + 2000)
     fit(f"scratch-{second.name}-{plan.seed}", start, second, plan, runs)
     net = recovered(f"scratch-{second.name}-{plan.seed}-dense", start, second, plan, runs)
-    return {"second": second.judge(net), "parameters": [sum(p.numel() for p in task.make().parameters()) for task in (first, second)]}
+    return {
+        "second": second.judge(net),
+        "parameters": [
+            sum(p.numel() for p in task.make().parameters()) for task in (first, second)
+        ],
+    }
 
 
-def _finetuning(first: Task, second: Task, dense: PaperNet, at: str, plan: Plan, runs: Path) -> dict[str, Any]:
+def _finetuning(
+    first: Task, second: Task, dense: PaperNet, at: str, plan: Plan, runs: Path
+) -> dict[str, Any]:
     """One network that goes on with the second task; the first keeps its decoder."""
     start = successor(second, dense, plan.seed + 2000)
     fit(f"{at}-finetuning", start, second, plan, runs)
@@ -85,9 +114,17 @@ def _finetuning(first: Task, second: Task, dense: PaperNet, at: str, plan: Plan,
 
 
 def _isolated(
-    first: Task, second: Task, holding_first: WeightStore, held: PaperNet, reuse: Reuse, at: str, plan: Plan, runs: Path
+    first: Task,
+    second: Task,
+    holding_first: WeightStore,
+    held: PaperNet,
+    reuse: Reuse,
+    at: str,
+    plan: Plan,
+    runs: Path,
 ) -> dict[str, Any]:
-    """The paper's way, from a store that holds the first task; `held` is the first task's network as it was then."""
+    """The paper's way, from a store that holds the first task; `held` is the first task's network
+    as it was then."""
     store, later = copy.deepcopy(holding_first), fresh(second, plan.seed + 2000)
     store.open(later, 2, reuse)
     fit(f"{at}-second-{reuse.value}", later, second, plan, runs)
@@ -99,7 +136,9 @@ def _isolated(
         "after": first.judge(again),
         "second": second.judge(other),
         "identical": same_bits(outputs(held, first.probe), outputs(again, first.probe)),
-        "counts": [{**asdict(store.count(number)), "total": store.count(number).total} for number in (1, 2)],
+        "counts": [
+            {**asdict(store.count(number)), "total": store.count(number).total} for number in (1, 2)
+        ],
     }
 
 
@@ -114,11 +153,21 @@ def plans(quick: bool) -> Iterator[tuple[Parts, Plan]]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scenario", choices=[*SCENARIOS, "all"])
-    parser.add_argument("--quick", action="store_true", help="one seed, short trainings, judged on validation records")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of caches and checkpoints")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed, short trainings, judged on validation records",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of caches and checkpoints"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     records = load(options.data, options.runs)

@@ -1,4 +1,5 @@
-"""What one execution of the paper's network costs: parameters, multiplications, and ONNX Runtime's time on one thread."""
+"""What one execution of the paper's network costs: parameters, multiplications, and ONNX Runtime's
+time on one thread."""
 
 from __future__ import annotations
 
@@ -12,12 +13,20 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl_paper import LENGTH, ClassificationDecoder, PaperNet, SegmentationDecoder
+from models.architectures.ecgcl_paper import (
+    LENGTH,
+    ClassificationDecoder,
+    PaperNet,
+    SegmentationDecoder,
+)
 from models.training.experiments.continual_data import FS_HZ
 
 REPEATS = 200
 Decoder = type[SegmentationDecoder] | type[ClassificationDecoder]
-DECODERS: dict[str, tuple[Decoder, int]] = {"qrs": (SegmentationDecoder, 1), "rhythm": (ClassificationDecoder, 4)}
+DECODERS: dict[str, tuple[Decoder, int]] = {
+    "qrs": (SegmentationDecoder, 1),
+    "rhythm": (ClassificationDecoder, 4),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,9 @@ def measured(task: str) -> Cost:
     decoder, outputs = DECODERS[task]
     net = PaperNet(decoder, outputs).eval()
     macs = multiplications(net)
-    return Cost(task, sum(p.numel() for p in net.parameters()), macs, macs * FS_HZ / LENGTH, latency(net))
+    return Cost(
+        task, sum(p.numel() for p in net.parameters()), macs, macs * FS_HZ / LENGTH, latency(net)
+    )
 
 
 def multiplications(net: nn.Module) -> int:
@@ -45,11 +56,19 @@ def multiplications(net: nn.Module) -> int:
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         nonlocal total
-        places = inputs[0].shape[-1] if isinstance(layer, nn.ConvTranspose2d) else out.shape[-1] if isinstance(layer, nn.Conv2d) else 1
+        places = (
+            inputs[0].shape[-1]
+            if isinstance(layer, nn.ConvTranspose2d)
+            else out.shape[-1]
+            if isinstance(layer, nn.Conv2d)
+            else 1
+        )
         total += layer.weight.numel() * places
 
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-    hooks = [layer.register_forward_hook(count) for layer in net.modules() if isinstance(layer, kinds)]
+    hooks = [
+        layer.register_forward_hook(count) for layer in net.modules() if isinstance(layer, kinds)
+    ]
     with torch.no_grad():
         net(torch.zeros(1, 1, LENGTH))
     for hook in hooks:
@@ -73,8 +92,18 @@ def onnx_session(net: nn.Module) -> onnxruntime.InferenceSession:
     file = io.BytesIO()
     plain = net.eval().to(memory_format=torch.contiguous_format)
     example = (torch.zeros(1, 1, LENGTH),)
-    torch.onnx.export(plain, example, file, input_names=["input"], output_names=["logits"], opset_version=17, dynamo=False)
+    torch.onnx.export(
+        plain,
+        example,
+        file,
+        input_names=["input"],
+        output_names=["logits"],
+        opset_version=17,
+        dynamo=False,
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        file.getvalue(), options, providers=["CPUExecutionProvider"]
+    )

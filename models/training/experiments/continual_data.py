@@ -1,7 +1,9 @@
-"""Windows of the continual-learning experiments: 10.24 s at 62.5 Hz, from the serving stage's signal, each scaled by its root mean square.
+"""Windows of the continual-learning experiments: 10.24 s at 62.5 Hz, from the serving stage's
+signal, each scaled by its root mean square.
 
-Three sources: MITDB and LUDB with a target per sample (QRS), CinC 2017 with a label per record, VFDB with a label per section. Test records
-are of other patients than the training records; in CinC 2017, where patients are not public, of other records.
+Three sources: MITDB and LUDB with a target per sample (QRS), CinC 2017 with a label per record,
+VFDB with a label per section. Test records are of other patients than the training records; in CinC
+2017, where patients are not public, of other records.
 """
 
 from __future__ import annotations
@@ -17,11 +19,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal as dsp
 
-from models.signal import conditioning
 from models.architectures.ecgcl_paper import LENGTH
+from models.signal import conditioning
 from models.training.data import cinc2017
 from models.training.data import records as data
-from models.training.data.records import FIBRILLATION, QRS, UNKNOWN, YES, Noise, Track, load_ludb, load_mitdb, load_noise, load_vfdb
+from models.training.data.records import (
+    FIBRILLATION,
+    QRS,
+    UNKNOWN,
+    YES,
+    Noise,
+    Track,
+    load_ludb,
+    load_mitdb,
+    load_noise,
+    load_vfdb,
+)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -55,13 +68,15 @@ class Records:
 
     mitdb: list[Strip]
     ludb: list[Strip]
-    vfdb: list[Strip]  # sections of 10.24 s or more with one label: 1 for ventricular fibrillation or flutter
+    # sections of 10.24 s or more with one label: 1 for ventricular fibrillation or flutter
+    vfdb: list[Strip]
     cinc: list[Strip]
     noises: list[Floats]  # each with a root mean square of 1
 
 
 def load(folder: Path, runs: Path) -> Records:
-    """Read the sets in `folder`; what was read is kept in `runs` for as long as the code that reads and conditions stays the same."""
+    """Read the sets in `folder`; what was read is kept in `runs` for as long as the code that reads
+    and conditions stays the same."""
     cache = runs / "cache" / f"continual-{_fingerprint()}.pkl"
     if cache.exists():
         return pickle.loads(cache.read_bytes())
@@ -72,15 +87,26 @@ def load(folder: Path, runs: Path) -> Records:
 
 def _fingerprint() -> str:
     sources = (conditioning.__file__, data.__file__, __file__)
-    return hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:12]
+    return hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[
+        :12
+    ]
 
 
 def _read(folder: Path, runs: Path) -> Records:
     recordings = cinc2017.load(folder / "cinc2017", runs / "cache" / "cinc2017.npz")
-    cinc = [Strip(str(n), str(n), halve(recordings.signal(i)), int(recordings.labels[i])) for i, n in enumerate(recordings.names)]
+    cinc = [
+        Strip(str(n), str(n), halve(recordings.signal(i)), int(recordings.labels[i]))
+        for i, n in enumerate(recordings.names)
+    ]
     noises = [_unit(noise) for noise in load_noise(folder)]
     vfdb = [section for track in load_vfdb(folder) for section in sections(track)]
-    return Records([_strip(t) for t in load_mitdb(folder)], [_strip(t) for t in load_ludb(folder)], vfdb, cinc, noises)
+    return Records(
+        [_strip(t) for t in load_mitdb(folder)],
+        [_strip(t) for t in load_ludb(folder)],
+        vfdb,
+        cinc,
+        noises,
+    )
 
 
 def halve(signal: Floats) -> Floats:
@@ -108,11 +134,14 @@ def sections(track: Track) -> list[Strip]:
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
     parts = [(a, b) for a, b in pairwise(edges) if codes[a] != UNKNOWN and b - a >= 2 * LENGTH]
     name = f"{track.name}/{track.channel}"
-    return [Strip(name, track.patient, halve(track.signal[a:b]), int(codes[a] == YES)) for a, b in parts]
+    return [
+        Strip(name, track.patient, halve(track.signal[a:b]), int(codes[a] == YES)) for a, b in parts
+    ]
 
 
 def patient_folds(strips: Sequence[Strip], count: int) -> Ints:
-    """Fold of each strip. Patients take turns by how much of their signal has label 1, then by name, so that every fold has some."""
+    """Fold of each strip. Patients take turns by how much of their signal has label 1, then by
+    name, so that every fold has some."""
     marked: dict[str, int] = {}
     for strip in strips:
         marked[strip.patient] = marked.get(strip.patient, 0) + strip.label * len(strip.signal)
@@ -162,7 +191,9 @@ class Draw:
     def _pick(self, rng: Generator) -> tuple[Strip, int]:
         kind = int(rng.choice(len(self._share), p=self._share))
         until = self._until[kind]
-        strip = self._strips[self._members[kind][np.searchsorted(until, rng.uniform(0, until[-1]), side="right")]]
+        strip = self._strips[
+            self._members[kind][np.searchsorted(until, rng.uniform(0, until[-1]), side="right")]
+        ]
         return strip, int(rng.integers(max(0, len(strip.signal) - LENGTH) + 1))
 
     def _varied(self, x: Floats, rng: Generator) -> Floats:
@@ -173,7 +204,9 @@ class Draw:
         if rng.random() < RECORDED:
             noise = self._noises[int(rng.integers(len(self._noises)))]
             start = rng.integers(len(noise) - LENGTH)
-            x = x + noise[start : start + LENGTH] * here * level * 10 ** (-rng.uniform(*SNR_DB) / 20)
+            x = x + noise[start : start + LENGTH] * here * level * 10 ** (
+                -rng.uniform(*SNR_DB) / 20
+            )
         if rng.random() < WHITE:
             x = x + rng.standard_normal(LENGTH, np.float32) * here * level * rng.uniform(0.02, 0.2)
         return np.asarray(x, np.float32)

@@ -1,7 +1,8 @@
 """Ways to learn a second task: isolated weights (the paper's), fine-tuning, and from scratch.
 
-Each way spends the same on a task: a training of `steps` batches and a second one half as long, which after pruning lets the kept weights
-recover. Every training goes on from its checkpoint; its random numbers depend on its seed and the number of its epoch only.
+Each way spends the same on a task: a training of `steps` batches and a second one half as long,
+which after pruning lets the kept weights recover. Every training goes on from its checkpoint; its
+random numbers depend on its seed and the number of its epoch only.
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ def fresh(task: Task, seed: int) -> PaperNet:
     return task.make().to(memory_format=torch.channels_last)
 
 
-def fit(name: str, net: PaperNet, task: Task, plan: Plan, runs: Path, recover: bool = False) -> None:
+def fit(
+    name: str, net: PaperNet, task: Task, plan: Plan, runs: Path, recover: bool = False
+) -> None:
     """One training, the first one or the recovery after it. Goes on from runs/NAME.pt."""
     steps, rate = (plan.steps // 2, RECOVERY_RATE) if recover else (plan.steps, PEAK_RATE)
     optimiser = torch.optim.AdamW(parameter_groups(net), lr=rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, rate, total_steps=steps, pct_start=0.2
+    )
     parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
     done = _resume(runs / f"{name}.pt", parts, plan)
     while done < steps:
@@ -60,7 +65,13 @@ def fit(name: str, net: PaperNet, task: Task, plan: Plan, runs: Path, recover: b
     net.eval()
 
 
-def step(net: PaperNet, task: Task, optimiser: torch.optim.Optimizer, rng: np.random.Generator, batch: int) -> float:
+def step(
+    net: PaperNet,
+    task: Task,
+    optimiser: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    batch: int,
+) -> float:
     """One step of the optimiser; the loss."""
     x, y = task.draw(rng, batch)
     loss = task.loss(net(torch.from_numpy(x[:, None])), torch.from_numpy(y))
@@ -75,7 +86,10 @@ def parameter_groups(net: nn.Module) -> list[dict[str, object]]:
     """Weights with decay; BatchNorm, biases and the scores of masks without."""
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     plain = [p for name, p in named if p.ndim < 2 or name.endswith("score")]
-    return [{"params": [p for _, p in named if all(p is not q for q in plain)]}, {"params": plain, "weight_decay": 0.0}]
+    return [
+        {"params": [p for _, p in named if all(p is not q for q in plain)]},
+        {"params": plain, "weight_decay": 0.0},
+    ]
 
 
 def _resume(path: Path, parts: dict[str, Any], plan: Plan) -> int:
@@ -103,7 +117,9 @@ def recovered(name: str, net: PaperNet, task: Task, plan: Plan, runs: Path) -> P
     return dense
 
 
-def compacted(name: str, store: WeightStore, number: int, net: PaperNet, task: Task, plan: Plan, runs: Path) -> None:
+def compacted(
+    name: str, store: WeightStore, number: int, net: PaperNet, task: Task, plan: Plan, runs: Path
+) -> None:
     """Prune an open network and train it again; the store then holds the task."""
     store.prune(net, plan.pruned)
     fit(name, net, task, plan, runs, recover=True)

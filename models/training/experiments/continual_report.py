@@ -52,7 +52,9 @@ def add(folder: Path, row: Row) -> None:
     rows = [r for r in read(folder) if (r["scenario"], r["seed"]) != (row["scenario"], row["seed"])]
     folder.mkdir(parents=True, exist_ok=True)
     rows = sorted([*rows, row], key=lambda r: (list(TITLES).index(r["scenario"]), r["seed"]))
-    (folder / "continual.json").write_text("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")
+    (folder / "continual.json").write_text(
+        "[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n"
+    )
 
 
 def read(folder: Path) -> list[Row]:
@@ -65,9 +67,18 @@ def write(folder: Path) -> None:
     """The page of all rows so far."""
     rows = read(folder)
     plan = rows[0]
-    numbers = {"steps": plan["steps"], "half": plan["steps"] // 2, "batch": plan["batch"], "pruned": 100 * plan["pruned"]}
+    numbers = {
+        "steps": plan["steps"],
+        "half": plan["steps"] // 2,
+        "batch": plan["batch"],
+        "pruned": 100 * plan["pruned"],
+    }
     parts = [ABOUT.format(**numbers)]
-    parts += [scenario([r for r in rows if r["scenario"] == name]) for name in TITLES if any(r["scenario"] == name for r in rows)]
+    parts += [
+        scenario([r for r in rows if r["scenario"] == name])
+        for name in TITLES
+        if any(r["scenario"] == name for r in rows)
+    ]
     parts.append(costs([measured("qrs"), measured("rhythm")]))
     (folder / "continual.md").write_text("\n".join(parts))
 
@@ -83,7 +94,10 @@ def scenario(rows: Sequence[Row]) -> str:
         f"Second ({second}): {FIGURES[second]}.",
         "",
     ]
-    lines += ["| way | first task | after the second | forgetting | second task | transfer |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| way | first task | after the second | forgetting | second task | transfer |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [_line(way, rows) for way in WAYS]
     lines += ["", *_identical(rows), "", *_details(rows), "", *_parameters(rows), ""]
     return "\n".join(lines)
@@ -115,18 +129,35 @@ def _identical(rows: Sequence[Row]) -> list[str]:
 
 def _details(rows: Sequence[Row]) -> list[str]:
     names = [name for name in rows[0]["scratch"]["second"] if name != "score"]
-    lines = ["| second task by class, F1 | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines = [
+        "| second task by class, F1 | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+    ]
     for way, title in WAYS.items():
-        lines.append(f"| {title} | " + " | ".join(spread([r[way]["second"][n] for r in rows]) for n in names) + " |")
+        lines.append(
+            f"| {title} | "
+            + " | ".join(spread([r[way]["second"][n] for r in rows]) for n in names)
+            + " |"
+        )
     return lines
 
 
 def _parameters(rows: Sequence[Row]) -> list[str]:
-    lines = ["| parameters per task | own | read of the first | BatchNorm and decoder | in all | still free |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| parameters per task | own | read of the first | BatchNorm and decoder | in all | still free |",
+        "|---|---|---|---|---|---|",
+    ]
     for way in ("isolated learned", "isolated none"):
         for i, task in enumerate(rows[0]["tasks"]):
-            values = [[r[way]["counts"][i][key] for r in rows] for key in ("own", "reused", "private", "total", "free")]
-            lines.append(f"| {WAYS[way]}: {task} | " + " | ".join(f"{statistics.mean(v):,.0f}" for v in values) + " |")
+            values = [
+                [r[way]["counts"][i][key] for r in rows]
+                for key in ("own", "reused", "private", "total", "free")
+            ]
+            lines.append(
+                f"| {WAYS[way]}: {task} | "
+                + " | ".join(f"{statistics.mean(v):,.0f}" for v in values)
+                + " |"
+            )
     for size, task in zip(rows[0]["scratch"]["parameters"], rows[0]["tasks"], strict=True):
         lines.append(f"| {WAYS['scratch']}: {task} | {size:,} | - | - | {size:,} | - |")
     return lines
@@ -140,7 +171,10 @@ def costs(tasks: Sequence[Cost]) -> str:
         "ONNX Runtime, one thread, one window at a time; zeros are computed with like other weights.",
         "",
     ]
-    lines += ["| task | parameters | MMAC per window | MMAC per second of signal | ms per window |", "|---|---|---|---|---|"]
+    lines += [
+        "| task | parameters | MMAC per window | MMAC per second of signal | ms per window |",
+        "|---|---|---|---|---|",
+    ]
     for c in tasks:
         macs = f"{c.macs / 1e6:.2f} | {c.macs_per_second / 1e6:.2f}"
         lines.append(f"| {c.task} | {c.parameters:,} | {macs} | {c.milliseconds:.2f} |")

@@ -1,4 +1,5 @@
-"""The tasks of the continual-learning experiments: decoder, loss, training windows, and how each is judged on records it has not seen."""
+"""The tasks of the continual-learning experiments: decoder, loss, training windows, and how each is
+judged on records it has not seen."""
 
 from __future__ import annotations
 
@@ -12,8 +13,14 @@ from scipy import signal as dsp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.architectures.ecgcl_paper import LENGTH, ClassificationDecoder, PaperNet, SegmentationDecoder
+from models.architectures.ecgcl_paper import (
+    LENGTH,
+    ClassificationDecoder,
+    PaperNet,
+    SegmentationDecoder,
+)
 from models.training.data import cinc2017
+from models.training.data.records import UNKNOWN
 from models.training.experiments.continual_data import (
     CINC_FOLDS,
     FS_HZ,
@@ -28,7 +35,6 @@ from models.training.experiments.continual_data import (
     scaled,
     window,
 )
-from models.training.data.records import UNKNOWN
 
 Doubles = npt.NDArray[np.float64]
 Score = dict[str, float]  # percent; "score" is the task's figure
@@ -56,7 +62,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Parts:
-    """Which records train and which judge: fold number `fold`, or the fold after it where settings are still being chosen."""
+    """Which records train and which judge: fold number `fold`, or the fold after it where settings
+    are still being chosen."""
 
     fold: int
     validate: bool = False
@@ -72,11 +79,20 @@ class Parts:
 
 
 def qrs(records: Records, parts: Parts) -> Task:
-    """QRS segmentation: MITDB (both channels) and LUDB (12 leads) train, first channels of other MITDB patients judge: F1 within 150 ms."""
+    """QRS segmentation: MITDB (both channels) and LUDB (12 leads) train, first channels of other
+    MITDB patients judge: F1 within 150 ms."""
     train, held_out = parts.split(records.mitdb, patient_folds(records.mitdb, MITDB_FOLDS))
-    judged = list({s.record: s for s in reversed(held_out)}.values())[::-1]  # the first channel of each record
+    # the first channel of each record
+    judged = list({s.record: s for s in reversed(held_out)}.values())[::-1]
     draw = Draw([*train, *records.ludb], records.noises)
-    return Task("qrs", lambda: PaperNet(SegmentationDecoder, 1), draw, qrs_loss, lambda net: judge_qrs(net, judged), _probe(judged))
+    return Task(
+        "qrs",
+        lambda: PaperNet(SegmentationDecoder, 1),
+        draw,
+        qrs_loss,
+        lambda net: judge_qrs(net, judged),
+        _probe(judged),
+    )
 
 
 def rhythm(records: Records, parts: Parts) -> Task:
@@ -85,7 +101,10 @@ def rhythm(records: Records, parts: Parts) -> Task:
 
     def judge(net: nn.Module) -> Score:
         each = 100 * f1(_labels(judged), _chosen(net, judged), len(cinc2017.CLASSES))
-        return {"score": float(each[:3].mean()), **dict(zip(cinc2017.CLASSES, map(float, each), strict=True))}
+        return {
+            "score": float(each[:3].mean()),
+            **dict(zip(cinc2017.CLASSES, map(float, each), strict=True)),
+        }
 
     return _classifier("rhythm", len(cinc2017.CLASSES), train, judged, records, judge)
 
@@ -95,7 +114,11 @@ def minority(records: Records, parts: Parts) -> Task:
     number = {cinc2017.CLASSES.index("A"): 0, cinc2017.CLASSES.index("~"): 1}
 
     def rare(strips: Sequence[Strip]) -> list[Strip]:
-        return [Strip(s.record, s.patient, s.signal, number[s.label]) for s in strips if s.label in number]
+        return [
+            Strip(s.record, s.patient, s.signal, number[s.label])
+            for s in strips
+            if s.label in number
+        ]
 
     train, judged = (rare(strips) for strips in _cinc(records.cinc, parts))
 
@@ -107,7 +130,8 @@ def minority(records: Records, parts: Parts) -> Task:
 
 
 def lethal(records: Records, parts: Parts) -> Task:
-    """Ventricular fibrillation or flutter against all else, VFDB, windows side by side of other patients; mean of Se and Sp."""
+    """Ventricular fibrillation or flutter against all else, VFDB, windows side by side of other
+    patients; mean of Se and Sp."""
     train, held_out = parts.split(records.vfdb, patient_folds(records.vfdb, VFDB_FOLDS))
     judged = [
         Strip(s.record, s.patient, s.signal[a : a + LENGTH], s.label)
@@ -118,7 +142,10 @@ def lethal(records: Records, parts: Parts) -> Task:
 
     def judge(net: nn.Module) -> Score:
         truth, chosen = _labels(judged), _chosen(net, judged)
-        se, sp = 100 * float((chosen[truth == 1] == 1).mean()), 100 * float((chosen[truth == 0] == 0).mean())
+        se, sp = (
+            100 * float((chosen[truth == 1] == 1).mean()),
+            100 * float((chosen[truth == 0] == 0).mean()),
+        )
         return {"score": (se + sp) / 2, "Se": se, "Sp": sp}
 
     return _classifier("lethal", 2, train, judged, records, judge)
@@ -129,14 +156,27 @@ def _cinc(strips: Sequence[Strip], parts: Parts) -> tuple[list[Strip], list[Stri
 
 
 def _classifier(
-    name: str, outputs: int, train: list[Strip], judged: list[Strip], records: Records, judge: Callable[[nn.Module], Score]
+    name: str,
+    outputs: int,
+    train: list[Strip],
+    judged: list[Strip],
+    records: Records,
+    judge: Callable[[nn.Module], Score],
 ) -> Task:
     draw = Draw(train, records.noises)
-    return Task(name, lambda: PaperNet(ClassificationDecoder, outputs), draw, functional.cross_entropy, judge, _probe(judged))
+    return Task(
+        name,
+        lambda: PaperNet(ClassificationDecoder, outputs),
+        draw,
+        functional.cross_entropy,
+        judge,
+        _probe(judged),
+    )
 
 
 def qrs_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy per sample, (B, 1, T) against codes (B, T), where the reference says something."""
+    """Binary cross-entropy per sample, (B, 1, T) against codes (B, T), where the reference says
+    something."""
     known = targets != UNKNOWN
     truth = (targets == 1).float()
     parts = functional.binary_cross_entropy_with_logits(logits.squeeze(1), truth, reduction="none")
@@ -147,7 +187,10 @@ def outputs(net: nn.Module, windows: Floats) -> Floats:
     """Logits of (B, LENGTH) windows, a few at a time."""
     net.eval()
     with torch.no_grad():
-        parts = [net(torch.from_numpy(windows[i : i + AT_ONCE, None])).numpy() for i in range(0, len(windows), AT_ONCE)]
+        parts = [
+            net(torch.from_numpy(windows[i : i + AT_ONCE, None])).numpy()
+            for i in range(0, len(windows), AT_ONCE)
+        ]
     return np.concatenate(parts)
 
 
@@ -162,11 +205,16 @@ def judge_qrs(net: nn.Module, strips: Sequence[Strip]) -> Score:
         reference = reference[reference < JUDGED]
         hits = matched(reference, found)
         tp, fp, fn = tp + hits, fp + len(found) - hits, fn + len(reference) - hits
-    return {"score": 200 * tp / max(1, 2 * tp + fp + fn), "Se": 100 * tp / max(1, tp + fn), "+P": 100 * tp / max(1, tp + fp)}
+    return {
+        "score": 200 * tp / max(1, 2 * tp + fp + fn),
+        "Se": 100 * tp / max(1, tp + fn),
+        "+P": 100 * tp / max(1, tp + fp),
+    }
 
 
 def find_beats(net: nn.Module, signal: Floats) -> Doubles:
-    """Samples of the QRS that the network finds in a record, from windows of which the middle answers."""
+    """Samples of the QRS that the network finds in a record, from windows of which the middle
+    answers."""
     step = LENGTH - 2 * EDGE
     padded = np.pad(signal, (EDGE, LENGTH))
     windows = np.stack([padded[a : a + LENGTH] for a in range(0, len(signal), step)])
@@ -191,11 +239,21 @@ def matched(reference: Doubles, found: Doubles) -> int:
 
 def f1(truth: Ints, chosen: Ints, classes: int) -> Doubles:
     """Of each class: (classes,)."""
-    return np.array([2 * np.sum((truth == c) & (chosen == c)) / max(1, np.sum(truth == c) + np.sum(chosen == c)) for c in range(classes)])
+    return np.array(
+        [
+            2
+            * np.sum((truth == c) & (chosen == c))
+            / max(1, np.sum(truth == c) + np.sum(chosen == c))
+            for c in range(classes)
+        ]
+    )
 
 
 def _outside(beats: Doubles, flutter: Doubles) -> Doubles:
-    inside = ((beats[:, None] >= flutter[:, 0] - TOLERANCE) & (beats[:, None] <= flutter[:, 1] + TOLERANCE)).any(axis=1)
+    inside = (
+        (beats[:, None] >= flutter[:, 0] - TOLERANCE)
+        & (beats[:, None] <= flutter[:, 1] + TOLERANCE)
+    ).any(axis=1)
     return beats[~inside]
 
 

@@ -1,14 +1,17 @@
-"""Continual learning by parameter isolation, weight by weight, as ECG-CL does it (Gao et al. 2023, arXiv 2304.04646).
+"""Continual learning by parameter isolation, weight by weight, as ECG-CL does it (Gao et al. 2023,
+arXiv 2304.04646).
 
-One backbone holds the weights of all tasks; each weight belongs to one task or to none. A task trains the free weights, keeps the largest
-of them, gives the rest back and trains again (PackNet: Mallya and Lazebnik 2018, DOI 10.1109/CVPR.2018.00810). A mask per task says which
-weights of earlier tasks it reads; it is given (all or none) or learned with the task (Piggyback: Mallya et al. 2018,
-DOI 10.1007/978-3-030-01225-0_5). Whatever is no convolution of the backbone (BatchNorm and its statistics, the decoder) a task has for
-itself.
+One backbone holds the weights of all tasks; each weight belongs to one task or to none. A task
+trains the free weights, keeps the largest of them, gives the rest back and trains again (PackNet:
+Mallya and Lazebnik 2018, DOI 10.1109/CVPR.2018.00810). A mask per task says which weights of
+earlier tasks it reads; it is given (all or none) or learned with the task (Piggyback: Mallya et al.
+2018, DOI 10.1007/978-3-030-01225-0_5). Whatever is no convolution of the backbone (BatchNorm and
+its statistics, the decoder) a task has for itself.
 
-We differ: free weights start a task from fresh random values, not from zero, or a task that reads no old weights could not start; the
-scores of a learned mask start at 0.03 and are cut at 0. Old weights are buffers while a new task is trained: no gradient, weight decay or
-momentum can reach them.
+We differ: free weights start a task from fresh random values, not from zero, or a task that reads
+no old weights could not start; the scores of a learned mask start at 0.03 and are cut at 0. Old
+weights are buffers while a new task is trained: no gradient, weight decay or momentum can reach
+them.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 FREE = 0  # owner of a weight that no task has kept; tasks are numbered from 1
-FIRST_SCORE = 0.03  # of a learned mask; in a training of 240 batches scores move by about as much (from 0.1 only 29 of 50,936 went out)
+# of a learned mask; in a training of 240 batches scores move by about as much (from 0.1 only 29 of
+# 50,936 went out)
+FIRST_SCORE = 0.03
 PREFIX = "backbone."
 
 
@@ -36,7 +41,8 @@ class Reuse(Enum):
 
 @dataclass(frozen=True)
 class Count:
-    """Weights that a task's execution needs: its own, those it reads of earlier tasks, and its BatchNorm and decoder."""
+    """Weights that a task's execution needs: its own, those it reads of earlier tasks, and its
+    BatchNorm and decoder."""
 
     own: int
     reused: int
@@ -62,7 +68,8 @@ class _Above(torch.autograd.Function):
 
 
 class Effective(nn.Module):
-    """What a layer computes with while a task is trained: the task's own weights, and of the older ones those that it reads.
+    """What a layer computes with while a task is trained: the task's own weights, and of the older
+    ones those that it reads.
 
     Used as a parametrization of the layer's weight; `old` is zero where there is nothing to read.
     """
@@ -88,7 +95,8 @@ class Effective(nn.Module):
 
 
 class WeightStore:
-    """The weights of all tasks, with their owners. A net has a `backbone` and a `decoder`; all nets have the same backbone.
+    """The weights of all tasks, with their owners. A net has a `backbone` and a `decoder`; all nets
+    have the same backbone.
 
     store.open(net, 1, Reuse.ALL)    # net: fresh; its backbone now computes with effective weights
     ...train...
@@ -99,32 +107,48 @@ class WeightStore:
     """
 
     def __init__(self, net: nn.Module) -> None:
-        self.values = {name: torch.zeros_like(layer.weight.detach()) for name, layer in shared_layers(net).items()}
-        self.owner = {name: torch.zeros(value.shape, dtype=torch.uint8) for name, value in self.values.items()}
-        self.reads: dict[int, dict[str, Tensor]] = {}  # by task: True where the task reads an older weight
-        self.private: dict[int, dict[str, Tensor]] = {}  # by task: all of its net's state that is not shared
+        self.values = {
+            name: torch.zeros_like(layer.weight.detach())
+            for name, layer in shared_layers(net).items()
+        }
+        self.owner = {
+            name: torch.zeros(value.shape, dtype=torch.uint8) for name, value in self.values.items()
+        }
+        # by task: True where the task reads an older weight
+        self.reads: dict[int, dict[str, Tensor]] = {}
+        # by task: all of its net's state that is not shared
+        self.private: dict[int, dict[str, Tensor]] = {}
 
     def open(self, net: nn.Module, task: int, reuse: Reuse) -> None:
-        """Prepare a fresh net for training the task: free weights from the net, older ones from here."""
+        """Prepare a fresh net for training the task: free weights from the net, older ones from
+        here."""
         if task == FREE or task in self.reads:
             raise ValueError(f"task {task} cannot be learned: numbers start at 1 and are used once")
         for name, layer in shared_layers(net).items():
-            old = torch.zeros_like(self.values[name]) if reuse is Reuse.NONE else self.values[name].clone()
+            old = (
+                torch.zeros_like(self.values[name])
+                if reuse is Reuse.NONE
+                else self.values[name].clone()
+            )
             effective = Effective(old, self.owner[name] == FREE, reuse is Reuse.LEARNED)
             parametrize.register_parametrization(layer, "weight", effective)
 
     def prune(self, net: nn.Module, share: float) -> None:
-        """Give this share of each layer's trained weights back, the smallest ones, and fix the mask of what is reused."""
+        """Give this share of each layer's trained weights back, the smallest ones, and fix the mask
+        of what is reused."""
         for layer in shared_layers(net).values():
             effective = _effective(layer)
             effective.fix()
-            effective.own = largest(layer.parametrizations.weight.original.detach(), effective.own, share)
+            effective.own = largest(
+                layer.parametrizations.weight.original.detach(), effective.own, share
+            )
 
     def close(self, net: nn.Module, task: int) -> None:
         """Take the task's weights in; the net is left as a plain one that computes the task.
 
-        Its weights may lie in memory otherwise than those that `apply` loads, and then answers differ in the last bit: to compare answers
-        bit by bit, compare two networks that were made alike and loaded by `apply`.
+        Its weights may lie in memory otherwise than those that `apply` loads, and then answers
+        differ in the last bit: to compare answers bit by bit, compare two networks that were made
+        alike and loaded by `apply`.
         """
         self.reads[task] = {}
         for name, layer in shared_layers(net).items():
@@ -132,14 +156,23 @@ class WeightStore:
             effective.fix()
             self.reads[task][name] = (effective.old != 0) & ~effective.own
             self.values[name] = torch.where(effective.own, layer.weight.detach(), self.values[name])
-            self.owner[name] = torch.where(effective.own, torch.full_like(self.owner[name], task), self.owner[name])
+            self.owner[name] = torch.where(
+                effective.own, torch.full_like(self.owner[name], task), self.owner[name]
+            )
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-        self.private[task] = {k: v.detach().clone() for k, v in net.state_dict().items() if k not in self._shared_keys()}
+        self.private[task] = {
+            k: v.detach().clone()
+            for k, v in net.state_dict().items()
+            if k not in self._shared_keys()
+        }
 
     def apply(self, net: nn.Module, task: int) -> None:
-        """Load the task into a plain net: its effective weights, its BatchNorm and its decoder. KeyError: no such task."""
+        """Load the task into a plain net: its effective weights, its BatchNorm and its decoder.
+        KeyError: no such task."""
         weights = {f"{name}.weight": self.effective(name, task) for name in self.values}
-        net.load_state_dict({f"{PREFIX}{key}": value for key, value in weights.items()} | self.private[task])
+        net.load_state_dict(
+            {f"{PREFIX}{key}": value for key, value in weights.items()} | self.private[task]
+        )
 
     def effective(self, name: str, task: int) -> Tensor:
         """The weight of a layer as the task computes with it."""
@@ -151,20 +184,34 @@ class WeightStore:
         return Count(
             own=sum(int((owner == task).sum()) for owner in self.owner.values()),
             reused=sum(int(reads.sum()) for reads in self.reads[task].values()),
-            private=sum(v.numel() for k, v in self.private[task].items() if not k.endswith("num_batches_tracked")),
+            private=sum(
+                v.numel()
+                for k, v in self.private[task].items()
+                if not k.endswith("num_batches_tracked")
+            ),
             free=sum(int((owner == FREE).sum()) for owner in self.owner.values()),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for torch.save."""
-        return {"values": self.values, "owner": self.owner, "reads": self.reads, "private": self.private}
+        return {
+            "values": self.values,
+            "owner": self.owner,
+            "reads": self.reads,
+            "private": self.private,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what state_dict gave. ValueError where it is of another backbone."""
         shapes = {name: value.shape for name, value in self.values.items()}
         if {name: value.shape for name, value in state["values"].items()} != shapes:
             raise ValueError("these weights belong to another backbone")
-        self.values, self.owner, self.reads, self.private = state["values"], state["owner"], state["reads"], state["private"]
+        self.values, self.owner, self.reads, self.private = (
+            state["values"],
+            state["owner"],
+            state["reads"],
+            state["private"],
+        )
 
     def _shared_keys(self) -> set[str]:
         return {f"{PREFIX}{name}.weight" for name in self.values}
@@ -177,7 +224,8 @@ def shared_layers(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def largest(weight: Tensor, among: Tensor, share: float) -> Tensor:
-    """True for the largest of the weights `among` by magnitude, without the share that is given back; at least one stays."""
+    """True for the largest of the weights `among` by magnitude, without the share that is given
+    back; at least one stays."""
     if not 0 <= share < 1:
         raise ValueError(f"a share of {share} cannot be pruned: 0 <= share < 1")
     magnitude = torch.where(among, weight.abs(), torch.full_like(weight, -1.0)).flatten()

@@ -1,10 +1,13 @@
-"""Pruned against dense, in one run: multiply-accumulates, measured time, and what it costs in QRS found, clean and in noise.
+"""Pruned against dense, in one run: multiply-accumulates, measured time, and what it costs in QRS
+found, clean and in noise.
 
     python -m models.training.experiments.pruning_table fold0
 
-Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs/train.py). Both were trained on the same batches. Time: one
-thread, one window and the processor's batch, ONNX Runtime and torch, the median of rounds in which all take turns; each is called several
-times in a row, so that what is measured is found in the caches, as in a stream. Writes models/artifacts/experiments/pruning.md.
+Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs/train.py). Both
+were trained on the same batches. Time: one thread, one window and the processor's batch, ONNX
+Runtime and torch, the median of rounds in which all take turns; each is called several times in a
+row, so that what is measured is found in the caches, as in a stream. Writes
+models/artifacts/experiments/pruning.md.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ import torch
 
 from models.architectures.ecgcl import DENSE, Segmenter
 from models.serving.benchmark import Call, file_calls
-from models.training.experiments import ablation_qrs
-from models.training.experiments.bench import QRS, torch_timings
+from models.signal.windows import BEAT_SPEC
 from models.training.cost import macs, parameters
 from models.training.data.records import data_folder
+from models.training.experiments import ablation_qrs
+from models.training.experiments.bench import QRS, torch_timings
 from models.training.release.windowed_export import write_onnx
 from models.training.tasks.qrs.train import trained
-from models.signal.windows import BEAT_SPEC
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "experiments" / "pruning.md"
 ROUNDS, IN_A_ROW = 40, 5
@@ -44,7 +47,8 @@ is the processor's batch. One fold, one seed.
 
 
 def calls(net: Segmenter, folder: Path) -> list[Call]:
-    """The network as serving would run it and in torch, each with one window and with the processor's batch."""
+    """The network as serving would run it and in torch, each with one window and with the
+    processor's batch."""
     path = folder / f"{parameters(net)}.onnx"
     write_onnx(net.to(memory_format=torch.contiguous_format), QRS, path)
     return [*file_calls(path, "net"), *torch_timings("net", net, BEAT_SPEC.length)]
@@ -65,13 +69,22 @@ def milliseconds(each: Sequence[Call]) -> list[float]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", help="fold0, fold1 or fold2")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    nets = [trained(options.runs / f"qrs-{options.name}-unpruned.pt", DENSE), trained(options.runs / f"qrs-{options.name}.pt")]
+    nets = [
+        trained(options.runs / f"qrs-{options.name}-unpruned.pt", DENSE),
+        trained(options.runs / f"qrs-{options.name}.pt"),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         each = [calls(net, Path(folder)) for net in nets]
         times = milliseconds([call for some in each for call in some])
@@ -94,14 +107,42 @@ def table(
     """Both networks, and what they have in common with how many times or points less, in Markdown."""
     costs = [macs(net, torch.zeros(1, 1, BEAT_SPEC.length)) for net in nets]
     rows = [
-        ("parameters", *(f"{parameters(net):,}" for net in nets), f"{parameters(nets[0]) / parameters(nets[1]):.1f} times fewer"),
-        ("MMAC per window", *(f"{cost / 1e6:.2f}" for cost in costs), f"{costs[0] / costs[1]:.1f} times fewer"),
+        (
+            "parameters",
+            *(f"{parameters(net):,}" for net in nets),
+            f"{parameters(nets[0]) / parameters(nets[1]):.1f} times fewer",
+        ),
+        (
+            "MMAC per window",
+            *(f"{cost / 1e6:.2f}" for cost in costs),
+            f"{costs[0] / costs[1]:.1f} times fewer",
+        ),
     ]
     for column, dense, pruned in zip(columns, *times, strict=True):
-        rows.append((f"ms per window, {column}", f"{dense:.3f}", f"{pruned:.3f}", f"{dense / pruned:.1f} times less"))
+        rows.append(
+            (
+                f"ms per window, {column}",
+                f"{dense:.3f}",
+                f"{pruned:.3f}",
+                f"{dense / pruned:.1f} times less",
+            )
+        )
     for name, dense in figures[0].items():
-        rows.append((f"QRS {name}, %", f"{dense:.2f}", f"{figures[1][name]:.2f}", f"{figures[1][name] - dense:+.2f} points"))
-    return "\n".join([f"| | {' | '.join(names)} | |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+        rows.append(
+            (
+                f"QRS {name}, %",
+                f"{dense:.2f}",
+                f"{figures[1][name]:.2f}",
+                f"{figures[1][name] - dense:+.2f} points",
+            )
+        )
+    return "\n".join(
+        [
+            f"| | {' | '.join(names)} | |",
+            "|---|---|---|---|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+        ]
+    )
 
 
 if __name__ == "__main__":

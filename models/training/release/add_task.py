@@ -1,7 +1,9 @@
-"""A new task beside those of a deployed model, from a folder of labelled records: trained, exported, and proven to leave the others alone.
+"""A new task beside those of a deployed model, from a folder of labelled records: trained,
+exported, and proven to leave the others alone.
 
-The trunk and the older columns stay as they are, and nothing of theirs reads the new column, so the older outputs must come out bit for bit
-as before. That is checked through ONNX Runtime, on random windows and on the records' own; otherwise nothing is written.
+The trunk and the older columns stay as they are, and nothing of theirs reads the new column, so the
+older outputs must come out bit for bit as before. That is checked through ONNX Runtime, on random
+windows and on the records' own; otherwise nothing is written.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ from torch import Tensor
 
 from ingest.errors import BadInputError
 from models.architectures.ecgcl import STEPS_PER_SECOND, WIDTHS, Backbone, Column, Segmenter
-from models.signal.conditioning import FS_HZ, condition
 from models.serving.extension import check_extends
 from models.serving.runtime import BATCH, Model, Spec, TaskSpec
+from models.signal.conditioning import FS_HZ, condition
 from models.training.data import labelled
 from models.training.data.cinc2017 import Floats, Recordings
-from models.training.release.export import save_graph, save_weights
 from models.training.data.rhythm_windows import load_noise
+from models.training.release.export import save_graph, save_weights
 from models.training.sequence import Context, Learner, second_windows
 from models.training.tasks.added import COLUMN, Figures, context, learn, split
 
@@ -41,24 +43,36 @@ WEIGHTS = "weights.pt"
 
 
 def add_task(
-    name: str, folder: Path, base: Path, out: Path, seconds: int, epochs: int, noise: Path, say: Callable[[str], None] = print
+    name: str,
+    folder: Path,
+    base: Path,
+    out: Path,
+    seconds: int,
+    epochs: int,
+    noise: Path,
+    say: Callable[[str], None] = print,
 ) -> tuple[Spec, Figures]:
-    """Learn the task called `name` from `folder` (labelled.py), and write `out`: the model folder `base` with the task added.
+    """Learn the task called `name` from `folder` (labelled.py), and write `out`: the model folder
+    `base` with the task added.
 
-    `noise` is NSTDB's folder; without it noise is made up. What goes on is told to `say`. Raises BadInputError where folder, name or model
-    cannot be used, and where an older task's output would change; then nothing is written.
+    `noise` is NSTDB's folder; without it noise is made up. What goes on is told to `say`. Raises
+    BadInputError where folder, name or model cannot be used, and where an older task's output would
+    change; then nothing is written.
     """
     old, of = Model(base), context(seconds)
     _check(name, out, old, seconds, epochs)
     weights = _weights(base, old)
-    torch._dynamo.config.suppress_errors = True  # long trainings are compiled; without a compiler: as it is
+    # long trainings are compiled; without a compiler: as it is
+    torch._dynamo.config.suppress_errors = True
     with _whole(out) as draft:
         recordings, classes = labelled.load(folder, of.least, say)
         say(f"{name}: {len(recordings)} records, classes {', '.join(classes)}")
         segmenter = Segmenter(WIDTHS)
         segmenter.load_state_dict(weights["segmenter"])
         checkpoint = draft / "training.pt"
-        net, figures = learn(segmenter.eval().trunk, recordings, classes, of, epochs, _noises(noise, say), checkpoint)
+        net, figures = learn(
+            segmenter.eval().trunk, recordings, classes, of, epochs, _noises(noise, say), checkpoint
+        )
         for path in draft.glob("training.*"):
             path.unlink()
         spec = _write(name, net, of, figures, old, weights, draft)
@@ -69,9 +83,15 @@ def add_task(
 
 def _check(name: str, out: Path, old: Model, seconds: int, epochs: int) -> None:
     if not NAME.fullmatch(name) or name in TAKEN:
-        raise BadInputError(f"{name!r} cannot be a task's name", "Use up to 32 small letters, digits and hyphens, a letter first.")
+        raise BadInputError(
+            f"{name!r} cannot be a task's name",
+            "Use up to 32 small letters, digits and hyphens, a letter first.",
+        )
     if name in old.tasks:
-        raise BadInputError(f"model {old.folder} has a task {name!r} already", "Choose another name, or start from a model without it.")
+        raise BadInputError(
+            f"model {old.folder} has a task {name!r} already",
+            "Choose another name, or start from a model without it.",
+        )
     if seconds not in SECONDS:
         raise BadInputError(f"{seconds} s of context", f"Give {SECONDS[0]} to {SECONDS[-1]} s.")
     if epochs < 1:
@@ -86,9 +106,15 @@ def _weights(base: Path, old: Model) -> dict[str, Any]:
         weights: dict[str, Any] = torch.load(base / WEIGHTS, weights_only=True)
         missing = [task for task in old.tasks if task not in weights["columns"]]
     except Exception as error:  # torch raises anything at all for a damaged file
-        raise BadInputError(f"{base / WEIGHTS}: {error}", "Start from a model folder with the weights it was exported from.") from error
+        raise BadInputError(
+            f"{base / WEIGHTS}: {error}",
+            "Start from a model folder with the weights it was exported from.",
+        ) from error
     if missing:
-        raise BadInputError(f"{base / WEIGHTS} lacks the column of {missing[0]!r}", "Start from a model folder with all its weights.")
+        raise BadInputError(
+            f"{base / WEIGHTS} lacks the column of {missing[0]!r}",
+            "Start from a model folder with all its weights.",
+        )
     return weights
 
 
@@ -96,44 +122,89 @@ def _noises(folder: Path, say: Callable[[str], None]) -> Sequence[Floats]:
     try:
         return load_noise(folder)
     except (OSError, ValueError):
-        say(f"{folder} does not hold the Noise Stress Test Database: records are varied with made-up noise")
+        say(
+            f"{folder} does not hold the Noise Stress Test Database: records are varied with made-up noise"
+        )
     rng = np.random.default_rng(0)
     drift = 300 * np.cumsum(rng.standard_normal((2, 300 * FS_HZ)), axis=1) / np.sqrt(300 * FS_HZ)
-    made = [condition(np.rint(x).astype(np.int16), FS_HZ, 200.0) for x in (*drift, *(50 * rng.standard_normal((2, 300 * FS_HZ))))]
+    made = [
+        condition(np.rint(x).astype(np.int16), FS_HZ, 200.0)
+        for x in (*drift, *(50 * rng.standard_normal((2, 300 * FS_HZ))))
+    ]
     return [x / np.sqrt(np.mean(x**2)) for x in made]
 
 
-def _write(name: str, net: Learner, of: Context, figures: Figures, old: Model, weights: dict[str, Any], draft: Path) -> Spec:
+def _write(
+    name: str,
+    net: Learner,
+    of: Context,
+    figures: Figures,
+    old: Model,
+    weights: dict[str, Any],
+    draft: Path,
+) -> Spec:
     """The model folder."""
     for path in old.folder.iterdir():
         if path.is_file() and path.name not in (WEIGHTS, "spec.json", "backbone.onnx"):
             shutil.copy(path, draft / path.name)
-    columns = {**weights["columns"], name: {"widths": COLUMN, "state": _plain(net.column.state_dict())}}
+    columns = {
+        **weights["columns"],
+        name: {"widths": COLUMN, "state": _plain(net.column.state_dict())},
+    }
     decoders = {**weights.get("decoders", {}), name: _plain(net.decoder.state_dict())}
     save_weights({**weights, "columns": columns, "decoders": decoders}, draft / WEIGHTS)
     files = dict(old.spec.files)
-    window = torch.from_numpy(np.random.default_rng(0).standard_normal((BATCH, 1, old.input.length)).astype(np.float32))
+    window = torch.from_numpy(
+        np.random.default_rng(0).standard_normal((BATCH, 1, old.input.length)).astype(np.float32)
+    )
     backbone = _backbone([*old.tasks, name], weights["segmenter"], columns)
-    files["backbone"] = save_graph(backbone, (window,), ["x"], ["mask", "steps"], draft / "backbone.onnx", every_s=1)
+    files["backbone"] = save_graph(
+        backbone, (window,), ["x"], ["mask", "steps"], draft / "backbone.onnx", every_s=1
+    )
     steps = torch.randn(BATCH, STEPS_PER_SECOND * of.seconds, COLUMN[-1])
     known = (torch.arange(STEPS_PER_SECOND * of.seconds) >= 8).float().repeat(BATCH, 1).unsqueeze(2)
-    files[name] = save_graph(net.decoder, (steps, known), ["steps", "known"], ["logits"], draft / f"{name}.onnx", every_s=of.hop)
+    files[name] = save_graph(
+        net.decoder,
+        (steps, known),
+        ["steps", "known"],
+        ["logits"],
+        draft / f"{name}.onnx",
+        every_s=of.hop,
+    )
     first = old.see(window[:, 0].numpy())[1].shape[2]
-    task = TaskSpec(name, figures.classes, (first, first + COLUMN[-1]), False, of.seconds, of.least, of.hop)
-    added = {**old.spec.about.get("added", {}), name: {**asdict(figures), "from_version": old.spec.version}}
-    version = hashlib.sha256("".join(file.sha256 for file in files.values()).encode()).hexdigest()[:12]
-    told = {f"{name}: mean F1, %": [round(100 * float(np.mean(figures.f1)), 2)], f"{name}: accuracy, %": [round(100 * figures.accuracy, 2)]}
+    task = TaskSpec(
+        name, figures.classes, (first, first + COLUMN[-1]), False, of.seconds, of.least, of.hop
+    )
+    added = {
+        **old.spec.about.get("added", {}),
+        name: {**asdict(figures), "from_version": old.spec.version},
+    }
+    version = hashlib.sha256("".join(file.sha256 for file in files.values()).encode()).hexdigest()[
+        :12
+    ]
+    told = {
+        f"{name}: mean F1, %": [round(100 * float(np.mean(figures.f1)), 2)],
+        f"{name}: accuracy, %": [round(100 * figures.accuracy, 2)],
+    }
     spec = msgspec.structs.replace(
-        old.spec, version=version, tasks=[*old.spec.tasks, task], files=files, figures=old.spec.figures | told,
+        old.spec,
+        version=version,
+        tasks=[*old.spec.tasks, task],
+        files=files,
+        figures=old.spec.figures | told,
         about={**old.spec.about, "added": added},
-    )  # fmt: skip
-    (draft / "spec.json").write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=1) + b"\n")
+    )
+    (draft / "spec.json").write_bytes(
+        msgspec.json.format(msgspec.json.encode(spec), indent=1) + b"\n"
+    )
     with (draft / "card.md").open("a") as card:
         card.write(_card(task, figures, old.spec.version))
     return spec
 
 
-def _backbone(tasks: Sequence[str], segmenter: dict[str, Tensor], columns: dict[str, Any]) -> Backbone:
+def _backbone(
+    tasks: Sequence[str], segmenter: dict[str, Tensor], columns: dict[str, Any]
+) -> Backbone:
     built = []
     for task in tasks:
         column = Column(WIDTHS, tuple(columns[task]["widths"]))
@@ -151,12 +222,21 @@ def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _real_windows(recordings: Recordings) -> Floats:
     """Some windows of the records held out."""
-    windows = np.concatenate([second_windows(recordings.signal(int(r))) for r in split(recordings.labels).held_out])
+    windows = np.concatenate(
+        [second_windows(recordings.signal(int(r))) for r in split(recordings.labels).held_out]
+    )
     return windows[np.linspace(0, len(windows) - 1, min(REAL_WINDOWS, len(windows))).astype(int)]
 
 
 def _card(task: TaskSpec, figures: Figures, before: str) -> str:
-    rows = zip(figures.classes, figures.records, figures.sensitivity, figures.precision, figures.f1, strict=True)
+    rows = zip(
+        figures.classes,
+        figures.records,
+        figures.sensitivity,
+        figures.precision,
+        figures.f1,
+        strict=True,
+    )
     table = "\n".join(f"| {c} | {n} | {se:.3f} | {p:.3f} | {f:.3f} |" for c, n, se, p, f in rows)
     return f"""
 ## Added task: {task.name}
@@ -174,7 +254,8 @@ Accuracy {figures.accuracy:.3f}; always the most frequent class: {figures.chance
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A draft folder beside `out` that takes its name when the block ends well, and is gone otherwise."""
+    """A draft folder beside `out` that takes its name when the block ends well, and is gone
+    otherwise."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     draft.mkdir(parents=True)
     try:

@@ -1,7 +1,9 @@
-"""Pruning by structure: whole channels of a trained Segmenter are taken out, and what is left is a smaller Segmenter.
+"""Pruning by structure: whole channels of a trained Segmenter are taken out, and what is left is a
+smaller Segmenter.
 
-Channels are ranked by the BatchNorm scales that write them (network slimming, Liu et al. 2017, DOI 10.1109/ICCV.2017.298). Layers that add
-into one branch share its channels, so these are kept or lost together; the channels inside a block are ranked by themselves.
+Channels are ranked by the BatchNorm scales that write them (network slimming, Liu et al. 2017, DOI
+10.1109/ICCV.2017.298). Layers that add into one branch share its channels, so these are kept or
+lost together; the channels inside a block are ranked by themselves.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Layer(NamedTuple):
 
 
 def layers(net: Segmenter) -> Iterator[Layer]:
-    """Every layer but the head, with its streams: one per branch ("0" the finest), one inside each block."""
+    """Every layer but the head, with its streams: one per branch ("0" the finest), one inside each
+    block."""
     trunk, decoder = net.trunk, net.decoder
     yield Layer("trunk.stem", trunk.stem, "", "0")
     for s, blocks in enumerate(trunk.blocks):
@@ -53,7 +56,8 @@ def scales(net: Segmenter) -> Tensor:
 
 
 def prune(net: Segmenter, widths: Widths) -> Segmenter:
-    """A Segmenter of these widths that holds the channels of `net` that matter most, with their weights."""
+    """A Segmenter of these widths that holds the channels of `net` that matter most, with their
+    weights."""
     importance: dict[str, Tensor] = {}
     for layer in layers(net):
         scale = layer.module.norm.weight.detach().abs()

@@ -1,10 +1,12 @@
-"""int8 of an artifact of one file, kept only where it pays: quicker, and as good by the task's own figure.
+"""int8 of an artifact of one file, kept only where it pays: quicker, and as good by the task's own
+figure.
 
     python -m models.training.release.quantise runs/unet-qrs/fold0 qrs --fold 0
 
-Static quantisation with quantise-dequantise pairs (Jacob et al. 2018, DOI 10.1109/CVPR.2018.00286), weights per channel, ranges from
-training windows. Whether the figure holds is judged on patients that the network was trained on, so that nothing is chosen by those it
-never saw; what these say is printed beside it. What is kept goes to FOLDER/int8, an artifact like any other.
+Static quantisation with quantise-dequantise pairs (Jacob et al. 2018, DOI 10.1109/CVPR.2018.00286),
+weights per channel, ranges from training windows. Whether the figure holds is judged on patients
+that the network was trained on, so that nothing is chosen by those it never saw; what these say is
+printed beside it. What is kept goes to FOLDER/int8, an artifact like any other.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Form(NamedTuple):
 
 
 def quantise(folder: Path, windows: Floats, out: Path) -> None:
-    """Write the int8 form of the artifact in `folder` to `out`; the ranges are those on `windows` (B, T)."""
+    """Write the int8 form of the artifact in `folder` to `out`; the ranges are those on `windows`
+    (B, T)."""
     out.mkdir(parents=True, exist_ok=True)
     spec = json.loads((folder / "spec.json").read_text())
     source, target = folder / "model.onnx", out / "model.onnx"
@@ -61,9 +64,15 @@ def quantise(folder: Path, windows: Floats, out: Path) -> None:
         reader = _Reader(session(source).get_inputs()[0].name, windows)
         # reduce_range: without it the sums of processors without VNNI overflow
         quantize_static(
-            str(prepared), str(target), reader, quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
+            str(prepared),
+            str(target),
+            reader,
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
     spec |= {"form": "int8", "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
     (out / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
 
@@ -88,13 +97,19 @@ def training_windows(task: Task, fold: int) -> Floats:
 
 def measured(folders: Sequence[Path], task: Task, fold: int) -> list[Form]:
     """Each form's figures, size and time, the times in turn."""
-    timings = measure([call for folder in folders for call in file_calls(folder / "model.onnx", str(folder))])
+    timings = measure(
+        [call for folder in folders for call in file_calls(folder / "model.onnx", str(folder))]
+    )
     forms = []
     for folder in folders:
         run = Network(folder).run
-        trained, held_out = (task.evaluate(run, f)[task.metric] for f in ((fold + 1) % task.folds, fold))
+        trained, held_out = (
+            task.evaluate(run, f)[task.metric] for f in ((fold + 1) % task.folds, fold)
+        )
         size = (folder / "model.onnx").stat().st_size / 1e3
-        forms.append(Form(trained, held_out, size, [t for t in timings if t.network == str(folder)]))
+        forms.append(
+            Form(trained, held_out, size, [t for t in timings if t.network == str(folder)])
+        )
     return forms
 
 
@@ -106,23 +121,38 @@ def pays(whole: Form, small: Form) -> bool:
 def table(task: Task, whole: Form, small: Form) -> str:
     """Both forms, in Markdown."""
     rows = [
-        (f"{task.metric}, patients of the training", *(f"{form.trained:.4g}" for form in (whole, small))),
+        (
+            f"{task.metric}, patients of the training",
+            *(f"{form.trained:.4g}" for form in (whole, small)),
+        ),
         (f"{task.metric}, held-out patients", *(f"{form.held_out:.4g}" for form in (whole, small))),
         ("kB", *(f"{form.kilobytes:.0f}" for form in (whole, small))),
     ]
     for a, b in zip(whole.timings, small.timings, strict=True):
-        rows.append((f"CPU ms per window, batch {a.batch}", f"{a.row_cpu_ms:.4f}", f"{b.row_cpu_ms:.4f}"))
-    return "\n".join(["| | float32 | int8 |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+        rows.append(
+            (f"CPU ms per window, batch {a.batch}", f"{a.row_cpu_ms:.4f}", f"{b.row_cpu_ms:.4f}")
+        )
+    return "\n".join(
+        ["| | float32 | int8 |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    )
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="an artifact with model.onnx")
     parser.add_argument("task", help="the task that judges it")
-    parser.add_argument("--fold", type=int, required=True, help="the fold that the network never saw")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of what is kept between runs")
+    parser.add_argument(
+        "--fold", type=int, required=True, help="the fold that the network never saw"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of what is kept between runs"
+    )
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # of the quantiser's advice
     task = base.load(options.task)(options.data, options.runs / "cache")
@@ -131,7 +161,11 @@ def main() -> None:
     forms = measured([options.folder, small], task, options.fold)
     print(table(task, *forms))
     kept = pays(*forms)
-    print(f"kept in {small}" if kept else f"not kept: int8 must be {GAIN} times quicker and lose at most {LOSS:.1%}")
+    print(
+        f"kept in {small}"
+        if kept
+        else f"not kept: int8 must be {GAIN} times quicker and lose at most {LOSS:.1%}"
+    )
     if not kept:
         shutil.rmtree(small)
 

@@ -1,4 +1,5 @@
-"""A trained network as an artifact of one file: ONNX model, spec.json, and the proof that both compute the same."""
+"""A trained network as an artifact of one file: ONNX model, spec.json, and the proof that both
+compute the same."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ TOLERANCE = 1e-4  # of logits of about one
 
 
 def export(net: nn.Module, problem: Problem, folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Write model.onnx and spec.json, which models/serving/runtime.py loads. Returns what spec.json holds.
+    """Write model.onnx and spec.json, which models/serving/runtime.py loads. Returns what spec.json
+    holds.
 
     Raises ValueError where ONNX Runtime disagrees with torch.
     """
@@ -54,10 +56,13 @@ def write_onnx(net: nn.Module, problem: Problem, path: Path) -> None:
 
 
 def verify(net: nn.Module, problem: Problem, folder: Path) -> None:
-    """Raise ValueError where an artifact and the network that it was made of differ on random windows."""
+    """Raise ValueError where an artifact and the network that it was made of differ on random
+    windows."""
     x = np.random.default_rng(0).standard_normal((BATCH, problem.spec.length)).astype(np.float32)
     with torch.inference_mode():
         expected = net(torch.from_numpy(x[:, None])).numpy()
     difference = float(np.abs(Network(folder).run(x) - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise ValueError(f"{folder}/model.onnx differs from the trained network by {difference:.2g}")
+        raise ValueError(
+            f"{folder}/model.onnx differs from the trained network by {difference:.2g}"
+        )

@@ -1,4 +1,5 @@
-"""Alarm conditions over time: raised when they begin to hold, announced unless held back, ended when they no longer hold.
+"""Alarm conditions over time: raised when they begin to hold, announced unless held back, ended
+when they no longer hold.
 
 What people do about alarms, and what stays after the end, is in desk.py.
 """
@@ -15,9 +16,23 @@ from models.signal.conditioning import FS_HZ
 from models.signal.stage import Logic, Rows
 from stream_processor.pipeline.alarms import transient_alarms
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
-from stream_processor.pipeline.alarms.facts import RUN_ENDS, Facts, restart, take_beat, take_signal, take_span
+from stream_processor.pipeline.alarms.facts import (
+    RUN_ENDS,
+    Facts,
+    restart,
+    take_beat,
+    take_signal,
+    take_span,
+)
 from stream_processor.pipeline.alarms.profiles import ADULT, Profile
-from stream_processor.pipeline.alarms.rules import ENDS_WITH_BEATS, RULES, WITH_BEATS, WITH_SECONDS, WITH_SILENCE, Condition
+from stream_processor.pipeline.alarms.rules import (
+    ENDS_WITH_BEATS,
+    RULES,
+    WITH_BEATS,
+    WITH_SECONDS,
+    WITH_SILENCE,
+    Condition,
+)
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import Beats
 from stream_processor.pipeline.stages.vitals import VitalSigns
@@ -27,7 +42,8 @@ UPDATE = 5 * FS_HZ  # at most so often is a new value told
 
 
 class Active(msgspec.Struct, frozen=True):
-    """An alarm whose condition holds, or that stands because something happened. Positions are samples at 125 Hz."""
+    """An alarm whose condition holds, or that stands because something happened. Positions are
+    samples at 125 Hz."""
 
     onset: float
     raised: float
@@ -57,14 +73,18 @@ class _State(msgspec.Struct):
 
 
 class AlarmEngine(Logic[_State]):
-    """Stage: Beats, VitalSigns and Spans in, AlarmSteps out. Pure: the same input gives the same alarms with the same ids."""
+    """Stage: Beats, VitalSigns and Spans in, AlarmSteps out. Pure: the same input gives the same
+    alarms with the same ids."""
 
     def __init__(self) -> None:
         super().__init__(_State)
         self._profile: dict[int, Profile] = {}
 
-    def push(self, batch: tuple[list[Beats], list[VitalSigns], list[list[Span]]]) -> list[AlarmStep]:
-        """Steps, in order per row, from what each second brought: beats, vitals and the rhythm it decided."""
+    def push(
+        self, batch: tuple[list[Beats], list[VitalSigns], list[list[Span]]]
+    ) -> list[AlarmStep]:
+        """Steps, in order per row, from what each second brought: beats, vitals and the rhythm it
+        decided."""
         steps: list[AlarmStep] = []
         for item, signs, spans in zip(*batch, strict=True):
             steps += self._second(item, signs, spans)
@@ -80,7 +100,8 @@ class AlarmEngine(Logic[_State]):
         self._profile[row] = profile
 
     def finish(self, row: int, spans: list[Span], end: int) -> list[AlarmStep]:
-        """The stream has ended at this sample; the spans are the last of its rhythm. What still holds has no end."""
+        """The stream has ended at this sample; the spans are the last of its rhythm. What still
+        holds has no end."""
         for span in spans:
             take_span(self._state[row].facts, span, self._limits(row))
         return self._at_the_end_of(row, float(end), end)
@@ -90,10 +111,13 @@ class AlarmEngine(Logic[_State]):
         return []
 
     def restart(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
-        """Go on after a gap: the gap itself is an alarm; a silence that was going on is still going on."""
+        """Go on after a gap: the gap itself is an alarm; a silence that was going on is still going
+        on."""
         state = self._state[row]
         restart(state.facts, sample, silent="asystole" in state.active)
-        return self._happens(row, "gap", Condition(lost_from, (sample - lost_from) / FS_HZ, 0.0, sample), sample)
+        return self._happens(
+            row, "gap", Condition(lost_from, (sample - lost_from) / FS_HZ, 0.0, sample), sample
+        )
 
     def begin(self, row: int, sample: float) -> None:
         """The signal begins here."""
@@ -105,8 +129,14 @@ class AlarmEngine(Logic[_State]):
         facts.battery, facts.fault = battery, fault
 
     def signal_lost(self, row: int, last: float, now: float) -> list[AlarmStep]:
-        """No chunk has come for too long; `last` is the end of the signal, `now` the moment by the stream's own timeline."""
-        steps = self._raise(row, "no_signal", Condition(last, (now - last) / FS_HZ, self._limits(row).no_signal_s), now)
+        """No chunk has come for too long; `last` is the end of the signal, `now` the moment by the
+        stream's own timeline."""
+        steps = self._raise(
+            row,
+            "no_signal",
+            Condition(last, (now - last) / FS_HZ, self._limits(row).no_signal_s),
+            now,
+        )
         return steps + self._settle(row, now)
 
     def signal_back(self, row: int, now: float) -> list[AlarmStep]:
@@ -123,13 +153,16 @@ class AlarmEngine(Logic[_State]):
         take_signal(f, second)
         for span in spans:
             take_span(f, span, profile)
-        for beat in item.beats:  # a pause may begin and end within a second: look just before each beat, and at it
+        # a pause may begin and end within a second: look just before each beat, and at it
+        for beat in item.beats:
             steps += self._evaluate(row, beat.at, second.needed, WITH_SILENCE)
             for kind, what in transient_alarms.on_beat(f, beat, profile):
                 steps += self._happens(row, kind, what, second.needed)
             take_beat(f, beat, profile)
             ends = [kind for kind in self._state[row].active if kind in ENDS_WITH_BEATS]
-            steps += self._evaluate(row, beat.at, second.needed, (*WITH_SILENCE, *ends, *WITH_BEATS))
+            steps += self._evaluate(
+                row, beat.at, second.needed, (*WITH_SILENCE, *ends, *WITH_BEATS)
+            )
         if f.run and second.until - f.run[-1] >= RUN_ENDS:
             for kind, what in transient_alarms.run_ended(f, second.until, profile):
                 steps += self._happens(row, kind, what, second.needed)
@@ -138,14 +171,21 @@ class AlarmEngine(Logic[_State]):
         return steps + self._at_the_end_of(row, second.until, second.needed)
 
     def _at_the_end_of(self, row: int, now: float, needed: int) -> list[AlarmStep]:
-        """The end of a second, or of the signal: also what held by beats may hold no longer, and what has stood long enough goes."""
+        """The end of a second, or of the signal: also what held by beats may hold no longer, and
+        what has stood long enough goes."""
         active = self._state[row].active
-        steps = self._evaluate(row, now, needed, (*WITH_SECONDS, *(kind for kind in WITH_BEATS if kind in active)))
-        for kind in [k for k, a in active.items() if a.happened is not None and needed - a.raised >= SHOWN]:
+        steps = self._evaluate(
+            row, now, needed, (*WITH_SECONDS, *(kind for kind in WITH_BEATS if kind in active))
+        )
+        for kind in [
+            k for k, a in active.items() if a.happened is not None and needed - a.raised >= SHOWN
+        ]:
             steps += self._end(row, kind, active[kind].happened or now, needed)
         return steps + self._settle(row, needed)
 
-    def _evaluate(self, row: int, now: float, needed: int, kinds: Iterable[AlarmKind]) -> list[AlarmStep]:
+    def _evaluate(
+        self, row: int, now: float, needed: int, kinds: Iterable[AlarmKind]
+    ) -> list[AlarmStep]:
         state, profile = self._state[row], self._limits(row)
         facts, active, steps = state.facts, state.active, list[AlarmStep]()
         facts.now = now
@@ -156,10 +196,16 @@ class AlarmEngine(Logic[_State]):
                 if holding:
                     steps += self._end(row, kind, _ended(kind, facts, now), needed)
             elif isinstance(answer, Condition):
-                steps += self._told_again(row, kind, answer, needed) if holding else self._raise(row, kind, answer, needed)
+                steps += (
+                    self._told_again(row, kind, answer, needed)
+                    if holding
+                    else self._raise(row, kind, answer, needed)
+                )
         return steps + self._settle(row, needed) if steps else steps
 
-    def _happens(self, row: int, kind: AlarmKind, what: Condition, needed: float) -> list[AlarmStep]:
+    def _happens(
+        self, row: int, kind: AlarmKind, what: Condition, needed: float
+    ) -> list[AlarmStep]:
         """An alarm that stands for a while; one of its kind that still stands makes room."""
         if kind in self._limits(row).off:
             return []
@@ -173,24 +219,37 @@ class AlarmEngine(Logic[_State]):
             return []
         before = state.announced.get(kind)
         refractory = CATALOGUE[kind].priority != "high" and before is not None
-        refractory = refractory and raised - (before or 0.0) < self._limits(row).refractory_s * FS_HZ
+        refractory = (
+            refractory and raised - (before or 0.0) < self._limits(row).refractory_s * FS_HZ
+        )
         announced = not refractory and not any(k in state.active for k in worse(kind))
         if announced:
             state.announced[kind] = raised
-        state.active[kind] = alarm = Active(c.onset, raised, announced, refractory, raised, c.value, c.limit, c.end)
+        state.active[kind] = alarm = Active(
+            c.onset, raised, announced, refractory, raised, c.value, c.limit, c.end
+        )
         return [AlarmStep(row, kind, "onset", alarm, raised)]
 
-    def _told_again(self, row: int, kind: AlarmKind, c: Condition, needed: float) -> list[AlarmStep]:
-        """A value that reads otherwise than when it was last told; of what is held back nobody wants to know it."""
+    def _told_again(
+        self, row: int, kind: AlarmKind, c: Condition, needed: float
+    ) -> list[AlarmStep]:
+        """A value that reads otherwise than when it was last told; of what is held back nobody
+        wants to know it."""
         state, text = self._state[row], CATALOGUE[kind].text
         alarm = state.active[kind]
         if (
             not alarm.announced
             or needed - alarm.told < UPDATE
-            or text.format(value=c.value, limit=c.limit) == text.format(value=alarm.value, limit=alarm.limit)
+            or text.format(value=c.value, limit=c.limit)
+            == text.format(value=alarm.value, limit=alarm.limit)
         ):
             return []
-        return self._update(row, kind, msgspec.structs.replace(alarm, value=c.value, limit=c.limit, told=needed), needed)
+        return self._update(
+            row,
+            kind,
+            msgspec.structs.replace(alarm, value=c.value, limit=c.limit, told=needed),
+            needed,
+        )
 
     def _settle(self, row: int, needed: float) -> list[AlarmStep]:
         """Of each chain only the worst that holds is announced."""
@@ -200,7 +259,9 @@ class AlarmEngine(Logic[_State]):
             if announced != alarm.announced:
                 if announced:
                     state.announced[kind] = needed
-                steps += self._update(row, kind, msgspec.structs.replace(alarm, announced=announced), needed)
+                steps += self._update(
+                    row, kind, msgspec.structs.replace(alarm, announced=announced), needed
+                )
         return steps
 
     def _update(self, row: int, kind: AlarmKind, alarm: Active, needed: float) -> list[AlarmStep]:
@@ -213,7 +274,9 @@ class AlarmEngine(Logic[_State]):
             return []
         steps = [AlarmStep(row, kind, "end", alarm, needed, max(end, alarm.onset))]
         if kind == "atrial_fibrillation":
-            steps += self._happens(row, "atrial_fibrillation_end", Condition(end, None, None, end), needed)
+            steps += self._happens(
+                row, "atrial_fibrillation_end", Condition(end, None, None, end), needed
+            )
         return steps
 
 

@@ -1,4 +1,5 @@
-"""What is known of one patient at a moment: what the rules look at. Positions are samples at 125 Hz."""
+"""What is known of one patient at a moment: what the rules look at. Positions are samples at 125
+Hz."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Facts(msgspec.Struct):
     hr: float | None = None
     wave: Fibrillation = msgspec.field(default_factory=Fibrillation)
     fibrillating: float | None = None
-    lethal: list[float] = []  # probability of VT or VF, by the network for lethal rhythms, of the last LETHAL_OF seconds
+    # probability of VT or VF, by the network for lethal rhythms, of the last LETHAL_OF seconds
+    lethal: list[float] = []
     lead_off: float | None = None
     noisy_s: int = 0
     af: float | None = None  # where the AF episode began
@@ -70,7 +72,8 @@ def take_signal(f: Facts, second: Second) -> None:
     shaking = f.fibrillating is not None
     if off and f.lead_off is None:
         f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
-    ended = shook is not None and not shaking and start - shook >= LASTING_S * FS_HZ  # a shorter wave breaks no silence
+    # a shorter wave breaks no silence
+    ended = shook is not None and not shaking and start - shook >= LASTING_S * FS_HZ
     if (f.lead_off is not None and not off) or ended:
         f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
     if second.unsure:
@@ -95,7 +98,8 @@ def take_beat(f: Facts, beat: LabelledBeat, profile: Profile) -> None:
 
 
 def take_span(f: Facts, span: Span, profile: Profile) -> None:
-    """Follow AF episodes: a shorter time without AF, and what is unreadable, do not end one that has been alarmed."""
+    """Follow AF episodes: a shorter time without AF, and what is unreadable, do not end one that
+    has been alarmed."""
     if span.label == "AFIB":
         if f.af is None:
             f.af = span.start
@@ -109,6 +113,13 @@ def take_span(f: Facts, span: Span, profile: Profile) -> None:
 
 def restart(f: Facts, sample: float, *, silent: bool) -> None:
     """Go on after a gap; a silence that was going on is still going on."""
-    f.beats, f.run, f.lethal, f.wave, f.fibrillating, f.now = [], [], [], Fibrillation(), None, sample
+    f.beats, f.run, f.lethal, f.wave, f.fibrillating, f.now = (
+        [],
+        [],
+        [],
+        Fibrillation(),
+        None,
+        sample,
+    )
     if not silent:
         f.quiet = sample

@@ -1,8 +1,9 @@
 """What people and time make of alarms: latched, acknowledged, silenced, called again.
 
-One desk for all patients, by patient and not by stream: a latched alarm outlives the stream that raised it. Messages in, messages out; the
-times are the stream's own, so the same input and the same actions give the same steps. When an alarm calls again is exact to the sample,
-however seldom `advance` is called.
+One desk for all patients, by patient and not by stream: a latched alarm outlives the stream that
+raised it. Messages in, messages out; the times are the stream's own, so the same input and the same
+actions give the same steps. When an alarm calls again is exact to the sample, however seldom
+`advance` is called.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Desk:
         return patient.now_ns if patient else 0
 
     def take(self, alarm: Alarm, escalate_s: float) -> list[Alarm]:
-        """A step as the engine tells it, with what people have ordered; before it, what was due by then."""
+        """A step as the engine tells it, with what people have ordered; before it, what was due by
+        then."""
         patient = self._patients.setdefault(alarm.patient_id, _Patient())
         found = self.advance(alarm.patient_id, alarm.changed_ns, escalate_s)
         before = patient.standing.get(alarm.id)
@@ -76,12 +78,15 @@ class Desk:
         return [*found, alarm]
 
     def advance(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
-        """Time has come so far: alarms that nobody acknowledged, or that hold on although somebody did, call again, worst last."""
+        """Time has come so far: alarms that nobody acknowledged, or that hold on although somebody
+        did, call again, worst last."""
         patient = self._patients.get(patient_id)
         if patient is None or now_ns <= patient.now_ns:
             return []
         patient.now_ns = now_ns
-        patient.silenced = {kind: until for kind, until in patient.silenced.items() if until > now_ns}
+        patient.silenced = {
+            kind: until for kind, until in patient.silenced.items() if until > now_ns
+        }
         every, found = round(escalate_s * 1e9), list[Alarm]()
         newest = {s.alarm.kind: s for s in patient.standing.values()}
         for standing in newest.values():
@@ -89,13 +94,19 @@ class Desk:
                 standing.called_ns = due
                 level = standing.alarm.level + 1
                 standing.alarm = msgspec.structs.replace(
-                    standing.alarm, step="escalated", changed_ns=due, level=level, acknowledged_ns=None, acknowledged_by=""
+                    standing.alarm,
+                    step="escalated",
+                    changed_ns=due,
+                    level=level,
+                    acknowledged_ns=None,
+                    acknowledged_by="",
                 )
                 found.append(standing.alarm)
         return sorted(found, key=lambda a: a.changed_ns)
 
     def begin_stream(self, patient_id: str, at_ns: int) -> None:
-        """A stream begins, with a timeline of its own: what was left of silences and of the time to the next call is left."""
+        """A stream begins, with a timeline of its own: what was left of silences and of the time to
+        the next call is left."""
         patient = self._patients.get(patient_id)
         if patient is not None:
             shift_ns, patient.now_ns = at_ns - patient.now_ns, at_ns
@@ -107,14 +118,19 @@ class Desk:
         """The patient's stream has ended: what still holds and does not latch is known no longer."""
         patient = self._patients.get(patient_id)
         if patient is not None:
-            patient.standing = {id_: s for id_, s in patient.standing.items() if s.alarm.latching and s.alarm.announced}
+            patient.standing = {
+                id_: s
+                for id_, s in patient.standing.items()
+                if s.alarm.latching and s.alarm.announced
+            }
             for s in list(patient.standing.values()):
                 s.over = True
                 if s.alarm.acknowledged_ns is not None:
                     del patient.standing[s.alarm.id]
 
     def act(self, action: Action, place: int, age_s: float = 0.0) -> list[Alarm]:
-        """What a person did, so many seconds ago, with its place in its partition; what was taken before is not taken again."""
+        """What a person did, so many seconds ago, with its place in its partition; what was taken
+        before is not taken again."""
         patient = self._patients.setdefault(action.patient_id, _Patient())
         if place < patient.acted:
             return []
@@ -126,9 +142,15 @@ class Desk:
             patient.limits = {name: value for name, value in changed.items() if value is not None}
             return []
         if action.action == "silence":
-            patient.silenced[action.kind] = patient.now_ns + round(max(0.0, (action.seconds or 0.0) - age_s) * 1e9)
+            patient.silenced[action.kind] = patient.now_ns + round(
+                max(0.0, (action.seconds or 0.0) - age_s) * 1e9
+            )
         else:
-            patient.silenced = {} if action.kind == ANY else {k: until for k, until in patient.silenced.items() if k != action.kind}
+            patient.silenced = (
+                {}
+                if action.kind == ANY
+                else {k: until for k, until in patient.silenced.items() if k != action.kind}
+            )
         return _resilence(patient)
 
     def forget_actions(self, patient_id: str) -> None:
@@ -154,13 +176,17 @@ class Desk:
 
 def _merged(alarm: Alarm, before: Alarm) -> Alarm:
     return msgspec.structs.replace(
-        alarm, level=before.level, acknowledged_ns=before.acknowledged_ns, acknowledged_by=before.acknowledged_by,
+        alarm,
+        level=before.level,
+        acknowledged_ns=before.acknowledged_ns,
+        acknowledged_by=before.acknowledged_by,
         silenced_until_ns=before.silenced_until_ns,
-    )  # fmt: skip
+    )
 
 
 def _calls_again(s: _Standing) -> bool:
-    """A high alarm until it is acknowledged and over; a medium one that was acknowledged and holds; never a technical one."""
+    """A high alarm until it is acknowledged and over; a medium one that was acknowledged and holds;
+    never a technical one."""
     alarm = s.alarm
     if not alarm.announced or CATALOGUE[alarm.kind].technical or alarm.priority == "low":
         return False
@@ -170,17 +196,30 @@ def _calls_again(s: _Standing) -> bool:
 
 
 def _acknowledge(patient: _Patient, action: Action) -> list[Alarm]:
-    """The alarm that is named and the earlier ones of its kind, which nobody sees behind it; or all."""
-    standing = [s for s in patient.standing.values() if s.alarm.announced and s.alarm.acknowledged_ns is None]
+    """The alarm that is named and the earlier ones of its kind, which nobody sees behind it; or
+    all."""
+    standing = [
+        s
+        for s in patient.standing.values()
+        if s.alarm.announced and s.alarm.acknowledged_ns is None
+    ]
     if action.alarm_id:
         named = patient.standing.get(action.alarm_id)
         if named is None:
             return []
-        standing = [s for s in standing if s.alarm.kind == named.alarm.kind and s.alarm.onset_ns <= named.alarm.onset_ns]
+        standing = [
+            s
+            for s in standing
+            if s.alarm.kind == named.alarm.kind and s.alarm.onset_ns <= named.alarm.onset_ns
+        ]
     for s in standing:
         s.called_ns = patient.now_ns
         s.alarm = msgspec.structs.replace(
-            s.alarm, step="acknowledged", changed_ns=patient.now_ns, acknowledged_ns=action.time_ns, acknowledged_by=action.by
+            s.alarm,
+            step="acknowledged",
+            changed_ns=patient.now_ns,
+            acknowledged_ns=action.time_ns,
+            acknowledged_by=action.by,
         )
         if s.over:
             del patient.standing[s.alarm.id]
@@ -189,7 +228,11 @@ def _acknowledge(patient: _Patient, action: Action) -> list[Alarm]:
 
 def _silence(patient: _Patient, alarm: Alarm) -> int:
     """Until when alarms of this kind are silenced; high ones never are."""
-    return 0 if alarm.priority == "high" else max(patient.silenced.get(alarm.kind, 0), patient.silenced.get(ANY, 0))
+    return (
+        0
+        if alarm.priority == "high"
+        else max(patient.silenced.get(alarm.kind, 0), patient.silenced.get(ANY, 0))
+    )
 
 
 def _resilence(patient: _Patient) -> list[Alarm]:
@@ -199,6 +242,8 @@ def _resilence(patient: _Patient) -> list[Alarm]:
         until = _silence(patient, s.alarm) or None
         if until != s.alarm.silenced_until_ns and s.alarm.announced:
             step = "update" if until is None else "silenced"
-            s.alarm = msgspec.structs.replace(s.alarm, step=step, changed_ns=patient.now_ns, silenced_until_ns=until)
+            s.alarm = msgspec.structs.replace(
+                s.alarm, step=step, changed_ns=patient.now_ns, silenced_until_ns=until
+            )
             found.append(s.alarm)
     return found

@@ -1,6 +1,7 @@
 """Alarm limits: the built-in profiles, the profiles file, and one patient's own limits on top.
 
-The file (TOML) names profiles, groups of patients and single patients; what it does not say is the built-in adult profile:
+The file (TOML) names profiles, groups of patients and single patients; what it does not say is the
+built-in adult profile:
 
     [profiles.athlete]
     base = "adult"                # or "paediatric", or another profile of this file that stands before it
@@ -28,7 +29,11 @@ import msgspec
 from ingest.errors import BadInputError
 from ingest.messages import AlarmKind
 
-ALWAYS_ON: tuple[AlarmKind, ...] = ("asystole", "ventricular_fibrillation", "ventricular_tachycardia")
+ALWAYS_ON: tuple[AlarmKind, ...] = (
+    "asystole",
+    "ventricular_fibrillation",
+    "ventricular_tachycardia",
+)
 
 
 class Limit(NamedTuple):
@@ -63,7 +68,9 @@ LIMITS: dict[str, Limit] = {
     "no_signal_s": Limit("No signal for", "s", 3, 60),
     "battery": Limit("Battery below", "", 0.02, 0.5),
     "refractory_s": Limit("A medium or low alarm is announced again after", "s", 0, 600),
-    "escalate_s": Limit("Calls again where nobody acknowledges, or it holds on, after", "s", 30, 600),
+    "escalate_s": Limit(
+        "Calls again where nobody acknowledges, or it holds on, after", "s", 30, 600
+    ),
 }
 
 
@@ -99,7 +106,12 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 ADULT = Profile()
 # Children of 1 to 12 years, between the defaults of the makers named in docs/alarms.md.
 PAEDIATRIC = Profile(
-    vt_bpm=120.0, extreme_tachycardia_bpm=200.0, extreme_bradycardia_bpm=50.0, svt_bpm=180.0, hr_high_bpm=160.0, hr_low_bpm=75.0
+    vt_bpm=120.0,
+    extreme_tachycardia_bpm=200.0,
+    extreme_bradycardia_bpm=50.0,
+    svt_bpm=180.0,
+    hr_high_bpm=160.0,
+    hr_low_bpm=75.0,
 )
 BUILT_IN = {"adult": ADULT, "paediatric": PAEDIATRIC}
 ORDER = (
@@ -112,7 +124,8 @@ ORDER = (
 
 
 def changed(profile: Profile, changes: Mapping[str, Any]) -> Profile:
-    """The profile with other thresholds. Raises ValueError with what is wrong: unknown, not a number, out of range, contradictory."""
+    """The profile with other thresholds. Raises ValueError with what is wrong: unknown, not a
+    number, out of range, contradictory."""
     for name, value in changes.items():
         if name != "off":
             _check(name, value)
@@ -131,7 +144,8 @@ def changed(profile: Profile, changes: Mapping[str, Any]) -> Profile:
 
 
 def with_limits(profile: Profile, limits: Mapping[str, float | None], base: Profile) -> Profile:
-    """The profile with a patient's own limits; None goes back to the base's value. Raises ValueError with the reason."""
+    """The profile with a patient's own limits; None goes back to the base's value. Raises
+    ValueError with the reason."""
     whole = {name for name, annotation in Profile.__annotations__.items() if annotation == "int"}
     values: dict[str, float] = {}
     for name, value in limits.items():
@@ -146,13 +160,17 @@ class Profiles:
     """Which profile is whose."""
 
     def __init__(
-        self, groups: Mapping[str, tuple[tuple[str, ...], str]], profiles: Mapping[str, Profile], patients: Mapping[str, Profile]
+        self,
+        groups: Mapping[str, tuple[tuple[str, ...], str]],
+        profiles: Mapping[str, Profile],
+        patients: Mapping[str, Profile],
     ) -> None:
         self._groups, self._profiles, self._patients = groups, profiles, patients
 
     @classmethod
     def load(cls, path: Path | None) -> Profiles:
-        """From a file; None: adult for everybody. Raises BadInputError naming the file, the place in it and what is wrong."""
+        """From a file; None: adult for everybody. Raises BadInputError naming the file, the place
+        in it and what is wrong."""
         if path is None:
             return cls({}, BUILT_IN, {})
         try:
@@ -163,7 +181,11 @@ class Profiles:
 
     def name_of(self, patient_id: str) -> str:
         """The name of the patient's profile: its group's, or adult."""
-        fits = (profile for patterns, profile in self._groups.values() if any(fnmatchcase(patient_id, p) for p in patterns))
+        fits = (
+            profile
+            for patterns, profile in self._groups.values()
+            if any(fnmatchcase(patient_id, p) for p in patterns)
+        )
         return next(fits, "adult")
 
     def of(self, patient_id: str) -> Profile:
@@ -178,7 +200,9 @@ def _check(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} is {value!r}, not a number")
     if not limit.low <= value <= limit.high:
-        raise ValueError(f"{name} = {value:g} is outside {limit.low:g} to {limit.high:g}{' ' + limit.unit if limit.unit else ''}")
+        raise ValueError(
+            f"{name} = {value:g} is outside {limit.low:g} to {limit.high:g}{' ' + limit.unit if limit.unit else ''}"
+        )
 
 
 def _parse(
@@ -186,25 +210,43 @@ def _parse(
 ) -> tuple[dict[str, tuple[tuple[str, ...], str]], dict[str, Profile], dict[str, Profile]]:
     unknown = set(text) - {"profiles", "groups", "patients"}
     if unknown:
-        raise ValueError(f"unknown table {sorted(unknown)[0]!r}; there are profiles, groups and patients")
+        raise ValueError(
+            f"unknown table {sorted(unknown)[0]!r}; there are profiles, groups and patients"
+        )
     profiles = dict(BUILT_IN)
     for name, values in _tables(text, "profiles"):
         if name in BUILT_IN:
-            raise ValueError(f"[profiles.{name}] is built in; give yours another name, with base = {name!r}")
+            raise ValueError(
+                f"[profiles.{name}] is built in; give yours another name, with base = {name!r}"
+            )
         base = values.pop("base", "adult")
         if base not in profiles:
-            raise ValueError(f"[profiles.{name}] base = {base!r} is no profile; so far there are {', '.join(profiles)}")
+            raise ValueError(
+                f"[profiles.{name}] base = {base!r} is no profile; so far there are {', '.join(profiles)}"
+            )
         profiles[name] = _at(f"profiles.{name}", profiles[base], values)
     groups: dict[str, tuple[tuple[str, ...], str]] = {}
     for name, values in _tables(text, "groups"):
         patterns, profile = values.pop("patients", None), values.pop("profile", None)
-        if values or not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns) or not isinstance(profile, str):
-            raise ValueError(f"[groups.{name}] needs patients = [patterns] and profile = a name, and nothing else")
+        if (
+            values
+            or not isinstance(patterns, list)
+            or not all(isinstance(p, str) for p in patterns)
+            or not isinstance(profile, str)
+        ):
+            raise ValueError(
+                f"[groups.{name}] needs patients = [patterns] and profile = a name, and nothing else"
+            )
         if profile not in profiles:
-            raise ValueError(f"[groups.{name}] profile = {profile!r} is no profile; there are {', '.join(profiles)}")
+            raise ValueError(
+                f"[groups.{name}] profile = {profile!r} is no profile; there are {', '.join(profiles)}"
+            )
         groups[name] = tuple(patterns), profile
     known = Profiles(groups, profiles, {})
-    patients = {name: _at(f'patients."{name}"', known.of(name), values) for name, values in _tables(text, "patients")}
+    patients = {
+        name: _at(f'patients."{name}"', known.of(name), values)
+        for name, values in _tables(text, "patients")
+    }
     return groups, profiles, patients
 
 

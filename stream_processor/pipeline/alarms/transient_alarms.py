@@ -1,4 +1,5 @@
-"""Alarms of things that happen rather than hold: known with the beat that ends them. Positions are samples at 125 Hz."""
+"""Alarms of things that happen rather than hold: known with the beat that ends them. Positions are
+samples at 125 Hz."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from stream_processor.pipeline.stages.seconds import LabelledBeat
 
 Moment = tuple[AlarmKind, Condition]
 
-# From the R peak to the peak of the T wave, in seconds, of a heart rate of 60/min; it goes with the square root of the RR interval, as
-# Bazett (1920) has it for QT. The T wave itself is not looked for.
+# From the R peak to the peak of the T wave, in seconds, of a heart rate of 60/min; it goes with the
+# square root of the RR interval, as Bazett (1920) has it for QT. The T wave itself is not looked
+# for.
 T_PEAK_S = 0.28
 T_VULNERABLE_S = 0.1
 PREMATURE = 0.85  # of the mean RR
@@ -34,7 +36,8 @@ def on_beat(f: Facts, beat: LabelledBeat, p: Profile) -> list[Moment]:
 
 
 def run_ended(f: Facts, now: float, p: Profile) -> list[Moment]:
-    """What the run of V beats that is over was: a couplet, or a short run at the rate of a tachycardia."""
+    """What the run of V beats that is over was: a couplet, or a short run at the rate of a
+    tachycardia."""
     n = len(f.run)
     if n == 2:
         return [("pvc_couplet", Condition(f.run[0], 2, None, f.run[-1]))]
@@ -49,7 +52,10 @@ def _on_t(rr: float, mean: float) -> bool:
 
 
 def _is_regular(f: Facts, last: Known, mean: float) -> bool:
-    """Whether a long interval means a beat that did not come: not after a premature beat, not in atrial fibrillation."""
+    """Whether a long interval means a beat that did not come: not after a premature beat, not in
+    atrial fibrillation."""
     before = f.beats[-2].at if len(f.beats) > 1 else None
-    premature = last.label != "N" or (before is not None and (last.at - before) / FS_HZ < PREMATURE * mean)
+    premature = last.label != "N" or (
+        before is not None and (last.at - before) / FS_HZ < PREMATURE * mean
+    )
     return not premature and f.af is None

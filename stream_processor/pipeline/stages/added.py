@@ -1,4 +1,5 @@
-"""Tasks that the model learned in the field, as one stage: they come with a model, also while signals run, and each starts with no past."""
+"""Tasks that the model learned in the field, as one stage: they come with a model, also while
+signals run, and each starts with no past."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.signal.conditioning import FS_HZ
 from models.serving.runtime import Model
+from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, State
 from stream_processor.pipeline.stages.findings import FindingTeller, Said
 from stream_processor.pipeline.stages.seconds import Second
@@ -18,13 +19,16 @@ from stream_processor.pipeline.stages.sequences import Answer, SequenceTask
 class _Added(NamedTuple):
     """A task, and which of its own rows each of ours is."""
 
-    key: str  # its name and what it was exported as: a task of the same name that was learned anew has another state
+    # its name and what it was exported as: a task of the same name that was learned anew has
+    # another state
+    key: str
     stage: SequenceTask
     rows: dict[int, int]
 
 
 class AddedTasks:
-    """Stage: Seconds in, what is worth telling of the added tasks' answers out. See models/signal/stage.py for what every stage does."""
+    """Stage: Seconds in, what is worth telling of the added tasks' answers out. See
+    models/signal/stage.py for what every stage does."""
 
     def __init__(self, model: Model, built_in: Sequence[str]) -> None:
         self._built_in = set(built_in)
@@ -34,7 +38,8 @@ class AddedTasks:
         self.use(model)
 
     def use(self, model: Model) -> None:
-        """Take a model that extends the one before (models/serving/extension.py): tasks that are new begin with the next second."""
+        """Take a model that extends the one before (models/serving/extension.py): tasks that are
+        new begin with the next second."""
         for name in model.tasks:
             if name in self._built_in:
                 continue
@@ -70,7 +75,11 @@ class AddedTasks:
         """What these seconds change, task by task."""
         found: list[Said] = []
         for name, task in self._tasks.items():
-            found += self._said(name, task, task.stage.push([second._replace(row=task.rows[second.row]) for second in batch]))
+            found += self._said(
+                name,
+                task,
+                task.stage.push([second._replace(row=task.rows[second.row]) for second in batch]),
+            )
         return self._teller.push(found)
 
     def flush(self, rows: Rows) -> list[Said]:
@@ -87,7 +96,8 @@ class AddedTasks:
         return {"tasks": tasks, "told": self._teller.snapshot(row)}
 
     def restore(self, row: int, state: State) -> None:
-        """Set the row to a snapshot, which may be of a model with fewer or more tasks: those that it does not know stay fresh."""
+        """Set the row to a snapshot, which may be of a model with fewer or more tasks: those that
+        it does not know stay fresh."""
         known = {name: task for name, task in self._tasks.items() if task.key in state["tasks"]}
         for task in known.values():
             task.stage.restore(task.rows[row], state["tasks"][task.key])
@@ -103,5 +113,14 @@ class AddedTasks:
         for answer in answers:
             best = max(range(len(classes)), key=answer.probability.__getitem__)
             start = max(0, answer.needed - answer.seconds * FS_HZ)
-            found.append(Said(ours[answer.row], name, start, answer.needed, classes[best], answer.probability[best]))
+            found.append(
+                Said(
+                    ours[answer.row],
+                    name,
+                    start,
+                    answer.needed,
+                    classes[best],
+                    answer.probability[best],
+                )
+            )
         return found

@@ -1,4 +1,5 @@
-"""Chunks as they come, to runs of consecutive samples: gaps found, duplicates and late chunks dropped and counted."""
+"""Chunks as they come, to runs of consecutive samples: gaps found, duplicates and late chunks
+dropped and counted."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from ingest.messages import SampleChunk
 
-SAME_STREAM_NS = 10**9  # a device clock may drift by this much before a chunk with first_sample 0 counts as a new stream
+# a device clock may drift by this much before a chunk with first_sample 0 counts as a new stream
+SAME_STREAM_NS = 10**9
 
 
 class Stream(msgspec.Struct):
@@ -42,7 +44,11 @@ class Run:
 
     def counts(self) -> npt.NDArray[np.int16]:
         """All samples of the run."""
-        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts or [np.zeros(0, np.int16)])
+        return (
+            self.parts[0]
+            if len(self.parts) == 1
+            else np.concatenate(self.parts or [np.zeros(0, np.int16)])
+        )
 
 
 @dataclass
@@ -60,7 +66,8 @@ class Counters:
 class Admission:
     """Decides, chunk by chunk, what is new.
 
-    A stream starts with first_sample 0 at a new start time, or where the sender's properties change.
+    A stream starts with first_sample 0 at a new start time, or where the sender's properties
+    change.
     """
 
     def __init__(self) -> None:
@@ -111,22 +118,46 @@ class Admission:
         self.counters.chunks += 1
         self.counters.samples += len(counts)
         stream.next_sample = first + len(counts)
-        return Run(chunk.patient_id, opens, missing, first, chunk.lead_off, chunk.end, chunk.battery, chunk.fault, [counts])
+        return Run(
+            chunk.patient_id,
+            opens,
+            missing,
+            first,
+            chunk.lead_off,
+            chunk.end,
+            chunk.battery,
+            chunk.fault,
+            [counts],
+        )
 
 
 def _continues(before: Run, run: Run) -> bool:
-    said_before, says = (before.lead_off, before.battery, before.fault), (run.lead_off, run.battery, run.fault)
+    said_before, says = (
+        (before.lead_off, before.battery, before.fault),
+        (run.lead_off, run.battery, run.fault),
+    )
     return not (before.ends or run.opens or run.missing) and said_before == says
 
 
 def _is_new(stream: Stream, chunk: SampleChunk) -> bool:
     same_sender = (stream.device_id, stream.lead, stream.fs_hz, stream.counts_per_mv) == (
-        chunk.device_id, chunk.lead, chunk.fs_hz, chunk.counts_per_mv,
-    )  # fmt: skip
-    return not same_sender or (chunk.first_sample == 0 and abs(chunk.start_ns - stream.start_ns) > SAME_STREAM_NS)
+        chunk.device_id,
+        chunk.lead,
+        chunk.fs_hz,
+        chunk.counts_per_mv,
+    )
+    return not same_sender or (
+        chunk.first_sample == 0 and abs(chunk.start_ns - stream.start_ns) > SAME_STREAM_NS
+    )
 
 
 def _stream(chunk: SampleChunk) -> Stream:
     return Stream(
-        chunk.patient_id, chunk.device_id, chunk.lead, chunk.fs_hz, chunk.counts_per_mv, chunk.start_ns, next_sample=chunk.first_sample
+        chunk.patient_id,
+        chunk.device_id,
+        chunk.lead,
+        chunk.fs_hz,
+        chunk.counts_per_mv,
+        chunk.start_ns,
+        next_sample=chunk.first_sample,
     )

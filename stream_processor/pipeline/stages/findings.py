@@ -1,4 +1,5 @@
-"""What is worth telling of the answers of tasks learned in the field: a label that changes, and every TELL_S one that holds."""
+"""What is worth telling of the answers of tasks learned in the field: a label that changes, and
+every TELL_S one that holds."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ TELL_S = 60
 
 
 class Said(NamedTuple):
-    """A stretch of signal, in samples at 125 Hz since the start of the stream, and what a task says of it."""
+    """A stretch of signal, in samples at 125 Hz since the start of the stream, and what a task says
+    of it."""
 
     row: int
     task: str
@@ -41,9 +43,11 @@ class _State(msgspec.Struct):
 
 
 class FindingTeller(Logic[_State]):
-    """Stage: tasks' answers in, each with the signal that it read; stretches of one label out, as far as they have come when told.
+    """Stage: tasks' answers in, each with the signal that it read; stretches of one label out, as
+    far as they have come when told.
 
-    A stretch begins where the one before it ended, the first one where the task's first answer began to read.
+    A stretch begins where the one before it ended, the first one where the task's first answer
+    began to read.
     """
 
     def __init__(self) -> None:
@@ -55,7 +59,12 @@ class FindingTeller(Logic[_State]):
 
     def flush(self, rows: Rows) -> list[Said]:
         """The stretches that have grown since they were told."""
-        pending = [(row, task, s) for row in np.asarray(rows).tolist() for task, s in self._state[row].tasks.items() if s.told < s.end]
+        pending = [
+            (row, task, s)
+            for row in np.asarray(rows).tolist()
+            for task, s in self._state[row].tasks.items()
+            if s.told < s.end
+        ]
         return [_told(row, task, stretch) for row, task, stretch in pending]
 
     def keep(self, row: int, tasks: Collection[str]) -> None:
@@ -83,4 +92,6 @@ class FindingTeller(Logic[_State]):
 
 def _told(row: int, task: str, stretch: _Stretch) -> Said:
     stretch.told = stretch.end
-    return Said(row, task, stretch.start, stretch.end, stretch.label, stretch.total / stretch.answers)
+    return Said(
+        row, task, stretch.start, stretch.end, stretch.label, stretch.total / stretch.answers
+    )

@@ -1,4 +1,5 @@
-"""RR intervals and beat classes (AAMI N, S, V, F, Q): each beat in the context of those before it, through the beat network."""
+"""RR intervals and beat classes (AAMI N, S, V, F, Q): each beat in the context of those before it,
+through the beat network."""
 
 from __future__ import annotations
 
@@ -9,11 +10,17 @@ import numpy as np
 
 from ingest.messages import BeatLabel
 from models.beats import votes
-from models.beats.templates import SHAPE, BeatContext, Doubles, Seen
 from models.beats.decoding import THRESHOLD
+from models.beats.templates import SHAPE, BeatContext, Doubles, Seen
 from models.serving.runtime import Model
 from models.signal.stage import Rows
-from stream_processor.pipeline.stages.seconds import Beats, Complex, LabelledBeat, Second, is_lead_off
+from stream_processor.pipeline.stages.seconds import (
+    Beats,
+    Complex,
+    LabelledBeat,
+    Second,
+    is_lead_off,
+)
 
 CLASSES: tuple[BeatLabel, ...] = ("N", "S", "V", "F", "Q")
 VENTRICULAR, UNSURE = CLASSES.index("V"), CLASSES.index("Q")
@@ -28,8 +35,8 @@ class _Turn(NamedTuple):
 
 
 class BeatLabeller(BeatContext):
-    """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual beats and the intervals before it, and what
-    earlier beats of its form were taken for."""
+    """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual
+    beats and the intervals before it, and what earlier beats of its form were taken for."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(**votes.FIELDS)
@@ -51,25 +58,36 @@ class BeatLabeller(BeatContext):
         for these in self._in_turn(batch):
             rows = np.array([turn.row for turn in these], dtype=np.intp)
             at = np.array([turn.found.at for turn in these])
-            shapes = np.frombuffer(b"".join(turn.found.shape for turn in these), np.float32).reshape(-1, SHAPE)
+            shapes = np.frombuffer(
+                b"".join(turn.found.shape for turn in these), np.float32
+            ).reshape(-1, SHAPE)
             intervals += self.intervals(rows, at).tolist()
             seen.append((rows, self.take(rows, at, shapes)))
             turns += these
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if turns:
-            for turn, rr, p, label in zip(turns, intervals, *self._model.call(self._voted(seen)), strict=True):
-                labelled[turn.second].append(_labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label))
+            for turn, rr, p, label in zip(
+                turns, intervals, *self._model.call(self._voted(seen)), strict=True
+            ):
+                labelled[turn.second].append(
+                    _labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label)
+                )
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
     def _voted(self, seen: Sequence[tuple[Rows, Seen]]) -> Doubles:
-        """Logits of all these beats: through the network at once, then vote upon vote in their order."""
+        """Logits of all these beats: through the network at once, then vote upon vote in their
+        order."""
         logits = self._model.judge(np.concatenate([beat.features for _, beat in seen]))
         parts = np.split(logits, np.cumsum([len(rows) for rows, _ in seen])[:-1])
-        votes = (votes.vote(self._rows, rows, beat.slot, beat.like, part) for (rows, beat), part in zip(seen, parts, strict=True))
+        votes = (
+            votes.vote(self._rows, rows, beat.slot, beat.like, part)
+            for (rows, beat), part in zip(seen, parts, strict=True)
+        )
         return np.concatenate(list(votes))
 
     def _in_turn(self, batch: Sequence[Second]) -> Iterator[list[_Turn]]:
-        """All beats of the batch, each row's in order, one of each row at a time; an interval across a lost electrode says nothing."""
+        """All beats of the batch, each row's in order, one of each row at a time; an interval
+        across a lost electrode says nothing."""
         waiting: dict[int, list[tuple[int, Second]]] = {}
         for i, second in enumerate(batch):
             waiting.setdefault(second.row, []).append((i, second))
@@ -85,8 +103,18 @@ class BeatLabeller(BeatContext):
                 yield _Turn(i, second.row, found)
 
 
-def _labelled(found: Complex, rr_s: float | None, probability: list[float], label: int) -> LabelledBeat:
-    """A weak peak counts for the rate, but its shape is mostly noise: it has no class, and starts no run."""
+def _labelled(
+    found: Complex, rr_s: float | None, probability: list[float], label: int
+) -> LabelledBeat:
+    """A weak peak counts for the rate, but its shape is mostly noise: it has no class, and starts
+    no run."""
     weak = found.confidence < THRESHOLD
     label = UNSURE if weak else label
-    return LabelledBeat(found.at, rr_s, CLASSES[label], found.confidence, probability[label], 0.0 if weak else probability[VENTRICULAR])
+    return LabelledBeat(
+        found.at,
+        rr_s,
+        CLASSES[label],
+        found.confidence,
+        probability[label],
+        0.0 if weak else probability[VENTRICULAR],
+    )

@@ -1,7 +1,8 @@
 """Rhythm: from the network's answers on 30 s each and the beats to a label for every sample.
 
-The signal is cut into segments of 5 s. A segment's base label is that of the answers in whose middle it lies, so it is decided 15 s after
-its end. What the beats show is exact in time and goes on top: unreadable signal, asystole, runs of ventricular beats, fibrillation.
+The signal is cut into segments of 5 s. A segment's base label is that of the answers in whose
+middle it lies, so it is decided 15 s after its end. What the beats show is exact in time and goes
+on top: unreadable signal, asystole, runs of ventricular beats, fibrillation.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min
 CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")  # CinC 2017: N, A, O, ~
 AF, UNREADABLE = CLASSES.index("AFIB"), CLASSES.index("~")
-# A segment is AF from this probability on, unless it is unreadable: there sensitivity and specificity for AF of CinC 2017's validation
-# records add up to their most. The stream as a whole is what is likeliest.
+# A segment is AF from this probability on, unless it is unreadable: there sensitivity and
+# specificity for AF of CinC 2017's validation records add up to their most. The stream as a whole
+# is what is likeliest.
 AF_FROM = 0.15
 
 
@@ -61,13 +63,15 @@ class _Episode(msgspec.Struct):
 
 
 class RhythmTracker(Logic[_State]):
-    """Stage: the network's answers and the beats in, Spans out: contiguous, in order, each sample once."""
+    """Stage: the network's answers and the beats in, Spans out: contiguous, in order, each sample
+    once."""
 
     def __init__(self) -> None:
         super().__init__(_State)
 
     def push(self, batch: tuple[list[Beats], list[Answer]]) -> list[list[Span]]:
-        """For each Beats the spans it decides. An answer counts from the second on whose signal reaches as far as the answer's."""
+        """For each Beats the spans it decides. An answer counts from the second on whose signal
+        reaches as far as the answer's."""
         beats, answers = batch
         for answer in answers:
             _take_answer(self._state[answer.row], answer)
@@ -78,9 +82,16 @@ class RhythmTracker(Logic[_State]):
         return []
 
     def overall(self, row: int) -> tuple[RhythmLabel, float]:
-        """The label of the stream as a whole, from all windows of 30 s, or from the last window of a shorter one."""
+        """The label of the stream as a whole, from all windows of 30 s, or from the last window of
+        a shorter one."""
         state = self._state[row]
-        sums = state.sums if state.full else state.windows[-1][2] if state.windows else (0.0, 0.0, 0.0, 1.0)
+        sums = (
+            state.sums
+            if state.full
+            else state.windows[-1][2]
+            if state.windows
+            else (0.0, 0.0, 0.0, 1.0)
+        )
         best = max(range(len(CLASSES)), key=sums.__getitem__)
         return CLASSES[best], sums[best] / max(1, state.full)
 
@@ -128,7 +139,9 @@ class EpisodeJoiner(Logic[_Episode]):
         if state.label != span.label:
             state.label, state.start, state.weight = span.label, span.start, 0.0
         state.weight += span.probability * length
-        return Span(span.row, state.start, span.end, span.label, state.weight / (span.end - state.start))
+        return Span(
+            span.row, state.start, span.end, span.label, state.weight / (span.end - state.start)
+        )
 
 
 def _take_answer(state: _State, answer: Answer) -> None:
@@ -143,7 +156,9 @@ def _observe(state: _State, item: Beats) -> None:
     second = item.second
     off = is_lead_off(second)
     if off and state.off is None:
-        state.off = second.until - FS_HZ if second.lead_off else int(second.needed - second.still_s * FS_HZ)
+        state.off = (
+            second.until - FS_HZ if second.lead_off else int(second.needed - second.still_s * FS_HZ)
+        )
     if not off and state.off is not None:
         state.spans.append((state.off, second.until, "~"))
         state.off, state.quiet = None, float(second.until)
@@ -208,7 +223,8 @@ def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
     return found
 
 
-WORST: tuple[RhythmLabel, ...] = ("VF", "VT", "~", "ASYS")  # where spans overlap, the first of these holds
+# where spans overlap, the first of these holds
+WORST: tuple[RhythmLabel, ...] = ("VF", "VT", "~", "ASYS")
 
 
 def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
@@ -229,7 +245,8 @@ def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
 
 
 def _base(state: _State, segment: int, known: int) -> tuple[RhythmLabel, float]:
-    """The label of a segment from the windows that end 15 and 20 s after its start, or from the nearest there is."""
+    """The label of a segment from the windows that end 15 and 20 s after its start, or from the
+    nearest there is."""
     windows = [w for w in state.windows if w[1] <= known]
     if not windows:
         return "~", 1.0

@@ -1,4 +1,5 @@
-"""What the signal stages hand to the clinical ones: one analysed second of one patient after the other."""
+"""What the signal stages hand to the clinical ones: one analysed second of one patient after the
+other."""
 
 from __future__ import annotations
 
@@ -21,19 +22,25 @@ class Complex(NamedTuple):
 
 
 class Second(NamedTuple):
-    """A second of one row: everything before `until` is known by now. Positions are samples at 125 Hz since the start of the stream."""
+    """A second of one row: everything before `until` is known by now. Positions are samples at 125
+    Hz since the start of the stream."""
 
     row: int
     k: int  # place on the grid
     until: int
     needed: int  # one past the last sample of signal that was looked at
     complexes: tuple[Complex, ...]
-    fibrillation: float  # probability of VF or ventricular flutter; 0 until the lethal-rhythm task has answered
+    # probability of VF or ventricular flutter; 0 until the lethal-rhythm task has answered
+    fibrillation: float
     noisy: bool  # not readable
-    unsure: bool  # without a QRS, but no silence either: the baseline jumps, or something large and quick is there
+    # without a QRS, but no silence either: the baseline jumps, or something large and quick is
+    # there
+    unsure: bool
     still_s: float  # how long the raw samples have not changed by now
     lead_off: bool  # the device says so
-    steps: bytes = b""  # what the backbone found for the tasks that look back: float16 (4, 1 + channels), the signal's size before them
+    # what the backbone found for the tasks that look back: float16 (4, 1 + channels), the signal's
+    # size before them
+    steps: bytes = b""
     tachycardia: float = 0.0  # probability of VT, as of fibrillation
 
 
@@ -61,7 +68,8 @@ FIBRILLATORY, WAVERING = 0.5, 0.25
 class Fibrillation(msgspec.Struct):
     """Since when the signal shows a fibrillatory wave, in samples.
 
-    It takes a second at FIBRILLATORY to say so; seconds without a QRS at WAVERING before and after it belong to it.
+    It takes a second at FIBRILLATORY to say so; seconds without a QRS at WAVERING before and after
+    it belong to it.
     """
 
     since: int | None = None
@@ -69,7 +77,9 @@ class Fibrillation(msgspec.Struct):
 
     def take(self, second: Second) -> None:
         """Follow the next second."""
-        wavers = second.fibrillation >= FIBRILLATORY or (not second.complexes and second.fibrillation >= WAVERING)
+        wavers = second.fibrillation >= FIBRILLATORY or (
+            not second.complexes and second.fibrillation >= WAVERING
+        )
         if not wavers:
             self.since = self.wavering = None
             return
@@ -87,10 +97,12 @@ SILENCE_UNSURE_S = 7.0  # silence that is an asystole even where the signal is u
 
 
 def silence_s(now: float, quiet: float, unsure: float) -> float:
-    """Seconds of silence that count, given the newest R peak (`quiet`) and the end of the newest unsure second, in samples.
+    """Seconds of silence that count, given the newest R peak (`quiet`) and the end of the newest
+    unsure second, in samples.
 
-    An overloaded amplifier, or an electrode that lets go, looks like silence after its jump; a fibrillatory wave that the network does
-    not know is no silence. Both only hold the alarm back for a while: what lasts 7 s counts whole.
+    An overloaded amplifier, or an electrode that lets go, looks like silence after its jump; a
+    fibrillatory wave that the network does not know is no silence. Both only hold the alarm back
+    for a while: what lasts 7 s counts whole.
     """
     whole, sure = (now - quiet) / FS_HZ, (now - max(quiet, unsure)) / FS_HZ
     return whole if whole >= SILENCE_UNSURE_S else sure

@@ -1,5 +1,5 @@
-"""Tasks that answer from the last seconds: features of each second are kept, for some the beats too, and a decoder reads them when an
-answer is due."""
+"""Tasks that answer from the last seconds: features of each second are kept, for some the beats
+too, and a decoder reads them when an answer is due."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from models.beats import last_beats
 from models.beats.templates import SHAPE
-from models.signal.conditioning import FS_HZ
 from models.serving.runtime import Model, TaskSpec
+from models.signal.conditioning import FS_HZ
 from models.signal.stage import Arrays, Field, Rows
 from stream_processor.pipeline.stages.seconds import Second
 
@@ -42,7 +42,8 @@ class _Context(NamedTuple):
 
 
 class SequenceTask(Arrays):
-    """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the task looks back on, and their beats.
+    """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the
+    task looks back on, and their beats.
 
     They are kept as float16: a third of a patient's state, and the decoder does not notice.
     """
@@ -50,9 +51,13 @@ class SequenceTask(Arrays):
     def __init__(self, model: Model, name: str) -> None:
         self.task: TaskSpec = model.tasks[name]
         self._model = model
-        self._channels = [*range(1 + self.task.channels[0], 1 + self.task.channels[1]), *([0] if self.task.level else [])]
+        self._channels = [
+            *range(1 + self.task.channels[0], 1 + self.task.channels[1]),
+            *([0] if self.task.level else []),
+        ]
         super().__init__(
-            steps=Field(np.float16, (self.task.seconds, STEPS, len(self._channels))),  # second k at k modulo `seconds`
+            # second k at k modulo `seconds`
+            steps=Field(np.float16, (self.task.seconds, STEPS, len(self._channels))),
             known=Field(np.int64),  # seconds since open or restart
             answered=Field(np.int64),  # of them at the last answer
             newest=Field(np.int64),  # place on the grid of the newest second
@@ -76,15 +81,25 @@ class SequenceTask(Arrays):
         return self._decoded([context for context in due if len(context.rows)])
 
     def flush(self, rows: Rows) -> list[Answer]:
-        """A last answer for rows that have got seconds since the one before, as at the end of a stream."""
+        """A last answer for rows that have got seconds since the one before, as at the end of a
+        stream."""
         t = self._rows
         pending = rows[t.known[rows] > t.answered[rows]]
-        return self._decoded([self._context(pending, t.newest[pending] // self.task.hop)]) if len(pending) else []
+        return (
+            self._decoded([self._context(pending, t.newest[pending] // self.task.hop)])
+            if len(pending)
+            else []
+        )
 
     def _take(self, seconds: Sequence[Second]) -> _Context:
         t = self._rows
-        rows, k = np.array([s.row for s in seconds], dtype=np.intp), np.array([s.k for s in seconds])
-        steps = np.frombuffer(b"".join(s.steps for s in seconds), np.float16).reshape(len(rows), STEPS, -1)
+        rows, k = (
+            np.array([s.row for s in seconds], dtype=np.intp),
+            np.array([s.k for s in seconds]),
+        )
+        steps = np.frombuffer(b"".join(s.steps for s in seconds), np.float16).reshape(
+            len(rows), STEPS, -1
+        )
         t.steps[rows, k % self.task.seconds] = steps[:, :, self._channels]
         t.known[rows] += 1
         t.newest[rows], t.needed[rows] = k, [s.needed for s in seconds]
@@ -96,18 +111,25 @@ class SequenceTask(Arrays):
     def _take_beats(self, seconds: Sequence[Second]) -> None:
         found = [(second.row, complex_) for second in seconds for complex_ in second.complexes]
         if found:
-            shapes = np.frombuffer(b"".join(c.shape for _, c in found), np.float32).reshape(-1, SHAPE)
-            last_beats.remember(self._rows, [row for row, _ in found], [c.at for _, c in found], shapes)
+            shapes = np.frombuffer(b"".join(c.shape for _, c in found), np.float32).reshape(
+                -1, SHAPE
+            )
+            last_beats.remember(
+                self._rows, [row for row, _ in found], [c.at for _, c in found], shapes
+            )
 
     def _context(self, rows: Rows, k: npt.NDArray[np.int64]) -> _Context:
         t, seconds = self._rows, self.task.seconds
         ages = np.arange(seconds - 1, -1, -1)
-        held = t.steps[rows[:, None], (t.newest[rows, None] - ages) % seconds]  # (n, seconds, 4, C), oldest first
+        # (n, seconds, 4, C), oldest first
+        held = t.steps[rows[:, None], (t.newest[rows, None] - ages) % seconds]
         known = np.repeat(ages < t.known[rows, None], STEPS, axis=1)
         t.answered[rows] = t.known[rows]
         steps = held.reshape(len(rows), seconds * STEPS, held.shape[-1])
         needed = t.needed[rows]
-        beats = last_beats.recall(t, rows, needed - seconds * FS_HZ, needed) if self.task.beats else ()
+        beats = (
+            last_beats.recall(t, rows, needed - seconds * FS_HZ, needed) if self.task.beats else ()
+        )
         return _Context(rows, k, needed, np.minimum(t.known[rows], seconds), steps, known, beats)
 
     def _decoded(self, due: list[_Context]) -> list[Answer]:
@@ -115,9 +137,18 @@ class SequenceTask(Arrays):
             return []
         *arrays, beats = zip(*due, strict=True)
         rows, k, needed, seconds, steps, known = map(np.concatenate, arrays)
-        inputs = (x.astype(np.float32) for x in (steps, known, *map(np.concatenate, zip(*beats, strict=True))))
+        inputs = (
+            x.astype(np.float32)
+            for x in (steps, known, *map(np.concatenate, zip(*beats, strict=True)))
+        )
         probability = self._model.decode(self.task.name, *inputs).tolist()
-        columns = (rows.tolist(), k.tolist(), needed.tolist(), seconds.tolist(), map(tuple, probability))
+        columns = (
+            rows.tolist(),
+            k.tolist(),
+            needed.tolist(),
+            seconds.tolist(),
+            map(tuple, probability),
+        )
         return [Answer(*v) for v in zip(*columns, strict=True)]
 
 

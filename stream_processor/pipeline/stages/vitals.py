@@ -1,8 +1,10 @@
 """Heart rate and heart-rate variability, once a second.
 
-Heart rate as bedside monitors compute it (alarms.md): where the last 3 RR are all longer than 1200 ms the mean of the last 4, else the
-mean of the last 12 without the shortest and the longest. SDNN and RMSSD over the N-N intervals of the last 5 minutes (Task Force 1996,
-DOI 10.1161/01.CIR.93.5.1043; we differ: a running window, and intervals next to an S or V beat are left out, not interpolated).
+Heart rate as bedside monitors compute it (alarms.md): where the last 3 RR are all longer than 1200
+ms the mean of the last 4, else the mean of the last 12 without the shortest and the longest. SDNN
+and RMSSD over the N-N intervals of the last 5 minutes (Task Force 1996, DOI
+10.1161/01.CIR.93.5.1043; we differ: a running window, and intervals next to an S or V beat are left
+out, not interpolated).
 """
 
 from __future__ import annotations
@@ -44,8 +46,11 @@ class _State(msgspec.Struct):
     last: float | None = None  # position of the beat before
     last_label: str = "N"
     rr: list[float] = []  # the last RECENT intervals, s
-    nn: list[tuple[float, float]] = []  # (position, interval in ms) of N-N intervals in the last 5 min
-    total: float = 0.0  # running sums over nn: of intervals, their squares, squared successive differences, and how many of these
+    # (position, interval in ms) of N-N intervals in the last 5 min
+    nn: list[tuple[float, float]] = []
+    # running sums over nn: of intervals, their squares, squared successive differences, and how
+    # many of these
+    total: float = 0.0
     squares: float = 0.0
     steps: float = 0.0
     n_steps: int = 0
@@ -84,9 +89,15 @@ class VitalsMeter(Logic[_State]):
         sdnn, rmssd = _variability(state)
         recent = state.noisy[-10:]
         return VitalSigns(
-            second.row, second.until, None if reason else heart_rate(state.rr), sdnn, rmssd,
-            1 - sum(recent) / len(recent), sum(state.noisy), reason,
-        )  # fmt: skip
+            second.row,
+            second.until,
+            None if reason else heart_rate(state.rr),
+            sdnn,
+            rmssd,
+            1 - sum(recent) / len(recent),
+            sum(state.noisy),
+            reason,
+        )
 
 
 def heart_rate(rr: list[float]) -> float | None:

@@ -1,11 +1,14 @@
-"""The raw signal of each patient, kept for a while: cut into blocks for history, and into a strip around every alarm.
+"""The raw signal of each patient, kept for a while: cut into blocks for history, and into a strip
+around every alarm.
 
-Blocks lie on a grid of 10 s from the stream's sample 0, at the stream's own rate. A block that has any sample is told, whole, once the
-signal has reached its end; the last one of a stream as far as it goes. Lost samples are MISSING. A strip is told once the signal has
-reached 10 s after the alarm's onset, or the stream ends.
+Blocks lie on a grid of 10 s from the stream's sample 0, at the stream's own rate. A block that has
+any sample is told, whole, once the signal has reached its end; the last one of a stream as far as
+it goes. Lost samples are MISSING. A strip is told once the signal has reached 10 s after the
+alarm's onset, or the stream ends.
 
-What is kept follows from the signal alone, so that any cut into chunks gives the same strips: at least KEPT_S before the end of the push
-before the present one. Where an alarm comes so late that its onset is more than LATE_S back, its strip is the oldest 20 s within LATE_S.
+What is kept follows from the signal alone, so that any cut into chunks gives the same strips: at
+least KEPT_S before the end of the push before the present one. Where an alarm comes so late that
+its onset is more than LATE_S back, its strip is the oldest 20 s within LATE_S.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ _HOLE = np.array([MISSING], dtype=_INT16).tobytes()
 
 
 class Piece(NamedTuple):
-    """Consecutive samples of one row as they came; what lies between a piece and the one before was lost."""
+    """Consecutive samples of one row as they came; what lies between a piece and the one before was
+    lost."""
 
     row: int
     first_sample: int  # since the start of the stream
@@ -47,7 +51,8 @@ class Block(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """The part of the signal that is an alarm's strip: samples `start` to `end`, as far as there are any."""
+    """The part of the signal that is an alarm's strip: samples `start` to `end`, as far as there
+    are any."""
 
     alarm_id: str
     kind: AlarmKind
@@ -70,8 +75,10 @@ class _Reel(msgspec.Struct):
     first: int | None = None  # the first sample that came
     end: int = 0  # one past the last sample that came
     tail_start: int = 0  # where the block that is being filled begins
-    tail: bytearray = msgspec.field(default_factory=bytearray)  # its samples so far, int16, little-endian
-    blocks: list[tuple[int, int, bytes]] = []  # before it: start, number of samples, packed; missing where there was no sample
+    # its samples so far, int16, little-endian
+    tail: bytearray = msgspec.field(default_factory=bytearray)
+    # before it: start, number of samples, packed; missing where there was no sample
+    blocks: list[tuple[int, int, bytes]] = []
     wanted: list[Wanted] = []  # strips that the signal has not reached the end of
 
 
@@ -99,7 +106,9 @@ class Tape(Logic[_Reel]):
                     found += self._cut(piece.row, reel.end)
         return found
 
-    def want(self, row: int, alarm_id: str, kind: AlarmKind, onset_sample: int, raised_sample: int) -> list[Cut]:
+    def want(
+        self, row: int, alarm_id: str, kind: AlarmKind, onset_sample: int, raised_sample: int
+    ) -> list[Cut]:
         """Cut a strip for this alarm: now, where the signal is far enough, else later.
 
         `raised_sample` is the last sample that was needed to raise it.
@@ -111,12 +120,15 @@ class Tape(Logic[_Reel]):
         return self._cut(row, reel.end)
 
     def flush(self, rows: Rows) -> list[Block | Cut]:
-        """At the end of the stream: the block that is being filled, and the strips that no more signal will complete."""
+        """At the end of the stream: the block that is being filled, and the strips that no more
+        signal will complete."""
         found: list[Block | Cut] = []
         for row in rows.tolist():
             reel = self._state[row]
             if reel.tail:
-                found.append(Block(row, reel.tail_start, len(reel.tail) // 2, pack(_samples(reel.tail))))
+                found.append(
+                    Block(row, reel.tail_start, len(reel.tail) // 2, pack(_samples(reel.tail)))
+                )
             found += self._cut(row, None)
         return found
 
@@ -164,13 +176,18 @@ class Tape(Logic[_Reel]):
         reel.blocks = [block for block in reel.blocks if block[0] + block[1] > oldest]
 
     def _cut(self, row: int, reached: int | None) -> list[Cut]:
-        """The strips that are complete once the signal has reached a sample (None: there will be no more)."""
+        """The strips that are complete once the signal has reached a sample (None: there will be no
+        more)."""
         reel = self._state[row]
         ready = [w for w in reel.wanted if reached is None or w.end <= reached]
         reel.wanted = [w for w in reel.wanted if not (reached is None or w.end <= reached)]
-        strips = [(w, _strip(reel, max(w.start, reel.first or 0), min(w.end, reel.end))) for w in ready]
+        strips = [
+            (w, _strip(reel, max(w.start, reel.first or 0), min(w.end, reel.end))) for w in ready
+        ]
         return [
-            Cut(row, w, Block(row, max(w.start, reel.first or 0), len(samples), pack(samples))) for w, samples in strips if len(samples)
+            Cut(row, w, Block(row, max(w.start, reel.first or 0), len(samples), pack(samples)))
+            for w, samples in strips
+            if len(samples)
         ]
 
 
@@ -186,7 +203,10 @@ def _complete(reel: _Reel, row: int, found: list[Block | Cut]) -> None:
 def _strip(reel: _Reel, start: int, end: int) -> npt.NDArray[np.int16]:
     """The samples from `start` to `end`, MISSING where there are none."""
     samples = np.full(max(end - start, 0), MISSING, dtype=np.int16)
-    parts: Sequence[tuple[int, int, bytes | bytearray]] = [*reel.blocks, (reel.tail_start, len(reel.tail) // 2, reel.tail)]
+    parts: Sequence[tuple[int, int, bytes | bytearray]] = [
+        *reel.blocks,
+        (reel.tail_start, len(reel.tail) // 2, reel.tail),
+    ]
     for at, n, data in parts:
         if at < end and at + n > start:
             counts = _samples(data) if isinstance(data, bytearray) else unpack(data)

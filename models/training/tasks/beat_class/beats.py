@@ -1,9 +1,11 @@
-"""Data of task T2, the beat's class: the beats that a detector finds in the records at hand, with what the references say of them.
+"""Data of task T2, the beat's class: the beats that a detector finds in the records at hand, with
+what the references say of them.
 
-Beats are found by the streaming path with a network that never saw the patient, so that training sees what serving sees; those that it
-misses are counted as missed. What a reference says of a beat is the set of classes that it may have (ALLOWED): of MITDB one class; of
-CinC 2017's records of normal rhythm N; of those in atrial fibrillation N or V, for a short interval there is no S; of VFDB's ventricular
-tachycardias V.
+Beats are found by the streaming path with a network that never saw the patient, so that training
+sees what serving sees; those that it misses are counted as missed. What a reference says of a beat
+is the set of classes that it may have (ALLOWED): of MITDB one class; of CinC 2017's records of
+normal rhythm N; of those in atrial fibrillation N or V, for a short interval there is no S; of
+VFDB's ventricular tachycardias V.
 """
 
 from __future__ import annotations
@@ -17,17 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.beats.decoding import r_peak
 from models.beats.templates import SHAPE, Doubles, Floats, around
 from models.signal.conditioning import FS_HZ
-from models.beats.decoding import r_peak
 from models.training.data import cinc2017
-from models.training.tasks.qrs.metrics import Predict, find, match, run
 from models.training.data.records import Noise, Track, load_mitdb, load_noise, load_vfdb, rhythms
+from models.training.tasks.qrs.metrics import Predict, find, match, run
 from models.training.tasks.qrs.train import FOLDS, folds, trained
 
 CLASSES = "NSVFQ"
 N, S, V, F, Q = range(5)
-UNKNOWN, EXTRA = 0, 64  # ALLOWED codes: nothing is known; a found beat that the reference does not have
+# ALLOWED codes: nothing is known; a found beat that the reference does not have
+UNKNOWN, EXTRA = 0, 64
 BIT = {letter: 1 << i for i, letter in enumerate(CLASSES)}
 SNR_DB = (3.0, 20.0)
 VFDB_BEATS = {"N": BIT["N"], "AFIB": BIT["N"] | BIT["V"], "VT": BIT["V"], "VTHR": BIT["V"]}
@@ -65,7 +68,9 @@ def found_in(track: Track, detector: Predict) -> tuple[Doubles, Floats]:
 
 def bare(name: str, signal: Floats) -> Track:
     """A signal of whose beats nothing is known."""
-    return Track(name, "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0)
+    return Track(
+        name, "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0
+    )
 
 
 def annotated(track: Track, fold: int, detector: Predict) -> Beats:
@@ -78,15 +83,28 @@ def annotated(track: Track, fold: int, detector: Predict) -> Beats:
     for begin, end in track.flutter:
         allowed[(at >= begin) & (at <= end)] = UNKNOWN
     lost = (partner < 0) & ~_inside(track.beats, track.flutter)
-    return Beats(track.name, track.patient, fold, track.channel, at, shape, allowed, track.beats[lost], "".join(letters[lost]))
+    return Beats(
+        track.name,
+        track.patient,
+        fold,
+        track.channel,
+        at,
+        shape,
+        allowed,
+        track.beats[lost],
+        "".join(letters[lost]),
+    )
 
 
 def _inside(at: Doubles, sections: Doubles) -> npt.NDArray[np.bool_]:
-    return np.asarray(((at[:, None] >= sections[:, 0]) & (at[:, None] < sections[:, 1])).any(axis=1))
+    return np.asarray(
+        ((at[:, None] >= sections[:, 0]) & (at[:, None] < sections[:, 1])).any(axis=1)
+    )
 
 
 def noisy(track: Track, noises: Sequence[Noise], rng: np.random.Generator) -> Track:
-    """The track with another piece of recorded noise every half minute, at SNR_DB (as NSTDB defines it), a quarter of it left clean."""
+    """The track with another piece of recorded noise every half minute, at SNR_DB (as NSTDB defines
+    it), a quarter of it left clean."""
     signal = track.signal.copy()
     for begin in range(0, len(signal), 30 * FS_HZ):
         noise = noises[int(rng.integers(len(noises)))]
@@ -95,7 +113,9 @@ def noisy(track: Track, noises: Sequence[Noise], rng: np.random.Generator) -> Tr
             continue
         start = rng.integers(len(noise.signal) - n)
         power = track.height_mv**2 / 8 / 10 ** (rng.uniform(*SNR_DB) / 10)
-        signal[begin : begin + n] += noise.signal[start : start + n] * np.float32(np.sqrt(power) / noise.rms_mv)
+        signal[begin : begin + n] += noise.signal[start : start + n] * np.float32(
+            np.sqrt(power) / noise.rms_mv
+        )
     return replace(track, signal=signal)
 
 
@@ -108,7 +128,9 @@ def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[Beats]:
     for track in mitdb:
         fold = fold_of[track.patient]
         yield annotated(track, fold, of_fold(fold))
-        yield replace(annotated(noisy(track, noises, rng), fold, of_fold(fold)), name=f"{track.name}+noise")
+        yield replace(
+            annotated(noisy(track, noises, rng), fold, of_fold(fold)), name=f"{track.name}+noise"
+        )
     for track in vfdb:
         yield _by_rhythm(track, folder, fold_of[track.patient], of_fold(fold_of[track.patient]))
     yield from _wearable(folder, cinc_cache, of_fold(0))
@@ -136,8 +158,12 @@ def _by_rhythm(track: Track, folder: Path, fold: int, detector: Predict) -> Beat
     at, shape = found_in(track, detector)
     allowed = np.zeros(len(at), np.uint8)
     for begin, end, rhythm in rhythms(folder, track.name, 250, len(track.signal)):
-        allowed[(at >= begin + FS_HZ // 2) & (at < end - FS_HZ // 2)] = VFDB_BEATS.get(rhythm, UNKNOWN)
-    return Beats(track.name, track.patient, fold, track.channel, at, shape, allowed, np.zeros(0), "")
+        allowed[(at >= begin + FS_HZ // 2) & (at < end - FS_HZ // 2)] = VFDB_BEATS.get(
+            rhythm, UNKNOWN
+        )
+    return Beats(
+        track.name, track.patient, fold, track.channel, at, shape, allowed, np.zeros(0), ""
+    )
 
 
 def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
@@ -150,7 +176,17 @@ def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
         at, shape = found_in(track, detector)
         allowed = BIT["N"] if records.labels[r] == 0 else BIT["N"] | BIT["V"]
         if len(at) > 3:
-            yield Beats(track.name, track.name, -1, 0, at, shape, np.full(len(at), allowed, np.uint8), np.zeros(0), "")
+            yield Beats(
+                track.name,
+                track.name,
+                -1,
+                0,
+                at,
+                shape,
+                np.full(len(at), allowed, np.uint8),
+                np.zeros(0),
+                "",
+            )
 
 
 def save(found: Sequence[Beats], path: Path) -> None:
@@ -158,21 +194,38 @@ def save(found: Sequence[Beats], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = [[b.name, b.patient, b.fold, b.channel, len(b.at), b.missed] for b in found]
     np.savez(
-        path, table=np.array(json.dumps(table)), at=np.concatenate([b.at for b in found]),
-        shape=np.concatenate([b.shape for b in found]).astype(np.float16), allowed=np.concatenate([b.allowed for b in found]),
+        path,
+        table=np.array(json.dumps(table)),
+        at=np.concatenate([b.at for b in found]),
+        shape=np.concatenate([b.shape for b in found]).astype(np.float16),
+        allowed=np.concatenate([b.allowed for b in found]),
         missed_at=np.concatenate([b.missed_at for b in found]),
-    )  # fmt: skip
+    )
 
 
 def load(path: Path) -> list[Beats]:
     """What `save` wrote."""
     with np.load(path) as stored:
         table = json.loads(str(stored["table"]))
-        at, shape, allowed, missed_at = (stored[name] for name in ("at", "shape", "allowed", "missed_at"))
+        at, shape, allowed, missed_at = (
+            stored[name] for name in ("at", "shape", "allowed", "missed_at")
+        )
     found, i, j = [], 0, 0
     for name, patient, fold, channel, count, missed in table:
         part, lost = slice(i, i + count), slice(j, j + len(missed))
         values = shape[part].astype(np.float32).reshape(-1, SHAPE)
-        found.append(Beats(name, patient, fold, channel, at[part], values, allowed[part], missed_at[lost], missed))
+        found.append(
+            Beats(
+                name,
+                patient,
+                fold,
+                channel,
+                at[part],
+                values,
+                allowed[part],
+                missed_at[lost],
+                missed,
+            )
+        )
         i, j = i + count, j + len(missed)
     return found

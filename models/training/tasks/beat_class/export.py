@@ -1,4 +1,5 @@
-"""The trained beat head as an artifact: ONNX model, what it is, and the proof that both compute the same."""
+"""The trained beat head as an artifact: ONNX model, what it is, and the proof that both compute the
+same."""
 
 from __future__ import annotations
 
@@ -15,16 +16,19 @@ from torch import Tensor, nn
 from models.architectures.beat_head import BeatHead, BeatHeads, multiplications
 from models.beats.templates import AFTER, BEFORE, FEATURES
 from models.serving.runtime import BATCH, Graph
-from models.training.tasks.beat_class.beats import CLASSES
 from models.signal.windows import InputSpec
+from models.training.tasks.beat_class.beats import CLASSES
 
 COMMAND = "python -m models.training.tasks.beat_class.train train"
 
 
 class Calibrated(nn.Module):
-    """Logits of one or several heads, averaged, and corrected so that their softmax is a probability."""
+    """Logits of one or several heads, averaged, and corrected so that their softmax is a
+    probability."""
 
-    def __init__(self, head: BeatHead | BeatHeads, temperature: float, prior: Sequence[float]) -> None:
+    def __init__(
+        self, head: BeatHead | BeatHeads, temperature: float, prior: Sequence[float]
+    ) -> None:
         super().__init__()
         self.head = head
         self.scale = 1 / temperature
@@ -43,9 +47,15 @@ def export(net: Calibrated, folder: Path, bias: Sequence[float]) -> None:
     net = net.eval()
     names = {"input": {0: "batch"}, "logits": {0: "batch"}}
     torch.onnx.export(
-        net, (torch.zeros(BATCH, 1, FEATURES),), str(path), input_names=["input"], output_names=["logits"], dynamic_axes=names,
-        opset_version=17, dynamo=False,
-    )  # fmt: skip
+        net,
+        (torch.zeros(BATCH, 1, FEATURES),),
+        str(path),
+        input_names=["input"],
+        output_names=["logits"],
+        dynamic_axes=names,
+        opset_version=17,
+        dynamo=False,
+    )
     x = np.random.default_rng(0).standard_normal((BATCH, 1, FEATURES)).astype(np.float32)
     with torch.no_grad():
         expected = net(torch.from_numpy(x)).numpy()
@@ -55,12 +65,19 @@ def export(net: Calibrated, folder: Path, bias: Sequence[float]) -> None:
     spec = {
         "name": "beat_class",
         "version": 1,
-        "input": asdict(InputSpec(before=BEFORE, hop=1, after=AFTER - 1, offset=0)),  # the samples around an R peak
+        # the samples around an R peak
+        "input": asdict(InputSpec(before=BEFORE, hop=1, after=AFTER - 1, offset=0)),
         "input_shape": ["batch", 1, FEATURES],
         "output_shape": ["batch", len(CLASSES)],
         "classes": list(CLASSES),
         "bias": [round(float(b), 3) for b in bias],
-        "files": {"model": {"parameters": sum(p.numel() for p in net.head.parameters()), "macs": multiplications(net.head)}},  # a beat
+        # a beat
+        "files": {
+            "model": {
+                "parameters": sum(p.numel() for p in net.head.parameters()),
+                "macs": multiplications(net.head),
+            }
+        },
         "batch": BATCH,
         "largest_difference_to_torch": difference,
         "command": COMMAND,

@@ -1,7 +1,9 @@
-"""How good the beat head is: V and S by record and over all, as ANSI/AAMI EC57 counts them, with missed beats; and how far to believe it.
+"""How good the beat head is: V and S by record and over all, as ANSI/AAMI EC57 counts them, with
+missed beats; and how far to believe it.
 
-Of V, reference F and Q called V are neither; of S, reference Q called S is neither (stream_processor/scoring/beats.py). The first five
-minutes are left out, paced records are left out of the sums.
+Of V, reference F and Q called V are neither; of S, reference Q called S is neither
+(stream_processor/scoring/beats.py). The first five minutes are left out, paced records are left out
+of the sums.
 """
 
 from __future__ import annotations
@@ -38,7 +40,11 @@ def count(verdict: Verdict, letter: str) -> Count:
     is_it = t.allowed == BIT[letter]
     other = ~is_it & (t.allowed != UNKNOWN) & ~np.isin(t.allowed, NEUTRAL[letter])
     lost = sum(c == letter and at >= LEARNING for c, at in zip(t.missed, t.missed_at, strict=True))
-    return int((later & is_it & ours).sum()), int((later & is_it & ~ours).sum()) + lost, int((later & other & ours).sum())
+    return (
+        int((later & is_it & ours).sum()),
+        int((later & is_it & ~ours).sum()) + lost,
+        int((later & other & ours).sum()),
+    )
 
 
 def total(counts: Sequence[Count]) -> Count:
@@ -52,7 +58,11 @@ def found_beats(verdict: Verdict) -> Count:
     t = verdict.track
     later = t.at >= LEARNING
     lost = int((t.missed_at >= LEARNING).sum())
-    return int((later & (t.allowed != UNKNOWN) & (t.allowed != EXTRA)).sum()), lost, int((later & (t.allowed == EXTRA)).sum())
+    return (
+        int((later & (t.allowed != UNKNOWN) & (t.allowed != EXTRA)).sum()),
+        lost,
+        int((later & (t.allowed == EXTRA)).sum()),
+    )
 
 
 def by_fold(verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
@@ -85,9 +95,11 @@ def rates(c: Count) -> str:
     return f"{se} / {ppv}"
 
 
-def calibration_error(verdicts: Sequence[Verdict], bins: int = 15) -> tuple[float, list[tuple[float, float, int]]]:
-    """Expected calibration error (Guo et al. 2017, arXiv 1706.04599) of the likeliest class, and per bin its mean probability, how often
-    it was right, and how many beats."""
+def calibration_error(
+    verdicts: Sequence[Verdict], bins: int = 15
+) -> tuple[float, list[tuple[float, float, int]]]:
+    """Expected calibration error (Guo et al. 2017, arXiv 1706.04599) of the likeliest class, and
+    per bin its mean probability, how often it was right, and how many beats."""
     sure, right = [], []
     for v in verdicts:
         known = np.isin(v.track.allowed, list(BIT.values()))
@@ -95,7 +107,11 @@ def calibration_error(verdicts: Sequence[Verdict], bins: int = 15) -> tuple[floa
         right.append((v.track.allowed[known] >> v.probability[known].argmax(axis=1)) & 1)
     p, ok = np.concatenate(sure), np.concatenate(right)
     which = np.minimum((p * bins).astype(int), bins - 1)
-    rows = [(float(p[which == b].mean()), float(ok[which == b].mean()), int((which == b).sum())) for b in range(bins) if (which == b).any()]
+    rows = [
+        (float(p[which == b].mean()), float(ok[which == b].mean()), int((which == b).sum()))
+        for b in range(bins)
+        if (which == b).any()
+    ]
     return sum(n * abs(a - b) for a, b, n in rows) / len(p), rows
 
 
@@ -104,15 +120,31 @@ def report(by_seed: Mapping[int, Sequence[Verdict]]) -> str:
     lines = ["| seed | fold | V Se / +P | S Se / +P |", "|---|---|---|---|"]
     for seed, verdicts in by_seed.items():
         for fold in [0, 1, 2, None]:
-            mine = [v for v in verdicts if v.track.patient not in PACED and (fold is None or v.track.fold == fold)]
+            mine = [
+                v
+                for v in verdicts
+                if v.track.patient not in PACED and (fold is None or v.track.fold == fold)
+            ]
             told = [rates(total([count(x, letter) for x in mine])) for letter in "VS"]
             lines.append(f"| {seed} | {'all' if fold is None else fold} | {' | '.join(told)} |")
     first = next(iter(by_seed.values()))
-    lines += ["", "| record | V Se / +P | found, missed, false | S Se / +P | found, missed, false |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| record | V Se / +P | found, missed, false | S Se / +P | found, missed, false |",
+        "|---|---|---|---|---|",
+    ]
     for x in first:
         v, s = count(x, "V"), count(x, "S")
-        lines.append(f"| {x.track.name[6:]} | {rates(v)} | {v[0]}, {v[1]}, {v[2]} | {rates(s)} | {s[0]}, {s[1]}, {s[2]} |")
+        lines.append(
+            f"| {x.track.name[6:]} | {rates(v)} | {v[0]}, {v[1]}, {v[2]} | {rates(s)} | {s[0]}, {s[1]}, {s[2]} |"
+        )
     error, rows = calibration_error(first)
-    lines += ["", f"Expected calibration error {100 * error:.2f} %.", "", "| probability | right | beats |", "|---|---|---|"]
+    lines += [
+        "",
+        f"Expected calibration error {100 * error:.2f} %.",
+        "",
+        "| probability | right | beats |",
+        "|---|---|---|",
+    ]
     lines += [f"| {p:.3f} | {ok:.3f} | {n} |" for p, ok, n in rows]
     return "\n".join(lines)

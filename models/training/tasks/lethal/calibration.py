@@ -1,7 +1,8 @@
-"""How far to believe T4, and where to decide: a temperature and a threshold on VF, each chosen on patients that the network never saw.
+"""How far to believe T4, and where to decide: a temperature and a threshold on VF, each chosen on
+patients that the network never saw.
 
-The threshold is where the loss is: VF that is called VT, or nothing, costs more than VT that is called VF, so the likeliest class is not
-the best call.
+The threshold is where the loss is: VF that is called VT, or nothing, costs more than VT that is
+called VF, so the likeliest class is not the best call.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from models.training.data.records import Floats
 from models.training.data.lethal_data import VF
+from models.training.data.records import Floats
 from models.training.tasks.lethal.metrics import Seconds, over_four
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
@@ -23,16 +24,25 @@ BINS = 10
 
 
 def calibrate(records: Sequence[Seconds]) -> float:
-    """The temperature (Guo et al. 2017, arXiv 1706.04599) with the least cross-entropy; 1 without records.
+    """The temperature (Guo et al. 2017, arXiv 1706.04599) with the least cross-entropy; 1 without
+    records.
 
-    One number and no offsets: on patients as few as these, an offset of VF that suits some folds ruins the others.
+    One number and no offsets: on patients as few as these, an offset of VF that suits some folds
+    ruins the others.
     """
-    return min(TEMPERATURES, key=lambda t: _entropy([tempered(r, t) for r in records])) if records else 1.0
+    return (
+        min(TEMPERATURES, key=lambda t: _entropy([tempered(r, t) for r in records]))
+        if records
+        else 1.0
+    )
 
 
 def temperatures(by_fold: Mapping[int, Sequence[Seconds]]) -> dict[int, float]:
     """Of each fold's network, by the patients of the other folds."""
-    return {fold: calibrate([s for other in by_fold if other != fold for s in by_fold[other]]) for fold in by_fold}
+    return {
+        fold: calibrate([s for other in by_fold if other != fold for s in by_fold[other]])
+        for fold in by_fold
+    }
 
 
 def tempered(record: Seconds, temperature: float) -> Seconds:
@@ -41,7 +51,8 @@ def tempered(record: Seconds, temperature: float) -> Seconds:
 
 
 def decision_threshold(records: Sequence[Seconds]) -> float:
-    """The highest of THRESHOLDS that finds FOUND of VF or flutter, the lowest where none does; 0.5 without any.
+    """The highest of THRESHOLDS that finds FOUND of VF or flutter, the lowest where none does; 0.5
+    without any.
 
     Patients count evenly: one of six has half of all windows.
     """
@@ -54,14 +65,18 @@ def decision_threshold(records: Sequence[Seconds]) -> float:
 
 
 def calibration_error(records: Sequence[Seconds]) -> float:
-    """Expected calibration error of the likeliest rhythm, in percent: how far confidence is from the share that is right."""
+    """Expected calibration error of the likeliest rhythm, in percent: how far confidence is from
+    the share that is right."""
     p, truth = _certain(records)
     rows = _bins(p.max(axis=1), (p.argmax(axis=1) == truth).astype(np.float32))
     return 100 * sum(count * abs(said - was) for said, was, count in rows) / len(truth)
 
 
-def reliability(records: Sequence[Seconds], classes: Sequence[int]) -> list[tuple[float, float, int]]:
-    """Seconds by the probability of being one of `classes`: its mean in each tenth, the share that is one, how many seconds."""
+def reliability(
+    records: Sequence[Seconds], classes: Sequence[int]
+) -> list[tuple[float, float, int]]:
+    """Seconds by the probability of being one of `classes`: its mean in each tenth, the share that
+    is one, how many seconds."""
     p, truth = _certain(records)
     return _bins(p[:, list(classes)].sum(axis=1), np.isin(truth, classes).astype(np.float32))
 

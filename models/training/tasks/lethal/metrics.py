@@ -1,8 +1,10 @@
-"""How well the lethal rhythms of whole records are found, through the windows of the stream: seconds, four seconds, episodes.
+"""How well the lethal rhythms of whole records are found, through the windows of the stream:
+seconds, four seconds, episodes.
 
-Four seconds are counted where the reference has one label over all of them; their probability is the mean over their seconds, as the
-alarms take it. An episode of ventricular tachycardia is a section so labelled of at least EPISODE_S; it is found where a second in it, or
-up to two after it, is called VT by the mean over up to four seconds.
+Four seconds are counted where the reference has one label over all of them; their probability is
+the mean over their seconds, as the alarms take it. An episode of ventricular tachycardia is a
+section so labelled of at least EPISODE_S; it is found where a second in it, or up to two after it,
+is called VT by the mean over up to four seconds.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.training.tasks.qrs.metrics import window_ends
-from models.training.data.records import Floats
-from models.training.data.lethal_data import ASYSTOLE, CLASSES, VF, VT, WINDOWS, Strip
 from models.signal.windows import BEAT_SPEC
+from models.training.data.lethal_data import ASYSTOLE, CLASSES, VF, VT, WINDOWS, Strip
+from models.training.data.records import Floats
+from models.training.tasks.qrs.metrics import window_ends
 
 EPISODE_S = 3.0
 Bools = npt.NDArray[np.bool_]
@@ -43,11 +45,13 @@ class Seconds:
 
 
 def seconds(strip: Strip, logits: Floats, fold: int) -> Seconds:
-    """Put the answers of a record's windows (windows, 4) beside its reference; what lies outside the record is dropped."""
+    """Put the answers of a record's windows (windows, 4) beside its reference; what lies outside
+    the record is dropped."""
     starts = window_ends(strip.signal.shape[1]) - BEAT_SPEC.after - BEAT_SPEC.hop
     inside = (starts >= 0) & (starts + BEAT_SPEC.hop <= strip.signal.shape[1])
     starts, logits = starts[inside], logits[inside]
-    changed = np.concatenate([[0], np.cumsum(np.diff(strip.label) != 0)])  # (n,) sections before each sample
+    # (n,) sections before each sample
+    changed = np.concatenate([[0], np.cumsum(np.diff(strip.label) != 0)])
     last = starts + BEAT_SPEC.hop - 1
     pure = changed[starts] == changed[last]
     four = np.maximum(starts - (WINDOWS - 1) * BEAT_SPEC.hop, 0)
@@ -56,7 +60,9 @@ def seconds(strip: Strip, logits: Floats, fold: int) -> Seconds:
     truth = np.where(pure, strip.truth[middle], -1).astype(np.int8)
     label = np.array(strip.labels)[strip.label[middle]]
     certain = np.isin(strip.allowed[middle], [1 << c for c in range(len(CLASSES))])
-    return Seconds(strip.name, fold, logits, truth, label, steady & (truth >= 0), changed[middle], certain)
+    return Seconds(
+        strip.name, fold, logits, truth, label, steady & (truth >= 0), changed[middle], certain
+    )
 
 
 def over_four(p: Floats) -> Floats:
@@ -79,7 +85,8 @@ class Rate:
         return 100 * self.right / self.count if self.count else float("nan")
 
 
-Score = Callable[[Floats], Floats]  # probabilities (n, 4) to what is compared with the threshold (n,)
+# probabilities (n, 4) to what is compared with the threshold (n,)
+Score = Callable[[Floats], Floats]
 Chosen = Callable[[Seconds], Bools]
 
 
@@ -113,7 +120,14 @@ NEGATIVES: dict[str, Chosen] = {
 }
 
 
-def windows_rate(records: Sequence[Seconds], classes: set[int], score: Score, threshold: float, chosen: Chosen, positive: bool) -> Rate:
+def windows_rate(
+    records: Sequence[Seconds],
+    classes: set[int],
+    score: Score,
+    threshold: float,
+    chosen: Chosen,
+    positive: bool,
+) -> Rate:
     """Of the 4-s windows that are (or are not) of these classes: how many are answered so."""
     right = count = 0
     for record in records:
@@ -139,7 +153,8 @@ def episodes(records: Sequence[Seconds], score: Score, threshold: float) -> Rate
 
 
 def false_episodes(records: Sequence[Seconds], score: Score, threshold: float) -> tuple[int, float]:
-    """Runs of seconds called so, more than 5 s from any VT or VF, and the hours that they were counted in."""
+    """Runs of seconds called so, more than 5 s from any VT or VF, and the hours that they were
+    counted in."""
     runs, hours = 0, 0.0
     for record in records:
         lethal = np.isin(record.truth, [VT, VF]) | (record.truth < 0)
@@ -156,5 +171,8 @@ def by_label(record: Seconds) -> dict[str, tuple[int, list[float]]]:
     table = {}
     for label in np.unique(record.label[record.steady]):
         likeliest = mean[record.steady & (record.label == label)].argmax(axis=1)
-        table[str(label)] = (len(likeliest), [float((likeliest == c).mean()) for c in range(mean.shape[1])])
+        table[str(label)] = (
+            len(likeliest),
+            [float((likeliest == c).mean()) for c in range(mean.shape[1])],
+        )
     return table

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.training.tasks.lethal.calibration import calibration_error, decision_threshold, reliability
 from models.training.data.lethal_data import ASYSTOLE, CLASSES, VF, VT
+from models.training.tasks.lethal.calibration import (
+    calibration_error,
+    decision_threshold,
+    reliability,
+)
 from models.training.tasks.lethal.metrics import (
     NEGATIVES,
     Rate,
@@ -76,29 +80,54 @@ def report(records: Sequence[Seconds], temperatures: Mapping[int, float]) -> str
     by_fold = [_of_fold(records, k) for k in temperatures]
     chosen = ", ".join(f"fold {k}: {t}" for k, t in temperatures.items())
     lines = [
-        "# Lethal rhythms, cross-validation over patients", "",
+        "# Lethal rhythms, cross-validation over patients",
+        "",
         "`python -m models.training.tasks.lethal.train fold0 fold1 fold2 --report`: MITDB and VFDB, first channel, 4-s windows, threshold 0.5.",
-        f"Temperature as it suits the other folds ({chosen}); calibration error {calibration_error(records):.1f} %.", "",
+        f"Temperature as it suits the other folds ({chosen}); calibration error {calibration_error(records):.1f} %.",
+        "",
         NOTES,
         "| what | against | Se | Sp | Se over folds | Sp over folds | windows of it | windows of others |",
         "|---|---|---|---|---|---|---|---|",
-        *(_line(records, by_fold, *question) for question in QUESTIONS), "",
-        "| VT episodes of 3 s or more, called | found | of | false, per hour |", "|---|---|---|---|",
-        *(_episode_line(records, title, score) for title, score in (("VT", tachycardia), ("VT or VF", shockable))), "",
-        "| threshold on VF | Se | Sp | Sp without doubtful labels |", "|---|---|---|---|",
-        *(_threshold_line(records, t) for t in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)), "",
-        *_chosen_lines(records, temperatures), "",
+        *(_line(records, by_fold, *question) for question in QUESTIONS),
+        "",
+        "| VT episodes of 3 s or more, called | found | of | false, per hour |",
+        "|---|---|---|---|",
+        *(
+            _episode_line(records, title, score)
+            for title, score in (("VT", tachycardia), ("VT or VF", shockable))
+        ),
+        "",
+        "| threshold on VF | Se | Sp | Sp without doubtful labels |",
+        "|---|---|---|---|",
+        *(
+            _threshold_line(records, t)
+            for t in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+        ),
+        "",
+        *_chosen_lines(records, temperatures),
+        "",
         "| probability of VF or VFL | it was | seconds | probability of VF, VFL or VT | it was | seconds |",
         "|---|---|---|---|---|---|",
-        *_reliability_lines(records), "",
-        "| record | fold | label | windows | " + " | ".join(f"called {c}, %" for c in CLASSES) + " |",
+        *_reliability_lines(records),
+        "",
+        "| record | fold | label | windows | "
+        + " | ".join(f"called {c}, %" for c in CLASSES)
+        + " |",
         "|---|---|---|---|---|---|---|---|",
-        *(line for r in records for line in _record_lines(r)), "",
-    ]  # fmt: skip
+        *(line for r in records for line in _record_lines(r)),
+        "",
+    ]
     return "\n".join(lines)
 
 
-def _line(records: Sequence[Seconds], by_fold: Sequence[Sequence[Seconds]], title: str, classes: set[int], score: Score, rest: str) -> str:
+def _line(
+    records: Sequence[Seconds],
+    by_fold: Sequence[Sequence[Seconds]],
+    title: str,
+    classes: set[int],
+    score: Score,
+    rest: str,
+) -> str:
     def rates(some: Sequence[Seconds]) -> tuple[Rate, Rate]:
         yes = windows_rate(some, classes, score, THRESHOLD, NEGATIVES["all"], True)
         return yes, windows_rate(some, classes, score, THRESHOLD, NEGATIVES[rest], False)
@@ -114,7 +143,10 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _episode_line(records: Sequence[Seconds], title: str, score: Score) -> str:
-    found, (runs, hours) = episodes(records, score, THRESHOLD), false_episodes(records, score, THRESHOLD)
+    found, (runs, hours) = (
+        episodes(records, score, THRESHOLD),
+        false_episodes(records, score, THRESHOLD),
+    )
     return f"| {title} | {found.right} ({found.percent:.1f} %) | {found.count} | {runs / max(hours, 1e-9):.2f} ({runs} in {hours:.1f} h) |"
 
 
@@ -124,12 +156,17 @@ def _threshold_line(records: Sequence[Seconds], threshold: float) -> str:
 
 def _chosen_lines(records: Sequence[Seconds], folds: Iterable[int]) -> list[str]:
     """VF or VFL, each fold decided at the threshold that the others' records ask for."""
-    lines = ["| fold | threshold chosen on the other folds | Se | Sp | Sp without doubtful labels |", "|---|---|---|---|---|"]
+    lines = [
+        "| fold | threshold chosen on the other folds | Se | Sp | Sp without doubtful labels |",
+        "|---|---|---|---|---|",
+    ]
     sums = [Rate(0, 0)] * 3
     for k in folds:
         t = decision_threshold([r for r in records if r.fold != k])
         rates = _at(_of_fold(records, k), t)
-        sums = [Rate(a.right + b.right, a.count + b.count) for a, b in zip(sums, rates, strict=True)]
+        sums = [
+            Rate(a.right + b.right, a.count + b.count) for a, b in zip(sums, rates, strict=True)
+        ]
         lines.append(f"| {k} | {t} | {_percents(rates)} |")
     return [*lines, f"| all | | {_percents(sums)} |"]
 
@@ -137,7 +174,13 @@ def _chosen_lines(records: Sequence[Seconds], folds: Iterable[int]) -> list[str]
 def _at(records: Sequence[Seconds], threshold: float) -> list[Rate]:
     """VF or VFL: found; of other windows, not called so: all of them, those with certain labels."""
     found = windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES["all"], True)
-    return [found, *(windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES[n], False) for n in ("all", "all but doubtful labels"))]
+    return [
+        found,
+        *(
+            windows_rate(records, {VF}, fibrillation, threshold, NEGATIVES[n], False)
+            for n in ("all", "all but doubtful labels")
+        ),
+    ]
 
 
 def _percents(rates: Sequence[Rate]) -> str:
@@ -151,7 +194,10 @@ def _of_fold(records: Sequence[Seconds], fold: int) -> list[Seconds]:
 def _reliability_lines(records: Sequence[Seconds]) -> list[str]:
     """Seconds with certain labels, by tenths of the probability."""
     tables = [reliability(records, classes) for classes in ([VF], [VF, VT])]
-    rows = zip_longest(*([f"{said:.2f} | {was:.2f} | {count}" for said, was, count in table] for table in tables), fillvalue="| |")
+    rows = zip_longest(
+        *([f"{said:.2f} | {was:.2f} | {count}" for said, was, count in table] for table in tables),
+        fillvalue="| |",
+    )
     return [f"| {a} | {b} |" for a, b in rows]
 
 

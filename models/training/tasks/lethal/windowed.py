@@ -1,8 +1,11 @@
-"""T4, lethal rhythms, for any architecture that answers per window: four seconds in one piece, on the folds of the deployed network's task.
+"""T4, lethal rhythms, for any architecture that answers per window: four seconds in one piece, on
+the folds of the deployed network's task.
 
-Examples, loss and figures are those of models/training/tasks/lethal/train.py, in one training instead of two: usual segments and regular waves
-together. What differs is what a network sees: windows are scaled and nothing tells how large the signal was, so that an asystole's noise
-floor looks like any other noise. No temperature and no threshold is chosen: VF is called where its mean over four seconds exceeds a half.
+Examples, loss and figures are those of models/training/tasks/lethal/train.py, in one training
+instead of two: usual segments and regular waves together. What differs is what a network sees:
+windows are scaled and nothing tells how large the signal was, so that an asystole's noise floor
+looks like any other noise. No temperature and no threshold is chosen: VF is called where its mean
+over four seconds exceeds a half.
 """
 
 from __future__ import annotations
@@ -18,24 +21,49 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import Problem
+from models.signal.windows import BEAT_SPEC, InputSpec, cut, scale
 from models.training.data import cinc2017
-from models.training.tasks.qrs.metrics import AT_ONCE, window_ends
-from models.training.data.records import Floats, Noise, load_mitdb, load_noise, load_vfdb
-from models.training.harness import Plan
-from models.training.data.lethal_data import CLASSES, SPAN, VF, WINDOWS, Sets, Strip, strips, wearable
+from models.training.data.lethal_data import (
+    CLASSES,
+    SPAN,
+    VF,
+    WINDOWS,
+    Sets,
+    Strip,
+    strips,
+    wearable,
+)
 from models.training.data.lethal_disturb import disturb
 from models.training.data.lethal_examples import LATE, REGULAR, SHARES, Examples
-from models.training.tasks.lethal.metrics import NEGATIVES, Seconds, episodes, false_episodes, fibrillation, seconds, tachycardia, windows_rate
-from models.training.tasks.lethal.report import THRESHOLD
+from models.training.data.records import Floats, Noise, load_mitdb, load_noise, load_vfdb
+from models.training.harness import Plan
 from models.training.tasks.base import Figures, Predict, task
+from models.training.tasks.lethal.metrics import (
+    NEGATIVES,
+    Seconds,
+    episodes,
+    false_episodes,
+    fibrillation,
+    seconds,
+    tachycardia,
+    windows_rate,
+)
+from models.training.tasks.lethal.report import THRESHOLD
 from models.training.tasks.lethal.train import REGULAR_SHARE, set_loss
+from models.training.tasks.qrs.metrics import AT_ONCE, window_ends
 from models.training.tasks.qrs.train import FOLDS, folds
-from models.signal.windows import BEAT_SPEC, InputSpec, cut, scale
 
-# Four seconds that end where the window of the first task ends: an answer a second, of the same second.
-LETHAL_SPEC = InputSpec(before=310, hop=BEAT_SPEC.hop, after=BEAT_SPEC.after, offset=BEAT_SPEC.offset)
-KINDS = {kind: (1 - REGULAR_SHARE) * SHARES.get(kind, 0) + REGULAR_SHARE * REGULAR.get(kind, 0) for kind in {**SHARES, **REGULAR}}
-SECOND = slice(SPAN - BEAT_SPEC.after - BEAT_SPEC.hop, SPAN - BEAT_SPEC.after)  # of a segment: what its window answers for
+# Four seconds that end where the window of the first task ends: an answer a second, of the same
+# second.
+LETHAL_SPEC = InputSpec(
+    before=310, hop=BEAT_SPEC.hop, after=BEAT_SPEC.after, offset=BEAT_SPEC.offset
+)
+KINDS = {
+    kind: (1 - REGULAR_SHARE) * SHARES.get(kind, 0) + REGULAR_SHARE * REGULAR.get(kind, 0)
+    for kind in {**SHARES, **REGULAR}
+}
+# of a segment: what its window answers for
+SECOND = slice(SPAN - BEAT_SPEC.after - BEAT_SPEC.hop, SPAN - BEAT_SPEC.after)
 
 
 class LethalWindows:
@@ -77,7 +105,8 @@ class Records(NamedTuple):
 
 @task("lethal")
 class Lethal:
-    """None, VT, VF or flutter, asystole of MITDB, VFDB and (none of them) CinC 2017; judged on the first channel of MITDB and VFDB."""
+    """None, VT, VF or flutter, asystole of MITDB, VFDB and (none of them) CinC 2017; judged on the
+    first channel of MITDB and VFDB."""
 
     problem = Problem("classes", CLASSES, LETHAL_SPEC)
     plan = Plan(epochs=6, steps=300, batch=64, peak_rate=4e-3, weight_decay=0.02)
@@ -96,10 +125,16 @@ class Lethal:
         """See Task; CinC 2017 is in no fold."""
         known, noises = self._records, load_noise(self._data)
         wearables = wearable(cinc2017.load(self._data / "cinc2017", self._cache / "cinc2017.npz"))
-        return LethalWindows(Examples([s for s in known.strips if known.fold_of[s.patient] != fold], wearables, noises), noises)
+        return LethalWindows(
+            Examples(
+                [s for s in known.strips if known.fold_of[s.patient] != fold], wearables, noises
+            ),
+            noises,
+        )
 
     def evaluate(self, predict: Predict, fold: int) -> Figures:
-        """See Task: windows of four seconds with one label, and episodes, as the deployed network's are counted."""
+        """See Task: windows of four seconds with one label, and episodes, as the deployed network's
+        are counted."""
         held_out = [s for s in self._records.strips if self._records.fold_of[s.patient] == fold]
         return figures([seconds(s, answers(s.signal[0], predict), fold) for s in held_out])
 
@@ -107,14 +142,22 @@ class Lethal:
 def answers(signal: npt.NDArray[np.floating], predict: Predict) -> Floats:
     """A whole record through the windows of the stream: (windows, 4) logits."""
     ends, whole = window_ends(len(signal)), np.asarray(signal, np.float32)
-    return np.concatenate([predict(cut(whole, some, LETHAL_SPEC)) for some in np.split(ends, range(AT_ONCE, len(ends), AT_ONCE))])
+    return np.concatenate(
+        [
+            predict(cut(whole, some, LETHAL_SPEC))
+            for some in np.split(ends, range(AT_ONCE, len(ends), AT_ONCE))
+        ]
+    )
 
 
 def figures(records: Sequence[Seconds]) -> Figures:
-    """VF or flutter over 4-s windows, against all others and without doubtful labels; VT episodes found and false."""
+    """VF or flutter over 4-s windows, against all others and without doubtful labels; VT episodes
+    found and false."""
     se = windows_rate(records, {VF}, fibrillation, THRESHOLD, NEGATIVES["all"], True).percent
     sp = windows_rate(records, {VF}, fibrillation, THRESHOLD, NEGATIVES["all"], False).percent
-    certain = windows_rate(records, {VF}, fibrillation, THRESHOLD, NEGATIVES["all but doubtful labels"], False).percent
+    certain = windows_rate(
+        records, {VF}, fibrillation, THRESHOLD, NEGATIVES["all but doubtful labels"], False
+    ).percent
     runs, hours = false_episodes(records, tachycardia, THRESHOLD)
     return {
         Lethal.metric: (se + sp) / 2,

@@ -1,4 +1,5 @@
-"""How good a network is at QRS on whole records, through the serving windows and the serving rule for beats.
+"""How good a network is at QRS on whole records, through the serving windows and the serving rule
+for beats.
 
 Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out.
 """
@@ -11,12 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from models.signal.conditioning import FS_HZ
 from models.beats.decoding import decode, doubt
-from models.signal.stage import Table
-from models.training.data.records import Floats, Track
 from models.beats.searchback import FIELDS, WEAK, choose
+from models.signal.conditioning import FS_HZ
+from models.signal.stage import Table
 from models.signal.windows import BEAT_SPEC, cut
+from models.training.data.records import Floats, Track
 
 Doubles = npt.NDArray[np.float64]
 Predict = Callable[[Floats], Floats]  # (B, 1, T) windows to (B, K, T) logits, QRS first
@@ -65,7 +66,9 @@ def run(track: Track, predict: Predict) -> Floats:
     """The logits of the windows of the stream, one window a second: (windows, K, T)."""
     ends = window_ends(len(track.signal))
     batches = np.split(ends, range(AT_ONCE, len(ends), AT_ONCE))
-    return np.concatenate([predict(cut(track.signal, some, BEAT_SPEC)[:, None]) for some in batches])
+    return np.concatenate(
+        [predict(cut(track.signal, some, BEAT_SPEC)[:, None]) for some in batches]
+    )
 
 
 def find(track: Track, logits: Floats) -> Doubles:
@@ -80,7 +83,8 @@ def find(track: Track, logits: Floats) -> Doubles:
 
 
 def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
-    """For each reference beat the index of its found beat, or -1: nearest pairs first come, one to one, within 150 ms."""
+    """For each reference beat the index of its found beat, or -1: nearest pairs first come, one to
+    one, within 150 ms."""
     partner = np.full(len(reference), -1, np.intp)
     j = 0
     for i, at in enumerate(reference):
@@ -88,7 +92,11 @@ def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
             j += 1
         if j < len(found) and found[j] <= at + TOLERANCE:
             closer = j + 1 < len(found) and abs(found[j + 1] - at) < abs(found[j] - at)
-            next_wants_it = i + 1 < len(reference) and closer and abs(reference[i + 1] - found[j + 1]) < abs(at - found[j + 1])
+            next_wants_it = (
+                i + 1 < len(reference)
+                and closer
+                and abs(reference[i + 1] - found[j + 1]) < abs(at - found[j + 1])
+            )
             if closer and not next_wants_it:
                 j += 1
             partner[i] = j
@@ -97,7 +105,8 @@ def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
 
 
 def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -> Score:
-    """QRS counts over the given sections (k, 2) of samples, by default the whole track, without flutter."""
+    """QRS counts over the given sections (k, 2) of samples, by default the whole track, without
+    flutter."""
     sections = np.array([[0, len(track.signal)]]) if sections is None else sections
     partner = match(track.beats, found)
     ref_in = _counted(track, track.beats, sections)
@@ -106,11 +115,20 @@ def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -
     extra = ~matched & _counted(track, found, sections)
     hit = (partner >= 0) & ref_in
     miss = (partner < 0) & ref_in
-    return Score(int(hit.sum()), int(extra.sum()), int(miss.sum()), list(track.beats[miss] / FS_HZ), list(found[extra] / FS_HZ))
+    return Score(
+        int(hit.sum()),
+        int(extra.sum()),
+        int(miss.sum()),
+        list(track.beats[miss] / FS_HZ),
+        list(found[extra] / FS_HZ),
+    )
 
 
 def _counted(track: Track, at: Doubles, sections: Doubles) -> npt.NDArray[np.bool_]:
     """Which beats lie in the sections and outside flutter (and 150 ms around it)."""
     inside = ((at[:, None] >= sections[:, 0]) & (at[:, None] < sections[:, 1])).any(axis=1)
-    flutter = ((at[:, None] >= track.flutter[:, 0] - TOLERANCE) & (at[:, None] <= track.flutter[:, 1] + TOLERANCE)).any(axis=1)
+    flutter = (
+        (at[:, None] >= track.flutter[:, 0] - TOLERANCE)
+        & (at[:, None] <= track.flutter[:, 1] + TOLERANCE)
+    ).any(axis=1)
     return np.asarray(inside & ~flutter)

@@ -25,7 +25,9 @@ def softmax(logits: Floats) -> Floats:
 
 def run(network: Network, windows: Floats) -> Floats:
     """(W, 3750) to (W, 4) logits, a few at a time."""
-    return np.concatenate([network(windows[i : i + AT_ONCE]) for i in range(0, len(windows), AT_ONCE)])
+    return np.concatenate(
+        [network(windows[i : i + AT_ONCE]) for i in range(0, len(windows), AT_ONCE)]
+    )
 
 
 def f1(truth: Ints, chosen: Ints) -> Floats:
@@ -45,8 +47,11 @@ def record_probabilities(network: Network, recordings: Recordings, members: Ints
     return _averaged(network, [record_windows(recordings.signal(int(r))) for r in members])
 
 
-def piece_probabilities(network: Network, recordings: Recordings, members: Ints, seconds: float) -> tuple[Ints, Floats]:
-    """Of every piece of so many seconds by itself: the label of its record, (P,), and class probabilities, (P, 4)."""
+def piece_probabilities(
+    network: Network, recordings: Recordings, members: Ints, seconds: float
+) -> tuple[Ints, Floats]:
+    """Of every piece of so many seconds by itself: the label of its record, (P,), and class
+    probabilities, (P, 4)."""
     pieces = [short_windows(recordings.signal(int(r)), seconds) for r in members]
     truth = np.repeat(recordings.labels[members], [len(p) for p in pieces])
     return truth, softmax(run(network, np.concatenate(pieces)))

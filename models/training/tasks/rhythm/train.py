@@ -1,11 +1,14 @@
-"""T3, rhythm (normal, atrial fibrillation, other, unreadable) from 9 to 30 s: a column and a sequence decoder beside a frozen trunk, and a
-decoder of the beats that the trunk finds; the mean of both decoders' logits answers.
+"""T3, rhythm (normal, atrial fibrillation, other, unreadable) from 9 to 30 s: a column and a
+sequence decoder beside a frozen trunk, and a decoder of the beats that the trunk finds; the mean of
+both decoders' logits answers.
 
     python -m models.training.tasks.rhythm.train fold0 fold1 fold2 final
 
-Fold k reads the trunk that left out fold k of MITDB; it learns from CinC 2017 without test fold k of five, and is judged on that. `final`
-reads the trunk of all patients and leaves out test fold 0 of CinC 2017. A tenth of the records that a network may see fits the temperature.
-What ships is made of `final` after that: the last cycle, and the decoder of beats, once more from all records, the temperature as it was.
+Fold k reads the trunk that left out fold k of MITDB; it learns from CinC 2017 without test fold k
+of five, and is judged on that. `final` reads the trunk of all patients and leaves out test fold 0
+of CinC 2017. A tenth of the records that a network may see fits the temperature. What ships is made
+of `final` after that: the last cycle, and the decoder of beats, once more from all records, the
+temperature as it was.
 """
 
 from __future__ import annotations
@@ -28,13 +31,20 @@ from models.signal.conditioning import FS_HZ
 from models.training.data import cinc2017
 from models.training.data.cinc2017 import Recordings
 from models.training.data.records import data_folder
-from models.training.harness import Plan, train
 from models.training.data.rhythm_beats import BeatBatches, FoundBeats, Some, beat_logits, find_beats
-from models.training.tasks.rhythm.scores import challenge_score, f1
 from models.training.data.rhythm_windows import Varied, load_noise
-from models.training.sequence import Context, Learner, SequenceBatches, Young, record_logits, temperature
+from models.training.harness import Plan, train
+from models.training.sequence import (
+    Context,
+    Learner,
+    SequenceBatches,
+    Young,
+    record_logits,
+    temperature,
+)
 from models.training.tasks.beat_class.beats import detector
 from models.training.tasks.qrs.train import trained
+from models.training.tasks.rhythm.scores import challenge_score, f1
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -43,8 +53,14 @@ CONTEXT = Context(seconds=30, least=9, hop=5)
 HIDDEN = 48
 CLASSES = 4
 PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
-AGAIN = Plan(epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2)  # a second cycle from there on
-LAST = Plan(epochs=10, steps=160, batch=32, peak_rate=1.5e-3, weight_decay=0.02, warm_up=0.1, seed=3)  # and a third, for young streams
+# a second cycle from there on
+AGAIN = Plan(
+    epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2
+)
+# and a third, for young streams
+LAST = Plan(
+    epochs=10, steps=160, batch=32, peak_rate=1.5e-3, weight_decay=0.02, warm_up=0.1, seed=3
+)
 YOUNG = Young(share=0.5, most=1.0)
 BEATS = Plan(epochs=32, steps=180, batch=96, peak_rate=5e-3, weight_decay=0.02, warm_up=0.1)
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
@@ -53,7 +69,9 @@ CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
 def learner(trunk: Trunk) -> Learner:
     """The network of this task."""
     column = Column(WIDTHS)
-    return Learner(trunk, column, SequenceDecoder(column.down[-1].mix.out_channels, HIDDEN, CLASSES))
+    return Learner(
+        trunk, column, SequenceDecoder(column.down[-1].mix.out_channels, HIDDEN, CLASSES)
+    )
 
 
 class Split(NamedTuple):
@@ -90,7 +108,9 @@ def pieces(recordings: Recordings, members: Ints, seconds: int) -> list[Part]:
     found = []
     for part in whole(recordings, members):
         n = min(seconds * FS_HZ, part.end)
-        found += [Part(part.record, end - n, end) for end in range(part.end % n + n, part.end + 1, n)]
+        found += [
+            Part(part.record, end - n, end) for end in range(part.end % n + n, part.end + 1, n)
+        ]
     return found
 
 
@@ -99,7 +119,9 @@ View = Callable[[Sequence[Part]], Floats]  # to logits (n, 4)
 
 def of_steps(net: Learner, recordings: Recordings) -> View:
     """What the column and its decoder say: the mean over contexts a hop apart."""
-    return lambda parts: np.stack([record_logits(net, recordings.signal(p.record)[p.begin : p.end], CONTEXT) for p in parts])
+    return lambda parts: np.stack(
+        [record_logits(net, recordings.signal(p.record)[p.begin : p.end], CONTEXT) for p in parts]
+    )
 
 
 def of_beats(net: BeatDecoder, found: FoundBeats) -> View:
@@ -123,7 +145,10 @@ def of_beats(net: BeatDecoder, found: FoundBeats) -> View:
 
 def figures(views: Sequence[View], recordings: Recordings, members: Ints) -> dict[str, float]:
     """F1 figures of the views together, on whole records and on pieces; and of each view alone."""
-    parts = {"records": whole(recordings, members), **{f"{s} s": pieces(recordings, members, s) for s in (10, 20)}}
+    parts = {
+        "records": whole(recordings, members),
+        **{f"{s} s": pieces(recordings, members, s) for s in (10, 20)},
+    }
     told: dict[str, float] = {}
     for name, some in parts.items():
         truth, logits = recordings.labels[[p.record for p in some]], [view(some) for view in views]
@@ -131,7 +156,10 @@ def figures(views: Sequence[View], recordings: Recordings, members: Ints) -> dic
         told[name] = challenge_score(truth, said)
         if name == "records":
             told |= {f"F1 {c}": float(v) for c, v in zip("NAO~", f1(truth, said), strict=True)}
-        told |= {f"{name}, {view}": challenge_score(truth, z.argmax(axis=1)) for view, z in zip(("steps", "beats"), logits, strict=True)}
+        told |= {
+            f"{name}, {view}": challenge_score(truth, z.argmax(axis=1))
+            for view, z in zip(("steps", "beats"), logits, strict=True)
+        }
     return told
 
 
@@ -152,29 +180,48 @@ def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Pat
     begun = copy.deepcopy(net.state_dict())
 
     def finish(members: Ints, called: str) -> BeatDecoder:
-        batches = SequenceBatches(recordings, members, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS, YOUNG)
+        batches = SequenceBatches(
+            recordings, members, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS, YOUNG
+        )
         train(net, batches, LAST, runs / f"rhythm-{called}-last.pt")
         torch.manual_seed(BEATS.seed)
         beats = BeatDecoder(CLASSES)
-        train(beats, BeatBatches(found, recordings.labels, members, CONTEXT, CLASS_WEIGHTS), BEATS, runs / f"rhythm-{called}-beats.pt")
+        train(
+            beats,
+            BeatBatches(found, recordings.labels, members, CONTEXT, CLASS_WEIGHTS),
+            BEATS,
+            runs / f"rhythm-{called}-beats.pt",
+        )
         return beats
 
     beats = finish(parts.train, name)
     views = [of_steps(net, recordings), of_beats(beats, found)]
     fit = whole(recordings, parts.validation)
-    divisor = temperature(np.mean([view(fit) for view in views], axis=0), recordings.labels[parts.validation])
+    divisor = temperature(
+        np.mean([view(fit) for view in views], axis=0), recordings.labels[parts.validation]
+    )
     told = figures(views, recordings, parts.test) | {"temperature": divisor}
     save(net, beats, divisor, runs / f"rhythm-{name}-done.pt")
     (runs / f"rhythm-{name}.json").write_text(json.dumps(told, indent=1))
     print(name, {key: round(value, 4) for key, value in told.items()}, flush=True)
     if name == "final":
         net.load_state_dict(begun)
-        save(net, finish(np.arange(len(recordings.labels)), "all"), divisor, runs / "rhythm-all-done.pt")
+        save(
+            net,
+            finish(np.arange(len(recordings.labels)), "all"),
+            divisor,
+            runs / "rhythm-all-done.pt",
+        )
 
 
 def save(net: Learner, beats: BeatDecoder, divisor: float, path: Path) -> None:
     """What models/training/release/export.py takes."""
-    state = {"column": net.column.state_dict(), "decoder": net.decoder.state_dict(), "beats": beats.state_dict(), "temperature": divisor}
+    state = {
+        "column": net.column.state_dict(),
+        "decoder": net.decoder.state_dict(),
+        "beats": beats.state_dict(),
+        "temperature": divisor,
+    }
     torch.save(state, path)
 
 
@@ -182,19 +229,32 @@ def beats_of(name: str, recordings: Recordings, runs: Path) -> FoundBeats:
     """The beats that the first task called `name` finds in all records."""
     checkpoint = runs / f"qrs-{name}.pt"
     made_by = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return find_beats(recordings, detector(checkpoint), made_by, runs.parent / "cache" / f"cinc2017-beats-{name}.npz")
+    return find_beats(
+        recordings,
+        detector(checkpoint),
+        made_by,
+        runs.parent / "cache" / f"cinc2017-beats-{name}.npz",
+    )
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="+", help="fold0, fold1, fold2, final")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints")
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
-    recordings = cinc2017.load(options.data / "cinc2017", options.runs.parent / "cache" / "cinc2017.npz")
+    recordings = cinc2017.load(
+        options.data / "cinc2017", options.runs.parent / "cache" / "cinc2017.npz"
+    )
     noises = load_noise(options.data / "nstdb")
     for name in options.names:
         learn(name, recordings, noises, options.runs)

@@ -1,4 +1,5 @@
-"""T3, rhythm, for any architecture that answers per window: 30 s of signal in one piece, on the folds of the deployed network's task."""
+"""T3, rhythm, for any architecture that answers per window: 30 s of signal in one piece, on the
+folds of the deployed network's task."""
 
 from __future__ import annotations
 
@@ -13,15 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures import Problem
+from models.signal.windows import RHYTHM_SPEC
 from models.training.data import cinc2017
 from models.training.data.cinc2017 import CLASSES, Recordings
-from models.training.harness import Plan
-from models.training.tasks.rhythm.scores import challenge_score, piece_probabilities, record_probabilities
 from models.training.data.rhythm_windows import Varied, load_noise
+from models.training.harness import Plan
 from models.training.sequence import SMOOTHING
 from models.training.tasks.base import Figures, Predict, task
+from models.training.tasks.rhythm.scores import (
+    challenge_score,
+    piece_probabilities,
+    record_probabilities,
+)
 from models.training.tasks.rhythm.train import CLASS_WEIGHTS, PLAN, split
-from models.signal.windows import RHYTHM_SPEC
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -64,12 +69,15 @@ class Rhythm:
         return cinc2017.load(self._data / "cinc2017", self._cache / "cinc2017.npz")
 
     def batches(self, fold: int | None) -> WholeWindows:
-        """See Task; a tenth of the records stays aside for calibration, as in the deployed network's task."""
-        members = split(self._recordings.labels, -1 if fold is None else fold).train  # no record is in fold -1
+        """See Task; a tenth of the records stays aside for calibration, as in the deployed
+        network's task."""
+        # no record is in fold -1
+        members = split(self._recordings.labels, -1 if fold is None else fold).train
         return WholeWindows(self._recordings, members, load_noise(self._data / "nstdb"))
 
     def evaluate(self, predict: Predict, fold: int) -> Figures:
-        """See Task: a record's probabilities are averaged over its windows of 30 s, as the stream cuts them."""
+        """See Task: a record's probabilities are averaged over its windows of 30 s, as the stream
+        cuts them."""
         held_out = split(self._recordings.labels, fold).test
         whole = record_probabilities(predict, self._recordings, held_out).argmax(axis=1)
         truth, pieces = piece_probabilities(predict, self._recordings, held_out, seconds=10)
