@@ -4,6 +4,7 @@ stream, sample), never from a clock."""
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ingest.messages import Alarm, Beat, Finding, Rhythm, Strip, Vitals, Waveform, sample_offset_ns
 from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
@@ -136,29 +137,22 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
 def taped(stream: Stream, item: Block | Cut) -> Waveform | Strip:
     """A block of this stream's own samples for history, or the strip of an alarm."""
     block = item.block if isinstance(item, Cut) else item
-    place = {
+    shared: dict[str, Any] = {
         "patient_id": stream.patient_id,
         "device_id": stream.device_id,
         "lead": stream.lead,
         "fs_hz": stream.fs_hz,
-    }
-    part = {
+        "counts_per_mv": stream.counts_per_mv,
         "start_ns": _ns(stream, block.start),
         "start_sample": block.start,
         "n": block.n,
         "packed": block.packed,
     }
     if isinstance(item, Block):
-        return Waveform(**place, **part, counts_per_mv=stream.counts_per_mv)  # type: ignore[arg-type]
-    w = item.wanted
-    return Strip(
-        **place,
-        **part,
-        counts_per_mv=stream.counts_per_mv,
-        alarm_id=w.alarm_id,
-        kind=w.kind,
-        onset_ns=_ns(stream, w.onset),
-    )  # type: ignore[arg-type]
+        return Waveform(**shared)
+    wanted = item.wanted
+    onset_ns = _ns(stream, wanted.onset)
+    return Strip(**shared, alarm_id=wanted.alarm_id, kind=wanted.kind, onset_ns=onset_ns)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -236,18 +236,21 @@ def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["qrs"], [("tasks.qrs", ["final", "--runs", "R/ecgcl"])]),
+        (["qrs"], [("tasks.qrs.train", ["final", "--runs", "R/ecgcl"])]),
         (
             ["qrs", "--fold", "0", "--fold", "2"],
-            [("tasks.qrs", ["fold0", "fold2", "--runs", "R/ecgcl"])],
+            [("tasks.qrs.train", ["fold0", "fold2", "--runs", "R/ecgcl"])],
         ),
         (
             ["rhythm", "--architecture", "plain_cnn", "--fold", "1"],
-            [("plain", ["plain_cnn", "rhythm", "--fold", "1", "--runs", "R"])],
+            [("train_windowed", ["plain_cnn", "rhythm", "--fold", "1", "--runs", "R"])],
         ),
         (
             ["beat_class"],
-            [("train_beat_class", [what, "--runs", "R/beat_class"]) for what in ("cache", "train")],
+            [
+                ("tasks.beat_class.train", [what, "--runs", "R/beat_class"])
+                for what in ("cache", "train")
+            ],
         ),
     ],
 )
@@ -274,7 +277,7 @@ def test_a_later_task_asks_for_the_first(tmp_path: Path) -> None:
     (tmp_path / "ecgcl").mkdir()
     (tmp_path / "ecgcl" / "qrs-fold1.pt").touch()
     assert steps("rhythm", "ecgcl", [1], tmp_path) == [
-        ("tasks.rhythm", ["fold1", "--runs", str(tmp_path / "ecgcl")])
+        ("tasks.rhythm.train", ["fold1", "--runs", str(tmp_path / "ecgcl")])
     ]
 
 

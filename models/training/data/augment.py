@@ -144,10 +144,11 @@ def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
         return
     length = int(rng.uniform(1.0, 9.0) * FS_HZ)
     late = beats[beats > HISTORY - BEAT_SPEC.length]
+    resume = HISTORY
     if rng.random() < 0.6 and len(late):
         resume = int(rng.choice(late)) - int(rng.integers(28, 40))  # before the P wave
     else:
-        resume = HISTORY + int(rng.uniform(-0.2, 1.0) * length)  # the pause lasts beyond the window
+        resume += int(rng.uniform(-0.2, 1.0) * length)  # the pause lasts beyond the window
     source, targets = rows.history[row].copy(), rows.targets[row].copy()
     gone = np.arange(HISTORY) < resume
     begin = resume - length

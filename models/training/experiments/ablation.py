@@ -79,14 +79,18 @@ def beats(_: Path, runs: Path) -> None:
     held = known(load(runs / "beat_class" / "beats.npz"))
     for seed in SEEDS:
         measured = functools.cache(
-            lambda seed=seed: ablation_beats.judge(held, seed, runs / "ablation")
+            functools.partial(ablation_beats.judge, held, seed, runs / "ablation")
         )
         for sight in ablation_beats.SIGHTS:
-            once(
-                runs,
+            name, judge = (
                 f"beats-{sight.label}-{seed}",
-                lambda sight=sight, measured=measured: measured()[sight.label],
-            )  # type: ignore[misc]
+                functools.partial(_one, measured, sight.label),
+            )
+            once(runs, name, judge)
+
+
+def _one(measured: Callable[[], dict[str, Figures]], label: str) -> Figures:
+    return measured()[label]
 
 
 def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:

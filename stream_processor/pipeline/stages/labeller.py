@@ -79,11 +79,11 @@ class BeatLabeller(BeatContext):
         order."""
         logits = self._model.judge(np.concatenate([beat.features for _, beat in seen]))
         parts = np.split(logits, np.cumsum([len(rows) for rows, _ in seen])[:-1])
-        votes = (
+        cast = (
             votes.vote(self._rows, rows, beat.slot, beat.like, part)
             for (rows, beat), part in zip(seen, parts, strict=True)
         )
-        return np.concatenate(list(votes))
+        return np.concatenate(list(cast))
 
     def _in_turn(self, batch: Sequence[Second]) -> Iterator[list[_Turn]]:
         """All beats of the batch, each row's in order, one of each row at a time; an interval
