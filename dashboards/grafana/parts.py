@@ -1,7 +1,7 @@
 """Parts of a Grafana board as plain JSON values: panels, variables, annotations, links. Complete
 for the model of Grafana 12.4.
 
-The model is that of grafana-foundation-sdk and @grafana/schema (tests/unit/test_grafana_boards.py
+The model is that of grafana-foundation-sdk and @grafana/schema (tests/unit/dashboards/test_grafana_boards.py
 holds the boards to it): what is a default there is written out here, because both want it there.
 """
 

@@ -16,7 +16,7 @@ import typer
 from ecgwatch import options, settings
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
-from stream_processor.worker.stall_guard import StoodStillError
+from stream_processor.worker.stall_guard import StalledError
 
 if TYPE_CHECKING:
     from stream_processor.worker.app import Processor
@@ -94,7 +94,7 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
         typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
         code = error.exit_code
     except Exception as error:
-        if isinstance(error, ExceptionGroup) and error.split(StoodStillError)[1] is None:
+        if isinstance(error, ExceptionGroup) and error.split(StalledError)[1] is None:
             log.error("%s", error.exceptions[0])
         else:
             log.exception("the worker breaks down")

@@ -143,10 +143,10 @@ class HeldOut(Model):
         }
         self.tasks = {"rhythm": msgspec.structs.replace(self._rhythm, channels=(0, width)), **moved}
 
-    def see(self, x: Floats) -> tuple[Floats, Floats]:
+    def segment(self, x: Floats) -> tuple[Floats, Floats]:
         """See Model."""
-        mask, own = super().see(x)
-        _, theirs = self._shipped.see(x)
+        mask, own = super().segment(x)
+        _, theirs = self._shipped.segment(x)
         return mask, np.concatenate([theirs[:, :, slice(*self._rhythm.channels)], own], axis=2)
 
     def decode(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import Arrays, Field, Rows
+from models.signal.stage import ArrayStage, Field, Rows
 
 BEFORE, AFTER, STRIDE = 48, 56, 2  # samples at 125 Hz around the R peak; every second one is kept
 SHAPE = (BEFORE + AFTER) // STRIDE  # 52 values, 16 ms apart: -0.384 .. +0.432 s
@@ -108,7 +108,7 @@ class _Match(NamedTuple):
     still: npt.NDArray[np.float64]  # (B, SLOTS) likeness without a shift
 
 
-class BeatContext(Arrays):
+class BeatContext(ArrayStage):
     """Per row: the intervals before, the usual beats, and how like them the last beats were. Rows
     as in models/signal/stage.py."""
 

@@ -27,7 +27,7 @@ def check_extends(old: Model, new: Model, windows: Floats | None = None) -> None
         if windows is None
         else np.concatenate([random_windows(old.input.length), windows])
     )
-    (mask, steps), (new_mask, new_steps) = old.see(trials), new.see(trials)
+    (mask, steps), (new_mask, new_steps) = old.segment(trials), new.segment(trials)
     if mask.tobytes() != new_mask.tobytes():
         raise BadInputError(
             f"model {new.folder}: its QRS detection differs from that of {old.folder}", RESTART

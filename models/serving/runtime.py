@@ -129,17 +129,17 @@ class Model:
         self._backbone = Graph(folder / "backbone.onnx")
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
 
-    def see(self, x: Floats) -> tuple[Floats, Floats]:
+    def segment(self, x: Floats) -> tuple[Floats, Floats]:
         """Scaled windows (n, length) to the logits of a QRS, (n, length), and all tasks' steps of
         the new second, (n, 4, channels)."""
         mask, steps = self._backbone.run(x[:, None])
         return mask[:, 0], steps
 
-    def judge(self, features: Floats) -> npt.NDArray[np.float64]:
+    def classify_beats(self, features: Floats) -> npt.NDArray[np.float64]:
         """Beats in their context (n, FEATURES) to logits of N S V F Q (n, 5)."""
         return self._beats.run(features[:, None])[0].astype(np.float64)
 
-    def call(self, logits: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[int]]:
+    def decide(self, logits: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[int]]:
         """Logits of beats (n, 5), after the vote of models/beats/votes.py, to probabilities (n, 5),
         and which class each is called."""
         return _softmax(logits), (logits + self._lean).argmax(axis=1).tolist()

@@ -141,7 +141,7 @@ class Table:
             )
 
 
-class Arrays:
+class ArrayStage:
     """Base of stages whose state is arrays with one row per patient."""
 
     def __init__(self, **fields: Field) -> None:
@@ -167,7 +167,7 @@ class Arrays:
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Logic(Generic[S]):
+class StructStage(Generic[S]):
     """Base of stages that are plain Python per patient: one msgspec Struct of state a row."""
 
     def __init__(self, state: type[S]) -> None:

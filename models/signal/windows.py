@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signal.conditioning import BLOCK, FS_HZ
-from models.signal.stage import LEAD_OFF, STILL, Arrays, Field, Rows, Slab, State
+from models.signal.stage import LEAD_OFF, STILL, ArrayStage, Field, Rows, Slab, State
 
 Floats = npt.NDArray[np.float32]
 K = TypeVar("K", int, npt.NDArray[np.int64])
@@ -127,7 +127,7 @@ class Windows(NamedTuple):
     swing: Floats
 
 
-class Windower(Arrays):
+class Windower(ArrayStage):
     """Stage: slabs of conditioned signal in, due windows out. Keeps the only ring of recent signal
     there is."""
 

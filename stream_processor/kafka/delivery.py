@@ -2,7 +2,7 @@
 
 Stock faust makes four tasks per message (transport/consumer.py, wait_first), 0.1 ms of CPU each;
 taking fetches whole costs a thirtieth. That needs private parts of faust 0.15.3:
-tests/unit/test_fetches.py fails when they change, and the stock path works beside it.
+tests/unit/pipeline/test_delivery.py fails when they change, and the stock path works beside it.
 """
 
 from __future__ import annotations

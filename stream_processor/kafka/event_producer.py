@@ -39,12 +39,12 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
-class OutletError(Exception):
+class EventProducerError(Exception):
     """The producer has given up on a message. The process must end without a commit; its successor
     sends it again."""
 
 
-class Outlet:
+class EventProducer:
     """Sends to the partition that the input came from, so that all topics of a patient share one.
     Safe to call from several threads."""
 
@@ -123,7 +123,7 @@ class Outlet:
         """Serve delivery reports; raise OutletError where a message was given up."""
         self._producer.poll(0.0)
         if self._failure:
-            raise OutletError(self._failure)
+            raise EventProducerError(self._failure)
 
     def _send(
         self,

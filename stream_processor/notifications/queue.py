@@ -57,7 +57,7 @@ class _Past:
     since_ns: int
 
 
-class Desk:
+class NotificationQueue:
     """All recipients and everything that is open. Not safe for several threads."""
 
     def __init__(self, plan: Plan, clock: Clock) -> None:

@@ -2,7 +2,7 @@
 https://github.com/caronc/apprise).
 
 `Sender.send` blocks for as long as the service takes; Apprise's own limits bound each read, not the
-whole. Who calls it does so in a thread and decides how long to wait (desk.py, service.py).
+whole. Who calls it does so in a thread and decides how long to wait (queue.py, service.py).
 Apprise's limit for the whole is off, because it waits in a thread pool that all recipients would
 share: one that hangs would hold up the others.
 """

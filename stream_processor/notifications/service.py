@@ -28,7 +28,7 @@ from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
-from stream_processor.notifications.queue import GIVE_UP_S, Attempt, Desk, Entry
+from stream_processor.notifications.queue import GIVE_UP_S, Attempt, Entry, NotificationQueue
 from stream_processor.notifications.reading import patiently, read
 from stream_processor.notifications.text import Note, note
 
@@ -61,7 +61,7 @@ class Notifier:
             clock,
             limit_s,
         )
-        self._desk, self._progress = Desk(plan, clock), Progress()
+        self._queue, self._progress = NotificationQueue(plan, clock), Progress()
         self._landed: queue.SimpleQueue[tuple[Attempt, str]] = queue.SimpleQueue()
         self._flying: dict[int, Attempt] = {}  # by id
         self._stuck: Counter[str] = Counter()
@@ -88,7 +88,7 @@ class Notifier:
 
     def _work(self) -> None:
         """Begin what is due, and wait a moment for what lands."""
-        self._write(self._desk.tick())
+        self._write(self._queue.tick())
         self._begin()
         self._look_for_stuck()
         with contextlib.suppress(queue.Empty):
@@ -109,7 +109,7 @@ class Notifier:
             keys: list[str] = []
             entries: list[Entry] = []
             try:
-                keys, entries = self._desk.take(decode(message.value() or b"", Alarm), partition)
+                keys, entries = self._queue.take(decode(message.value() or b"", Alarm), partition)
             except BadMessageError as error:
                 log.warning(
                     "%s, partition %d, offset %d, skipped: %s",
@@ -122,10 +122,10 @@ class Notifier:
             self._write(entries)
 
     def _begin(self) -> None:
-        for attempt in self._desk.start():
+        for attempt in self._queue.start():
             recipient = attempt.job.recipient
             if self._stuck[recipient] >= MAX_STUCK:
-                self._write(self._desk.finish(attempt, f"{MAX_STUCK} earlier attempts still hang"))
+                self._write(self._queue.finish(attempt, f"{MAX_STUCK} earlier attempts still hang"))
                 continue
             self._flying[id(attempt)] = attempt
             threading.Thread(
@@ -144,10 +144,10 @@ class Notifier:
 
     def _land(self, attempt: Attempt, failure: str) -> None:
         if self._flying.pop(id(attempt), None) is not None:
-            self._write(self._desk.finish(attempt, failure))
+            self._write(self._queue.finish(attempt, failure))
         else:
             self._stuck[attempt.job.recipient] -= 1
-            self._write([] if failure else self._desk.late(attempt))
+            self._write([] if failure else self._queue.late(attempt))
         self._begin()
 
     def _look_for_stuck(self) -> None:
@@ -156,7 +156,7 @@ class Notifier:
             if now_s - attempt.started_s >= self._limit_s:
                 del self._flying[key]
                 self._stuck[attempt.job.recipient] += 1
-                self._write(self._desk.finish(attempt, f"no answer within {self._limit_s:g} s"))
+                self._write(self._queue.finish(attempt, f"no answer within {self._limit_s:g} s"))
 
     def _write(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -212,7 +212,7 @@ class Notifier:
         since_ms = (self._clock.now_ns() - round(GIVE_UP_S * 1e9)) // 10**6 - 3_600_000
         deliveries = read(self._broker, NOTIFICATIONS, Delivery, places, since_ms).messages
         alarms = read(self._broker, ALARMS, Alarm, places, since_ms).messages
-        left = self._desk.restore(
+        left = self._queue.restore(
             [(k.partition, k.message) for k in deliveries],
             [(k.partition, k.message) for k in alarms if k.offset < places[k.partition]],
             [k.message.id for k in alarms if k.offset >= places[k.partition]],
@@ -220,7 +220,7 @@ class Notifier:
         self._write(left)
         self._consumer.assign([TopicPartition(ALARMS.name, p, at) for p, at in places.items()])
         log.info(
-            "assigned partitions %s, %d notifications open", sorted(places), self._desk.waiting
+            "assigned partitions %s, %d notifications open", sorted(places), self._queue.waiting
         )
         self._on_ready()
 
@@ -258,7 +258,7 @@ class Notifier:
 
     def _forget(self, gone: list[TopicPartition]) -> None:
         partitions = {tp.partition for tp in gone}
-        self._desk.forget(partitions)
+        self._queue.forget(partitions)
         self._progress.forget(partitions)
 
     def _finish(self) -> None:
@@ -268,7 +268,7 @@ class Notifier:
             with contextlib.suppress(queue.Empty):
                 attempt, failure = self._landed.get(timeout=_TICK_S)
                 if self._flying.pop(id(attempt), None) is not None:
-                    self._write(self._desk.finish(attempt, failure))
+                    self._write(self._queue.finish(attempt, failure))
         self._producer.flush(_TIMEOUT_S)
         self._commit(asynchronous=False)
 

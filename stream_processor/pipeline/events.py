@@ -11,11 +11,11 @@ from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.engine import AlarmStep
 from stream_processor.pipeline.stages.admission import Stream
-from stream_processor.pipeline.stages.findings import Said
+from stream_processor.pipeline.stages.findings import TaskLabel
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import LabelledBeat
 from stream_processor.pipeline.stages.vitals import VitalSigns
-from stream_processor.pipeline.stages.waveform_recorder import Block, Cut
+from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Block
 
 
 def sample_of(stream: Stream, at: float) -> int:
@@ -82,7 +82,7 @@ def rhythm(stream: Stream, s: Span) -> Rhythm:
     )
 
 
-def finding(stream: Stream, s: Said, model: str) -> Finding:
+def finding(stream: Stream, s: TaskLabel, model: str) -> Finding:
     """What an added task says of this stream; `model` is the version of the model that says it."""
     start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
     return Finding(
@@ -134,9 +134,9 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
     )
 
 
-def taped(stream: Stream, item: Block | Cut) -> Waveform | Strip:
+def taped(stream: Stream, item: Block | AlarmStrip) -> Waveform | Strip:
     """A block of this stream's own samples for history, or the strip of an alarm."""
-    block = item.block if isinstance(item, Cut) else item
+    block = item.block if isinstance(item, AlarmStrip) else item
     shared: dict[str, Any] = {
         "patient_id": stream.patient_id,
         "device_id": stream.device_id,

@@ -33,18 +33,23 @@ from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.signal.windows import Windower, Windows
 from stream_processor.pipeline import events
 from stream_processor.pipeline.alarms.engine import AlarmEngine, AlarmStep
-from stream_processor.pipeline.alarms.lifecycle import Desk
+from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
 from stream_processor.pipeline.alarms.profiles import Profile, Profiles, with_limits
 from stream_processor.pipeline.stages.added import AddedTasks
 from stream_processor.pipeline.stages.admission import Admission, Run, Stream
 from stream_processor.pipeline.stages.detector import BeatDetector
-from stream_processor.pipeline.stages.findings import Said
+from stream_processor.pipeline.stages.findings import TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker, Span
-from stream_processor.pipeline.stages.seconds import Second
+from stream_processor.pipeline.stages.seconds import AnalysedSecond
 from stream_processor.pipeline.stages.sequences import Answer, SequenceTask
 from stream_processor.pipeline.stages.vitals import VitalsMeter
-from stream_processor.pipeline.stages.waveform_recorder import Block, Cut, Piece, Tape
+from stream_processor.pipeline.stages.waveform_recorder import (
+    AlarmStrip,
+    Block,
+    Piece,
+    WaveformRecorder,
+)
 
 STATE_VERSION = 6
 # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
@@ -68,7 +73,7 @@ class Ward:
         self._added, self._version = AddedTasks(model, BUILT_IN), model.spec.version
         self._labeller, self._meter = BeatLabeller(model), VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
-        self._alarms, self._tape = AlarmEngine(), Tape()
+        self._alarms, self._recorder = AlarmEngine(), WaveformRecorder()
         self._stages: dict[str, Any] = {
             "conditioner": self._conditioner,
             "windower": self._windower,
@@ -80,14 +85,14 @@ class Ward:
             "tracker": self._tracker,
             "joiner": self._joiner,
             "alarms": self._alarms,
-            "tape": self._tape,
+            "tape": self._recorder,
             "added": self._added,
         }
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
         self._heard: dict[str, float] = {}  # when a chunk last came, by the steady clock
         self._lost: set[str] = set()  # patients with a no-signal alarm
-        self._desk = Desk()
+        self._lifecycle = AlarmLifecycle()
         self._limits: dict[str, Profile] = {}  # of patients with an open stream
         # patients whose time goes on without a signal: when it was last told, by the steady clock
         self._alone: dict[str, float] = {}
@@ -115,7 +120,7 @@ class Ward:
                 pieces = (
                     Piece(self._row[run.patient_id], run.first_sample, run.counts()) for run in runs
                 )
-                found += self._taped(self._tape.push(pieces))
+                found += self._taped(self._recorder.push(pieces))
             with self._timed("conditioning"):
                 slabs = self._conditioner.push(
                     Raw(self._row[run.patient_id], run.counts(), run.lead_off) for run in runs
@@ -132,7 +137,7 @@ class Ward:
         found: list[Event] = []
         for place, action in actions:
             age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9)
-            found += self._desk.act(action, place, age_s)
+            found += self._lifecycle.act(action, place, age_s)
             if action.action == "limits" and action.patient_id in self._row:
                 self._set_limits(action.patient_id)
         return found
@@ -140,8 +145,8 @@ class Ward:
     def expect_actions(self, patient_id: str, end: int) -> None:
         """Actions are placed from 0 to `end` so far; where more have been taken, the topic was made
         anew, and counting starts again."""
-        if self._desk.acted(patient_id) > end:
-            self._desk.forget_actions(patient_id)
+        if self._lifecycle.acted(patient_id) > end:
+            self._lifecycle.forget_actions(patient_id)
 
     def on_clock(self) -> list[Event]:
         """What time alone brings: no-signal alarms, the end of streams that have long been silent,
@@ -159,12 +164,14 @@ class Ward:
                     row, last, last + self._limits[patient].no_signal_s * FS_HZ
                 )
                 found += self._alarm_events(steps)
-        alone = [p for p in self._desk.patients() if p in self._lost or p not in self._row]
+        alone = [p for p in self._lifecycle.patients() if p in self._lost or p not in self._row]
         self._alone = {p: self._alone.get(p, now) for p in alone}
         for patient, told in self._alone.items():
             passed_ns = round((now - told) * 1e9)
-            found += self._desk.advance(
-                patient, self._desk.now_ns(patient) + passed_ns, self._profile(patient).escalate_s
+            found += self._lifecycle.advance(
+                patient,
+                self._lifecycle.now_ns(patient) + passed_ns,
+                self._profile(patient).escalate_s,
             )
             self._alone[patient] = now
         return found
@@ -182,7 +189,7 @@ class Ward:
         spans = self._tracker.finish(row, end)
         found: list[Event] = [events.rhythm(stream, span) for span in self._joiner.push(spans)]
         found += self._alarm_events(self._alarms.finish(row, spans, end))
-        return found + self._taped(self._tape.flush(np.array([row], dtype=np.intp)))
+        return found + self._taped(self._recorder.flush(np.array([row], dtype=np.intp)))
 
     def overall_rhythm(self, patient_id: str) -> tuple[RhythmLabel, float]:
         """The rhythm of the stream as a whole (N, AFIB, O or ~), and its probability."""
@@ -190,14 +197,14 @@ class Ward:
 
     def patients(self) -> list[str]:
         """Those with an open stream, or of whom something must be remembered without one."""
-        return list(dict.fromkeys([*self._row, *self._desk.patients()]))
+        return list(dict.fromkeys([*self._row, *self._lifecycle.patients()]))
 
     def snapshot(self, patient_id: str) -> bytes:
         """All that is remembered of a patient: restored, and given the chunks that follow, a ward
         goes on exactly as this one would."""
         state: dict[str, Any] = {
             "version": STATE_VERSION,
-            "desk": self._desk.snapshot(patient_id),
+            "desk": self._lifecycle.snapshot(patient_id),
             "stream": None,
         }
         if (row := self._row.get(patient_id)) is not None:
@@ -216,7 +223,7 @@ class Ward:
             ):
                 raise ValueError(f"state of version {loaded['version']}, expected {STATE_VERSION}")
             stream = msgspec.convert(loaded["stream"], Stream | None)
-            self._desk.restore(patient_id, loaded["desk"])
+            self._lifecycle.restore(patient_id, loaded["desk"])
         except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
             raise ValueError(f"not a state: {error}") from error
         if patient_id in self._row:
@@ -232,17 +239,17 @@ class Ward:
 
     def close(self, patient_id: str) -> None:
         """Forget a patient, standing alarms and all."""
-        self._desk.forget(patient_id)
+        self._lifecycle.forget(patient_id)
         self._alone.pop(patient_id, None)
         if patient_id in self._row:
             self._close_stream(patient_id)
 
     def _end(self, patients: Sequence[str]) -> list[Event]:
-        """These streams are over; what is latched stays on the desk."""
+        """These streams are over; what is latched stays standing."""
         found = self._drain([self._row[patient] for patient in patients])
         for patient in patients:
             found += self._finish(patient)
-            self._desk.end_stream(patient)
+            self._lifecycle.end_stream(patient)
             self._close_stream(patient)
         return found
 
@@ -271,7 +278,7 @@ class Ward:
     def _profile(self, patient_id: str) -> Profile:
         """The patient's profile with the limits set at the bedside, where these make sense
         together."""
-        base, own = self._profiles.of(patient_id), self._desk.limits(patient_id)
+        base, own = self._profiles.of(patient_id), self._lifecycle.limits(patient_id)
         try:
             return with_limits(base, own, base) if own else base
         except ValueError as error:
@@ -288,7 +295,7 @@ class Ward:
                 found += self._end([patient])
                 self.admission.streams[patient] = run.opens
             row = self._open(run.opens)
-            self._desk.begin_stream(patient, run.opens.start_ns)
+            self._lifecycle.begin_stream(patient, run.opens.start_ns)
             if run.first_sample:  # we joined late
                 self._alarms.begin(row, self._restart(row, run.first_sample)[0])
         row = self._row[patient]
@@ -361,26 +368,28 @@ class Ward:
             for patient, until_ns in {
                 e.patient_id: e.time_ns for e in found if isinstance(e, Vitals)
             }.items():
-                found += self._desk.advance(patient, until_ns, self._limits[patient].escalate_s)
+                found += self._lifecycle.advance(
+                    patient, until_ns, self._limits[patient].escalate_s
+                )
             return found
 
-    def _found(self, said: Sequence[Said]) -> list[Event]:
+    def _found(self, said: Sequence[TaskLabel]) -> list[Event]:
         return [events.finding(self._stream[s.row], s, self._version) for s in said]
 
     def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
         found: list[Event] = []
         for step in steps:
             alarm = events.alarm(self._stream[step.row], step)
-            found += self._desk.take(alarm, self._limits[alarm.patient_id].escalate_s)
+            found += self._lifecycle.take(alarm, self._limits[alarm.patient_id].escalate_s)
             if alarm.step == "onset":
                 found += self._taped(
-                    self._tape.want(
+                    self._recorder.want(
                         step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample
                     )
                 )
         return found
 
-    def _taped(self, items: Sequence[Block | Cut]) -> list[Event]:
+    def _taped(self, items: Sequence[Block | AlarmStrip]) -> list[Event]:
         return [events.taped(self._stream[item.row], item) for item in items]
 
     @contextmanager
@@ -395,7 +404,9 @@ def build_ward(clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> Ward:
     return Ward(runtime.load(), clock, profiles)
 
 
-def _with_lethal(seconds: Sequence[Second], answers: Sequence[Answer]) -> list[Second]:
+def _with_lethal(
+    seconds: Sequence[AnalysedSecond], answers: Sequence[Answer]
+) -> list[AnalysedSecond]:
     """The seconds with what the lethal-rhythm task said of each; one that it calls asystole is not
     unsure, however the signal moves."""
     said = {(answer.row, answer.k): answer.probability for answer in answers}

@@ -23,7 +23,7 @@ from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.alarms.profiles import ADULT
 from stream_processor.pipeline.stages.admission import Stream
 from stream_processor.pipeline.stages.rhythm import Span
-from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.scoring.reference import FIBRILLATION, Record
 from stream_processor.scoring.told import Told, told
@@ -103,7 +103,7 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
             found.append(LabelledBeat(position, rr_s, label, 1.0, 1.0, float(label == "V")))
             before = position
         wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ
-        second = Second(
+        second = AnalysedSecond(
             row=row,
             k=k,
             until=until,

@@ -1,7 +1,7 @@
 """The stream processor: faust's consumer group around Worker (slices, ward) and Keeper (store,
 snapshots, commits).
 
-    ecg.samples -> fetches.py -> Worker -> Ward -> events -> outlet.py -> their topics
+    ecg.samples -> delivery.py -> Worker -> Ward -> events -> event_producer.py -> their topics
                                    |                  `---> Keeper -> sink, ecg.state, commit
 
 Partitions are the unit of scaling: start more processes. When they come, their patients are
@@ -29,13 +29,13 @@ from ingest.broker import create_topics
 from ingest.clock import Clock
 from models.serving.runtime import Model
 from stream_processor.kafka.delivery import FetchDelivery, StockDelivery, check_group
-from stream_processor.kafka.event_producer import Outlet
+from stream_processor.kafka.event_producer import EventProducer
 from stream_processor.sinks.base import Sink
-from stream_processor.worker.checkpointer import Keeper
+from stream_processor.worker.checkpointer import Checkpointer
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.operator_actions import ActionReader
 from stream_processor.worker.snapshots import SnapshotReader
-from stream_processor.worker.stall_guard import Pulse
+from stream_processor.worker.stall_guard import StallGuard
 from stream_processor.worker.worker import WardLike, Worker
 
 log = logging.getLogger(__name__)
@@ -74,36 +74,40 @@ class Processor:
         sys.setswitchinterval(SWITCH_S)
         gc.set_threshold(*GC_THRESHOLDS)
         await asyncio.to_thread(create_topics, self.broker)
-        outlet = self._outlet = Outlet(self.broker)
+        event_producer = self._event_producer = EventProducer(self.broker)
         actions = ActionReader(self.broker)
-        pulse = Pulse(self.clock, SESSION_S - HEARTBEAT_S)
-        self._worker = Worker(self.ward, outlet, actions, self.clock, self.counters, pulse)
+        stall_guard = StallGuard(self.clock, SESSION_S - HEARTBEAT_S)
+        self._worker = Worker(
+            self.ward, event_producer, actions, self.clock, self.counters, stall_guard
+        )
         self._app = _faust_app(self.broker)
         self._worker.held_up = lambda: self.full
         self._worker.next_model = self.next_model
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
-        self._keeper = Keeper(self._worker, self.sink, outlet, self._delivery, self.clock, pulse)
+        self._checkpointer = Checkpointer(
+            self._worker, self.sink, event_producer, self._delivery, self.clock, stall_guard
+        )
         self._reader = SnapshotReader(self.broker)
         self._ready = False
         _connect(self._app, self._assigned, self._revoked)
         await self._app.start()
-        beating = asyncio.create_task(pulse.run())
+        beating = asyncio.create_task(stall_guard.run())
         try:
             async with asyncio.TaskGroup() as tasks:
                 for part in (
                     self._worker.run(self._stop),
-                    self._keeper.run(self._stop),
+                    self._checkpointer.run(self._stop),
                     self._watch(),
                     self._report(),
                 ):
                     tasks.create_task(part)
             await self._finish()
         finally:
-            outlet.abandon()  # frees the threads
+            event_producer.abandon()  # frees the threads
             await self._leave()
             beating.cancel()
             self._worker.shut()
-            self._keeper.shut()
+            self._checkpointer.shut()
             actions.close()
 
     def stop(self) -> None:
@@ -113,7 +117,7 @@ class Processor:
     @property
     def full(self) -> bool:
         """True where the delivery should wait: too much is pending, or the sink is too far behind."""
-        return self._worker.intake.full or self._keeper.full or self._stop.is_set()
+        return self._worker.pending.full or self._checkpointer.full or self._stop.is_set()
 
     def receive(self, partition: int, records: Any) -> None:
         """Messages from the delivery."""
@@ -135,13 +139,13 @@ class Processor:
         } & self.partitions
         if not partitions:
             return
-        done = await self._keeper.finish(partitions)
+        done = await self._checkpointer.finish(partitions)
         await self._worker.release(partitions)
         # A slice may have come between the two. The next owner will compute its events again, and
         # ours must not overwrite later ones.
-        if not (done and await self._keeper.settle()):
+        if not (done and await self._checkpointer.settle()):
             raise RuntimeError("partitions were revoked while the store was busy")
-        self._keeper.forget(partitions)
+        self._checkpointer.forget(partitions)
         self._delivery.release(partitions)
         self.partitions -= partitions
 
@@ -172,15 +176,15 @@ class Processor:
 
     def _measure(self) -> None:
         """Bring the counters that say "now" up to date."""
-        c, positions = self.counters, self._worker.intake.positions()
-        c.pending = self._worker.intake.count
+        c, positions = self.counters, self._worker.pending.positions()
+        c.pending = self._worker.pending.count
         ends = {p: self._app.consumer.highwater(TP(topics.SAMPLES.name, p)) for p in positions}
         c.lag = sum(max((end or 0) - positions[p], 0) for p, end in ends.items())
 
     async def _finish(self) -> None:
         try:
             async with asyncio.timeout(STOP_S):
-                if await self._keeper.finish(self.partitions):
+                if await self._checkpointer.finish(self.partitions):
                     return
             log.warning(
                 "the store is busy: what it does not have yet is processed again at the next start"

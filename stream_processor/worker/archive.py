@@ -1,7 +1,7 @@
 """What people did and said, whom they were told, and how the stream scores: from its topics into
 the store.
 
-The keeper stores what the ward makes (keeper.py); this stores the rest, in a consumer group of its
+The checkpointer stores what the ward makes (checkpointer.py); this stores the rest, in a consumer group of its
 own, by the same rule: the store is flushed before the offsets are committed. A crash in between
 repeats messages, and their identities make the repetition invisible. While the store is busy
 nothing more is read. What cannot be decoded goes to the dead-letter topic.
@@ -19,7 +19,7 @@ import confluent_kafka
 from ingest import topics
 from ingest.clock import Clock
 from ingest.messages import Action, BadMessageError, Delivery, Edit, Score, decode
-from stream_processor.kafka.event_producer import Outlet
+from stream_processor.kafka.event_producer import EventProducer
 from stream_processor.sinks.base import Sink, SinkBusyError
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Archive:
     # Everything below runs in the archive's thread.
 
     def _run(self) -> None:
-        outlet = Outlet(self._broker)
+        event_producer = EventProducer(self._broker)
         consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": self._broker,
@@ -94,32 +94,34 @@ class Archive:
         try:
             consumer.subscribe(list(KINDS), on_revoke=self._revoked)
             while not self._stop.is_set():
-                self._turn(consumer, outlet)
+                self._turn(consumer, event_producer)
         # what is no BadMessageError and no SinkBusyError ends the process
         except Exception as error:
             self.error = error
             self._broken()
         finally:
-            outlet.abandon()
+            event_producer.abandon()
             consumer.close()
             self._sink.close()
 
-    def _turn(self, consumer: confluent_kafka.Consumer, outlet: Outlet) -> None:
+    def _turn(self, consumer: confluent_kafka.Consumer, event_producer: EventProducer) -> None:
         """Take what has come, and store it unless the store wants to be left alone."""
         if self._wait_s:
             # still asked for messages, so that the group does not give us up
             consumer.pause(consumer.assignment())
-        self._take(consumer.consume(BATCH, STORE_S), outlet)
+        self._take(consumer.consume(BATCH, STORE_S), event_producer)
         if (
             (self._next or self._sink.pending)
             and self._clock.steady_s() >= self._try_at_s
             and self._store()
         ):
-            outlet.settle(outlet.mark())
+            event_producer.settle(event_producer.mark())
             self._commit(consumer)
             consumer.resume(consumer.assignment())
 
-    def _take(self, messages: Iterable[confluent_kafka.Message], outlet: Outlet) -> None:
+    def _take(
+        self, messages: Iterable[confluent_kafka.Message], event_producer: EventProducer
+    ) -> None:
         for message in messages:
             if error := message.error():
                 if error.fatal():
@@ -133,7 +135,7 @@ class Archive:
             try:
                 self._sink.add(decode(message.value() or b"", KINDS[topic]))
             except BadMessageError as bad:
-                outlet.dead_letter(
+                event_producer.dead_letter(
                     _Letter(offset, message.key(), message.value()), partition, str(bad), topic
                 )
             self._next[topic, partition] = offset + 1

@@ -24,10 +24,10 @@ from typing import Protocol, TypeVar
 
 from ingest.clock import Clock
 from ingest.messages import Event
-from stream_processor.kafka.event_producer import Outlet
+from stream_processor.kafka.event_producer import EventProducer
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.worker.snapshots import ENDED, Snapshot
-from stream_processor.worker.stall_guard import Pulse
+from stream_processor.worker.stall_guard import StallGuard
 from stream_processor.worker.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -54,28 +54,28 @@ class Committer(Protocol):
         ...
 
 
-class Keeper:
+class Checkpointer:
     """Stores events, keeps snapshots and commits. One round at a time; the sink is only ever used
-    in the keeper's own thread."""
+    in the checkpointer's own thread."""
 
     def __init__(
         self,
         worker: Worker,
         sink: Sink,
-        outlet: Outlet,
+        event_producer: EventProducer,
         committer: Committer,
         clock: Clock,
-        pulse: Pulse,
+        stall_guard: StallGuard,
     ) -> None:
-        self._pulse = pulse
-        self._worker, self._sink, self._outlet, self._committer, self._clock = (
+        self._stall_guard = stall_guard
+        self._worker, self._sink, self._event_producer, self._committer, self._clock = (
             worker,
             sink,
-            outlet,
+            event_producer,
             committer,
             clock,
         )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpointer")
         self._turn = asyncio.Lock()
         self._committed: dict[int, int] = {}
         self._due_at: dict[int, float] = {}
@@ -116,7 +116,7 @@ class Keeper:
         async with self._turn:
             if not await self._store():
                 return False
-            await self._in_thread(lambda: self._outlet.settle(self._outlet.mark()))
+            await self._in_thread(lambda: self._event_producer.settle(self._event_producer.mark()))
             return True
 
     def forget(self, partitions: Iterable[int]) -> None:
@@ -126,7 +126,7 @@ class Keeper:
                 known.pop(partition, None)
 
     def shut(self) -> None:
-        """End the keeper's thread."""
+        """End the checkpointer's thread."""
         self._thread.shutdown()
 
     def _due(self, now: float) -> list[int]:
@@ -134,7 +134,7 @@ class Keeper:
         patients."""
         worker = self._worker
         idle = now - worker.last_chunk_s >= IDLE_S
-        news = [p for p, at in worker.intake.positions().items() if at != self._committed.get(p)]
+        news = [p for p, at in worker.pending.positions().items() if at != self._committed.get(p)]
         waiting = (
             {p for p in worker.changed if worker.changed[p]}
             | set(news)
@@ -153,7 +153,7 @@ class Keeper:
 
     async def _round(self, partitions: list[int]) -> bool:
         """Steps 1 to 4 of this module's docstring. False where the sink is busy."""
-        worker, positions = self._worker, self._worker.intake.positions()
+        worker, positions = self._worker, self._worker.pending.positions()
         acted = worker.acted(partitions)
         patients = [(patient, p) for p in partitions for patient in worker.changed.get(p, ())]
         total = max(sum(len(changed) for changed in worker.changed.values()), 1)
@@ -222,7 +222,7 @@ class Keeper:
 
         Raises StoodStillError.
         """
-        self._pulse.check()
+        self._stall_guard.check()
         events, self._worker.events = self._worker.events, []
         try:
             await self._in_thread(lambda: self._flush(events))
@@ -243,7 +243,7 @@ class Keeper:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    # Everything below runs in the keeper's thread.
+    # Everything below runs in the checkpointer's thread.
 
     def _flush(self, events: list[Event]) -> None:
         for event in events:
@@ -251,9 +251,9 @@ class Keeper:
         self._sink.flush()
 
     def _write(self, states: dict[str, Snapshot], removable: list[tuple[int, str]]) -> None:
-        self._outlet.settle(self._outlet.mark())
+        self._event_producer.settle(self._event_producer.mark())
         for patient, snapshot in states.items():
-            self._outlet.state(patient, snapshot.state, snapshot.offset, snapshot.partition)
+            self._event_producer.state(patient, snapshot.state, snapshot.offset, snapshot.partition)
         for partition, patient in removable:
-            self._outlet.state(patient, None, self._committed[partition], partition)
-        self._outlet.settle(self._outlet.mark())
+            self._event_producer.state(patient, None, self._committed[partition], partition)
+        self._event_producer.settle(self._event_producer.mark())

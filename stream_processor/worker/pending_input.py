@@ -10,7 +10,7 @@ from stream_processor.kafka.event_producer import Record
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 
 
-class Intake:
+class PendingInput:
     """Messages by partition. A partition's messages wait until it is open: its patients must be
     restored first."""
 

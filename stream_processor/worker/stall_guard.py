@@ -17,11 +17,11 @@ from ingest.clock import Clock
 BEAT_S = 0.5
 
 
-class StoodStillError(Exception):
+class StalledError(Exception):
     """This process has stood still for so long that its work may be somebody else's."""
 
 
-class Pulse:
+class StallGuard:
     """Beats while the event loop runs. `check` may be called from any thread."""
 
     def __init__(self, clock: Clock, limit_s: float) -> None:
@@ -37,7 +37,7 @@ class Pulse:
     def check(self) -> None:
         """Raise StoodStillError where the process has ever stood still for longer than the limit."""
         if (gap_s := self._gap_s()) > self._limit_s:
-            raise StoodStillError(
+            raise StalledError(
                 f"this worker stood still for {gap_s:.0f} s: what it holds is old, a new one starts from the last commit"
             )
 

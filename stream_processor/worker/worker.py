@@ -3,7 +3,7 @@ partitions coming and going.
 
 Every SLICE_S all pending chunks of all patients go through the ward at once, in the one thread that
 ever touches the ward, so that the event loop never blocks. Events leave for their topics at the end
-of the slice; keeper.py stores, snapshots and commits.
+of the slice; checkpointer.py stores, snapshots and commits.
 
 Errors: bytes that are no SampleChunk go to the dead-letter topic. Anything unexpected ends `run`,
 and with it the process, without a commit: the successor takes the last commit and the snapshots,
@@ -21,13 +21,13 @@ from typing import NamedTuple, Protocol, TypeVar
 from ingest.clock import Clock
 from ingest.messages import Action, Alarm, BadMessageError, Beat, Event, SampleChunk, decode
 from models.serving.runtime import Model
-from stream_processor.kafka.event_producer import Outlet, Record
+from stream_processor.kafka.event_producer import EventProducer, Record
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.latency import Latencies
 from stream_processor.worker.operator_actions import Placed
-from stream_processor.worker.pending_input import Intake
+from stream_processor.worker.pending_input import PendingInput
 from stream_processor.worker.snapshots import ENDED, Snapshot
-from stream_processor.worker.stall_guard import Pulse
+from stream_processor.worker.stall_guard import StallGuard
 
 log = logging.getLogger(__name__)
 SLICE_S = 0.1
@@ -76,23 +76,23 @@ class Worker:
     def __init__(
         self,
         ward: WardLike,
-        outlet: Outlet,
+        event_producer: EventProducer,
         actions: Actions,
         clock: Clock,
         counters: Counters,
-        pulse: Pulse,
+        stall_guard: StallGuard,
     ) -> None:
-        self._pulse = pulse
-        self._ward, self._outlet, self._actions, self._clock, self.counters = (
+        self._stall_guard = stall_guard
+        self._ward, self._event_producer, self._actions, self._clock, self.counters = (
             ward,
-            outlet,
+            event_producer,
             actions,
             clock,
             counters,
         )
-        self.intake = Intake()
+        self.pending = PendingInput()
         self.latencies = Latencies()
-        self.events: list[Event] = []  # not yet handed to the sink; keeper.py takes them
+        self.events: list[Event] = []  # not yet handed to the sink; checkpointer.py takes them
         # by partition: patients with news since their last snapshot
         self.changed: dict[int, set[str]] = {}
         self._home: dict[str, int] = {}  # the partition a patient's chunks come from
@@ -109,7 +109,7 @@ class Worker:
 
     def receive(self, partition: int, records: Sequence[Record]) -> None:
         """Keep fetched messages of ecg.samples for the next slice."""
-        self.intake.add(partition, records)
+        self.pending.add(partition, records)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Slices, until told to stop; never broken off within one, for its events would be lost
@@ -118,23 +118,23 @@ class Worker:
             started = self._clock.steady_s()
             await self.slice()
             left = SLICE_S - (self._clock.steady_s() - started)
-            await asyncio.sleep(0 if self.intake.ready else max(left, 0.0))
+            await asyncio.sleep(0 if self.pending.ready else max(left, 0.0))
 
     async def slice(self) -> None:
         """Everything pending through the ward, once, and the timers where they are due. Raises
         StoodStillError."""
         async with self._turn:
-            batch = self.intake.take(MAX_SLICE)
+            batch = self.pending.take(MAX_SLICE)
             now = self._clock.steady_s()
             if self.held_up():
                 self._clock_at = now + GRACE_S
-            if self.intake.ready:  # behind: who seems silent may only be waiting
+            if self.pending.ready:  # behind: who seems silent may only be waiting
                 self._clock_at = now + GRACE_S
             timers = now - self._clock_at >= CLOCK_S
             if not (batch or timers):
                 return
             patients, events = await self._in_thread(lambda: self._process(batch, timers))
-            self.intake.done(batch)
+            self.pending.done(batch)
             self.events += events
             for patient in patients | {e.patient_id for e in events}:
                 if (home := self._home.get(patient)) is not None:
@@ -153,10 +153,10 @@ class Worker:
         """Take over partitions with their patients' states; their messages are processed from now
         on."""
         async with self._turn:
-            self.intake.open(partitions)
+            self.pending.open(partitions)
             await self._in_thread(lambda: self._restore(states))
             for patient, snapshot in states.items():
-                if snapshot.state == ENDED:  # so that the keeper removes it in time
+                if snapshot.state == ENDED:  # so that the checkpointer removes it in time
                     self.changed.setdefault(snapshot.partition, set()).add(patient)
 
     async def release(self, partitions: Iterable[int]) -> None:
@@ -164,7 +164,7 @@ class Worker:
         gone = set(partitions)
         async with self._turn:
             patients = [p for p, home in self._home.items() if home in gone]
-            self.intake.close(gone)
+            self.pending.close(gone)
             await self._in_thread(lambda: self._close(patients))
             for partition in gone:
                 self.changed.pop(partition, None)
@@ -207,16 +207,16 @@ class Worker:
         if timers:
             self._clock_at = started
             events += self._ward.on_clock()
-        self._pulse.check()
+        self._stall_guard.check()
         for event in events:
-            self._outlet.event(event, self._home.get(event.patient_id))
-        self._outlet.check()
+            self._event_producer.event(event, self._home.get(event.patient_id))
+        self._event_producer.check()
         self._count(batch, chunks, events, started)
         return {c.patient_id for c in chunks} | acted.patients, events
 
     def _act(self) -> _Acted:
         """Take what people did about the patients that are ours."""
-        placed = [a for a in self._actions.take() if a.partition in self.intake.partitions]
+        placed = [a for a in self._actions.take() if a.partition in self.pending.partitions]
         for partition, offset, action in placed:
             self._home.setdefault(action.patient_id, partition)
             self._acted[partition] = offset + 1
@@ -230,7 +230,7 @@ class Worker:
         try:
             chunk = decode(record.value or b"", SampleChunk)
         except BadMessageError as error:
-            self._outlet.dead_letter(record, partition, str(error))
+            self._event_producer.dead_letter(record, partition, str(error))
             self.counters.dead_letters += 1
             return None
         if record.offset < self._inside.get(chunk.patient_id, 0):
@@ -262,7 +262,7 @@ class Worker:
 
     def _snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
         started = self._clock.steady_s()
-        positions, present = self.intake.positions(), set(self._ward.patients())
+        positions, present = self.pending.positions(), set(self._ward.patients())
         states: dict[str, Snapshot] = {}
         for patient, partition in patients:
             offset = max(positions.get(partition, 0), self._inside.get(patient, 0))
@@ -280,7 +280,7 @@ class Worker:
         return states
 
     def _restore(self, states: dict[str, Snapshot]) -> None:
-        ends = self._actions.assign(self.intake.partitions)
+        ends = self._actions.assign(self.pending.partitions)
         for patient, snapshot in states.items():
             self._home[patient], self._inside[patient] = snapshot.partition, snapshot.offset
             if snapshot.state == ENDED:
@@ -293,7 +293,7 @@ class Worker:
                 log.warning("snapshot of %s cannot be used, starting afresh: %s", patient, error)
 
     def _close(self, patients: list[str]) -> None:
-        self._actions.assign(self.intake.partitions)
+        self._actions.assign(self.pending.partitions)
         present = set(self._ward.patients())
         for patient in patients:
             del self._home[patient]

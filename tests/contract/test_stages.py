@@ -27,12 +27,12 @@ from models.signal.windows import Windower
 from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.stages.added import AddedTasks
 from stream_processor.pipeline.stages.detector import BeatDetector
-from stream_processor.pipeline.stages.findings import FindingTeller, Said
+from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
 from stream_processor.pipeline.stages.sequences import SequenceTask
 from stream_processor.pipeline.stages.vitals import VitalsMeter
-from stream_processor.pipeline.stages.waveform_recorder import Cut, Piece, Tape
+from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Piece, WaveformRecorder
 
 PATIENTS = ("pvcs", "asystole", "afib")
 RATES = {"pvcs": 250.0, "asystole": 360.0, "afib": 128.0}
@@ -157,10 +157,10 @@ def alarm_atoms(patient: str) -> list[Any]:
     return list(zip(beats(patient), stage.push(beats(patient)), spans(patient), strict=True))
 
 
-def sayings(patient: str) -> list[Said]:
+def sayings(patient: str) -> list[TaskLabel]:
     """Answers every 5 s of two tasks, by turns; the label of one changes."""
     return [
-        Said(
+        TaskLabel(
             0,
             task,
             max(0, end - 30 * FS_HZ),
@@ -237,7 +237,7 @@ def one_piece_per_run(items: list[Piece]) -> list[Piece]:
     ]
 
 
-def want_strips(stage: Tape, row: int, patient: str) -> None:
+def want_strips(stage: WaveformRecorder, row: int, patient: str) -> None:
     """Some within reach, some of which the signal ends too early."""
     for onset_s in (0, 3, 9, 14.9, 24):
         onset = int(onset_s * RATES[patient])
@@ -249,7 +249,7 @@ def taped(out: list[Any]) -> list[tuple[int, Any]]:
         (
             i.row,
             i._replace(row=0, block=i.block._replace(row=0))
-            if isinstance(i, Cut)
+            if isinstance(i, AlarmStrip)
             else i._replace(row=0),
         )
         for i in out
@@ -306,7 +306,7 @@ CASES = [
     ),
     Case(
         "tape",
-        Tape,
+        WaveformRecorder,
         pieces_of,
         lambda i, row: i._replace(row=row),
         one_piece_per_run,
@@ -354,7 +354,7 @@ CASES = [
         (1, 7),
     ),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
-    Case("findings", FindingTeller, sayings, _move, list, by_row, (1, 7)),
+    Case("findings", FindingReporter, sayings, _move, list, by_row, (1, 7)),
     Case(
         "alarms",
         AlarmEngine,

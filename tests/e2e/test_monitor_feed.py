@@ -23,7 +23,14 @@ from ingest.messages import Action, Edit, Reference, SampleChunk, Score, Vitals,
 from ingest.operator import OperatorOutlet
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import ORIGIN, URL, TestClient, WebSocketTestSession, alarm, next_of
+from tests.unit.dashboards.monitor_bench import (
+    ORIGIN,
+    URL,
+    TestClient,
+    WebSocketTestSession,
+    alarm,
+    next_of,
+)
 
 WAIT_S = 60.0
 

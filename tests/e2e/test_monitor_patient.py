@@ -123,10 +123,12 @@ def test_a_pulse_of_1_mv_and_1_s_measures_what_the_paper_says(
         expect(page.locator(".fact .quality")).not_to_have_text("--")
         eventually(page, lambda: painted(page, ".trace"), lambda pixels: pixels > 1000)
         page.locator("main").focus()
-        pulse = eventually(page, lambda: paused(page, lambda: pulse_px(middle_row(page))), bool)
+        stall_guard = eventually(
+            page, lambda: paused(page, lambda: pulse_px(middle_row(page))), bool
+        )
         shot(page, f"pulse-{density}")
-    assert pulse
-    width, height = pulse
+    assert stall_guard
+    width, height = stall_guard
     assert abs(width / px_per_mm - speed) < 2 / px_per_mm + 0.1 * density / px_per_mm
     assert abs(height / px_per_mm - gain) < 2 / px_per_mm
 

@@ -66,8 +66,8 @@ def test_two_tasks_one_after_the_other_leave_the_older_ones_alone(
     ] == [("flutter", (at, at + 24), 5, 5, 1), ("strain", (at + 24, at + 48), 5, 5, 1)]
     assert len({model.spec.version for model in (old, first, second)}) == 3
     windows = random_windows(old.input.length)[:5]  # a second each
-    steps = second.see(windows)[1]
-    assert steps[:, :, : at + 24].tobytes() == first.see(windows)[1].tobytes()
+    steps = second.segment(windows)[1]
+    assert steps[:, :, : at + 24].tobytes() == first.segment(windows)[1].tobytes()
     context = steps[:, :, at + 24 :].reshape(1, 20, 24)
     assert second.decode("strain", context, np.ones((1, 20), np.float32)).sum() == pytest.approx(1)
     card = (tmp_path / "second" / "card.md").read_text()

@@ -99,10 +99,12 @@ def test_an_action_goes_where_the_patients_samples_are(broker):
     with Producer(broker.address, CLOCK) as producer:
         for patient in patients:
             producer.send(chunk(patient, 0))
-    outlet = OperatorOutlet(broker.address)
+    event_producer = OperatorOutlet(broker.address)
     for patient in patients:
-        outlet.send(Action(patient_id=patient, time_ns=1, id="a", by="Ann", action="resume"))
-        outlet.send(
+        event_producer.send(
+            Action(patient_id=patient, time_ns=1, id="a", by="Ann", action="resume")
+        )
+        event_producer.send(
             Edit(
                 patient_id=patient,
                 id="e",
@@ -132,12 +134,12 @@ def test_a_broker_that_is_gone_is_said(alive, monkeypatch):
     monkeypatch.setattr(operator, "TIMEOUT_S", 2.0)
     message = Action(patient_id="p", time_ns=1, id="a", by="Ann", action="resume")
     with EmbeddedBroker() as broker:
-        outlet = OperatorOutlet(broker.address)
+        event_producer = OperatorOutlet(broker.address)
         if alive:
-            outlet.send(message)
+            event_producer.send(message)
     for _ in range(2 if alive else 1):
         with pytest.raises(UnreachableError, match="does not answer"):
-            outlet.send(message)
+            event_producer.send(message)
 
 
 def test_list(keep):

@@ -27,7 +27,7 @@ from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError
 from ingest.messages import SampleChunk, encode, sample_offset_ns
 from ingest.topics import SAMPLES
-from tests.unit.grafana_fake import TOKEN, FakeGrafana
+from tests.unit.dashboards.grafana_fake import TOKEN, FakeGrafana
 from tools.services import Kafka
 
 START_NS = 1_767_225_600 * 10**9

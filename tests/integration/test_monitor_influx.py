@@ -11,7 +11,7 @@ import numpy as np
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.influx import InfluxSink
 from stream_processor.sinks.sqlite import SqliteSink
-from tests.unit.monitor_bench import (
+from tests.unit.dashboards.monitor_bench import (
     action,
     alarm,
     beat,

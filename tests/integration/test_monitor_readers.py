@@ -20,7 +20,7 @@ from dashboards.monitor.store.history import History
 from dashboards.monitor.store.readers import processes
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.sqlite import SqliteSink
-from tests.unit.monitor_bench import NOW, S, alarm, rhythm
+from tests.unit.dashboards.monitor_bench import NOW, S, alarm, rhythm
 
 WAIT_S = 90.0
 

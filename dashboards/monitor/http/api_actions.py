@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 
 from dashboards.monitor.http import questions, schemas
-from dashboards.monitor.http.api_request import DAY_NS, Asking, json_answer, onset_of
+from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Answer, Endpoint, require
 from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.limits import effective, limits_view
@@ -41,7 +41,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     note: str = ""
 
 
-async def _act(ask: Asking) -> Response:
+async def _act(ask: ApiRequest) -> Response:
     body = await ask.body(_Body)
     who = signed(ask, body.by, body.note)
     given = set(msgspec.to_builtins(body)) - {"action", "by", "note"}
@@ -63,7 +63,7 @@ async def _act(ask: Asking) -> Response:
     return await sent(ask, action)
 
 
-def signed(ask: Asking, by: str, note: str) -> str:
+def signed(ask: ApiRequest, by: str, note: str) -> str:
     """The name under which it is recorded. Whoever is signed in cannot sign as somebody else."""
     name = by.strip()
     if not 0 < len(name) <= 64 or not name.isprintable():
@@ -77,7 +77,7 @@ def signed(ask: Asking, by: str, note: str) -> str:
     return name
 
 
-async def sent(ask: Asking, message: Action | Edit) -> Response:
+async def sent(ask: ApiRequest, message: Action | Edit) -> Response:
     """202 once the broker has it. Nothing is changed here: the processor's answer does that."""
     try:
         await asyncio.to_thread(ask.parts.send, message)
@@ -86,7 +86,7 @@ async def sent(ask: Asking, message: Action | Edit) -> Response:
     return json_answer({"id": message.id}, 202)
 
 
-async def known_patient(ask: Asking) -> None:
+async def known_patient(ask: ApiRequest) -> None:
     """Refuse actions on a patient that nobody has heard of: a slip in a name must not look as if it
     had worked."""
     if ask.bed is None and not await ask.parts.history.ask(questions.known, ask.patient):
@@ -97,7 +97,7 @@ async def known_patient(ask: Asking) -> None:
         )
 
 
-async def find_alarm(ask: Asking, alarm_id: str) -> Alarm:
+async def find_alarm(ask: ApiRequest, alarm_id: str) -> Alarm:
     """The patient's alarm of this id, as the topics or the store tell it."""
     found = ask.bed.alarms.get(alarm_id) if ask.bed else None
     if found is None and (onset_ns := onset_of(alarm_id)) is not None:
@@ -111,7 +111,7 @@ async def find_alarm(ask: Asking, alarm_id: str) -> Alarm:
     return found
 
 
-async def _check_acknowledge(ask: Asking, body: _Body) -> None:
+async def _check_acknowledge(ask: ApiRequest, body: _Body) -> None:
     if not body.alarm:
         await known_patient(ask)
         return
@@ -126,13 +126,13 @@ async def _check_acknowledge(ask: Asking, body: _Body) -> None:
         raise RefusedError(409, "this alarm does not stand", "Nothing is left to do.")
 
 
-async def _check_silence(ask: Asking, body: _Body) -> None:
+async def _check_silence(ask: ApiRequest, body: _Body) -> None:
     if body.seconds is None or not 1 <= body.seconds <= LONGEST_SILENCE_S:
         raise RefusedError(400, "seconds must be from 1 to 86400, that is 24 h")
     await _check_resume(ask, body)
 
 
-async def _check_resume(ask: Asking, body: _Body) -> None:
+async def _check_resume(ask: ApiRequest, body: _Body) -> None:
     if body.kind and (body.kind not in CATALOGUE or CATALOGUE[body.kind].priority == "high"):
         raise RefusedError(
             400,
@@ -142,7 +142,7 @@ async def _check_resume(ask: Asking, body: _Body) -> None:
     await known_patient(ask)
 
 
-async def _check_limits(ask: Asking, body: _Body) -> None:
+async def _check_limits(ask: ApiRequest, body: _Body) -> None:
     require(ask.visitor, "admin")
     if not body.limits:
         raise RefusedError(400, "limits must name at least one limit")
@@ -165,7 +165,7 @@ _CHECKS = {
 }
 
 
-async def _actions_so_far(ask: Asking) -> Sequence[Action]:
+async def _actions_so_far(ask: ApiRequest) -> Sequence[Action]:
     """All that the store knows and what has come since, oldest first."""
     stored = await ask.parts.history.ask(questions.actions, ask.patient)
     live = ask.bed.actions.all() if ask.bed else []
@@ -174,13 +174,13 @@ async def _actions_so_far(ask: Asking) -> Sequence[Action]:
     ]
 
 
-async def _actions(ask: Asking) -> Response:
+async def _actions(ask: ApiRequest) -> Response:
     start_ns, end_ns = ask.period(366 * DAY_NS)
     found = [a for a in await _actions_so_far(ask) if start_ns <= a.time_ns < end_ns]
     return json_answer({"actions": [action_view(action) for action in found]})
 
 
-async def _limits(ask: Asking) -> Response:
+async def _limits(ask: ApiRequest) -> Response:
     return json_answer(
         {"fields": limits_view(ask.parts.profiles.of(ask.patient), await _actions_so_far(ask))}
     )

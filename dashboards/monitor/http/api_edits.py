@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from dashboards.monitor.http import questions, schemas
 from dashboards.monitor.http.api_actions import SENT, find_alarm, sent, signed
-from dashboards.monitor.http.api_request import DAY_NS, Asking, json_answer, whole_number
+from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, whole_number
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 from dashboards.monitor.http.refusals import RefusedError
 from ingest.messages import (
@@ -42,7 +42,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     note: str = ""
 
 
-async def _edit(ask: Asking) -> Response:
+async def _edit(ask: ApiRequest) -> Response:
     body = await ask.body(_Body)
     who = signed(ask, body.by, body.note)
     _check_label(body)
@@ -80,7 +80,7 @@ def _check_label(body: _Body) -> None:
         raise RefusedError(400, f"label must be one of {known}")
 
 
-async def _target(ask: Asking, body: _Body) -> Alarm | Beat | Rhythm:
+async def _target(ask: ApiRequest, body: _Body) -> Alarm | Beat | Rhythm:
     if body.target == "alarm":
         return await find_alarm(ask, body.target_id)
     found = ask.bed.find(body.target, body.target_id) if ask.bed else None
@@ -100,13 +100,13 @@ def _said(target: Alarm | Beat | Rhythm) -> str:
     return target.kind if isinstance(target, Alarm) else target.label
 
 
-async def _edits(ask: Asking) -> Response:
+async def _edits(ask: ApiRequest) -> Response:
     return json_answer(
         await ask.parts.history.ask(questions.edits, ask.patient, *ask.period(366 * DAY_NS))
     )
 
 
-async def _csv(ask: Asking) -> Response:
+async def _csv(ask: ApiRequest) -> Response:
     table = await ask.parts.history.ask(questions.edits_csv, *ask.period(366 * DAY_NS))
     return Response(
         table,

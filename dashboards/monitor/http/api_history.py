@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from dashboards.monitor.http import questions, schemas
-from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, Asking, json_answer, onset_of
+from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 from dashboards.monitor.http.refusals import RefusedError
 
@@ -13,32 +13,32 @@ MOST_COLUMNS = 4000
 _BLOCKS = "application/octet-stream"
 
 
-async def _rhythm(ask: Asking) -> Response:
+async def _rhythm(ask: ApiRequest) -> Response:
     return json_answer(
         await ask.parts.history.ask(questions.rhythm, ask.patient, *ask.period(31 * DAY_NS))
     )
 
 
-async def _beats(ask: Asking) -> Response:
+async def _beats(ask: ApiRequest) -> Response:
     return json_answer(
         await ask.parts.history.ask(questions.beats, ask.patient, *ask.period(HOUR_NS))
     )
 
 
-async def _findings(ask: Asking) -> Response:
+async def _findings(ask: ApiRequest) -> Response:
     return json_answer(
         await ask.parts.history.ask(questions.findings, ask.patient, *ask.period(31 * DAY_NS))
     )
 
 
-async def _trend(ask: Asking) -> Response:
+async def _trend(ask: ApiRequest) -> Response:
     columns = ask.whole("points", 600, MOST_COLUMNS, least=1)
     return json_answer(
         await ask.parts.history.ask(questions.trend, ask.patient, *ask.period(DAY_NS), columns)
     )
 
 
-async def _waveform(ask: Asking) -> Response:
+async def _waveform(ask: ApiRequest) -> Response:
     history = ask.parts.history
     if "points" in ask.request.query_params:
         columns = ask.whole("points", 0, MOST_COLUMNS, least=1)
@@ -48,7 +48,7 @@ async def _waveform(ask: Asking) -> Response:
     return Response(data, media_type=_BLOCKS)
 
 
-async def _strip(ask: Asking) -> Response:
+async def _strip(ask: ApiRequest) -> Response:
     alarm_id = ask.request.query_params.get("alarm", "")
     onset_ns = onset_of(alarm_id)
     if onset_ns is None:

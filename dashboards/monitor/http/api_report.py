@@ -5,12 +5,12 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from dashboards.monitor.http import questions, schemas
-from dashboards.monitor.http.api_request import DAY_NS, Asking
+from dashboards.monitor.http.api_request import DAY_NS, ApiRequest
 from dashboards.monitor.http.documents import document
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 
 
-async def _report(ask: Asking) -> Response:
+async def _report(ask: ApiRequest) -> Response:
     now_ns = ask.parts.clock.now_ns()
     return document(
         await ask.parts.history.ask(questions.report, ask.patient, *ask.period(7 * DAY_NS), now_ns)

@@ -28,7 +28,7 @@ DAY_NS = 24 * HOUR_NS
 MAX_BODY = 16 * 1024
 
 
-class Parts(NamedTuple):
+class AppState(NamedTuple):
     """What the application is made of."""
 
     hub: Hub
@@ -40,11 +40,11 @@ class Parts(NamedTuple):
     send: Send
 
 
-class Asking(NamedTuple):
+class ApiRequest(NamedTuple):
     """One request, by one visitor. Every method raises RefusedError where the answer is a refusal."""
 
     request: Request
-    parts: Parts
+    parts: AppState
     visitor: Visitor
 
     @property

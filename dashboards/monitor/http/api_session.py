@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from dashboards.monitor.http.access import COOKIE, SESSION_S, Visitor
-from dashboards.monitor.http.api_request import Asking, json_answer
+from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Answer, Endpoint, address, braked
 from dashboards.monitor.http.refusals import RefusedError
 
@@ -27,11 +27,11 @@ class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
     token: str
 
 
-async def _session(ask: Asking) -> Response:
+async def _session(ask: ApiRequest) -> Response:
     return _view(ask, ask.visitor)
 
 
-async def _sign_in(ask: Asking) -> Response:
+async def _sign_in(ask: ApiRequest) -> Response:
     access = ask.parts.access
     token = (await ask.body(_SignIn)).token
     if not access.needs_token:
@@ -55,14 +55,14 @@ async def _sign_in(ask: Asking) -> Response:
     return answer
 
 
-async def _sign_out(ask: Asking) -> Response:
+async def _sign_out(ask: ApiRequest) -> Response:
     ask.parts.access.close_session(ask.request.cookies.get(COOKIE))
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
 
 
-def _view(ask: Asking, visitor: Visitor) -> Response:
+def _view(ask: ApiRequest, visitor: Visitor) -> Response:
     return json_answer(
         {"user": visitor.user, "role": visitor.role, "needs_token": ask.parts.access.needs_token}
     )

@@ -7,7 +7,7 @@ from typing import get_args
 from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
-from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, Asking, json_answer
+from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 from dashboards.monitor.http.questions import alarm_list
 from dashboards.monitor.live.board import Wanted
@@ -19,7 +19,7 @@ _LOUDNESS = ("high", "medium", "low", "technical", "any")
 _ORDERS = ("bed", "urgency")
 
 
-async def _patients(ask: Asking) -> Response:
+async def _patients(ask: ApiRequest) -> Response:
     query = ask.request.query_params
     wanted = Wanted(
         search=query.get("search", ""),
@@ -39,7 +39,7 @@ async def _patients(ask: Asking) -> Response:
     return json_answer({"total": total, "offset": offset, "patients": patients})
 
 
-async def _alarms(ask: Asking) -> Response:
+async def _alarms(ask: ApiRequest) -> Response:
     if "from" in ask.request.query_params or "to" in ask.request.query_params:
         start_ns, end_ns = ask.period(31 * DAY_NS)
     else:
@@ -47,7 +47,7 @@ async def _alarms(ask: Asking) -> Response:
     return json_answer(await ask.parts.history.ask(alarm_list, ask.patient, start_ns, end_ns))
 
 
-def _last_hours(ask: Asking) -> tuple[int, int]:
+def _last_hours(ask: ApiRequest) -> tuple[int, int]:
     """By the stream's own time: a replay's is not the wall's."""
     hours = ask.whole("hours", 24, 24 * 366)
     bed = ask.bed

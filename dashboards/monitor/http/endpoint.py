@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboards.monitor.http.access import COOKIE, Role, TooManyAttemptsError, Visitor
-from dashboards.monitor.http.api_request import Asking, Parts, refusal
+from dashboards.monitor.http.api_request import ApiRequest, AppState, refusal
 from dashboards.monitor.http.guard import same_origin
 from dashboards.monitor.http.refusals import RefusedError
 
-Handler = Callable[[Asking], Awaitable[Response]]
+Handler = Callable[[ApiRequest], Awaitable[Response]]
 _PATIENT = "{patient}"
 
 
@@ -61,14 +61,14 @@ class Endpoint(NamedTuple):
                 require(visitor, self.role)
             if self.method != "GET":
                 _refuse_foreign(request)
-            return await self.handler(Asking(request, request.app.state.parts, visitor))
+            return await self.handler(ApiRequest(request, request.app.state.parts, visitor))
         except RefusedError as refused:
             return refusal(refused)
 
 
 def who(request: Request) -> Visitor:
     """Who asks. Raises RefusedError where the address guesses tokens."""
-    parts: Parts = request.app.state.parts
+    parts: AppState = request.app.state.parts
     with braked():
         return parts.access.visitor(
             request.cookies.get(COOKIE), request.headers.get("authorization"), address(request)

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from starlette.responses import Response
 
-from dashboards.monitor.http.api_request import Asking, json_answer
+from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.documents import document
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 
@@ -114,10 +114,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
 def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     """The endpoints, and those that describe them."""
 
-    async def raw(ask: Asking) -> Response:
+    async def raw(ask: ApiRequest) -> Response:
         return json_answer(content())
 
-    async def page(ask: Asking) -> Response:
+    async def page(ask: ApiRequest) -> Response:
         return document(_page(_TEMPLATE).render(api=content()))
 
     every = (

@@ -39,7 +39,7 @@ from dashboards.monitor.http import (
     api_ward,
 )
 from dashboards.monitor.http.access import COOKIE, Access, TooManyAttemptsError
-from dashboards.monitor.http.api_request import Parts, Send, json_answer
+from dashboards.monitor.http.api_request import AppState, Send, json_answer
 from dashboards.monitor.http.guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
 from dashboards.monitor.http.openapi import described
 from dashboards.monitor.live.board import Board
@@ -118,7 +118,7 @@ def create_app(
         exception_handlers={HTTPException: _refusal},
         lifespan=lifespan,
     )
-    app.state.parts = Parts(hub, history, feed, clock, access, profiles, send)
+    app.state.parts = AppState(hub, history, feed, clock, access, profiles, send)
     return app
 
 
@@ -133,7 +133,7 @@ async def _index(request: Request) -> Response:
 
 
 async def _health(request: Request) -> Response:
-    parts: Parts = request.app.state.parts
+    parts: AppState = request.app.state.parts
     connected = parts.feed.connected
     return json_answer(
         {"broker": connected, "patients": len(parts.hub.board)}, 200 if connected else 503
@@ -155,7 +155,7 @@ async def _live(socket: WebSocket) -> None:
     if not same_origin(socket.headers.get("origin"), socket.headers.get("host")):
         await socket.close(_POLICY_VIOLATION)
         return
-    parts: Parts = socket.app.state.parts
+    parts: AppState = socket.app.state.parts
     if not _may_watch(socket, parts.access):
         await socket.accept()  # a refused handshake would tell the page nothing
         await socket.close(_SIGN_IN)

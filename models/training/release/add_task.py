@@ -171,7 +171,7 @@ def _write(
         draft / f"{name}.onnx",
         every_s=of.hop,
     )
-    first = old.see(window[:, 0].numpy())[1].shape[2]
+    first = old.segment(window[:, 0].numpy())[1].shape[2]
     task = TaskSpec(
         name, figures.classes, (first, first + COLUMN[-1]), False, of.seconds, of.least, of.hop
     )

@@ -1,7 +1,7 @@
 """Alarm conditions over time: raised when they begin to hold, announced unless held back, ended
 when they no longer hold.
 
-What people do about alarms, and what stays after the end, is in desk.py.
+What people do about alarms, and what stays after the end, is in lifecycle.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from ingest.messages import AlarmKind
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import Logic, Rows
+from models.signal.stage import Rows, StructStage
 from stream_processor.pipeline.alarms import transient_alarms
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
 from stream_processor.pipeline.alarms.facts import (
@@ -72,7 +72,7 @@ class _State(msgspec.Struct):
     announced: dict[AlarmKind, float] = {}  # when each kind was last announced
 
 
-class AlarmEngine(Logic[_State]):
+class AlarmEngine(StructStage[_State]):
     """Stage: Beats, VitalSigns and Spans in, AlarmSteps out. Pure: the same input gives the same
     alarms with the same ids."""
 

@@ -11,7 +11,12 @@ from ingest.messages import BeatLabel
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline.alarms.profiles import Profile
 from stream_processor.pipeline.stages.rhythm import Span
-from stream_processor.pipeline.stages.seconds import Fibrillation, LabelledBeat, Second, is_lead_off
+from stream_processor.pipeline.stages.seconds import (
+    AnalysedSecond,
+    Fibrillation,
+    LabelledBeat,
+    is_lead_off,
+)
 
 BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
@@ -63,7 +68,7 @@ class Facts(msgspec.Struct):
         return sum(self.rr) / len(self.rr) if len(self.rr) >= 4 else None
 
 
-def take_signal(f: Facts, second: Second) -> None:
+def take_signal(f: Facts, second: AnalysedSecond) -> None:
     """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
     start, off, shook = second.until - FS_HZ, is_lead_off(second), f.fibrillating
     f.wave.take(second)

@@ -35,7 +35,7 @@ class _Patient(msgspec.Struct):
     acted: int = 0  # actions before this place in their partition have been taken
 
 
-class Desk:
+class AlarmLifecycle:
     """The standing alarms of every patient, and what was ordered about them."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, State
-from stream_processor.pipeline.stages.findings import FindingTeller, Said
-from stream_processor.pipeline.stages.seconds import Second
+from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.seconds import AnalysedSecond
 from stream_processor.pipeline.stages.sequences import Answer, SequenceTask
 
 
@@ -32,7 +32,7 @@ class AddedTasks:
 
     def __init__(self, model: Model, built_in: Sequence[str]) -> None:
         self._built_in = set(built_in)
-        self._teller = FindingTeller()
+        self._teller = FindingReporter()
         self._tasks: dict[str, _Added] = {}
         self._patients: dict[int, tuple[str, float]] = {}
         self.use(model)
@@ -71,9 +71,9 @@ class AddedTasks:
         for task in self._tasks.values():
             task.stage.restart(task.rows[row])
 
-    def push(self, batch: Sequence[Second]) -> list[Said]:
+    def push(self, batch: Sequence[AnalysedSecond]) -> list[TaskLabel]:
         """What these seconds change, task by task."""
-        found: list[Said] = []
+        found: list[TaskLabel] = []
         for name, task in self._tasks.items():
             found += self._said(
                 name,
@@ -82,9 +82,9 @@ class AddedTasks:
             )
         return self._teller.push(found)
 
-    def flush(self, rows: Rows) -> list[Said]:
+    def flush(self, rows: Rows) -> list[TaskLabel]:
         """The last answers, and the stretches that have not been told to their ends."""
-        found: list[Said] = []
+        found: list[TaskLabel] = []
         for name, task in self._tasks.items():
             theirs = np.array([task.rows[row] for row in rows.tolist()], dtype=np.intp)
             found += self._said(name, task, task.stage.flush(theirs))
@@ -104,7 +104,7 @@ class AddedTasks:
         self._teller.restore(row, state["told"])
         self._teller.keep(row, known)
 
-    def _said(self, name: str, task: _Added, answers: Sequence[Answer]) -> list[Said]:
+    def _said(self, name: str, task: _Added, answers: Sequence[Answer]) -> list[TaskLabel]:
         if not answers:
             return []
         ours = {theirs: row for row, theirs in task.rows.items()}
@@ -114,7 +114,7 @@ class AddedTasks:
             best = max(range(len(classes)), key=answer.probability.__getitem__)
             start = max(0, answer.needed - answer.seconds * FS_HZ)
             found.append(
-                Said(
+                TaskLabel(
                     ours[answer.row],
                     name,
                     start,

@@ -9,9 +9,9 @@ from models.beats.decoding import SEARCH, Peaks, decode, doubt, r_peak
 from models.beats.searchback import FIELDS, WEAK, choose
 from models.beats.templates import around
 from models.serving.runtime import Model, size
-from models.signal.stage import Arrays, Rows
+from models.signal.stage import ArrayStage, Rows
 from models.signal.windows import Floats, InputSpec, Windows
-from stream_processor.pipeline.stages.seconds import Complex, Second
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
 
 # A second is called noisy where its successive samples differ nearly as much as independent ones
 # would (ratio 1.41; a clean ECG: 0.2-0.5), or where it swings as no heart does.
@@ -25,7 +25,7 @@ SWING_MV = 1.0
 STEP_MV, STEP_RATIO = 0.03, 0.1
 
 
-class BeatDetector(Arrays):
+class BeatDetector(ArrayStage):
     """Stage: windows in, Seconds out; each complex once, at its R peak."""
 
     def __init__(self, model: Model) -> None:
@@ -36,17 +36,17 @@ class BeatDetector(Arrays):
         """Look by another model from now on, which finds the same."""
         self.model = model
 
-    def flush(self, rows: Rows) -> list[Second]:
+    def flush(self, rows: Rows) -> list[AnalysedSecond]:
         """Nothing is held back: a window answers for its second completely."""
         return []
 
-    def push(self, batch: list[Windows]) -> list[Second]:
+    def push(self, batch: list[Windows]) -> list[AnalysedSecond]:
         """Seconds in the order of the windows."""
         if not batch:
             return []
         w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
         spec = self.model.input
-        mask, features = self.model.see(np.nan_to_num(w.x))
+        mask, features = self.model.segment(np.nan_to_num(w.x))
         complexes = self._complexes(w, mask)
         until = np.minimum(w.end - spec.after, w.written)
         noisy, restless = _signal(w, spec)
@@ -54,7 +54,7 @@ class BeatDetector(Arrays):
             moves and not found for moves, found in zip(restless.tolist(), complexes, strict=True)
         ]
         return [
-            Second(*values)
+            AnalysedSecond(*values)
             for values in zip(
                 w.rows.tolist(),
                 w.k.tolist(),

@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import Logic, Rows
+from models.signal.stage import Rows, StructStage
 
 TELL_S = 60
 
 
-class Said(NamedTuple):
+class TaskLabel(NamedTuple):
     """A stretch of signal, in samples at 125 Hz since the start of the stream, and what a task says
     of it."""
 
@@ -42,7 +42,7 @@ class _State(msgspec.Struct):
     tasks: dict[str, _Stretch] = {}
 
 
-class FindingTeller(Logic[_State]):
+class FindingReporter(StructStage[_State]):
     """Stage: tasks' answers in, each with the signal that it read; stretches of one label out, as
     far as they have come when told.
 
@@ -53,11 +53,11 @@ class FindingTeller(Logic[_State]):
     def __init__(self) -> None:
         super().__init__(_State)
 
-    def push(self, batch: Sequence[Said]) -> list[Said]:
+    def push(self, batch: Sequence[TaskLabel]) -> list[TaskLabel]:
         """At most one stretch per answer."""
         return [told for said in batch if (told := self._take(said))]
 
-    def flush(self, rows: Rows) -> list[Said]:
+    def flush(self, rows: Rows) -> list[TaskLabel]:
         """The stretches that have grown since they were told."""
         pending = [
             (row, task, s)
@@ -77,7 +77,7 @@ class FindingTeller(Logic[_State]):
         """After a gap: what holds after it began after it."""
         self._state[row].tasks.clear()
 
-    def _take(self, said: Said) -> Said | None:
+    def _take(self, said: TaskLabel) -> TaskLabel | None:
         tasks = self._state[said.row].tasks
         stretch = tasks.get(said.task)
         if stretch is None or stretch.label != said.label:
@@ -90,8 +90,8 @@ class FindingTeller(Logic[_State]):
         return _told(said.row, said.task, stretch) if due else None
 
 
-def _told(row: int, task: str, stretch: _Stretch) -> Said:
+def _told(row: int, task: str, stretch: _Stretch) -> TaskLabel:
     stretch.told = stretch.end
-    return Said(
+    return TaskLabel(
         row, task, stretch.start, stretch.end, stretch.label, stretch.total / stretch.answers
     )

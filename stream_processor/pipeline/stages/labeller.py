@@ -15,10 +15,10 @@ from models.beats.templates import SHAPE, BeatContext, Doubles, Seen
 from models.serving.runtime import Model
 from models.signal.stage import Rows
 from stream_processor.pipeline.stages.seconds import (
+    AnalysedSecond,
     Beats,
     Complex,
     LabelledBeat,
-    Second,
     is_lead_off,
 )
 
@@ -50,7 +50,7 @@ class BeatLabeller(BeatContext):
         """Nothing is held back."""
         return []
 
-    def push(self, batch: list[Second]) -> list[Beats]:
+    def push(self, batch: list[AnalysedSecond]) -> list[Beats]:
         """One Beats per Second."""
         turns: list[_Turn] = []
         intervals: list[float] = []
@@ -67,7 +67,7 @@ class BeatLabeller(BeatContext):
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if turns:
             for turn, rr, p, label in zip(
-                turns, intervals, *self._model.call(self._voted(seen)), strict=True
+                turns, intervals, *self._model.decide(self._voted(seen)), strict=True
             ):
                 labelled[turn.second].append(
                     _labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label)
@@ -77,7 +77,7 @@ class BeatLabeller(BeatContext):
     def _voted(self, seen: Sequence[tuple[Rows, Seen]]) -> Doubles:
         """Logits of all these beats: through the network at once, then vote upon vote in their
         order."""
-        logits = self._model.judge(np.concatenate([beat.features for _, beat in seen]))
+        logits = self._model.classify_beats(np.concatenate([beat.features for _, beat in seen]))
         parts = np.split(logits, np.cumsum([len(rows) for rows, _ in seen])[:-1])
         cast = (
             votes.vote(self._rows, rows, beat.slot, beat.like, part)
@@ -85,17 +85,17 @@ class BeatLabeller(BeatContext):
         )
         return np.concatenate(list(cast))
 
-    def _in_turn(self, batch: Sequence[Second]) -> Iterator[list[_Turn]]:
+    def _in_turn(self, batch: Sequence[AnalysedSecond]) -> Iterator[list[_Turn]]:
         """All beats of the batch, each row's in order, one of each row at a time; an interval
         across a lost electrode says nothing."""
-        waiting: dict[int, list[tuple[int, Second]]] = {}
+        waiting: dict[int, list[tuple[int, AnalysedSecond]]] = {}
         for i, second in enumerate(batch):
             waiting.setdefault(second.row, []).append((i, second))
         queues = [self._row_turns(seconds) for seconds in waiting.values()]
         while these := [turn for queue in queues if (turn := next(queue, None))]:
             yield these
 
-    def _row_turns(self, seconds: Sequence[tuple[int, Second]]) -> Iterator[_Turn]:
+    def _row_turns(self, seconds: Sequence[tuple[int, AnalysedSecond]]) -> Iterator[_Turn]:
         for i, second in seconds:
             if is_lead_off(second):
                 self.restart(second.row)

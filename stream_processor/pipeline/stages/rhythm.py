@@ -14,7 +14,7 @@ import msgspec
 
 from ingest.messages import RhythmLabel
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import Logic, Rows
+from models.signal.stage import Rows, StructStage
 from stream_processor.pipeline.stages.seconds import Beats, Fibrillation, is_lead_off, silence_s
 from stream_processor.pipeline.stages.sequences import Answer
 
@@ -62,7 +62,7 @@ class _Episode(msgspec.Struct):
     weight: float = 0.0  # probability times samples
 
 
-class RhythmTracker(Logic[_State]):
+class RhythmTracker(StructStage[_State]):
     """Stage: the network's answers and the beats in, Spans out: contiguous, in order, each sample
     once."""
 
@@ -120,7 +120,7 @@ class RhythmTracker(Logic[_State]):
         return lost
 
 
-class EpisodeJoiner(Logic[_Episode]):
+class EpisodeJoiner(StructStage[_Episode]):
     """Stage: Spans in, Episodes out: each span as the end, so far, of the episode it belongs to."""
 
     def __init__(self) -> None:

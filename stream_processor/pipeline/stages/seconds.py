@@ -21,7 +21,7 @@ class Complex(NamedTuple):
     shape: bytes = b""  # the signal around it in mV: float32 (models/beats/templates.py, SHAPE)
 
 
-class Second(NamedTuple):
+class AnalysedSecond(NamedTuple):
     """A second of one row: everything before `until` is known by now. Positions are samples at 125
     Hz since the start of the stream."""
 
@@ -58,7 +58,7 @@ class LabelledBeat(NamedTuple):
 class Beats(NamedTuple):
     """A Second with its complexes made beats."""
 
-    second: Second
+    second: AnalysedSecond
     beats: tuple[LabelledBeat, ...]
 
 
@@ -75,7 +75,7 @@ class Fibrillation(msgspec.Struct):
     since: int | None = None
     wavering: int | None = None
 
-    def take(self, second: Second) -> None:
+    def take(self, second: AnalysedSecond) -> None:
         """Follow the next second."""
         wavers = second.fibrillation >= FIBRILLATORY or (
             not second.complexes and second.fibrillation >= WAVERING
@@ -88,7 +88,7 @@ class Fibrillation(msgspec.Struct):
             self.since = self.wavering
 
 
-def is_lead_off(second: Second) -> bool:
+def is_lead_off(second: AnalysedSecond) -> bool:
     """The device says so, or the raw samples have stood still for 2 s."""
     return second.lead_off or second.still_s >= LEAD_OFF_S
 

@@ -13,8 +13,8 @@ from models.beats import last_beats
 from models.beats.templates import SHAPE
 from models.serving.runtime import Model, TaskSpec
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import Arrays, Field, Rows
-from stream_processor.pipeline.stages.seconds import Second
+from models.signal.stage import ArrayStage, Field, Rows
+from stream_processor.pipeline.stages.seconds import AnalysedSecond
 
 STEPS = 4  # of the backbone's features in a second
 
@@ -41,7 +41,7 @@ class _Context(NamedTuple):
     beats: tuple[npt.NDArray[Any], ...]  # the two arrays of models/beats/last_beats.py, or none
 
 
-class SequenceTask(Arrays):
+class SequenceTask(ArrayStage):
     """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the
     task looks back on, and their beats.
 
@@ -75,7 +75,7 @@ class SequenceTask(Arrays):
         if self.task.beats:
             self._rows.beats[row] = 0
 
-    def push(self, batch: Sequence[Second]) -> list[Answer]:
+    def push(self, batch: Sequence[AnalysedSecond]) -> list[Answer]:
         """Answers in the order of the seconds that make them due."""
         due = [self._take(seconds) for seconds in _one_per_row(batch)]
         return self._decoded([context for context in due if len(context.rows)])
@@ -91,7 +91,7 @@ class SequenceTask(Arrays):
             else []
         )
 
-    def _take(self, seconds: Sequence[Second]) -> _Context:
+    def _take(self, seconds: Sequence[AnalysedSecond]) -> _Context:
         t = self._rows
         rows, k = (
             np.array([s.row for s in seconds], dtype=np.intp),
@@ -108,7 +108,7 @@ class SequenceTask(Arrays):
         due = ((k + 1) % self.task.hop == 0) & (t.known[rows] >= self.task.least)
         return self._context(rows[due], (k[due] + 1) // self.task.hop - 1)
 
-    def _take_beats(self, seconds: Sequence[Second]) -> None:
+    def _take_beats(self, seconds: Sequence[AnalysedSecond]) -> None:
         found = [(second.row, complex_) for second in seconds for complex_ in second.complexes]
         if found:
             shapes = np.frombuffer(b"".join(c.shape for _, c in found), np.float32).reshape(
@@ -152,9 +152,9 @@ class SequenceTask(Arrays):
         return [Answer(*v) for v in zip(*columns, strict=True)]
 
 
-def _one_per_row(batch: Sequence[Second]) -> list[list[Second]]:
+def _one_per_row(batch: Sequence[AnalysedSecond]) -> list[list[AnalysedSecond]]:
     """The seconds in rounds in which no row comes twice, in order."""
-    rounds: list[list[Second]] = []
+    rounds: list[list[AnalysedSecond]] = []
     turn: dict[int, int] = {}
     for second in batch:
         n = turn.get(second.row, 0)

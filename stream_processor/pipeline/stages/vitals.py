@@ -15,8 +15,13 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import Logic, Rows
-from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second, is_lead_off
+from models.signal.stage import Rows, StructStage
+from stream_processor.pipeline.stages.seconds import (
+    AnalysedSecond,
+    Beats,
+    LabelledBeat,
+    is_lead_off,
+)
 
 RECENT = 12  # RR intervals for the heart rate
 SLOW_S = 1.2
@@ -57,7 +62,7 @@ class _State(msgspec.Struct):
     noisy: list[bool] = []  # the last 30 s
 
 
-class VitalsMeter(Logic[_State]):
+class VitalsMeter(StructStage[_State]):
     """Stage: Beats in, VitalSigns out, one per second of signal."""
 
     def __init__(self) -> None:
@@ -111,7 +116,7 @@ def heart_rate(rr: list[float]) -> float | None:
     return 60 * len(kept) / sum(kept)
 
 
-def _reason(state: _State, second: Second) -> Reason:
+def _reason(state: _State, second: AnalysedSecond) -> Reason:
     if is_lead_off(second):
         return "lead off"
     if sum(state.noisy) >= ARTEFACT_S:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ingest.messages import AlarmKind
 from ingest.packing import MISSING, pack, unpack
-from models.signal.stage import Logic, Rows, State
+from models.signal.stage import Rows, State, StructStage
 
 BLOCK_S = 10.0
 AROUND_S = 10.0  # a strip has so much before the onset, and after it
@@ -61,7 +61,7 @@ class Wanted(NamedTuple):
     end: int
 
 
-class Cut(NamedTuple):
+class AlarmStrip(NamedTuple):
     """The strip of an alarm."""
 
     row: int
@@ -69,7 +69,7 @@ class Cut(NamedTuple):
     block: Block
 
 
-class _Reel(msgspec.Struct):
+class _Recording(msgspec.Struct):
     """What is kept of a row."""
 
     first: int | None = None  # the first sample that came
@@ -82,11 +82,11 @@ class _Reel(msgspec.Struct):
     wanted: list[Wanted] = []  # strips that the signal has not reached the end of
 
 
-class Tape(Logic[_Reel]):
+class WaveformRecorder(StructStage[_Recording]):
     """Stage: Pieces in, Blocks and Cuts out."""
 
     def __init__(self) -> None:
-        super().__init__(_Reel)
+        super().__init__(_Recording)
         self._fs: dict[int, float] = {}
 
     def open(self, patient: str, fs: float) -> int:
@@ -95,9 +95,9 @@ class Tape(Logic[_Reel]):
         self._fs[row] = fs
         return row
 
-    def push(self, batch: Iterable[Piece]) -> list[Block | Cut]:
+    def push(self, batch: Iterable[Piece]) -> list[Block | AlarmStrip]:
         """Blocks and strips that these samples complete."""
-        found: list[Block | Cut] = []
+        found: list[Block | AlarmStrip] = []
         for piece in batch:
             if len(piece.counts):
                 reel = self._state[piece.row]
@@ -108,7 +108,7 @@ class Tape(Logic[_Reel]):
 
     def want(
         self, row: int, alarm_id: str, kind: AlarmKind, onset_sample: int, raised_sample: int
-    ) -> list[Cut]:
+    ) -> list[AlarmStrip]:
         """Cut a strip for this alarm: now, where the signal is far enough, else later.
 
         `raised_sample` is the last sample that was needed to raise it.
@@ -119,10 +119,10 @@ class Tape(Logic[_Reel]):
         reel.wanted.append(Wanted(alarm_id, kind, onset_sample, start, start + 2 * around))
         return self._cut(row, reel.end)
 
-    def flush(self, rows: Rows) -> list[Block | Cut]:
+    def flush(self, rows: Rows) -> list[Block | AlarmStrip]:
         """At the end of the stream: the block that is being filled, and the strips that no more
         signal will complete."""
-        found: list[Block | Cut] = []
+        found: list[Block | AlarmStrip] = []
         for row in rows.tolist():
             reel = self._state[row]
             if reel.tail:
@@ -139,7 +139,7 @@ class Tape(Logic[_Reel]):
         state: State = msgspec.to_builtins(reel, builtin_types=(bytes, bytearray))
         return state
 
-    def _add(self, reel: _Reel, piece: Piece, found: list[Block | Cut]) -> None:
+    def _add(self, reel: _Recording, piece: Piece, found: list[Block | AlarmStrip]) -> None:
         """Fill blocks with what came, and MISSING for what was lost before it."""
         at, data = piece.first_sample, piece.counts.astype(_INT16, copy=False).tobytes()
         size = round(BLOCK_S * self._fs[piece.row])
@@ -160,7 +160,9 @@ class Tape(Logic[_Reel]):
         reel.tail += data
         self._forget(reel, before - round(KEPT_S * self._fs[piece.row]))
 
-    def _skip(self, reel: _Reel, row: int, at: int, size: int, found: list[Block | Cut]) -> None:
+    def _skip(
+        self, reel: _Recording, row: int, at: int, size: int, found: list[Block | AlarmStrip]
+    ) -> None:
         """Samples before `at` were lost. A block that would have none at all is left out."""
         grid = at - at % size
         if reel.tail_start < grid:
@@ -170,12 +172,12 @@ class Tape(Logic[_Reel]):
             reel.tail_start = grid
         reel.tail += _HOLE * (at - reel.tail_start - len(reel.tail) // 2)
 
-    def _forget(self, reel: _Reel, before: int) -> None:
+    def _forget(self, reel: _Recording, before: int) -> None:
         """Let go of blocks before this sample, but for what is in a strip."""
         oldest = min([before, *[w.start for w in reel.wanted]])
         reel.blocks = [block for block in reel.blocks if block[0] + block[1] > oldest]
 
-    def _cut(self, row: int, reached: int | None) -> list[Cut]:
+    def _cut(self, row: int, reached: int | None) -> list[AlarmStrip]:
         """The strips that are complete once the signal has reached a sample (None: there will be no
         more)."""
         reel = self._state[row]
@@ -185,13 +187,15 @@ class Tape(Logic[_Reel]):
             (w, _strip(reel, max(w.start, reel.first or 0), min(w.end, reel.end))) for w in ready
         ]
         return [
-            Cut(row, w, Block(row, max(w.start, reel.first or 0), len(samples), pack(samples)))
+            AlarmStrip(
+                row, w, Block(row, max(w.start, reel.first or 0), len(samples), pack(samples))
+            )
             for w, samples in strips
             if len(samples)
         ]
 
 
-def _complete(reel: _Reel, row: int, found: list[Block | Cut]) -> None:
+def _complete(reel: _Recording, row: int, found: list[Block | AlarmStrip]) -> None:
     """The block that was being filled is full."""
     n, packed = len(reel.tail) // 2, pack(_samples(reel.tail))
     reel.blocks.append((reel.tail_start, n, packed))
@@ -200,7 +204,7 @@ def _complete(reel: _Reel, row: int, found: list[Block | Cut]) -> None:
     reel.tail = bytearray()
 
 
-def _strip(reel: _Reel, start: int, end: int) -> npt.NDArray[np.int16]:
+def _strip(reel: _Recording, start: int, end: int) -> npt.NDArray[np.int16]:
     """The samples from `start` to `end`, MISSING where there are none."""
     samples = np.full(max(end - start, 0), MISSING, dtype=np.int16)
     parts: Sequence[tuple[int, int, bytes | bytearray]] = [

@@ -19,7 +19,7 @@ from ingest.clock import ManualClock
 from ingest.messages import Score
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import (
+from tests.unit.dashboards.monitor_bench import (
     NOW,
     Bench,
     HandFeed,
@@ -269,7 +269,7 @@ def test_the_page_to_read_names_every_endpoint(api: Any) -> None:
 
 
 def test_every_endpoint_is_in_the_document() -> None:
-    text = (Path(__file__).parents[2] / "docs/monitor-api.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/monitor-api.md").read_text()
     for endpoint in ENDPOINTS:
         assert f"{endpoint.method} {endpoint.path.replace('{patient}', 'ID')}" in re.sub(
             " +", " ", text

@@ -18,7 +18,16 @@ from ingest.clock import ManualClock
 from ingest.messages import Alarm, Vitals
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import NOW, Bench, HandFeed, S, chunk, next_of, rhythm, running
+from tests.unit.dashboards.monitor_bench import (
+    NOW,
+    Bench,
+    HandFeed,
+    S,
+    chunk,
+    next_of,
+    rhythm,
+    running,
+)
 
 
 @pytest.fixture
@@ -62,7 +71,7 @@ def alarm(patient: str, kind: str = "asystole", step: str = "onset", onset_ns: i
 
 def test_pages_and_every_static_file_come_with_a_strict_policy(bench: Bench) -> None:
     paths = ["/", "/patient?id=x", "/api/patients", "/healthz", "/nothing"] + [
-        f"/static/{f.name}" for f in STATIC.iterdir()
+        f"/static/{f.relative_to(STATIC)}" for f in STATIC.rglob("*") if f.is_file()
     ]
     for path in paths:
         answer = bench.client.get(path)

@@ -11,15 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.packing import MISSING, unpack
-from stream_processor.pipeline.stages.waveform_recorder import Block, Cut, Piece, Tape
+from stream_processor.pipeline.stages.waveform_recorder import (
+    AlarmStrip,
+    Block,
+    Piece,
+    WaveformRecorder,
+)
 
 FS = 100.0  # a block has 1,000 samples
 ROW = np.array([0], dtype=np.intp)
 SIGNAL = np.random.default_rng(1).integers(-2000, 2000, 40_000).astype("<i2")
 
 
-def tape() -> Tape:
-    made = Tape()
+def recorder() -> WaveformRecorder:
+    made = WaveformRecorder()
     assert made.open("p", FS) == 0
     return made
 
@@ -47,7 +52,7 @@ def pieces(cuts: list[int], lost: list[tuple[int, int]], first: int, end: int) -
     ]
 
 
-def by_start(found: list[Block | Cut]) -> dict[int, Block]:
+def by_start(found: list[Block | AlarmStrip]) -> dict[int, Block]:
     blocks = [item for item in found if isinstance(item, Block)]
     assert len({b.start for b in blocks}) == len(blocks)
     return {b.start: b for b in blocks}
@@ -66,11 +71,11 @@ gaps = st.lists(st.tuples(st.integers(100, 9_000), st.integers(1, 3_000)), max_s
 def test_blocks_are_the_signal_on_a_grid(cuts, gaps, first, restart_at):
     lost = [(a, a + n) for a, n in gaps]
     sent = pieces(cuts, lost, first, 10_000)
-    made, found = tape(), []
+    made, found = recorder(), []
     for number, piece in enumerate(sent):
         if number == restart_at:
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(made.snapshot(0)))
-            made = tape()
+            made = recorder()
             made.restore(0, state)
         found += made.push([piece])
     found += made.flush(ROW)
@@ -98,7 +103,7 @@ def test_blocks_are_the_signal_on_a_grid(cuts, gaps, first, restart_at):
 def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onset, late):
     lost = [(a, a + n) for a, n in gaps if not a < onset + late < a + n]
     raised = min(onset + late, 10_000)
-    made, found, wanted = tape(), [], False
+    made, found, wanted = recorder(), [], False
     for piece in pieces(cuts, lost, 0, 10_000):
         found += made.push([piece])
         if not wanted and piece.first_sample + len(piece.counts) >= raised:
@@ -107,7 +112,7 @@ def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onse
     if not wanted:
         return  # what was needed to raise it never came
     found += made.flush(ROW)
-    (strip,) = [item for item in found if isinstance(item, Cut)]
+    (strip,) = [item for item in found if isinstance(item, AlarmStrip)]
     end = max(p.first_sample + len(p.counts) for p in pieces(cuts, lost, 0, 10_000))
     a, b = max(0, onset - 1000), min(onset + 1000, end)
     assert (strip.block.start, strip.block.n) == (a, b - a)
@@ -115,17 +120,21 @@ def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onse
 
 
 def test_a_strip_comes_once_the_signal_has_reached_its_end():
-    made = tape()
+    made = recorder()
     made.push([Piece(0, 0, SIGNAL[:2000])])
     assert made.want(0, "x", "pause", 1500, 1990) == []
-    assert not [c for c in made.push([Piece(0, 2000, SIGNAL[2000:2499])]) if isinstance(c, Cut)]
-    (cut,) = [c for c in made.push([Piece(0, 2499, SIGNAL[2499:2500])]) if isinstance(c, Cut)]
+    assert not [
+        c for c in made.push([Piece(0, 2000, SIGNAL[2000:2499])]) if isinstance(c, AlarmStrip)
+    ]
+    (cut,) = [
+        c for c in made.push([Piece(0, 2499, SIGNAL[2499:2500])]) if isinstance(c, AlarmStrip)
+    ]
     assert (cut.block.start, cut.block.n) == (500, 2000)
     assert made.flush(ROW) == [Block(0, 2000, 500, cut_of(2000, 2500))]
 
 
 def cut_of(a: int, b: int) -> bytes:
-    made = tape()
+    made = recorder()
     (block,) = made.push([Piece(0, a, SIGNAL[a:b])]) + made.flush(ROW)
     assert isinstance(block, Block)
     return block.packed
@@ -133,19 +142,19 @@ def cut_of(a: int, b: int) -> bytes:
 
 @pytest.mark.parametrize("size", [50, 777, 20_000])
 def test_an_alarm_that_comes_very_late_has_the_oldest_signal_that_is_kept_in_any_cut(size):
-    made, found = tape(), []
+    made, found = recorder(), []
     for a in range(0, 20_000, size):
         piece = SIGNAL[a : min(a + size, 20_000)]
         found += made.push([Piece(0, a, piece)])
         if a < 18_000 <= a + len(piece):
             found += made.want(0, "x", "atrial_fibrillation", 2_000, 18_000)
-    (cut,) = [c for c in found if isinstance(c, Cut)]
+    (cut,) = [c for c in found if isinstance(c, AlarmStrip)]
     assert (cut.wanted.onset, cut.block.start, cut.block.n) == (2_000, 10_000, 2_000)
     assert unpack(cut.block.packed).tolist() == SIGNAL[10_000:12_000].tolist()
 
 
 def test_what_is_remembered_stays_small():
-    made, x = tape(), np.tile(SIGNAL, 10)
+    made, x = recorder(), np.tile(SIGNAL, 10)
     for a in range(0, len(x), 50):
         made.push([Piece(0, a, x[a : a + 50])])
     state = made.snapshot(0)

@@ -12,24 +12,24 @@ import pytest
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline import events
 from stream_processor.pipeline.stages.admission import Stream
-from stream_processor.pipeline.stages.findings import FindingTeller, Said
+from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 
 
-def answers(labels: str, first_s: int = 30, row: int = 0, task: str = "flutter") -> list[Said]:
+def answers(labels: str, first_s: int = 30, row: int = 0, task: str = "flutter") -> list[TaskLabel]:
     ends = [first_s + 10 * k for k in range(len(labels))]
     return [
-        Said(row, task, max(0, t - 30) * FS_HZ, t * FS_HZ, label, 0.8)
+        TaskLabel(row, task, max(0, t - 30) * FS_HZ, t * FS_HZ, label, 0.8)
         for t, label in zip(ends, labels, strict=True)
     ]
 
 
-def opened() -> FindingTeller:
-    stage = FindingTeller()
+def opened() -> FindingReporter:
+    stage = FindingReporter()
     assert [stage.open("p", 250.0), stage.open("q", 250.0)] == [0, 1]
     return stage
 
 
-def seconds(told: list[Said]) -> list[tuple[int, int, str]]:
+def seconds(told: list[TaskLabel]) -> list[tuple[int, int, str]]:
     return [(t.start // FS_HZ, t.end // FS_HZ, t.label) for t in told]
 
 
@@ -60,7 +60,7 @@ def test_after_a_gap_a_stretch_begins_anew() -> None:
     stage = opened()
     stage.push(answers("NN"))
     stage.restart(0)
-    assert seconds(stage.push([Said(0, "flutter", 100 * FS_HZ, 110 * FS_HZ, "N", 0.5)])) == [
+    assert seconds(stage.push([TaskLabel(0, "flutter", 100 * FS_HZ, 110 * FS_HZ, "N", 0.5)])) == [
         (100, 110, "N")
     ]
 
@@ -69,9 +69,9 @@ def test_the_probability_is_the_mean_of_the_stretch() -> None:
     stage = opened()
     stage.push(
         [
-            Said(0, "t", 0, 100, "N", 0.5),
-            Said(0, "t", 0, 200, "N", 0.7),
-            Said(0, "u", 0, 200, "N", 0.1),
+            TaskLabel(0, "t", 0, 100, "N", 0.5),
+            TaskLabel(0, "t", 0, 200, "N", 0.7),
+            TaskLabel(0, "u", 0, 200, "N", 0.1),
         ]
     )
     assert [round(told.probability, 6) for told in stage.flush(np.array([0]))] == [0.6]
@@ -79,7 +79,9 @@ def test_the_probability_is_the_mean_of_the_stretch() -> None:
 
 def test_a_finding_counts_in_the_streams_own_samples() -> None:
     stream = Stream("p", "d", "II", 250.0, 200.0, start_ns=10**18, next_sample=10_000)
-    found = events.finding(stream, Said(0, "flutter", 10 * FS_HZ, 41 * FS_HZ, "AFL", 0.98765), "v3")
+    found = events.finding(
+        stream, TaskLabel(0, "flutter", 10 * FS_HZ, 41 * FS_HZ, "AFL", 0.98765), "v3"
+    )
     assert (found.start_sample, found.sample) == (2500, 10_000)  # not beyond what has come
     assert (found.start_ns, found.time_ns) == (10**18 + 10 * 10**9, 10**18 + 40 * 10**9)
     assert (found.task, found.label, found.probability, found.model) == (

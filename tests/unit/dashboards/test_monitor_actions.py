@@ -14,7 +14,7 @@ from ingest.messages import Action, Edit
 from stream_processor.pipeline.alarms.profiles import LIMITS, PAEDIATRIC, Profiles
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import (
+from tests.unit.dashboards.monitor_bench import (
     NOW,
     Bench,
     S,

@@ -22,7 +22,7 @@ import pytest
 from dashboards.grafana import alerts, files, parts
 
 BOARDS = files.boards()
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # the classic model is what files hold
 pytestmark = pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 

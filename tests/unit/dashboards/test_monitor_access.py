@@ -27,7 +27,7 @@ from dashboards.monitor.http.access import (
 from dashboards.monitor.http.server import ENDPOINTS
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
-from tests.unit.monitor_bench import (
+from tests.unit.dashboards.monitor_bench import (
     LIVE,
     NOW,
     ORIGIN,

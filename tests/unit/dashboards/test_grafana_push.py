@@ -13,7 +13,7 @@ from dashboards.grafana import alerts, files, parts
 from dashboards.grafana.push import Grafana, Source, differs
 from ecgwatch.__main__ import app
 from ingest.errors import BadInputError, UnreachableError
-from tests.unit.grafana_fake import PASSWORD, TOKEN, FakeGrafana
+from tests.unit.dashboards.grafana_fake import PASSWORD, TOKEN, FakeGrafana
 
 SOURCE = Source("http://influxdb:8086", "ecgwatch", "events", "right")
 BOARDS = files.boards()

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.messages import Action, Alarm
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
-from stream_processor.pipeline.alarms.lifecycle import Desk
+from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
 
 S = 10**9
 ESCALATE_S = 120.0
@@ -41,16 +41,16 @@ def alarm(
 
 
 class Timeline:
-    """A desk, and a short word for each step it tells."""
+    """An alarm life cycle, and a short word for each step it tells."""
 
     def __init__(self) -> None:
-        self.desk, self.place = Desk(), 0
+        self.lifecycle, self.place = AlarmLifecycle(), 0
 
     def engine(self, *args: object, **fields: object) -> list[str]:
-        return _words(self.desk.take(alarm(*args, **fields), ESCALATE_S))  # type: ignore[arg-type]
+        return _words(self.lifecycle.take(alarm(*args, **fields), ESCALATE_S))  # type: ignore[arg-type]
 
     def until(self, second: float) -> list[str]:
-        return _words(self.desk.advance("p", round(second * S), ESCALATE_S))
+        return _words(self.lifecycle.advance("p", round(second * S), ESCALATE_S))
 
     def person(self, action: str, **fields: object) -> list[str]:
         values = {
@@ -60,7 +60,7 @@ class Timeline:
             "by": "Ada",
             "action": action,
         } | fields
-        found = self.desk.act(msgspec.convert(values, Action), self.place)
+        found = self.lifecycle.act(msgspec.convert(values, Action), self.place)
         self.place += 1
         return _words(found)
 
@@ -82,11 +82,11 @@ def test_a_latching_alarm_stays_until_it_is_acknowledged_and_calls_meanwhile() -
         "escalated asystole 250 level 2",
         "escalated asystole 370 level 3",
     ]
-    assert t.desk.patients() == ["p"]
+    assert t.lifecycle.patients() == ["p"]
     assert t.person("acknowledge", alarm_id="p:asystole:10") == [
         "acknowledged asystole 400 level 3"
     ]
-    assert t.desk.patients() == []
+    assert t.lifecycle.patients() == []
     assert t.until(2000) == []
 
 
@@ -96,7 +96,7 @@ def test_an_acknowledged_alarm_that_holds_calls_again_after_two_minutes() -> Non
     assert t.until(20) == []
     assert t.person("acknowledge") == ["acknowledged ventricular_fibrillation 20"]
     assert t.until(139) == []
-    (again,) = t.desk.advance("p", 141 * S, ESCALATE_S)
+    (again,) = t.lifecycle.advance("p", 141 * S, ESCALATE_S)
     assert (
         again.step,
         again.changed_ns,
@@ -109,7 +109,7 @@ def test_an_acknowledged_alarm_that_holds_calls_again_after_two_minutes() -> Non
         "end ventricular_fibrillation 150 level 1"
     ]
     assert t.until(1000) == []
-    assert t.desk.patients() == []
+    assert t.lifecycle.patients() == []
 
 
 def test_medium_alarms_call_again_only_after_an_acknowledgement_and_low_and_technical_ones_never() -> (
@@ -133,7 +133,7 @@ def test_acknowledging_tells_who_and_when_and_covers_earlier_ones_of_the_kind() 
         "acknowledged ventricular_tachycardia 55",
         "acknowledged ventricular_tachycardia 55",
     ]
-    (last,) = t.desk.act(
+    (last,) = t.lifecycle.act(
         Action(
             patient_id="p",
             time_ns=77,
@@ -162,7 +162,7 @@ def test_a_silenced_kind_says_so_and_high_ones_break_through() -> None:
     t = Timeline()
     t.engine("hr_high", 10)
     assert t.person("silence", kind="hr_high", seconds=60) == ["silenced hr_high 10"]
-    (next_one,) = t.desk.take(alarm("hr_high", 40), ESCALATE_S)
+    (next_one,) = t.lifecycle.take(alarm("hr_high", 40), ESCALATE_S)
     assert next_one.silenced_until_ns == 70 * S
     t.person("silence", kind="", seconds=600)
     for kind, silent in (
@@ -170,10 +170,10 @@ def test_a_silenced_kind_says_so_and_high_ones_break_through() -> None:
         ("asystole", False),
         ("ventricular_tachycardia", False),
     ):
-        (told,) = t.desk.take(alarm(kind, 50), ESCALATE_S)
+        (told,) = t.lifecycle.take(alarm(kind, 50), ESCALATE_S)
         assert (told.silenced_until_ns is not None) is silent
     assert "update pvc_couplet 50" in t.person("resume")
-    (told,) = t.desk.take(alarm("bigeminy", 60), ESCALATE_S)
+    (told,) = t.lifecycle.take(alarm("bigeminy", 60), ESCALATE_S)
     assert told.silenced_until_ns is None
 
 
@@ -181,7 +181,7 @@ def test_silence_ends_by_itself() -> None:
     t = Timeline()
     t.engine("hr_high", 10)
     t.person("silence", kind="hr_low", seconds=60)
-    (told,) = t.desk.take(alarm("hr_low", 71), ESCALATE_S)
+    (told,) = t.lifecycle.take(alarm("hr_low", 71), ESCALATE_S)
     assert told.silenced_until_ns is None
 
 
@@ -193,17 +193,17 @@ def test_what_was_withdrawn_does_not_call() -> None:
     assert t.engine("ventricular_tachycardia", 10, "end", 1001, announced=False) == [
         "end ventricular_tachycardia 1001"
     ]
-    assert t.desk.patients() == []
+    assert t.lifecycle.patients() == []
 
 
 def test_the_end_of_a_stream_keeps_what_is_latched() -> None:
     t = Timeline()
     t.engine("asystole", 10)
     t.engine("hr_low", 10)
-    t.desk.end_stream("p")
+    t.lifecycle.end_stream("p")
     assert t.until(131) == ["escalated asystole 130 level 1"]
     assert t.person("acknowledge") == ["acknowledged asystole 131 level 1"]
-    assert t.desk.patients() == []
+    assert t.lifecycle.patients() == []
 
 
 def test_a_new_stream_has_its_own_time() -> None:
@@ -211,12 +211,12 @@ def test_a_new_stream_has_its_own_time() -> None:
     timeline begins."""
     t = Timeline()
     t.person("silence", kind="hr_low", seconds=60)  # before there is any stream
-    t.desk.begin_stream("p", 1000 * S)
-    (told,) = t.desk.take(alarm("hr_low", 1050), ESCALATE_S)
+    t.lifecycle.begin_stream("p", 1000 * S)
+    (told,) = t.lifecycle.take(alarm("hr_low", 1050), ESCALATE_S)
     assert told.silenced_until_ns == 1060 * S
     t.engine("asystole", 1050)
-    t.desk.end_stream("p")
-    t.desk.begin_stream("p", 500 * S)  # a replay, earlier than the one before
+    t.lifecycle.end_stream("p")
+    t.lifecycle.begin_stream("p", 500 * S)  # a replay, earlier than the one before
     assert t.until(619) == []
     assert t.until(620) == ["escalated asystole 620 level 1"]
 
@@ -225,17 +225,17 @@ def test_limits_are_the_patients_own_and_stay() -> None:
     t = Timeline()
     t.person("limits", limits={"hr_high_bpm": 130.0, "hr_low_bpm": 45.0})
     t.person("limits", limits={"hr_low_bpm": None})
-    assert t.desk.limits("p") == {"hr_high_bpm": 130.0}
-    assert t.desk.patients() == ["p"]
+    assert t.lifecycle.limits("p") == {"hr_high_bpm": 130.0}
+    assert t.lifecycle.patients() == ["p"]
 
 
 def test_an_action_counts_once() -> None:
     t = Timeline()
     t.engine("asystole", 10)
     action = Action(patient_id="p", time_ns=1, id="a", by="Ada", action="acknowledge")
-    assert len(t.desk.act(action, 5)) == 1
-    assert t.desk.advance("p", 131 * S, ESCALATE_S)[0].step == "escalated"
-    assert t.desk.act(action, 5) == []  # read again after a restart
+    assert len(t.lifecycle.act(action, 5)) == 1
+    assert t.lifecycle.advance("p", 131 * S, ESCALATE_S)[0].step == "escalated"
+    assert t.lifecycle.act(action, 5) == []  # read again after a restart
 
 
 @pytest.mark.parametrize("moment", [5, 15, 25, 200])
@@ -258,9 +258,9 @@ def test_a_restart_changes_nothing(moment: float) -> None:
         ]
         for second, happens in story:
             if restart and second > moment:
-                state = msgspec.msgpack.decode(msgspec.msgpack.encode(t.desk.snapshot("p")))
-                t.desk = Desk()
-                t.desk.restore("p", state)
+                state = msgspec.msgpack.decode(msgspec.msgpack.encode(t.lifecycle.snapshot("p")))
+                t.lifecycle = AlarmLifecycle()
+                t.lifecycle.restore("p", state)
                 restart = False
             words += happens()
         return words

@@ -4,7 +4,7 @@ unreadable."""
 import pytest
 
 from stream_processor.pipeline.stages.rhythm import AF_FROM, RhythmTracker
-from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.sequences import Answer
 
 FS_HZ = 125
@@ -17,7 +17,7 @@ def told(*probability: float) -> str:
     spans = []
     for k in range(40):
         until = (k + 1) * FS_HZ
-        second = Second(row, k, until, until + 65, (), 0.0, False, True, 0.0, False)
+        second = AnalysedSecond(row, k, until, until + 65, (), 0.0, False, True, 0.0, False)
         beat = LabelledBeat(until - 60.0, 1.0, "N", 1.0, 1.0, 0.0)
         answers = (
             [Answer(row, k // 5, until + 65, min(k + 1, 30), probability)]

@@ -24,7 +24,7 @@ from models.training.tasks.beat_class.export import Calibrated, export
 from models.training.tasks.beat_class.report import Verdict, by_fold, count, report
 from models.training.tasks.beat_class.train import Examples, best, known, unroll, voted
 from stream_processor.pipeline.stages.labeller import BeatLabeller
-from stream_processor.pipeline.stages.seconds import Complex, Second
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
 
 PLACE = np.arange(SHAPE)
 NORMAL = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)
@@ -162,7 +162,7 @@ def test_what_training_judges_is_what_the_stage_answers() -> None:
     """Features, votes and lean of one track, at once there and second by second here."""
     model, t = load_model(), track(beats=150, every=6)
     (judged,) = known([t])
-    expected = voted(judged.seen, model.judge(judged.seen.features))
+    expected = voted(judged.seen, model.classify_beats(judged.seen.features))
     stage = BeatLabeller(model)
     row = stage.open("p", 125.0)
     found = [
@@ -170,9 +170,11 @@ def test_what_training_judges_is_what_the_stage_answers() -> None:
     ]
     labelled = []
     for i in range(0, len(found), 7):
-        second = Second(row, i, 0, 0, tuple(found[i : i + 7]), 0.0, False, False, 0.0, False)
+        second = AnalysedSecond(
+            row, i, 0, 0, tuple(found[i : i + 7]), 0.0, False, False, 0.0, False
+        )
         labelled += [beat for answer in stage.push([second]) for beat in answer.beats]
-    p, called = model.call(expected)
+    p, called = model.decide(expected)
     assert [beat.label for beat in labelled] == [CLASSES[c] for c in called]
     assert [beat.ventricular for beat in labelled] == p[:, 2].tolist()
 

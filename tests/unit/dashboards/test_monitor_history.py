@@ -19,7 +19,7 @@ from ingest.messages import sample_offset_ns
 from ingest.packing import MISSING
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import (
+from tests.unit.dashboards.monitor_bench import (
     NOW,
     S,
     alarm,

@@ -21,7 +21,7 @@ from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.alarms.profiles import ADULT, Profile, changed
 from stream_processor.pipeline.stages.rhythm import Span
-from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, Second
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 
 CHARACTER_S = 0.2
@@ -67,7 +67,7 @@ def seconds(beats: str, signal: str) -> list[Beats]:
             max(0, round((until / FS_HZ - 1) / CHARACTER_S)) : int(until / FS_HZ / CHARACTER_S)
         ]
         own = tuple(b for b in told_beats if until - FS_HZ <= b.at < until)
-        second = Second(
+        second = AnalysedSecond(
             row=0,
             k=k,
             until=until,

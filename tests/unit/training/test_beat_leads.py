@@ -82,7 +82,7 @@ def test_ten_seconds_come_again_and_the_first_time_teach_nothing() -> None:
 
 
 def detector(windows: np.ndarray) -> np.ndarray:
-    return load().see(windows[:, 0])[0][:, None]
+    return load().segment(windows[:, 0])[0][:, None]
 
 
 def test_records_at_hand_are_read_as_their_statements_say(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from dashboards.report.rhythm import Episode, episodes, shares
 from ecgwatch.__main__ import app
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
-from tests.unit.monitor_bench import (
+from tests.unit.dashboards.monitor_bench import (
     NOW,
     S,
     action,

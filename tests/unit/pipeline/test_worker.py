@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from ingest.clock import ManualClock
 from ingest.messages import Action, encode
 from stream_processor.worker.app import Processor
-from stream_processor.worker.checkpointer import BLOCK_PATIENTS, COMMIT_S, STORE_S, Keeper
+from stream_processor.worker.checkpointer import BLOCK_PATIENTS, COMMIT_S, STORE_S, Checkpointer
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.operator_actions import Placed
-from stream_processor.worker.pending_input import Intake
+from stream_processor.worker.pending_input import PendingInput
 from stream_processor.worker.snapshots import ENDED, Snapshot
-from stream_processor.worker.stall_guard import Pulse, StoodStillError
+from stream_processor.worker.stall_guard import StalledError, StallGuard
 from stream_processor.worker.worker import GRACE_S, Worker
 from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
 
@@ -76,14 +76,14 @@ class Bench:
         self.clock, self.ward, self.sink = ManualClock(), FakeWard(), FakeSink()
         self.journal = Journal(self.sink)
         self.actions = FakeActions()
-        self.pulse = Pulse(self.clock, limit_s=8.0)
+        self.stall_guard = StallGuard(self.clock, limit_s=8.0)
         self.worker = Worker(
-            self.ward, self.journal, self.actions, self.clock, Counters(), self.pulse
+            self.ward, self.journal, self.actions, self.clock, Counters(), self.stall_guard
         )
-        self.keeper = Keeper(
-            self.worker, self.sink, self.journal, self.journal, self.clock, self.pulse
+        self.checkpointer = Checkpointer(
+            self.worker, self.sink, self.journal, self.journal, self.clock, self.stall_guard
         )
-        self.worker.intake.open([0, 1])
+        self.worker.pending.open([0, 1])
 
     def receive(
         self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False
@@ -100,13 +100,13 @@ async def bench():
     found = Bench()
     yield found
     found.worker.shut()
-    found.keeper.shut()
+    found.checkpointer.shut()
 
 
 async def test_round_is_events_then_snapshots_then_commit(bench):
     bench.receive(0, "a", range(3))
     await bench.worker.slice()
-    assert await bench.keeper.finish([0])
+    assert await bench.checkpointer.finish([0])
     steps = bench.journal.steps
     assert steps == ["event"] * 3 + ["settle", "state", "settle", "commit"]
     assert bench.journal.committed == {0: 3}
@@ -118,11 +118,11 @@ async def test_busy_sink_holds_snapshots_and_commit_back(bench):
     bench.receive(0, "a", range(3))
     await bench.worker.slice()
     bench.sink.busy = True
-    assert not await bench.keeper.finish([0])
+    assert not await bench.checkpointer.finish([0])
     assert bench.journal.committed == {}
     assert bench.journal.states == {}
     bench.sink.busy = False
-    assert await bench.keeper.finish([0])
+    assert await bench.checkpointer.finish([0])
     assert bench.journal.committed == {0: 3}
     assert bench.journal.states["a"].offset == 3
 
@@ -140,7 +140,7 @@ async def test_a_round_of_many_blocks_does_not_keep_events_from_the_store(bench)
         return await snapshot(patients)
 
     bench.worker.snapshot = slow
-    assert await bench.keeper.finish([0, 1])
+    assert await bench.checkpointer.finish([0, 1])
     assert len(seen) == 2
     assert seen[1] == expected(["a"], 3) | expected([f"b{i}" for i in range(BLOCK_PATIENTS)], 1), (
         "stored between the blocks"
@@ -153,7 +153,7 @@ async def test_a_sink_that_is_busy_between_blocks_ends_the_round(bench):
         bench.receive(1, f"b{i}", [0], offset=i)
     await bench.worker.slice()
     bench.sink.busy = True
-    assert not await bench.keeper.finish([1])
+    assert not await bench.checkpointer.finish([1])
     assert bench.worker.counters.store_refusals == 1
     assert len(bench.worker.changed[1]) == 2 * BLOCK_PATIENTS, "all are still to be snapshotted"
     assert bench.journal.committed == {}
@@ -162,32 +162,32 @@ async def test_a_sink_that_is_busy_between_blocks_ends_the_round(bench):
 async def test_crash_after_any_round_goes_on_exactly(bench):
     bench.receive(0, "a", range(3))
     await bench.worker.slice()
-    await bench.keeper.finish([0])
+    await bench.checkpointer.finish([0])
     bench.journal.refuse = True  # the snapshot gets out, the commit does not
     bench.receive(0, "a", range(3, 6), offset=3)
     await bench.worker.slice()
-    await bench.keeper.finish([0])
+    await bench.checkpointer.finish([0])
     successor = Bench()
     successor.sink = bench.sink
-    successor.keeper._sink = bench.sink
+    successor.checkpointer._sink = bench.sink
     await successor.worker.restore([0], bench.journal.states)
     committed = bench.journal.committed[0]
     successor.receive(0, "a", range(committed, 8), offset=committed)
     await successor.worker.slice()
     assert successor.worker.counters.replayed == 3
-    assert await successor.keeper.finish([0])
+    assert await successor.checkpointer.finish([0])
     assert stored(bench.sink) == expected(["a"], 8)
     assert bench.sink.changed == 0
     successor.worker.shut()
-    successor.keeper.shut()
+    successor.checkpointer.shut()
 
 
 async def test_ended_stream_is_marked_until_its_end_is_committed_then_removed(bench):
     bench.receive(0, "a", range(2), end=True)
     await bench.worker.slice()
-    await bench.keeper.finish([0])
+    await bench.checkpointer.finish([0])
     assert bench.journal.states["a"].state == ENDED
-    await bench.keeper.finish([0])
+    await bench.checkpointer.finish([0])
     assert bench.journal.states["a"].state is None
 
 
@@ -208,7 +208,7 @@ async def test_release_closes_patients_and_forgets_what_is_pending(bench):
     await bench.worker.release([0])
     await bench.worker.slice()
     assert bench.ward.patients() == ["b"]
-    assert bench.worker.intake.count == 0
+    assert bench.worker.pending.count == 0
     assert len(bench.worker.events) == 4
 
 
@@ -217,9 +217,9 @@ async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(ben
     """Stored later, it would overwrite what their next owner has made since: an alarm that has
     ended would be open again."""
     processor = Processor("no broker", bench.ward, bench.sink, bench.clock)
-    processor._worker, processor._keeper, processor._delivery = (
+    processor._worker, processor._checkpointer, processor._delivery = (
         bench.worker,
-        bench.keeper,
+        bench.checkpointer,
         bench.journal,
     )
     processor.partitions = {0, 1}
@@ -247,16 +247,16 @@ async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(ben
 
 @pytest.mark.parametrize("beats_first", [False, True])
 async def test_who_stood_still_stores_and_sends_nothing_more(bench, beats_first):
-    bench.pulse.beat()
+    bench.stall_guard.beat()
     bench.receive(0, "a", range(3))
     await bench.worker.slice()
     bench.clock.advance(8.5)
     if beats_first:  # which of the loops wakes up first is chance
-        bench.pulse.beat()
+        bench.stall_guard.beat()
     bench.receive(0, "a", range(3, 5), offset=3)
-    with pytest.raises(StoodStillError, match="stood still for 8 s"):
-        await bench.keeper.finish([0])
-    with pytest.raises(StoodStillError):
+    with pytest.raises(StalledError, match="stood still for 8 s"):
+        await bench.checkpointer.finish([0])
+    with pytest.raises(StalledError):
         await bench.worker.slice()
     assert stored(bench.sink) == set()
     assert bench.journal.steps == ["event"] * 3, "those of before"
@@ -269,7 +269,7 @@ async def test_garbage_is_named_and_passed_over(bench):
     await bench.worker.slice()
     assert len(bench.journal.letters) == 2
     assert len(bench.worker.events) == 1
-    await bench.keeper.finish([0])
+    await bench.checkpointer.finish([0])
     assert bench.journal.committed == {0: 3}
 
 
@@ -297,37 +297,37 @@ async def test_what_breaks_the_ward_breaks_the_worker(bench):
     bench.receive(0, "a", range(1))
     with pytest.raises(ZeroDivisionError):
         await bench.worker.run(asyncio.Event())
-    assert bench.worker.intake.positions() == {}  # so that nothing of it can be committed
+    assert bench.worker.pending.positions() == {}  # so that nothing of it can be committed
 
 
 async def test_rounds_are_due_by_time_and_when_idle(bench):
     bench.receive(0, "a", range(2))
     await bench.worker.slice()
-    assert bench.keeper._due(bench.clock.steady_s()) == []
+    assert bench.checkpointer._due(bench.clock.steady_s()) == []
     bench.clock.advance(COMMIT_S + 0.1)
-    assert bench.keeper._due(bench.clock.steady_s()) == [0]
+    assert bench.checkpointer._due(bench.clock.steady_s()) == [0]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30)), max_size=20), st.integers(1, 50))
 def test_intake_gives_everything_once_and_in_order(arrivals, limit):
-    intake, sent = Intake(), dict.fromkeys(range(4), 0)
-    intake.open(range(4))
+    pending, sent = PendingInput(), dict.fromkeys(range(4), 0)
+    pending.open(range(4))
     got: dict[int, list[int]] = {p: [] for p in range(4)}
     for partition, n in arrivals:
         first = max(sent[partition] - 3, 0)  # a consumer that steps back repeats some
         sent[partition] = max(sent[partition], first + n)
-        intake.add(partition, [Message(first + i, b"x") for i in range(n)])
-        taken = intake.take(limit)
+        pending.add(partition, [Message(first + i, b"x") for i in range(n)])
+        taken = pending.take(limit)
         for p, message in taken:
             got[p].append(message.offset)
-        intake.done(taken)
-    while taken := intake.take(limit):
+        pending.done(taken)
+    while taken := pending.take(limit):
         for p, message in taken:
             got[p].append(message.offset)
-        intake.done(taken)
+        pending.done(taken)
     assert got == {p: list(range(sent[p])) for p in range(4)}
-    assert intake.count == intake.bytes == 0
-    assert intake.positions() == {p: n for p, n in sent.items() if n}
+    assert pending.count == pending.bytes == 0
+    assert pending.positions() == {p: n for p, n in sent.items() if n}
 
 
 def placed(partition: int, offset: int, patient: str) -> Placed:
@@ -344,7 +344,7 @@ async def test_actions_of_our_partitions_reach_the_ward_and_are_committed_with_t
     await bench.worker.slice()
     assert bench.ward.acted == [(4, "a")]
     assert bench.actions.committed == {}
-    assert await bench.keeper.finish([0])
+    assert await bench.checkpointer.finish([0])
     assert bench.actions.committed == {0: 5}
 
 

@@ -22,7 +22,7 @@ from models.serving.runtime import ARTIFACTS
 from stream_processor.scoring.counts import Counts
 from stream_processor.scoring.reference import Symbol, reference
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def said(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""The notification desk with a clock that the test moves: who is told when, what is tried again,
+"""The notification queue with a clock that the test moves: who is told when, what is tried again,
 what a new process takes over."""
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from ingest.clock import ManualClock
 from ingest.messages import Alarm, Delivery, Priority
 from stream_processor.notifications.lane import AT_ONCE, AWAY_AFTER, LONGEST_RETRY_S
 from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
-from stream_processor.notifications.queue import GIVE_UP_S, SAY_AFTER_S, Attempt, Desk, Entry
+from stream_processor.notifications.queue import (
+    GIVE_UP_S,
+    SAY_AFTER_S,
+    Attempt,
+    Entry,
+    NotificationQueue,
+)
 
 NOW = 1_767_225_600 * 10**9  # 2026-01-01T00:00:00Z
 PLAN = Plan(
@@ -58,33 +64,33 @@ def alarm(
 
 
 class Story:
-    """A desk, its clock, and everything that it has put on the broker."""
+    """A queue, its clock, and everything that it has put on the broker."""
 
     def __init__(self, plan: Plan = PLAN, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock(NOW)
-        self.desk = Desk(plan, self.clock)
+        self.queue = NotificationQueue(plan, self.clock)
         self.written: list[Delivery] = []
 
     def take(self, *alarms: Alarm) -> None:
         for one in alarms:
-            self.put(self.desk.take(one, 0)[1])
+            self.put(self.queue.take(one, 0)[1])
 
     def put(self, entries: list[Entry]) -> None:
         self.written += [entry.delivery for entry in entries]
 
     def start(self) -> list[Attempt]:
-        return self.desk.start()
+        return self.queue.start()
 
     def land(self, failure: str = "") -> list[str]:
         """Begin what is due and let all of it land; who was tried."""
         attempts = self.start()
         for attempt in attempts:
-            self.put(self.desk.finish(attempt, failure))
+            self.put(self.queue.finish(attempt, failure))
         return [attempt.job.recipient for attempt in attempts]
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.put(self.desk.tick())
+        self.put(self.queue.tick())
 
     def said(self) -> list[tuple[str, str, int, str]]:
         return [(d.recipient, d.step, d.attempt, d.outcome) for d in self.written]
@@ -96,7 +102,7 @@ def test_an_onset_is_told_once_and_recorded():
     assert story.land() == ["nurse"]
     assert story.land() == []
     assert story.said() == [("nurse", "onset", 1, "delivered")]
-    assert story.desk.waiting == 0
+    assert story.queue.waiting == 0
 
 
 def test_each_call_goes_to_more_people():
@@ -136,7 +142,7 @@ def test_it_is_given_up_after_a_day():
     for _ in range(int(GIVE_UP_S / 30) + 5):
         story.land("refused")
         story.pass_time(30)
-    assert story.desk.waiting == 0
+    assert story.queue.waiting == 0
     assert story.written[-1].next_ns is None
     assert "given up after a day" in story.written[-1].reason
 
@@ -174,7 +180,7 @@ def test_an_acknowledgement_while_the_message_is_on_its_way():
     attempt = story.start()[0]
     story.take(alarm(step="acknowledged", acknowledged_by="Ann"))
     assert story.written == []
-    story.put(story.desk.finish(attempt, "refused"))
+    story.put(story.queue.finish(attempt, "refused"))
     assert [(d.outcome, d.reason, d.next_ns is None) for d in story.written] == [
         ("failed", "refused", False),
         ("held back", "acknowledged by Ann", True),
@@ -227,17 +233,17 @@ def test_a_dead_recipient_holds_up_nobody_and_is_not_stormed():
         for attempt in story.start():
             tried.append(attempt.job.recipient)
             story.put(
-                story.desk.finish(attempt, "refused" if attempt.job.recipient == "nurse" else "")
+                story.queue.finish(attempt, "refused" if attempt.job.recipient == "nurse" else "")
             )
         story.pass_time(1)
     assert tried.count("doctor") == 100
     # each once at once, then one for all of them
     assert 100 < tried.count("nurse") < 100 + 600 / 10
-    assert story.desk.waiting == 100
+    assert story.queue.waiting == 100
     for _ in range(120):  # it is back
         story.land()
         story.pass_time(1)
-    assert story.desk.waiting == 0
+    assert story.queue.waiting == 0
     told = [
         d.alarm_id for d in story.written if d.outcome == "delivered" and d.recipient == "nurse"
     ]
@@ -257,7 +263,7 @@ def test_new_failures_do_not_put_the_next_try_off():
     story.take(alarm(99))
     while story.land():  # it gets through: the others are due
         pass
-    assert story.desk.waiting == 0
+    assert story.queue.waiting == 0
 
 
 def test_who_waits_behind_a_hanging_recipient_is_told_of_in_the_record():
@@ -282,8 +288,8 @@ def test_a_success_that_comes_late_ends_the_tries():
     story = Story()
     story.take(alarm())
     attempt = story.start()[0]
-    story.put(story.desk.finish(attempt, "no answer within 20 s"))
-    story.put(story.desk.late(attempt))
+    story.put(story.queue.finish(attempt, "no answer within 20 s"))
+    story.put(story.queue.late(attempt))
     assert story.said() == [("nurse", "onset", 1, "failed"), ("nurse", "onset", 1, "delivered")]
     story.pass_time(600)
     assert story.start() == []
@@ -295,7 +301,7 @@ def restored(
     """A new process: it reads what is on the broker, and then goes on."""
     new = Story(plan, story.clock)
     new.put(
-        new.desk.restore(
+        new.queue.restore(
             [(0, d) for d in story.written], [(0, a) for a in past], [a.id for a in coming]
         )
     )
@@ -308,7 +314,7 @@ def test_a_new_process_goes_on_where_the_old_one_was():
     past = [alarm(1), alarm(2), alarm(3), alarm(3, "acknowledged", acknowledged_by="Ann")]
     story.take(*past)
     for attempt in story.start():
-        story.put(story.desk.finish(attempt, "" if attempt.job.alarm == past[0] else "refused"))
+        story.put(story.queue.finish(attempt, "" if attempt.job.alarm == past[0] else "refused"))
     assert [d.outcome for d in story.written] == ["held back", "delivered", "failed"]
     story.clock.advance(2)
     new = restored(story, past)
@@ -324,7 +330,7 @@ def test_what_was_read_but_not_recorded_is_told_by_the_new_process():
     story.take(alarm(1), alarm(2))
     first, _ = story.start()
     # the other one was in flight at the kill: nothing is committed
-    story.put(story.desk.finish(first, ""))
+    story.put(story.queue.finish(first, ""))
     new = restored(story, [], (alarm(1), alarm(2)))
     assert [a.job.alarm for a in new.start()] == [alarm(2)]
 
@@ -346,9 +352,9 @@ def test_partitions_that_went_to_another_process_are_left_alone():
     story = Story()
     story.take(alarm(1), alarm(2))
     failing, succeeding = story.start()
-    story.desk.forget([0])
-    story.put(story.desk.finish(failing, "refused"))
-    story.put(story.desk.finish(succeeding, ""))
+    story.queue.forget([0])
+    story.put(story.queue.finish(failing, "refused"))
+    story.put(story.queue.finish(succeeding, ""))
     story.pass_time(600)
     assert story.start() == []
     assert story.said() == [("nurse", "onset", 1, "delivered")]
@@ -377,7 +383,7 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
     unsafe: dict[str, int] = {}
 
     def take(number: int) -> None:
-        keys, entries = story.desk.take(log[number], 0)
+        keys, entries = story.queue.take(log[number], 0)
         unsafe.update(dict.fromkeys(keys, number))
         put(entries)
 
@@ -389,7 +395,7 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
     def land(failure: str) -> int:
         attempts = story.start()
         for attempt in attempts:
-            put(story.desk.finish(attempt, failure))
+            put(story.queue.finish(attempt, failure))
         return len(attempts)
 
     wanted: set[str] = set()
@@ -412,7 +418,7 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
             land("" if step[1] else "refused")
         elif step[0] == "wait":
             story.clock.advance(step[1])
-            put(story.desk.tick())
+            put(story.queue.tick())
         else:  # a kill: what was not committed is read again, what was in flight may have been sent
             if step[1]:
                 story.start()
@@ -421,7 +427,7 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
             story.written = old.written
             unsafe.clear()
             put(
-                story.desk.restore(
+                story.queue.restore(
                     [(0, d) for d in old.written],
                     [(0, a) for a in log[:committed]],
                     [a.id for a in log[committed:]],
@@ -432,7 +438,7 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
     for _ in range(200):
         story.clock.advance(61)
         land("")
-    assert story.desk.waiting == 0
+    assert story.queue.waiting == 0
     assert not unsafe
     last = {d.id.rpartition("|")[0]: d for d in story.written}
     assert wanted <= set(last)
