@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from ingest.bounds import MAX_TIME_NS
 from ingest.errors import BadInputError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -13,15 +14,16 @@ MICROSECOND = timedelta(microseconds=1)
 def parse_time(option: str, text: str) -> int:
     """Nanoseconds since the Unix epoch of an ISO 8601 time, UTC unless it says otherwise. Raises
     BadInputError naming the option."""
-    remedy = "Write it as 2026-01-31T08:30:00, with +01:00 or Z behind it where it is not UTC, and after 1970."
+    remedy = "Write it as 2026-01-31T08:30:00, with +01:00 or Z behind it where it is not UTC, between 1970 and 2200."
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         raise BadInputError(f"{option} {text}", remedy) from None
     since = (when if when.tzinfo else when.replace(tzinfo=UTC)) - EPOCH
-    if since < timedelta(0):
+    time_ns = since // MICROSECOND * 1000
+    if not 0 <= time_ns < MAX_TIME_NS:
         raise BadInputError(f"{option} {text}", remedy)
-    return since // MICROSECOND * 1000
+    return time_ns
 
 
 def show_time(time_ns: int) -> str:

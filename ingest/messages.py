@@ -15,11 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ingest.bounds import Problem, chunk_problems, reference_problems, sentence
+
 SCHEMA = 1
-MIN_FS_HZ, MAX_FS_HZ = 100.0, 1000.0
-MAX_CHUNK_S = 60.0
-MAX_STREAM_S = 10 * 366 * 24 * 3600.0
-MAX_TIME_NS = 230 * 366 * 24 * 3600 * 10**9  # what follows from a chunk still fits into 63 bits
 
 BeatLabel = Literal["N", "S", "V", "F", "Q"]
 RhythmLabel = Literal["N", "AFIB", "SVTA", "VT", "VFL", "VF", "ASYS", "B", "T", "P", "O", "~"]
@@ -368,7 +366,8 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes, kind: type[M]) -> M:
-    """The message of the given kind. Raises BadMessageError with the reason."""
+    """The message of the given kind, within the bounds of ingest/bounds.py. Raises BadMessageError
+    with the reason."""
     try:
         message: M = _decoders[kind].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
@@ -377,33 +376,14 @@ def decode(data: bytes, kind: type[M]) -> M:
         raise BadMessageError(
             f"{kind.__name__} has schema version {message.schema}; this version reads {SCHEMA}"
         )
+    problems: list[Problem] = []
     if isinstance(message, SampleChunk):
-        _check_chunk(message)
+        problems = chunk_problems(message)
+    elif isinstance(message, Reference):
+        problems = reference_problems(message)
+    if problems:
+        raise BadMessageError(f"{kind.__name__}: {sentence(problems)}")
     return message
-
-
-def _check_chunk(chunk: SampleChunk) -> None:
-    """Raise BadMessageError for values that no stage could use."""
-    c, n = chunk, len(chunk.samples)
-    checks = (
-        (0 < len(c.patient_id) <= 128, "patient_id is empty or longer than 128"),
-        (MIN_FS_HZ <= c.fs_hz <= MAX_FS_HZ, "fs_hz {c.fs_hz} is outside 100-1000"),
-        (0.01 <= c.counts_per_mv <= 1e9, "counts_per_mv {c.counts_per_mv} is outside 0.01-1e9"),
-        (c.seq >= 0 and c.first_sample >= 0, "seq or first_sample is negative"),
-        (
-            c.first_sample <= MAX_STREAM_S * c.fs_hz,
-            "first_sample is more than ten years into the stream",
-        ),
-        (0 <= c.t0_ns < MAX_TIME_NS, "t0_ns is outside 1970-2200"),
-        (n % 2 == 0, "samples are not whole int16 values"),
-        (n <= 2 * MAX_CHUNK_S * c.fs_hz, "more than 60 s of samples"),
-        (n > 0 or c.end, "no samples"),
-        (c.battery is None or 0 <= c.battery <= 1, "battery {c.battery} is outside 0-1"),
-        (len(c.fault) <= 200, "fault is longer than 200"),
-    )
-    found = [text.format(c=c) for good, text in checks if not good]
-    if found:
-        raise BadMessageError("SampleChunk: " + "; ".join(found))
 
 
 def sample_offset_ns(sample: int, fs_hz: float) -> int:

@@ -2,7 +2,8 @@
 patient, in a bounded buffer.
 
 While the broker is away messages are kept, in order, and sent when it is back; once the buffer is
-full, `send` waits. Nothing is dropped: a message that the broker refuses for good is an error.
+full, `send` waits. Nothing is dropped: a message that the broker refuses for good is an error, and
+so is one that the stream processor would refuse (ingest/bounds.py).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from ingest.bounds import chunk_problems, jump_problem, reference_problems, sentence
 from ingest.broker import TIMEOUT_S, check_reachable, settings, unreachable
 from ingest.clock import Clock
-from ingest.errors import UnreachableError
+from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Reference, SampleChunk, encode
 from ingest.topics import REFERENCE, SAMPLES
 
@@ -53,6 +55,8 @@ class Producer:
         self._heard_s = clock.steady_s()
         self._away = self._impatient = False
         self._refused: Exception | None = None
+        # sample that should follow, of every patient whose stream has not ended
+        self._next: dict[str, int] = {}
         try:
             self._kafka = KafkaProducer(
                 **settings(broker),
@@ -82,7 +86,9 @@ class Producer:
         return self._pending
 
     def send(self, message: SampleChunk | Reference) -> None:
-        """Hand a message over; returns at once unless the buffer is full."""
+        """Hand a message over; returns at once unless the buffer is full. Raises BadInputError for
+        what the processor would refuse."""
+        self._check(message)
         topic = SAMPLES if isinstance(message, SampleChunk) else REFERENCE
         value = encode(message)
         size = len(value) + _OVERHEAD_BYTES
@@ -107,6 +113,24 @@ class Producer:
             self.flush(timeout_s)
         finally:
             self._kafka.close(timeout=0 if self._pending else TIMEOUT_S)
+
+    def _check(self, message: SampleChunk | Reference) -> None:
+        patient = message.patient_id
+        if isinstance(message, Reference):
+            problems = reference_problems(message)
+        elif not (problems := chunk_problems(message)):
+            next_sample = self._next.get(patient, 0) if message.first_sample else 0
+            jump = jump_problem(next_sample, message)
+            problems = [jump] if jump else []
+            self._next[patient] = max(next_sample, message.first_sample + message.n)
+            if message.end:
+                del self._next[patient]
+        if problems:
+            problem = f"patient {patient[:40]!r}: a {type(message).__name__} that the stream processor would refuse: {sentence(problems)}"
+            raise BadInputError(
+                problem,
+                "Correct what is named; a stream that cannot go on where it was begins anew at first_sample 0.",
+            )
 
     def _hand_over(self, topic: str, key: bytes, value: bytes) -> Any:
         while True:

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from ingest.bounds import MAX_CHUNK_S, sentence, stream_problems
 from ingest.clock import Clock
 from ingest.errors import BadInputError
-from ingest.messages import MAX_CHUNK_S, Reference, SampleChunk, sample_offset_ns
+from ingest.messages import Reference, SampleChunk, sample_offset_ns
 from ingest.sources.base import Annotation, Block, Source
 
 CHUNK_S = 0.5
@@ -76,13 +77,37 @@ def stream(
     yield from references
 
 
+def check_stream(source: Source, patient_id: str, start_ns: int) -> None:
+    """Raise BadInputError for a stream that the processor would refuse."""
+    problems = stream_problems(
+        patient_id=patient_id,
+        device_id=source.device_id,
+        lead=source.lead,
+        fs_hz=source.fs_hz,
+        counts_per_mv=source.counts_per_mv,
+        start_ns=start_ns,
+    )
+    if problems:
+        problem = f"{source.name[:40]}: cannot be streamed: {sentence(problems)}"
+        raise BadInputError(
+            problem,
+            "Choose the patient id with --patient, the start with --start-time, the lead with --channel.",
+        )
+
+
+def copy_ids(patient_id: str, n: int) -> list[str]:
+    """patient_id-1 to patient_id-n, or patient_id itself if n is 1."""
+    return [patient_id] if n == 1 else [f"{patient_id}-{i}" for i in range(1, n + 1)]
+
+
 def copies(items: Iterator[Due], patient_id: str, n: int) -> dict[str, Iterator[Due]]:
-    """The same stream for n patients, by patient id: patient_id-1 to patient_id-n, or patient_id
-    itself where n is 1."""
+    """The same stream for n patients, by patient id, as `copy_ids` names them."""
     if n == 1:
         return {patient_id: items}
-    ids = [f"{patient_id}-{i}" for i in range(1, n + 1)]
-    return {name: _renamed(copy, name) for name, copy in zip(ids, tee(items, n), strict=True)}
+    return {
+        name: _renamed(copy, name)
+        for name, copy in zip(copy_ids(patient_id, n), tee(items, n), strict=True)
+    }
 
 
 def merge(streams: Iterable[Iterator[Due]]) -> Iterator[Due]:

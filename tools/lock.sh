@@ -7,4 +7,4 @@ build=$(mktemp)
 trap 'rm -f "$build"' EXIT
 echo "setuptools>=80" > "$build" # run.py builds without isolation, so the build backend is locked too
 $lock pyproject.toml "$build" -o requirements.lock "$@"
-$lock pyproject.toml "$build" --extra test -c requirements.lock -o requirements-test.lock "$@"
+$lock pyproject.toml "$build" --extra gateway --extra test -c requirements.lock -o requirements-test.lock "$@"

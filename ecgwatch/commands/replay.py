@@ -22,7 +22,7 @@ from ecgwatch.streaming import (
 from ingest import faults
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
-from ingest.replay import Due, copies, merge, stream
+from ingest.replay import Due, check_stream, copies, copy_ids, merge, stream
 from ingest.sources.base import Source
 from ingest.sources.open import open_source
 
@@ -88,6 +88,9 @@ def replay(
         spec.record: open_source(spec.record, data=held.data) for spec in specs if spec.record
     }
     names = _names(sources, patient)
+    for source, name in zip(sources, names, strict=True):
+        for copy_id in copy_ids(name, number):
+            check_stream(source, copy_id, start_ns or 0)
 
     def begin(start_ns: int) -> Iterator[Due]:
         streams: list[Iterator[Due]] = []

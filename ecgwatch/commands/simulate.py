@@ -22,7 +22,7 @@ from ecgwatch.streaming import (
 from ingest import faults
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
-from ingest.replay import Due, merge, stream
+from ingest.replay import Due, check_stream, merge, stream
 from ingest.simulator.scenario import Scenario, load, shipped
 from ingest.sources.open import open_source
 
@@ -74,6 +74,8 @@ def simulate(
         for name, scenario, own_seed in cast:
             typer.echo(write_wfdb(scenario, out, name, for_s, seed=own_seed))
         return
+    for name, scenario, _ in cast:
+        check_stream(SimulatedSource(scenario, name=name), name, start_ns or 0)
     noises = {
         spec.record: open_source(spec.record, data=held.data) for spec in specs if spec.record
     }

@@ -27,8 +27,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
-from ingest.messages import MAX_FS_HZ, MIN_FS_HZ
 from ingest.simulator.script import KINDS, Noise, Part, Patient, Segment
 
 FOLDER = Path(__file__).parent.parent / "scenarios"

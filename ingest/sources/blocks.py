@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
-from ingest.messages import MAX_FS_HZ, MIN_FS_HZ
 from ingest.sources.base import Annotation, Block
 
 PART_S = 60  # how much of a file is read at once

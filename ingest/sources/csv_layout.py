@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
-from ingest.messages import MAX_FS_HZ, MIN_FS_HZ
 
 _TIME_NAME = re.compile(r"time|elapsed|seconds|^\W*(t|s|ms|us|ns)\W*$", re.IGNORECASE)
 _UNIT_IN_NAME = re.compile(

@@ -71,8 +71,9 @@ class Network:
         self._graph = Graph(folder / "model.onnx")
 
     def run(self, x: Floats) -> Floats:
-        """Logits (n, ...) of scaled windows (n, length)."""
-        return self._graph.run(x[:, None])[0]
+        """Logits (n, ...) of scaled windows (n, length), or (n, rows, length) where a window has
+        several rows."""
+        return self._graph.run(x[:, None] if x.ndim == 2 else x)[0]
 
 
 class TaskSpec(msgspec.Struct, frozen=True):

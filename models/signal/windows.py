@@ -72,6 +72,13 @@ LEVEL_MEAN, LEVEL_SD = -1.4, 1.0
 # Thirty seconds every five, as the signal grows from 9 s on.
 RHYTHM_SPEC = InputSpec(before=3125, hop=625, after=0, offset=0, scale=3750, least=9 * FS_HZ)
 
+# Ten seconds every five: what the systems of the zoo are compared on.
+PIECE_SPEC = InputSpec(before=625, hop=625, after=0, offset=0, scale=10 * FS_HZ, least=9 * FS_HZ)
+
+# One beat as a row: 0.32 s before its R peak, 0.44 s after it; window k is that of an R peak at
+# sample k.
+BEAT_ROW_SPEC = InputSpec(before=40, hop=1, after=55, offset=0)
+
 
 def level(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
     """What each window is divided by, in mV: the root mean square of its last `spec.scale` samples,

@@ -58,9 +58,8 @@ def predictor(net: nn.Module) -> Predict:
 
     def predict(windows: Floats) -> Floats:
         with torch.inference_mode():
-            return np.ascontiguousarray(
-                net(torch.from_numpy(np.ascontiguousarray(windows[:, None]))).numpy()
-            )
+            x = windows[:, None] if windows.ndim == 2 else windows
+            return np.ascontiguousarray(net(torch.from_numpy(np.ascontiguousarray(x))).numpy())
 
     return predict
 

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
@@ -214,6 +215,55 @@ def test_no_broker_is_an_error_at_once():
     assert time.monotonic() - started < 5
     with pytest.raises(BadInputError, match="HOST:PORT"):
         Producer("localhost", CLOCK)
+
+
+def test_what_the_processor_would_refuse_is_never_sent(broker):
+    create_topics(broker.address)
+    items = [item.message for item in stream(Ramp(), "ramp", START_NS)]
+    chunks = [m for m in items if isinstance(m, SampleChunk)]
+    with Producer(broker.address, CLOCK) as producer:
+        producer.send(chunks[0])
+        for change, said in (
+            ({"first_sample": chunks[1].first_sample + 3601 * 250}, "ahead of the stream"),
+            ({"counts_per_mv": math.nan}, "counts_per_mv nan"),
+            ({"device_id": "d" * 129}, "device_id"),
+        ):
+            with pytest.raises(BadInputError, match=rf"'ramp'.*{said}"):
+                producer.send(msgspec.structs.replace(chunks[1], **change))
+        producer.send(chunks[1])
+    assert [c.seq for c in arrived(broker.address, SAMPLES, SampleChunk)["ramp"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--start-time", "2300-01-01"],
+        ["--start-time", "9999-12-31T23:59:59-14:00"],
+        ["--patient", ""],
+        ["--patient", "p" * 300],
+        ["--patient", "a\nb"],
+        ["--patient", "p" * 127, "--copies", "2"],
+    ],
+)
+@pytest.mark.parametrize("command", [["replay", "{file}"], ["simulate", "normal"]])
+def test_commands_say_so_before_they_ask_for_a_broker(tmp_path, command, options):
+    path = tmp_path / "walk.csv"
+    path.write_text("".join(f"{i / 250:.3f},{np.sin(i / 30):.3f}\n" for i in range(2500)))
+    options = [
+        o.replace("--copies", "--patients") if command[0] == "simulate" else o for o in options
+    ]
+    shown = CliRunner().invoke(
+        app,
+        [
+            *(c.format(file=path) for c in command),
+            *options,
+            "--speed",
+            "max",
+            "--broker",
+            "127.0.0.1:1",
+        ],
+    )
+    assert isinstance(shown.exception, BadInputError), shown.output
 
 
 def test_commands_replay_and_lag(broker, tmp_path, monkeypatch):

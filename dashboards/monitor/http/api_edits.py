@@ -13,16 +13,8 @@ from dashboards.monitor.http.api_actions import SENT, find_alarm, sent, signed
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, whole_number
 from dashboards.monitor.http.endpoint import Answer, Endpoint
 from dashboards.monitor.http.refusals import RefusedError
-from ingest.messages import (
-    MAX_TIME_NS,
-    Alarm,
-    AlarmKind,
-    Beat,
-    BeatLabel,
-    Edit,
-    Rhythm,
-    RhythmLabel,
-)
+from ingest.bounds import MAX_TIME_NS
+from ingest.messages import Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
 
 LABELS = {
     "alarm": get_args(AlarmKind),

@@ -16,8 +16,9 @@ from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.feed import Feed
 from dashboards.monitor.live.hub import Hub
 from dashboards.monitor.store.history import History
+from ingest.bounds import MAX_TIME_NS
 from ingest.clock import Clock
-from ingest.messages import MAX_TIME_NS, Action, Edit
+from ingest.messages import Action, Edit
 from stream_processor.pipeline.alarms.profiles import Profiles
 
 T = TypeVar("T")

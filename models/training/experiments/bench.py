@@ -16,17 +16,14 @@ from models.architectures import Problem
 from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter
 from models.serving.benchmark import BATCHES, Call, file_calls
 from models.serving.catalogue import Artifact
-from models.signal.windows import BEAT_SPEC, RHYTHM_SPEC, InputSpec
+from models.signal.windows import BEAT_SPEC, InputSpec
 from models.training.cost import macs, parameters
+from models.training.problems import QRS, every_s, first
 from models.training.release.windowed_export import write_onnx
-
-QRS = Problem("samples", ("qrs",), BEAT_SPEC)
-RHYTHM = Problem("classes", ("N", "A", "O", "~"), RHYTHM_SPEC)
 
 
 class Cost(NamedTuple):
-    """Of one architecture on the first task of a kind that it serves (QRS per sample, rhythm per
-    window)."""
+    """Of one architecture on its first problem (models/training/problems.py)."""
 
     parameters: int
     mmac_per_second: float
@@ -35,11 +32,9 @@ class Cost(NamedTuple):
 def cost(name: str) -> Cost:
     """What a registered architecture costs."""
     architecture = architectures.load(name)
-    problem = QRS if "samples" in architecture.kinds else RHYTHM
-    net, spec = architecture.build(problem), problem.spec
-    return Cost(
-        parameters(net), macs(net, torch.zeros(1, 1, spec.length)) * spec.fs_hz / spec.hop / 1e6
-    )
+    problem = first(architecture)
+    net = architecture.build(problem)
+    return Cost(parameters(net), macs(net, torch.zeros(1, *problem.shape)) / every_s(problem) / 1e6)
 
 
 def torch_calls(artifact: Artifact) -> list[Call]:
@@ -52,11 +47,12 @@ def torch_calls(artifact: Artifact) -> list[Call]:
     return torch_timings(*found)
 
 
-def torch_timings(name: str, net: nn.Module, length: int) -> list[Call]:
-    """A network in torch on windows of so many samples."""
+def torch_timings(name: str, net: nn.Module, length: int, rows: int = 1) -> list[Call]:
+    """A network in torch on windows of so many samples, and rows."""
     net = net.eval().to(memory_format=torch.channels_last)
     return [
-        Call(name, "torch", batch, _call(net, torch.randn(batch, 1, length))) for batch in BATCHES
+        Call(name, "torch", batch, _call(net, torch.randn(batch, rows, length)))
+        for batch in BATCHES
     ]
 
 
@@ -74,21 +70,19 @@ def first_task_calls() -> list[Call]:
     return calls
 
 
-def _network(artifact: Artifact) -> tuple[str, nn.Module, int] | None:
-    """Name as the benchmark has it, network, length of its windows."""
+def _network(artifact: Artifact) -> tuple[str, nn.Module, int, int] | None:
+    """Name as the benchmark has it, network, length and rows of its windows."""
     for part in artifact.parts:
         if part.name == "backbone":
             columns = [Column() for _ in artifact.spec["tasks"]]
-            return f"{artifact.name} backbone", Backbone(Segmenter(), columns), BEAT_SPEC.length
+            return f"{artifact.name} backbone", Backbone(Segmenter(), columns), BEAT_SPEC.length, 1
     spec = artifact.spec
     if spec.get("architecture") not in architectures.known():
         return None
-    problem = Problem(spec["kind"], tuple(spec["outputs"]), InputSpec(**spec["input"]))
-    return (
-        artifact.name,
-        architectures.load(spec["architecture"]).build(problem),
-        problem.spec.length,
-    )
+    size = spec.get("rows", 1), spec.get("extra", 0)
+    problem = Problem(spec["kind"], tuple(spec["outputs"]), InputSpec(**spec["input"]), *size)
+    rows, length = problem.shape
+    return artifact.name, architectures.load(spec["architecture"]).build(problem), length, rows
 
 
 def _call(net: nn.Module, x: Tensor) -> Callable[[], object]:

@@ -27,7 +27,8 @@ from models.signal.windows import BEAT_SPEC
 from models.training.cost import macs, parameters
 from models.training.data.records import data_folder
 from models.training.experiments import ablation_qrs
-from models.training.experiments.bench import QRS, torch_timings
+from models.training.experiments.bench import torch_timings
+from models.training.problems import QRS
 from models.training.release.windowed_export import write_onnx
 from models.training.tasks.qrs.train import trained
 

@@ -37,7 +37,9 @@ def export(net: nn.Module, problem: Problem, folder: Path, about: dict[str, Any]
         "outputs": list(problem.outputs),
         "input": problem.spec.as_dict(),
         "parameters": parameters(net),
-        "macs_per_window": macs(net, torch.zeros(1, 1, problem.spec.length)),
+        "rows": problem.rows,
+        "extra": problem.extra,
+        "macs_per_window": macs(net, torch.zeros(1, *problem.shape)),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     (folder / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
@@ -46,9 +48,9 @@ def export(net: nn.Module, problem: Problem, folder: Path, about: dict[str, Any]
 
 
 def write_onnx(net: nn.Module, problem: Problem, path: Path) -> None:
-    """windows (batch, 1, T) float32 to logits, for any batch."""
+    """windows (batch, R, T) float32 to logits, for any batch."""
     axes = {"windows": {0: "batch"}, "logits": {0: "batch"}}
-    example = torch.zeros(BATCH, 1, problem.spec.length)
+    example = torch.zeros(BATCH, *problem.shape)
     names = {"input_names": ["windows"], "output_names": ["logits"], "dynamic_axes": axes}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the exporter is unsure of is compared afterwards
@@ -58,9 +60,9 @@ def write_onnx(net: nn.Module, problem: Problem, path: Path) -> None:
 def verify(net: nn.Module, problem: Problem, folder: Path) -> None:
     """Raise ValueError where an artifact and the network that it was made of differ on random
     windows."""
-    x = np.random.default_rng(0).standard_normal((BATCH, problem.spec.length)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((BATCH, *problem.shape)).astype(np.float32)
     with torch.inference_mode():
-        expected = net(torch.from_numpy(x[:, None])).numpy()
+        expected = net(torch.from_numpy(x)).numpy()
     difference = float(np.abs(Network(folder).run(x) - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ValueError(

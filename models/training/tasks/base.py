@@ -23,7 +23,8 @@ from models.training.harness import Batches, Plan
 
 Floats = npt.NDArray[np.float32]
 Figures = dict[str, float]  # what is measured, with its unit or condition in the name
-Predict = Callable[[Floats], Floats]  # scaled windows (B, T) to logits (B, K) or (B, K, T)
+# scaled windows (B, T), or (B, R, T) of several rows, to logits (models/architectures/__init__.py)
+Predict = Callable[[Floats], Floats]
 
 
 class Task(Protocol):

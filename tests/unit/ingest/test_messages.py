@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ, name_problem
 from ingest.messages import (
-    MAX_FS_HZ,
-    MIN_FS_HZ,
     Action,
     Alarm,
     BadMessageError,
@@ -28,8 +27,8 @@ from ingest.messages import (
     sample_offset_ns,
 )
 
-names = st.text(min_size=1, max_size=40).filter(
-    lambda t: len(t.encode(errors="ignore")) == len(t.encode(errors="replace"))
+names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40).filter(
+    lambda t: name_problem("", t) is None
 )
 chunks = st.builds(
     SampleChunk,
@@ -48,12 +47,18 @@ chunks = st.builds(
 )
 limits = st.dictionaries(st.text(max_size=10), st.none() | st.floats(allow_nan=False), max_size=3)
 actions = st.builds(Action, limits=limits, seconds=st.none() | st.floats(), note=st.text())
+references = st.builds(
+    Reference,
+    patient_id=names,
+    time_ns=st.integers(0, 4 * 10**18),
+    sample=st.integers(0, 10**9),
+    symbol=st.text(max_size=3),
+    aux=st.text(max_size=255),
+)
 others = st.one_of(
-    *(
-        st.from_type(kind)
-        for kind in (Reference, Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding)
-    ),
+    *(st.from_type(kind) for kind in (Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding)),
     actions,
+    references,
 ).map(lambda m: msgspec.structs.replace(m, schema=1))
 
 
