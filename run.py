@@ -6,7 +6,8 @@
     python3 run.py lint         ruff, mypy and import-linter
     python3 run.py check        both: every check there is
 
-Needs Python >= 3.11 and the network for the first run, nothing else. Packages come from the locked requirements files, with hashes.
+Needs Python >= 3.11 and the network for the first run, nothing else. Packages come from the locked
+requirements files, with hashes.
 """
 
 import hashlib
@@ -22,13 +23,16 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
 
-TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]  # two processes: most of the time is waiting for brokers, databases and browsers
+# two processes: most of the time is waiting for brokers, databases and browsers
+TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]
 
 
 def install(lock: Path) -> None:
     """Bring .venv to exactly what the lock file says; does nothing when that was done before."""
     stamp = VENV / "installed"
-    want = hashlib.sha256(lock.read_bytes() + (HERE / "pyproject.toml").read_bytes() + str(HERE).encode()).hexdigest()
+    want = hashlib.sha256(
+        lock.read_bytes() + (HERE / "pyproject.toml").read_bytes() + str(HERE).encode()
+    ).hexdigest()
     installed = stamp.read_text().split() if stamp.exists() and PYTHON.exists() else []
     if want in installed:
         return
@@ -37,10 +41,15 @@ def install(lock: Path) -> None:
         try:
             venv.create(VENV, with_pip=True)
         except (subprocess.CalledProcessError, ImportError):
-            sys.exit("ecgwatch: this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv")
+            sys.exit(
+                "ecgwatch: this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv"
+            )
     print(f"ecgwatch: installing {lock.name} (once, a minute or two) ...", flush=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    steps = ([*pip, "--require-hashes", "-r", str(lock)], [*pip, "--no-deps", "--no-build-isolation", "-e", str(HERE)])
+    steps = (
+        [*pip, "--require-hashes", "-r", str(lock)],
+        [*pip, "--no-deps", "--no-build-isolation", "-e", str(HERE)],
+    )
     for step in steps:
         if subprocess.run(step, check=False).returncode:
             sys.exit(
@@ -51,7 +60,13 @@ def install(lock: Path) -> None:
 
 def lint(*more: list[str]) -> int:
     """Everything that can be told without running; the first failure ends it."""
-    for step in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["lint-imports"], *more):
+    for step in (
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports"],
+        *more,
+    ):
         print("$", *step, flush=True)
         code = subprocess.run([str(BIN / step[0]), *step[1:]], cwd=HERE, check=False).returncode
         if code:
@@ -62,7 +77,9 @@ def lint(*more: list[str]) -> int:
 def main() -> int:
     """Install what the command needs, then become it."""
     if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python meets first
-        sys.exit(f"ecgwatch needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 run.py demo")
+        sys.exit(
+            f"ecgwatch needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 run.py demo"
+        )
     arguments = sys.argv[1:] or ["--help"]
     developing = arguments[0] in ("test", "lint", "check")
     install(HERE / ("requirements-test.lock" if developing else "requirements.lock"))
@@ -72,7 +89,8 @@ def main() -> int:
         os.chdir(HERE)
         command = [str(PYTHON), "-m", *TESTS, *arguments[1:]]
     else:
-        command = [str(PYTHON), "-P", "-m", "ecgwatch", *arguments]  # -P: a folder `models` of the user's is not ours
+        # -P: a folder `models` of the user's is not ours
+        command = [str(PYTHON), "-P", "-m", "ecgwatch", *arguments]
     if os.name == "nt":
         return subprocess.run(command, check=False).returncode
     return os.execv(command[0], command)

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""A thousand patients whose hearts stop in the same second: is every alarm raised, stored and told, how late, and can the page be used?
+"""A thousand patients whose hearts stop in the same second: is every alarm raised, stored and told,
+how late, and can the page be used?
 
     nice python benchmarks/alarm_storm.py [--patients 1000] [--quiet 20] [--sink sqlite|influxdb] [--lead 30]
 
-Twice the same story through a real Kafka (tools/services.py), `ecgwatch process`, `ecgwatch monitor` and `ecgwatch notify`: first with few
-patients (the quiet run), then with all. Every patient is in sinus rhythm, in asystole for 12 s from the same half second on, and in sinus
-rhythm again. Watched from outside: ecg.alarms, the store, a webhook, a page with 64 patients, and the list of high alarms by urgency.
-Delay: from sending the chunk with the last sample that an alarm needed to the alarm here. Late: 2 s more than the median of the quiet run.
-On two cores everything competes, the benchmark too (half a core): read the delays beside the cores in use.
-At the end `ecgwatch alarms reconcile` must agree. Exit status 1 where an alarm is lost anywhere, 2 where one is late.
+Twice the same story through a real Kafka (tools/services.py), `ecgwatch process`, `ecgwatch
+monitor` and `ecgwatch notify`: first with few patients (the quiet run), then with all. Every
+patient is in sinus rhythm, in asystole for 12 s from the same half second on, and in sinus rhythm
+again. Watched from outside: ecg.alarms, the store, a webhook, a page with 64 patients, and the list
+of high alarms by urgency. Delay: from sending the chunk with the last sample that an alarm needed
+to the alarm here. Late: 2 s more than the median of the quiet run. On two cores everything
+competes, the benchmark too (half a core): read the delays beside the cores in use. At the end
+`ecgwatch alarms reconcile` must agree. Exit status 1 where an alarm is lost anywhere, 2 where one
+is late.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ import numpy as np
 import psutil
 import websockets
 
-from dashboards.monitor.frames import decode_frame
+from dashboards.monitor.live.frames import decode_frame
 from ecgwatch import settings
 from ecgwatch.stores import open_sink
 from ingest.broker import create_topics
@@ -66,18 +70,23 @@ Wave = np.ndarray[Any, np.dtype[np.int16]]
 class Seen:
     """What was seen from outside; times in seconds of the wall clock."""
 
-    sent: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty((0, 0)))  # (chunks, patients)
+    # (chunks, patients)
+    sent: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty((0, 0)))
     raised: dict[str, tuple[float, Alarm]] = field(default_factory=dict)  # by patient
     again: int = 0  # asystoles beyond one for each patient
     kinds: Counter[str] = field(default_factory=Counter)  # onsets of all alarms
     told: dict[str, float] = field(default_factory=dict)  # by alarm id
     stored_s: float = np.nan  # the last asystole was in the store
     strips_s: float = np.nan  # and the last of their strips
-    ward: list[tuple[float, int]] = field(default_factory=list)  # messages about the whole ward: when, how many high alarms
-    frames_late_s: list[float] = field(default_factory=list)  # samples at the page after they were sent
-    listed: list[tuple[float, float, int]] = field(default_factory=list)  # the list of high alarms: when it came, seconds it took, how many
+    # messages about the whole ward: when, how many high alarms
+    ward: list[tuple[float, int]] = field(default_factory=list)
+    # samples at the page after they were sent
+    frames_late_s: list[float] = field(default_factory=list)
+    # the list of high alarms: when it came, seconds it took, how many
+    listed: list[tuple[float, float, int]] = field(default_factory=list)
     cut_off: str = ""  # why the page was cut off
-    cores: dict[str, float] = field(default_factory=dict)  # busy during the asystole, by who kept them so
+    # busy during the asystole, by who kept them so
+    cores: dict[str, float] = field(default_factory=dict)
     log: str = ""
     reconciled: str = ""
     agrees: bool = False
@@ -87,9 +96,15 @@ class Seen:
 def waves(lead_s: float) -> list[Wave]:
     """Sinus rhythm, asystole, sinus rhythm: a few patients, (n,), counts at 250 Hz."""
     parts = [("sinus", lead_s, 75), (KIND, ASYSTOLE_S, None), ("sinus", AFTER_S, 75)]
-    segments = [{"rhythm": what, "duration_s": s} | ({"rate": rate} if rate else {}) for what, s, rate in parts]
+    segments = [
+        {"rhythm": what, "duration_s": s} | ({"rate": rate} if rate else {})
+        for what, s, rate in parts
+    ]
     story = parse({"fs_hz": FS_HZ, "segments": segments}, "storm")
-    return [np.concatenate([b.counts for b in simulate(story, seed=seed)]).astype("<i2") for seed in range(VARIETY)]
+    return [
+        np.concatenate([b.counts for b in simulate(story, seed=seed)]).astype("<i2")
+        for seed in range(VARIETY)
+    ]
 
 
 def names(patients: int) -> list[str]:
@@ -97,14 +112,18 @@ def names(patients: int) -> list[str]:
 
 
 def begins(i: int) -> int:
-    """The chunk of the story that patient i's stream begins with: patients do not come in the same second."""
+    """The chunk of the story that patient i's stream begins with: patients do not come in the same
+    second."""
     return i % round(JOIN_S / CHUNK_S)
 
 
 def generate(broker: str, lead_s: float, patients: int, start_s: float, path: str) -> None:
-    """Send every patient's chunks on schedule, patient i i/N of a chunk behind patient 0; when each went, (chunks, patients), to a file."""
+    """Send every patient's chunks on schedule, patient i i/N of a chunk behind patient 0; when each
+    went, (chunks, patients), to a file."""
     made = waves(lead_s)
-    producer = confluent_kafka.Producer({"bootstrap.servers": broker, "linger.ms": 5, "acks": 1, "partitioner": "murmur2_random"})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": broker, "linger.ms": 5, "acks": 1, "partitioner": "murmur2_random"}
+    )
     chunks = len(made[0]) // N
     sent = np.full((chunks, patients), np.nan)
     for k in range(chunks):
@@ -117,9 +136,17 @@ def generate(broker: str, lead_s: float, patients: int, start_s: float, path: st
                 time.sleep(wait)
             own = k - begins(i)
             chunk = SampleChunk(
-                patient_id=name, device_id="storm", lead="II", seq=own, first_sample=own * N, t0_ns=round((due - CHUNK_S) * 1e9),
-                fs_hz=FS_HZ, counts_per_mv=200.0, samples=made[i % VARIETY][k * N : (k + 1) * N].tobytes(), end=k == chunks - 1,
-            )  # fmt: skip
+                patient_id=name,
+                device_id="storm",
+                lead="II",
+                seq=own,
+                first_sample=own * N,
+                t0_ns=round((due - CHUNK_S) * 1e9),
+                fs_hz=FS_HZ,
+                counts_per_mv=200.0,
+                samples=made[i % VARIETY][k * N : (k + 1) * N].tobytes(),
+                end=k == chunks - 1,
+            )
             producer.produce("ecg.samples", encode(chunk), name.encode())
             sent[k, i] = time.time()
     producer.flush(30)
@@ -154,12 +181,25 @@ class Watch:
     """Everything that looks on, each in a thread of its own, until told to stop."""
 
     def __init__(self, broker: str, patients: int, url: str, store: Any, told: Any) -> None:
-        self.seen, self._patients, self._url, self._store, self._told = Seen(), names(patients), url, store, told
+        self.seen, self._patients, self._url, self._store, self._told = (
+            Seen(),
+            names(patients),
+            url,
+            store,
+            told,
+        )
         self._ending = threading.Event()
-        self._consumer = confluent_kafka.Consumer({"bootstrap.servers": broker, "group.id": "storm", "fetch.wait.max.ms": 20})
+        self._consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": broker, "group.id": "storm", "fetch.wait.max.ms": 20}
+        )
         parts = self._consumer.list_topics("ecg.alarms", timeout=10).topics["ecg.alarms"].partitions
         self._consumer.assign([confluent_kafka.TopicPartition("ecg.alarms", p, 0) for p in parts])
-        jobs: tuple[Callable[[], None], ...] = (self._alarms, self._keep, self._ask, lambda: asyncio.run(self._page()))
+        jobs: tuple[Callable[[], None], ...] = (
+            self._alarms,
+            self._keep,
+            self._ask,
+            lambda: asyncio.run(self._page()),
+        )
         self._threads = [threading.Thread(target=job, daemon=True) for job in jobs]
         for thread in self._threads:
             thread.start()
@@ -170,7 +210,13 @@ class Watch:
             id_, at_s = self._told.get()
             self.seen.told.setdefault(id_, at_s)
         s, n = self.seen, len(self._patients)
-        return len(s.raised) >= n and len(s.told) >= n and not np.isnan(s.strips_s) and bool(s.listed) and s.listed[-1][2] >= n
+        return (
+            len(s.raised) >= n
+            and len(s.told) >= n
+            and not np.isnan(s.strips_s)
+            and bool(s.listed)
+            and s.listed[-1][2] >= n
+        )
 
     def end(self) -> None:
         self._ending.set()
@@ -190,9 +236,14 @@ class Watch:
                     self.seen.raised.setdefault(alarm.patient_id, (now, alarm))
 
     def _keep(self) -> None:
-        """One patient after the other: at most the looks of a thousand patients too late (SQLite 0.1 s, InfluxDB 30 s)."""
-        self.seen.stored_s = self._until_stored(lambda patient: any(a.kind == KIND for a in self._store.read(Alarm, patient)))
-        self.seen.strips_s = self._until_stored(lambda patient: any(s.kind == KIND for s in self._store.read(Strip, patient)))
+        """One patient after the other: at most the looks of a thousand patients too late (SQLite
+        0.1 s, InfluxDB 30 s)."""
+        self.seen.stored_s = self._until_stored(
+            lambda patient: any(a.kind == KIND for a in self._store.read(Alarm, patient))
+        )
+        self.seen.strips_s = self._until_stored(
+            lambda patient: any(s.kind == KIND for s in self._store.read(Strip, patient))
+        )
 
     def _until_stored(self, there: Callable[[str], bool]) -> float:
         for patient in self._patients:
@@ -204,13 +255,19 @@ class Watch:
     def _ask(self) -> None:
         while not self._ending.wait(0.5):
             begin = time.time()
-            with urllib.request.urlopen(f"{self._url}api/patients?alarm=high&order=urgency", timeout=60) as answer:
+            with urllib.request.urlopen(
+                f"{self._url}api/patients?alarm=high&order=urgency", timeout=60
+            ) as answer:
                 total = json.load(answer)["total"]
             self.seen.listed.append((time.time(), time.time() - begin, total))
 
     async def _page(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with websockets.connect(self._url.replace("http", "ws") + "live", origin=self._url.rstrip("/"), max_size=None) as socket:  # type: ignore[arg-type]
+            async with websockets.connect(
+                self._url.replace("http", "ws") + "live",
+                origin=self._url.rstrip("/"),
+                max_size=None,
+            ) as socket:  # type: ignore[arg-type]
                 watched: set[str] = set()
                 while not self._ending.is_set():
                     await self._receive(await asyncio.wait_for(socket.recv(), 30), socket, watched)
@@ -221,7 +278,9 @@ class Watch:
         now = time.time()
         if isinstance(data, bytes):
             if not (frame := decode_frame(data)).flags:
-                self.seen.frames_late_s.append(now - frame.t0_ms / 1000 - frame.samples.size / frame.fs_hz)
+                self.seen.frames_late_s.append(
+                    now - frame.t0_ms / 1000 - frame.samples.size / frame.fs_hz
+                )
             return
         message = json.loads(data)
         if message["type"] == "ward":
@@ -232,11 +291,15 @@ class Watch:
 
 
 @contextlib.contextmanager
-def ecgwatch(environment: dict[str, str], folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def ecgwatch(
+    environment: dict[str, str], folder: Path, name: str, *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
     """`ecgwatch NAME ARGUMENTS`, ended with the block; what it logs is in NAME.log of the folder."""
     with (folder / f"{name}.log").open("w") as log:
         command = [sys.executable, "-m", "ecgwatch", name, *arguments]
-        child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        child = subprocess.Popen(
+            command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
         try:
             yield child
         finally:
@@ -253,7 +316,8 @@ def first_line(child: subprocess.Popen[str]) -> str:
 
 
 def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) -> Seen:
-    """The story for so many patients; the broker must be empty, the store (`environment` names it) too."""
+    """The story for so many patients; the broker must be empty, the store (`environment` names it)
+    too."""
     create_topics(broker)
     context = mp.get_context("spawn")
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as ends:
@@ -262,28 +326,56 @@ def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) 
         hook.start()
         ends.callback(hook.terminate)
         plan = folder / "notifications.toml"
-        plan.write_text(f'[recipients.hook]\nurl = "json://127.0.0.1:{port.get(timeout=60)}/"\n[[rules]]\nrecipients = ["hook"]\n')
+        plan.write_text(
+            f'[recipients.hook]\nurl = "json://127.0.0.1:{port.get(timeout=60)}/"\n[[rules]]\nrecipients = ["hook"]\n'
+        )
         environment = {"ECGWATCH_SINK": f"sqlite:{folder}/events.db"} | environment
         environment |= {"ECGWATCH_BROKER": broker, "ECGWATCH_NOTIFICATIONS": str(plan)}
         options = {"process": (), "notify": (), "monitor": ("--port", "0")}
-        commands = {name: ends.enter_context(ecgwatch(environment, folder, name, *more)) for name, more in options.items()}
+        commands = {
+            name: ends.enter_context(ecgwatch(environment, folder, name, *more))
+            for name, more in options.items()
+        }
         said = {name: first_line(child) for name, child in commands.items()}
         store = open_sink(settings.load({}, environment)[0])
         ends.callback(store.close)
-        watch = Watch(broker, patients, said["monitor"].removeprefix("monitor: ").strip(), store, told)
+        watch = Watch(
+            broker, patients, said["monitor"].removeprefix("monitor: ").strip(), store, told
+        )
         pids = {name: child.pid for name, child in commands.items()}
         _tell_story(context, watch, broker, patients, lead_s, folder / "sent.npy", pids)
         command = [sys.executable, "-m", "ecgwatch", "alarms", "reconcile"]
-        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         watch.seen.reconciled, watch.seen.agrees = done.stdout + done.stderr, done.returncode == 0
-        watch.seen.log = (folder / "process.log").read_text() + (folder / "notify.log").read_text() + (folder / "monitor.log").read_text()
+        watch.seen.log = (
+            (folder / "process.log").read_text()
+            + (folder / "notify.log").read_text()
+            + (folder / "monitor.log").read_text()
+        )
         return watch.seen
 
 
-def _tell_story(context: Any, watch: Watch, broker: str, patients: int, lead_s: float, path: Path, pids: dict[str, int]) -> None:
+def _tell_story(
+    context: Any,
+    watch: Watch,
+    broker: str,
+    patients: int,
+    lead_s: float,
+    path: Path,
+    pids: dict[str, int],
+) -> None:
     """Send everything, and look on until all has been seen or DRAIN_S are over."""
     load, start_s = os.getloadavg()[0], time.time() + 3.0
-    generator = context.Process(target=generate, args=(broker, lead_s, patients, start_s, str(path)))
+    generator = context.Process(
+        target=generate, args=(broker, lead_s, patients, start_s, str(path))
+    )
     generator.start()
     time.sleep(max(0.0, start_s + lead_s - time.time()))
     before, begin_s = _cpu_s(pids), time.time()
@@ -301,7 +393,8 @@ def _tell_story(context: Any, watch: Watch, broker: str, patients: int, lead_s: 
 
 
 def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
-    """CPU seconds so far of the commands, of the benchmark with its Kafka, and of everything else on the machine."""
+    """CPU seconds so far of the commands, of the benchmark with its Kafka, and of everything else
+    on the machine."""
     found = {name: _tree_s(pid) for name, pid in pids.items()}
     all_of_ours, machine = _tree_s(os.getpid()), psutil.cpu_times()
     found["benchmark and Kafka"] = all_of_ours - sum(found.values())
@@ -317,7 +410,10 @@ def _tree_s(pid: int) -> float:
 
 def delays(seen: Seen) -> np.ndarray[Any, Any]:
     """Seconds from sending the last sample that each asystole needed to the alarm, (alarms,)."""
-    found = [at_s - seen.sent[_chunk(patient, alarm.raised_sample), _number(patient)] for patient, (at_s, alarm) in seen.raised.items()]
+    found = [
+        at_s - seen.sent[_chunk(patient, alarm.raised_sample), _number(patient)]
+        for patient, (at_s, alarm) in seen.raised.items()
+    ]
     return np.array(found)
 
 
@@ -326,8 +422,16 @@ def lost(seen: Seen, patients: int) -> list[str]:
     ids = {alarm.id for _, alarm in seen.raised.values()}
     counts = {"on ecg.alarms": len(ids), "told": len(ids & seen.told.keys())}
     found = [f"{n} of {patients} asystoles {where}" for where, n in counts.items() if n < patients]
-    found += [f"not all {what} in the store" for what, at_s in (("asystoles", seen.stored_s), ("strips", seen.strips_s)) if np.isnan(at_s)]
-    return [*found, *([] if seen.agrees else ["reconcile does not agree"]), *([f"page: {seen.cut_off}"] if seen.cut_off else [])]
+    found += [
+        f"not all {what} in the store"
+        for what, at_s in (("asystoles", seen.stored_s), ("strips", seen.strips_s))
+        if np.isnan(at_s)
+    ]
+    return [
+        *found,
+        *([] if seen.agrees else ["reconcile does not agree"]),
+        *([f"page: {seen.cut_off}"] if seen.cut_off else []),
+    ]
 
 
 def _number(patient: str) -> int:
@@ -342,23 +446,40 @@ def figures(seen: Seen) -> dict[str, float]:
     """Every figure of a run by its line in the table; seconds."""
     late, raised = delays(seen), sorted(at_s for at_s, _ in seen.raised.values())
     n, last_s = len(raised), raised[-1]
-    told = np.array([seen.told[a.id] - at_s for at_s, a in seen.raised.values() if a.id in seen.told] or [np.nan])
-    strip_s = max(seen.sent[_chunk(p, a.onset_sample + round(STRIP_S * FS_HZ)), _number(p)] for p, (_, a) in seen.raised.items())
+    told = np.array(
+        [seen.told[a.id] - at_s for at_s, a in seen.raised.values() if a.id in seen.told]
+        or [np.nan]
+    )
+    strip_s = max(
+        seen.sent[_chunk(p, a.onset_sample + round(STRIP_S * FS_HZ)), _number(p)]
+        for p, (_, a) in seen.raised.items()
+    )
     ward_s = np.array([at_s for at_s, _ in seen.ward if at_s > raised[0] - 5])
     behind = [at_s - raised[count] for at_s, count in seen.ward if count < n]
     took = np.array([took for at_s, took, _ in seen.listed if at_s > raised[0] - 5])
     return {
-        "sample sent -> alarm, p50": float(np.median(late)), "  p99": float(np.percentile(late, 99)), "  max": float(late.max()),
-        "alarm -> webhook, p50": float(np.median(told)), "  p99 ": float(np.percentile(told, 99)), "  max ": float(told.max()),
-        "last alarm -> all alarms stored": seen.stored_s - last_s, "last strip's end sent -> all strips stored": seen.strips_s - strip_s,
+        "sample sent -> alarm, p50": float(np.median(late)),
+        "  p99": float(np.percentile(late, 99)),
+        "  max": float(late.max()),
+        "alarm -> webhook, p50": float(np.median(told)),
+        "  p99 ": float(np.percentile(told, 99)),
+        "  max ": float(told.max()),
+        "last alarm -> all alarms stored": seen.stored_s - last_s,
+        "last strip's end sent -> all strips stored": seen.strips_s - strip_s,
         "page: longest gap between ward messages": float(np.diff(ward_s).max()),
         "page: count of high alarms behind by at most": max(0.0, *behind),
-        "page: last alarm -> all counted": next((at_s - last_s for at_s, c in seen.ward if c >= n), np.nan),
-        "page: trace, sample -> page, p50": float(np.median(seen.frames_late_s)), "  p99  ": float(np.percentile(seen.frames_late_s, 99)),
+        "page: last alarm -> all counted": next(
+            (at_s - last_s for at_s, c in seen.ward if c >= n), np.nan
+        ),
+        "page: trace, sample -> page, p50": float(np.median(seen.frames_late_s)),
+        "  p99  ": float(np.percentile(seen.frames_late_s, 99)),
         "  max  ": max(seen.frames_late_s),
-        "list of high alarms, answer in, p50": float(np.median(took)), "  max   ": float(took.max()),
-        "list: last alarm -> all listed": next((at_s - last_s for at_s, _, c in seen.listed if c >= n), np.nan),
-    }  # fmt: skip
+        "list of high alarms, answer in, p50": float(np.median(took)),
+        "  max   ": float(took.max()),
+        "list: last alarm -> all listed": next(
+            (at_s - last_s for at_s, _, c in seen.listed if c >= n), np.nan
+        ),
+    }
 
 
 def report(storm: Seen, quiet: Seen) -> int:
@@ -368,23 +489,41 @@ def report(storm: Seen, quiet: Seen) -> int:
     for line, value in left.items():
         print(f"{line:<46}{value:9.2f}{right[line]:9.2f}{value - right[line]:9.2f}")
     for name, seen in (("storm", storm), ("quiet", quiet)):
-        print(f"{name}: {len(seen.raised)} asystoles on ecg.alarms, {seen.again} again, {len(seen.told)} told;", end=" ")
-        print("alarms of any kind: " + ", ".join(f"{count} {kind}" for kind, count in seen.kinds.most_common()))
-        print("  cores during the asystole: " + ", ".join(f"{what} {cpu:.2f}" for what, cpu in seen.cores.items()), end="; ")
+        print(
+            f"{name}: {len(seen.raised)} asystoles on ecg.alarms, {seen.again} again, {len(seen.told)} told;",
+            end=" ",
+        )
+        print(
+            "alarms of any kind: "
+            + ", ".join(f"{count} {kind}" for kind, count in seen.kinds.most_common())
+        )
+        print(
+            "  cores during the asystole: "
+            + ", ".join(f"{what} {cpu:.2f}" for what, cpu in seen.cores.items()),
+            end="; ",
+        )
         behind = np.nanmax(seen.sent - np.nanmin(seen.sent, axis=1, keepdims=True)) - CHUNK_S
-        print(f"load {seen.load[0]:.1f} to {seen.load[1]:.1f} on {os.cpu_count()} cores; generator at most {max(behind, 0):.2f} s behind")
+        print(
+            f"load {seen.load[0]:.1f} to {seen.load[1]:.1f} on {os.cpu_count()} cores; generator at most {max(behind, 0):.2f} s behind"
+        )
         for figure in ("latency_p99_s", "slowest_slice_s"):
-            print(f"  processor, {figure} every 15 s: " + " ".join(re.findall(rf"{figure}=([\d.]+)", seen.log)))
+            print(
+                f"  processor, {figure} every 15 s: "
+                + " ".join(re.findall(rf"{figure}=([\d.]+)", seen.log))
+            )
     print("reconcile:", *storm.reconciled.splitlines()[:12], sep="\n  ")
     median_s = float(np.median(delays(quiet)))
     late = int((delays(storm) > median_s + LATE_S).sum())
-    print(f"late by more than {LATE_S:g} s: {late}; the latest by {delays(storm).max() - median_s:.2f} s")
+    print(
+        f"late by more than {LATE_S:g} s: {late}; the latest by {delays(storm).max() - median_s:.2f} s"
+    )
     return late
 
 
 @contextlib.contextmanager
 def parts(sink: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """A Kafka's address, and how the commands are told of the store (a new SQLite file where nothing is said)."""
+    """A Kafka's address, and how the commands are told of the store (a new SQLite file where
+    nothing is said)."""
     with contextlib.ExitStack() as ends:
         kafka = services.Kafka()
         ends.callback(kafka.remove)
@@ -395,20 +534,31 @@ def parts(sink: str) -> Iterator[tuple[str, dict[str, str]]]:
         influx = services.Influxdb()
         ends.callback(influx.remove)
         influx.start()
-        yield kafka.address, {
-            "ECGWATCH_SINK": f"influxdb:{influx.url}", "ECGWATCH_INFLUX_TOKEN": influx.token, "ECGWATCH_INFLUX_ORG": influx.org,
-            "ECGWATCH_INFLUX_BUCKET": influx.bucket,
-        }  # fmt: skip
+        yield (
+            kafka.address,
+            {
+                "ECGWATCH_SINK": f"influxdb:{influx.url}",
+                "ECGWATCH_INFLUX_TOKEN": influx.token,
+                "ECGWATCH_INFLUX_ORG": influx.org,
+                "ECGWATCH_INFLUX_BUCKET": influx.bucket,
+            },
+        )
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--patients", type=int, default=1000)
-    parser.add_argument("--quiet", type=int, default=20, help="patients of the run that it is compared with")
+    parser.add_argument(
+        "--quiet", type=int, default=20, help="patients of the run that it is compared with"
+    )
     parser.add_argument("--sink", choices=["sqlite", "influxdb"], default="sqlite")
     parser.add_argument("--lead", type=float, default=30.0, help="seconds of sinus rhythm before")
-    parser.add_argument("--log", type=Path, help="keep what the commands of the storm logged in this file")
+    parser.add_argument(
+        "--log", type=Path, help="keep what the commands of the storm logged in this file"
+    )
     given = parser.parse_args()
     seen = []
     for patients in (given.quiet, given.patients):

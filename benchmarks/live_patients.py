@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""How many live patients one worker carries: N 250-Hz streams through a real Kafka and the stream processor, timed beat by beat.
+"""How many live patients one worker carries: N 250-Hz streams through a real Kafka and the stream
+processor, timed beat by beat.
 
     python benchmarks/live_patients.py [--patients 2000] [--seconds 60] [--broker HOST:PORT] [--chunk 0.5] [--stock]
 
-Three processes beside the broker: a generator that sends each patient's chunk when its last sample is due (an absolute schedule), one
-worker with the shipped models and an SQLite store, and this one, which reads ecg.beats. The latency of a beat is from the arrival of its
-last sample (R + 50 ms, at the device) to the arrival of its event here: waiting for the rest of the chunk is part of it.
+Three processes beside the broker: a generator that sends each patient's chunk when its last sample
+is due (an absolute schedule), one worker with the shipped models and an SQLite store, and this one,
+which reads ecg.beats. The latency of a beat is from the arrival of its last sample (R + 50 ms, at
+the device) to the arrival of its event here: waiting for the rest of the chunk is part of it.
 Without --broker a Kafka is started by tools/services.py.
 """
 
@@ -48,18 +50,26 @@ def template() -> Wave:
     from ingest.simulator.scenario import load
 
     scenario = load("pvcs")
-    blocks = simulate(scenario.model_copy(update={"fs_hz": FS_HZ, "loop": True}), duration_s=TEMPLATE_S)
+    blocks = simulate(
+        scenario.model_copy(update={"fs_hz": FS_HZ, "loop": True}), duration_s=TEMPLATE_S
+    )
     return np.concatenate([block.counts for block in blocks]).astype("<i2")
 
 
-def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: float, start_s: float) -> None:
-    """Send every patient's chunks on schedule; patient i is i/N of a chunk behind patient 0, elsewhere in the template.
+def generate(
+    broker: str, wave: Wave, patients: int, seconds: float, chunk_s: float, start_s: float
+) -> None:
+    """Send every patient's chunks on schedule; patient i is i/N of a chunk behind patient 0,
+    elsewhere in the template.
 
-    Streams begin spread over JOIN_S, as patients do not come in the same second: else all their rhythm windows would be due at once.
+    Streams begin spread over JOIN_S, as patients do not come in the same second: else all their
+    rhythm windows would be due at once.
     """
     n = round(chunk_s * FS_HZ)
     twice = np.concatenate([wave, wave[:n]])
-    producer = confluent_kafka.Producer({"bootstrap.servers": broker, "linger.ms": 5, "acks": 1, "partitioner": "murmur2_random"})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": broker, "linger.ms": 5, "acks": 1, "partitioner": "murmur2_random"}
+    )
     keys = [f"bench-{i:05d}" for i in range(patients)]
     shifts = np.random.default_rng(0).integers(len(wave), size=patients)
     late = 0.0
@@ -77,27 +87,41 @@ def generate(broker: str, wave: Wave, patients: int, seconds: float, chunk_s: fl
                     time.sleep(wait)
             at = (shifts[i] + own * n) % len(wave)
             chunk = SampleChunk(
-                patient_id=key, device_id="bench", lead="II", seq=own, first_sample=own * n,
-                t0_ns=round((due - chunk_s) * 1e9), fs_hz=FS_HZ, counts_per_mv=200.0, samples=twice[at : at + n].tobytes(),
-            )  # fmt: skip
+                patient_id=key,
+                device_id="bench",
+                lead="II",
+                seq=own,
+                first_sample=own * n,
+                t0_ns=round((due - chunk_s) * 1e9),
+                fs_hz=FS_HZ,
+                counts_per_mv=200.0,
+                samples=twice[at : at + n].tobytes(),
+            )
             producer.produce("ecg.samples", encode(chunk), key.encode())
     producer.flush(30)
-    print(f"generator      at most {late * 1000:.0f} ms behind its schedule, {time.process_time() / seconds:.3f} core")
+    print(
+        f"generator      at most {late * 1000:.0f} ms behind its schedule, {time.process_time() / seconds:.3f} core"
+    )
 
 
 def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
-    """The worker; puts (wall clock, CPU seconds, counters, CPU seconds by stage) on the queue every second."""
-    from stream_processor.app import Processor
+    """The worker; puts (wall clock, CPU seconds, counters, CPU seconds by stage) on the queue every
+    second."""
+    from stream_processor.pipeline.ward import build_ward
     from stream_processor.sinks.sqlite import SqliteSink
-    from stream_processor.ward import build_ward
+    from stream_processor.worker.app import Processor
 
     async def main() -> None:
         ward = build_ward(SystemClock())
-        processor = Processor(broker, ward, SqliteSink(Path(store)), SystemClock(), whole_fetches=not stock)
+        processor = Processor(
+            broker, ward, SqliteSink(Path(store)), SystemClock(), whole_fetches=not stock
+        )
         task = asyncio.create_task(processor.run())
         while not stop.is_set() and not task.done():
             await asyncio.sleep(1.0)
-            reports.put((time.time(), time.process_time(), processor.counters.as_dict(), dict(ward.timings)))
+            reports.put(
+                (time.time(), time.process_time(), processor.counters.as_dict(), dict(ward.timings))
+            )
         processor.stop()
         await task
 
@@ -106,9 +130,13 @@ def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
 
 def listen(broker: str, until_s: float) -> list[tuple[float, float]]:
     """(arrival of its last sample, latency), seconds, of each beat that arrives here until then."""
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker, "group.id": f"bench-{os.getpid()}", "fetch.wait.max.ms": 20})
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": broker, "group.id": f"bench-{os.getpid()}", "fetch.wait.max.ms": 20}
+    )
     parts = consumer.list_topics("ecg.beats", timeout=10).topics["ecg.beats"].partitions
-    consumer.assign([confluent_kafka.TopicPartition("ecg.beats", p, confluent_kafka.OFFSET_END) for p in parts])
+    consumer.assign(
+        [confluent_kafka.TopicPartition("ecg.beats", p, confluent_kafka.OFFSET_END) for p in parts]
+    )
     found = []
     while time.time() < until_s:
         for message in consumer.consume(500, timeout=0.02):
@@ -119,7 +147,13 @@ def listen(broker: str, until_s: float) -> list[tuple[float, float]]:
     return found
 
 
-def report(beats: list[tuple[float, float]], reports: list[Any], patients: int, start_s: float, end_s: float) -> None:
+def report(
+    beats: list[tuple[float, float]],
+    reports: list[Any],
+    patients: int,
+    start_s: float,
+    end_s: float,
+) -> None:
     """Print the figures of the time between."""
     inside = [r for r in reports if start_s <= r[0] <= end_s]
     first, last = inside[0], inside[-1]
@@ -128,13 +162,23 @@ def report(beats: list[tuple[float, float]], reports: list[Any], patients: int, 
     latencies = np.array([latency for ended, latency in beats if start_s <= ended <= end_s])
     flat = statistics.mean(lags[-10:]) <= max(1.5 * statistics.mean(lags[:10]), patients)
     print(f"patients       {patients} for {span:.0f} s, {len(latencies) / span:.0f} beats/s")
-    print(f"lag            {lags[0]} at the start, {max(lags)} at most, {lags[-1]} at the end: {'flat' if flat else 'GROWING'}")
-    print(f"worker         {(last[1] - first[1]) / span:.2f} core, {(last[1] - first[1]) / span / patients * 1000:.4f} ms/patient-second")
+    print(
+        f"lag            {lags[0]} at the start, {max(lags)} at most, {lags[-1]} at the end: {'flat' if flat else 'GROWING'}"
+    )
+    print(
+        f"worker         {(last[1] - first[1]) / span:.2f} core, {(last[1] - first[1]) / span / patients * 1000:.4f} ms/patient-second"
+    )
     for stage, spent in sorted(last[3].items(), key=lambda item: -item[1]):
-        print(f"  {stage:<22} {(spent - first[3].get(stage, 0.0)) / span / patients * 1000:.4f} ms/patient-second")
+        print(
+            f"  {stage:<22} {(spent - first[3].get(stage, 0.0)) / span / patients * 1000:.4f} ms/patient-second"
+        )
     for name in ("slice_s", "snapshot_s"):
-        print(f"  {name:<22} {(last[2][name] - first[2][name]) / span / patients * 1000:.4f} ms/patient-second (wall)")
-    print(f"snapshots      {(last[2]['snapshot_bytes'] - first[2]['snapshot_bytes']) / span / 1e6:.1f} MB/s, {last[2]['commits']} commits")
+        print(
+            f"  {name:<22} {(last[2][name] - first[2][name]) / span / patients * 1000:.4f} ms/patient-second (wall)"
+        )
+    print(
+        f"snapshots      {(last[2]['snapshot_bytes'] - first[2]['snapshot_bytes']) / span / 1e6:.1f} MB/s, {last[2]['commits']} commits"
+    )
     p50, p99, most = np.percentile(latencies, [50, 99, 100])
     print(f"beat latency   p50 {p50:.2f} s, p99 {p99:.2f} s, max {most:.2f} s")
     print("sustained" if flat and p99 < 2.0 else "NOT sustained")
@@ -142,12 +186,18 @@ def report(beats: list[tuple[float, float]], reports: list[Any], patients: int, 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--patients", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=60.0, help=f"measured, after {SETTLE_S:g} s of settling")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help=f"measured, after {SETTLE_S:g} s of settling"
+    )
     parser.add_argument("--chunk", type=float, default=0.5, help="seconds of signal in a message")
     parser.add_argument("--broker", help="an empty Kafka; default: start one")
-    parser.add_argument("--stock", action="store_true", help="faust's own delivery instead of whole fetches")
+    parser.add_argument(
+        "--stock", action="store_true", help="faust's own delivery instead of whole fetches"
+    )
     given = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = mp.get_context("spawn")
@@ -162,12 +212,16 @@ def main() -> None:
         folder = ends.enter_context(tempfile.TemporaryDirectory())
         create_topics(broker)
         reports, stop = context.Queue(), context.Event()
-        worker = context.Process(target=work, args=(broker, f"{folder}/events.db", given.stock, reports, stop))
+        worker = context.Process(
+            target=work, args=(broker, f"{folder}/events.db", given.stock, reports, stop)
+        )
         worker.start()
         found = [reports.get(timeout=60)]
         start_s = time.time() + 4.0  # the group joins in that time
         total_s = SETTLE_S + given.seconds
-        generator = context.Process(target=generate, args=(broker, wave, given.patients, total_s, given.chunk, start_s))
+        generator = context.Process(
+            target=generate, args=(broker, wave, given.patients, total_s, given.chunk, start_s)
+        )
         generator.start()
         beats = listen(broker, start_s + total_s + LATE_S)
         stop.set()

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""How smooth the monitor's page is: frame times, main-thread share, sample-to-pixel delay, wire bytes and memory, in Chromium.
+"""How smooth the monitor's page is: frame times, main-thread share, sample-to-pixel delay, wire
+bytes and memory, in Chromium.
 
     python benchmarks/monitor_page.py [--patients 1 50] [--seconds 30] [--hour-of 50] [--chromium /usr/bin/chromium]
 
-Live figures: a broker inside this process, made-up 250-Hz streams in chunks of 0.5 s with their beats, vitals and rhythm, the monitor's
-server, and a headless Chromium of 1920 x 1080, all on this machine. Headless Chromium without a GPU paints in software on the processor:
-a desktop with a GPU is faster. Frame times are the intervals between animation frames; the main thread's share is CDP's TaskDuration;
-a sample's delay is from its time (when a device measured it) to the frame that draws it, to which the screen adds one frame.
-Memory: an hour of stream (samples, beats, vitals, rhythm) is pushed into the page's own WebSocket handler as fast as it takes it; the
-JavaScript heap after a garbage collection is compared before and after.
+Live figures: a broker inside this process, made-up 250-Hz streams in chunks of 0.5 s with their
+beats, vitals and rhythm, the monitor's server, and a headless Chromium of 1920 x 1080, all on this
+machine. Headless Chromium without a GPU paints in software on the processor: a desktop with a GPU
+is faster. Frame times are the intervals between animation frames; the main thread's share is CDP's
+TaskDuration; a sample's delay is from its time (when a device measured it) to the frame that draws
+it, to which the screen adds one frame. Memory: an hour of stream (samples, beats, vitals, rhythm)
+is pushed into the page's own WebSocket handler as fast as it takes it; the JavaScript heap after a
+garbage collection is compared before and after.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ window.WebSocket = class extends Socket {
 
 DELAYS = """
 async () => {
-  const { Sweep } = await import('/static/sweep.js'), draw = Sweep.prototype.draw;
+  const { Sweep } = await import('/static/trace/sweep.js'), draw = Sweep.prototype.draw;
   window.delays = [];
   Sweep.prototype.draw = function (now) {
     const before = this.drawn;
@@ -70,7 +73,8 @@ READ = """
 }
 """
 
-# A WebSocket of the page's own that makes up N patients and sends `window.flood(seconds)` of stream as fast as the page takes it.
+# A WebSocket of the page's own that makes up N patients and sends `window.flood(seconds)` of stream
+# as fast as the page takes it.
 HAND_FED = """
 (patients) => {
   const fs = 250, wave = new Int16Array(fs);
@@ -130,7 +134,10 @@ def metrics(cdp: CDPSession) -> dict[str, float]:
 
 def live(browser: Browser, patients: int, seconds: float, path: str = "") -> dict[str, Any]:
     """What the page does with so many live patients."""
-    stories = [Story(f"Bed {k}", bpm=55 + k % 50, pattern="NNNNNV" if k % 5 == 0 else "N") for k in range(1, patients + 1)]
+    stories = [
+        Story(f"Bed {k}", bpm=55 + k % 50, pattern="NNNNNV" if k % 5 == 0 else "N")
+        for k in range(1, patients + 1)
+    ]
     with ward(stories, seconds=seconds + 90) as (server, _):
         page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
         page.add_init_script(PROBE)
@@ -165,7 +172,10 @@ def an_hour(browser: Browser, patients: int) -> tuple[float, float, float]:
     with EmbeddedBroker() as broker:
         server = Server(broker.address)
         page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
-        page.route("**/api/patients?*", lambda route: route.fulfill(json={"total": patients, "offset": 0, "patients": names}))
+        page.route(
+            "**/api/patients?*",
+            lambda route: route.fulfill(json={"total": patients, "offset": 0, "patients": names}),
+        )
         page.route("**/limits", lambda route: route.fulfill(json={"fields": []}))
         page.add_init_script(f"({HAND_FED})({patients})")
         page.goto(server.url)
@@ -202,25 +212,45 @@ def told(title: str, patients: int, read: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--patients", type=int, nargs="*", default=[1, 50])
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--hour-of", type=int, default=50, help="patients whose hour is pushed through the page; 0: none")
+    parser.add_argument(
+        "--hour-of",
+        type=int,
+        default=50,
+        help="patients whose hour is pushed through the page; 0: none",
+    )
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     given = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=given.chromium, args=FLAGS)
-        print(f"Chromium {browser.version}, headless, software rendering, {SIZE['width']} x {SIZE['height']}")
+        print(
+            f"Chromium {browser.version}, headless, software rendering, {SIZE['width']} x {SIZE['height']}"
+        )
         for patients in given.patients:
             print(
-                told(f"ward, {patients} live at 250 Hz, {given.seconds:.0f} s", patients, live(browser, patients, given.seconds)),
+                told(
+                    f"ward, {patients} live at 250 Hz, {given.seconds:.0f} s",
+                    patients,
+                    live(browser, patients, given.seconds),
+                ),
                 flush=True,
             )
         if 1 in given.patients:
-            print(told("one patient's page", 1, live(browser, 1, given.seconds, "patient?id=Bed%201")), flush=True)
+            print(
+                told(
+                    "one patient's page", 1, live(browser, 1, given.seconds, "patient?id=Bed%201")
+                ),
+                flush=True,
+            )
         if given.hour_of:
             first, last, took = an_hour(browser, given.hour_of)
-            print(f"JavaScript heap, {given.hour_of} patients: {first:.1f} MB after a minute, {last:.1f} MB after an hour")
+            print(
+                f"JavaScript heap, {given.hour_of} patients: {first:.1f} MB after a minute, {last:.1f} MB after an hour"
+            )
             print(f"  (the hour was pushed through in {took:.0f} s)")
         browser.close()
 

@@ -1,8 +1,10 @@
-"""ECG on paper as SVG: pink grid of 1 and 5 mm, calibration pulse, speed and gain printed, the trace as the samples are.
+"""ECG on paper as SVG: pink grid of 1 and 5 mm, calibration pulse, speed and gain printed, the
+trace as the samples are.
 
-Used by the report of a patient and by `ecgwatch evaluate`. One user unit of the drawing is a hundredth of a millimetre, and the drawing
-says its width and height in mm, so that a print at 100 % can be measured with a ruler. Only attributes, no <style> and no ids: it stands
-under a strict content-security policy, and many of them in one page.
+Used by the report of a patient and by `ecgwatch evaluate`. One user unit of the drawing is a
+hundredth of a millimetre, and the drawing says its width and height in mm, so that a print at 100 %
+can be measured with a ruler. Only attributes, no <style> and no ids: it stands under a strict
+content-security policy, and many of them in one page.
 """
 
 from __future__ import annotations
@@ -46,13 +48,15 @@ def strip_svg(
 ) -> str:
     """An <svg> element of the samples `mv` (n,), NaN where there are none.
 
-    `marks` stand above the grid and `marks_below` under it (reference above, ours below, say), `span` (from, to; s) is shaded. The strip is
-    as wide as the samples need; what would not fit into 60 mm of height is cut off at the edge. Raises ValueError for values that cannot be
-    drawn.
+    `marks` stand above the grid and `marks_below` under it (reference above, ours below, say),
+    `span` (from, to; s) is shaded. The strip is as wide as the samples need; what would not fit
+    into 60 mm of height is cut off at the edge. Raises ValueError for values that cannot be drawn.
     """
     samples = np.asarray(mv, dtype=np.float64)
     if samples.ndim != 1 or not (fs_hz > 0 and speed_mm_s > 0 and gain_mm_mv > 0):
-        raise ValueError(f"cannot draw samples of shape {samples.shape} at {fs_hz} Hz, {speed_mm_s} mm/s, {gain_mm_mv} mm/mV")
+        raise ValueError(
+            f"cannot draw samples of shape {samples.shape} at {fs_hz} Hz, {speed_mm_s} mm/s, {gain_mm_mv} mm/mV"
+        )
     paper = _Paper(samples, fs_hz, speed_mm_s, gain_mm_mv, below=bool(marks_below))
     parts = [
         paper.frame(),
@@ -77,8 +81,13 @@ class _Paper:
         self.low, high = (float(known.min()), float(known.max())) if known.size else (-1.0, 1.0)
         needed = 5 * math.ceil((high - self.low) * gain / 5 + 1)
         self.grid_mm = min(MOST_MM, max(LEAST_MM, needed))
-        middle = (self.low + high) / 2 if needed <= MOST_MM or not known.size else float(np.median(known))
-        self.zero_mm = HEAD_MM + ROW_MM + self.grid_mm / 2 + middle * gain  # where 0 mV lies, from the top
+        middle = (
+            (self.low + high) / 2
+            if needed <= MOST_MM or not known.size
+            else float(np.median(known))
+        )
+        # where 0 mV lies, from the top
+        self.zero_mm = HEAD_MM + ROW_MM + self.grid_mm / 2 + middle * gain
         self.width_mm = MARGIN_MM + 5 * max(1, math.ceil(len(mv) / fs_hz * speed / 5))
         self.height_mm = HEAD_MM + ROW_MM + self.grid_mm + (ROW_MM if below else 1)
         self.top = HEAD_MM + ROW_MM
@@ -132,13 +141,19 @@ class _Paper:
         y = np.round(np.clip(down_mm * UNIT, -1e6, 1e6)).astype(int)
         edges = np.flatnonzero(np.diff(known.astype(int), prepend=0, append=0))
         d = "".join(_line(x[a:b], y[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True))
-        window = f'<svg x="{MARGIN_MM * UNIT}" y="{top}" width="{w}" height="{h}" overflow="hidden">'
+        window = (
+            f'<svg x="{MARGIN_MM * UNIT}" y="{top}" width="{w}" height="{h}" overflow="hidden">'
+        )
         return f'{window}<path d="{d}" fill="none" stroke="{INK}" stroke-width="25" stroke-linejoin="round"/></svg>'
 
     def mark(self, mark: Mark, *, below: bool) -> str:
         t_s, letter, colour = mark
         grid_end = self.top + self.grid_mm
-        y_text, y_tick = (grid_end + 0.75 * ROW_MM, grid_end) if below else (self.top - 0.3 * ROW_MM, self.top - 1)
+        y_text, y_tick = (
+            (grid_end + 0.75 * ROW_MM, grid_end)
+            if below
+            else (self.top - 0.3 * ROW_MM, self.top - 1)
+        )
         x, fill = self.x(t_s), escape(_printable(colour))
         return (
             f'<path d="M{x} {round(y_tick * UNIT)}v{UNIT}" stroke="{fill}" stroke-width="30"/><text x="{x}" y="{round(y_text * UNIT)}" '
@@ -148,7 +163,9 @@ class _Paper:
 
 def _line(x: npt.NDArray[np.int_], y: npt.NDArray[np.int_]) -> str:
     """A run of points as one relative path; a single point as a dot of a line."""
-    steps = "".join(f"l{dx} {dy}" for dx, dy in zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True))
+    steps = "".join(
+        f"l{dx} {dy}" for dx, dy in zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)
+    )
     return f"M{x[0]} {y[0]}" + (steps or "h1")
 
 

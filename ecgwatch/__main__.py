@@ -36,7 +36,21 @@ app = typer.Typer(
 )
 
 
-for command in (demo, simulate, replay, process, monitor, notify, score, annotate, evaluate, train, export, report, check):
+for command in (
+    demo,
+    simulate,
+    replay,
+    process,
+    monitor,
+    notify,
+    score,
+    annotate,
+    evaluate,
+    train,
+    export,
+    report,
+    check,
+):
     app.command(command.__name__)(command)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(topics.app, name="topics")
@@ -52,13 +66,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 def refuse_strangers() -> None:
-    """Raise BadInputError where another package of one of our generic names (models, ingest, ...) stands in front of ours."""
+    """Raise BadInputError where another package of one of our generic names (models, ingest, ...)
+    stands in front of ours."""
     home = Path(__file__).parents[1]
     for name in ("ingest", "models", "stream_processor", "dashboards"):
         spec = importlib.util.find_spec(name)

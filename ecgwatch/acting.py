@@ -1,4 +1,5 @@
-"""What a person orders on the command line about a patient's alarms, checked, and sent as an Action."""
+"""What a person orders on the command line about a patient's alarms, checked, and sent as an
+Action."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards.monitor.limits import effective
+from dashboards.monitor.live.limits import effective
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.messages import Action
 from ingest.operator import send
-from stream_processor.alarms.catalogue import CATALOGUE
-from stream_processor.alarms.profiles import Profile, with_limits
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.profiles import Profile, with_limits
 
 LONGEST_SILENCE_S = 24 * 3600.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -24,19 +25,35 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 def act(broker: str, patient: str, by: str | None, note: str, **fields: Any) -> None:
     """Send an Action; `by` defaults to the login name. Raises BadInputError and UnreachableError."""
     if not patient.strip():
-        raise BadInputError("the patient's name is empty", "`ecgwatch alarms list` shows the patients.")
+        raise BadInputError(
+            "the patient's name is empty", "`ecgwatch alarms list` shows the patients."
+        )
     now_ns = SystemClock().now_ns()
-    send(broker, Action(patient_id=patient, time_ns=now_ns, id=secrets.token_hex(12), by=_name(by), note=note, **fields))
+    send(
+        broker,
+        Action(
+            patient_id=patient,
+            time_ns=now_ns,
+            id=secrets.token_hex(12),
+            by=_name(by),
+            note=note,
+            **fields,
+        ),
+    )
 
 
 def check_silenceable(patient: str, kind: str) -> None:
     """Raise BadInputError for a kind that is none, or of high priority."""
     priority = next((CATALOGUE[known].priority for known in CATALOGUE if known == kind), None)
     if priority is None:
-        raise BadInputError(f"no alarm is of the kind {kind!r}", f"There are: {', '.join(CATALOGUE)}.")
+        raise BadInputError(
+            f"no alarm is of the kind {kind!r}", f"There are: {', '.join(CATALOGUE)}."
+        )
     if priority == "high":
         problem = f"{kind} is of high priority and cannot be silenced"
-        raise BadInputError(problem, f"Acknowledge it: ecgwatch alarms ack {shlex.quote(patient)} {kind}")
+        raise BadInputError(
+            problem, f"Acknowledge it: ecgwatch alarms ack {shlex.quote(patient)} {kind}"
+        )
 
 
 def seconds_of(text: str) -> float:
@@ -56,16 +73,21 @@ def limits_of(assignments: Iterable[str], unset: Iterable[str]) -> dict[str, flo
         try:
             found[name.strip()] = float(value)
         except ValueError:
-            raise BadInputError(f"--set {text}", "Write it as NAME=NUMBER, such as hr_high_bpm=130.") from None
+            raise BadInputError(
+                f"--set {text}", "Write it as NAME=NUMBER, such as hr_high_bpm=130."
+            ) from None
     return found
 
 
 def check_limits(base: Profile, actions: Iterable[Action], limits: dict[str, float | None]) -> None:
-    """Raise BadInputError where the limits do not go with the profile and what people have changed so far."""
+    """Raise BadInputError where the limits do not go with the profile and what people have changed
+    so far."""
     try:
         with_limits(effective(base, actions)[0], limits, base)
     except ValueError as error:
-        raise BadInputError(str(error), "`ecgwatch alarms profile PATIENT` shows every limit and what it may be.") from error
+        raise BadInputError(
+            str(error), "`ecgwatch alarms profile PATIENT` shows every limit and what it may be."
+        ) from error
 
 
 def _name(by: str | None) -> str:

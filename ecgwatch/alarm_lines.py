@@ -1,4 +1,5 @@
-"""Alarms and limits as lines and tables of a terminal: marks and words always, colours where it has them."""
+"""Alarms and limits as lines and tables of a terminal: marks and words always, colours where it has
+them."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.monitor.limits import effective
+from dashboards.monitor.live.limits import effective
 from ecgwatch.times import show_time
 from ingest.messages import Action, Alarm, Priority
-from stream_processor.alarms.profiles import ADULT, LIMITS, Profile
 from stream_processor.notifications.moments import is_silenced
 from stream_processor.notifications.text import MARKS
+from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS, Profile
 
 STYLES: dict[Priority, str] = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _WIDTH = 240  # a table is as wide as it needs to be; narrower terminals fold it themselves
@@ -25,28 +26,43 @@ def show(what: Text | Table) -> None:
 
 
 def described(alarm: Alarm, *, step: bool = False) -> Text:
-    """One line: time, patient, marks and text, what has become of it, id. With `step`, of this step: its time and what it is."""
+    """One line: time, patient, marks and text, what has become of it, id. With `step`, of this
+    step: its time and what it is."""
     at_ns, state = (alarm.changed_ns, _step(alarm)) if step else (alarm.onset_ns, _state(alarm))
     line = Text(f"{show_time(at_ns)}  {alarm.patient_id}  ")
-    line.append(f"{MARKS[alarm.priority]:<3} {alarm.text or alarm.kind}", STYLES[alarm.priority] if alarm.announced else "dim")
+    line.append(
+        f"{MARKS[alarm.priority]:<3} {alarm.text or alarm.kind}",
+        STYLES[alarm.priority] if alarm.announced else "dim",
+    )
     line.append(f"  {state}  ")
     return line.append(alarm.id, "dim")
 
 
 def limits_table(name: str, base: Profile, actions: Iterable[Action]) -> Table:
-    """Every limit that holds: value, range and where it comes from. `base`: what the profiles file, or nobody, says of the patient."""
+    """Every limit that holds: value, range and where it comes from. `base`: what the profiles file,
+    or nobody, says of the patient."""
     profile, changes = effective(base, actions)
     table = Table(box=None, pad_edge=False)
     for heading in ("limit", "value", "may be", "from", "meaning"):
-        table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=heading != "meaning")
+        table.add_column(
+            heading, justify="right" if heading == "value" else "left", no_wrap=heading != "meaning"
+        )
     for field, limit in LIMITS.items():
         change = changes.get(field)
         origin = f"{change.by}, {show_time(change.time_ns)}" if change else f"profile {name}"
         if change is None and getattr(base, field) != getattr(ADULT, field):
             origin += " (profiles file)" if name == "adult" else ""
         value = f"{getattr(profile, field):g}"
-        table.add_row(field, value, f"{limit.low:g} to {limit.high:g} {limit.unit}".rstrip(), origin, limit.label)
-    table.add_row("off", "", "", f"profile {name}", ", ".join(profile.off) or "no alarm is switched off")
+        table.add_row(
+            field,
+            value,
+            f"{limit.low:g} to {limit.high:g} {limit.unit}".rstrip(),
+            origin,
+            limit.label,
+        )
+    table.add_row(
+        "off", "", "", f"profile {name}", ", ".join(profile.off) or "no alarm is switched off"
+    )
     return table
 
 
@@ -58,8 +74,14 @@ def _state(alarm: Alarm) -> str:
         return f"{'over' if alarm.end_ns is not None else 'holds'}, acknowledged by {alarm.acknowledged_by}{called}"
     if not alarm.standing:
         return "over"
-    silenced = f", silenced until {show_time(alarm.silenced_until_ns)}" if is_silenced(alarm) and alarm.silenced_until_ns else ""
-    return f"{'stands until acknowledged' if alarm.end_ns is not None else 'holds'}{called}{silenced}"
+    silenced = (
+        f", silenced until {show_time(alarm.silenced_until_ns)}"
+        if is_silenced(alarm) and alarm.silenced_until_ns
+        else ""
+    )
+    return (
+        f"{'stands until acknowledged' if alarm.end_ns is not None else 'holds'}{called}{silenced}"
+    )
 
 
 def _step(alarm: Alarm) -> str:

@@ -8,16 +8,26 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ingest.clock import ManualClock
-from ingest.messages import Alarm, Beat, Event, Rhythm, RhythmLabel, SampleChunk, Vitals, sample_offset_ns
+from ingest.messages import (
+    Alarm,
+    Beat,
+    Event,
+    Rhythm,
+    RhythmLabel,
+    SampleChunk,
+    Vitals,
+    sample_offset_ns,
+)
 from ingest.sources.base import Block, Source
-from stream_processor.ward import Ward, build_ward
+from stream_processor.pipeline.ward import Ward, build_ward
 
 PUSH_S = 40.0  # fills the networks' batches: 40 beat windows, 8 rhythm windows
 
 
 @dataclass
 class Annotated:
-    """What the stream would have told about a record. Samples count from the record's start, at its own sampling frequency."""
+    """What the stream would have told about a record. Samples count from the record's start, at its
+    own sampling frequency."""
 
     name: str
     fs_hz: float
@@ -33,7 +43,8 @@ class Annotated:
 
 
 def annotate(source: Source, ward: Ward) -> Annotated:
-    """Run a record through a ward that holds no patient of its name; the ward is as it was afterwards."""
+    """Run a record through a ward that holds no patient of its name; the ward is as it was
+    afterwards."""
     result = Annotated(source.name, source.fs_hz, source.lead)
     episodes: dict[int, Rhythm] = {}
     alarms: dict[str, Alarm] = {}
@@ -84,7 +95,14 @@ def _chunks(source: Source) -> Iterator[SampleChunk]:
 def _chunk(source: Source, blocks: list[Block], seq: int, first: int) -> SampleChunk:
     counts = np.concatenate([block.counts for block in blocks]).astype("<i2")
     return SampleChunk(
-        patient_id=source.name, device_id=source.device_id, lead=source.lead, seq=seq, first_sample=first,
-        t0_ns=sample_offset_ns(first, source.fs_hz), fs_hz=source.fs_hz, counts_per_mv=source.counts_per_mv,
-        samples=counts.tobytes(), lead_off=blocks[0].lead_off,
-    )  # fmt: skip
+        patient_id=source.name,
+        device_id=source.device_id,
+        lead=source.lead,
+        seq=seq,
+        first_sample=first,
+        t0_ns=sample_offset_ns(first, source.fs_hz),
+        fs_hz=source.fs_hz,
+        counts_per_mv=source.counts_per_mv,
+        samples=counts.tobytes(),
+        lead_off=blocks[0].lead_off,
+    )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """The path of a draft beside it, which takes its place when the block ends well. Makes the folder; raises OSError."""
+    """The path of a draft beside it, which takes its place when the block ends well. Makes the
+    folder; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -36,7 +36,12 @@ class Finding(NamedTuple):
 
 def findings(settings: Settings) -> list[Finding]:
     """One finding for each part; never raises for a part that does not work."""
-    parts: dict[str, Callable[[Settings], str]] = {"ecgwatch": _installation, "broker": _broker, "sink": _sink, "grafana": _grafana}
+    parts: dict[str, Callable[[Settings], str]] = {
+        "ecgwatch": _installation,
+        "broker": _broker,
+        "sink": _sink,
+        "grafana": _grafana,
+    }
     return [_find(part, look, settings) for part, look in parts.items()]
 
 
@@ -67,20 +72,32 @@ def _installation(settings: Settings) -> str:
     others = set(importlib.metadata.packages_distributions().get("models", [])) - {"ecgwatch"}
     if others:
         problem = f"another package has installed a top-level package `models`: {', '.join(sorted(others))}"
-        raise UnreachableError(problem, "Install ecgwatch into a virtual environment of its own: python3 run.py does.")
+        raise UnreachableError(
+            problem, "Install ecgwatch into a virtual environment of its own: python3 run.py does."
+        )
     return f"{importlib.metadata.version('ecgwatch')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 
 def _broker(settings: Settings) -> str:
     check_reachable(settings.broker)
     try:
-        cluster = AdminClient({"bootstrap.servers": settings.broker, "log_level": 0}).list_topics(timeout=TIMEOUT_S)
+        cluster = AdminClient({"bootstrap.servers": settings.broker, "log_level": 0}).list_topics(
+            timeout=TIMEOUT_S
+        )
     except KafkaException as error:
         raise unreachable(settings.broker) from error
     embedded = (cluster.cluster_id or "").startswith(EMBEDDED_ID)
-    version = "the embedded broker (in memory)" if embedded else f"Apache Kafka {_kafka_version(settings.broker)}"
+    version = (
+        "the embedded broker (in memory)"
+        if embedded
+        else f"Apache Kafka {_kafka_version(settings.broker)}"
+    )
     missing = [topic.name for topic in ALL if topic.name not in cluster.topics]
-    topics = f"topics missing: {', '.join(missing)} (`ecgwatch topics create` makes them)" if missing else "all topics are there"
+    topics = (
+        f"topics missing: {', '.join(missing)} (`ecgwatch topics create` makes them)"
+        if missing
+        else "all topics are there"
+    )
     return f"{version} at {settings.broker}, {len(cluster.brokers)} node{'s' if len(cluster.brokers) > 1 else ''}, {topics}"
 
 
@@ -88,7 +105,9 @@ def _kafka_version(broker: str) -> str:
     """As its protocol versions tell it; a broker does not say."""
     admin = None
     try:
-        admin = KafkaAdminClient(bootstrap_servers=broker.split(","), bootstrap_timeout_ms=TIMEOUT_S * 1000)
+        admin = KafkaAdminClient(
+            bootstrap_servers=broker.split(","), bootstrap_timeout_ms=TIMEOUT_S * 1000
+        )
         node = admin.describe_cluster()["brokers"][0]["broker_id"]
         return ".".join(map(str, admin.get_broker_version_data(node).broker_version))
     except KafkaError as error:
@@ -112,10 +131,15 @@ def _grafana(settings: Settings) -> str:
     if not settings.grafana:
         return "not set (ECGWATCH_GRAFANA); the monitor page needs none"
     try:
-        answer = httpx.get(f"{settings.grafana.rstrip('/')}/api/health", timeout=TIMEOUT_S, follow_redirects=True)
+        answer = httpx.get(
+            f"{settings.grafana.rstrip('/')}/api/health", timeout=TIMEOUT_S, follow_redirects=True
+        )
         answer.raise_for_status()
         health = answer.json()
         return f"Grafana {health['version']} at {_without_password(settings.grafana)}, database {health['database']}"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         problem = f"no Grafana answers at {_without_password(settings.grafana)}: {error}"
-        raise UnreachableError(problem, "Start it, or set ECGWATCH_GRAFANA to its address, such as http://localhost:3000.") from error
+        raise UnreachableError(
+            problem,
+            "Start it, or set ECGWATCH_GRAFANA to its address, such as http://localhost:3000.",
+        ) from error

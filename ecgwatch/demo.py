@@ -1,4 +1,5 @@
-"""The embedded stack: a broker in this process, and around it the product's own commands, each a process of its own."""
+"""The embedded stack: a broker in this process, and around it the product's own commands, each a
+process of its own."""
 
 from __future__ import annotations
 
@@ -36,20 +37,27 @@ class ChildError(EcgwatchError):
 
 
 class Children:
-    """Processes of the stack, ended in the reverse order of their start; what they print goes to log files."""
+    """Processes of the stack, ended in the reverse order of their start; what they print goes to
+    log files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
-    def start(self, name: str, *arguments: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
-        """Run `ecgwatch ARGUMENTS`, out of reach of the terminal's Ctrl-C: the order of ending is ours."""
+    def start(
+        self, name: str, *arguments: str, stdout: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Run `ecgwatch ARGUMENTS`, out of reach of the terminal's Ctrl-C: the order of ending is
+        ours."""
         with self.log(name).open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ecgwatch", *arguments],
-                stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
-                start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=stdout or log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )
         self._running.append((name, child))
         return child
 
@@ -63,13 +71,19 @@ class Children:
             if child.poll():
                 last = self.log(name).read_text(errors="replace").strip().splitlines()[-3:]
                 raise ChildError(
-                    f"{name} has ended with status {child.returncode}: " + " / ".join(last), f"All of it is in {self.log(name)}."
+                    f"{name} has ended with status {child.returncode}: " + " / ".join(last),
+                    f"All of it is in {self.log(name)}.",
                 )
 
     def __enter__(self) -> Children:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for _, child in reversed(self._running):
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
@@ -81,21 +95,35 @@ class Children:
 
 
 def start_ward(children: Children, broker: str, have_record: Callable[[str], bool]) -> None:
-    """Seven simulated patients and a real one, or an eighth simulated where the record cannot be had; all have annotations to score by."""
+    """Seven simulated patients and a real one, or an eighth simulated where the record cannot be
+    had; all have annotations to score by."""
     cast = dict(SIMULATED) | ({} if have_record(RECORD) else {RECORD_BED: INSTEAD})
     names = [argument for bed in cast for argument in ("--patient", bed)]
     children.start("simulate", "simulate", *cast.values(), *names, "--broker", broker)
     children.start("score", "score", "--broker", broker)
     if RECORD_BED not in cast:
-        children.start("replay", "replay", RECORD, "--loop", "--patient", RECORD_BED, "--broker", broker)
+        children.start(
+            "replay", "replay", RECORD, "--loop", "--patient", RECORD_BED, "--broker", broker
+        )
 
 
 def alarms(broker: str, stop: threading.Event, tick: Callable[[], None]) -> Iterator[Alarm]:
-    """Announced alarms as they come, but for new values of them, until stopped; calls `tick` a few times a second."""
-    settings = {"bootstrap.servers": broker, "group.id": "ecgwatch-demo", "auto.offset.reset": "earliest", "log_level": 0}
+    """Announced alarms as they come, but for new values of them, until stopped; calls `tick` a few
+    times a second."""
+    settings = {
+        "bootstrap.servers": broker,
+        "group.id": "ecgwatch-demo",
+        "auto.offset.reset": "earliest",
+        "log_level": 0,
+    }
     consumer = confluent_kafka.Consumer(settings)
     partitions = consumer.list_topics(ALARMS.name, timeout=STOP_S).topics[ALARMS.name].partitions
-    consumer.assign([confluent_kafka.TopicPartition(ALARMS.name, p, confluent_kafka.OFFSET_BEGINNING) for p in partitions])
+    consumer.assign(
+        [
+            confluent_kafka.TopicPartition(ALARMS.name, p, confluent_kafka.OFFSET_BEGINNING)
+            for p in partitions
+        ]
+    )
     try:
         while not stop.is_set():
             tick()

@@ -1,7 +1,8 @@
 """Writing WFDB annotation files (MIT format), the way WFDB's own tools read them.
 
-wfdb's `wrann` refuses a file without annotations; this writer does not. The format is that of annot(5) in the WFDB Applications Guide:
-16-bit little-endian words, 6 bits of code and 10 bits of time since the annotation before.
+wfdb's `wrann` refuses a file without annotations; this writer does not. The format is that of
+annot(5) in the WFDB Applications Guide: 16-bit little-endian words, 6 bits of code and 10 bits of
+time since the annotation before.
 """
 
 from __future__ import annotations
@@ -17,13 +18,22 @@ _NOTE, _SKIP, _AUX = 22, 59, 63
 _MOST = 1023  # what 10 bits hold; where more lies between, a SKIP with 32 bits goes before
 
 
-def write_ecw(folder: Path, name: str, fs_hz: float, beats: Iterable[tuple[int, str]], rhythm_changes: Iterable[tuple[int, str]]) -> Path:
+def write_ecw(
+    folder: Path,
+    name: str,
+    fs_hz: float,
+    beats: Iterable[tuple[int, str]],
+    rhythm_changes: Iterable[tuple[int, str]],
+) -> Path:
     """Write folder/NAME.ecw, whole or not at all, and return its path.
 
-    `beats` are (sample, one of N S V F Q), `rhythm_changes` (sample, aux note such as "(AFIB"), counted at the record's own sampling
-    frequency `fs_hz`; they need not be sorted. A rhythm change stands before a beat at the same sample. `wfdb.rdann` reads the file.
+    `beats` are (sample, one of N S V F Q), `rhythm_changes` (sample, aux note such as "(AFIB"),
+    counted at the record's own sampling frequency `fs_hz`; they need not be sorted. A rhythm change
+    stands before a beat at the same sample. `wfdb.rdann` reads the file.
     """
-    found = [(sample, 1, label, "") for sample, label in beats] + [(sample, 0, "+", aux) for sample, aux in rhythm_changes]
+    found = [(sample, 1, label, "") for sample, label in beats] + [
+        (sample, 0, "+", aux) for sample, aux in rhythm_changes
+    ]
     # The note is how WFDB says what the samples count in; its readers take it out again.
     data = [_word(_NOTE, 0), _aux(f"## time resolution: {fs_hz:.10g}")]
     at = 0

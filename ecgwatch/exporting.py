@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ecgwatch.files import AlarmRow, RecordRow, RhythmRow, alarm_rows, rhythm_rows, write_csvs, write_events
+from ecgwatch.files import (
+    AlarmRow,
+    RecordRow,
+    RhythmRow,
+    alarm_rows,
+    rhythm_rows,
+    write_csvs,
+    write_events,
+)
 from ingest.messages import Alarm, Beat, Rhythm, sample_offset_ns
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
@@ -27,7 +35,8 @@ class StreamKey(NamedTuple):
 
 @dataclass
 class Recorded:
-    """What is stored of one stream: a record as it was replayed once, or a device from its start to its end."""
+    """What is stored of one stream: a record as it was replayed once, or a device from its start to
+    its end."""
 
     beats: list[Beat] = field(default_factory=list)
     rhythm: list[Rhythm] = field(default_factory=list)
@@ -60,27 +69,41 @@ def streams(sink: Sink, patient: str, start_ns: int, end_ns: int) -> dict[Stream
     return dict(sorted(found.items()))
 
 
-def _of(found: dict[StreamKey, Recorded], event: Beat | Rhythm | Alarm, time_ns: int, sample: int) -> Recorded:
+def _of(
+    found: dict[StreamKey, Recorded], event: Beat | Rhythm | Alarm, time_ns: int, sample: int
+) -> Recorded:
     start_ns = time_ns - sample_offset_ns(sample, event.fs_hz)
-    return found.setdefault(StreamKey(start_ns, event.device_id, event.lead, event.fs_hz), Recorded())
+    return found.setdefault(
+        StreamKey(start_ns, event.device_id, event.lead, event.fs_hz), Recorded()
+    )
 
 
-def export_records(sink: Sink, patients: Iterable[str], folder: Path, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[Exported]:
-    """Write each stream as `annotate` would, and tell of each. A patient's first stream has the patient's name, the next ones -2, -3.
+def export_records(
+    sink: Sink, patients: Iterable[str], folder: Path, start_ns: int = 0, end_ns: int = FOREVER_NS
+) -> Iterator[Exported]:
+    """Write each stream as `annotate` would, and tell of each. A patient's first stream has the
+    patient's name, the next ones -2, -3.
 
-    The CSV files follow after the last one. In record.csv, the label of the whole is the class of the rhythm that holds longest.
+    The CSV files follow after the last one. In record.csv, the label of the whole is the class of
+    the rhythm that holds longest.
     """
     alarms: list[AlarmRow] = []
     rhythm: list[RhythmRow] = []
     records: list[RecordRow] = []
     for patient in patients:
-        for number, (key, recorded) in enumerate(streams(sink, patient, start_ns, end_ns).items(), start=1):
+        for number, (key, recorded) in enumerate(
+            streams(sink, patient, start_ns, end_ns).items(), start=1
+        ):
             record = patient if number == 1 else f"{patient}-{number}"
-            path = write_events(folder, file_name(record), key.fs_hz, recorded.beats, recorded.rhythm)
+            path = write_events(
+                folder, file_name(record), key.fs_hz, recorded.beats, recorded.rhythm
+            )
             alarms += alarm_rows(record, recorded.alarms)
             rhythm += rhythm_rows(record, recorded.rhythm)
             records.append(_record_row(record, key, recorded))
-            yield Exported(path, key.start_ns, len(recorded.beats), len(recorded.rhythm), len(recorded.alarms))
+            yield Exported(
+                path, key.start_ns, len(recorded.beats), len(recorded.rhythm), len(recorded.alarms)
+            )
     write_csvs(folder, {row.record for row in records}, alarms, rhythm, records)
 
 
@@ -91,13 +114,26 @@ def file_name(record: str) -> str:
 
 
 def _record_row(record: str, key: StreamKey, recorded: Recorded) -> RecordRow:
-    last = max([b.sample for b in recorded.beats[-1:]] + [e.end_sample for e in recorded.rhythm], default=0)
+    last = max(
+        [b.sample for b in recorded.beats[-1:]] + [e.end_sample for e in recorded.rhythm], default=0
+    )
     held: defaultdict[str, float] = defaultdict(float)
     weight: defaultdict[str, float] = defaultdict(float)
     for episode in recorded.rhythm:
-        label, length = CLASS.get(episode.label, "O"), max(episode.end_sample - episode.start_sample, 0)
+        label, length = (
+            CLASS.get(episode.label, "O"),
+            max(episode.end_sample - episode.start_sample, 0),
+        )
         held[label] += length
         weight[label] += length * episode.probability
     label = max(held, key=lambda name: held[name], default="~")
     probability = weight[label] / held[label] if held[label] else 0.0
-    return RecordRow(record, key.fs_hz, last / key.fs_hz, key.lead, len(recorded.beats), label, round(probability, 4))
+    return RecordRow(
+        record,
+        key.fs_hz,
+        last / key.fs_hz,
+        key.lead,
+        len(recorded.beats),
+        label,
+        round(probability, 4),
+    )

@@ -1,4 +1,5 @@
-"""What `annotate` and `export` write: NAME.ecw, alarms.csv, rhythm.csv, record.csv. Times are seconds from the record's start."""
+"""What `annotate` and `export` write: NAME.ecw, alarms.csv, rhythm.csv, record.csv. Times are
+seconds from the record's start."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ from ecgwatch.atomic import replace_file
 from ecgwatch.ecw import write_ecw
 from ingest.messages import Alarm, Beat, Rhythm
 
-__all__ = ["AlarmRow", "RecordRow", "RhythmRow", "alarm_rows", "rhythm_rows", "write_csvs", "write_ecw", "write_events"]
+__all__ = [
+    "AlarmRow",
+    "RecordRow",
+    "RhythmRow",
+    "alarm_rows",
+    "rhythm_rows",
+    "write_csvs",
+    "write_ecw",
+    "write_events",
+]
 
 # What rhythm.csv has no label of its own for: bigeminy, trigeminy, paced.
 OTHER = frozenset({"B", "T", "P"})
@@ -64,20 +74,34 @@ def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmRow]:
     ordered = sorted(alarms, key=lambda a: (a.onset_sample, a.raised_sample, a.id))
     return [
         AlarmRow(
-            record, a.id, a.kind, a.priority, a.announced,
-            onset_s=a.onset_sample / a.fs_hz, raised_s=a.raised_sample / a.fs_hz,
-            end_s=None if a.end_sample is None else a.end_sample / a.fs_hz, value=a.value, limit=a.limit,
+            record,
+            a.id,
+            a.kind,
+            a.priority,
+            a.announced,
+            onset_s=a.onset_sample / a.fs_hz,
+            raised_s=a.raised_sample / a.fs_hz,
+            end_s=None if a.end_sample is None else a.end_sample / a.fs_hz,
+            value=a.value,
+            limit=a.limit,
         )
         for a in ordered
-    ]  # fmt: skip
+    ]
 
 
 def rhythm_rows(record: str, episodes: Iterable[Rhythm]) -> list[RhythmRow]:
-    """The rows of a record's rhythm episodes: bigeminy, trigeminy and paced are O here, and neighbours of one label are one row."""
+    """The rows of a record's rhythm episodes: bigeminy, trigeminy and paced are O here, and
+    neighbours of one label are one row."""
     rows: list[RhythmRow] = []
     for episode in sorted(episodes, key=lambda e: e.start_sample):
         label = "O" if episode.label in OTHER else episode.label
-        row = RhythmRow(record, episode.start_sample / episode.fs_hz, episode.end_sample / episode.fs_hz, label, episode.probability)
+        row = RhythmRow(
+            record,
+            episode.start_sample / episode.fs_hz,
+            episode.end_sample / episode.fs_hz,
+            label,
+            episode.probability,
+        )
         if rows and rows[-1].label == label and rows[-1].end_s >= row.start_s:
             row = _joined(rows.pop(), row)
         rows.append(row)
@@ -87,11 +111,17 @@ def rhythm_rows(record: str, episodes: Iterable[Rhythm]) -> list[RhythmRow]:
 def _joined(a: RhythmRow, b: RhythmRow) -> RhythmRow:
     length_a, length_b = a.end_s - a.start_s, b.end_s - b.start_s
     whole = length_a + length_b
-    mean = (a.probability * length_a + b.probability * length_b) / whole if whole > 0 else b.probability
+    mean = (
+        (a.probability * length_a + b.probability * length_b) / whole
+        if whole > 0
+        else b.probability
+    )
     return RhythmRow(a.record, a.start_s, b.end_s, a.label, mean)
 
 
-def write_events(folder: Path, name: str, fs_hz: float, beats: Iterable[Beat], episodes: Iterable[Rhythm]) -> Path:
+def write_events(
+    folder: Path, name: str, fs_hz: float, beats: Iterable[Beat], episodes: Iterable[Rhythm]
+) -> Path:
     """A record's beats and rhythm changes as folder/NAME.ecw; returns its path."""
     changes: list[tuple[int, str]] = []
     for episode in sorted(episodes, key=lambda e: e.start_sample):
@@ -101,18 +131,29 @@ def write_events(folder: Path, name: str, fs_hz: float, beats: Iterable[Beat], e
 
 
 def write_csvs(
-    folder: Path, records: Collection[str], alarms: Sequence[AlarmRow], rhythm: Sequence[RhythmRow], record: Sequence[RecordRow]
+    folder: Path,
+    records: Collection[str],
+    alarms: Sequence[AlarmRow],
+    rhythm: Sequence[RhythmRow],
+    record: Sequence[RecordRow],
 ) -> None:
     """Write alarms.csv, rhythm.csv and record.csv, each whole or not at all.
 
-    Rows that an earlier run left there for the same `records` are replaced, those of other records stay.
+    Rows that an earlier run left there for the same `records` are replaced, those of other records
+    stay.
     """
-    for name, kind, rows in (("alarms", AlarmRow, alarms), ("rhythm", RhythmRow, rhythm), ("record", RecordRow, record)):
+    for name, kind, rows in (
+        ("alarms", AlarmRow, alarms),
+        ("rhythm", RhythmRow, rhythm),
+        ("record", RecordRow, record),
+    ):
         header = [field.name for field in fields(kind)]
         path = folder / f"{name}.csv"
         kept = [row for row in _rows(path, header) if row[0] not in records]
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([header, *kept, *([_cell(v) for v in astuple(row)] for row in rows)])
+        csv.writer(text, lineterminator="\n").writerows(
+            [header, *kept, *([_cell(v) for v in astuple(row)] for row in rows)]
+        )
         replace_file(path, text.getvalue().encode())
 
 

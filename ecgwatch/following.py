@@ -16,13 +16,24 @@ _POLL_S = 0.2
 
 
 def follow(broker: str, on_ready: Callable[[], None]) -> Iterator[Alarm]:
-    """Every step from now on, forever; `on_ready` is called once none can be missed. Raises UnreachableError."""
+    """Every step from now on, forever; `on_ready` is called once none can be missed. Raises
+    UnreachableError."""
     create_topics(broker)  # asks whether the broker is there, too
-    settings = {"bootstrap.servers": broker, "group.id": f"ecgwatch-tail-{uuid.uuid4()}", "enable.auto.commit": False, "log_level": 2}
+    settings = {
+        "bootstrap.servers": broker,
+        "group.id": f"ecgwatch-tail-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+        "log_level": 2,
+    }
     consumer = confluent_kafka.Consumer(settings)
     try:
-        partitions = consumer.list_topics(ALARMS.name, timeout=TIMEOUT_S).topics[ALARMS.name].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(ALARMS.name, p), TIMEOUT_S)[1] for p in partitions}
+        partitions = (
+            consumer.list_topics(ALARMS.name, timeout=TIMEOUT_S).topics[ALARMS.name].partitions
+        )
+        ends = {
+            p: consumer.get_watermark_offsets(TopicPartition(ALARMS.name, p), TIMEOUT_S)[1]
+            for p in partitions
+        }
         consumer.assign([TopicPartition(ALARMS.name, p, end) for p, end in ends.items()])
         on_ready()
         while True:

@@ -6,5 +6,15 @@ from typing import Annotated
 
 import typer
 
-Broker = Annotated[str | None, typer.Option("--broker", metavar="HOST:PORT", help="Kafka broker (ECGWATCH_BROKER).")]
-Sink = Annotated[str | None, typer.Option("--sink", metavar="sqlite:PATH|influxdb:URL", help="Where events are stored (ECGWATCH_SINK).")]
+Broker = Annotated[
+    str | None,
+    typer.Option("--broker", metavar="HOST:PORT", help="Kafka broker (ECGWATCH_BROKER)."),
+]
+Sink = Annotated[
+    str | None,
+    typer.Option(
+        "--sink",
+        metavar="sqlite:PATH|influxdb:URL",
+        help="Where events are stored (ECGWATCH_SINK).",
+    ),
+]

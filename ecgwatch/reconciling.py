@@ -1,7 +1,8 @@
 """Detected = stored = notified: what of a period's alarms is on one side and not on another.
 
-Detected are the alarms that ecg.alarms tells of, announced or not; stored are those in the store. A notice is what the notifications file
-makes of an announced one: a recipient of its onset, of a later call or, where a rule wants them, of its acknowledgement or end.
+Detected are the alarms that ecg.alarms tells of, announced or not; stored are those in the store. A
+notice is what the notifications file makes of an announced one: a recipient of its onset, of a
+later call or, where a rule wants them, of its acknowledgement or end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from stream_processor.notifications.plan import Plan, load, tellings
 from stream_processor.notifications.reading import Kept, read
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
-SETTLE_S, LOOK_AGAIN_S = 4.0, 1.0  # an alarm is in the store about a second after it was raised, and told soon after
+# an alarm is in the store about a second after it was raised, and told soon after
+SETTLE_S, LOOK_AGAIN_S = 4.0, 1.0
 
 
 class Detected(NamedTuple):
@@ -30,7 +32,8 @@ class Detected(NamedTuple):
 
     steps: list[Alarm]  # in order within each patient
     partitions: int  # of the topic
-    begins: dict[int, int]  # by partition whose oldest messages are gone by retention: the oldest onset that is left
+    # by partition whose oldest messages are gone by retention: the oldest onset that is left
+    begins: dict[int, int]
 
 
 class Balance(NamedTuple):
@@ -61,18 +64,25 @@ class Told(NamedTuple):
     missing: list[tuple[str, str, str]]  # alarm id and step, recipient, why not
 
 
-def reconcile_period(broker: str, sink: Sink, file: Path | None, start_ns: int, end_ns: int, clock: Clock) -> tuple[list[str], bool]:
-    """The report for alarms with start_ns <= onset < end_ns, and whether nothing is missing. `file`: the notifications file, if any.
+def reconcile_period(
+    broker: str, sink: Sink, file: Path | None, start_ns: int, end_ns: int, clock: Clock
+) -> tuple[list[str], bool]:
+    """The report for alarms with start_ns <= onset < end_ns, and whether nothing is missing.
+    `file`: the notifications file, if any.
 
-    What is on its way is no loss: where something is missing it looks again, a few seconds later. Raises UnreachableError, BadInputError,
-    and SinkBusyError where the store cannot be read.
+    What is on its way is no loss: where something is missing it looks again, a few seconds later.
+    Raises UnreachableError, BadInputError, and SinkBusyError where the store cannot be read.
     """
     plan = None if file is None else load(file)
     give_up_s = clock.steady_s() + SETTLE_S
     while True:
         detected = read_detected(broker, start_ns, end_ns)
         kept = compare_kept(detected, sink, start_ns, end_ns)
-        told = None if plan is None else compare_told(detected.steps, read_deliveries(broker, start_ns, end_ns), plan)
+        told = (
+            None
+            if plan is None
+            else compare_told(detected.steps, read_deliveries(broker, start_ns, end_ns), plan)
+        )
         holds = not (kept.unstored or kept.undetected or (told and told.missing))
         if holds or clock.steady_s() >= give_up_s:
             return report(kept, told), holds
@@ -81,17 +91,25 @@ def reconcile_period(broker: str, sink: Sink, file: Path | None, start_ns: int, 
 
 def report(kept: Balance, told: Told | None) -> list[str]:
     """Counts, then what is missing on each side."""
-    lines = [f"detected: {len(kept.detected)} alarms, of these announced: {len(kept.announced)}", f"stored: {len(kept.stored)} alarms"]
+    lines = [
+        f"detected: {len(kept.detected)} alarms, of these announced: {len(kept.announced)}",
+        f"stored: {len(kept.stored)} alarms",
+    ]
     if kept.expired:
         lines.append(f"  of these {len(kept.expired)} are older than what the broker keeps")
     if told is None:
         lines.append("notified: nobody is to be (no notifications file is set)")
     else:
         lines.append(f"notified: {told.delivered} of {told.due} notices")
-        lines += [f"  held back: {count} ({reason})" for reason, count in told.held_back.most_common()]
+        lines += [
+            f"  held back: {count} ({reason})" for reason, count in told.held_back.most_common()
+        ]
     lines += [f"not stored: {id_}" for id_ in kept.unstored]
     lines += [f"stored, but not on {ALARMS.name}: {id_}" for id_ in kept.undetected]
-    lines += [f"not notified: {what} to {recipient}: {why}" for what, recipient, why in (told.missing if told else ())]
+    lines += [
+        f"not notified: {what} to {recipient}: {why}"
+        for what, recipient, why in (told.missing if told else ())
+    ]
     return lines
 
 
@@ -105,11 +123,16 @@ def read_detected(broker: str, start_ns: int, end_ns: int) -> Detected:
         return start_ns <= onset_ns < end_ns
 
     found = read(broker, ALARMS, Alarm, keep=keep)
-    return Detected([kept.message for kept in found.messages], found.partitions, {p: oldest.get(p, FOREVER_NS) for p in found.cut})
+    return Detected(
+        [kept.message for kept in found.messages],
+        found.partitions,
+        {p: oldest.get(p, FOREVER_NS) for p in found.cut},
+    )
 
 
 def read_deliveries(broker: str, start_ns: int, end_ns: int) -> list[Delivery]:
-    """What was told of alarms with start_ns <= onset < end_ns, in order within each patient. Raises UnreachableError."""
+    """What was told of alarms with start_ns <= onset < end_ns, in order within each patient. Raises
+    UnreachableError."""
 
     def keep(kept: Kept[Delivery]) -> bool:
         onset = kept.message.alarm_id.rpartition(":")[2]
@@ -119,11 +142,20 @@ def read_deliveries(broker: str, start_ns: int, end_ns: int) -> list[Delivery]:
 
 
 def compare_kept(detected: Detected, sink: Sink, start_ns: int, end_ns: int) -> Balance:
-    """Compare broker and store for alarms with start_ns <= onset < end_ns. Raises SinkBusyError where the store cannot be read."""
+    """Compare broker and store for alarms with start_ns <= onset < end_ns. Raises SinkBusyError
+    where the store cannot be read."""
     ids = {alarm.id for alarm in detected.steps}
     patients = {alarm.patient_id for alarm in detected.steps} | set(sink.patients())
-    stored = {alarm.id: alarm for patient in sorted(patients) for alarm in sink.read(Alarm, patient, start_ns, end_ns)}
-    expired = {id_ for id_, alarm in stored.items() if id_ not in ids and alarm.onset_ns < _begin_ns(detected, alarm.patient_id)}
+    stored = {
+        alarm.id: alarm
+        for patient in sorted(patients)
+        for alarm in sink.read(Alarm, patient, start_ns, end_ns)
+    }
+    expired = {
+        id_
+        for id_, alarm in stored.items()
+        if id_ not in ids and alarm.onset_ns < _begin_ns(detected, alarm.patient_id)
+    }
     return Balance(ids, {a.id for a in detected.steps if a.announced}, set(stored), expired)
 
 
@@ -156,7 +188,10 @@ def _notices(plan: Plan, steps: Iterable[Alarm]) -> dict[str, tuple[str, str]]:
         if moment is not None:
             id_ = moment_id(alarm, moment)
             what = f"{alarm.id} {moment.step}" + (f" {moment.level}" if moment.level else "")
-            found |= {f"{id_}|{t.recipient}": (what, t.recipient) for t in tellings(plan, alarm, moment, alarm.changed_ns)}
+            found |= {
+                f"{id_}|{t.recipient}": (what, t.recipient)
+                for t in tellings(plan, alarm, moment, alarm.changed_ns)
+            }
     return found
 
 
@@ -170,5 +205,8 @@ def _why(found: list[Delivery]) -> str:
 
 
 def _begin_ns(detected: Detected, patient_id: str) -> int:
-    """The oldest onset that the patient's partition, where Kafka's own clients put it, still keeps; 0 where it has lost nothing."""
-    return detected.begins.get(int(murmur2(patient_id.encode()) & 0x7FFFFFFF) % detected.partitions, 0)
+    """The oldest onset that the patient's partition, where Kafka's own clients put it, still keeps;
+    0 where it has lost nothing."""
+    return detected.begins.get(
+        int(murmur2(patient_id.encode()) & 0x7FFFFFFF) % detected.partitions, 0
+    )

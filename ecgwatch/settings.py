@@ -1,7 +1,8 @@
-"""The settings: options over environment over settings file over defaults. Nothing else reads the environment.
+"""The settings: options over environment over settings file over defaults. Nothing else reads the
+environment.
 
-The file is ./ecgwatch.toml, or the one that ECGWATCH_SETTINGS names, with the field names below as keys; unknown keys are refused.
-Environment names are the field names in capitals behind ECGWATCH_.
+The file is ./ecgwatch.toml, or the one that ECGWATCH_SETTINGS names, with the field names below as
+keys; unknown keys are refused. Environment names are the field names in capitals behind ECGWATCH_.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ingest.errors import BadInputError
 
 PREFIX = "ECGWATCH_"
-ELSEWHERE = {"ECGWATCH_SETTINGS", "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}  # read by this module, the tests and tools/
+# read by this module, the tests and tools/
+ELSEWHERE = {"ECGWATCH_SETTINGS", "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}
 
 
 class Settings(BaseModel):
@@ -25,25 +27,49 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    broker: str = Field("localhost:9092", description="Kafka bootstrap servers, HOST:PORT[,HOST:PORT...]")
+    broker: str = Field(
+        "localhost:9092", description="Kafka bootstrap servers, HOST:PORT[,HOST:PORT...]"
+    )
     sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")
     influx_token: str = Field("", description="InfluxDB token")
-    influx_waveform_bucket: str = Field("waveform", description="InfluxDB bucket for waveforms, made where it is missing")
-    waveform_days: float = Field(7.0, gt=0, le=36_500, description="days that the whole waveform is kept; strips around alarms stay")
-    data: Path = Field(Path("~/.cache/ecg-data"), description="folder that holds PhysioNet records, one folder per database")
+    influx_waveform_bucket: str = Field(
+        "waveform", description="InfluxDB bucket for waveforms, made where it is missing"
+    )
+    waveform_days: float = Field(
+        7.0,
+        gt=0,
+        le=36_500,
+        description="days that the whole waveform is kept; strips around alarms stay",
+    )
+    data: Path = Field(
+        Path("~/.cache/ecg-data"),
+        description="folder that holds PhysioNet records, one folder per database",
+    )
     grafana: str = Field("", description="Grafana URL, for check and dashboards")
-    grafana_token: str = Field("", description="token of a Grafana service account, or USER:PASSWORD")
-    model: str = Field("", description="model folder that processors run and watch; empty: the one that ships with the product")
+    grafana_token: str = Field(
+        "", description="token of a Grafana service account, or USER:PASSWORD"
+    )
+    model: str = Field(
+        "",
+        description="model folder that processors run and watch; empty: the one that ships with the product",
+    )
     profiles: str = Field("", description="file of alarm profiles; empty: adult for everybody")
-    notifications: str = Field("", description="file that says who is told of which alarms; empty: nobody")
+    notifications: str = Field(
+        "", description="file that says who is told of which alarms; empty: nobody"
+    )
     monitor_tokens: str = Field("", description="file of the monitor's tokens and their roles")
-    monitor_token: str = Field("", description="a single admin token of the monitor, for containers")
+    monitor_token: str = Field(
+        "", description="a single admin token of the monitor, for containers"
+    )
 
 
-def load(options: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> tuple[Settings, dict[str, str]]:
-    """The settings that hold, and for each field where it came from: option, environment, the file's path or default.
+def load(
+    options: Mapping[str, str | None], environment: Mapping[str, str] = os.environ
+) -> tuple[Settings, dict[str, str]]:
+    """The settings that hold, and for each field where it came from: option, environment, the
+    file's path or default.
 
     Raises BadInputError naming the key, its source and the remedy.
     """
@@ -64,7 +90,8 @@ def load(options: Mapping[str, str | None], environment: Mapping[str, str] = os.
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise BadInputError(
-            f"setting {key!r} (from {source.get(key, '?')}): {first['msg']}", f"Known settings: {', '.join(Settings.model_fields)}."
+            f"setting {key!r} (from {source.get(key, '?')}): {first['msg']}",
+            f"Known settings: {', '.join(Settings.model_fields)}.",
         ) from error
     return settings.model_copy(update={"data": settings.data.expanduser()}), source
 
@@ -76,7 +103,8 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise BadInputError(
-            f"settings file {path}: {error}", 'Write it as TOML (broker = "HOST:PORT"), or unset ECGWATCH_SETTINGS.'
+            f"settings file {path}: {error}",
+            'Write it as TOML (broker = "HOST:PORT"), or unset ECGWATCH_SETTINGS.',
         ) from error
 
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from ecgwatch.settings import Settings
 from ingest.errors import BadInputError, UnreachableError
-from models.runtime import ARTIFACTS, DEPLOYED
-from stream_processor.alarms.profiles import Profiles
+from models.serving.runtime import ARTIFACTS, DEPLOYED
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
@@ -17,16 +17,22 @@ REMEDY = "Give --sink (or ECGWATCH_SINK) as sqlite:PATH, influxdb:URL or memory:
 
 
 def open_sink(settings: Settings) -> Sink:
-    """Open it. InfluxDB is only connected to with the first flush or read; an SQLite file is made where there is none.
+    """Open it. InfluxDB is only connected to with the first flush or read; an SQLite file is made
+    where there is none.
 
-    Raises BadInputError where the setting cannot be read, UnreachableError where the file cannot be opened; both name the remedy.
+    Raises BadInputError where the setting cannot be read, UnreachableError where the file cannot be
+    opened; both name the remedy.
     """
     scheme, _, place = settings.sink.partition(":")
     if scheme == "memory" and not place:
         return MemorySink()
     if scheme == "sqlite" and place:
         return _sqlite(Path(place).expanduser(), settings.waveform_days)
-    if scheme == "influxdb" and urlsplit(place).scheme in ("http", "https") and urlsplit(place).hostname:
+    if (
+        scheme == "influxdb"
+        and urlsplit(place).scheme in ("http", "https")
+        and urlsplit(place).hostname
+    ):
         return _influx(place, settings)
     raise BadInputError(f"setting sink = {settings.sink!r} names no store", REMEDY)
 
@@ -56,14 +62,24 @@ def _sqlite(path: Path, waveform_days: float) -> Sink:
 
 
 def _influx(url: str, settings: Settings) -> Sink:
-    from stream_processor.sinks.influx import InfluxSink  # half a second of imports that an SQLite user does without
+    # half a second of imports that an SQLite user does without
+    from stream_processor.sinks.influx import InfluxSink
 
     if not settings.influx_token:
-        raise BadInputError(f"InfluxDB at {url} needs a token", "Set ECGWATCH_INFLUX_TOKEN, or influx_token in the settings file.")
+        raise BadInputError(
+            f"InfluxDB at {url} needs a token",
+            "Set ECGWATCH_INFLUX_TOKEN, or influx_token in the settings file.",
+        )
     if settings.influx_waveform_bucket == settings.influx_bucket:
         raise BadInputError(
-            f"waveforms cannot share the bucket {settings.influx_bucket!r}", "Set ECGWATCH_INFLUX_WAVEFORM_BUCKET to another."
+            f"waveforms cannot share the bucket {settings.influx_bucket!r}",
+            "Set ECGWATCH_INFLUX_WAVEFORM_BUCKET to another.",
         )
     return InfluxSink(
-        url, settings.influx_token, settings.influx_org, settings.influx_bucket, settings.influx_waveform_bucket, settings.waveform_days
+        url,
+        settings.influx_token,
+        settings.influx_org,
+        settings.influx_bucket,
+        settings.influx_waveform_bucket,
+        settings.waveform_days,
     )

@@ -1,4 +1,5 @@
-"""What `replay` and `simulate` share: their options' values, and streaming to the broker with a progress bar."""
+"""What `replay` and `simulate` share: their options' values, and streaming to the broker with a
+progress bar."""
 
 from __future__ import annotations
 
@@ -23,10 +24,22 @@ from ingest.replay import Due, play
 INTERRUPTED = 130
 
 _FAULT_HELP = "Put a fault in (again for more): " + "; ".join(FORMS.values()) + "."
-Speed = Annotated[str, typer.Option(metavar="FACTOR|max", help="Times as fast as recorded, from 0.1; max: as fast as can be.")]
-StartTime = Annotated[str, typer.Option(metavar="ISO|now", help="Time of the first sample, ISO 8601 (UTC unless it says otherwise).")]
+Speed = Annotated[
+    str,
+    typer.Option(
+        metavar="FACTOR|max", help="Times as fast as recorded, from 0.1; max: as fast as can be."
+    ),
+]
+StartTime = Annotated[
+    str,
+    typer.Option(
+        metavar="ISO|now", help="Time of the first sample, ISO 8601 (UTC unless it says otherwise)."
+    ),
+]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="FAULT", help=_FAULT_HELP)]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same stream.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Of everything random: the same seed gives the same stream.")
+]
 
 
 def parse_speed(text: str) -> float:
@@ -41,14 +54,22 @@ def parse_speed(text: str) -> float:
 
 
 def parse_start(text: str) -> int | None:
-    """The nanoseconds of --start-time; None for now, which is when streaming begins. Raises BadInputError."""
+    """The nanoseconds of --start-time; None for now, which is when streaming begins. Raises
+    BadInputError."""
     return None if text == "now" else parse_time("--start-time", text)
 
 
 def stream_to_broker(
-    begin: Callable[[int], Iterator[Due]], start_ns: int | None, length_s: float | None, *, broker: str, speed: float, clock: Clock
+    begin: Callable[[int], Iterator[Due]],
+    start_ns: int | None,
+    length_s: float | None,
+    *,
+    broker: str,
+    speed: float,
+    clock: Clock,
 ) -> None:
-    """Make the topics, send what `begin` gives for the start time, when it is due, and show how far it is.
+    """Make the topics, send what `begin` gives for the start time, when it is due, and show how far
+    it is.
 
     Ctrl-C closes the streams and exits with 130. Raises UnreachableError.
     """
@@ -116,7 +137,12 @@ class _Bar(_Lines):
 
     def __init__(self, length_s: float | None, clock: Clock) -> None:
         super().__init__(length_s, clock)
-        columns = (BarColumn(), TextColumn("{task.fields[position]}"), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            TextColumn("{task.fields[position]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._progress.add_task("", total=length_s, position="", rate="")
 
@@ -129,7 +155,12 @@ class _Bar(_Lines):
 
     def show(self) -> None:
         of = f" / {self._length_s:.0f} s" if self._length_s is not None else " s"
-        self._progress.update(self._task, completed=self._at_s, position=f"{self._at_s:.0f}{of}", rate=f"{self.speed:.1f}x")
+        self._progress.update(
+            self._task,
+            completed=self._at_s,
+            position=f"{self._at_s:.0f}{of}",
+            rate=f"{self.speed:.1f}x",
+        )
 
     def say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False)
@@ -139,5 +170,8 @@ def unique(names: list[str]) -> list[str]:
     """The names, if each is there once. Raises BadInputError naming the first that is not."""
     twice = next((n for n, times in Counter(names).items() if times > 1), None)
     if twice is not None:
-        raise BadInputError(f"two streams would have the patient id {twice!r}", "Give each an id of its own with --patient.")
+        raise BadInputError(
+            f"two streams would have the patient id {twice!r}",
+            "Give each an id of its own with --patient.",
+        )
     return names

@@ -21,31 +21,52 @@ BATCH = 10_000
 
 
 def export_tables(
-    sink: Sink, patients: list[str], folder: Path, form: str, start_ns: int = 0, end_ns: int = FOREVER_NS
+    sink: Sink,
+    patients: list[str],
+    folder: Path,
+    form: str,
+    start_ns: int = 0,
+    end_ns: int = FOREVER_NS,
 ) -> Iterator[tuple[Path, int]]:
-    """Write events_beat, events_rhythm and so on, a file for each kind, as "csv" or "parquet", and tell each path and its rows.
+    """Write events_beat, events_rhythm and so on, a file for each kind, as "csv" or "parquet", and
+    tell each path and its rows.
 
-    The columns are the fields of the messages (ingest/messages.py), packed samples in base64, a dictionary as JSON. Nothing but a batch
-    is in memory at a time.
+    The columns are the fields of the messages (ingest/messages.py), packed samples in base64, a
+    dictionary as JSON. Nothing but a batch is in memory at a time.
     """
     for kind in KINDS:
         path = folder / f"events_{kind.__name__.lower()}.{form}"
         schema, rows = _schema(kind), 0
-        events = (event for patient in patients for event in sink.read(kind, patient, start_ns, end_ns))
+        events = (
+            event for patient in patients for event in sink.read(kind, patient, start_ns, end_ns)
+        )
         writer = pa.csv.CSVWriter if form == "csv" else pa.parquet.ParquetWriter
         with whole_file(path) as draft, closing(writer(draft, schema)) as table:
             while batch := list(islice(events, BATCH)):
-                table.write_batch(pa.RecordBatch.from_pylist([_row(event) for event in batch], schema))
+                table.write_batch(
+                    pa.RecordBatch.from_pylist([_row(event) for event in batch], schema)
+                )
                 rows += len(batch)
         yield path, rows
 
 
 def _row(event: Stored) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(event)
-    return {name: msgspec.json.encode(value).decode() if isinstance(value, dict) else value for name, value in row.items()}
+    return {
+        name: msgspec.json.encode(value).decode() if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
 
 
 def _schema(kind: type[Stored]) -> Any:
     plain = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     named = [f for f in msgspec.structs.fields(kind) if f.name != "schema"]
-    return pa.schema([(f.name, next((plain[t] for t in (f.type, *get_args(f.type)) if t in plain), pa.string())) for f in named])
+    return pa.schema(
+        [
+            (
+                f.name,
+                next((plain[t] for t in (f.type, *get_args(f.type)) if t in plain), pa.string()),
+            )
+            for f in named
+        ]
+    )

@@ -12,7 +12,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def parse_time(option: str, text: str) -> int:
-    """Nanoseconds since the Unix epoch of an ISO 8601 time, UTC unless it says otherwise. Raises BadInputError naming the option."""
+    """Nanoseconds since the Unix epoch of an ISO 8601 time, UTC unless it says otherwise. Raises
+    BadInputError naming the option."""
     remedy = "Write it as 2026-01-31T08:30:00, with +01:00 or Z behind it where it is not UTC, between 1970 and 2200."
     try:
         when = datetime.fromisoformat(text)
@@ -27,4 +28,8 @@ def parse_time(option: str, text: str) -> int:
 
 def show_time(time_ns: int) -> str:
     """ISO 8601 in UTC, to the millisecond."""
-    return (EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (EPOCH + timedelta(microseconds=time_ns // 1000))
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

@@ -2,17 +2,18 @@
 
 Who calls what:
 
-- the codec (`ingest.messages.decode`, so the stream processor and the scorer): `chunk_problems`, `reference_problems`; a message with
-  a problem goes to the dead-letter topic with the reason.
-- `ingest.producer.Producer.send` (so `replay`, `simulate`, a gateway): the same two, and `jump_problem`; raises BadInputError before
-  anything is sent.
+- the codec (`ingest.messages.decode`, so the stream processor and the scorer): `chunk_problems`,
+  `reference_problems`; a message with a problem goes to the dead-letter topic with the reason.
+- `ingest.producer.Producer.send` (so `replay`, `simulate`, a gateway): the same two, and
+  `jump_problem`; raises BadInputError before anything is sent.
 - `ingest.replay.check_stream`: `stream_problems`, before a broker is asked for.
-- a server that takes chunks from devices: `chunk_problems` and `jump_problem`; `Problem.field` is the name of the message's field,
-  for an answer 422.
+- a server that takes chunks from devices: `chunk_problems` and `jump_problem`; `Problem.field` is
+  the name of the message's field, for an answer 422.
 - whoever takes a name from a person (patient, device, recipient): `name_problem`.
 
-Each function returns what is wrong, all of it, and nothing if the value is good; none raises. NaN and infinity fail every bound.
-Times are nanoseconds since the Unix epoch; sample numbers count from the start of the stream.
+Each function returns what is wrong, all of it, and nothing if the value is good; none raises. NaN
+and infinity fail every bound. Times are nanoseconds since the Unix epoch; sample numbers count from
+the start of the stream.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ MAX_CHUNK_S = 60.0
 MAX_STREAM_S = 10 * 366 * 24 * 3600.0
 MAX_JUMP_S = 3600.0  # a stream that goes on later than this after its last sample must begin anew
 MAX_SEQ = 2**53
-MAX_TIME_NS = 230 * 366 * 24 * 3600 * 10**9  # the year 2200: what follows from a chunk still fits into 63 bits
+# the year 2200: what follows from a chunk still fits into 63 bits
+MAX_TIME_NS = 230 * 366 * 24 * 3600 * 10**9
 
 
 class Problem(NamedTuple):
@@ -55,7 +57,11 @@ def chunk_problems(chunk: SampleChunk) -> list[Problem]:
         *_signal_checks(c.fs_hz, c.counts_per_mv),
         (0 <= c.seq <= MAX_SEQ, "seq", "{c.seq} is negative or beyond 2^53"),
         (c.first_sample >= 0, "first_sample", "{c.first_sample} is negative"),
-        (c.first_sample <= MAX_STREAM_S * c.fs_hz, "first_sample", "{c.first_sample} is more than ten years into the stream"),
+        (
+            c.first_sample <= MAX_STREAM_S * c.fs_hz,
+            "first_sample",
+            "{c.first_sample} is more than ten years into the stream",
+        ),
         (0 <= c.t0_ns < MAX_TIME_NS, "t0_ns", "{c.t0_ns} is outside the years 1970-2200"),
         (n % 2 == 0, "samples", "are not whole int16 values"),
         (n <= 2 * MAX_CHUNK_S * c.fs_hz, "samples", "are more than 60 s of signal"),
@@ -72,15 +78,22 @@ def reference_problems(note: Reference) -> list[Problem]:
     checks = (
         *_name_checks("patient_id", note.patient_id),
         (0 <= note.time_ns < MAX_TIME_NS, "time_ns", "{c.time_ns} is outside the years 1970-2200"),
-        (0 <= note.sample <= MAX_STREAM_S * MAX_FS_HZ, "sample", "{c.sample} is negative or more than ten years into the stream"),
+        (
+            0 <= note.sample <= MAX_STREAM_S * MAX_FS_HZ,
+            "sample",
+            "{c.sample} is negative or more than ten years into the stream",
+        ),
         (len(note.symbol) <= MAX_SYMBOL, "symbol", f"is longer than {MAX_SYMBOL} characters"),
         (len(note.aux) <= MAX_AUX, "aux", f"is longer than {MAX_AUX} characters"),
     )
     return [Problem(field, reason.format(c=note)) for good, field, reason in checks if not good]
 
 
-def stream_problems(*, patient_id: str, device_id: str, lead: str, fs_hz: float, counts_per_mv: float, start_ns: int) -> list[Problem]:
-    """What is wrong with a stream before any of its chunks is made; `start_ns` is the time of its sample 0."""
+def stream_problems(
+    *, patient_id: str, device_id: str, lead: str, fs_hz: float, counts_per_mv: float, start_ns: int
+) -> list[Problem]:
+    """What is wrong with a stream before any of its chunks is made; `start_ns` is the time of its
+    sample 0."""
     checks = (
         *_name_checks("patient_id", patient_id),
         *_name_checks("device_id", device_id, required=False),
@@ -93,23 +106,36 @@ def stream_problems(*, patient_id: str, device_id: str, lead: str, fs_hz: float,
 
 
 def jump_problem(next_sample: int, chunk: SampleChunk) -> Problem | None:
-    """Whether a chunk lies too far ahead of its stream, whose next sample should be `next_sample` (0 before the first chunk).
+    """Whether a chunk lies too far ahead of its stream, whose next sample should be `next_sample`
+    (0 before the first chunk).
 
-    Who receives such a chunk begins a new stream with it; who sends begins a new stream, with first_sample 0, instead.
+    Who receives such a chunk begins a new stream with it; who sends begins a new stream, with
+    first_sample 0, instead.
     """
     ahead_s = (chunk.first_sample - next_sample) / chunk.fs_hz
     if ahead_s <= MAX_JUMP_S:
         return None
-    return Problem("first_sample", f"{chunk.first_sample} is {ahead_s:.0f} s ahead of the stream; at most {MAX_JUMP_S:g} s can be missing")
+    return Problem(
+        "first_sample",
+        f"{chunk.first_sample} is {ahead_s:.0f} s ahead of the stream; at most {MAX_JUMP_S:g} s can be missing",
+    )
 
 
 def name_problem(field: str, text: str, *, required: bool = True) -> Problem | None:
     """Whether a text can be no patient id, device id or lead.
 
-    Such a name has at most MAX_NAME characters, all of them printable (blanks and every script are; control characters, line ends and
-    lone surrogates are not), and does not begin or end with a blank. An empty one is refused if it is `required`.
+    Such a name has at most MAX_NAME characters, all of them printable (blanks and every script are;
+    control characters, line ends and lone surrogates are not), and does not begin or end with a
+    blank. An empty one is refused if it is `required`.
     """
-    return next((Problem(name, reason) for good, name, reason in _name_checks(field, text, required=required) if not good), None)
+    return next(
+        (
+            Problem(name, reason)
+            for good, name, reason in _name_checks(field, text, required=required)
+            if not good
+        ),
+        None,
+    )
 
 
 def sentence(problems: Iterable[Problem]) -> str:
@@ -122,7 +148,8 @@ class _Signal(NamedTuple):
     counts_per_mv: float
 
 
-_Checks = tuple[tuple[bool, str, str], ...]  # (is it good, field, reason if not; {c} is the message)
+# (is it good, field, reason if not; {c} is the message)
+_Checks = tuple[tuple[bool, str, str], ...]
 
 
 def _name_checks(field: str, text: str, *, required: bool = True) -> _Checks:
@@ -140,5 +167,9 @@ def _name_checks(field: str, text: str, *, required: bool = True) -> _Checks:
 def _signal_checks(fs_hz: float, counts_per_mv: float) -> _Checks:
     return (
         (MIN_FS_HZ <= fs_hz <= MAX_FS_HZ, "fs_hz", "{c.fs_hz} is outside 100-1000"),
-        (MIN_COUNTS_PER_MV <= counts_per_mv <= MAX_COUNTS_PER_MV, "counts_per_mv", "{c.counts_per_mv} is outside 0.01-1e9"),
+        (
+            MIN_COUNTS_PER_MV <= counts_per_mv <= MAX_COUNTS_PER_MV,
+            "counts_per_mv",
+            "{c.counts_per_mv} is outside 0.01-1e9",
+        ),
     )

@@ -13,12 +13,14 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from ingest.errors import BadInputError, UnreachableError
 from ingest.topics import ALL, PARTITIONS, Topic
 
-# The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one cannot negotiate it with kafka-python.
+# The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one
+# cannot negotiate it with kafka-python.
 API_VERSION = (2, 3)
 TIMEOUT_S = 10.0
 MAX_REPLICATION = 3
 
-logging.getLogger("kafka").addHandler(logging.NullHandler())  # what matters of its many lines is said by us, once
+# what matters of its many lines is said by us, once
+logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 
 class Made(NamedTuple):
@@ -50,14 +52,17 @@ def unreachable(broker: str) -> UnreachableError:
 
 
 def check_reachable(broker: str) -> None:
-    """Raise UnreachableError where no server of HOST:PORT[,HOST:PORT...] takes a connection, BadInputError where it is not written so.
+    """Raise UnreachableError where no server of HOST:PORT[,HOST:PORT...] takes a connection,
+    BadInputError where it is not written so.
 
     kafka-python itself tries again for a minute without a word.
     """
     for server in broker.split(","):
         host, _, port = server.rpartition(":")
         if not host or not port.isdigit():
-            raise BadInputError(f"broker {broker!r}", "Write --broker HOST:PORT, for example localhost:9092.")
+            raise BadInputError(
+                f"broker {broker!r}", "Write --broker HOST:PORT, for example localhost:9092."
+            )
         with contextlib.suppress(OSError):
             socket.create_connection((host, int(port)), timeout=TIMEOUT_S / 2).close()
             return
@@ -66,11 +71,16 @@ def check_reachable(broker: str) -> None:
 
 def settings(broker: str) -> dict[str, Any]:
     """What every kafka-python client here is opened with."""
-    return {"bootstrap_servers": broker.split(","), "api_version": API_VERSION, "reconnect_backoff_max_ms": 1000}
+    return {
+        "bootstrap_servers": broker.split(","),
+        "api_version": API_VERSION,
+        "reconnect_backoff_max_ms": 1000,
+    }
 
 
 def create_topics(broker: str) -> list[Made]:
-    """Make the topics that are not there yet, with their partitions and retention; the others stay as they are. Raises UnreachableError."""
+    """Make the topics that are not there yet, with their partitions and retention; the others stay
+    as they are. Raises UnreachableError."""
     check_reachable(broker)
     admin = None
     try:
@@ -79,7 +89,9 @@ def create_topics(broker: str) -> list[Made]:
         if missing:  # the embedded broker could not make any; it has them all from its start
             replication = min(len(admin.describe_cluster()["brokers"]), MAX_REPLICATION)
             _create(admin, missing, replication)
-        found = {t["name"]: len(t["partitions"]) for t in admin.describe_topics([t.name for t in ALL])}
+        found = {
+            t["name"]: len(t["partitions"]) for t in admin.describe_topics([t.name for t in ALL])
+        }
     except KafkaError as error:
         raise unreachable(broker) from error
     finally:
@@ -94,7 +106,9 @@ def lags(broker: str, group: str, topic: str) -> list[Lag]:
     consumer = None
     try:
         consumer = KafkaConsumer(**settings(broker), group_id=group, enable_auto_commit=False)
-        partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
+        partitions = [
+            TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
         begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
         return [Lag(p.partition, begins[p], ends[p], consumer.committed(p)) for p in partitions]
     except KafkaError as error:
@@ -109,7 +123,10 @@ def _create(admin: KafkaAdminClient, topics: list[Topic], replication: int) -> N
         topic.name: {
             "num_partitions": PARTITIONS,
             "replication_factor": replication,
-            "configs": {"retention.ms": str(topic.retention_ms), "cleanup.policy": "compact,delete" if topic.compacted else "delete"},
+            "configs": {
+                "retention.ms": str(topic.retention_ms),
+                "cleanup.policy": "compact,delete" if topic.compacted else "delete",
+            },
         }
         for topic in topics
     }

@@ -1,17 +1,22 @@
 """A Kafka broker inside this process, for demos and tests: no Java, no Docker, only pip.
 
-librdkafka (in the wheel of confluent-kafka) carries a mock cluster that speaks the real protocol on a local TCP port, also to other
-processes and other clients. It is in memory and on one machine: whoever holds it ends, and every message is gone. Not for patients.
+librdkafka (in the wheel of confluent-kafka) carries a mock cluster that speaks the real protocol on
+a local TCP port, also to other processes and other clients. It is in memory and on one machine:
+whoever holds it ends, and every message is gone. Not for patients.
 
 What was found with librdkafka 2.16 (tests/integration/test_embedded.py holds it to that):
-- Every topic has 4 partitions, and comes to be when a client first asks for it; CreateTopics is not answered (confluent-kafka's
-  create_topics times out, kafka-python's raises). `EmbeddedBroker` makes the topics of ingest/topics.py at its start.
-- A partition keeps about 5 MB (whole batches), oldest out first: over an hour of one 250 Hz stream, but a reader that falls further
-  behind than that misses messages. Compaction and retention by time do not exist.
-- Consumer groups, commits and idempotent producers work. The first join of a group takes 3 s; who joins it after the last member has
-  left or died waits for about the session timeout (45 s in confluent-kafka, 10 s in aiokafka, 60 s in faust), then resumes at the commit.
-- confluent-kafka, aiokafka and faust need no special setting. kafka-python needs api_version=(2, 3), because the cluster knows
-  ApiVersions only up to 2. Offsets in produce responses are true, timestamps are a constant.
+- Every topic has 4 partitions, and comes to be when a client first asks for it; CreateTopics is not
+  answered (confluent-kafka's create_topics times out, kafka-python's raises). `EmbeddedBroker`
+  makes the topics of ingest/topics.py at its start.
+- A partition keeps about 5 MB (whole batches), oldest out first: over an hour of one 250 Hz stream,
+  but a reader that falls further behind than that misses messages. Compaction and retention by time
+  do not exist.
+- Consumer groups, commits and idempotent producers work. The first join of a group takes 3 s; who
+  joins it after the last member has left or died waits for about the session timeout (45 s in
+  confluent-kafka, 10 s in aiokafka, 60 s in faust), then resumes at the commit.
+- confluent-kafka, aiokafka and faust need no special setting. kafka-python needs api_version=(2,
+  3), because the cluster knows ApiVersions only up to 2. Offsets in produce responses are true,
+  timestamps are a constant.
 """
 
 from __future__ import annotations
@@ -29,7 +34,8 @@ _TIMEOUT_S = 10.0
 
 
 class EmbeddedBroker:
-    """The in-process broker: a context manager, or `start` and `stop`. Starting again gives an empty one on another port."""
+    """The in-process broker: a context manager, or `start` and `stop`. Starting again gives an
+    empty one on another port."""
 
     def __init__(self) -> None:
         self._host: confluent_kafka.Producer | None = None
@@ -38,7 +44,9 @@ class EmbeddedBroker:
     def start(self) -> None:
         """Listen on a free port and make the topics."""
         # The cluster lives as long as the client whose configuration asked for it.
-        self._host = confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "", "log_level": 0})
+        self._host = confluent_kafka.Producer(
+            {"test.mock.num.brokers": 1, "bootstrap.servers": "", "log_level": 0}
+        )
         broker = next(iter(self._host.list_topics(timeout=_TIMEOUT_S).brokers.values()))
         self.address = f"{broker.host}:{broker.port}"
         for topic in ALL:
@@ -53,5 +61,10 @@ class EmbeddedBroker:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()

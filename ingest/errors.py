@@ -4,8 +4,8 @@ EcgwatchError                 says what is wrong and what to do; the command lin
 |- BadInputError              a record, a file, a setting or an option that cannot be used            exit 1
 `- UnreachableError           a broker, a database or a site that does not answer                     exit 3
 
-Beside these: BadMessageError (ingest/messages.py) goes to the dead-letter topic, SinkBusyError (stream_processor/sinks/base.py) pauses,
-and anything else is a defect and crashes.
+Beside these: BadMessageError (ingest/messages.py) goes to the dead-letter topic, SinkBusyError
+(stream_processor/sinks/base.py) pauses, and anything else is a defect and crashes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Faults put into a patient's stream, to see what the pipeline makes of them.
 
-A fault wraps the iterator of due messages of ONE patient; faults compose in the order given. The same seed, patient and faults give the
-same stream. Only samples are touched: reference annotations always arrive, at their true times, and so does the end of a stream (as an
-empty chunk where its last samples are lost).
+A fault wraps the iterator of due messages of ONE patient; faults compose in the order given. The
+same seed, patient and faults give the same stream. Only samples are touched: reference annotations
+always arrive, at their true times, and so does the end of a stream (as an empty chunk where its
+last samples are lost).
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def parse(text: str) -> Spec:
     """A fault from its option text. Raises BadInputError naming the fault and its form."""
     name, _, rest = text.partition(":")
     if name not in FORMS:
-        raise BadInputError(f"--fault {text}: there is no fault {name!r}", "Faults are:\n  " + "\n  ".join(FORMS.values()))
+        raise BadInputError(
+            f"--fault {text}: there is no fault {name!r}",
+            "Faults are:\n  " + "\n  ".join(FORMS.values()),
+        )
     try:
         spec = _parse_numbers(name, rest)
     except ValueError as error:
@@ -62,9 +66,16 @@ def parse(text: str) -> Spec:
 
 
 def apply(
-    specs: Sequence[Spec], items: Iterator[Due], *, patient_id: str, seed: int, source: Source, noises: dict[str, Source]
+    specs: Sequence[Spec],
+    items: Iterator[Due],
+    *,
+    patient_id: str,
+    seed: int,
+    source: Source,
+    noises: dict[str, Source],
 ) -> Iterator[Due]:
-    """The patient's stream with the faults in it. `noises` are the opened noise records by name; `source` is what the stream plays."""
+    """The patient's stream with the faults in it. `noises` are the opened noise records by name;
+    `source` is what the stream plays."""
     for index, spec in enumerate(specs):
         rng = np.random.default_rng([seed, zlib.crc32(patient_id.encode()), index])
         items = _fault(spec, source, noises)(items, rng)
@@ -170,7 +181,8 @@ def reorder(p: float) -> Fault:
 
 
 def delay(seconds: float, p: float = 1.0) -> Fault:
-    """Each chunk arrives `seconds` late with probability p, behind those that overtake it; the last chunk stays last."""
+    """Each chunk arrives `seconds` late with probability p, behind those that overtake it; the last
+    chunk stays last."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         late: list[tuple[float, int, Due]] = []
@@ -190,21 +202,25 @@ def delay(seconds: float, p: float = 1.0) -> Fault:
 
 
 def drift(ppm: float) -> Fault:
-    """The device's clock runs fast by ppm: its times depart from the truth, its samples and their count do not."""
+    """The device's clock runs fast by ppm: its times depart from the truth, its samples and their
+    count do not."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         for item in items:
             chunk = item.message
             if isinstance(chunk, SampleChunk):
                 elapsed_ns = chunk.t0_ns - chunk.start_ns
-                chunk = msgspec.structs.replace(chunk, t0_ns=chunk.t0_ns + round(elapsed_ns * ppm / 1e6))
+                chunk = msgspec.structs.replace(
+                    chunk, t0_ns=chunk.t0_ns + round(elapsed_ns * ppm / 1e6)
+                )
             yield Due(item.due_s, chunk)
 
     return wrap
 
 
 def lead_off(from_s: float, to_s: float) -> Fault:
-    """Between these seconds of the stream the signal stays at its last value; every chunk that touches them is flagged."""
+    """Between these seconds of the stream the signal stays at its last value; every chunk that
+    touches them is flagged."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         held = 0
@@ -212,7 +228,10 @@ def lead_off(from_s: float, to_s: float) -> Fault:
             chunk = item.message
             if isinstance(chunk, SampleChunk) and _touches(chunk, from_s, to_s):
                 counts = chunk.counts().copy()
-                a, b = (min(max(round(s * chunk.fs_hz) - chunk.first_sample, 0), chunk.n) for s in (from_s, to_s))
+                a, b = (
+                    min(max(round(s * chunk.fs_hz) - chunk.first_sample, 0), chunk.n)
+                    for s in (from_s, to_s)
+                )
                 counts[a:b] = counts[a - 1] if a else held
                 chunk = msgspec.structs.replace(chunk, samples=counts.tobytes(), lead_off=True)
             if isinstance(chunk, SampleChunk) and chunk.n:
@@ -236,7 +255,8 @@ def disconnect(from_s: float, to_s: float) -> Fault:
 
 
 def battery(from_s: float, to_s: float) -> Fault:
-    """Every chunk that touches these seconds of the stream says that the battery is at 3 %, the others that it is at 80 %."""
+    """Every chunk that touches these seconds of the stream says that the battery is at 3 %, the
+    others that it is at 80 %."""
     return _reporting(from_s, to_s, {"battery": 0.03}, {"battery": 0.8})
 
 
@@ -245,19 +265,24 @@ def device(from_s: float, to_s: float) -> Fault:
     return _reporting(from_s, to_s, {"fault": "self-test failed"}, {})
 
 
-def _reporting(from_s: float, to_s: float, within: dict[str, Any], without: dict[str, Any]) -> Fault:
+def _reporting(
+    from_s: float, to_s: float, within: dict[str, Any], without: dict[str, Any]
+) -> Fault:
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         for item in items:
             chunk = item.message
             if isinstance(chunk, SampleChunk):
-                chunk = msgspec.structs.replace(chunk, **(within if _touches(chunk, from_s, to_s) else without))
+                chunk = msgspec.structs.replace(
+                    chunk, **(within if _touches(chunk, from_s, to_s) else without)
+                )
             yield Due(item.due_s, chunk)
 
     return wrap
 
 
 def noise(added: Noise) -> Fault:
-    """The noise is added to every chunk, from a place in the noise record that depends on seed and patient; clipped to int16."""
+    """The noise is added to every chunk, from a place in the noise record that depends on seed and
+    patient; clipped to int16."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         shift = int(rng.integers(added.n))
@@ -273,7 +298,9 @@ def noise(added: Noise) -> Fault:
 
 
 def _touches(chunk: SampleChunk, from_s: float, to_s: float) -> bool:
-    return chunk.first_sample < round(to_s * chunk.fs_hz) and chunk.first_sample + chunk.n > round(from_s * chunk.fs_hz)
+    return chunk.first_sample < round(to_s * chunk.fs_hz) and chunk.first_sample + chunk.n > round(
+        from_s * chunk.fs_hz
+    )
 
 
 def _end_of(item: Due) -> Iterator[Due]:

@@ -1,9 +1,10 @@
 """Everything that crosses a process, and its codec (MessagePack by msgspec).
 
-Every message is a frozen Struct that starts with `schema`, a major version: a reader refuses a version it does not know (the stream
-processor then puts the message on the dead-letter topic), and ignores fields it does not know, so that minor additions are safe.
-Times are integer nanoseconds since the Unix epoch and always derive from (start of the stream, sample index), never from the wall clock:
-processing the same input again gives the same messages.
+Every message is a frozen Struct that starts with `schema`, a major version: a reader refuses a
+version it does not know (the stream processor then puts the message on the dead-letter topic), and
+ignores fields it does not know, so that minor additions are safe. Times are integer nanoseconds
+since the Unix epoch and always derive from (start of the stream, sample index), never from the wall
+clock: processing the same input again gives the same messages.
 """
 
 from __future__ import annotations
@@ -22,18 +23,42 @@ BeatLabel = Literal["N", "S", "V", "F", "Q"]
 RhythmLabel = Literal["N", "AFIB", "SVTA", "VT", "VFL", "VF", "ASYS", "B", "T", "P", "O", "~"]
 Priority = Literal["high", "medium", "low"]
 AlarmKind = Literal[
-    "asystole", "ventricular_fibrillation", "ventricular_tachycardia", "extreme_tachycardia", "extreme_bradycardia",
-    "nonsustained_vt", "ventricular_rhythm", "ventricular_bradycardia", "svt", "atrial_fibrillation", "pause", "missed_beat",
-    "hr_high", "hr_low", "pvc_couplet", "bigeminy", "trigeminy", "r_on_t", "pvc_per_minute",
-    "lead_off", "no_signal", "artefact", "gap", "battery", "device", "atrial_fibrillation_end",
-]  # fmt: skip
+    "asystole",
+    "ventricular_fibrillation",
+    "ventricular_tachycardia",
+    "extreme_tachycardia",
+    "extreme_bradycardia",
+    "nonsustained_vt",
+    "ventricular_rhythm",
+    "ventricular_bradycardia",
+    "svt",
+    "atrial_fibrillation",
+    "pause",
+    "missed_beat",
+    "hr_high",
+    "hr_low",
+    "pvc_couplet",
+    "bigeminy",
+    "trigeminy",
+    "r_on_t",
+    "pvc_per_minute",
+    "lead_off",
+    "no_signal",
+    "artefact",
+    "gap",
+    "battery",
+    "device",
+    "atrial_fibrillation_end",
+]
 
 
 class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of consecutive samples of one lead (0.2-1 s is usual). Topic ecg.samples, key = patient_id.
+    """A run of consecutive samples of one lead (0.2-1 s is usual). Topic ecg.samples, key =
+    patient_id.
 
-    A stream starts with a chunk whose `first_sample` is 0; the next chunk's `first_sample` is this one's plus its length, and its `seq`
-    one more. A chunk with `end` set closes the stream: what is pending is flushed and no "no signal" alarm follows.
+    A stream starts with a chunk whose `first_sample` is 0; the next chunk's `first_sample` is this
+    one's plus its length, and its `seq` one more. A chunk with `end` set closes the stream: what is
+    pending is flushed and no "no signal" alarm follows.
     """
 
     schema: int = SCHEMA
@@ -67,7 +92,8 @@ class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """One reference annotation that came with a record, WFDB symbol and aux note. Topic ecg.reference."""
+    """One reference annotation that came with a record, WFDB symbol and aux note. Topic
+    ecg.reference."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -94,7 +120,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
-    """A rhythm episode so far. Topic ecg.rhythm. Identity: (patient_id, start_ns); a later message with the same identity extends it."""
+    """A rhythm episode so far. Topic ecg.rhythm. Identity: (patient_id, start_ns); a later message
+    with the same identity extends it."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -125,7 +152,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A step in an alarm's life. Topic ecg.alarms. Identity: (patient_id, id); the last step received is the alarm's state."""
+    """A step in an alarm's life. Topic ecg.alarms. Identity: (patient_id, id); the last step
+    received is the alarm's state."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -137,30 +165,39 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority
     step: Literal["onset", "update", "escalated", "acknowledged", "silenced", "end"]
     changed_ns: int  # when this step was taken, by the stream's own time
-    onset_ns: int  # where the condition began: the first beat of the run, the last QRS before an asystole
+    # where the condition began: the first beat of the run, the last QRS before an asystole
+    onset_ns: int
     raised_ns: int  # time of the last sample needed before the alarm could be raised
     end_ns: int | None = None  # when the condition stopped, whatever latches
     onset_sample: int
     raised_sample: int
     end_sample: int | None = None
-    announced: bool = True  # False: held back by a worse alarm of its chain, or by its refractory time
+    # False: held back by a worse alarm of its chain, or by its refractory time
+    announced: bool = True
     latching: bool = False
-    level: int = 0  # how often it has called again: nobody acknowledged it, or it held on after somebody had
-    acknowledged_ns: int | None = None  # when the acknowledgement that counts was given, by the wall clock
+    # how often it has called again: nobody acknowledged it, or it held on after somebody had
+    level: int = 0
+    # when the acknowledgement that counts was given, by the wall clock
+    acknowledged_ns: int | None = None
     acknowledged_by: str = ""
-    silenced_until_ns: int | None = None  # by the stream's own time; only medium and low alarms can be silenced
+    # by the stream's own time; only medium and low alarms can be silenced
+    silenced_until_ns: int | None = None
     value: float | None = None
     limit: float | None = None
     text: str = ""  # "HR 134 > 120"
 
     @property
     def standing(self) -> bool:
-        """Whether somebody must look: it is announced, and holds, or is latched and not acknowledged."""
-        return self.announced and (self.end_ns is None or (self.latching and self.acknowledged_ns is None))
+        """Whether somebody must look: it is announced, and holds, or is latched and not
+        acknowledged."""
+        return self.announced and (
+            self.end_ns is None or (self.latching and self.acknowledged_ns is None)
+        )
 
 
 class Waveform(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to 10 s of the signal as it came, for history. Only stored. Identity: (patient_id, start_ns)."""
+    """Up to 10 s of the signal as it came, for history. Only stored. Identity: (patient_id,
+    start_ns)."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -175,7 +212,8 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strip(msgspec.Struct, frozen=True, kw_only=True):
-    """The signal from 10 s before an alarm's onset to 10 s after, as far as there is any. Only stored. Identity: the alarm's."""
+    """The signal from 10 s before an alarm's onset to 10 s after, as far as there is any. Only
+    stored. Identity: the alarm's."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -193,10 +231,12 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person did about a patient's alarms. Topic ecg.acks. Identity: (patient_id, time_ns, id).
+    """What a person did about a patient's alarms. Topic ecg.acks. Identity: (patient_id, time_ns,
+    id).
 
-    acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any) for `seconds`; high ones break through.
-    resume: ends that. limits: sets fields of the patient's alarm profile; None goes back to the profile file's.
+    acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any)
+    for `seconds`; high ones break through. resume: ends that. limits: sets fields of the patient's
+    alarm profile; None goes back to the profile file's.
     """
 
     schema: int = SCHEMA
@@ -213,7 +253,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to tell one recipient of one step of an alarm. Topic ecg.notifications. Identity: (patient_id, time_ns, id)."""
+    """One attempt to tell one recipient of one step of an alarm. Topic ecg.notifications. Identity:
+    (patient_id, time_ns, id)."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -231,7 +272,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """How the stream agrees so far with the reference annotations that are replayed beside it. Topic ecg.scores.
+    """How the stream agrees so far with the reference annotations that are replayed beside it.
+    Topic ecg.scores.
 
     Identity: (patient_id, time_ns). Beats within 150 ms match; counts since the stream began.
     """
@@ -258,7 +300,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of something the model said. Topic ecg.edits. Identity: (patient_id, time_ns, id).
+    """What a person says of something the model said. Topic ecg.edits. Identity: (patient_id,
+    time_ns, id).
 
     The newest edit of a target counts.
     """
@@ -278,10 +321,12 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task that the model learned in the field says of a stretch of signal. Topic ecg.findings.
+    """What a task that the model learned in the field says of a stretch of signal. Topic
+    ecg.findings.
 
-    Identity: (patient_id, time_ns, task). Told when the task's label changes, every 60 s while it holds, and at the end of the signal.
-    Stretches of a task join: one goes on until the next begins, except where signal is missing.
+    Identity: (patient_id, time_ns, task). Told when the task's label changes, every 60 s while it
+    holds, and at the end of the signal. Stretches of a task join: one goes on until the next
+    begins, except where signal is missing.
     """
 
     schema: int = SCHEMA
@@ -305,11 +350,14 @@ Message = SampleChunk | Reference | Stored
 M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {kind: msgspec.msgpack.Decoder(kind) for kind in get_args(Message)}
+_decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in get_args(Message)
+}
 
 
 class BadMessageError(ValueError):
-    """Bytes on a topic that are no message of ours; the text says why. Goes to the dead-letter topic, never stops anything."""
+    """Bytes on a topic that are no message of ours; the text says why. Goes to the dead-letter
+    topic, never stops anything."""
 
 
 def encode(message: Message) -> bytes:
@@ -318,13 +366,16 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes, kind: type[M]) -> M:
-    """The message of the given kind, within the bounds of ingest/bounds.py. Raises BadMessageError with the reason."""
+    """The message of the given kind, within the bounds of ingest/bounds.py. Raises BadMessageError
+    with the reason."""
     try:
         message: M = _decoders[kind].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
         raise BadMessageError(f"not a {kind.__name__}: {error}") from error
     if message.schema != SCHEMA:
-        raise BadMessageError(f"{kind.__name__} has schema version {message.schema}; this version reads {SCHEMA}")
+        raise BadMessageError(
+            f"{kind.__name__} has schema version {message.schema}; this version reads {SCHEMA}"
+        )
     problems: list[Problem] = []
     if isinstance(message, SampleChunk):
         problems = chunk_problems(message)
@@ -336,5 +387,6 @@ def decode(data: bytes, kind: type[M]) -> M:
 
 
 def sample_offset_ns(sample: int, fs_hz: float) -> int:
-    """Nanoseconds from a stream's sample 0 to the given sample: the one rounding rule for every time in the system."""
+    """Nanoseconds from a stream's sample 0 to the given sample: the one rounding rule for every
+    time in the system."""
     return round(sample * 1e9 / fs_hz)

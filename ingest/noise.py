@@ -1,9 +1,11 @@
 """Noise of one record, scaled to stand in a given ratio to the QRS complexes of another.
 
-As in WFDB's `nst` (Moody GB, Muldrow WE, Mark RG: A noise stress test for arrhythmia detectors. Computers in Cardiology 1984;11:381-384):
-signal power is an eighth of the square of the mean peak-to-peak amplitude of normal QRS complexes (a sine of that amplitude), noise power
-the square of its mean RMS over 1-s windows, each mean taken over the first 300 without the largest and smallest 5 %. We differ: where
-the record has no annotated beats, the amplitude is the median peak-to-peak over 2-s windows; there is noise from the start, throughout.
+As in WFDB's `nst` (Moody GB, Muldrow WE, Mark RG: A noise stress test for arrhythmia detectors.
+Computers in Cardiology 1984;11:381-384): signal power is an eighth of the square of the mean
+peak-to-peak amplitude of normal QRS complexes (a sine of that amplitude), noise power the square of
+its mean RMS over 1-s windows, each mean taken over the first 300 without the largest and smallest 5
+%. We differ: where the record has no annotated beats, the amplitude is the median peak-to-peak over
+2-s windows; there is noise from the start, throughout.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _BEATS = frozenset("NLRBAaJSVrFejnE/fQ")
 
 
 class Noise:
-    """The noise in counts of the `signal` source, at its sampling frequency, endless by repetition. Lazy: nothing is read before use."""
+    """The noise in counts of the `signal` source, at its sampling frequency, endless by repetition.
+    Lazy: nothing is read before use."""
 
     def __init__(self, signal: Source, noise: Source, snr_db: float) -> None:
         self._signal, self._noise, self._snr_db = signal, noise, snr_db
@@ -43,26 +46,41 @@ class Noise:
     def _scaled(self) -> NDArray[np.float64]:
         counts, _ = _read(self._noise, NOISE_S)
         if not len(counts):
-            raise BadInputError(f"--fault noise: {self._noise.name} is empty", "Choose another noise record.")
+            raise BadInputError(
+                f"--fault noise: {self._noise.name} is empty", "Choose another noise record."
+            )
         noise = _at_rate(counts - counts.mean(), self._noise.fs_hz, self._signal.fs_hz)
         rms = noise_rms(noise, self._signal.fs_hz)
         if rms <= 0:
-            raise BadInputError(f"--fault noise: {self._noise.name} is flat", "Choose another noise record.")
+            raise BadInputError(
+                f"--fault noise: {self._noise.name} is flat", "Choose another noise record."
+            )
         amplitude = qrs_amplitude(self._signal)
         gain: float = amplitude / math.sqrt(8) / rms * 10 ** (-self._snr_db / 20)
         return noise * gain
 
 
 def qrs_amplitude(source: Source) -> float:
-    """Mean peak-to-peak amplitude of the first QRS complexes of a source (normal ones if it has any), in its counts."""
+    """Mean peak-to-peak amplitude of the first QRS complexes of a source (normal ones if it has
+    any), in its counts."""
     counts, notes = _read(source, MEASURED_S)
     half = round(HALF_QRS_S * source.fs_hz)
     inside = [a for a in notes if half <= a.sample < len(counts) - half]
-    beats = [a.sample for a in inside if a.symbol == "N"] or [a.sample for a in inside if a.symbol in _BEATS]
+    beats = [a.sample for a in inside if a.symbol == "N"] or [
+        a.sample for a in inside if a.symbol in _BEATS
+    ]
     if beats:
-        return _trimmed_mean([float(np.ptp(counts[b - half : b + half + 1])) for b in beats[:MEASURED]])
+        return _trimmed_mean(
+            [float(np.ptp(counts[b - half : b + half + 1])) for b in beats[:MEASURED]]
+        )
     spans = _windows(counts, round(2 * source.fs_hz))
-    return float(np.median(np.ptp(spans, axis=1))) if len(spans) else float(np.ptp(counts)) if len(counts) else 0.0
+    return (
+        float(np.median(np.ptp(spans, axis=1)))
+        if len(spans)
+        else float(np.ptp(counts))
+        if len(counts)
+        else 0.0
+    )
 
 
 def noise_rms(noise: NDArray[np.float64], fs_hz: float) -> float:
@@ -96,5 +114,7 @@ def _at_rate(values: NDArray[np.float64], fs_hz: float, wanted_hz: float) -> NDA
 
     up, down = round(wanted_hz * 100), round(fs_hz * 100)
     divisor = int(np.gcd(up, down))
-    resampled: NDArray[np.float64] = values if up == down else resample_poly(values, up // divisor, down // divisor)
+    resampled: NDArray[np.float64] = (
+        values if up == down else resample_poly(values, up // divisor, down // divisor)
+    )
     return resampled

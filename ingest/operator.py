@@ -1,4 +1,5 @@
-"""What people say and do, on its way to Kafka: Actions to ecg.acks, Edits to ecg.edits, in the partition of the patient's samples."""
+"""What people say and do, on its way to Kafka: Actions to ecg.acks, Edits to ecg.edits, in the
+partition of the patient's samples."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ _POLL_S = 0.05
 
 
 class OperatorOutlet:
-    """Sends one message at a time and returns once all replicas have it. Safe to call from several threads.
+    """Sends one message at a time and returns once all replicas have it. Safe to call from several
+    threads.
 
-    Opening it asks nothing of the broker; the first `send` makes the topics that are not there yet, so that none comes to be with another
-    number of partitions than ecg.samples has.
+    Opening it asks nothing of the broker; the first `send` makes the topics that are not there yet,
+    so that none comes to be with another number of partitions than ecg.samples has.
     """
 
     def __init__(self, broker: str) -> None:
@@ -27,7 +29,8 @@ class OperatorOutlet:
         self._producer: confluent_kafka.Producer | None = None
 
     def send(self, message: Action | Edit) -> None:
-        """Send, and wait for it to be safe. Raises UnreachableError: it may still have arrived, so repeat it with the same id."""
+        """Send, and wait for it to be safe. Raises UnreachableError: it may still have arrived, so
+        repeat it with the same id."""
         done = threading.Event()
         failures: list[confluent_kafka.KafkaError] = []
 
@@ -37,12 +40,15 @@ class OperatorOutlet:
 
         producer = self._opened()
         topic = ACKS if isinstance(message, Action) else EDITS
-        producer.produce(topic.name, encode(message), message.patient_id.encode(), on_delivery=delivered)
+        producer.produce(
+            topic.name, encode(message), message.patient_id.encode(), on_delivery=delivered
+        )
         while not done.is_set():  # ends: the producer reports failure after message.timeout.ms
             producer.poll(_POLL_S)
         if failures:
             with self._opening:
-                self._producer = None  # the next one starts anew, and fails at once where the broker is still away
+                # the next one starts anew, and fails at once where the broker is still away
+                self._producer = None
             raise self._failed(failures[0])
 
     def _opened(self) -> confluent_kafka.Producer:
@@ -55,14 +61,18 @@ class OperatorOutlet:
                     "acks": "all",
                     "linger.ms": 0,
                     "message.timeout.ms": int(TIMEOUT_S * 1000),
-                    "partitioner": "murmur2_random",  # as Kafka's own clients do, and kafka-python's for the samples
+                    # as Kafka's own clients do, and kafka-python's for the samples
+                    "partitioner": "murmur2_random",
                     "log_level": 0,
                 }
                 self._producer = confluent_kafka.Producer(settings)
             return self._producer
 
     def _failed(self, error: confluent_kafka.KafkaError) -> UnreachableError:
-        if error.code() in (confluent_kafka.KafkaError._MSG_TIMED_OUT, confluent_kafka.KafkaError._TIMED_OUT):
+        if error.code() in (
+            confluent_kafka.KafkaError._MSG_TIMED_OUT,
+            confluent_kafka.KafkaError._TIMED_OUT,
+        ):
             return unreachable(self._broker)
         remedy = "Check the broker's log, the topic's settings (`ecgwatch topics create`) and its access rights."
         return UnreachableError(f"Kafka broker {self._broker} refused the message: {error}", remedy)

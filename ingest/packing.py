@@ -1,4 +1,5 @@
-"""Samples as compact bytes, for storage: successive differences, then zlib (about half the size of the int16 samples)."""
+"""Samples as compact bytes, for storage: successive differences, then zlib (about half the size of
+the int16 samples)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _LEVEL = 1
 
 def pack(counts: npt.NDArray[np.int16]) -> bytes:
     """Bytes that `unpack` makes the same samples of, shape (n,)."""
-    steps = np.diff(counts.astype("<i2", copy=False), prepend=np.int16(0))  # wraps around, and back in `unpack`
+    # wraps around, and back in `unpack`
+    steps = np.diff(counts.astype("<i2", copy=False), prepend=np.int16(0))
     return zlib.compress(steps.tobytes(), _LEVEL)
 
 

@@ -1,7 +1,9 @@
-"""Messages to Kafka, through kafka-python: idempotent, acknowledged by all replicas, keyed by patient, in a bounded buffer.
+"""Messages to Kafka, through kafka-python: idempotent, acknowledged by all replicas, keyed by
+patient, in a bounded buffer.
 
-While the broker is away messages are kept, in order, and sent when it is back; once the buffer is full, `send` waits. Nothing is dropped:
-a message that the broker refuses for good is an error, and so is one that the stream processor would refuse (ingest/bounds.py).
+While the broker is away messages are kept, in order, and sent when it is back; once the buffer is
+full, `send` waits. Nothing is dropped: a message that the broker refuses for good is an error, and
+so is one that the stream processor would refuse (ingest/bounds.py).
 """
 
 from __future__ import annotations
@@ -24,28 +26,37 @@ from ingest.topics import REFERENCE, SAMPLES
 BUFFER_BYTES = 32 * 1024 * 1024  # about ten minutes of 100 patients at 250 Hz
 LINGER_MS = 20
 SILENT_S = 3.0  # unacknowledged for longer: the broker is away
-_FOREVER_MS = 2**31 - 1  # 24 days: kafka-python drops a message that has waited for longer than it is told
+# 24 days: kafka-python drops a message that has waited for longer than it is told
+_FOREVER_MS = 2**31 - 1
 _OVERHEAD_BYTES = 200  # of a message beside its value, roughly
 
 
 class Producer:
     """Sends SampleChunk and Reference messages. A context manager that flushes at its end.
 
-    `notice` is told once when the broker stops answering and once when it is back. Raises UnreachableError where there is no broker at the
-    start, and on `send` and `flush` where the broker has refused a message.
+    `notice` is told once when the broker stops answering and once when it is back. Raises
+    UnreachableError where there is no broker at the start, and on `send` and `flush` where the
+    broker has refused a message.
     """
 
     def __init__(
-        self, broker: str, clock: Clock, notice: Callable[[str], None] = lambda text: None, *, buffer_bytes: int = BUFFER_BYTES
+        self,
+        broker: str,
+        clock: Clock,
+        notice: Callable[[str], None] = lambda text: None,
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         check_reachable(broker)
         self._broker, self._clock, self._notice, self._room = broker, clock, notice, buffer_bytes
         self._changed = threading.Condition()
         self._pending = self._pending_bytes = 0
-        self._heard_s = clock.steady_s()  # last time the broker acknowledged anything, or nothing was pending
+        # last time the broker acknowledged anything, or nothing was pending
+        self._heard_s = clock.steady_s()
         self._away = self._impatient = False
         self._refused: Exception | None = None
-        self._next: dict[str, int] = {}  # sample that should follow, of every patient whose stream has not ended
+        # sample that should follow, of every patient whose stream has not ended
+        self._next: dict[str, int] = {}
         try:
             self._kafka = KafkaProducer(
                 **settings(broker),
@@ -75,7 +86,8 @@ class Producer:
         return self._pending
 
     def send(self, message: SampleChunk | Reference) -> None:
-        """Hand a message over; returns at once unless the buffer is full. Raises BadInputError for what the processor would refuse."""
+        """Hand a message over; returns at once unless the buffer is full. Raises BadInputError for
+        what the processor would refuse."""
         self._check(message)
         topic = SAMPLES if isinstance(message, SampleChunk) else REFERENCE
         value = encode(message)
@@ -91,7 +103,8 @@ class Producer:
         future.add_errback(lambda error: self._done(size, error))
 
     def flush(self, timeout_s: float = math.inf) -> None:
-        """Wait until everything is acknowledged. Raises UnreachableError after `timeout_s`, saying how much is not."""
+        """Wait until everything is acknowledged. Raises UnreachableError after `timeout_s`, saying
+        how much is not."""
         self._wait(lambda: self._pending == 0, timeout_s)
 
     def close(self, timeout_s: float = TIMEOUT_S) -> None:
@@ -114,7 +127,10 @@ class Producer:
                 del self._next[patient]
         if problems:
             problem = f"patient {patient[:40]!r}: a {type(message).__name__} that the stream processor would refuse: {sentence(problems)}"
-            raise BadInputError(problem, "Correct what is named; a stream that cannot go on where it was begins anew at first_sample 0.")
+            raise BadInputError(
+                problem,
+                "Correct what is named; a stream that cannot go on where it was begins anew at first_sample 0.",
+            )
 
     def _hand_over(self, topic: str, key: bytes, value: bytes) -> Any:
         while True:
@@ -124,7 +140,9 @@ class Producer:
                 self._look()
 
     def _wait(self, done: Callable[[], bool], timeout_s: float = math.inf) -> None:
-        give_up_s = self._clock.steady_s() + (min(timeout_s, TIMEOUT_S / 2) if self._impatient else timeout_s)
+        give_up_s = self._clock.steady_s() + (
+            min(timeout_s, TIMEOUT_S / 2) if self._impatient else timeout_s
+        )
         try:
             while True:
                 self._look()
@@ -133,19 +151,27 @@ class Producer:
                         return
                 if self._clock.steady_s() >= give_up_s:
                     problem = f"Kafka broker {self._broker} does not answer: {self._pending} messages were not delivered"
-                    raise UnreachableError(problem, "Start it and stream again with the same --start-time: nothing is counted twice.")
+                    raise UnreachableError(
+                        problem,
+                        "Start it and stream again with the same --start-time: nothing is counted twice.",
+                    )
         except KeyboardInterrupt:
-            self._impatient = True  # whoever interrupted a full buffer does not want to wait for it again
+            # whoever interrupted a full buffer does not want to wait for it again
+            self._impatient = True
             raise
 
     def _look(self) -> None:
         """Say when the broker goes away and when it is back; raise what it has refused."""
         if self._refused is not None:
             remedy = "Check the broker's log, the topic's settings (`ecgwatch topics create`) and its access rights."
-            raise UnreachableError(f"Kafka broker {self._broker} refused a message: {self._refused}", remedy) from self._refused
+            raise UnreachableError(
+                f"Kafka broker {self._broker} refused a message: {self._refused}", remedy
+            ) from self._refused
         silent = self._pending > 0 and self._clock.steady_s() - self._heard_s > SILENT_S
         if silent and not self._away:
-            self._notice(f"Kafka broker {self._broker} does not answer; messages are kept and sent when it is back. Is it running?")
+            self._notice(
+                f"Kafka broker {self._broker} does not answer; messages are kept and sent when it is back. Is it running?"
+            )
         if self._away and not silent:
             self._notice(f"Kafka broker {self._broker} is back; going on.")
         self._away = silent

@@ -1,8 +1,9 @@
 """From a source to messages, and when each of them is due.
 
-`stream` cuts a source into chunks on the grid of the stream's own samples; every item carries the second of stream time at which a live
-device would have it. Nothing here reads a clock but `play`, which turns stream time into wall time on an absolute schedule: an item is due
-at start + due_s / speed, computed and never accumulated, so an hour of replay does not drift.
+`stream` cuts a source into chunks on the grid of the stream's own samples; every item carries the
+second of stream time at which a live device would have it. Nothing here reads a clock but `play`,
+which turns stream time into wall time on an absolute schedule: an item is due at start + due_s /
+speed, computed and never accumulated, so an hour of replay does not drift.
 """
 
 from __future__ import annotations
@@ -43,25 +44,35 @@ def stream(
     loop: bool = False,
     chunk_s: float = CHUNK_S,
 ) -> Iterator[Due]:
-    """The source between `from_s` and `to_s` (seconds of the record) as chunks of one patient, in order, with its annotations.
+    """The source between `from_s` and `to_s` (seconds of the record) as chunks of one patient, in
+    order, with its annotations.
 
-    The stream's sample 0 is the first one sent and has the time `start_ns`; with `loop` it goes on from the record's end to `from_s`
-    without a seam in sample count, seq or time. Chunks end on multiples of `chunk_s` and where lead-off changes; the last one has `end`
-    set. Raises BadInputError where nothing lies between `from_s` and `to_s`.
+    The stream's sample 0 is the first one sent and has the time `start_ns`; with `loop` it goes on
+    from the record's end to `from_s` without a seam in sample count, seq or time. Chunks end on
+    multiples of `chunk_s` and where lead-off changes; the last one has `end` set. Raises
+    BadInputError where nothing lies between `from_s` and `to_s`.
     """
     _check_span(source, from_s, to_s, chunk_s)
     held: Due | None = None  # the last chunk, until it is known whether another one follows
     references: list[Due] = []
-    for seq, (first, block) in enumerate(_cut(_passes(source, from_s, to_s, loop), chunk_s * source.fs_hz)):
+    for seq, (first, block) in enumerate(
+        _cut(_passes(source, from_s, to_s, loop), chunk_s * source.fs_hz)
+    ):
         if held is not None:
             yield held
             yield from references
         due_s = (first + len(block.counts)) / source.fs_hz
         held = Due(due_s, _chunk(source, patient_id, start_ns, seq, first, block))
-        references = [Due(due_s, _reference(source, patient_id, start_ns, a)) for a in block.annotations]
+        references = [
+            Due(due_s, _reference(source, patient_id, start_ns, a)) for a in block.annotations
+        ]
     if held is None:
-        problem = f"{source.name}: there is no signal from {from_s:g} s" + (f" to {to_s:g} s" if to_s is not None else "")
-        raise BadInputError(problem, f"It is {source.duration_s or 0:g} s long: choose --from and --to within it.")
+        problem = f"{source.name}: there is no signal from {from_s:g} s" + (
+            f" to {to_s:g} s" if to_s is not None else ""
+        )
+        raise BadInputError(
+            problem, f"It is {source.duration_s or 0:g} s long: choose --from and --to within it."
+        )
     yield Due(held.due_s, msgspec.structs.replace(held.message, end=True))
     yield from references
 
@@ -78,7 +89,10 @@ def check_stream(source: Source, patient_id: str, start_ns: int) -> None:
     )
     if problems:
         problem = f"{source.name[:40]}: cannot be streamed: {sentence(problems)}"
-        raise BadInputError(problem, "Choose the patient id with --patient, the start with --start-time, the lead with --channel.")
+        raise BadInputError(
+            problem,
+            "Choose the patient id with --patient, the start with --start-time, the lead with --channel.",
+        )
 
 
 def copy_ids(patient_id: str, n: int) -> list[str]:
@@ -90,7 +104,10 @@ def copies(items: Iterator[Due], patient_id: str, n: int) -> dict[str, Iterator[
     """The same stream for n patients, by patient id, as `copy_ids` names them."""
     if n == 1:
         return {patient_id: items}
-    return {name: _renamed(copy, name) for name, copy in zip(copy_ids(patient_id, n), tee(items, n), strict=True)}
+    return {
+        name: _renamed(copy, name)
+        for name, copy in zip(copy_ids(patient_id, n), tee(items, n), strict=True)
+    }
 
 
 def merge(streams: Iterable[Iterator[Due]]) -> Iterator[Due]:
@@ -107,15 +124,18 @@ def play(
     sleep: Callable[[float], None] = time.sleep,
     on_sent: Callable[[Due], None] = lambda item: None,
 ) -> None:
-    """Send every item when it is due, `speed` times as fast as it was recorded (math.inf: at once). Late items are sent at once.
+    """Send every item when it is due, `speed` times as fast as it was recorded (math.inf: at once).
+    Late items are sent at once.
 
-    When interrupted, streams that were not at their end are closed with an empty last chunk, so that no "no signal" alarm follows.
+    When interrupted, streams that were not at their end are closed with an empty last chunk, so
+    that no "no signal" alarm follows.
     """
     start_s = clock.steady_s()
     open_streams: dict[str, SampleChunk] = {}
     try:
         for item in items:
-            while (wait_s := start_s + item.due_s / speed - clock.steady_s()) > 0:  # a sleep may end early
+            # a sleep may end early
+            while (wait_s := start_s + item.due_s / speed - clock.steady_s()) > 0:
                 sleep(wait_s)
             send(item.message)
             on_sent(item)
@@ -130,18 +150,27 @@ def end_after(chunk: SampleChunk) -> SampleChunk:
     """An empty last chunk that follows the given one."""
     first = chunk.first_sample + chunk.n
     t0_ns = chunk.start_ns + sample_offset_ns(first, chunk.fs_hz)
-    return msgspec.structs.replace(chunk, seq=chunk.seq + 1, first_sample=first, t0_ns=t0_ns, samples=b"", end=True)
+    return msgspec.structs.replace(
+        chunk, seq=chunk.seq + 1, first_sample=first, t0_ns=t0_ns, samples=b"", end=True
+    )
 
 
 def _check_span(source: Source, from_s: float, to_s: float | None, chunk_s: float) -> None:
     if from_s < 0 or (to_s is not None and to_s <= from_s):
-        raise BadInputError(f"{source.name}: --from {from_s:g} --to {to_s or math.nan:g} is no span", "Give 0 <= from < to, in seconds.")
+        raise BadInputError(
+            f"{source.name}: --from {from_s:g} --to {to_s or math.nan:g} is no span",
+            "Give 0 <= from < to, in seconds.",
+        )
     if not 1 <= chunk_s * source.fs_hz <= MAX_CHUNK_S * source.fs_hz:
-        raise BadInputError(f"chunks of {chunk_s:g} s cannot be sent", f"Choose at least one sample and at most {MAX_CHUNK_S:g} s.")
+        raise BadInputError(
+            f"chunks of {chunk_s:g} s cannot be sent",
+            f"Choose at least one sample and at most {MAX_CHUNK_S:g} s.",
+        )
 
 
 def _passes(source: Source, from_s: float, to_s: float | None, loop: bool) -> Iterator[Block]:
-    """The wanted part, again and again with `loop`; annotations count from the stream's first sample."""
+    """The wanted part, again and again with `loop`; annotations count from the stream's first
+    sample."""
     begin = round(from_s * source.fs_hz)
     sent = 0  # samples of earlier passes
     while True:
@@ -151,7 +180,11 @@ def _passes(source: Source, from_s: float, to_s: float | None, loop: bool) -> It
             if room <= 0:
                 break
             shift = sent - begin
-            notes = tuple(a._replace(sample=a.sample + shift) for a in block.annotations if a.sample - begin < n + room)
+            notes = tuple(
+                a._replace(sample=a.sample + shift)
+                for a in block.annotations
+                if a.sample - begin < n + room
+            )
             yield Block(block.counts[:room], block.lead_off, notes)
             n += min(len(block.counts), room)
         sent += n
@@ -184,16 +217,24 @@ def _cut(blocks: Iterator[Block], grid: float) -> Iterator[tuple[int, Block]]:
 def _split(block: Block, n: int, at: int) -> tuple[Block, Block]:
     """The first n samples of a block that begins at stream sample `at`, and the rest."""
     before = tuple(a for a in block.annotations if a.sample < at + n)
-    return Block(block.counts[:n], block.lead_off, before), Block(block.counts[n:], block.lead_off, block.annotations[len(before) :])
+    return Block(block.counts[:n], block.lead_off, before), Block(
+        block.counts[n:], block.lead_off, block.annotations[len(before) :]
+    )
 
 
 def _joined(blocks: list[Block]) -> Block:
     if len(blocks) == 1:
         return blocks[0]
-    return Block(np.concatenate([b.counts for b in blocks]), blocks[0].lead_off, tuple(a for b in blocks for a in b.annotations))
+    return Block(
+        np.concatenate([b.counts for b in blocks]),
+        blocks[0].lead_off,
+        tuple(a for b in blocks for a in b.annotations),
+    )
 
 
-def _chunk(source: Source, patient_id: str, start_ns: int, seq: int, first: int, block: Block) -> SampleChunk:
+def _chunk(
+    source: Source, patient_id: str, start_ns: int, seq: int, first: int, block: Block
+) -> SampleChunk:
     return SampleChunk(
         patient_id=patient_id,
         device_id=source.device_id,
@@ -210,7 +251,9 @@ def _chunk(source: Source, patient_id: str, start_ns: int, seq: int, first: int,
 
 def _reference(source: Source, patient_id: str, start_ns: int, note: Annotation) -> Reference:
     time_ns = start_ns + sample_offset_ns(note.sample, source.fs_hz)
-    return Reference(patient_id=patient_id, time_ns=time_ns, sample=note.sample, symbol=note.symbol, aux=note.aux)
+    return Reference(
+        patient_id=patient_id, time_ns=time_ns, sample=note.sample, symbol=note.symbol, aux=note.aux
+    )
 
 
 def _renamed(items: Iterator[Due], patient_id: str) -> Iterator[Due]:

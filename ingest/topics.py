@@ -1,4 +1,5 @@
-"""The Kafka topics, in one place. Every topic is keyed by patient_id and has the same number of partitions."""
+"""The Kafka topics, in one place. Every topic is keyed by patient_id and has the same number of
+partitions."""
 
 from __future__ import annotations
 
@@ -23,13 +24,30 @@ VITALS = Topic("ecg.vitals", 7 * DAY_MS)
 ALARMS = Topic("ecg.alarms", 30 * DAY_MS)
 FINDINGS = Topic("ecg.findings", 7 * DAY_MS)  # what tasks say that the model learned in the field
 ACKS = Topic("ecg.acks", 30 * DAY_MS)  # what people did about alarms
-NOTIFICATIONS = Topic("ecg.notifications", 30 * DAY_MS)  # every attempt to tell somebody of an alarm
+# every attempt to tell somebody of an alarm
+NOTIFICATIONS = Topic("ecg.notifications", 30 * DAY_MS)
 SCORES = Topic("ecg.scores", 7 * DAY_MS)  # agreement with replayed reference annotations
 EDITS = Topic("ecg.edits", 30 * DAY_MS)  # what people say of what the model said
-DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)  # what could not be decoded; the headers say why and where it came from
-STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)  # snapshots of the stream processor, one per patient
+# what could not be decoded; the headers say why and where it came from
+DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)
+# snapshots of the stream processor, one per patient
+STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)
 
-ALL = (SAMPLES, REFERENCE, BEATS, RHYTHM, VITALS, ALARMS, FINDINGS, ACKS, NOTIFICATIONS, SCORES, EDITS, DEAD_LETTER, STATE)
+ALL = (
+    SAMPLES,
+    REFERENCE,
+    BEATS,
+    RHYTHM,
+    VITALS,
+    ALARMS,
+    FINDINGS,
+    ACKS,
+    NOTIFICATIONS,
+    SCORES,
+    EDITS,
+    DEAD_LETTER,
+    STATE,
+)
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
 SCORES_GROUP = "ecgwatch-scores"  # the live scorer's

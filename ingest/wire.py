@@ -1,4 +1,5 @@
-"""The wire format between gateways and the ingest server (docs/devices.md), for HTTP, WebSocket and MQTT alike.
+"""The wire format between gateways and the ingest server (docs/devices.md), for HTTP, WebSocket and
+MQTT alike.
 
 A body is an array of Chunk, as JSON (samples in base64) or as MessagePack (samples as bytes):
 
@@ -9,9 +10,9 @@ A body is an array of Chunk, as JSON (samples in base64) or as MessagePack (samp
                `stream` and `token`; the server publishes Reply, JSON, on ".../reply"
 
 Every stream has a UUID made by the sender. It begins with first_sample 0; sample n was taken at
-t0_ns of sample 0 plus n / fs_hz, within STREAM_SLACK_NS. Who restarts begins a stream with a new UUID.
-A repeat of (stream, first_sample, number of samples) with the same bytes is acknowledged again and
-counts once, so a sender repeats whatever it has not seen acknowledged.
+t0_ns of sample 0 plus n / fs_hz, within STREAM_SLACK_NS. Who restarts begins a stream with a new
+UUID. A repeat of (stream, first_sample, number of samples) with the same bytes is acknowledged
+again and counts once, so a sender repeats whatever it has not seen acknowledged.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def encode_chunks(chunks: Sequence[Chunk], media: str = MESSAGEPACK) -> bytes:
 
 
 def decode_chunks(body: bytes, media: str = MESSAGEPACK) -> list[Chunk]:
-    """The chunks of a body, each checked by itself. Raises WireError: 413, 415 or 422 with the field."""
+    """The chunks of a body, each checked by itself. Raises WireError: 413, 415 or 422 with the
+    field."""
     if len(body) > MAX_BODY:
         raise WireError(413, f"the body is longer than {MAX_BODY} bytes")
     if media not in MEDIA_TYPES:

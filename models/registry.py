@@ -1,7 +1,9 @@
-"""What the files of a package register by a decorator, read without importing them: they need torch, and a list of them must not.
+"""What the files of a package register by a decorator, read without importing them: they need
+torch, and a list of them must not.
 
-A file registers by decorating a function or class at its top level: `@architecture("unet", kinds=("samples",), source="...")`. The
-arguments are literals. The rest is the file's own business, so that something new is one file.
+A file registers by decorating a function or class at its top level: `@architecture("unet",
+kinds=("samples",), source="...")`. The arguments are literals. The rest is the file's own business,
+so that something new is one file.
 """
 
 from __future__ import annotations
@@ -25,18 +27,21 @@ class Declared(NamedTuple):
 
 
 def declared(package: str, path: Iterable[str], decorator: str) -> dict[str, Declared]:
-    """All names that the modules of a package (its name and its __path__) register by this decorator, in alphabetical order.
+    """All names that the modules of a package (its name and its __path__) register by this
+    decorator, in alphabetical order.
 
     Raises BadInputError where a file cannot be parsed or two of them register the same name.
     """
     found: dict[str, Declared] = {}
-    for folder in path:
-        for module in pkgutil.iter_modules([folder]):
-            for one in _in_file(Path(folder) / f"{module.name}.py", f"{package}.{module.name}", decorator):
-                if one.name in found:
-                    problem = f"{one.module} and {found[one.name].module} both register {one.name!r}"
-                    raise BadInputError(problem, "Rename one of them.")
-                found[one.name] = one
+    for module in pkgutil.walk_packages(path, f"{package}."):
+        if module.ispkg:
+            continue
+        file = Path(module.module_finder.path, module.name.rpartition(".")[2] + ".py")  # type: ignore[union-attr]
+        for one in _in_file(file, module.name, decorator):
+            if one.name in found:
+                problem = f"{one.module} and {found[one.name].module} both register {one.name!r}"
+                raise BadInputError(problem, "Rename one of them.")
+            found[one.name] = one
     return dict(sorted(found.items()))
 
 
@@ -48,19 +53,28 @@ def chosen(found: dict[str, Declared], name: str, what: str) -> Declared:
 
 
 def _in_file(path: Path, module: str, decorator: str) -> Iterator[Declared]:
-    if not path.exists():  # a package
-        return
     try:
         tree = ast.parse(path.read_text())
     except SyntaxError as error:
-        raise BadInputError(f"{path}: {error}", "Mend the file, or take it out of the folder.") from error
+        raise BadInputError(
+            f"{path}: {error}", "Mend the file, or take it out of the folder."
+        ) from error
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         for call in node.decorator_list:
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator:
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id == decorator
+            ):
                 text = ast.get_docstring(node) or ast.get_docstring(tree) or ""
-                yield Declared(_literal(path, call.args[0]), module, text.partition("\n")[0], _keywords(path, call))
+                yield Declared(
+                    _literal(path, call.args[0]),
+                    module,
+                    text.partition("\n")[0],
+                    _keywords(path, call),
+                )
 
 
 def _keywords(path: Path, call: ast.Call) -> dict[str, Any]:
@@ -72,4 +86,6 @@ def _literal(path: Path, node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except ValueError as error:
         problem = f"{path}:{node.lineno}: an argument that registers something is not a literal"
-        raise BadInputError(problem, "Write the value itself: it is read without running the file.") from error
+        raise BadInputError(
+            problem, "Write the value itself: it is read without running the file."
+        ) from error

@@ -1,7 +1,7 @@
 """Real parts for the tests: brokers, a database, records.
 
-A test skips, with the reason, where a part cannot be had quickly. With ECGWATCH_REQUIRE_SERVICES=1 services are fetched and built, and a
-test whose service cannot be had fails.
+A test skips, with the reason, where a part cannot be had quickly. With ECGWATCH_REQUIRE_SERVICES=1
+services are fetched and built, and a test whose service cannot be had fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ingest.embedded import EmbeddedBroker
 from tools import services
 
 REQUIRED = os.environ.get("ECGWATCH_REQUIRE_SERVICES") == "1"
-# Property tests draw new examples wherever they run, but in CI the same ones again: what fails there is then the change's doing.
+# Property tests draw new examples wherever they run, but in CI the same ones again: what fails
+# there is then the change's doing.
 settings.register_profile("ecgwatch", deadline=None, derandomize=REQUIRED)
 settings.load_profile("ecgwatch")
 S = TypeVar("S", bound=services.Service)
@@ -28,7 +29,9 @@ S = TypeVar("S", bound=services.Service)
 
 def _running(make: Callable[[], S], have: bool, name: str) -> Iterator[S]:
     if not have and not REQUIRED:
-        pytest.skip(f"{name} is not in {services.CACHE}; get it with: python tools/services.py fetch")
+        pytest.skip(
+            f"{name} is not in {services.CACHE}; get it with: python tools/services.py fetch"
+        )
     try:
         service = make()
         service.start()
@@ -40,13 +43,15 @@ def _running(make: Callable[[], S], have: bool, name: str) -> Iterator[S]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[services.Kafka]:
-    """A real Apache Kafka: .address, .stop(), .kill(), .start(). Topics of earlier tests are still there; who stops it starts it again."""
+    """A real Apache Kafka: .address, .stop(), .kill(), .start(). Topics of earlier tests are still
+    there; who stops it starts it again."""
     yield from _running(services.Kafka, services.have_kafka(), "Apache Kafka")
 
 
 @pytest.fixture(scope="session")
 def influxdb() -> Iterator[services.Influxdb]:
-    """A real InfluxDB 2: .url, .token, .org, .bucket, .stop(), .kill(), .start(), .clear(). Who stops it starts it again."""
+    """A real InfluxDB 2: .url, .token, .org, .bucket, .stop(), .kill(), .start(), .clear(). Who
+    stops it starts it again."""
     yield from _running(services.Influxdb, services.have_influxd(), "InfluxDB")
 
 
@@ -59,7 +64,8 @@ def empty_influxdb(influxdb: services.Influxdb) -> services.Influxdb:
 
 @pytest.fixture
 def empty_kafka(kafka: services.Kafka) -> services.Kafka:
-    """The Kafka without any topic (they come to be on first use, with 12 partitions) and without consumer groups."""
+    """The Kafka without any topic (they come to be on first use, with 12 partitions) and without
+    consumer groups."""
     admin = AdminClient({"bootstrap.servers": kafka.address, "log.connection.close": False})
     groups = [g.group_id for g in admin.list_consumer_groups().result(60).valid]
     topics = [t for t in admin.list_topics(timeout=30).topics if not t.startswith("__")]
@@ -86,8 +92,11 @@ def broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker | services
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder with PhysioNet records ($ECG_DATA, default ~/.cache/ecg-data), one folder per database."""
+    """The folder with PhysioNet records ($ECG_DATA, default ~/.cache/ecg-data), one folder per
+    database."""
     folder = Path(os.environ.get("ECG_DATA", "~/.cache/ecg-data")).expanduser()
     if not folder.is_dir():
-        pytest.skip(f"no records in {folder}; set ECG_DATA to a folder with PhysioNet databases such as mitdb/")
+        pytest.skip(
+            f"no records in {folder}; set ECG_DATA to a folder with PhysioNet databases such as mitdb/"
+        )
     return folder

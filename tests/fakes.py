@@ -1,4 +1,5 @@
-"""A ward without models, and a sink without a disk: what the tests of the processor around the ward need."""
+"""A ward without models, and a sink without a disk: what the tests of the processor around the ward
+need."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from ingest.messages import Action, Beat, Event, SampleChunk, sample_offset_ns
-from stream_processor.actions import Placed
 from stream_processor.sinks.base import SinkBusyError
+from stream_processor.worker.operator_actions import Placed
 
 FS_HZ = 250.0
 CHUNK = 50
@@ -18,13 +19,22 @@ def chunk(patient: str, number: int, *, end: bool = False, start_ns: int = 10**1
     first = number * CHUNK
     t0_ns = start_ns + sample_offset_ns(first, FS_HZ)
     return SampleChunk(
-        patient_id=patient, device_id="fake", lead="II", seq=number, first_sample=first, t0_ns=t0_ns, fs_hz=FS_HZ,
-        counts_per_mv=200.0, samples=bytes(2 * CHUNK), end=end,
-    )  # fmt: skip
+        patient_id=patient,
+        device_id="fake",
+        lead="II",
+        seq=number,
+        first_sample=first,
+        t0_ns=t0_ns,
+        fs_hz=FS_HZ,
+        counts_per_mv=200.0,
+        samples=bytes(2 * CHUNK),
+        end=end,
+    )
 
 
 class FakeWard:
-    """One beat per chunk, its RR the number of beats before it: who loses or repeats a chunk of a history gets other beats."""
+    """One beat per chunk, its RR the number of beats before it: who loses or repeats a chunk of a
+    history gets other beats."""
 
     def __init__(self) -> None:
         self.state: dict[str, tuple[int, int]] = {}  # next first_sample, beats so far
@@ -45,9 +55,17 @@ class FakeWard:
         if c.end:
             del self.state[c.patient_id]
         return Beat(
-            patient_id=c.patient_id, device_id=c.device_id, lead=c.lead, time_ns=c.t0_ns, sample=c.first_sample,
-            fs_hz=c.fs_hz, rr_ms=float(beats), label="N", confidence=1.0, label_probability=1.0,
-        )  # fmt: skip
+            patient_id=c.patient_id,
+            device_id=c.device_id,
+            lead=c.lead,
+            time_ns=c.t0_ns,
+            sample=c.first_sample,
+            fs_hz=c.fs_hz,
+            rr_ms=float(beats),
+            label="N",
+            confidence=1.0,
+            label_probability=1.0,
+        )
 
     def on_clock(self) -> list[Event]:
         self.clock_calls += 1
@@ -96,7 +114,8 @@ class FakeActions:
 
 
 class FakeSink:
-    """Keeps events by identity, refuses while `busy`, and counts what it was given twice with another content."""
+    """Keeps events by identity, refuses while `busy`, and counts what it was given twice with
+    another content."""
 
     def __init__(self) -> None:
         self.stored: dict[tuple[str, int], Beat] = {}

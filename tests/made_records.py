@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load as scenario
-from models.training.labelled import LEAST_RECORDS
+from models.training.data.labelled import LEAST_RECORDS
 
 CLASSES = {"fibrillation": "afib", "normal": "normal"}
 

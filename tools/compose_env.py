@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make the secrets of docker-compose.yml: random passwords and tokens into .env beside it, for its owner's eyes only.
+"""Make the secrets of docker-compose.yml: random passwords and tokens into .env beside it, for its
+owner's eyes only.
 
     python3 tools/compose_env.py
 
@@ -19,11 +20,13 @@ BYTES = 32  # 43 letters; InfluxDB takes at most 72
 
 
 def fill(path: Path) -> list[str]:
-    """Add a random value for each secret that the file does not set, and close the file to others; the names added. Raises OSError."""
+    """Add a random value for each secret that the file does not set, and close the file to others;
+    the names added. Raises OSError."""
     there = path.read_text() if path.exists() else ""
     values = dict(line.split("=", 1) for line in there.splitlines() if "=" in line)
     missing = [name for name in SECRETS if not values.get(name)]
-    lines = [*there.splitlines(), *(f"{name}={secrets.token_urlsafe(BYTES)}" for name in missing)]  # the last one of a name holds
+    # the last one of a name holds
+    lines = [*there.splitlines(), *(f"{name}={secrets.token_urlsafe(BYTES)}" for name in missing)]
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write("\n".join(lines) + "\n")

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""A real Apache Kafka and a real InfluxDB 2 without Docker, from package registries: for contributors and for the tests.
+"""A real Apache Kafka and a real InfluxDB 2 without Docker, from package registries: for
+contributors and for the tests.
 
     python tools/services.py fetch                   only fetch what both need (Kafka seconds, InfluxDB about four minutes, once)
     python tools/services.py kafka|influxdb|all      start on free ports, print addresses and token, run until Ctrl-C
 
-Kafka is its jars from Maven (needs mvn and Java 17). InfluxDB is built from its Go module (needs go, cargo, a C compiler). What was fetched
-is kept in $ECGWATCH_CACHE (default ~/.cache/ecgwatch-parts); the data of a run is in a temporary folder and goes with it.
+Kafka is its jars from Maven (needs mvn and Java 17). InfluxDB is built from its Go module (needs
+go, cargo, a C compiler). What was fetched is kept in $ECGWATCH_CACHE (default
+~/.cache/ecgwatch-parts); the data of a run is in a temporary folder and goes with it.
 """
 
 from __future__ import annotations
@@ -112,7 +114,9 @@ def fetch_kafka() -> None:
     KAFKA_HOME.mkdir(parents=True, exist_ok=True)
     (KAFKA_HOME / "pom.xml").write_text(POM)
     goal = [f"-DoutputDirectory={KAFKA_HOME / 'libs'}", "dependency:copy-dependencies"]
-    _run(["mvn", "-q", "-B", "-f", str(KAFKA_HOME / "pom.xml"), *goal], KAFKA_HOME, dict(os.environ))
+    _run(
+        ["mvn", "-q", "-B", "-f", str(KAFKA_HOME / "pom.xml"), *goal], KAFKA_HOME, dict(os.environ)
+    )
     (KAFKA_HOME / "complete").touch()
 
 
@@ -126,35 +130,67 @@ def fetch_influxd() -> None:
     work.mkdir(parents=True, exist_ok=True)
     (work / "go.mod").write_text(GO_MOD)
     (work / "tools.go").write_text(TOOLS_GO)
-    # Its Rust half denies warnings that newer compilers have added, and pins a toolchain that need not be here.
+    # Its Rust half denies warnings that newer compilers have added, and pins a toolchain that need
+    # not be here.
     lax = work / "rustc-lax"
     lax.write_text('#!/bin/sh\nexec "$@" --cap-lints allow\n')
     lax.chmod(0o755)
     env = {**os.environ, "GOFLAGS": "-mod=mod", "RUSTC_WRAPPER": str(lax)}
     if shutil.which("rustup"):
-        shown = subprocess.run(["rustup", "show", "active-toolchain"], cwd=CACHE, capture_output=True, text=True, check=False)
+        shown = subprocess.run(
+            ["rustup", "show", "active-toolchain"],
+            cwd=CACHE,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         env["RUSTUP_TOOLCHAIN"] = (shown.stdout.split() or [""])[0]
     _run(["go", "build", "-o", "pkg-config", "github.com/influxdata/pkg-config"], work, env)
     env |= {"PATH": f"{work}{os.pathsep}{env['PATH']}", "PKG_CONFIG": str(work / "pkg-config")}
     INFLUXD.parent.mkdir(parents=True, exist_ok=True)
-    _run(["go", "build", "-ldflags", "-s -w", "-o", str(INFLUXD), "github.com/influxdata/influxdb/v2/cmd/influxd"], work, env)
+    _run(
+        [
+            "go",
+            "build",
+            "-ldflags",
+            "-s -w",
+            "-o",
+            str(INFLUXD),
+            "github.com/influxdata/influxdb/v2/cmd/influxd",
+        ],
+        work,
+        env,
+    )
 
 
 def _need(tool: str, service: str) -> None:
     if shutil.which(tool) is None:
-        raise ServiceError(f"{service}: {tool} is not installed; it is needed to get {service} without Docker")
+        raise ServiceError(
+            f"{service}: {tool} is not installed; it is needed to get {service} without Docker"
+        )
 
 
 def _run(command: list[str], folder: Path, env: dict[str, str]) -> None:
     print("+", *command, file=sys.stderr, flush=True)
-    done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-20:])
-        raise ServiceError(f"{' '.join(command[:2])} failed:\n{tail}\nIs the network there, and are the registries set up on this machine?")
+        raise ServiceError(
+            f"{' '.join(command[:2])} failed:\n{tail}\nIs the network there, and are the registries set up on this machine?"
+        )
 
 
 class Service(ABC):
-    """A server process with its own folder and port. It can be stopped or killed, and started again with the same data on the same port."""
+    """A server process with its own folder and port. It can be stopped or killed, and started again
+    with the same data on the same port."""
 
     name = "service"
     start_s = 180.0  # of a busy machine
@@ -172,13 +208,20 @@ class Service(ABC):
         with (self.folder / "log.txt").open("ab") as log:
             # A session of its own: Ctrl-C in the terminal must reach us first.
             self._process = subprocess.Popen(
-                self._command(), cwd=self.folder, env={**os.environ, **self._environment()}, stdout=log, stderr=log, start_new_session=True
+                self._command(),
+                cwd=self.folder,
+                env={**os.environ, **self._environment()},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + self.start_s
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                tail = "\n".join((self.folder / "log.txt").read_text(errors="replace").splitlines()[-20:])
+                tail = "\n".join(
+                    (self.folder / "log.txt").read_text(errors="replace").splitlines()[-20:]
+                )
                 raise ServiceError(f"{self.name} did not start on port {self.port}:\n{tail}")
             time.sleep(0.05)
 
@@ -234,13 +277,30 @@ class Kafka(Service):
         super().__init__(port)
         self.address = f"127.0.0.1:{self.port}"
         properties = self.folder / "server.properties"
-        # After a kill, the controller lets the broker back in only when its session has timed out: 9 s by default.
-        properties.write_text(KAFKA_PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self.folder))
-        tool = [*self._java("128m"), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
+        # After a kill, the controller lets the broker back in only when its session has timed out:
+        # 9 s by default.
+        properties.write_text(
+            KAFKA_PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self.folder)
+        )
+        tool = [
+            *self._java("128m"),
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            CLUSTER_ID,
+            "-c",
+            str(properties),
+        ]
         _run(tool, self.folder, dict(os.environ))
 
     def _java(self, heap: str) -> list[str]:
-        return ["java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-cp", str(KAFKA_HOME / "libs" / "*")]
+        return [
+            "java",
+            f"-Xmx{heap}",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            str(KAFKA_HOME / "libs" / "*"),
+        ]
 
     def _command(self) -> list[str]:
         return [*self._java("512m"), "kafka.Kafka", str(self.folder / "server.properties")]
@@ -269,15 +329,30 @@ class Influxdb(Service):
     def start(self) -> None:
         super().start()
         if self.request("GET", "/api/v2/setup")["allowed"]:
-            account = {"username": "ecgwatch", "password": "ecgwatch-local", "org": self.org, "bucket": self.bucket, "token": self.token}
+            account = {
+                "username": "ecgwatch",
+                "password": "ecgwatch-local",
+                "org": self.org,
+                "bucket": self.bucket,
+                "token": self.token,
+            }
             self.request("POST", "/api/v2/setup", account)
 
     def clear(self) -> None:
-        """Make the bucket empty: delete it, and those that a sink has made beside it, and make it again."""
-        found = [b for b in self.request("GET", f"/api/v2/buckets?org={self.org}&limit=100")["buckets"] if b["type"] == "user"]
+        """Make the bucket empty: delete it, and those that a sink has made beside it, and make it
+        again."""
+        found = [
+            b
+            for b in self.request("GET", f"/api/v2/buckets?org={self.org}&limit=100")["buckets"]
+            if b["type"] == "user"
+        ]
         for bucket in found:
             self.request("DELETE", f"/api/v2/buckets/{bucket['id']}")
-        self.request("POST", "/api/v2/buckets", {"name": self.bucket, "orgID": found[0]["orgID"], "retentionRules": []})
+        self.request(
+            "POST",
+            "/api/v2/buckets",
+            {"name": self.bucket, "orgID": found[0]["orgID"], "retentionRules": []},
+        )
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call its HTTP API; the decoded answer, or None where there is none."""
@@ -319,11 +394,21 @@ def free_port() -> int:
 def show(service: Service) -> None:
     """Print how to reach it."""
     if isinstance(service, Kafka):
-        print(f"kafka     {service.address}\n  export ECGWATCH_BROKER={service.address}", flush=True)
+        print(
+            f"kafka     {service.address}\n  export ECGWATCH_BROKER={service.address}", flush=True
+        )
     if isinstance(service, Influxdb):
-        print(f"influxdb  {service.url}  org {service.org}  bucket {service.bucket}  token {service.token}")
-        print(f"  export ECGWATCH_SINK=influxdb:{service.url} ECGWATCH_INFLUX_ORG={service.org}", end=" ")
-        print(f"ECGWATCH_INFLUX_BUCKET={service.bucket} ECGWATCH_INFLUX_TOKEN={service.token}", flush=True)
+        print(
+            f"influxdb  {service.url}  org {service.org}  bucket {service.bucket}  token {service.token}"
+        )
+        print(
+            f"  export ECGWATCH_SINK=influxdb:{service.url} ECGWATCH_INFLUX_ORG={service.org}",
+            end=" ",
+        )
+        print(
+            f"ECGWATCH_INFLUX_BUCKET={service.bucket} ECGWATCH_INFLUX_TOKEN={service.token}",
+            flush=True,
+        )
 
 
 def serve(makers: list[type[Service]], port: int) -> None:
@@ -349,9 +434,13 @@ def serve(makers: list[type[Service]], port: int) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["kafka", "influxdb", "all", "fetch"])
-    parser.add_argument("--port", type=int, default=0, help="port of kafka or influxdb (default: a free one)")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of kafka or influxdb (default: a free one)"
+    )
     arguments = parser.parse_args()
     if arguments.port and arguments.what in ("all", "fetch"):
         parser.error("--port is for one service: kafka or influxdb")
@@ -361,7 +450,10 @@ def main() -> None:
             fetch_influxd()
             print(f"{KAFKA_HOME / 'libs'}\n{INFLUXD}")
         else:
-            serve([maker for maker in (Kafka, Influxdb) if arguments.what in (maker.name, "all")], arguments.port)
+            serve(
+                [maker for maker in (Kafka, Influxdb) if arguments.what in (maker.name, "all")],
+                arguments.port,
+            )
     except ServiceError as error:
         sys.exit(f"error: {error}")
 

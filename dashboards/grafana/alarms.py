@@ -1,4 +1,5 @@
-"""The board for the review of alarms: the list, how many of what and when, how long they took, and the strip of a chosen one."""
+"""The board for the review of alarms: the list, how many of what and when, how long they took, and
+the strip of a chosen one."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from dashboards.grafana.ward import MONITOR
 
 CHOSEN = "${alarm:doublequote}"  # an alarm's id: patient:kind:onset_ns
 STRIP_S = 10
-ONE = f'  |> filter(fn: (r) => {PATIENT} == "" or r.patient == {PATIENT})'  # the variable is empty for all patients
+# the variable is empty for all patients
+ONE = f'  |> filter(fn: (r) => {PATIENT} == "" or r.patient == {PATIENT})'
 
 
 def board() -> Json:
@@ -36,7 +38,19 @@ def _alarms(*fields: str) -> str:
 
 
 def _list() -> Json:
-    fields = ("id", "kind", "priority", "announced", "onset_ns", "raised_ns", "end_ns", "text", "acknowledged_by", "level", "none")
+    fields = (
+        "id",
+        "kind",
+        "priority",
+        "announced",
+        "onset_ns",
+        "raised_ns",
+        "end_ns",
+        "text",
+        "acknowledged_by",
+        "level",
+        "none",
+    )
 
     def text(name: str) -> str:
         return f'if given(r: r, field: "{name}") then r.{name} else ""'
@@ -49,9 +63,17 @@ def _list() -> Json:
         f"      by: {text('acknowledged_by')}, id: {text('id')}}}))",
         '  |> sort(columns: ["onset"], desc: true)\n  |> limit(n: 1000)',
     )
-    choose = parts.link("Show its strip", "/d/ecgwatch-alarms?var-alarm=${__data.fields.id:percentencode}&${__url_time_range}")
-    patient = parts.link("Patient", "/d/ecgwatch-patient?var-patient=${__data.fields.patient:percentencode}&${__url_time_range}")
-    monitor = parts.link("Built-in monitor", "${monitor}/patient?id=${__data.fields.patient:percentencode}", new=True)
+    choose = parts.link(
+        "Show its strip",
+        "/d/ecgwatch-alarms?var-alarm=${__data.fields.id:percentencode}&${__url_time_range}",
+    )
+    patient = parts.link(
+        "Patient",
+        "/d/ecgwatch-patient?var-patient=${__data.fields.patient:percentencode}&${__url_time_range}",
+    )
+    monitor = parts.link(
+        "Built-in monitor", "${monitor}/patient?id=${__data.fields.patient:percentencode}", new=True
+    )
     return parts.table(
         "Alarms",
         listed,
@@ -75,17 +97,26 @@ def _strip() -> Json:
         'onset = if chosen == "" then 0 else int(v: regexp.replaceAllString(r: /^.*:/, v: chosen, t: ""))',
         'whose = regexp.replaceAllString(r: /:[a-z_]+:[0-9]+$/, v: chosen, t: "")',
         flux.points(
-            "ecg", "mv", patient="whose",
-            start=f"time(v: onset - {STRIP_S * 10**9})", stop=f"time(v: onset + {STRIP_S * 10**9})",
+            "ecg",
+            "mv",
+            patient="whose",
+            start=f"time(v: onset - {STRIP_S * 10**9})",
+            stop=f"time(v: onset + {STRIP_S * 10**9})",
         ),
         '  |> group()\n  |> sort(columns: ["_time"])',
         "  |> map(fn: (r) => ({seconds: float(v: int(v: r._time) - onset) / 1000000000.0, mV: r._value}))",
-    )  # fmt: skip
+    )
     return parts.trend(
-        "Strip of ${alarm}", strip, (24, 7), across="seconds", axis="mV", colour="#73bf69",
-        description=f"{STRIP_S} s on both sides of the onset, which is at 0. Choose an alarm in the list.", extra={"maxDataPoints": 5000},
+        "Strip of ${alarm}",
+        strip,
+        (24, 7),
+        across="seconds",
+        axis="mV",
+        colour="#73bf69",
+        description=f"{STRIP_S} s on both sides of the onset, which is at 0. Choose an alarm in the list.",
+        extra={"maxDataPoints": 5000},
         overrides=[parts.field("seconds", unit="s")],
-    )  # fmt: skip
+    )
 
 
 def _per_kind() -> Json:
@@ -94,19 +125,37 @@ def _per_kind() -> Json:
         '  |> filter(fn: (r) => r.announced)\n  |> group(columns: ["kind"])\n  |> count(column: "priority")',
         '  |> group()\n  |> rename(columns: {priority: "alarms"})\n  |> sort(columns: ["alarms"], desc: true)',
     )
-    return parts.bars("Announced alarms by kind", counted, (12, 10), across="kind", unit="none", decimals=0, colour="#8ab8ff")
+    return parts.bars(
+        "Announced alarms by kind",
+        counted,
+        (12, 10),
+        across="kind",
+        unit="none",
+        decimals=0,
+        colour="#8ab8ff",
+    )
 
 
 def _per_hour() -> Json:
     counted = flux.query(
         flux.rows("alarm", "priority", "announced"),
-        ONE + '\n  |> filter(fn: (r) => r.announced)\n  |> group(columns: ["priority"])\n  |> sort(columns: ["_time"])',
+        ONE
+        + '\n  |> filter(fn: (r) => r.announced)\n  |> group(columns: ["priority"])\n  |> sort(columns: ["_time"])',
         '  |> aggregateWindow(every: 1h, fn: count, column: "announced", createEmpty: true)',
         '  |> keep(columns: ["_time", "announced", "priority"])\n  |> rename(columns: {announced: "_value"})',
     )
-    colours = [parts.field(name, color={"mode": "fixed", "fixedColor": colour}) for name, colour in parts.PRIORITIES.items()]
+    colours = [
+        parts.field(name, color={"mode": "fixed", "fixedColor": colour})
+        for name, colour in parts.PRIORITIES.items()
+    ]
     return parts.curve(
-        "Announced alarms per hour", counted, (12, 10), draw="bars", unit="none", name="${__field.labels.priority}", overrides=colours
+        "Announced alarms per hour",
+        counted,
+        (12, 10),
+        draw="bars",
+        unit="none",
+        name="${__field.labels.priority}",
+        overrides=colours,
     )
 
 
@@ -119,7 +168,10 @@ def _delays() -> Json:
     by_kind = flux.query(
         "delays = " + _alarms("kind", "onset_ns", "raised_ns"),
         '  |> map(fn: (r) => ({kind: r.kind, _value: float(v: r.raised_ns - r.onset_ns) / 1000000000.0}))\n  |> group(columns: ["kind"])',
-        *(f'{name} = delays |> {fold} |> group() |> rename(columns: {{_value: "{name}"}})' for name, fold in folds.items()),
+        *(
+            f'{name} = delays |> {fold} |> group() |> rename(columns: {{_value: "{name}"}})'
+            for name, fold in folds.items()
+        ),
         'join(tables: {a: join(tables: {median: median, p99: p99}, on: ["kind"]), b: alarms}, on: ["kind"])',
         '  |> keep(columns: ["kind", "alarms", "median", "p99"])\n  |> sort(columns: ["p99"], desc: true)',
     )
@@ -134,6 +186,11 @@ def _delay_of_high() -> Json:
         "  |> map(fn: (r) => ({delay: float(v: r.raised_ns - r.onset_ns) / 1000000000.0}))",
     )
     return parts.histogram(
-        "High priority: seconds from onset to raised", high, (12, 9), bucket=1, unit="s", colour=parts.HIGH,
+        "High priority: seconds from onset to raised",
+        high,
+        (12, 9),
+        bucket=1,
+        unit="s",
+        colour=parts.HIGH,
         description="At most 10 s is wanted.",
-    )  # fmt: skip
+    )

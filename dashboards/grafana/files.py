@@ -1,6 +1,8 @@
-"""The JSON files that Grafana is provisioned with, made from the modules beside this one: `python -m dashboards.grafana.files`.
+"""The JSON files that Grafana is provisioned with, made from the modules beside this one: `python
+-m dashboards.grafana.files`.
 
-They are in the repository, so that Grafana can be given them without Python; a test holds them to what is made here.
+They are in the repository, so that Grafana can be given them without Python; a test holds them to
+what is made here.
 """
 
 from __future__ import annotations
@@ -18,7 +20,13 @@ LINE = 120
 
 def boards() -> dict[str, Json]:
     """All boards by the name of their file."""
-    made = {"ward": ward, "patient": patient, "alarms": alarms, "pipeline": pipeline, "quality": quality}
+    made = {
+        "ward": ward,
+        "patient": patient,
+        "alarms": alarms,
+        "pipeline": pipeline,
+        "quality": quality,
+    }
     return {name: module.board() for name, module in made.items()}
 
 

@@ -1,8 +1,10 @@
-"""Pieces of Flux that the boards' queries are put together from, in Grafana's dialect (v.timeRangeStart and so on).
+"""Pieces of Flux that the boards' queries are put together from, in Grafana's dialect
+(v.timeRangeStart and so on).
 
-A point's field `none` names the fields that have no value, whatever an earlier version of the point left in the store
-(stream_processor/sinks/influx_lines.py): `given` looks at it. Asking for it costs a pivot, 0.1 s for 3,600 points on one core; trends of a
-whole ward do without, and average what is stored (docs/grafana.md).
+A point's field `none` names the fields that have no value, whatever an earlier version of the point
+left in the store (stream_processor/sinks/influx_lines.py): `given` looks at it. Asking for it costs
+a pivot, 0.1 s for 3,600 points on one core; trends of a whole ward do without, and average what is
+stored (docs/grafana.md).
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ START, STOP, WINDOW = "v.timeRangeStart", "v.timeRangeStop", "v.windowPeriod"
 PATIENT = "${patient:doublequote}"  # the board's variable as a Flux string
 NULL, NULL_FLOAT = 'debug.null(type: "string")', 'debug.null(type: "float")'
 GIVEN = 'given = (r, field) => not strings.containsStr(v: "," + r.none + ",", substr: "," + field + ",")'
-BACK = "24h"  # how far before the board's range an alarm or an episode that still holds may have begun
+# how far before the board's range an alarm or an episode that still holds may have begun
+BACK = "24h"
 
 
 def before(moment: str, duration: str) -> str:
@@ -19,17 +22,32 @@ def before(moment: str, duration: str) -> str:
     return f"date.sub(d: {duration}, from: {moment})"
 
 
-def points(measurement: str, *fields: str, start: str = START, stop: str = STOP, patient: str = "", every_field: bool = False) -> str:
+def points(
+    measurement: str,
+    *fields: str,
+    start: str = START,
+    stop: str = STOP,
+    patient: str = "",
+    every_field: bool = False,
+) -> str:
     """The points of a measurement in a range of time, one table per series; a row per field."""
     one = f" and r.patient == {patient}" if patient else ""
-    named = "" if every_field else "\n  |> filter(fn: (r) => " + " or ".join(f'r._field == "{field}"' for field in fields) + ")"
+    named = (
+        ""
+        if every_field
+        else "\n  |> filter(fn: (r) => "
+        + " or ".join(f'r._field == "{field}"' for field in fields)
+        + ")"
+    )
     return (
         f"from(bucket: v.defaultBucket)\n  |> range(start: {start}, stop: {stop})\n"
         f'  |> filter(fn: (r) => r._measurement == "{measurement}"{one}){named}'
     )
 
 
-def rows(measurement: str, *fields: str, start: str = START, stop: str = STOP, patient: str = "") -> str:
+def rows(
+    measurement: str, *fields: str, start: str = START, stop: str = STOP, patient: str = ""
+) -> str:
     """The same with a row per point: one column per field."""
     pivot = '\n  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
     return points(measurement, *fields, start=start, stop=stop, patient=patient) + pivot
@@ -39,12 +57,20 @@ def query(*parts: str) -> str:
     """A whole query: its parts in lines of their own, behind the packages that they use."""
     text = "\n".join(parts)
     text = f"{GIVEN}\n{text}" if "given(" in text else text
-    packages = {"strings.": "strings", "date.": "date", "debug.": "internal/debug", "regexp.": "regexp"}
-    return "\n".join([*(f'import "{path}"' for used, path in packages.items() if used in text), text])
+    packages = {
+        "strings.": "strings",
+        "date.": "date",
+        "debug.": "internal/debug",
+        "regexp.": "regexp",
+    }
+    return "\n".join(
+        [*(f'import "{path}"' for used, path in packages.items() if used in text), text]
+    )
 
 
 def extremes(source: str, column: str, by: str) -> str:
-    """Of the rows in each window the least and the greatest, at their own times: what a panel shows of more points than it has pixels."""
+    """Of the rows in each window the least and the greatest, at their own times: what a panel shows
+    of more points than it has pixels."""
     return (
         f"every = {source}\n"
         f'few = (fn) => every\n  |> group(columns: ["{by}"])\n  |> window(every: {WINDOW})\n  |> fn(column: "{column}")\n'
@@ -55,7 +81,8 @@ def extremes(source: str, column: str, by: str) -> str:
 
 
 def episodes(patient: str = "") -> str:
-    """Rhythm as a state per patient: each label from its start, nothing from the end of an episode that no other follows."""
+    """Rhythm as a state per patient: each label from its start, nothing from the end of an episode
+    that no other follows."""
     return query(
         "episodes = "
         + rows("rhythm", "label", "end_ns", start=before(START, BACK), patient=patient)
@@ -68,10 +95,23 @@ def episodes(patient: str = "") -> str:
 
 
 def standing(patient: str = "", stop: str = STOP) -> str:
-    """`alarms`: those announced, and `end`, when they stopped asking for somebody (0: they still do), as Alarm.standing says."""
-    fields = ("kind", "priority", "announced", "latching", "onset_ns", "end_ns", "acknowledged_ns", "text", "none")
+    """`alarms`: those announced, and `end`, when they stopped asking for somebody (0: they still
+    do), as Alarm.standing says."""
+    fields = (
+        "kind",
+        "priority",
+        "announced",
+        "latching",
+        "onset_ns",
+        "end_ns",
+        "acknowledged_ns",
+        "text",
+        "none",
+    )
     return (
-        "alarms = " + rows("alarm", *fields, start=before(START, BACK), stop=stop, patient=patient) + "\n"
+        "alarms = "
+        + rows("alarm", *fields, start=before(START, BACK), stop=stop, patient=patient)
+        + "\n"
         '  |> filter(fn: (r) => r.announced)\n  |> group(columns: ["patient"])\n'
         "  |> map(fn: (r) => ({r with\n"
         '      end: if not given(r: r, field: "end_ns") then 0\n'
@@ -82,12 +122,15 @@ def standing(patient: str = "", stop: str = STOP) -> str:
 
 
 def worst_alarm(patient: str = "") -> str:
-    """The worst priority that stands, as a state per patient: alarms counted up at their onset and down at their end."""
+    """The worst priority that stands, as a state per patient: alarms counted up at their onset and
+    down at their end."""
     return query(
         standing(patient),
         f"begin = (at) => time(v: if at > int(v: {START}) then at else int(v: {START}))",
         "step = (r, at, by) => ({patient: r.patient, _time: begin(at: at),\n"
-        + ",\n".join(f'  {p}: if r.priority == "{p}" then by else 0' for p in ("high", "medium", "low"))
+        + ",\n".join(
+            f'  {p}: if r.priority == "{p}" then by else 0' for p in ("high", "medium", "low")
+        )
         + "})",
         "begins = alarms |> map(fn: (r) => step(r: r, at: r.onset_ns, by: 1))",
         "ends = alarms |> filter(fn: (r) => r.end > 0) |> map(fn: (r) => step(r: r, at: r.end, by: -1))",

@@ -2,8 +2,9 @@
 
     ecg.samples -> LiveFeed -> Thinner -> Publisher -> POST /api/live/push/STREAM (Influx line protocol)
 
-Grafana hands each measurement of a push on as a channel, stream/STREAM/MEASUREMENT; ours are patient ids. It keeps nothing: so what
-cannot be sent within KEPT_S is dropped, and nobody but the viewer of the panel notices. To watch patients there is the monitor.
+Grafana hands each measurement of a push on as a channel, stream/STREAM/MEASUREMENT; ours are
+patient ids. It keeps nothing: so what cannot be sent within KEPT_S is dropped, and nobody but the
+viewer of the panel notices. To watch patients there is the monitor.
 """
 
 from __future__ import annotations
@@ -48,17 +49,23 @@ def check_names(patients: Iterable[str], stream: str) -> None:
     for name in (stream, *patients):
         if not _CHANNEL.fullmatch(name):
             problem = f"{name!r} cannot be a channel of Grafana Live"
-            raise BadInputError(problem, "Its names have letters, digits and _ - . = / only: stream under such a patient id.")
+            raise BadInputError(
+                problem,
+                "Its names have letters, digits and _ - . = / only: stream under such a patient id.",
+            )
 
 
 class Thinner:
-    """Samples of many patients at no more than RATE_HZ: of each group the one furthest from what was sent before, so that peaks stay.
+    """Samples of many patients at no more than RATE_HZ: of each group the one furthest from what
+    was sent before, so that peaks stay.
 
-    Real samples at their own times, never means; groups lie on a grid fixed by the stream's first sample.
+    Real samples at their own times, never means; groups lie on a grid fixed by the stream's first
+    sample.
     """
 
     def __init__(self) -> None:
-        self._rest: dict[str, tuple[int, npt.NDArray[np.int16]]] = {}  # first sample's number, samples of a group that is not full
+        # first sample's number, samples of a group that is not full
+        self._rest: dict[str, tuple[int, npt.NDArray[np.int16]]] = {}
 
     def push(self, chunk: SampleChunk) -> list[str]:
         """Lines for what the chunk completes: mV at nanosecond precision."""
@@ -82,7 +89,8 @@ class Thinner:
         ]
 
     def _joined(self, chunk: SampleChunk) -> tuple[int, npt.NDArray[np.int16]]:
-        """The chunk behind what was left of the one before, unless samples are missing between them."""
+        """The chunk behind what was left of the one before, unless samples are missing between
+        them."""
         first, rest = self._rest.pop(chunk.patient_id, (0, np.empty(0, np.int16)))
         if first + len(rest) != chunk.first_sample:
             return chunk.first_sample, chunk.counts()
@@ -90,7 +98,8 @@ class Thinner:
 
 
 class Publisher:
-    """Sends what it is given every BATCH_S; while Grafana is away it waits longer and longer, and keeps KEPT_S."""
+    """Sends what it is given every BATCH_S; while Grafana is away it waits longer and longer, and
+    keeps KEPT_S."""
 
     def __init__(self, url: str, token: str, stream: str, clock: Clock) -> None:
         user, colon, password = token.partition(":")
@@ -134,7 +143,9 @@ class Publisher:
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
-            return f"Grafana refuses the samples ({status})" + (": is ECGWATCH_GRAFANA_TOKEN right?" if status in (401, 403) else "")
+            return f"Grafana refuses the samples ({status})" + (
+                ": is ECGWATCH_GRAFANA_TOKEN right?" if status in (401, 403) else ""
+            )
         except httpx.HTTPError as error:
             return f"Grafana does not answer ({type(error).__name__})"
         for batch in batches:
@@ -145,7 +156,8 @@ class Publisher:
 
 
 class LiveFeed:
-    """The chosen patients' chunks from now on, read without a consumer group, on through a broker's restart."""
+    """The chosen patients' chunks from now on, read without a consumer group, on through a broker's
+    restart."""
 
     def __init__(self, broker: str, patients: Sequence[str]) -> None:
         self._broker, self._keys = broker, {patient.encode() for patient in patients}
@@ -156,7 +168,9 @@ class LiveFeed:
             try:
                 await self._session(deliver)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("broker %s: %s; trying again", self._broker, error or type(error).__name__)
+                log.warning(
+                    "broker %s: %s; trying again", self._broker, error or type(error).__name__
+                )
             await asyncio.sleep(RETRY_S)
 
     async def _session(self, deliver: Callable[[SampleChunk], None]) -> None:

@@ -1,7 +1,8 @@
-"""Parts of a Grafana board as plain JSON values: panels, variables, annotations, links. Complete for the model of Grafana 12.4.
+"""Parts of a Grafana board as plain JSON values: panels, variables, annotations, links. Complete
+for the model of Grafana 12.4.
 
-The model is that of grafana-foundation-sdk and @grafana/schema (tests/unit/test_grafana_boards.py holds the boards to it): what is a
-default there is written out here, because both want it there.
+The model is that of grafana-foundation-sdk and @grafana/schema (tests/unit/dashboards/test_grafana_boards.py
+holds the boards to it): what is a default there is written out here, because both want it there.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ WIDTH = 24
 HIGH, MEDIUM, LOW, QUIET, UNREADABLE = "#e02f44", "#f2cc0c", "#33b5e5", "#37872d", "#6e7687"
 PRIORITIES = {"high": HIGH, "medium": MEDIUM, "low": LOW}
 RHYTHMS = {
-    "N": "#5a7d5f", "AFIB": "#3274d9", "O": "#2aa198", "SVTA": "#8f3bb8", "VT": "#ff780a", "VFL": "#c4162a", "VF": "#e02f44",
-    "ASYS": "#ad0317", "B": "#b877d9", "T": "#a352cc", "P": "#8ab8ff", "~": UNREADABLE,
-}  # fmt: skip
+    "N": "#5a7d5f",
+    "AFIB": "#3274d9",
+    "O": "#2aa198",
+    "SVTA": "#8f3bb8",
+    "VT": "#ff780a",
+    "VFL": "#c4162a",
+    "VF": "#e02f44",
+    "ASYS": "#ad0317",
+    "B": "#b877d9",
+    "T": "#a352cc",
+    "P": "#8ab8ff",
+    "~": UNREADABLE,
+}
 BEATS = {"N": "#5a7d5f", "S": "#8f3bb8", "V": "#ff780a", "F": "#fa6400", "Q": UNREADABLE}
 
 _TOOLTIP = {"mode": "multi", "sort": "desc"}
@@ -47,7 +58,10 @@ def states(colours: Mapping[str, str], words: Mapping[str, str] | None = None) -
 
 def steps(*steps: tuple[float | None, str]) -> Json:
     """Colours by value, each from its value up; the first has None."""
-    return {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]}
+    return {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": colour} for value, colour in steps],
+    }
 
 
 def target(flux: str, ref: str = "A") -> Json:
@@ -55,19 +69,34 @@ def target(flux: str, ref: str = "A") -> Json:
     return {"refId": ref, "datasource": DATASOURCE, "query": flux}
 
 
-def panel(kind: str, title: str, targets: Sequence[Json] | str, size: tuple[int, int], options: Json, **more: Any) -> Json:
+def panel(
+    kind: str,
+    title: str,
+    targets: Sequence[Json] | str,
+    size: tuple[int, int],
+    options: Json,
+    **more: Any,
+) -> Json:
     """A panel of width and height `size`; `place` gives it its position.
 
-    Field settings: unit, decimals, minimum, maximum, name, colour, thresholds, mappings, links, custom, overrides. `extra` holds keys
-    of the panel itself.
+    Field settings: unit, decimals, minimum, maximum, name, colour, thresholds, mappings, links,
+    custom, overrides. `extra` holds keys of the panel itself.
     """
     defaults: Json = {"custom": more.get("custom", {})}
-    for key, name in (("unit", "unit"), ("decimals", "decimals"), ("minimum", "min"), ("maximum", "max"), ("name", "displayName")):
+    for key, name in (
+        ("unit", "unit"),
+        ("decimals", "decimals"),
+        ("minimum", "min"),
+        ("maximum", "max"),
+        ("name", "displayName"),
+    ):
         if key in more:
             defaults[name] = more[key]
     if "colour" in more:
         fixed = more["colour"].startswith("#")
-        defaults["color"] = {"mode": "fixed", "fixedColor": more["colour"]} if fixed else {"mode": more["colour"]}
+        defaults["color"] = (
+            {"mode": "fixed", "fixedColor": more["colour"]} if fixed else {"mode": more["colour"]}
+        )
     defaults |= {key: more[key] for key in ("thresholds", "mappings", "links") if key in more}
     return {
         "type": kind,
@@ -82,7 +111,14 @@ def panel(kind: str, title: str, targets: Sequence[Json] | str, size: tuple[int,
     }
 
 
-def curve(title: str, targets: Sequence[Json] | str, size: tuple[int, int] = (12, 8), *, draw: str = "line", **more: Any) -> Json:
+def curve(
+    title: str,
+    targets: Sequence[Json] | str,
+    size: tuple[int, int] = (12, 8),
+    *,
+    draw: str = "line",
+    **more: Any,
+) -> Json:
     """Values over time: draw is line, points, bars (stacked) or steps."""
     stacked = {"group": "A", "mode": "normal" if draw == "bars" else "none"}
     custom = {
@@ -113,10 +149,27 @@ def timeline(title: str, flux: str, size: tuple[int, int], **more: Any) -> Json:
         "legend": legend(show=False),
         "tooltip": {"mode": "single", "sort": "none"},
     }
-    return panel("state-timeline", title, flux, size, options, custom=custom, name="${__field.labels.patient}", **more)
+    return panel(
+        "state-timeline",
+        title,
+        flux,
+        size,
+        options,
+        custom=custom,
+        name="${__field.labels.patient}",
+        **more,
+    )
 
 
-def stat(title: str, flux: str, size: tuple[int, int] = (4, 4), *, text: bool = False, graph: bool = False, **more: Any) -> Json:
+def stat(
+    title: str,
+    flux: str,
+    size: tuple[int, int] = (4, 4),
+    *,
+    text: bool = False,
+    graph: bool = False,
+    **more: Any,
+) -> Json:
     """One value in large type; `text` where it is a word."""
     options = {
         "graphMode": "area" if graph else "none",
@@ -127,14 +180,25 @@ def stat(title: str, flux: str, size: tuple[int, int] = (4, 4), *, text: bool = 
         "showPercentChange": False,
         "percentChangeColorMode": "standard",
         "orientation": "auto",
-        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": "/.*/" if text else ""},
+        "reduceOptions": {
+            "values": False,
+            "calcs": ["lastNotNull"],
+            "fields": "/.*/" if text else "",
+        },
     }
     return panel("stat", title, flux, size, options, **more)
 
 
-def table(title: str, targets: Sequence[Json] | str, size: tuple[int, int], *, sort: str = "", **more: Any) -> Json:
+def table(
+    title: str, targets: Sequence[Json] | str, size: tuple[int, int], *, sort: str = "", **more: Any
+) -> Json:
     """Rows and columns; `sort` is the column that is shown in descending order."""
-    custom = {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True}
+    custom = {
+        "align": "auto",
+        "cellOptions": {"type": "auto"},
+        "inspect": False,
+        "filterable": True,
+    }
     options = {
         "showHeader": True,
         "cellHeight": "sm",
@@ -145,7 +209,9 @@ def table(title: str, targets: Sequence[Json] | str, size: tuple[int, int], *, s
     return panel("table", title, targets, size, options, custom=custom, **more)
 
 
-def bars(title: str, flux: str, size: tuple[int, int], *, across: str, stacked: str = "none", **more: Any) -> Json:
+def bars(
+    title: str, flux: str, size: tuple[int, int], *, across: str, stacked: str = "none", **more: Any
+) -> Json:
     """A bar per row, named by the column `across`; stacked is none or percent."""
     custom = {"lineWidth": 0, "fillOpacity": 80, "gradientMode": "none", "hideFrom": _HIDDEN}
     options = {
@@ -168,23 +234,48 @@ def bars(title: str, flux: str, size: tuple[int, int], *, across: str, stacked: 
 
 def histogram(title: str, flux: str, size: tuple[int, int], *, bucket: int, **more: Any) -> Json:
     """How often values of each size occur."""
-    custom = {"lineWidth": 1, "fillOpacity": 70, "gradientMode": "none", "stacking": {"group": "A", "mode": "none"}, "hideFrom": _HIDDEN}
-    options = {"bucketSize": bucket, "bucketOffset": 0, "combine": True, "legend": legend(show=False), "tooltip": _TOOLTIP}
+    custom = {
+        "lineWidth": 1,
+        "fillOpacity": 70,
+        "gradientMode": "none",
+        "stacking": {"group": "A", "mode": "none"},
+        "hideFrom": _HIDDEN,
+    }
+    options = {
+        "bucketSize": bucket,
+        "bucketOffset": 0,
+        "combine": True,
+        "legend": legend(show=False),
+        "tooltip": _TOOLTIP,
+    }
     return panel("histogram", title, flux, size, options, custom=custom, **more)
 
 
 def trend(title: str, flux: str, size: tuple[int, int], *, across: str, **more: Any) -> Json:
     """Values over a number that is no time of day: seconds from an alarm's onset."""
     custom = {
-        "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "fillOpacity": 0, "pointSize": 3, "showPoints": "never",
-        "spanNulls": False, "stacking": {"group": "A", "mode": "none"}, "axisLabel": more.pop("axis", ""), "hideFrom": _HIDDEN,
-    }  # fmt: skip
-    options = {"xField": across, "legend": legend(show=False), "tooltip": {"mode": "single", "sort": "none"}}
+        "drawStyle": "line",
+        "lineInterpolation": "linear",
+        "lineWidth": 1,
+        "fillOpacity": 0,
+        "pointSize": 3,
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"group": "A", "mode": "none"},
+        "axisLabel": more.pop("axis", ""),
+        "hideFrom": _HIDDEN,
+    }
+    options = {
+        "xField": across,
+        "legend": legend(show=False),
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
     return panel("trend", title, flux, size, options, custom=custom, **more)
 
 
 def field(name: str, **properties: Any) -> Json:
-    """Settings of one column; `hidden` leaves it out, other keys are ids of properties with _ for a dot."""
+    """Settings of one column; `hidden` leaves it out, other keys are ids of properties with _ for a
+    dot."""
     found = [{"id": key.replace("_", "."), "value": value} for key, value in properties.items()]
     return {"matcher": {"id": "byName", "options": name}, "properties": found}
 
@@ -200,25 +291,58 @@ def link(title: str, url: str, *, new: bool = False) -> Json:
 
 
 def variable(name: str, label: str, flux: str, *, every: bool = False) -> Json:
-    """A choice from what a query finds; with `every` also all of them, which in Flux (${NAME:doublequote}) reads as an empty string."""
-    everything = {"includeAll": True, "allValue": '""', "current": {"text": "All", "value": "$__all", "selected": True}} if every else {}
+    """A choice from what a query finds; with `every` also all of them, which in Flux
+    (${NAME:doublequote}) reads as an empty string."""
+    everything = (
+        {
+            "includeAll": True,
+            "allValue": '""',
+            "current": {"text": "All", "value": "$__all", "selected": True},
+        }
+        if every
+        else {}
+    )
     return {
-        "type": "query", "name": name, "label": label, "datasource": DATASOURCE, "query": {"query": flux, "refId": "variable"},
-        "refresh": 2, "sort": 5, "multi": False, "hide": 0, "skipUrlSync": False, "regex": "", **everything,
-    }  # fmt: skip
+        "type": "query",
+        "name": name,
+        "label": label,
+        "datasource": DATASOURCE,
+        "query": {"query": flux, "refId": "variable"},
+        "refresh": 2,
+        "sort": 5,
+        "multi": False,
+        "hide": 0,
+        "skipUrlSync": False,
+        "regex": "",
+        **everything,
+    }
 
 
 def textbox(name: str, label: str, value: str = "") -> Json:
     """A choice that is typed, or set by a link."""
-    return {"type": "textbox", "name": name, "label": label, "query": value, "hide": 0, "skipUrlSync": False, "current": _option(value)}
+    return {
+        "type": "textbox",
+        "name": name,
+        "label": label,
+        "query": value,
+        "hide": 0,
+        "skipUrlSync": False,
+        "current": _option(value),
+    }
 
 
 def constant(name: str, value: str, description: str) -> Json:
     """A value that is changed in the board's settings."""
     return {
-        "type": "constant", "name": name, "label": name, "description": description, "query": value, "hide": 2, "skipUrlSync": True,
+        "type": "constant",
+        "name": name,
+        "label": name,
+        "description": description,
+        "query": value,
+        "hide": 2,
+        "skipUrlSync": True,
         "current": _option(value),
-    }  # fmt: skip
+    }
 
 
 def _option(value: str) -> Json:
@@ -228,21 +352,34 @@ def _option(value: str) -> Json:
 def annotation(name: str, colour: str, flux: str, *, enable: bool = True) -> Json:
     """Marks on the time axis: rows with time, text and, for a span, timeEnd."""
     return {
-        "name": name, "datasource": DATASOURCE, "enable": enable, "hide": False, "iconColor": colour,
+        "name": name,
+        "datasource": DATASOURCE,
+        "enable": enable,
+        "hide": False,
+        "iconColor": colour,
         "target": {"refId": name, "query": flux},
-    }  # fmt: skip
+    }
 
 
 def board_link(title: str, tag: str = "", url: str = "") -> Json:
     """A link at the top of a board: to all boards of a tag, or to a URL."""
     return {
-        "title": title, "type": "dashboards" if tag else "link", "icon": "external link", "tooltip": "", "url": url,
-        "tags": [tag] if tag else [], "asDropdown": False, "targetBlank": not tag, "includeVars": False, "keepTime": bool(tag),
-    }  # fmt: skip
+        "title": title,
+        "type": "dashboards" if tag else "link",
+        "icon": "external link",
+        "tooltip": "",
+        "url": url,
+        "tags": [tag] if tag else [],
+        "asDropdown": False,
+        "targetBlank": not tag,
+        "includeVars": False,
+        "keepTime": bool(tag),
+    }
 
 
 def place(panels: Sequence[Json]) -> list[Json]:
-    """The panels from left to right and from top to bottom, numbered; a row ends where the next panel does not fit."""
+    """The panels from left to right and from top to bottom, numbered; a row ends where the next
+    panel does not fit."""
     x = y = height = 0
     placed = []
     for number, one in enumerate(panels, start=1):

@@ -18,7 +18,10 @@ schema.tagValues(bucket: v.defaultBucket, tag: "patient", predicate: (r) => r._m
 def board() -> Json:
     """The board."""
     words = {"N": "normal", "S": "supraventricular", "V": "ventricular"}
-    marks = [parts.annotation(f"Beats {label} ({word})", parts.BEATS[label], _beats(label)) for label, word in words.items()]
+    marks = [
+        parts.annotation(f"Beats {label} ({word})", parts.BEATS[label], _beats(label))
+        for label, word in words.items()
+    ]
     return parts.board(
         "ecgwatch-patient",
         "Patient",
@@ -26,7 +29,12 @@ def board() -> Json:
         [*_numbers(), _live(), _stored(), _rhythm(), *_trends(), _alarms()],
         variables=[parts.variable("patient", "Patient", PATIENTS), MONITOR],
         annotations=[*marks, parts.annotation("Alarms", parts.HIGH, _spans())],
-        links=[parts.board_link("This patient in the built-in monitor", url="${monitor}/patient?id=${patient:percentencode}")],
+        links=[
+            parts.board_link(
+                "This patient in the built-in monitor",
+                url="${monitor}/patient?id=${patient:percentencode}",
+            )
+        ],
         since="now-15m",
         live=True,
     )
@@ -34,9 +42,14 @@ def board() -> Json:
 
 def _numbers() -> list[Json]:
     def last(column: str) -> str:
-        keep = "" if column == "quality" else f'\n  |> filter(fn: (r) => given(r: r, field: "{column}"))'
+        keep = (
+            ""
+            if column == "quality"
+            else f'\n  |> filter(fn: (r) => given(r: r, field: "{column}"))'
+        )
         return flux.query(
-            flux.rows("vitals", column, "none", start=flux.before(STOP, NOW), patient=PATIENT) + keep,
+            flux.rows("vitals", column, "none", start=flux.before(STOP, NOW), patient=PATIENT)
+            + keep,
             f'  |> group()\n  |> sort(columns: ["_time"])\n  |> last(column: "{column}")\n  |> keep(columns: ["_time", "{column}"])',
         )
 
@@ -45,9 +58,13 @@ def _numbers() -> list[Json]:
         f"  |> group()\n  |> filter(fn: (r) => r.end_ns > int(v: {flux.before(STOP, '1m')}))",
         '  |> sort(columns: ["_time"])\n  |> last(column: "label")\n  |> keep(columns: ["_time", "label"])',
     )
-    unknown: Any = {"description": f"Of the last {NOW}; empty where there is none or it is not to be trusted."}
+    unknown: Any = {
+        "description": f"Of the last {NOW}; empty where there is none or it is not to be trusted."
+    }
     return [
-        parts.stat("Heart rate", last("hr_bpm"), unit="none", decimals=0, thresholds=HEART_RATE, **unknown),
+        parts.stat(
+            "Heart rate", last("hr_bpm"), unit="none", decimals=0, thresholds=HEART_RATE, **unknown
+        ),
         parts.stat("Rhythm", rhythm, text=True, mappings=parts.states(parts.RHYTHMS)),
         parts.stat("SDNN, 5 min", last("sdnn_ms"), unit="ms", decimals=0, **unknown),
         parts.stat("RMSSD, 5 min", last("rmssd_ms"), unit="ms", decimals=0, **unknown),
@@ -58,30 +75,47 @@ def _numbers() -> list[Json]:
 
 def _live() -> Json:
     live = {
-        "refId": "A", "datasource": parts.GRAFANA, "queryType": "measurements", "channel": f"stream/{LIVE_STREAM}/${{patient}}",
+        "refId": "A",
+        "datasource": parts.GRAFANA,
+        "queryType": "measurements",
+        "channel": f"stream/{LIVE_STREAM}/${{patient}}",
         "buffer": LIVE_S * 1000,
-    }  # fmt: skip
+    }
     return parts.curve(
         "ECG, live",
         [live],
         (24, 7),
         description="While `ecgwatch dashboards live PATIENT` runs. About a second late; to watch a patient, use the monitor.",
-        name="mV", colour="#73bf69", legend=parts.legend(show=False),
-        extra={"datasource": parts.GRAFANA, "timeFrom": f"{LIVE_S}s", "hideTimeOverride": True, "maxDataPoints": 2000},
-    )  # fmt: skip
+        name="mV",
+        colour="#73bf69",
+        legend=parts.legend(show=False),
+        extra={
+            "datasource": parts.GRAFANA,
+            "timeFrom": f"{LIVE_S}s",
+            "hideTimeOverride": True,
+            "maxDataPoints": 2000,
+        },
+    )
 
 
 def _stored() -> Json:
     strips = flux.query(flux.extremes(flux.points("ecg", "mv", patient=PATIENT), "_value", "lead"))
     return parts.curve(
-        "ECG, strips around alarms", strips, (24, 7), name="${__field.labels.lead}", colour="#73bf69", axis="mV",
+        "ECG, strips around alarms",
+        strips,
+        (24, 7),
+        name="${__field.labels.lead}",
+        colour="#73bf69",
+        axis="mV",
         description="From 10 s before each alarm's onset to 10 s after. The whole trace is in the built-in monitor.",
         extra={"maxDataPoints": 5000},
-    )  # fmt: skip
+    )
 
 
 def _rhythm() -> Json:
-    return parts.timeline("Rhythm", flux.episodes(PATIENT), (24, 4), mappings=parts.states(parts.RHYTHMS))
+    return parts.timeline(
+        "Rhythm", flux.episodes(PATIENT), (24, 4), mappings=parts.states(parts.RHYTHMS)
+    )
 
 
 def _trends() -> list[Json]:
@@ -97,7 +131,10 @@ def _trends() -> list[Json]:
 
         return flux.query(*(one(column) for column in columns))
 
-    given = flux.rows("beat", "rr_ms", "label", "none", patient=PATIENT) + '\n  |> filter(fn: (r) => given(r: r, field: "rr_ms"))'
+    given = (
+        flux.rows("beat", "rr_ms", "label", "none", patient=PATIENT)
+        + '\n  |> filter(fn: (r) => given(r: r, field: "rr_ms"))'
+    )
     beats = flux.query(flux.extremes(given, "rr_ms", "label"))
     ectopic = flux.query(
         flux.points("beat", "label", patient=PATIENT),
@@ -105,15 +142,37 @@ def _trends() -> list[Json]:
         '  |> group(columns: ["label"])\n  |> aggregateWindow(every: 1m, fn: sum, createEmpty: true)',
         '  |> keep(columns: ["_time", "_value", "label"])',
     )
-    by_class = [parts.field(label, color={"mode": "fixed", "fixedColor": colour}) for label, colour in parts.BEATS.items()]
+    by_class = [
+        parts.field(label, color={"mode": "fixed", "fixedColor": colour})
+        for label, colour in parts.BEATS.items()
+    ]
     shown: Any = {"name": "${__field.labels.label}", "overrides": by_class}
     return [
-        parts.curve("Heart rate", vitals("hr_bpm"), unit="none", axis="/min", name="HR", colour="#73bf69"),
-        parts.curve("RR interval", beats, draw="points", unit="ms", extra={"maxDataPoints": 5000}, **shown),
+        parts.curve(
+            "Heart rate", vitals("hr_bpm"), unit="none", axis="/min", name="HR", colour="#73bf69"
+        ),
+        parts.curve(
+            "RR interval", beats, draw="points", unit="ms", extra={"maxDataPoints": 5000}, **shown
+        ),
         parts.curve("HRV over 5 min", vitals("sdnn_ms", "rmssd_ms"), unit="ms"),
         parts.curve("Ectopic beats per minute", ectopic, draw="bars", unit="none", **shown),
-        parts.curve("Readable share of the signal", vitals("quality"), unit="percentunit", minimum=0, maximum=1, name="readable"),
-        parts.curve("Probability of the rhythm", _probability(), draw="steps", unit="percentunit", minimum=0, maximum=1, name="rhythm"),
+        parts.curve(
+            "Readable share of the signal",
+            vitals("quality"),
+            unit="percentunit",
+            minimum=0,
+            maximum=1,
+            name="readable",
+        ),
+        parts.curve(
+            "Probability of the rhythm",
+            _probability(),
+            draw="steps",
+            unit="percentunit",
+            minimum=0,
+            maximum=1,
+            name="rhythm",
+        ),
     ]
 
 
@@ -131,7 +190,9 @@ def _alarms() -> Json:
         "  |> map(fn: (r) => ({onset: time(v: r.onset_ns), priority: r.priority, kind: r.kind,",
         '      text: if given(r: r, field: "text") then r.text else "", stands: r.end == 0}))\n  |> sort(columns: ["onset"], desc: true)',
     )
-    review = parts.link("Review", "/d/ecgwatch-alarms?var-patient=${patient:percentencode}&${__url_time_range}")
+    review = parts.link(
+        "Review", "/d/ecgwatch-alarms?var-patient=${patient:percentencode}&${__url_time_range}"
+    )
     overrides = [parts.field("kind", links=[review]), parts.coloured("priority", parts.PRIORITIES)]
     return parts.table("Alarms", listed, (24, 8), overrides=overrides)
 

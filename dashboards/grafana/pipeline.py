@@ -1,4 +1,5 @@
-"""The board on the pipeline's health, from what each worker of the processor says of itself (stream_processor/telemetry.py)."""
+"""The board on the pipeline's health, from what each worker of the processor says of itself
+(stream_processor/worker/telemetry.py)."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def now(name: str, start: str = flux.before(STOP, "1m"), stop: str = STOP) -> st
     """A figure's newest value, all workers together."""
     return flux.query(
         flux.points("pipeline", name, start=start, stop=stop),
-        "  |> last()\n  |> group()\n  |> sum()\n  |> map(fn: (r) => ({_time: " + stop + ", _value: r._value}))",
+        "  |> last()\n  |> group()\n  |> sum()\n  |> map(fn: (r) => ({_time: "
+        + stop
+        + ", _value: r._value}))",
     )
 
 
@@ -35,7 +38,9 @@ def gained(name: str, start: str = START, stop: str = STOP) -> str:
     """How much a total has grown, all workers together; one that began anew counts from zero."""
     return flux.query(
         flux.points("pipeline", name, start=start, stop=stop),
-        "  |> increase()\n  |> last()\n  |> group()\n  |> sum()\n  |> map(fn: (r) => ({_time: " + stop + ", _value: r._value}))",
+        "  |> increase()\n  |> last()\n  |> group()\n  |> sum()\n  |> map(fn: (r) => ({_time: "
+        + stop
+        + ", _value: r._value}))",
     )
 
 
@@ -68,7 +73,11 @@ def _share(part: str, whole: str, scale: str = "1.0") -> str:
 
 
 def _numbers() -> list[Json]:
-    trouble: Any = {"thresholds": parts.steps((None, parts.QUIET), (1, parts.HIGH)), "decimals": 0, "unit": "none"}
+    trouble: Any = {
+        "thresholds": parts.steps((None, parts.QUIET), (1, parts.HIGH)),
+        "decimals": 0,
+        "unit": "none",
+    }
     late = parts.steps((None, parts.QUIET), (2, parts.MEDIUM), (10, parts.HIGH))
     return [
         parts.stat("Patients", now("patients"), unit="none", decimals=0),
@@ -90,18 +99,27 @@ def _curves() -> list[Json]:
     return [
         parts.curve("Messages behind", _latest("lag"), unit="none", **lines),
         parts.curve(
-            "From a beat to its event", latency, unit="s", name=f"{BY_WORKER} ${{__field.name}}", extra=lines["extra"],
+            "From a beat to its event",
+            latency,
+            unit="s",
+            name=f"{BY_WORKER} ${{__field.name}}",
+            extra=lines["extra"],
             description="Median and 99th percentile of beats that are no older than 10 min: with replayed times there is none.",
         ),
         parts.curve("Messages per second", _rate("messages"), unit="none", **lines),
         parts.curve("Beats per second", _rate("beats"), unit="none", **lines),
-        parts.curve("CPU of the networks per 1,000 messages", _share("network_s", "messages", "1000.0"), unit="s", **lines),
+        parts.curve(
+            "CPU of the networks per 1,000 messages",
+            _share("network_s", "messages", "1000.0"),
+            unit="s",
+            **lines,
+        ),
         parts.curve("CPU of all stages", _rate("stages_s"), unit="percentunit", **lines),
         parts.curve("Slowest slice", _latest("slowest_slice_s"), unit="s", **lines),
         parts.curve("Commits per second", _rate("commits"), unit="none", **lines),
         parts.curve("Store was busy, per second", _rate("store_refusals"), unit="none", **lines),
         parts.curve("Dead letters per second", _rate("dead_letters"), unit="none", **lines),
-    ]  # fmt: skip
+    ]
 
 
 def _notifications() -> Json:
@@ -112,8 +130,17 @@ def _notifications() -> Json:
         '  |> keep(columns: ["_time", "recipient", "outcome"])\n  |> rename(columns: {recipient: "_value"})',
     )
     colours = {"delivered": parts.QUIET, "failed": parts.HIGH, "held back": parts.UNREADABLE}
-    overrides = [parts.field(name, color={"mode": "fixed", "fixedColor": colour}) for name, colour in colours.items()]
+    overrides = [
+        parts.field(name, color={"mode": "fixed", "fixedColor": colour})
+        for name, colour in colours.items()
+    ]
     return parts.curve(
-        "Notifications", counted, (24, 8), draw="bars", unit="none", name="${__field.labels.outcome}", overrides=overrides,
+        "Notifications",
+        counted,
+        (24, 8),
+        draw="bars",
+        unit="none",
+        name="${__field.labels.outcome}",
+        overrides=overrides,
         extra={"interval": "1m"},
-    )  # fmt: skip
+    )

@@ -1,6 +1,8 @@
-"""The boards into a Grafana that is already there, over its HTTP API by grafana-client: create or update, and say what changed.
+"""The boards into a Grafana that is already there, over its HTTP API by grafana-client: create or
+update, and say what changed.
 
-What is as wanted is not written again. What Grafana was provisioned with from files is left alone: it refuses to change it.
+What is as wanted is not written again. What Grafana was provisioned with from files is left alone:
+it refuses to change it.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class Finding(NamedTuple):
 class Grafana:
     """One Grafana. `token` is a service account's, or USER:PASSWORD.
 
-    Every method raises UnreachableError where Grafana does not answer and BadInputError where it refuses.
+    Every method raises UnreachableError where Grafana does not answer and BadInputError where it
+    refuses.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -74,7 +77,11 @@ class Grafana:
         """Version, datasource, boards and alert rules, as they are now."""
         version = self.version()
         good = version.split(".")[0].isdigit() and int(version.split(".")[0]) >= OLDEST
-        yield Finding("grafana", good, f"version {version}" + ("" if good else f"; the boards are made for {OLDEST}"))
+        yield Finding(
+            "grafana",
+            good,
+            f"version {version}" + ("" if good else f"; the boards are made for {OLDEST}"),
+        )
         yield self._source_health()
         for board in files.boards().values():
             found = self._found(lambda uid=board["uid"]: self._api.dashboard.get_dashboard(uid))  # type: ignore[misc]
@@ -92,7 +99,11 @@ class Grafana:
             return Change(what, "created")
         if found["title"] == title:
             return Change(what, "unchanged")
-        self._ask(lambda: self._api.folder.update_folder(uid, title, version=found.get("version"), overwrite=True))
+        self._ask(
+            lambda: self._api.folder.update_folder(
+                uid, title, version=found.get("version"), overwrite=True
+            )
+        )
         return Change(what, "updated", f"was called {found['title']}")
 
     def _source(self, source: Source) -> Change:
@@ -106,7 +117,10 @@ class Grafana:
             return Change(what, "left alone", "Grafana was provisioned with it")
         # The token cannot be read again: whether it is the right one, the datasource's health says.
         secret = {"secureJsonData"}
-        if not differs({k: v for k, v in wanted.items() if k not in secret}, found) and self._source_health().works:
+        if (
+            not differs({k: v for k, v in wanted.items() if k not in secret}, found)
+            and self._source_health().works
+        ):
             return Change(what, "unchanged")
         self._ask(lambda: self._api.datasource.update_datasource_by_uid(uid, wanted))
         return Change(what, "updated")
@@ -141,9 +155,20 @@ class Grafana:
         if found and not where and found["meta"].get("folderUid") == FOLDER_UID:
             return Change(what, "unchanged")
         version = {"version": found["dashboard"]["version"]} if found else {}
-        payload = {"dashboard": {**board, **version}, "folderUid": FOLDER_UID, "message": MESSAGE, "overwrite": False}
-        self._ask(lambda: self._api.dashboard.update_dashboard(payload), passed_on=CHANGED_MEANWHILE)
-        return Change(what, "updated", where or "moved into its folder") if found else Change(what, "created")
+        payload = {
+            "dashboard": {**board, **version},
+            "folderUid": FOLDER_UID,
+            "message": MESSAGE,
+            "overwrite": False,
+        }
+        self._ask(
+            lambda: self._api.dashboard.update_dashboard(payload), passed_on=CHANGED_MEANWHILE
+        )
+        return (
+            Change(what, "updated", where or "moved into its folder")
+            if found
+            else Change(what, "created")
+        )
 
     def _rules(self) -> Change:
         what, wanted, found = "alert rules", _rule_group(), self._rule_group()
@@ -153,19 +178,24 @@ class Grafana:
         if found and not where:
             return Change(what, "unchanged")
         update = self._api.alertingprovisioning.update_rule_group
-        # Without provenance people may change a threshold in Grafana; the next push says so and sets it back.
+        # Without provenance people may change a threshold in Grafana; the next push says so and
+        # sets it back.
         self._ask(lambda: update(alerts.FOLDER_UID, alerts.GROUP, wanted, disable_provenance=True))
         return Change(what, "updated", where) if found else Change(what, "created")
 
     def _rule_group(self) -> Json | None:
-        found = self._found(lambda: self._api.alertingprovisioning.get_rule_group(alerts.FOLDER_UID, alerts.GROUP))
+        found = self._found(
+            lambda: self._api.alertingprovisioning.get_rule_group(alerts.FOLDER_UID, alerts.GROUP)
+        )
         return found if found and found.get("rules") else None
 
     def _compared(self, what: str, found: Any, wanted: Json) -> Finding:
         if not found:
             return Finding(what, False, "missing; `ecgwatch dashboards push` makes it")
         where = differs(wanted, found)
-        return Finding(what, not where, f"differs from ecgwatch's: {where}" if where else "as ecgwatch's")
+        return Finding(
+            what, not where, f"differs from ecgwatch's: {where}" if where else "as ecgwatch's"
+        )
 
     def _found(self, call: Callable[[], T]) -> T | None:
         """The answer, or None where there is no such thing."""
@@ -175,7 +205,8 @@ class Grafana:
             return None
 
     def _ask(self, call: Callable[[], T], passed_on: int = 0) -> T:
-        """The answer. A refusal with the status `passed_on` is raised as it is, for the caller to deal with."""
+        """The answer. A refusal with the status `passed_on` is raised as it is, for the caller to
+        deal with."""
         try:
             return call()
         except GrafanaException as error:
@@ -202,24 +233,44 @@ class Grafana:
 
 
 def differs(wanted: Any, found: Any, path: str = "") -> str:
-    """Where `found` is first other than wanted ("": nowhere). It may have more keys, and may lack what is empty: Grafana adds and drops."""
+    """Where `found` is first other than wanted ("": nowhere). It may have more keys, and may lack
+    what is empty: Grafana adds and drops."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return next((where for key, value in wanted.items() if (where := differs(value, found.get(key), f"{path}.{key}"))), "")
+        return next(
+            (
+                where
+                for key, value in wanted.items()
+                if (where := differs(value, found.get(key), f"{path}.{key}"))
+            ),
+            "",
+        )
     if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         pairs = enumerate(zip(wanted, found, strict=True))
-        return next((where for i, (one, other) in pairs if (where := differs(one, other, f"{path}[{i}]"))), "")
+        return next(
+            (where for i, (one, other) in pairs if (where := differs(one, other, f"{path}[{i}]"))),
+            "",
+        )
     return "" if wanted == found or (not wanted and not found) else path.lstrip(".")
 
 
 def _source(source: Source) -> Json:
     return {
-        "name": "ecgwatch", **parts.DATASOURCE, "access": "proxy", "url": source.url, "isDefault": False,
+        "name": "ecgwatch",
+        **parts.DATASOURCE,
+        "access": "proxy",
+        "url": source.url,
+        "isDefault": False,
         "jsonData": {"version": "Flux", "organization": source.org, "defaultBucket": source.bucket},
         "secureJsonData": {"token": source.token},
-    }  # fmt: skip
+    }
 
 
 def _rule_group() -> Json:
     place = {"orgID": 1, "folderUID": alerts.FOLDER_UID, "ruleGroup": alerts.GROUP}
     rules = [{**rule, **place} for rule in alerts.rules()]
-    return {"title": alerts.GROUP, "folderUid": alerts.FOLDER_UID, "interval": alerts.INTERVAL_S, "rules": rules}
+    return {
+        "title": alerts.GROUP,
+        "folderUid": alerts.FOLDER_UID,
+        "interval": alerts.INTERVAL_S,
+        "rules": rules,
+    }

@@ -1,4 +1,5 @@
-"""The board on how good the models are: live scoring, confidence, class shares, and what people corrected."""
+"""The board on how good the models are: live scoring, confidence, class shares, and what people
+corrected."""
 
 from __future__ import annotations
 
@@ -38,7 +39,16 @@ def _scores() -> Json:
     ]
     agreed = f"if r.rhythm_s > 0.0 then r.rhythm_agreed_s / r.rhythm_s else {flux.NULL_FLOAT}"
     last = flux.query(
-        flux.rows("score", *counts, "rhythm_s", "rhythm_agreed_s", "episodes", "episodes_alarmed", "worst_delay_s", "none"),
+        flux.rows(
+            "score",
+            *counts,
+            "rhythm_s",
+            "rhythm_agreed_s",
+            "episodes",
+            "episodes_alarmed",
+            "worst_delay_s",
+            "none",
+        ),
         '  |> group(columns: ["patient"])\n  |> sort(columns: ["_time"])\n  |> last(column: "qrs_tp")\n  |> group()',
         "  |> map(fn: (r) => ({patient: r.patient, beats: r.qrs_tp + r.qrs_fn,",
         "      " + ",\n      ".join(measures) + ",",
@@ -46,7 +56,11 @@ def _scores() -> Json:
         f'      worst_delay: if given(r: r, field: "worst_delay_s") then r.worst_delay_s else {flux.NULL_FLOAT}}}))',
     )
     percent: Any = {"unit": "percentunit", "decimals": 2}
-    names = {f"{name}_{m}": f"{word} {said}" for name, word in CLASSES.items() for m, said in (("se", "Se"), ("ppv", "+P"))}
+    names = {
+        f"{name}_{m}": f"{word} {said}"
+        for name, word in CLASSES.items()
+        for m, said in (("se", "Se"), ("ppv", "+P"))
+    }
     return parts.table(
         "Agreement with the reference, since each stream began",
         last,
@@ -63,14 +77,25 @@ def _scores() -> Json:
 def _running() -> list[Json]:
     def over_time(missed: str) -> str:
         return flux.query(
-            flux.rows("score", "qrs_tp", f"qrs_{missed}", "v_tp", f"v_{missed}", "s_tp", f"s_{missed}"),
+            flux.rows(
+                "score", "qrs_tp", f"qrs_{missed}", "v_tp", f"v_{missed}", "s_tp", f"s_{missed}"
+            ),
             '  |> group()\n  |> sort(columns: ["_time"])',
             "  |> map(fn: (r) => ({_time: r._time, patient: r.patient,",
-            "      " + ", ".join(f"{word}: {_share(f'{name}_tp', f'{name}_{missed}')}" for name, word in CLASSES.items()) + "}))",
+            "      "
+            + ", ".join(
+                f"{word}: {_share(f'{name}_tp', f'{name}_{missed}')}"
+                for name, word in CLASSES.items()
+            )
+            + "}))",
             '  |> group(columns: ["patient"])',
         )
 
-    shown: Any = {"unit": "percentunit", "maximum": 1, "name": "${__field.labels.patient} ${__field.name}"}
+    shown: Any = {
+        "unit": "percentunit",
+        "maximum": 1,
+        "name": "${__field.labels.patient} ${__field.name}",
+    }
     return [
         parts.curve("Sensitivity so far", over_time("fn"), **shown),
         parts.curve("Positive predictivity so far", over_time("fp"), **shown),
@@ -80,10 +105,18 @@ def _running() -> list[Json]:
 def _confidence() -> Json:
     values = flux.query(
         flux.points("beat", "confidence", "label_probability"),
-        '  |> group(columns: ["_field"])\n  |> aggregateWindow(every: ' + WINDOW + ", fn: mean, createEmpty: false)",
+        '  |> group(columns: ["_field"])\n  |> aggregateWindow(every: '
+        + WINDOW
+        + ", fn: mean, createEmpty: false)",
         '  |> keep(columns: ["_time", "_value", "_field"])',
     )
-    return parts.curve("Mean confidence: a QRS, and its class", values, unit="percentunit", maximum=1, name="${__field.name}")
+    return parts.curve(
+        "Mean confidence: a QRS, and its class",
+        values,
+        unit="percentunit",
+        maximum=1,
+        name="${__field.name}",
+    )
 
 
 def _unsure() -> Json:
@@ -92,7 +125,13 @@ def _unsure() -> Json:
         f"  |> map(fn: (r) => ({{r with _value: if r._value < {UNSURE} then 1.0 else 0.0}}))\n  |> group()",
         f'  |> aggregateWindow(every: {WINDOW}, fn: mean, createEmpty: false)\n  |> keep(columns: ["_time", "_value"])',
     )
-    return parts.curve(f"Share of beats with a class probability below {UNSURE}", share, unit="percentunit", minimum=0, name="unsure")
+    return parts.curve(
+        f"Share of beats with a class probability below {UNSURE}",
+        share,
+        unit="percentunit",
+        minimum=0,
+        name="unsure",
+    )
 
 
 def _classes() -> Json:
@@ -101,9 +140,18 @@ def _classes() -> Json:
         '  |> group(columns: ["patient", "label"])\n  |> count(column: "sample")\n  |> group()',
         '  |> pivot(rowKey: ["patient"], columnKey: ["label"], valueColumn: "sample")\n  |> sort(columns: ["patient"])',
     )
-    colours = [parts.field(label, color={"mode": "fixed", "fixedColor": colour}) for label, colour in parts.BEATS.items()]
+    colours = [
+        parts.field(label, color={"mode": "fixed", "fixedColor": colour})
+        for label, colour in parts.BEATS.items()
+    ]
     return parts.bars(
-        "Beats by class, share per patient", counted, (12, 9), across="patient", stacked="percent", unit="none", overrides=colours
+        "Beats by class, share per patient",
+        counted,
+        (12, 9),
+        across="patient",
+        stacked="percent",
+        unit="none",
+        overrides=colours,
     )
 
 
@@ -114,9 +162,18 @@ def _rhythms() -> Json:
         '  |> group(columns: ["patient", "label"])\n  |> sum(column: "hours")\n  |> group()',
         '  |> pivot(rowKey: ["patient"], columnKey: ["label"], valueColumn: "hours")\n  |> sort(columns: ["patient"])',
     )
-    colours = [parts.field(label, color={"mode": "fixed", "fixedColor": colour}) for label, colour in parts.RHYTHMS.items()]
+    colours = [
+        parts.field(label, color={"mode": "fixed", "fixedColor": colour})
+        for label, colour in parts.RHYTHMS.items()
+    ]
     return parts.bars(
-        "Rhythm, share of the time per patient", spent, (12, 9), across="patient", stacked="percent", unit="h", overrides=colours
+        "Rhythm, share of the time per patient",
+        spent,
+        (12, 9),
+        across="patient",
+        stacked="percent",
+        unit="h",
+        overrides=colours,
     )
 
 
@@ -126,4 +183,9 @@ def _edits() -> Json:
         '  |> group(columns: ["target", "said", "verdict"])\n  |> count(column: "by")\n  |> group()',
         '  |> rename(columns: {by: "times"})\n  |> sort(columns: ["times"], desc: true)',
     )
-    return parts.table("What people said of it", counted, (24, 8), description="Confirmed, rejected or relabelled in the monitor's review.")
+    return parts.table(
+        "What people said of it",
+        counted,
+        (24, 8),
+        description="Confirmed, rejected or relabelled in the monitor's review.",
+    )

@@ -8,7 +8,13 @@ from dashboards.grafana.parts import Json
 
 NOW = "20s"  # vitals come once a second; what is older is not now
 
-HEART_RATE = parts.steps((None, parts.HIGH), (40, parts.MEDIUM), (50, parts.QUIET), (120, parts.MEDIUM), (140, parts.HIGH))
+HEART_RATE = parts.steps(
+    (None, parts.HIGH),
+    (40, parts.MEDIUM),
+    (50, parts.QUIET),
+    (120, parts.MEDIUM),
+    (140, parts.HIGH),
+)
 
 
 def board() -> Json:
@@ -25,9 +31,16 @@ def board() -> Json:
 
 
 MONITOR = parts.constant("monitor", "http://localhost:8050", "Where the built-in monitor answers")
-PATIENT_LINK = parts.link("Patient", "/d/ecgwatch-patient?var-patient=${__value.text:percentencode}&${__url_time_range}")
-MONITOR_LINK = parts.link("Built-in monitor", "${monitor}/patient?id=${__value.text:percentencode}", new=True)
-LABEL_LINK = parts.link("Patient", "/d/ecgwatch-patient?var-patient=${__field.labels.patient:percentencode}&${__url_time_range}")
+PATIENT_LINK = parts.link(
+    "Patient", "/d/ecgwatch-patient?var-patient=${__value.text:percentencode}&${__url_time_range}"
+)
+MONITOR_LINK = parts.link(
+    "Built-in monitor", "${monitor}/patient?id=${__value.text:percentencode}", new=True
+)
+LABEL_LINK = parts.link(
+    "Patient",
+    "/d/ecgwatch-patient?var-patient=${__field.labels.patient:percentencode}&${__url_time_range}",
+)
 
 
 def _now() -> Json:
@@ -35,7 +48,9 @@ def _now() -> Json:
     vitals = flux.query(
         flux.rows("vitals", "hr_bpm", "quality", "reason", "none", start=flux.before(STOP, NOW)),
         f'  |> group(columns: ["patient"])\n  |> sort(columns: ["_time"])\n  |> {last}\n  |> group()',
-        '  |> map(fn: (r) => ({patient: r.patient, hr: if given(r: r, field: "hr_bpm") then r.hr_bpm else ' + flux.NULL_FLOAT + ",",
+        '  |> map(fn: (r) => ({patient: r.patient, hr: if given(r: r, field: "hr_bpm") then r.hr_bpm else '
+        + flux.NULL_FLOAT
+        + ",",
         '      why: if given(r: r, field: "reason") then r.reason else "", quality: r.quality, seen: r._time}))',
     )
     rhythm = flux.query(
@@ -56,10 +71,21 @@ def _now() -> Json:
         [parts.target(vitals, "A"), parts.target(rhythm, "B"), parts.target(alarm, "C")],
         (24, 9),
         description="Patients with data in the last 20 s, and whoever has an alarm that stands.",
-        extra={"transformations": [{"id": "joinByField", "options": {"byField": "patient", "mode": "outer"}}]},
+        extra={
+            "transformations": [
+                {"id": "joinByField", "options": {"byField": "patient", "mode": "outer"}}
+            ]
+        },
         overrides=[
             parts.field("patient", displayName="Patient", links=[PATIENT_LINK, MONITOR_LINK]),
-            parts.field("hr", displayName="HR", unit="none", decimals=0, thresholds=HEART_RATE, custom_cellOptions={"type": "color-text"}),
+            parts.field(
+                "hr",
+                displayName="HR",
+                unit="none",
+                decimals=0,
+                thresholds=HEART_RATE,
+                custom_cellOptions={"type": "color-text"},
+            ),
             parts.field("why", displayName="No HR because"),
             parts.field("quality", displayName="Quality", unit="percentunit", decimals=0),
             parts.field("seen", displayName="Last data", unit="dateTimeFromNow"),
@@ -70,23 +96,37 @@ def _now() -> Json:
 
 
 def _rhythm() -> Json:
-    return parts.timeline("Rhythm", flux.episodes(), (24, 8), mappings=parts.states(parts.RHYTHMS), links=[LABEL_LINK])
+    return parts.timeline(
+        "Rhythm", flux.episodes(), (24, 8), mappings=parts.states(parts.RHYTHMS), links=[LABEL_LINK]
+    )
 
 
 def _heart_rate() -> Json:
-    """Window means in the store's own engine: with `none` looked at, an hour of 50 patients takes 5 s, without 0.03 s."""
+    """Window means in the store's own engine: with `none` looked at, an hour of 50 patients takes 5
+    s, without 0.03 s."""
     means = flux.query(
         flux.points("vitals", "hr_bpm"),
         f'  |> aggregateWindow(every: {WINDOW}, fn: mean, createEmpty: true)\n  |> group(columns: ["patient"])',
         '  |> keep(columns: ["_time", "_value", "patient"])',
     )
     return parts.timeline(
-        "Heart rate", means, (24, 8), thresholds=HEART_RATE, colour="thresholds", unit="none", decimals=0, links=[LABEL_LINK]
+        "Heart rate",
+        means,
+        (24, 8),
+        thresholds=HEART_RATE,
+        colour="thresholds",
+        unit="none",
+        decimals=0,
+        links=[LABEL_LINK],
     )
 
 
 def _alarms() -> Json:
     return parts.timeline(
-        "Worst alarm", flux.worst_alarm(), (24, 8), mappings=parts.states(parts.PRIORITIES), links=[LABEL_LINK],
+        "Worst alarm",
+        flux.worst_alarm(),
+        (24, 8),
+        mappings=parts.states(parts.PRIORITIES),
+        links=[LABEL_LINK],
         description="Announced alarms: while they hold and, where they latch, until somebody acknowledges them.",
-    )  # fmt: skip
+    )

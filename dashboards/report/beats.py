@@ -57,20 +57,24 @@ def gather(beats: Iterable[Beat]) -> Beats:
 
 
 def hours(beats: Beats, start_ns: int, end_ns: int) -> list[Hour]:
-    """Each clock hour with a beat in it. A run belongs to the hour of its first beat; a gap in the signal ends it."""
+    """Each clock hour with a beat in it. A run belongs to the hour of its first beat; a gap in the
+    signal ends it."""
     v, s = _runs(beats, "V"), _runs(beats, "S")
     found = []
     for begin in range(start_ns - start_ns % HOUR_NS, end_ns, HOUR_NS):
         within = slice(*np.searchsorted(beats.time_ns, [begin, begin + HOUR_NS]).tolist())
         label = beats.label[within]
         if label.size:
-            of_v, of_s = (_ectopy(label, letter, runs, within) for letter, runs in (("V", v), ("S", s)))
+            of_v, of_s = (
+                _ectopy(label, letter, runs, within) for letter, runs in (("V", v), ("S", s))
+            )
             found.append(Hour(max(begin, start_ns), int(label.size), *of_v, *of_s))
     return found
 
 
 def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, float] | None:
-    """(time of the beat before, ms) of the longest RR interval, those left out in which there was fibrillation or nothing readable."""
+    """(time of the beat before, ms) of the longest RR interval, those left out in which there was
+    fibrillation or nothing readable."""
     rr = beats.rr_ms.copy()
     begins = beats.time_ns - np.nan_to_num(rr * 1e6).astype(np.int64)
     for episode in rhythm:
@@ -83,15 +87,20 @@ def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, floa
 
 
 def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:
-    """Over intervals of 300-2000 ms between two N beats, outside atrial fibrillation and of what is unreadable.
+    """Over intervals of 300-2000 ms between two N beats, outside atrial fibrillation and of what is
+    unreadable.
 
     RMSSD is over successive such intervals. None below 20 of them.
     """
     normal = beats.label == "N"
-    good = normal & np.r_[False, normal[:-1]] & (beats.rr_ms >= NN_MS[0]) & (beats.rr_ms <= NN_MS[1])
+    good = (
+        normal & np.r_[False, normal[:-1]] & (beats.rr_ms >= NN_MS[0]) & (beats.rr_ms <= NN_MS[1])
+    )
     for episode in rhythm:
         if episode.label in ("AFIB", "~"):
-            good[slice(*np.searchsorted(beats.time_ns, [episode.start_ns, episode.end_ns]).tolist())] = False
+            good[
+                slice(*np.searchsorted(beats.time_ns, [episode.start_ns, episode.end_ns]).tolist())
+            ] = False
     nn = beats.rr_ms[good]
     steps = np.diff(beats.rr_ms)[good[1:] & good[:-1]]
     if nn.size < HRV_LEAST or not steps.size:
@@ -108,8 +117,15 @@ def _runs(beats: Beats, letter: str) -> Ints:
     return np.column_stack([first, length])
 
 
-def _ectopy(label: npt.NDArray[np.str_], letter: str, runs: Ints, within: slice) -> tuple[int, int, int, int]:
+def _ectopy(
+    label: npt.NDArray[np.str_], letter: str, runs: Ints, within: slice
+) -> tuple[int, int, int, int]:
     """(beats, couplets, runs, longest) of the beats `within`."""
     length = runs[(runs[:, 0] >= within.start) & (runs[:, 0] < within.stop), 1]
     many = length[length >= 3]
-    return int((label == letter).sum()), int((length == 2).sum()), int(many.size), int(many.max(initial=0))
+    return (
+        int((label == letter).sum()),
+        int((length == 2).sum()),
+        int(many.size),
+        int(many.max(initial=0)),
+    )

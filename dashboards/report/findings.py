@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dashboards.report.beats import Beats, Hour, Variability, gather, hours, longest_interval, variability
+from dashboards.report.beats import (
+    Beats,
+    Hour,
+    Variability,
+    gather,
+    hours,
+    longest_interval,
+    variability,
+)
 from dashboards.report.rhythm import Episode, Share, episodes, reaching_into, shares
 from ingest.messages import Action, Alarm, Beat, Edit, Strip, Vitals
 from stream_processor.sinks.base import Sink
@@ -56,12 +64,31 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
     alarms = list(sink.read(Alarm, patient_id, start_ns, end_ns))
     strips, left_out = _strips(sink, patient_id, alarms)
     ids = {alarm.id for alarm in alarms}
-    actions = [a for a in sink.read(Action, patient_id) if start_ns <= a.time_ns < end_ns or a.alarm_id in ids]
+    actions = [
+        a
+        for a in sink.read(Action, patient_id)
+        if start_ns <= a.time_ns < end_ns or a.alarm_id in ids
+    ]
     edits = [e for e in sink.read(Edit, patient_id) if start_ns <= e.at_ns < end_ns]
     return Findings(
-        patient_id, start_ns, end_ns, monitored, rate, heart_rate, beats, hours(beats, start_ns, end_ns), longest_interval(beats, rhythm),
-        variability(beats, rhythm), rhythm, shares(rhythm), alarms, strips, left_out, actions, edits,
-    )  # fmt: skip
+        patient_id,
+        start_ns,
+        end_ns,
+        monitored,
+        rate,
+        heart_rate,
+        beats,
+        hours(beats, start_ns, end_ns),
+        longest_interval(beats, rhythm),
+        variability(beats, rhythm),
+        rhythm,
+        shares(rhythm),
+        alarms,
+        strips,
+        left_out,
+        actions,
+        edits,
+    )
 
 
 def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | None]:
@@ -72,12 +99,20 @@ def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | Non
         return float(len(rows)), 0.0, None
     times, hr = (list(column) for column in zip(*rated, strict=True))
     low, high = int(np.argmin(hr)), int(np.argmax(hr))
-    return float(len(rows)), float(len(rated)), HeartRate(float(np.mean(hr)), hr[low], times[low], hr[high], times[high])
+    return (
+        float(len(rows)),
+        float(len(rated)),
+        HeartRate(float(np.mean(hr)), hr[low], times[low], hr[high], times[high]),
+    )
 
 
-def _strips(sink: Sink, patient_id: str, alarms: list[Alarm]) -> tuple[list[tuple[Alarm, Strip]], int]:
+def _strips(
+    sink: Sink, patient_id: str, alarms: list[Alarm]
+) -> tuple[list[tuple[Alarm, Strip]], int]:
     """The strips of the worst alarms that were announced, and how many more there would be."""
-    announced = sorted((a for a in alarms if a.announced), key=lambda a: (_RANK[a.priority], a.onset_ns))
+    announced = sorted(
+        (a for a in alarms if a.announced), key=lambda a: (_RANK[a.priority], a.onset_ns)
+    )
     found: list[tuple[Alarm, Strip]] = []
     left_out = 0
     for alarm in announced:

@@ -20,10 +20,19 @@ from ingest.packing import unpack
 ROW_S = 7.0  # 175 mm of paper: what fits onto A4
 TEMPLATE = Path(__file__).with_name("report.html")
 RHYTHMS = {
-    "N": "Normal", "AFIB": "Atrial fibrillation", "SVTA": "Supraventricular tachyarrhythmia", "VT": "Ventricular tachycardia",
-    "VFL": "Ventricular flutter", "VF": "Ventricular fibrillation", "ASYS": "Asystole", "B": "Ventricular bigeminy",
-    "T": "Ventricular trigeminy", "P": "Paced", "O": "Other", "~": "Not readable",
-}  # fmt: skip
+    "N": "Normal",
+    "AFIB": "Atrial fibrillation",
+    "SVTA": "Supraventricular tachyarrhythmia",
+    "VT": "Ventricular tachycardia",
+    "VFL": "Ventricular flutter",
+    "VF": "Ventricular fibrillation",
+    "ASYS": "Asystole",
+    "B": "Ventricular bigeminy",
+    "T": "Ventricular trigeminy",
+    "P": "Paced",
+    "O": "Other",
+    "~": "Not readable",
+}
 MARKS = {"high": "***", "medium": "**", "low": "*"}
 _COLOURS = {"V": "#b34700", "S": "#6b2fa0", "F": "#b34700"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,23 +40,35 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def report_html(findings: Findings, made_ns: int) -> str:
     """The page; `made_ns` is when it was made. What was typed by people and devices is escaped."""
-    verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}  # in order of time: the newest stays
+    # in order of time: the newest stays
+    verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}
     strips = [(alarm, _drawn(alarm, strip, findings.beats)) for alarm, strip in findings.strips]
     counts = Counter(findings.beats.label.tolist())
     af = next((share for share in findings.shares if share.label == "AFIB"), None)
     held_back = sum(not alarm.announced for alarm in findings.alarms)
     return _template().render(
-        f=findings, made_ns=made_ns, verdicts=verdicts, strips=strips, counts=counts, af=af, held_back=held_back,
-        announced=[alarm for alarm in findings.alarms if alarm.announced], nn_ms=NN_MS,
+        f=findings,
+        made_ns=made_ns,
+        verdicts=verdicts,
+        strips=strips,
+        counts=counts,
+        af=af,
+        held_back=held_back,
+        announced=[alarm for alarm in findings.alarms if alarm.announced],
+        nn_ms=NN_MS,
         named={alarm.id: alarm for alarm in findings.alarms},
-    )  # fmt: skip
+    )
 
 
 def _drawn(alarm: Alarm, strip: Strip, beats: Beats) -> list[Markup]:
-    """The strip on paper, in rows that fit onto a page at true scale, its beats lettered and the alarm shaded."""
+    """The strip on paper, in rows that fit onto a page at true scale, its beats lettered and the
+    alarm shaded."""
     mv = millivolts(unpack(strip.packed), strip.counts_per_mv)
     per_row = round(ROW_S * strip.fs_hz)
-    return [_row(alarm, strip, beats, mv[first : first + per_row], first) for first in range(0, strip.n, per_row)]
+    return [
+        _row(alarm, strip, beats, mv[first : first + per_row], first)
+        for first in range(0, strip.n, per_row)
+    ]
 
 
 def _row(alarm: Alarm, strip: Strip, beats: Beats, mv: Floats, first: int) -> Markup:
@@ -56,9 +77,14 @@ def _row(alarm: Alarm, strip: Strip, beats: Beats, mv: Floats, first: int) -> Ma
     within = slice(*np.searchsorted(beats.time_ns, [start_ns, end_ns]).tolist())
     marks: list[Mark] = [
         ((t - start_ns) / 1e9, label, _COLOURS.get(label, "#555555"))
-        for t, label in zip(beats.time_ns[within].tolist(), beats.label[within].tolist(), strict=True)
+        for t, label in zip(
+            beats.time_ns[within].tolist(), beats.label[within].tolist(), strict=True
+        )
     ]
-    begin_ns, over_ns = max(alarm.onset_ns, start_ns), min(end_ns if alarm.end_ns is None else alarm.end_ns, end_ns)
+    begin_ns, over_ns = (
+        max(alarm.onset_ns, start_ns),
+        min(end_ns if alarm.end_ns is None else alarm.end_ns, end_ns),
+    )
     span = ((begin_ns - start_ns) / 1e9, (over_ns - start_ns) / 1e9) if begin_ns < over_ns else None
     return Markup(strip_svg(mv, strip.fs_hz, start_label=when(start_ns), marks=marks, span=span))
 
@@ -78,7 +104,9 @@ def lasting(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    return (
+        f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    )
 
 
 def percent(part: float) -> str:
@@ -93,7 +121,11 @@ def verdict(edit: Edit) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(when=when, clock=clock, lasting=lasting, percent=percent, verdict=verdict)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        when=when, clock=clock, lasting=lasting, percent=percent, verdict=verdict
+    )
     environment.globals.update(RHYTHMS=RHYTHMS, MARKS=MARKS)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -36,7 +36,8 @@ class Share(NamedTuple):
 
 
 def reaching_into(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Iterator[Rhythm]:
-    """Stored rhythm episodes that reach into the period; the first may have begun long before, at most 31 days."""
+    """Stored rhythm episodes that reach into the period; the first may have begun long before, at
+    most 31 days."""
     earlier: list[Rhythm] = []
     for back_ns in _LOOK_BACK_NS:
         earlier = list(sink.read(Rhythm, patient_id, max(0, start_ns - back_ns), start_ns))
@@ -47,7 +48,8 @@ def reaching_into(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> It
 
 
 def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[Episode]:
-    """The episodes, clipped to the period, in order of time; where two overlap (a stream that was sent again) the later one counts."""
+    """The episodes, clipped to the period, in order of time; where two overlap (a stream that was
+    sent again) the later one counts."""
     found: list[Episode] = []
     for r in sorted(rhythm, key=lambda r: (r.start_ns, r.end_ns)):
         one = Episode(r.label, max(r.start_ns, start_ns), min(r.end_ns, end_ns))
@@ -72,5 +74,9 @@ def shares(found: Sequence[Episode]) -> list[Share]:
         of_it = [one for one in found if one.label == label]
         seconds = sum(one.seconds for one in of_it)
         whole = total if label == UNREADABLE else readable
-        answer.append(Share(label, seconds, seconds / whole, len(of_it), max(of_it, key=lambda one: one.seconds)))
+        answer.append(
+            Share(
+                label, seconds, seconds / whole, len(of_it), max(of_it, key=lambda one: one.seconds)
+            )
+        )
     return sorted(answer, key=lambda share: (share.label == UNREADABLE, -share.seconds))

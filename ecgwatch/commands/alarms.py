@@ -1,4 +1,5 @@
-"""`ecgwatch alarms`: what the monitor's alarm list does, for people without a browser; and the proof that none went missing."""
+"""`ecgwatch alarms`: what the monitor's alarm list does, for people without a browser; and the
+proof that none went missing."""
 
 from __future__ import annotations
 
@@ -18,23 +19,38 @@ from ecgwatch.times import parse_time
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Action, Alarm, AlarmKind
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
 
 DEFAULT_HOURS = 24.0
 
-app = typer.Typer(no_args_is_help=True, help="Alarms: list, acknowledge, silence, follow, set limits, prove that none is missing.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Alarms: list, acknowledge, silence, follow, set limits, prove that none is missing.",
+)
 
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="The patient's name.")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it, for the record (default: your login name).")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", metavar="NAME", help="Who does it, for the record (default: your login name)."
+    ),
+]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the record.")]
 
 
 @app.command("list")
 def list_alarms(
-    patient: Annotated[str | None, typer.Argument(metavar="[PATIENT]", help="Whose alarms (default: everybody's).")] = None,
-    standing: Annotated[bool, typer.Option("--standing", help="Only those that somebody must look at, however old.")] = False,
-    hours: Annotated[float | None, typer.Option("--hours", min=0, help="How far back (default 24, with --standing no limit).")] = None,
+    patient: Annotated[
+        str | None, typer.Argument(metavar="[PATIENT]", help="Whose alarms (default: everybody's).")
+    ] = None,
+    standing: Annotated[
+        bool, typer.Option("--standing", help="Only those that somebody must look at, however old.")
+    ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option("--hours", min=0, help="How far back (default 24, with --standing no limit)."),
+    ] = None,
     sink: options.Sink = None,
 ) -> None:
     """Show stored alarms, the newest last, each with its state and its id."""
@@ -46,18 +62,33 @@ def list_alarms(
         names = store.patients() if patient is None else [patient]
         if patient is not None:
             _warn_if_unknown(store, patient)
-        found = [alarm for name in names for alarm in store.read(Alarm, name, start_ns) if alarm.standing or not standing]
+        found = [
+            alarm
+            for name in names
+            for alarm in store.read(Alarm, name, start_ns)
+            if alarm.standing or not standing
+        ]
     for alarm in sorted(found, key=lambda a: a.onset_ns):
         show(described(alarm))
     if not found:
-        typer.echo(f"no alarm {'stands' if standing else 'is stored'}" + ("" if hours is None else f" of the last {hours:g} h"))
+        typer.echo(
+            f"no alarm {'stands' if standing else 'is stored'}"
+            + ("" if hours is None else f" of the last {hours:g} h")
+        )
 
 
 @app.command()
 def ack(
     patient: Patient,
-    alarm: Annotated[str | None, typer.Argument(metavar="[ALARM]", help="The alarm's id, or a kind: the newest one that stands.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of the patient's standing alarms.")] = False,
+    alarm: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ALARM]", help="The alarm's id, or a kind: the newest one that stands."
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All of the patient's standing alarms.")
+    ] = False,
     by: By = None,
     note: Note = "",
     broker: options.Broker = None,
@@ -67,19 +98,29 @@ def ack(
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     alarm_id = ""
     with _store(chosen, needed=False) as store:
-        found = [] if store is None else [a for a in store.read(Alarm, patient) if a.standing and a.acknowledged_ns is None]
+        found = (
+            []
+            if store is None
+            else [a for a in store.read(Alarm, patient) if a.standing and a.acknowledged_ns is None]
+        )
         if store is not None:
             _warn_if_unknown(store, patient)
     if every == (alarm is not None):
-        known = "".join(f"\n  {a.id}  {a.text}" for a in found) or " none, as far as the store knows"
-        raise BadInputError("which alarm?", f"Give its id, its kind or --all. Standing and not acknowledged:{known}")
+        known = (
+            "".join(f"\n  {a.id}  {a.text}" for a in found) or " none, as far as the store knows"
+        )
+        raise BadInputError(
+            "which alarm?", f"Give its id, its kind or --all. Standing and not acknowledged:{known}"
+        )
     if alarm is not None:
         alarm_id = next((a.id for a in reversed(found) if alarm in (a.id, a.kind)), alarm)
         if alarm in get_args(AlarmKind) and alarm_id == alarm:
             problem = f"no {alarm} of {patient!r} stands that nobody has acknowledged"
             raise BadInputError(problem, "`ecgwatch alarms list --standing` shows what does.")
         if alarm_id not in [a.id for a in found]:
-            _warn(f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same")
+            _warn(
+                f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same"
+            )
     act(chosen.broker, patient, by, note, action="acknowledge", alarm_id=alarm_id)
     typer.echo(f"acknowledgement of {alarm_id or f'all standing alarms of {patient}'} sent")
 
@@ -87,8 +128,15 @@ def ack(
 @app.command()
 def silence(
     patient: Patient,
-    duration: Annotated[str, typer.Option("--for", metavar="10m", help="How long: 90s, 10m, 2h; at most 24h.")],
-    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only alarms of this kind (default: any but high ones).")] = "",
+    duration: Annotated[
+        str, typer.Option("--for", metavar="10m", help="How long: 90s, 10m, 2h; at most 24h.")
+    ],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind", metavar="KIND", help="Only alarms of this kind (default: any but high ones)."
+        ),
+    ] = "",
     by: By = None,
     note: Note = "",
     broker: options.Broker = None,
@@ -105,7 +153,13 @@ def silence(
 
 
 @app.command()
-def resume(patient: Patient, by: By = None, note: Note = "", broker: options.Broker = None, sink: options.Sink = None) -> None:
+def resume(
+    patient: Patient,
+    by: By = None,
+    note: Note = "",
+    broker: options.Broker = None,
+    sink: options.Sink = None,
+) -> None:
     """End every silence of a patient."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     _warn_where_unknown(chosen, patient)
@@ -115,7 +169,10 @@ def resume(patient: Patient, by: By = None, note: Note = "", broker: options.Bro
 
 @app.command()
 def tail(
-    patient: Annotated[str | None, typer.Argument(metavar="[PATIENT]", help="Only this one's (default: everybody's).")] = None,
+    patient: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATIENT]", help="Only this one's (default: everybody's)."),
+    ] = None,
     broker: options.Broker = None,
 ) -> None:
     """Show every step of every alarm as it happens, until Ctrl-C."""
@@ -123,7 +180,10 @@ def tail(
 
     chosen, _ = settings.load({"broker": broker})
     try:
-        for alarm in follow(chosen.broker, lambda: typer.echo(f"following the alarms of {patient or 'everybody'}", err=True)):
+        for alarm in follow(
+            chosen.broker,
+            lambda: typer.echo(f"following the alarms of {patient or 'everybody'}", err=True),
+        ):
             if patient in (None, alarm.patient_id):
                 show(described(alarm, step=True))
     except KeyboardInterrupt:
@@ -132,10 +192,22 @@ def tail(
 
 @app.command()
 def profile(
-    patient: Annotated[str | None, typer.Argument(metavar="[PATIENT]", help="Whose limits (default: of anybody unnamed).")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a limit (again for more).")] = None,
-    unset: Annotated[list[str] | None, typer.Option("--unset", metavar="NAME", help="Go back to the profile's (again for more).")] = None,
-    check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Only read a profiles file: can it be used?")] = None,
+    patient: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATIENT]", help="Whose limits (default: of anybody unnamed)."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a limit (again for more)."),
+    ] = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option("--unset", metavar="NAME", help="Go back to the profile's (again for more)."),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="FILE", help="Only read a profiles file: can it be used?"),
+    ] = None,
     by: By = None,
     note: Note = "",
     broker: options.Broker = None,
@@ -150,7 +222,9 @@ def profile(
     profiles = load_profiles(chosen)
     limits = limits_of(set_ or [], unset or [])
     if limits and patient is None:
-        raise BadInputError("whose limits?", "Name the patient: ecgwatch alarms profile PATIENT --set ...")
+        raise BadInputError(
+            "whose limits?", "Name the patient: ecgwatch alarms profile PATIENT --set ..."
+        )
     base, actions = profiles.of(patient or ""), _actions(chosen, patient)
     if not limits:
         show(limits_table(profiles.name_of(patient or ""), base, actions))
@@ -159,20 +233,29 @@ def profile(
     check_limits(base, actions, limits)
     _warn_where_unknown(chosen, patient)
     act(chosen.broker, patient, by, note, action="limits", limits=limits)
-    changes = [f"{name} {'as in the profile' if value is None else f'= {value:g}'}" for name, value in limits.items()]
+    changes = [
+        f"{name} {'as in the profile' if value is None else f'= {value:g}'}"
+        for name, value in limits.items()
+    ]
     typer.echo(f"limits of {patient}: {', '.join(changes)}")
 
 
 @app.command()
 def reconcile(
     from_time: Annotated[
-        str | None, typer.Option("--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise).")
+        str | None,
+        typer.Option(
+            "--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise)."
+        ),
     ] = None,
-    to_time: Annotated[str | None, typer.Option("--to", metavar="ISO", help="End of the period.")] = None,
+    to_time: Annotated[
+        str | None, typer.Option("--to", metavar="ISO", help="End of the period.")
+    ] = None,
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
-    """Prove that every alarm that was detected is stored and, by the notifications file, told; list what is not, exit status 1."""
+    """Prove that every alarm that was detected is stored and, by the notifications file, told; list
+    what is not, exit status 1."""
     from ecgwatch.reconciling import reconcile_period
 
     chosen, _ = settings.load({"broker": broker, "sink": sink})
@@ -194,10 +277,14 @@ def _actions(chosen: settings.Settings, patient: str | None) -> list[Action]:
 
 @contextmanager
 def _store(chosen: settings.Settings, *, needed: bool = True) -> Iterator[Any]:
-    """The store; where it is not `needed`, None if there is none yet. Raises BadInputError or UnreachableError."""
+    """The store; where it is not `needed`, None if there is none yet. Raises BadInputError or
+    UnreachableError."""
     missing = missing_file(chosen)
     if missing and needed:
-        raise BadInputError(f"no alarms yet: {missing.absolute()} is not there", "Process something into it first, or name another --sink.")
+        raise BadInputError(
+            f"no alarms yet: {missing.absolute()} is not there",
+            "Process something into it first, or name another --sink.",
+        )
     store = None if missing else open_sink(chosen)
     try:
         yield store
@@ -217,7 +304,11 @@ def _warn_where_unknown(chosen: settings.Settings, patient: str) -> None:
 def _warn_if_unknown(store: Sink, patient: str) -> None:
     names = store.patients()
     if patient not in names:
-        some = f"It knows {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}." if names else "It is empty."
+        some = (
+            f"It knows {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
+            if names
+            else "It is empty."
+        )
         _warn(f"the store knows no patient {patient!r}. {some}")
 
 

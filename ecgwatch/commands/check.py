@@ -9,7 +9,8 @@ from ingest.errors import UnreachableError
 
 
 def check(broker: options.Broker = None, sink: options.Sink = None) -> None:
-    """Show every setting and where it came from, and whether broker, store and Grafana can be reached. Exit status 3 where one cannot."""
+    """Show every setting and where it came from, and whether broker, store and Grafana can be
+    reached. Exit status 3 where one cannot."""
     from ecgwatch.checks import findings, shown  # seconds of imports that no other command needs
 
     chosen, source = settings.load({"broker": broker, "sink": sink})

@@ -16,23 +16,38 @@ from ingest.errors import BadInputError, UnreachableError
 if TYPE_CHECKING:
     from dashboards.grafana.push import Grafana
 
-app = typer.Typer(no_args_is_help=True, help="The Grafana boards into a Grafana, and the live trace to it.")
+app = typer.Typer(
+    no_args_is_help=True, help="The Grafana boards into a Grafana, and the live trace to it."
+)
 
-Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="Grafana, such as http://localhost:3000 (ECGWATCH_GRAFANA).")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="Grafana, such as http://localhost:3000 (ECGWATCH_GRAFANA)."
+    ),
+]
 Token = Annotated[
-    str | None, typer.Option("--token", help="Token of a service account with role Admin, or USER:PASSWORD (ECGWATCH_GRAFANA_TOKEN).")
+    str | None,
+    typer.Option(
+        "--token",
+        help="Token of a service account with role Admin, or USER:PASSWORD (ECGWATCH_GRAFANA_TOKEN).",
+    ),
 ]
 
 
 @app.command()
 def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> None:
-    """Create or update folders, datasource, boards and alert rules, and say what changed. What is as it should be is not touched."""
+    """Create or update folders, datasource, boards and alert rules, and say what changed. What is
+    as it should be is not touched."""
     from dashboards.grafana.push import Source
 
     chosen, _ = settings.load({"grafana": url, "grafana_token": token, "sink": sink})
     scheme, _, address = chosen.sink.partition(":")
     if scheme != "influxdb":
-        raise BadInputError(f"Grafana reads InfluxDB, and the store is {chosen.sink}", "Give --sink influxdb:URL as Grafana reaches it.")
+        raise BadInputError(
+            f"Grafana reads InfluxDB, and the store is {chosen.sink}",
+            "Give --sink influxdb:URL as Grafana reaches it.",
+        )
     source = Source(address, chosen.influx_org, chosen.influx_bucket, chosen.influx_token)
     for change in _grafana(chosen).push(source):
         typer.echo(f"{change.what}: {change.state}" + (f" ({change.note})" if change.note else ""))
@@ -40,7 +55,8 @@ def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> Non
 
 @app.command()
 def check(url: Url = None, token: Token = None) -> None:
-    """Show whether Grafana answers, its datasource works, and boards and alert rules are ecgwatch's. Exit status 3 where not."""
+    """Show whether Grafana answers, its datasource works, and boards and alert rules are
+    ecgwatch's. Exit status 3 where not."""
     chosen, _ = settings.load({"grafana": url, "grafana_token": token})
     works = True
     for finding in _grafana(chosen).check():
@@ -53,12 +69,15 @@ def check(url: Url = None, token: Token = None) -> None:
 @app.command()
 def live(
     patients: Annotated[list[str], typer.Argument(metavar="PATIENT", help="Whose trace to push.")],
-    stream: Annotated[str, typer.Option(help="Grafana's name of the stream; the patient board shows `ecgwatch`.")] = "ecgwatch",
+    stream: Annotated[
+        str, typer.Option(help="Grafana's name of the stream; the patient board shows `ecgwatch`.")
+    ] = "ecgwatch",
     url: Url = None,
     token: Token = None,
     broker: options.Broker = None,
 ) -> None:
-    """Push the samples of patients to Grafana Live as they come, until Ctrl-C. A Grafana that is away is waited for."""
+    """Push the samples of patients to Grafana Live as they come, until Ctrl-C. A Grafana that is
+    away is waited for."""
     from dashboards.grafana import live as pushing
     from ingest.broker import create_topics
 
@@ -67,7 +86,8 @@ def live(
     _address(chosen)
     create_topics(chosen.broker)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters of its many lines is said by us
+    # what matters of its many lines is said by us
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     publisher = pushing.Publisher(chosen.grafana, chosen.grafana_token, stream, SystemClock())
     typer.echo(f"pushing {', '.join(patients)} to {chosen.grafana} as stream/{stream}/PATIENT")
     with contextlib.suppress(KeyboardInterrupt):
@@ -77,9 +97,15 @@ def live(
 def _address(chosen: settings.Settings) -> None:
     """Raise BadInputError where Grafana's address or token is missing."""
     if not chosen.grafana.startswith(("http://", "https://")):
-        raise BadInputError(f"no Grafana URL ({chosen.grafana!r})", "Give --url http://HOST:3000 (ECGWATCH_GRAFANA).")
+        raise BadInputError(
+            f"no Grafana URL ({chosen.grafana!r})",
+            "Give --url http://HOST:3000 (ECGWATCH_GRAFANA).",
+        )
     if not chosen.grafana_token:
-        raise BadInputError("no token for Grafana", "Give --token TOKEN or --token USER:PASSWORD (ECGWATCH_GRAFANA_TOKEN).")
+        raise BadInputError(
+            "no token for Grafana",
+            "Give --token TOKEN or --token USER:PASSWORD (ECGWATCH_GRAFANA_TOKEN).",
+        )
 
 
 def _grafana(chosen: settings.Settings) -> Grafana:

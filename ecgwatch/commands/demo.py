@@ -23,10 +23,16 @@ MARKS = {"high": "***", "medium": " **", "low": "  *"}
 
 def demo(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8050,
-    for_s: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS", help="How long; default: until Ctrl-C.")] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")
+    ] = 8050,
+    for_s: Annotated[
+        float | None,
+        typer.Option("--for", min=1, metavar="SECONDS", help="How long; default: until Ctrl-C."),
+    ] = None,
 ) -> None:
-    """Start broker, processor, store and page on this machine, with a ward of eight patients. Everything is in memory or in var/demo."""
+    """Start broker, processor, store and page on this machine, with a ward of eight patients.
+    Everything is in memory or in var/demo."""
     from ecgwatch.demo import Children, alarms, start_ward
     from ingest.embedded import EmbeddedBroker
 
@@ -37,11 +43,23 @@ def demo(
     clock = SystemClock()
     with EmbeddedBroker() as broker, Children(FOLDER) as children:
         children.start("process", "process", "--broker", broker.address, "--sink", sink)
-        page = children.start("monitor", "monitor", "--port", str(port), "--broker", broker.address, "--sink", sink, stdout=subprocess.PIPE)
+        page = children.start(
+            "monitor",
+            "monitor",
+            "--port",
+            str(port),
+            "--broker",
+            broker.address,
+            "--sink",
+            sink,
+            stdout=subprocess.PIPE,
+        )
         start_ward(children, broker.address, _have)
         address = _first_line(page).removeprefix("monitor: ")
         children.check()
-        typer.echo(f"The ward is at {address}\nAlarms follow as they come; Ctrl-C ends everything.\n")
+        typer.echo(
+            f"The ward is at {address}\nAlarms follow as they come; Ctrl-C ends everything.\n"
+        )
         if browser:
             webbrowser.open(address)
         end = None if for_s is None else clock.steady_s() + for_s
@@ -86,6 +104,12 @@ def _have(record: str) -> bool:
 
 
 def _line(alarm: Alarm) -> str:
-    when = datetime.fromtimestamp((alarm.end_ns if alarm.step == "end" and alarm.end_ns else alarm.raised_ns) / 1e9, UTC)
-    what = {"end": " (over)", "escalated": " (calls again)", "acknowledged": f" (acknowledged by {alarm.acknowledged_by})"}
+    when = datetime.fromtimestamp(
+        (alarm.end_ns if alarm.step == "end" and alarm.end_ns else alarm.raised_ns) / 1e9, UTC
+    )
+    what = {
+        "end": " (over)",
+        "escalated": " (calls again)",
+        "acknowledged": f" (acknowledged by {alarm.acknowledged_by})",
+    }
     return f"{when:%H:%M:%S}  {alarm.patient_id:8}  {MARKS[alarm.priority]} {alarm.text}{what.get(alarm.step, '')}"

@@ -27,40 +27,68 @@ def evaluate(
     database: Annotated[
         str,
         typer.Argument(
-            metavar="mitdb|nstdb|vfdb|cinc2015|cinc2017|FOLDER", help="A database in the data folder, or a folder of WFDB records."
+            metavar="mitdb|nstdb|vfdb|cinc2015|cinc2017|FOLDER",
+            help="A database in the data folder, or a folder of WFDB records.",
         ),
     ],
     records: Annotated[
-        list[str] | None, typer.Option("--records", metavar="NAME", help="Only these: names with commas between; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--records",
+            metavar="NAME",
+            help="Only these: names with commas between; may be repeated.",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.json and report.html.")
+    ] = None,
     annotator: Annotated[str, typer.Option(help="Extension of the reference annotations.")] = "atr",
-    start: Annotated[float, typer.Option("--from", metavar="S", min=0, help="Learning time: beats before are not scored.")] = 300.0,
+    start: Annotated[
+        float,
+        typer.Option(
+            "--from", metavar="S", min=0, help="Learning time: beats before are not scored."
+        ),
+    ] = 300.0,
     folds: Annotated[
         bool,
         typer.Option(
-            "--folds/--shipped", help="Where there are such, the networks that never saw the patient or record; or the shipped ones."
+            "--folds/--shipped",
+            help="Where there are such, the networks that never saw the patient or record; or the shipped ones.",
         ),
     ] = True,
     jobs: Annotated[int, typer.Option(min=1, help="Records processed at a time.")] = 1,
 ) -> None:
-    """Run annotated records through the whole data path and score beats, rhythm and alarms. Exit status 1 if any could not be read."""
-    from ecgwatch.evaluating import summary  # numpy, scipy, wfdb and onnxruntime: not for the sake of --help
+    """Run annotated records through the whole data path and score beats, rhythm and alarms. Exit
+    status 1 if any could not be read."""
+    # numpy, scipy, wfdb and onnxruntime: not for the sake of --help
+    from ecgwatch.evaluating import summary
     from ecgwatch.evaluating.task import tasks
 
     held, _ = settings.load({})
     folder = _folder(database, held.data)
-    todo = tasks(folder, [name for names in records or [] for name in names.split(",")], annotator, start, folds=folds)
+    todo = tasks(
+        folder,
+        [name for names in records or [] for name in names.split(",")],
+        annotator,
+        start,
+        folds=folds,
+    )
     if out is not None:
         _make(out)
-    with typer.progressbar(_results(todo, jobs), length=len(todo), label="records", file=sys.stderr) as bar:
+    with typer.progressbar(
+        _results(todo, jobs), length=len(todo), label="records", file=sys.stderr
+    ) as bar:
         results = list(bar)
     failed = [r for r in results if isinstance(r, str)]
     for problem in failed:
         typer.echo(f"error: {problem}", err=True)
     found = [r for r in results if not isinstance(r, str)]
     if found:
-        told, tables, per_record = heading(folder.name, found), summary.tables(found), summary.records(found)
+        told, tables, per_record = (
+            heading(folder.name, found),
+            summary.tables(found),
+            summary.records(found),
+        )
         for table in tables if any(j.answer or j.labels for j in found) else [per_record, *tables]:
             typer.echo(table.text() + "\n")
         typer.echo(told)
@@ -81,10 +109,14 @@ def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInputError(f"cannot write to {out}: {error.strerror}", "Choose another folder with --out.") from error
+        raise BadInputError(
+            f"cannot write to {out}: {error.strerror}", "Choose another folder with --out."
+        ) from error
 
 
-def write(out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]) -> None:
+def write(
+    out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]
+) -> None:
     """Write report.json and report.html and tell their paths."""
     from ecgwatch.evaluating.gallery import moments, strips
     from ecgwatch.evaluating.page import page
@@ -101,9 +133,17 @@ def heading(database: str, found: list[Judgement]) -> str:
     """Which records, and how honest the figures are."""
     hours = sum(j.duration_s for j in found) / 3600
     seen = sum(j.task.seen for j in found)
-    honest = "no beat network had seen its patient" if not seen else f"{seen} by a beat network that WAS TRAINED ON THE PATIENT"
+    honest = (
+        "no beat network had seen its patient"
+        if not seen
+        else f"{seen} by a beat network that WAS TRAINED ON THE PATIENT"
+    )
     if any(j.labels for j in found):
-        honest = "the rhythm network had seen no record" if not seen else f"{seen} records THE RHYTHM NETWORK WAS TRAINED ON"
+        honest = (
+            "the rhythm network had seen no record"
+            if not seen
+            else f"{seen} records THE RHYTHM NETWORK WAS TRAINED ON"
+        )
         return f"{database}: {len(found)} records, {hours:.1f} h; {honest}"
     cpu = sorted(j.cpu_s for j in found)
     spent = f"CPU {cpu[len(cpu) // 2]:.2f} s per record (median; at most {cpu[-1]:.2f})"
@@ -118,7 +158,10 @@ def _results(todo: list[Task], jobs: int) -> Iterator[Judgement | str]:
         try:
             yield from pool.map(_one, todo)
         except BrokenProcessPool as error:
-            raise BadInputError("a process of --jobs was killed, probably for want of memory", "Run with fewer --jobs.") from error
+            raise BadInputError(
+                "a process of --jobs was killed, probably for want of memory",
+                "Run with fewer --jobs.",
+            ) from error
 
 
 def _one(task: Task) -> Judgement | str:

@@ -25,16 +25,32 @@ class Format(StrEnum):
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into; made where there is none.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder to write into; made where there is none."
+        ),
+    ],
     patient: Annotated[
-        list[str] | None, typer.Option("--patient", metavar="ID", help="Whose events (again for more; default: all).")
+        list[str] | None,
+        typer.Option(
+            "--patient", metavar="ID", help="Whose events (again for more; default: all)."
+        ),
     ] = None,
     from_time: Annotated[
-        str | None, typer.Option("--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise).")
+        str | None,
+        typer.Option(
+            "--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise)."
+        ),
     ] = None,
-    to_time: Annotated[str | None, typer.Option("--to", metavar="ISO", help="End of the period.")] = None,
+    to_time: Annotated[
+        str | None, typer.Option("--to", metavar="ISO", help="End of the period.")
+    ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="ecw: the files of annotate; csv, parquet: every field of every event.")
+        Format,
+        typer.Option(
+            "--format", help="ecw: the files of annotate; csv, parquet: every field of every event."
+        ),
     ] = Format.ECW,
     sink: options.Sink = None,
 ) -> None:
@@ -43,7 +59,10 @@ def export(
     start_ns = 0 if from_time is None else parse_time("--from", from_time)
     end_ns = FOREVER_NS if to_time is None else parse_time("--to", to_time)
     if missing := missing_file(chosen):
-        raise BadInputError(f"no events yet: {missing.absolute()} is not there", "Process something into it first, or name another --sink.")
+        raise BadInputError(
+            f"no events yet: {missing.absolute()} is not there",
+            "Process something into it first, or name another --sink.",
+        )
     store = open_sink(chosen)
     try:
         patients = _present(store, patient, chosen.sink)
@@ -52,14 +71,17 @@ def export(
                 counts = f"{done.beats} beats, {done.rhythm} rhythm episodes, {done.alarms} alarms"
                 typer.echo(f"{done.path}: from {show_time(done.start_ns)}, {counts}")
         else:
-            from ecgwatch.tables import export_tables  # half a second of imports that no other command needs
+            # half a second of imports that no other command needs
+            from ecgwatch.tables import export_tables
 
             for path, rows in export_tables(store, patients, out, form.value, start_ns, end_ns):
                 typer.echo(f"{path}: {rows} rows")
     except SinkBusyError as error:
         raise UnreachableError("the events cannot be read", str(error)) from error
     except OSError as error:
-        raise BadInputError(f"cannot write into {out}: {error}", "Give another --out, or make room.") from error
+        raise BadInputError(
+            f"cannot write into {out}: {error}", "Give another --out, or make room."
+        ) from error
     finally:
         store.close()
 
@@ -70,6 +92,10 @@ def _present(store: Sink, wanted: list[str] | None, place: str) -> list[str]:
     missing = [name for name in wanted or [] if name not in stored]
     if missing or not stored:
         who = f"events of {', '.join(map(repr, missing))}" if missing else "events"
-        known = f"Stored are: {', '.join(stored[:20])}{', ...' if len(stored) > 20 else ''}." if stored else "It is empty."
+        known = (
+            f"Stored are: {', '.join(stored[:20])}{', ...' if len(stored) > 20 else ''}."
+            if stored
+            else "It is empty."
+        )
         raise BadInputError(f"no {who} in {place}", f"{known} Another store: --sink.")
     return list(dict.fromkeys(wanted)) if wanted else stored

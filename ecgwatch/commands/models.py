@@ -1,4 +1,5 @@
-"""ecgwatch models: the networks that ship with the product, and the architectures that others can be trained of."""
+"""ecgwatch models: the networks that ship with the product, and the architectures that others can
+be trained of."""
 
 from __future__ import annotations
 
@@ -12,12 +13,19 @@ from ecgwatch import settings
 from ecgwatch.commands.add_task import add_task, deploy
 from ecgwatch.modelling import extra
 
-app = typer.Typer(no_args_is_help=True, help="The networks that ship with the product, and the architectures there are.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The networks that ship with the product, and the architectures there are.",
+)
 app.command("add-task")(add_task)
 app.command("deploy")(deploy)
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Shipped artifacts, or folders of others. Default: all that are shipped.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        help="Shipped artifacts, or folders of others. Default: all that are shipped.",
+    ),
 ]
 
 
@@ -25,18 +33,25 @@ Names = Annotated[
 def list_models() -> None:
     """Artifacts (tasks, parameters, cost, size, figures) and architectures."""
     from ecgwatch.modelling import tables  # numpy and onnxruntime: not for the sake of --help
-    from models import architectures, catalogue
+    from models import architectures
+    from models.serving import catalogue
 
     typer.echo(tables.artifacts(catalogue.shipped()).text() + "\n")
     known = architectures.known()
-    costs = {name: extra.training("bench").cost(name) for name in known} if extra.there() else {}
+    costs = (
+        {name: extra.training("experiments.bench").cost(name) for name in known}
+        if extra.there()
+        else {}
+    )
     typer.echo(tables.architectures(known, costs).text())
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(help="A shipped artifact, or the folder of another.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A shipped artifact, or the folder of another.")],
+) -> None:
     """A model's card (data, split, figures, cost, what it is not for) and its specification."""
-    from models import catalogue
+    from models.serving import catalogue
 
     artifact = catalogue.find(name)
     typer.echo(
@@ -47,35 +62,53 @@ def show(name: Annotated[str, typer.Argument(help="A shipped artifact, or the fo
 
 
 @app.command("bench")
-def bench(names: Names = None, rounds: Annotated[int, typer.Option(min=1, help="Calls of each kind.")] = 300) -> None:
-    """Latency of one window and of the processor's batch on one thread; where torch is installed, against torch and before pruning."""
+def bench(
+    names: Names = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Calls of each kind.")] = 300,
+) -> None:
+    """Latency of one window and of the processor's batch on one thread; where torch is installed,
+    against torch and before pruning."""
     from ecgwatch.modelling import tables
-    from models import benchmark, catalogue
+    from models.serving import benchmark, catalogue
 
     found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
     calls = [call for artifact in found for call in benchmark.onnx_calls(artifact)]
     if extra.there():
-        training = extra.training("bench")
+        training = extra.training("experiments.bench")
         calls += [call for artifact in found for call in training.torch_calls(artifact)]
         calls += training.first_task_calls()
-    calls.sort(key=lambda call: (call.network.partition(",")[0], call.batch, call.engine, call.network))
+    calls.sort(
+        key=lambda call: (call.network.partition(",")[0], call.batch, call.engine, call.network)
+    )
     typer.echo(tables.timings(benchmark.measure(calls, rounds)).text())
     if not extra.there():
-        typer.echo("without torch and the unpruned network: install the extra `train` to measure them in the same run")
+        typer.echo(
+            "without torch and the unpruned network: install the extra `train` to measure them in the same run"
+        )
 
 
 @app.command("compare")
 def compare(
     names: Names = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="QRS of NeuroKit2 and wfdb on the records at hand, beside ours; takes minutes.")
+        bool,
+        typer.Option(
+            "--peers",
+            help="QRS of NeuroKit2 and wfdb on the records at hand, beside ours; takes minutes.",
+        ),
     ] = False,
-    database: Annotated[str, typer.Option(metavar="mitdb|nstdb|FOLDER", help="The records of --peers.")] = "mitdb",
-    records: Annotated[list[str] | None, typer.Option("--records", metavar="NAME", help="Of these only; may be repeated.")] = None,
+    database: Annotated[
+        str, typer.Option(metavar="mitdb|nstdb|FOLDER", help="The records of --peers.")
+    ] = "mitdb",
+    records: Annotated[
+        list[str] | None,
+        typer.Option("--records", metavar="NAME", help="Of these only; may be repeated."),
+    ] = None,
 ) -> None:
-    """Figures of artifacts side by side; with --peers, QRS detection of other programs on the same records in the same run."""
+    """Figures of artifacts side by side; with --peers, QRS detection of other programs on the same
+    records in the same run."""
     from ecgwatch.modelling import tables
-    from models import catalogue
+    from models.serving import catalogue
 
     found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
     typer.echo(tables.figures(found).text())

@@ -16,7 +16,7 @@ from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 
 if TYPE_CHECKING:
-    from dashboards.monitor.access import Token
+    from dashboards.monitor.http.access import Token
 
 DEFAULT_PORT = 8050
 TOKENS_FILE = Path("var/tokens.toml")
@@ -30,14 +30,34 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-Host = Annotated[str, typer.Option("--host", help="Address to listen on. Beyond this machine it takes tokens.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
-Names = Annotated[list[str] | None, typer.Option("--name", metavar="HOST", help="A name this server goes by (again for more).")]
-Tokens = Annotated[Path | None, typer.Option("--tokens", metavar="FILE", help="File of tokens (ECGWATCH_MONITOR_TOKENS).")]
-NewToken = Annotated[
-    str | None, typer.Option("--new-token", metavar="NAME", help="Print a new token, add its hash to the tokens file, and end.")
+Host = Annotated[
+    str, typer.Option("--host", help="Address to listen on. Beyond this machine it takes tokens.")
 ]
-Allowed = Annotated[Role | None, typer.Option("--role", help="What the new token allows: look; also acknowledge; also set limits.")]
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", metavar="HOST", help="A name this server goes by (again for more)."),
+]
+Tokens = Annotated[
+    Path | None,
+    typer.Option("--tokens", metavar="FILE", help="File of tokens (ECGWATCH_MONITOR_TOKENS)."),
+]
+NewToken = Annotated[
+    str | None,
+    typer.Option(
+        "--new-token",
+        metavar="NAME",
+        help="Print a new token, add its hash to the tokens file, and end.",
+    ),
+]
+Allowed = Annotated[
+    Role | None,
+    typer.Option(
+        "--role", help="What the new token allows: look; also acknowledge; also set limits."
+    ),
+]
 
 
 def monitor(
@@ -50,17 +70,20 @@ def monitor(
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
-    """Show the ward in a browser: live traces, heart rate, rhythm and alarms. Prints the page's address; Ctrl-C ends it."""
-    chosen, _ = settings.load({"broker": broker, "sink": sink, "monitor_tokens": None if tokens is None else str(tokens)})
+    """Show the ward in a browser: live traces, heart rate, rhythm and alarms. Prints the page's
+    address; Ctrl-C ends it."""
+    chosen, _ = settings.load(
+        {"broker": broker, "sink": sink, "monitor_tokens": None if tokens is None else str(tokens)}
+    )
     if new_token is not None or role is not None:
         _make_token(chosen, new_token, role)
         return
-    from dashboards.monitor.access import Access
-    from dashboards.monitor.feed import KafkaFeed
-    from dashboards.monitor.guard import LOOPBACK_NAMES, is_loopback
-    from dashboards.monitor.readers import processes, threads
-    from dashboards.monitor.serve import serve
-    from dashboards.monitor.server import create_app
+    from dashboards.monitor.http.access import Access
+    from dashboards.monitor.http.guard import LOOPBACK_NAMES, is_loopback
+    from dashboards.monitor.http.serve import serve
+    from dashboards.monitor.http.server import create_app
+    from dashboards.monitor.live.feed import KafkaFeed
+    from dashboards.monitor.store.readers import processes, threads
     from ecgwatch.stores import load_profiles, open_sink
     from ingest.operator import OperatorOutlet
 
@@ -81,7 +104,10 @@ def monitor(
         access=Access(known, clock),
         hosts=[*LOOPBACK_NAMES, host, *(name or [])],
         addresses=not is_loopback(host),
-        commands=[f"ecgwatch {what} --broker {chosen.broker}" for what in ("simulate normal", "replay mitdb/208")],
+        commands=[
+            f"ecgwatch {what} --broker {chosen.broker}"
+            for what in ("simulate normal", "replay mitdb/208")
+        ],
         readers=threads if chosen.sink == "memory:" else processes,
     )
     with contextlib.suppress(KeyboardInterrupt):
@@ -89,18 +115,24 @@ def monitor(
 
 
 def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) -> None:
-    from dashboards.monitor.access import add_token
+    from dashboards.monitor.http.access import add_token
 
     if name is None or role is None:
-        raise BadInputError("--new-token and --role go together", "ecgwatch monitor --new-token NAME --role view|acknowledge|admin")
+        raise BadInputError(
+            "--new-token and --role go together",
+            "ecgwatch monitor --new-token NAME --role view|acknowledge|admin",
+        )
     path = Path(chosen.monitor_tokens or TOKENS_FILE)
     typer.echo(add_token(path, name, role.value))
-    typer.echo(f"This is the token of {name} ({role.value}); it is shown only now. {path} keeps its hash.", err=True)
+    typer.echo(
+        f"This is the token of {name} ({role.value}); it is shown only now. {path} keeps its hash.",
+        err=True,
+    )
 
 
 def _tokens(chosen: settings.Settings) -> dict[str, Token]:
     """Whose tokens are taken; none where neither a file nor a token is set."""
-    from dashboards.monitor.access import read_tokens, single_token
+    from dashboards.monitor.http.access import read_tokens, single_token
 
     found = read_tokens(Path(chosen.monitor_tokens)) if chosen.monitor_tokens else {}
     return found | (single_token(chosen.monitor_token) if chosen.monitor_token else {})

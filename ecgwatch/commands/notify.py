@@ -1,4 +1,5 @@
-"""`ecgwatch notify`: tell people of alarms, by e-mail, chat, webhook, SMS and whatever else Apprise knows."""
+"""`ecgwatch notify`: tell people of alarms, by e-mail, chat, webhook, SMS and whatever else Apprise
+knows."""
 
 from __future__ import annotations
 
@@ -28,18 +29,37 @@ _SECRET = re.compile(r"\$\{(\w+)\}")
 
 def notify(
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Who is told of which alarms, TOML (ECGWATCH_NOTIFICATIONS).")
+        Path | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="Who is told of which alarms, TOML (ECGWATCH_NOTIFICATIONS).",
+        ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only read the file and the secrets it names, and say what it does.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only read the file and the secrets it names, and say what it does."
+        ),
+    ] = False,
     test: Annotated[
-        str | None, typer.Option("--test", metavar="RECIPIENT", help="Only send this recipient a message that says it is a test.")
+        str | None,
+        typer.Option(
+            "--test",
+            metavar="RECIPIENT",
+            help="Only send this recipient a message that says it is a test.",
+        ),
     ] = None,
     broker: options.Broker = None,
 ) -> None:
-    """Tell people of alarms as the file says, again until it succeeds; every attempt is an event. Start a second one as a stand-in."""
-    from stream_processor.notifications.sender import Sender  # half a second of imports that no other command needs
+    """Tell people of alarms as the file says, again until it succeeds; every attempt is an event.
+    Start a second one as a stand-in."""
+    # half a second of imports that no other command needs
+    from stream_processor.notifications.sender import Sender
 
-    chosen, _ = settings.load({"broker": broker, "notifications": None if file is None else str(file)})
+    chosen, _ = settings.load(
+        {"broker": broker, "notifications": None if file is None else str(file)}
+    )
     plan = load(notifications_file(chosen))
     sender = Sender(with_secrets(plan, os.environ))
     if check:
@@ -53,12 +73,15 @@ def notify(
 def notifications_file(chosen: settings.Settings) -> Path:
     """The file that the settings name. Raises BadInputError where they name none."""
     if not chosen.notifications:
-        raise BadInputError("no notifications file is set", f"Give --file FILE (ECGWATCH_NOTIFICATIONS). {REMEDY}")
+        raise BadInputError(
+            "no notifications file is set", f"Give --file FILE (ECGWATCH_NOTIFICATIONS). {REMEDY}"
+        )
     return Path(chosen.notifications).expanduser()
 
 
 def with_secrets(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
-    """Each recipient's address with ${NAME} filled in: quoted for a URL, or as it is where it is the whole address.
+    """Each recipient's address with ${NAME} filled in: quoted for a URL, or as it is where it is
+    the whole address.
 
     Raises BadInputError naming the recipient and the variable that is not set.
     """
@@ -69,14 +92,20 @@ def with_secrets(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
             problem = f"recipient {name!r} needs {' and '.join(missing)} from the environment"
             raise BadInputError(problem, f"Set it, for example in .env. {REMEDY}")
         whole = _SECRET.fullmatch(recipient.url.strip())
-        found[name] = environment[whole[1]] if whole else _SECRET.sub(lambda m: quote(environment[m[1]], safe=""), recipient.url)
+        found[name] = (
+            environment[whole[1]]
+            if whole
+            else _SECRET.sub(lambda m: quote(environment[m[1]], safe=""), recipient.url)
+        )
     return found
 
 
 def _describe(plan: Plan) -> None:
     typer.echo(f"recipients: {', '.join(plan.recipients)}")
     for number, rule in enumerate(plan.rules, start=1):
-        typer.echo(f"rule {number}: {', '.join(rule.priorities)} of {', '.join(rule.patients)} to {', '.join(rule.recipients)}")
+        typer.echo(
+            f"rule {number}: {', '.join(rule.priorities)} of {', '.join(rule.patients)} to {', '.join(rule.recipients)}"
+        )
         typer.echo(f"  kinds: {', '.join(rule.kinds) or 'all'}")
         for step in rule.escalation:
             typer.echo(f"  from call {step.level + 1} on also: {', '.join(step.recipients)}")
@@ -84,17 +113,26 @@ def _describe(plan: Plan) -> None:
             typer.echo(f"  quiet hours {rule.quiet} ({plan.timezone}): only high")
         if rule.also:
             typer.echo(f"  also told: {', '.join(rule.also)}")
-    told = {name for rule in plan.rules for name in (*rule.recipients, *(n for e in rule.escalation for n in e.recipients))}
+    told = {
+        name
+        for rule in plan.rules
+        for name in (*rule.recipients, *(n for e in rule.escalation for n in e.recipients))
+    }
     if idle := [name for name in plan.recipients if name not in told]:
         typer.echo(f"in no rule: {', '.join(idle)}")
 
 
 def _test(plan: Plan, sender: Sender, name: str) -> None:
     if name not in plan.recipients:
-        raise BadInputError(f"no recipient {name!r} is in the file", f"It knows: {', '.join(plan.recipients)}.")
+        raise BadInputError(
+            f"no recipient {name!r} is in the file", f"It knows: {', '.join(plan.recipients)}."
+        )
     body = f"This is a test of ecgwatch's notifications to {name}. No patient is concerned."
     if failure := sender.send(name, Note("ecgwatch: test", body, "info")):
-        raise UnreachableError(f"recipient {name!r} was not told: {failure}", "Check its url, its secret and the way to the service.")
+        raise UnreachableError(
+            f"recipient {name!r} was not told: {failure}",
+            "Check its url, its secret and the way to the service.",
+        )
     typer.echo(f"{name}: the service has taken the test message")
 
 

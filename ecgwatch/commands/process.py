@@ -16,10 +16,10 @@ import typer
 from ecgwatch import options, settings
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
-from stream_processor.pulse import StoodStillError
+from stream_processor.worker.stall_guard import StalledError
 
 if TYPE_CHECKING:
-    from stream_processor.app import Processor
+    from stream_processor.worker.app import Processor
 
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
@@ -29,17 +29,29 @@ USER_ERRORS = (1, 2, 3)
 
 
 def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
-    """Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store. Start several to share the work."""
+    """Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store. Start
+    several to share the work."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
-    # This module and not `ecgwatch process`: the worker starts without what the other commands import.
-    command = [sys.executable, "-P", "-m", "ecgwatch.commands.process", str(os.getpid()), chosen.broker, chosen.sink]
+    # This module and not `ecgwatch process`: the worker starts without what the other commands
+    # import.
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "ecgwatch.commands.process",
+        str(os.getpid()),
+        chosen.broker,
+        chosen.sink,
+    ]
     raise typer.Exit(supervise(command, SystemClock()))
 
 
 def supervise(command: list[str], clock: Clock) -> int:
-    """Run a worker, and another whenever one breaks down, until SIGINT or SIGTERM; returns the exit code to end with.
+    """Run a worker, and another whenever one breaks down, until SIGINT or SIGTERM; returns the exit
+    code to end with.
 
-    A worker whose very first run ends with a user error (no broker, a bad setting) is not started again.
+    A worker whose very first run ends with a user error (no broker, a bad setting) is not started
+    again.
     """
     stop, wait_s, first = threading.Event(), FIRST_WAIT_S, True
     worker: subprocess.Popen[bytes] | None = None
@@ -60,7 +72,10 @@ def supervise(command: list[str], clock: Clock) -> int:
         if stop.is_set() or code == 0 or (first and code in USER_ERRORS):
             return code if code >= 0 else BROKEN
         wait_s = FIRST_WAIT_S if clock.steady_s() - started > STEADY_S else wait_s
-        typer.echo(f"the worker broke down (exit status {code}), starting another in {wait_s:g} s", err=True)
+        typer.echo(
+            f"the worker broke down (exit status {code}), starting another in {wait_s:g} s",
+            err=True,
+        )
         if stop.wait(wait_s):
             return 0
         wait_s, first = min(2 * wait_s, LONGEST_WAIT_S), False
@@ -70,7 +85,7 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
     """One worker, to its end; never returns, and waits for no thread that a broken broker holds up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # What matters of their many lines is said by us.
-    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.fetches"):
+    for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.kafka.delivery"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     code = 0
     try:
@@ -79,7 +94,7 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
         typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
         code = error.exit_code
     except Exception as error:
-        if isinstance(error, ExceptionGroup) and error.split(StoodStillError)[1] is None:
+        if isinstance(error, ExceptionGroup) and error.split(StalledError)[1] is None:
             log.error("%s", error.exceptions[0])
         else:
             log.exception("the worker breaks down")
@@ -93,10 +108,10 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import load_profiles, model_folder, open_sink
     from ecgwatch.telemetry import publisher
-    from stream_processor.app import Processor
-    from stream_processor.archive import Archive
-    from stream_processor.model_watch import ModelWatch
-    from stream_processor.ward import Ward
+    from stream_processor.pipeline.ward import Ward
+    from stream_processor.worker.app import Processor
+    from stream_processor.worker.archive import Archive
+    from stream_processor.worker.model_watch import ModelWatch
 
     clock = SystemClock()
     sink = open_sink(chosen)
@@ -105,8 +120,14 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     ward = Ward(models.model, clock, load_profiles(chosen))
     publish = publisher(chosen, parent, ward.timings, clock)
     processor = Processor(
-        chosen.broker, ward, sink, clock, on_ready=lambda: typer.echo(ready), publish=publish, next_model=models.take
-    )  # fmt: skip
+        chosen.broker,
+        ward,
+        sink,
+        clock,
+        on_ready=lambda: typer.echo(ready),
+        publish=publish,
+        next_model=models.take,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, processor.stop)

@@ -17,12 +17,23 @@ from stream_processor.sinks.base import SinkBusyError
 
 def report(
     patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Whose report.")],
-    from_time: Annotated[str, typer.Option("--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise).")],
+    from_time: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise)."
+        ),
+    ],
     to_time: Annotated[str, typer.Option("--to", metavar="ISO", help="End of the period.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="HTML file to write; one that is there is replaced.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="HTML file to write; one that is there is replaced."
+        ),
+    ],
     sink: options.Sink = None,
 ) -> None:
-    """Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and their strips. One HTML file."""
+    """Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and
+    their strips. One HTML file."""
     from dashboards.report.findings import find
     from dashboards.report.page import report_html
 
@@ -31,7 +42,10 @@ def report(
     if start_ns >= end_ns:
         raise BadInputError(f"--from {from_time} is not before --to {to_time}", "Swap them.")
     if missing := missing_file(chosen):
-        raise BadInputError(f"no events yet: {missing.absolute()} is not there", "Process something into it first, or name another --sink.")
+        raise BadInputError(
+            f"no events yet: {missing.absolute()} is not there",
+            "Process something into it first, or name another --sink.",
+        )
     store = open_sink(chosen)
     try:
         found = find(store, patient, start_ns, end_ns)
@@ -47,5 +61,9 @@ def report(
     try:
         out.write_text(report_html(found, SystemClock().now_ns()), encoding="utf-8")
     except OSError as error:
-        raise BadInputError(f"cannot write {out}: {error.strerror}", "Give another --out.") from error
-    typer.echo(f"{out}: {found.beats.time_ns.size} beats, {len(found.alarms)} alarms, {len(found.strips)} strips")
+        raise BadInputError(
+            f"cannot write {out}: {error.strerror}", "Give another --out."
+        ) from error
+    typer.echo(
+        f"{out}: {found.beats.time_ns.size} beats, {len(found.alarms)} alarms, {len(found.strips)} strips"
+    )

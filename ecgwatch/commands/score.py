@@ -14,7 +14,8 @@ from ingest.messages import Score
 
 
 def score(broker: options.Broker = None) -> None:
-    """Score beats, rhythm and alarms against the annotations of records while they are replayed; scores go to ecg.scores."""
+    """Score beats, rhythm and alarms against the annotations of records while they are replayed;
+    scores go to ecg.scores."""
     from stream_processor.scoring.scorer import Scorer
 
     chosen, _ = settings.load({"broker": broker})
@@ -32,11 +33,22 @@ def score(broker: options.Broker = None) -> None:
 
 def line(s: Score) -> str:
     """A patient's score in one line."""
-    beats = (("QRS", s.qrs_tp, s.qrs_fn, s.qrs_fp), ("V", s.v_tp, s.v_fn, s.v_fp), ("S", s.s_tp, s.s_fn, s.s_fp))
-    parts = [f"{name} Se {_percent(tp, tp + fn)} +P {_percent(tp, tp + fp)}" for name, tp, fn, fp in beats]
+    beats = (
+        ("QRS", s.qrs_tp, s.qrs_fn, s.qrs_fp),
+        ("V", s.v_tp, s.v_fn, s.v_fp),
+        ("S", s.s_tp, s.s_fn, s.s_fp),
+    )
+    parts = [
+        f"{name} Se {_percent(tp, tp + fn)} +P {_percent(tp, tp + fp)}"
+        for name, tp, fn, fp in beats
+    ]
     parts.append(f"rhythm {_percent(s.rhythm_agreed_s, s.rhythm_s)} of {s.rhythm_s:.0f} s")
     delay = "" if s.worst_delay_s is None else f", worst delay {s.worst_delay_s:.1f} s"
-    return f"{s.patient_id}: " + ", ".join(parts) + f", episodes alarmed {s.episodes_alarmed} of {s.episodes}{delay}"
+    return (
+        f"{s.patient_id}: "
+        + ", ".join(parts)
+        + f", episodes alarmed {s.episodes_alarmed} of {s.episodes}{delay}"
+    )
 
 
 def _percent(part: float, whole: float) -> str:

@@ -23,13 +23,20 @@ def create(broker: options.Broker = None) -> None:
     held, _ = settings.load({"broker": broker})
     for made in create_topics(held.broker):
         days = made.topic.retention_ms / kafka_topics.DAY_MS
-        kept = f"{made.partitions} partitions, " + (f"kept {days:g} days" if made.created else "there already")
+        kept = f"{made.partitions} partitions, " + (
+            f"kept {days:g} days" if made.created else "there already"
+        )
         typer.echo(f"{made.topic.name}: {kept}")
 
 
 @app.command()
 def lag(
-    wait: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for nothing to be left; else exit status 1.")] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Wait for nothing to be left; else exit status 1."
+        ),
+    ] = None,
     broker: options.Broker = None,
 ) -> None:
     """Show how many chunks the stream processor has left to process."""

@@ -12,23 +12,31 @@ from ecgwatch.modelling import extra
 from ingest.errors import BadInputError
 
 DEPLOYED = "ecgcl"
-TASKS = ("qrs", "beat_class", "rhythm", "lethal")  # of the deployed network, in the order in which it learns them
+# of the deployed network, in the order in which it learns them
+TASKS = ("qrs", "beat_class", "rhythm", "lethal")
 
 
 def train(
     task: Annotated[str, typer.Argument(metavar="|".join(TASKS), help="What to learn.")],
     architecture: Annotated[str, typer.Option(help="See: ecgwatch models list")] = DEPLOYED,
     fold: Annotated[
-        list[int] | None, typer.Option(min=0, help="Leave this fold out and judge on it; may be repeated. Default: all data.")
+        list[int] | None,
+        typer.Option(
+            min=0, help="Leave this fold out and judge on it; may be repeated. Default: all data."
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the unpacked sets.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints and results.")] = Path("runs"),
 ) -> None:
-    """Train a task, judge it on the fold that was left out, and go on from the last checkpoint. Needs the extra `train`."""
+    """Train a task, judge it on the fold that was left out, and go on from the last checkpoint.
+    Needs the extra `train`."""
     from models import architectures  # numpy: not for the sake of --help
 
     if architecture not in architectures.known():
-        raise BadInputError(f"no architecture named {architecture!r}", f"There are: {', '.join(architectures.known())}.")
+        raise BadInputError(
+            f"no architecture named {architecture!r}",
+            f"There are: {', '.join(architectures.known())}.",
+        )
     if task not in TASKS:
         raise BadInputError(f"no task named {task!r}", f"There are: {', '.join(TASKS)}.")
     held, _ = settings.load({})
@@ -37,20 +45,29 @@ def train(
             raise typer.Exit(status)
 
 
-def steps(task: str, architecture: str, folds: list[int], runs: Path) -> list[tuple[str, list[str]]]:
-    """Modules of models.training to run one after another, with their arguments. Raises BadInputError where an earlier task is missing."""
+def steps(
+    task: str, architecture: str, folds: list[int], runs: Path
+) -> list[tuple[str, list[str]]]:
+    """Modules of models.training to run one after another, with their arguments. Raises
+    BadInputError where an earlier task is missing."""
     if architecture != DEPLOYED:
         chosen = [part for k in folds for part in ("--fold", str(k))]
-        return [("plain", [architecture, task, *chosen, "--runs", str(runs)])]
+        return [("train_windowed", [architecture, task, *chosen, "--runs", str(runs)])]
     if task == "beat_class":
         if folds:
-            raise BadInputError("beat_class trains the networks of all folds at once", "Leave out --fold.")
+            raise BadInputError(
+                "beat_class trains the networks of all folds at once", "Leave out --fold."
+            )
         kept = ["--runs", str(runs / task)]
-        return [("train_beat_class", ["cache", *kept]), ("train_beat_class", ["train", *kept])]
+        module = "tasks.beat_class.train"
+        return [(module, ["cache", *kept]), (module, ["train", *kept])]
     names = [f"fold{k}" for k in folds] or ["final"]
     for name in names:
         trunk = runs / DEPLOYED / f"qrs-{name}.pt"
         if task != TASKS[0] and not trunk.exists():
             asked = "".join(f" --fold {k}" for k in folds)
-            raise BadInputError(f"{task} reads the trunk of qrs, and {trunk} is missing", f"First: ecgwatch train qrs{asked} --runs {runs}")
-    return [(f"tasks.{task}", [*names, "--runs", str(runs / DEPLOYED)])]
+            raise BadInputError(
+                f"{task} reads the trunk of qrs, and {trunk} is missing",
+                f"First: ecgwatch train qrs{asked} --runs {runs}",
+            )
+    return [(f"tasks.{task}.train", [*names, "--runs", str(runs / DEPLOYED)])]

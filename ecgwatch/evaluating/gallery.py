@@ -1,4 +1,5 @@
-"""The worst misses and false alarms as strips on ECG paper: the reference above, ours below, the event shaded."""
+"""The worst misses and false alarms as strips on ECG paper: the reference above, ours below, the
+event shaded."""
 
 from __future__ import annotations
 
@@ -43,14 +44,22 @@ class Shown(NamedTuple):
 
 
 def moments(found: Sequence[Judgement]) -> list[Moment]:
-    """The worst of each group, at most two of a record, so that one bad record does not hide the others."""
-    everything = [m for j in found for m in (*_conditions(j), *_alarms(j), *_answers(j), *_beats(j))]
-    groups = list(dict.fromkeys(m.group for m in sorted(everything, key=lambda m: ORDER.index(m.group))))
+    """The worst of each group, at most two of a record, so that one bad record does not hide the
+    others."""
+    everything = [
+        m for j in found for m in (*_conditions(j), *_alarms(j), *_answers(j), *_beats(j))
+    ]
+    groups = list(
+        dict.fromkeys(m.group for m in sorted(everything, key=lambda m: ORDER.index(m.group)))
+    )
     chosen: list[Moment] = []
     for group in groups:
         of_record: Counter[str] = Counter()
         kept: list[Moment] = []
-        for m in sorted((m for m in everything if m.group == group), key=lambda m: (-m.weight, m.judged.name, m.start_s)):
+        for m in sorted(
+            (m for m in everything if m.group == group),
+            key=lambda m: (-m.weight, m.judged.name, m.start_s),
+        ):
             if of_record[m.judged.name] < PER_RECORD and (len(kept) < PER_GROUP or m.judged.answer):
                 of_record[m.judged.name] += 1
                 kept.append(m)
@@ -58,7 +67,12 @@ def moments(found: Sequence[Judgement]) -> list[Moment]:
     return chosen
 
 
-MISSED, LATE, FALSE_HIGH, FALSE_OTHER = "Missed conditions", "Late alarms", "False alarms of high priority", "Other false alarms"
+MISSED, LATE, FALSE_HIGH, FALSE_OTHER = (
+    "Missed conditions",
+    "Late alarms",
+    "False alarms of high priority",
+    "Other false alarms",
+)
 SILENT, CRYING = "CinC 2015: true alarms denied", "CinC 2015: false alarms believed"
 NO_QRS, NO_BEAT, WRONG_V = "QRS complexes missed", "Beats that are none", "V and not V"
 ORDER = (MISSED, LATE, FALSE_HIGH, SILENT, CRYING, FALSE_OTHER, NO_QRS, NO_BEAT, WRONG_V)
@@ -69,9 +83,18 @@ def _conditions(j: Judgement) -> Iterator[Moment]:
         c = d.condition
         if d.answer == "missed":
             high = 1000.0 if is_high(d) else 0.0
-            yield Moment(MISSED, high + c.end_s - c.start_s, j, c.start_s, c.end_s, f"{c.kind} missed")
+            yield Moment(
+                MISSED, high + c.end_s - c.start_s, j, c.start_s, c.end_s, f"{c.kind} missed"
+            )
         elif d.delay_s is not None and d.delay_s > LATE_S:
-            yield Moment(LATE, d.delay_s, j, c.start_s, c.end_s, f"{c.kind} told after {d.delay_s:.1f} s, by {d.by}")
+            yield Moment(
+                LATE,
+                d.delay_s,
+                j,
+                c.start_s,
+                c.end_s,
+                f"{c.kind} told after {d.delay_s:.1f} s, by {d.by}",
+            )
 
 
 def _alarms(j: Judgement) -> Iterator[Moment]:
@@ -83,7 +106,8 @@ def _alarms(j: Judgement) -> Iterator[Moment]:
             rhythm = rhythm_at(j.reference, a.raised_s)
             group = FALSE_HIGH if a.priority == "high" else FALSE_OTHER
             caption = f"false {a.kind}" + (f", annotated {rhythm}" if rhythm else "")
-            yield Moment(group, 1 / seen[a.kind], j, a.onset_s, min(a.end_s, j.duration_s), caption)  # a kind's first ones first
+            # a kind's first ones first
+            yield Moment(group, 1 / seen[a.kind], j, a.onset_s, min(a.end_s, j.duration_s), caption)
 
 
 def _answers(j: Judgement) -> Iterator[Moment]:
@@ -91,7 +115,14 @@ def _answers(j: Judgement) -> Iterator[Moment]:
         question = j.answer.question
         held = f"; held: {', '.join(j.answer.held) or 'none'}"
         start = cinc2015.ALARM_AT_S - cinc2015.WINDOW_S
-        yield Moment(SILENT if question.true else CRYING, 1.0, j, start, cinc2015.ALARM_AT_S, f"{question.kind} is {question.true}{held}")
+        yield Moment(
+            SILENT if question.true else CRYING,
+            1.0,
+            j,
+            start,
+            cinc2015.ALARM_AT_S,
+            f"{question.kind} is {question.true}{held}",
+        )
 
 
 def _beats(j: Judgement) -> Iterator[Moment]:
@@ -107,7 +138,9 @@ def _beats(j: Judgement) -> Iterator[Moment]:
 
 def _densest(times: Sequence[float]) -> list[float]:
     """Where most of them begin, in stretches that do not overlap."""
-    counted = sorted(((sum(at <= t < at + STRIP_S for t in times), -at) for at in times), reverse=True)
+    counted = sorted(
+        ((sum(at <= t < at + STRIP_S for t in times), -at) for at in times), reverse=True
+    )
     kept: list[float] = []
     for _, negative in counted:
         if all(abs(-negative - k) >= STRIP_S for k in kept):
@@ -128,11 +161,20 @@ def strips(chosen: Iterable[Moment]) -> Iterator[Shown]:
         where = f"{m.judged.name} {source.lead} {clock(start)}, {m.judged.network}"
         below = [*_marks(m.judged.ours, start), *_announced(m.judged, start)]
         span = (m.start_s - start, max(m.end_s, m.start_s + 0.1) - start)
-        svg = strip_svg(mv, source.fs_hz, start_label=where, marks=_marks(m.judged.reference, start), marks_below=below, span=span)
+        svg = strip_svg(
+            mv,
+            source.fs_hz,
+            start_label=where,
+            marks=_marks(m.judged.reference, start),
+            marks_below=below,
+            span=span,
+        )
         yield Shown(m.group, f"{m.judged.name} {clock(m.start_s)}: {m.caption}", svg)
 
 
-def _signal(source: WfdbSource, start_s: float, end_s: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _signal(
+    source: WfdbSource, start_s: float, end_s: float
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     parts, wanted = [], round((end_s - start_s) * source.fs_hz)
     for block in source.blocks(start_s):
         parts.append(block.counts / source.counts_per_mv)
@@ -148,7 +190,11 @@ def _marks(record: Record, start_s: float) -> list[Mark]:
 
 def _announced(j: Judgement, start_s: float) -> list[Mark]:
     """Where our alarms of high priority were announced."""
-    times = [a.announced_s - start_s for a in j.told if a.announced_s is not None and a.priority == "high"]
+    times = [
+        a.announced_s - start_s
+        for a in j.told
+        if a.announced_s is not None and a.priority == "high"
+    ]
     return [(at, ALARM, ALARM_COLOUR) for at in times if 0 <= at < STRIP_S + 2]
 
 

@@ -10,17 +10,17 @@ from ecgwatch.annotate import Annotated, annotate
 from ecgwatch.evaluating.task import Part, Task, symbols, ward_of
 from ingest.messages import Vitals
 from ingest.sources.wfdb_record import WfdbSource
-from models.conditioning import FS_HZ
+from models.signal.conditioning import FS_HZ
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import AlarmScore, score_alarms
 from stream_processor.scoring.beats import BeatScore, score_beats
 from stream_processor.scoring.counts import TwoSided
 from stream_processor.scoring.episodes import AF, VF, EpisodeScore, score_episodes
+from stream_processor.scoring.expected_alarms import expected
 from stream_processor.scoring.rates import RateScore, score_rates
 from stream_processor.scoring.reference import Episode, Mark, Record, reference
 from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_runs
 from stream_processor.scoring.told import Told, told
-from stream_processor.scoring.truth import expected
 
 PIECE_S = 10
 CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}
@@ -76,36 +76,74 @@ def judge(task: Task) -> Judgement:
     """Run and score a record. Raises BadInputError where it cannot be read."""
     source = WfdbSource(task.path)
     began = time.process_time()
-    found = annotate(Part(source, 0.0, cinc2015.ALARM_AT_S) if task.question else source, ward_of(task.fold))
+    found = annotate(
+        Part(source, 0.0, cinc2015.ALARM_AT_S) if task.question else source, ward_of(task.fold)
+    )
     cpu_s = time.process_time() - began
     ours, alarms = _ours(found), told(found.steps)
     common = (task, ours.duration_s, found.channel, cpu_s)
     if task.question:
-        return Judgement(*common, Record(ours.fs_hz, ours.n), ours, alarms, answer=cinc2015.answer(task.question, alarms))
+        return Judgement(
+            *common,
+            Record(ours.fs_hz, ours.n),
+            ours,
+            alarms,
+            answer=cinc2015.answer(task.question, alarms),
+        )
     if task.label:
-        return Judgement(*common, Record(ours.fs_hz, ours.n), ours, [], labels=_labels(task, source, found))
+        return Judgement(
+            *common, Record(ours.fs_hz, ours.n), ours, [], labels=_labels(task, source, found)
+        )
     ref = reference(symbols(task, found.fs_hz), found.fs_hz, found.samples)
     truth = expected(ref) if ref.beats else None
     beats = None
     if truth:
         rate = score_rates(truth.heart_rate, _rates(found.vitals), task.start_s * FS_HZ)
-        v_runs, s_runs = (score_runs(ref, ours, kind, task.start_s) for kind in (VENTRICULAR, SUPRAVENTRICULAR))
-        beats = BeatStatistics(score_beats(ref, ours, task.start_s), v_runs, s_runs, rate, sum(b.label != "N" for b in ref.beats))
-    af, vf = (score_episodes(ref, ours, labels, task.start_s if ref.beats else 0.0) for labels in (AF, VF))
-    return Judgement(*common, ref, ours, alarms, score_alarms(ref, truth, alarms), beats, af if ref.rhythm else None, vf)
+        v_runs, s_runs = (
+            score_runs(ref, ours, kind, task.start_s) for kind in (VENTRICULAR, SUPRAVENTRICULAR)
+        )
+        beats = BeatStatistics(
+            score_beats(ref, ours, task.start_s),
+            v_runs,
+            s_runs,
+            rate,
+            sum(b.label != "N" for b in ref.beats),
+        )
+    af, vf = (
+        score_episodes(ref, ours, labels, task.start_s if ref.beats else 0.0) for labels in (AF, VF)
+    )
+    return Judgement(
+        *common,
+        ref,
+        ours,
+        alarms,
+        score_alarms(ref, truth, alarms),
+        beats,
+        af if ref.rhythm else None,
+        vf,
+    )
 
 
 def _labels(task: Task, source: WfdbSource, found: Annotated) -> RhythmLabels:
     whole = int(found.samples / found.fs_hz)
-    pieces = [annotate(Part(source, at, at + PIECE_S), ward_of(task.fold)) for at in range(whole % PIECE_S, whole - PIECE_S + 1, PIECE_S)]
-    return RhythmLabels(task.label, CINC2017.get(found.label, "O"), tuple(CINC2017.get(piece.label, "O") for piece in pieces))
+    pieces = [
+        annotate(Part(source, at, at + PIECE_S), ward_of(task.fold))
+        for at in range(whole % PIECE_S, whole - PIECE_S + 1, PIECE_S)
+    ]
+    return RhythmLabels(
+        task.label,
+        CINC2017.get(found.label, "O"),
+        tuple(CINC2017.get(piece.label, "O") for piece in pieces),
+    )
 
 
 def _ours(found: Annotated) -> Record:
     return Record(
-        found.fs_hz, found.samples, tuple(Mark(b.sample, b.label) for b in found.beats),
+        found.fs_hz,
+        found.samples,
+        tuple(Mark(b.sample, b.label) for b in found.beats),
         tuple(Episode(r.start_sample, r.end_sample, r.label) for r in found.rhythm),
-    )  # fmt: skip
+    )
 
 
 def _rates(vitals: list[Vitals]) -> dict[int, float]:

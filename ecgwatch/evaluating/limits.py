@@ -2,8 +2,8 @@
 
     python -m ecgwatch.evaluating.limits
 
-Judges them by networks that never saw the patient (minutes), finds where ours and the reference part most, and writes docs/limits.md with a
-drawing per record in docs/limits.
+Judges them by networks that never saw the patient (minutes), finds where ours and the reference
+part most, and writes docs/limits.md with a drawing per record in docs/limits.
 """
 
 from __future__ import annotations
@@ -47,16 +47,46 @@ class Limit(NamedTuple):
 
 
 LIMITS = (
-    Limit("qrs", "nstdb", "118e_6", "Electrode motion at -6 dB: waves higher than the beats, and as steep."),
-    Limit("ventricular", "mitdb", "201", "Atrial fibrillation with aberrant and junctional beats beside ventricular ones."),
-    Limit("ventricular", "mitdb", "223", "Runs of ventricular beats of two shapes in turn, one of them narrow."),
-    Limit("ventricular", "mitdb", "203", "Atrial fibrillation, an axis that moves, several shapes of ventricular beats, muscle noise."),
+    Limit(
+        "qrs",
+        "nstdb",
+        "118e_6",
+        "Electrode motion at -6 dB: waves higher than the beats, and as steep.",
+    ),
+    Limit(
+        "ventricular",
+        "mitdb",
+        "201",
+        "Atrial fibrillation with aberrant and junctional beats beside ventricular ones.",
+    ),
+    Limit(
+        "ventricular",
+        "mitdb",
+        "223",
+        "Runs of ventricular beats of two shapes in turn, one of them narrow.",
+    ),
+    Limit(
+        "ventricular",
+        "mitdb",
+        "203",
+        "Atrial fibrillation, an axis that moves, several shapes of ventricular beats, muscle noise.",
+    ),
     Limit("lethal", "vfdb", "423", "Annotated VT, without QRS complexes that could be told apart."),
     Limit("lethal", "vfdb", "427", "Annotated VT, without QRS complexes that could be told apart."),
     Limit("lethal", "vfdb", "430", "Large regular waves, annotated in part VT, in part VF."),
-    Limit("lethal", "vfdb", "418", "Annotated normal: regular, 112 a minute, so wide that one lead does not tell it from VT or flutter."),
+    Limit(
+        "lethal",
+        "vfdb",
+        "418",
+        "Annotated normal: regular, 112 a minute, so wide that one lead does not tell it from VT or flutter.",
+    ),
 )
-TITLES = {"qrs": "QRS in motion", "ventricular": "Ventricular beats", "lethal": "Lethal rhythms", "rhythm": "Rhythm"}
+TITLES = {
+    "qrs": "QRS in motion",
+    "ventricular": "Ventricular beats",
+    "lethal": "Lethal rhythms",
+    "rhythm": "Rhythm",
+}
 RHYTHM_WHY = {
     "A": "Labelled atrial fibrillation as a whole.",
     "O": "Labelled other rhythm as a whole; which rhythm, and where in the record, is not told.",
@@ -99,11 +129,19 @@ def by_record(data: Path) -> Iterator[Drawn]:
         else:
             start, said = crowded(judged, limit.kind)
             marks, below = (beat_marks(r, start) for r in (judged.reference, judged.ours))
-        yield drawn(limit.kind, task, start, f"**{limit.record}** from {clock(start)}. {limit.why} {said}", marks, below)
+        yield drawn(
+            limit.kind,
+            task,
+            start,
+            f"**{limit.record}** from {clock(start)}. {limit.why} {said}",
+            marks,
+            below,
+        )
 
 
 def by_label(folder: Path) -> Iterator[Drawn]:
-    """The first held-out record of CinC 2017 labelled A, and the first labelled O, that we call something else."""
+    """The first held-out record of CinC 2017 labelled A, and the first labelled O, that we call
+    something else."""
     wanted = dict(RHYTHM_WHY)
     for task in tasks(folder, [], "", 0.0, folds=True):
         if not wanted:
@@ -114,19 +152,36 @@ def by_label(folder: Path) -> Iterator[Drawn]:
             if ours != task.label and found.samples >= 30 * found.fs_hz:
                 start = (found.samples / found.fs_hz - STRIP_S) / 2
                 told = f"**{task.name}** from {clock(start)}. {wanted.pop(task.label)} Ours of the whole record: {ours}."
-                yield drawn("rhythm", task, start, told, [(0.3, task.label, RHYTHM_COLOUR)], [(0.3, ours, RHYTHM_COLOUR)])
+                yield drawn(
+                    "rhythm",
+                    task,
+                    start,
+                    told,
+                    [(0.3, task.label, RHYTHM_COLOUR)],
+                    [(0.3, ours, RHYTHM_COLOUR)],
+                )
 
 
-def drawn(kind: str, task: Task, start_s: float, told: str, above: Sequence[Mark], below: Sequence[Mark]) -> Drawn:
+def drawn(
+    kind: str, task: Task, start_s: float, told: str, above: Sequence[Mark], below: Sequence[Mark]
+) -> Drawn:
     """Ten seconds of the record as it was recorded."""
     source = WfdbSource(task.path)
-    counts = np.concatenate([block.counts for block in Part(source, start_s, start_s + STRIP_S).blocks()])
+    counts = np.concatenate(
+        [block.counts for block in Part(source, start_s, start_s + STRIP_S).blocks()]
+    )
     label = f"{task.database}/{task.name} {source.lead} {clock(start_s)}"
     return Drawn(
         kind,
         task.name,
         told,
-        strip_svg(millivolts(counts, source.counts_per_mv), source.fs_hz, start_label=label, marks=above, marks_below=below),
+        strip_svg(
+            millivolts(counts, source.counts_per_mv),
+            source.fs_hz,
+            start_label=label,
+            marks=above,
+            marks_below=below,
+        ),
     )
 
 
@@ -150,27 +205,38 @@ def crowded(judged: Judgement, kind: str) -> tuple[float, str]:
 
 
 def confused(reference: Record, ours: Record) -> tuple[float, str]:
-    """The middle of the longest stretch of one rhythm called another, of which one is lethal, and what was called what."""
+    """The middle of the longest stretch of one rhythm called another, of which one is lethal, and
+    what was called what."""
     theirs, mine = by_second(reference), by_second(ours)
     n = min(len(theirs), len(mine))
     best, begin = (0, 0), 0
     for i in range(1, n + 1):
         if i == n or (theirs[i], mine[i]) != (theirs[begin], mine[begin]):
             pair = {theirs[begin], mine[begin]}
-            if len(pair) == 2 and pair & LETHAL and theirs[begin] not in ("", "NOISE") and i - begin > best[1] - best[0]:
+            if (
+                len(pair) == 2
+                and pair & LETHAL
+                and theirs[begin] not in ("", "NOISE")
+                and i - begin > best[1] - best[0]
+            ):
                 best = (begin, i)
             begin = i
     if best == (0, 0):
         return 0.0, "None of it is confused."
     start = max(0.0, min(sum(best) / 2 - STRIP_S / 2, n - STRIP_S))
-    return start, f"{best[1] - best[0]} s of {theirs[best[0]]} called {mine[best[0]]} without a break."
+    return (
+        start,
+        f"{best[1] - best[0]} s of {theirs[best[0]]} called {mine[best[0]]} without a break.",
+    )
 
 
 def by_second(record: Record) -> list[str]:
     """The rhythm of every second; flutter is VF."""
     labels = [""] * int(record.duration_s)
     for e in record.rhythm:
-        for second in range(int(e.start / record.fs_hz), min(len(labels), int(e.end / record.fs_hz))):
+        for second in range(
+            int(e.start / record.fs_hz), min(len(labels), int(e.end / record.fs_hz))
+        ):
             labels[second] = "VF" if e.label == "VFL" else e.label
     return labels
 
@@ -187,7 +253,11 @@ def rhythm_marks(record: Record, start_s: float) -> list[Mark]:
     def at(e: Episode) -> float:
         return max(e.start / record.fs_hz - start_s, 0.5)
 
-    inside = [e for e in record.rhythm if e.start / record.fs_hz < start_s + STRIP_S and e.end / record.fs_hz > start_s]
+    inside = [
+        e
+        for e in record.rhythm
+        if e.start / record.fs_hz < start_s + STRIP_S and e.end / record.fs_hz > start_s
+    ]
     return [(at(e), e.label, RHYTHM_COLOUR) for e in inside]
 
 

@@ -10,7 +10,7 @@ from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.plots import Bar, bars, reached
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
 from ecgwatch.evaluating.tables import Table
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
 
 LEGEND = f"Reference above the strip, ours below, {ALARM} where an alarm of high priority was announced; the event is shaded."
@@ -27,10 +27,24 @@ figure { break-inside: avoid }
 """
 
 
-def page(title: str, heading: str, tables: Sequence[Table], records: Table, found: Sequence[Judgement], strips: Iterable[Shown]) -> str:
+def page(
+    title: str,
+    heading: str,
+    tables: Sequence[Table],
+    records: Table,
+    found: Sequence[Judgement],
+    strips: Iterable[Shown],
+) -> str:
     """The whole document; the goals come first."""
-    goals, rest = [t for t in tables if t.title == "Goals"], [t for t in tables if t.title != "Goals"]
-    body = [f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>", *(_table(t) for t in goals), *(_table(t) for t in rest)]
+    goals, rest = (
+        [t for t in tables if t.title == "Goals"],
+        [t for t in tables if t.title != "Goals"],
+    )
+    body = [
+        f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>",
+        *(_table(t) for t in goals),
+        *(_table(t) for t in rest),
+    ]
     body += ["<h2>Plots</h2>", *plots(found)]
     body += [_table(records)]
     body += ["<h2>Gallery</h2>", f'<p class="note">{escape(LEGEND)}</p>', *_gallery(strips)]
@@ -43,8 +57,16 @@ def page(title: str, heading: str, tables: Sequence[Table], records: Table, foun
 def plots(found: Sequence[Judgement]) -> list[str]:
     """What the records have figures for."""
     parts: list[str] = []
-    f1 = [Bar(j.name, j.beats.beats.qrs.f1) for j in found if j.beats and j.beats.beats.qrs.f1 is not None]
-    rates = [Bar(j.name, j.beats.rate.mean_bpm) for j in found if j.beats and j.beats.rate.mean_bpm is not None]
+    f1 = [
+        Bar(j.name, j.beats.beats.qrs.f1)
+        for j in found
+        if j.beats and j.beats.beats.qrs.f1 is not None
+    ]
+    rates = [
+        Bar(j.name, j.beats.rate.mean_bpm)
+        for j in found
+        if j.beats and j.beats.rate.mean_bpm is not None
+    ]
     hours = sum(j.alarms.hours for j in found if j.alarms)
     judged = all_judged(found)
     kinds = [(kind, [x for x in judged if x.alarm.kind == kind]) for kind in CATALOGUE]
@@ -56,20 +78,43 @@ def plots(found: Sequence[Judgement]) -> list[str]:
         parts.append(bars("Heart rate, mean absolute error", rates, "bpm"))
     if hours:
         parts.append(
-            bars("Alarms announced, false ones in red", [Bar(k, len(x) / hours, n_false(x) / hours) for k, x in kinds if x], "per hour")
+            bars(
+                "Alarms announced, false ones in red",
+                [Bar(k, len(x) / hours, n_false(x) / hours) for k, x in kinds if x],
+                "per hour",
+            )
         )
     if delays:
-        parts.append(reached("From onset to the first alarm of high priority", delays, (8.0, 10.0), "s"))
+        parts.append(
+            reached("From onset to the first alarm of high priority", delays, (8.0, 10.0), "s")
+        )
     if answers:
-        by_kind = {kind: cinc2015.score(cinc2015.counts(a for a in answers if a.question.kind == kind)) for kind in cinc2015.KINDS}
-        parts.append(bars("CinC 2015 score", [Bar(kind, value) for kind, value in by_kind.items() if value is not None], "%"))
+        by_kind = {
+            kind: cinc2015.score(cinc2015.counts(a for a in answers if a.question.kind == kind))
+            for kind in cinc2015.KINDS
+        }
+        parts.append(
+            bars(
+                "CinC 2015 score",
+                [Bar(kind, value) for kind, value in by_kind.items() if value is not None],
+                "%",
+            )
+        )
     return parts
 
 
 def _table(table: Table) -> str:
     numeric = ["n" if form else "t" for _, form in table.columns]
-    head = "".join(f'<th class="{c}">{escape(name)}</th>' for (name, _), c in zip(table.columns, numeric, strict=True))
-    rows = ["".join(f'<td class="{c}">{escape(cell)}</td>' for cell, c in zip(row, numeric, strict=True)) for row in table.cells()]
+    head = "".join(
+        f'<th class="{c}">{escape(name)}</th>'
+        for (name, _), c in zip(table.columns, numeric, strict=True)
+    )
+    rows = [
+        "".join(
+            f'<td class="{c}">{escape(cell)}</td>' for cell, c in zip(row, numeric, strict=True)
+        )
+        for row in table.cells()
+    ]
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'

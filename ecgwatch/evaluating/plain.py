@@ -12,32 +12,56 @@ from ecgwatch.evaluating.tables import Table
 from stream_processor.scoring.reference import Mark
 
 
-def report(heading: str, tables: Sequence[Table], records: Table, found: Sequence[Judgement]) -> dict[str, object]:
+def report(
+    heading: str, tables: Sequence[Table], records: Table, found: Sequence[Judgement]
+) -> dict[str, object]:
     """The document."""
-    return {"heading": heading, "tables": [t.plain() for t in [*tables, records]], "records": [_record(j) for j in found]}
+    return {
+        "heading": heading,
+        "tables": [t.plain() for t in [*tables, records]],
+        "records": [_record(j) for j in found],
+    }
 
 
 def _record(j: Judgement) -> dict[str, object]:
     fs = j.ours.fs_hz
     told: dict[str, object] = {
-        "record": j.name, "database": j.task.database, "lead": j.channel, "fs_hz": fs, "duration_s": j.duration_s,
+        "record": j.name,
+        "database": j.task.database,
+        "lead": j.channel,
+        "fs_hz": fs,
+        "duration_s": j.duration_s,
         "cpu_s": round(j.cpu_s, 3),
-        "network": j.network, "trained_on_the_patient": j.task.seen, "annotator": j.task.annotator, "learning_time_s": j.task.start_s,
+        "network": j.network,
+        "trained_on_the_patient": j.task.seen,
+        "annotator": j.task.annotator,
+        "learning_time_s": j.task.start_s,
         "alarms": [a._asdict() for a in j.told],
-    }  # fmt: skip
+    }
     if j.beats:
         b = j.beats.beats
         told["beats"] = {
-            "matrix": b.matrix, "qrs": asdict(b.qrs), "veb": asdict(b.veb), "sveb": asdict(b.sveb), "missed_s": _times(b.missed, fs),
-            "extra_s": _times(b.extra, fs), "wrong_v_s": _times(b.wrong_v, fs),
-        }  # fmt: skip
-        told["runs"] = {"ventricular": j.beats.ventricular_runs, "supraventricular": j.beats.supraventricular_runs}
+            "matrix": b.matrix,
+            "qrs": asdict(b.qrs),
+            "veb": asdict(b.veb),
+            "sveb": asdict(b.sveb),
+            "missed_s": _times(b.missed, fs),
+            "extra_s": _times(b.extra, fs),
+            "wrong_v_s": _times(b.wrong_v, fs),
+        }
+        told["runs"] = {
+            "ventricular": j.beats.ventricular_runs,
+            "supraventricular": j.beats.supraventricular_runs,
+        }
         told["heart_rate"] = j.beats.rate
     if j.alarms:
         told |= {"af": j.af, "vf": j.vf}
         told["judged"] = [{**x.alarm._asdict(), "true": x.true} for x in j.alarms.judged]
         told["conditions"] = [c._asdict() for c in j.alarms.conditions]
-        told["due"] = [{**d.condition._asdict(), "answer": d.answer, "delay_s": d.delay_s, "by": d.by} for d in j.alarms.due]
+        told["due"] = [
+            {**d.condition._asdict(), "answer": d.answer, "delay_s": d.delay_s, "by": d.by}
+            for d in j.alarms.due
+        ]
     if j.answer:
         told |= {"question": j.answer.question, "ours": j.answer.ours, "held": list(j.answer.held)}
     plain: dict[str, object] = _plain(told)

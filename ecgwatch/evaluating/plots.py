@@ -43,11 +43,17 @@ def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: 
     def at(value: float, share: float) -> str:
         return f"{LEFT + value * scale:.1f} {10 + (1 - share) * (height - 40):.1f}"
 
-    steps = "".join(f"L{at(v, i / len(ordered))}L{at(v, (i + 1) / len(ordered))}" for i, v in enumerate(ordered))
-    parts = [f'<path d="M{at(0, 0)}{steps}L{at(end, 1)}" fill="none" stroke="{BLUE}" stroke-width="2"/>']
+    steps = "".join(
+        f"L{at(v, i / len(ordered))}L{at(v, (i + 1) / len(ordered))}" for i, v in enumerate(ordered)
+    )
+    parts = [
+        f'<path d="M{at(0, 0)}{steps}L{at(end, 1)}" fill="none" stroke="{BLUE}" stroke-width="2"/>'
+    ]
     for limit in limits:
         x = LEFT + limit * scale
-        parts.append(f'<path d="M{x:.1f} 10V{height - 30}" stroke="{RED}"/><text x="{x + 3:.1f}" y="{height - 34}">{limit:g}</text>')
+        parts.append(
+            f'<path d="M{x:.1f} 10V{height - 30}" stroke="{RED}"/><text x="{x + 3:.1f}" y="{height - 34}">{limit:g}</text>'
+        )
     for share in (0.0, 0.5, 1.0):
         y = 10 + (1 - share) * (height - 40)
         text = f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'

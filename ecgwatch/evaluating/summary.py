@@ -20,7 +20,11 @@ def tables(found: Sequence[Judgement]) -> list[Table]:
     if any(j.beats for j in scored):
         parts += [sums_beats.beats(scored), sums_beats.runs(scored), sums_beats.heart_rate(scored)]
     if scored:
-        parts += [sums_beats.episodes(scored), sums_alarms.alarms(scored), sums_alarms.false_by_rhythm(scored)]
+        parts += [
+            sums_beats.episodes(scored),
+            sums_alarms.alarms(scored),
+            sums_alarms.false_by_rhythm(scored),
+        ]
         parts += [sums_alarms.delays(scored), sums_alarms.lethal(scored)]
     if asked:
         parts += [sums_challenge.challenge(asked), sums_challenge.confusion(asked)]
@@ -36,25 +40,58 @@ def records(found: Sequence[Judgement]) -> Table:
     if any(j.labels for j in found):
         return sums_rhythms.records(found)
     columns = [
-        ("record", ""), ("min", ".1f"), ("lead", ""), ("network", ""), ("QRS Se", ".2f"), ("QRS +P", ".2f"), ("F1", ".2f"),
-        ("V Se", ".1f"), ("V +P", ".1f"), ("S Se", ".1f"), ("S +P", ".1f"), ("HR err", ".2f"),
-        ("high", "d"), ("high false", "d"), ("other", "d"), ("other false", "d"), ("due", "d"), ("missed", "d"),
-    ]  # fmt: skip
+        ("record", ""),
+        ("min", ".1f"),
+        ("lead", ""),
+        ("network", ""),
+        ("QRS Se", ".2f"),
+        ("QRS +P", ".2f"),
+        ("F1", ".2f"),
+        ("V Se", ".1f"),
+        ("V +P", ".1f"),
+        ("S Se", ".1f"),
+        ("S +P", ".1f"),
+        ("HR err", ".2f"),
+        ("high", "d"),
+        ("high false", "d"),
+        ("other", "d"),
+        ("other false", "d"),
+        ("due", "d"),
+        ("missed", "d"),
+    ]
     rows = [_record(j) for j in found]
     used = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
     note = "high, other: alarms announced; due, missed: reference conditions of high priority. HR err: mean absolute, bpm."
-    return Table("Records", [columns[i] for i in used], [tuple(row[i] for i in used) for row in rows], note)
+    return Table(
+        "Records", [columns[i] for i in used], [tuple(row[i] for i in used) for row in rows], note
+    )
 
 
 def _record(j: Judgement) -> tuple[Cell, ...]:
     b = j.beats
     qrs, v, s = (b.beats.qrs, b.beats.veb, b.beats.sveb) if b else (Counts(), Counts(), Counts())
     judged = [x for x in sums_alarms.all_judged([j]) if not x.alarm.technical]
-    high, other = [[x for x in judged if (x.alarm.priority == "high") is wanted] for wanted in (True, False)]
+    high, other = [
+        [x for x in judged if (x.alarm.priority == "high") is wanted] for wanted in (True, False)
+    ]
     due = [d for d in sums_alarms.all_due([j]) if sums_alarms.is_high(d)]
     return (
-        j.name, j.duration_s / 60, j.channel, j.network + (" (seen)" if j.task.seen else ""), qrs.se, qrs.ppv, qrs.f1,
-        v.se, v.ppv, s.se, s.ppv, b.rate.mean_bpm if b else None,
-        len(high), sums_alarms.n_false(high), len(other), sums_alarms.n_false(other) if b else None,
-        len(due), sum(d.answer == "missed" for d in due),
-    )  # fmt: skip
+        j.name,
+        j.duration_s / 60,
+        j.channel,
+        j.network + (" (seen)" if j.task.seen else ""),
+        qrs.se,
+        qrs.ppv,
+        qrs.f1,
+        v.se,
+        v.ppv,
+        s.se,
+        s.ppv,
+        b.rate.mean_bpm if b else None,
+        len(high),
+        sums_alarms.n_false(high),
+        len(other),
+        sums_alarms.n_false(other) if b else None,
+        len(due),
+        sum(d.answer == "missed" for d in due),
+    )

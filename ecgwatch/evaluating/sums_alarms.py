@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.tables import Cell, Table
 from ingest.messages import AlarmKind
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring.alarms import Answered, Judged, nearest_rank
 from stream_processor.scoring.counts import percent
 from stream_processor.scoring.reference import Record
@@ -20,24 +20,49 @@ def alarms(found: Sequence[Judgement]) -> Table:
     hours = sum(j.alarms.hours for j in found if j.alarms)
     judged, due = all_judged(found), all_due(found)
     rows = [
-        _kind(kind, [x for x in judged if x.alarm.kind == kind], [d for d in due if d.condition.kind == kind], hours) for kind in CATALOGUE
+        _kind(
+            kind,
+            [x for x in judged if x.alarm.kind == kind],
+            [d for d in due if d.condition.kind == kind],
+            hours,
+        )
+        for kind in CATALOGUE
     ]
     rows = [row for row in rows if row[2] or row[6]]
     for priority in ("high", "medium", "low"):
         some = [x for x in judged if x.alarm.priority == priority and not x.alarm.technical]
         known = any(x.true is not None for x in some)
         n = n_false(some)
-        rows.append((f"all {priority}", "", len(some), len(some) / hours, n if known else None, n / hours if known else None, *[None] * 3))
+        rows.append(
+            (
+                f"all {priority}",
+                "",
+                len(some),
+                len(some) / hours,
+                n if known else None,
+                n / hours if known else None,
+                *[None] * 3,
+            )
+        )
     columns = [
-        ("alarm", ""), ("priority", ""), ("announced", "d"), ("per h", ".2f"), ("false", "d"), ("false per h", ".2f"),
-        ("due", "d"), ("found", "d"), ("Se, %", ".1f"),
-    ]  # fmt: skip
+        ("alarm", ""),
+        ("priority", ""),
+        ("announced", "d"),
+        ("per h", ".2f"),
+        ("false", "d"),
+        ("false per h", ".2f"),
+        ("due", "d"),
+        ("found", "d"),
+        ("Se, %", ".1f"),
+    ]
     held = sum(j.alarms.held_back for j in found if j.alarms)
     note = f"{hours:.1f} patient-hours; {held} more were held back all the time (chains, refractory times)."
     return Table("Alarms", columns, rows, note)
 
 
-def _kind(kind: AlarmKind, judged: list[Judged], due: list[Answered], hours: float) -> tuple[Cell, ...]:
+def _kind(
+    kind: AlarmKind, judged: list[Judged], due: list[Answered], hours: float
+) -> tuple[Cell, ...]:
     known = any(x.true is not None for x in judged)
     hits, n = sum(d.answer != "missed" for d in due), n_false(judged)
     about = "technical" if CATALOGUE[kind].technical else CATALOGUE[kind].priority
@@ -48,29 +73,69 @@ def _kind(kind: AlarmKind, judged: list[Judged], due: list[Answered], hours: flo
 
 def false_by_rhythm(found: Sequence[Judgement]) -> Table:
     """What the reference says the rhythm was where an alarm of high priority was false."""
-    wrong = [(j, x.alarm) for j in found if j.alarms for x in j.alarms.judged if x.true is False and x.alarm.priority == "high"]
+    wrong = [
+        (j, x.alarm)
+        for j in found
+        if j.alarms
+        for x in j.alarms.judged
+        if x.true is False and x.alarm.priority == "high"
+    ]
     cells = Counter((rhythm_at(j.reference, a.raised_s), a.kind) for j, a in wrong)
     records = Counter((rhythm_at(j.reference, a.raised_s), j.name) for j, a in wrong)
     kinds = [kind for kind in CATALOGUE if any(k == kind for _, k in cells)]
-    labels = sorted({label for label, _ in cells}, key=lambda label: -sum(n for (said, _), n in cells.items() if said == label))
+    labels = sorted(
+        {label for label, _ in cells},
+        key=lambda label: -sum(n for (said, _), n in cells.items() if said == label),
+    )
     rows: list[tuple[Cell, ...]] = []
     for label in labels:
-        most = sorted(((n, name) for (said, name), n in records.items() if said == label), reverse=True)[:5]
-        rows.append((label, *(cells[label, kind] for kind in kinds), " ".join(f"{name} ({n})" for n, name in most)))
-    columns = [("false alarms of high priority in", ""), *((kind, "d") for kind in kinds), ("most in", "")]
+        most = sorted(
+            ((n, name) for (said, name), n in records.items() if said == label), reverse=True
+        )[:5]
+        rows.append(
+            (
+                label,
+                *(cells[label, kind] for kind in kinds),
+                " ".join(f"{name} ({n})" for n, name in most),
+            )
+        )
+    columns = [
+        ("false alarms of high priority in", ""),
+        *((kind, "d") for kind in kinds),
+        ("most in", ""),
+    ]
     return Table("False alarms of high priority by annotated rhythm", columns, rows)
 
 
 def delays(found: Sequence[Judgement]) -> Table:
     """Per kind of condition, and all together."""
-    late = sorted(((d.delay_s, j.name, d) for j in found for d in all_due([j]) if d.delay_s is not None), key=lambda x: -x[0])
-    kinds = [("any", [s for s, _, _ in late]), *((kind, [s for s, _, d in late if d.condition.kind == kind]) for kind in CATALOGUE)]
-    rows: list[tuple[Cell, ...]] = [
-        (kind, len(values), statistics.median(values), nearest_rank(values, 99), max(values)) for kind, values in kinds if values
+    late = sorted(
+        ((d.delay_s, j.name, d) for j in found for d in all_due([j]) if d.delay_s is not None),
+        key=lambda x: -x[0],
+    )
+    kinds = [
+        ("any", [s for s, _, _ in late]),
+        *((kind, [s for s, _, d in late if d.condition.kind == kind]) for kind in CATALOGUE),
     ]
-    columns = [("high-priority condition", ""), ("n", "d"), ("median", ".1f"), ("p99", ".1f"), ("max", ".1f")]
-    latest = ", ".join(f"{name} {clock(d.condition.start_s)} {d.condition.kind} {s:.1f} s" for s, name, d in late[:3])
-    return Table("From onset to the first alarm of high priority, s", columns, rows, f"Latest: {latest}.")
+    rows: list[tuple[Cell, ...]] = [
+        (kind, len(values), statistics.median(values), nearest_rank(values, 99), max(values))
+        for kind, values in kinds
+        if values
+    ]
+    columns = [
+        ("high-priority condition", ""),
+        ("n", "d"),
+        ("median", ".1f"),
+        ("p99", ".1f"),
+        ("max", ".1f"),
+    ]
+    latest = ", ".join(
+        f"{name} {clock(d.condition.start_s)} {d.condition.kind} {s:.1f} s"
+        for s, name, d in late[:3]
+    )
+    return Table(
+        "From onset to the first alarm of high priority, s", columns, rows, f"Latest: {latest}."
+    )
 
 
 def lethal(found: Sequence[Judgement]) -> Table:
@@ -80,18 +145,40 @@ def lethal(found: Sequence[Judgement]) -> Table:
     for label in ("VF", "VFL", "VT", "ASYS", "all"):
         some = [d.answer for _, d in due if label in (d.condition.label, "all")]
         hits = len(some) - some.count("missed")
-        rows.append((label, len(some), some.count("raised"), some.count("held"), some.count("missed"), percent(hits, len(some))))
+        rows.append(
+            (
+                label,
+                len(some),
+                some.count("raised"),
+                some.count("held"),
+                some.count("missed"),
+                percent(hits, len(some)),
+            )
+        )
     columns = [
-        ("episode of 10 s and more", ""), ("n", "d"), ("raised", "d"), ("held from before", "d"), ("missed", "d"), ("alarmed, %", ".1f"),
-    ]  # fmt: skip
+        ("episode of 10 s and more", ""),
+        ("n", "d"),
+        ("raised", "d"),
+        ("held from before", "d"),
+        ("missed", "d"),
+        ("alarmed, %", ".1f"),
+    ]
     missed = [(name, d.condition) for name, d in due if d.answer == "missed"]
     told = ", ".join(f"{name} {clock(c.start_s)}-{clock(c.end_s)} {c.label}" for name, c in missed)
-    return Table("Annotated lethal episodes", columns, rows if due else [], f"Missed: {told or 'none'}.")
+    return Table(
+        "Annotated lethal episodes", columns, rows if due else [], f"Missed: {told or 'none'}."
+    )
 
 
 def lethal_due(found: Sequence[Judgement]) -> list[tuple[str, Answered]]:
     """Record and episode of each that `lethal` counts."""
-    return [(j.name, d) for j in found if not j.beats for d in all_due([j]) if d.condition.label and is_high(d)]
+    return [
+        (j.name, d)
+        for j in found
+        if not j.beats
+        for d in all_due([j])
+        if d.condition.label and is_high(d)
+    ]
 
 
 def all_judged(found: Sequence[Judgement]) -> list[Judged]:
@@ -116,7 +203,9 @@ def is_high(due: Answered) -> bool:
 
 def rhythm_at(reference: Record, at_s: float) -> str:
     """The annotated rhythm; "" where there is none."""
-    return next((e.label for e in reference.rhythm if e.start <= at_s * reference.fs_hz < e.end), "")
+    return next(
+        (e.label for e in reference.rhythm if e.start <= at_s * reference.fs_hz < e.end), ""
+    )
 
 
 def clock(seconds: float) -> str:

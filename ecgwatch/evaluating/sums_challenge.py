@@ -16,10 +16,28 @@ def challenge(found: Sequence[Judgement]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for kind in [*cinc2015.KINDS, "all"]:
         c = cinc2015.counts(a for a in asked if kind in (a.question.kind, "all"))
-        rows.append((kind, c.tp, c.fn, c.fp, c.tn, percent(c.tp, c.tp + c.fn), percent(c.tn, c.tn + c.fp), cinc2015.score(c)))
+        rows.append(
+            (
+                kind,
+                c.tp,
+                c.fn,
+                c.fp,
+                c.tn,
+                percent(c.tp, c.tp + c.fn),
+                percent(c.tn, c.tn + c.fp),
+                cinc2015.score(c),
+            )
+        )
     columns = [
-        ("CinC 2015", ""), ("TP", "d"), ("FN", "d"), ("FP", "d"), ("TN", "d"), ("TPR, %", ".1f"), ("TNR, %", ".1f"), ("score", ".1f"),
-    ]  # fmt: skip
+        ("CinC 2015", ""),
+        ("TP", "d"),
+        ("FN", "d"),
+        ("FP", "d"),
+        ("TN", "d"),
+        ("TPR, %", ".1f"),
+        ("TNR, %", ".1f"),
+        ("score", ".1f"),
+    ]
     return Table("CinC 2015, one ECG lead, nothing after 5:00", columns, rows)
 
 
@@ -32,17 +50,37 @@ def confusion(found: Sequence[Judgement]) -> Table:
         some = [a for a in asked if a.question.kind == kind and a.question.true is true]
         held = (sum(ours in a.held for a in some) for ours in cinc2015.KINDS.values())
         rows.append((f"{kind} {true}", len(some), *held, sum(not a.held for a in some)))
-    columns = [("question", ""), ("n", "d"), *((kind, "d") for kind in cinc2015.KINDS.values()), ("none at all", "d")]
+    columns = [
+        ("question", ""),
+        ("n", "d"),
+        *((kind, "d") for kind in cinc2015.KINDS.values()),
+        ("none at all", "d"),
+    ]
     return Table("Which alarms of ours held in those 10 s", columns, rows)
 
 
 def answers(found: Sequence[Judgement]) -> Table:
     """A row per record, the wrong answers first."""
     told = [(j.channel, j.answer) for j in found if j.answer]
-    told.sort(key=lambda x: (x[1].ours == x[1].question.true, x[1].question.kind, x[1].question.record))
+    told.sort(
+        key=lambda x: (x[1].ours == x[1].question.true, x[1].question.kind, x[1].question.record)
+    )
     rows: list[tuple[Cell, ...]] = []
     for lead, a in told:
         wrong = "" if a.ours == a.question.true else "wrong"
-        rows.append((a.question.record, lead, a.question.kind, str(a.question.true), str(a.ours), wrong, " ".join(a.held)))
-    columns = [(name, "") for name in ("record", "lead", "question", "true", "ours", " ", "alarms of ours that held")]
+        rows.append(
+            (
+                a.question.record,
+                lead,
+                a.question.kind,
+                str(a.question.true),
+                str(a.ours),
+                wrong,
+                " ".join(a.held),
+            )
+        )
+    columns = [
+        (name, "")
+        for name in ("record", "lead", "question", "true", "ours", " ", "alarms of ours that held")
+    ]
     return Table("Records", columns, rows)

@@ -1,4 +1,5 @@
-"""Records that have one label each, as in the CinC 2017 challenge (Clifford et al. 2017, DOI 10.22489/CinC.2017.065-469)."""
+"""Records that have one label each, as in the CinC 2017 challenge (Clifford et al. 2017, DOI
+10.22489/CinC.2017.065-469)."""
 
 from __future__ import annotations
 
@@ -36,17 +37,33 @@ def challenge_score(pairs: Pairs) -> float:
 def scores(found: Sequence[Judgement]) -> Table:
     """F1 per class and their mean, on whole records and on pieces."""
     rows: list[tuple[Cell, ...]] = []
-    for name, pairs in (("whole records", whole(found)), (f"{PIECE_S}-s pieces, each by itself", pieces(found))):
-        rows.append((name, len(pairs), challenge_score(pairs), *(f1(pairs, label) for label in LABELS)))
-    columns = [("CinC 2017", ""), ("n", "d"), ("(N + A + O) / 3", ".3f"), *((label, ".3f") for label in LABELS)]
+    for name, pairs in (
+        ("whole records", whole(found)),
+        (f"{PIECE_S}-s pieces, each by itself", pieces(found)),
+    ):
+        rows.append(
+            (name, len(pairs), challenge_score(pairs), *(f1(pairs, label) for label in LABELS))
+        )
+    columns = [
+        ("CinC 2017", ""),
+        ("n", "d"),
+        ("(N + A + O) / 3", ".3f"),
+        *((label, ".3f") for label in LABELS),
+    ]
     return Table("Rhythm of records: F1", columns, rows)
 
 
 def confusion(found: Sequence[Judgement]) -> Table:
     """Whole records, by label and answer."""
     pairs = whole(found)
-    rows: list[tuple[Cell, ...]] = [(true, *(pairs.count((true, ours)) for ours in LABELS)) for true in LABELS]
-    return Table("Whole records: reference, and what was said", [("reference", ""), *((label, "d") for label in LABELS)], rows)
+    rows: list[tuple[Cell, ...]] = [
+        (true, *(pairs.count((true, ours)) for ours in LABELS)) for true in LABELS
+    ]
+    return Table(
+        "Whole records: reference, and what was said",
+        [("reference", ""), *((label, "d") for label in LABELS)],
+        rows,
+    )
 
 
 def records(found: Sequence[Judgement]) -> Table:
@@ -56,5 +73,11 @@ def records(found: Sequence[Judgement]) -> Table:
         for j in found
         if j.labels and j.labels.true != j.labels.whole
     ]
-    columns = [("record", ""), ("s", ".0f"), ("reference", ""), ("ours", ""), (f"in pieces of {PIECE_S} s", "")]
+    columns = [
+        ("record", ""),
+        ("s", ".0f"),
+        ("reference", ""),
+        ("ours", ""),
+        (f"in pieces of {PIECE_S} s", ""),
+    ]
     return Table("Records called something else", columns, rows)

@@ -18,19 +18,35 @@ class Table(NamedTuple):
 
     def cells(self) -> list[list[str]]:
         """Every row as text; "-" where there is nothing to be said."""
-        return [[written(value, form) for value, (_, form) in zip(row, self.columns, strict=True)] for row in self.rows]
+        return [
+            [written(value, form) for value, (_, form) in zip(row, self.columns, strict=True)]
+            for row in self.rows
+        ]
 
     def plain(self) -> dict[str, object]:
         """As plain data, rows as objects keyed by the columns' titles."""
         names = [name for name, _ in self.columns]
-        return {"title": self.title, "note": self.note, "rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
+        return {
+            "title": self.title,
+            "note": self.note,
+            "rows": [dict(zip(names, row, strict=True)) for row in self.rows],
+        }
 
     def text(self) -> str:
         """For a terminal: aligned, numbers to the right."""
         head, body = [name for name, _ in self.columns], self.cells()
         widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-        lines = [" ".join(self._put(i, cell, widths[i]) for i, cell in enumerate(line)).rstrip() for line in [head, *body]]
-        return "\n".join([self.title, *("  " + line for line in lines), *(["  " + self.note] if self.note else [])])
+        lines = [
+            " ".join(self._put(i, cell, widths[i]) for i, cell in enumerate(line)).rstrip()
+            for line in [head, *body]
+        ]
+        return "\n".join(
+            [
+                self.title,
+                *("  " + line for line in lines),
+                *(["  " + self.note] if self.note else []),
+            ]
+        )
 
     def _put(self, i: int, cell: str, width: int) -> str:
         return cell.rjust(width) if self.columns[i][1] else cell.ljust(width)

@@ -7,15 +7,17 @@ import shutil
 from pathlib import Path
 
 from ingest.errors import BadInputError
-from models.extension import check_extends
-from models.runtime import ARTIFACTS, Model, Spec
+from models.serving.extension import check_extends
+from models.serving.runtime import ARTIFACTS, Model, Spec
 
 
 def deploy(folder: Path, place: Path) -> tuple[Spec | None, Spec]:
-    """Copy a model folder and give the copy the name `place`, in one rename; what was there before is gone.
+    """Copy a model folder and give the copy the name `place`, in one rename; what was there before
+    is gone.
 
-    Returns what was there, if anything, and what is there now. Raises BadInputError where the model is damaged or does not extend the one
-    there (a running processor would refuse it), and where `place` is the product's own folder.
+    Returns what was there, if anything, and what is there now. Raises BadInputError where the model
+    is damaged or does not extend the one there (a running processor would refuse it), and where
+    `place` is the product's own folder.
     """
     if ARTIFACTS.resolve() in place.resolve().parents:
         remedy = "Choose a folder of your own, ECGWATCH_MODEL=var/model for example, also for the processors, and deploy again."
@@ -27,7 +29,9 @@ def deploy(folder: Path, place: Path) -> tuple[Spec | None, Spec]:
     elif place.exists():
         raise BadInputError(f"{place} is there and is no model folder", "Choose another one.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    draft, gone = (place.with_name(f".{place.name}.{what}.{os.getpid()}") for what in ("new", "old"))
+    draft, gone = (
+        place.with_name(f".{place.name}.{what}.{os.getpid()}") for what in ("new", "old")
+    )
     try:
         shutil.copytree(folder, draft)
         if old is not None:
@@ -36,7 +40,9 @@ def deploy(folder: Path, place: Path) -> tuple[Spec | None, Spec]:
     except OSError as error:
         if gone.exists() and not place.exists():
             gone.rename(place)
-        raise BadInputError(f"{place}: {error}", "Is the disk full, or the folder read-only?") from error
+        raise BadInputError(
+            f"{place}: {error}", "Is the disk full, or the folder read-only?"
+        ) from error
     finally:
         for rest in (draft, gone):
             shutil.rmtree(rest, ignore_errors=True)

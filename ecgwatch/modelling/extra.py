@@ -22,13 +22,15 @@ def there() -> bool:
 
 
 def training(module: str) -> ModuleType:
-    """A module of models.training, imported only now. Raises BadInputError where the extra is not installed."""
+    """A module of models.training, imported only now. Raises BadInputError where the extra is not
+    installed."""
     _require()
     return importlib.import_module(f"models.training.{module}")
 
 
 def start(module: str, arguments: Sequence[str], data: Path) -> int:
-    """Run a module of models.training on the sets in `data` as a process of its own, to its end; returns its exit status.
+    """Run a module of models.training on the sets in `data` as a process of its own, to its end;
+    returns its exit status.
 
     Raises BadInputError where the extra is not installed.
     """
@@ -40,4 +42,6 @@ def start(module: str, arguments: Sequence[str], data: Path) -> int:
 def _require() -> None:
     if not there():
         missing = ", ".join(name for name in NEEDED if importlib.util.find_spec(name) is None)
-        raise BadInputError(f"training needs {missing}", "Install the extra: .venv/bin/pip install -e '.[train]'")
+        raise BadInputError(
+            f"training needs {missing}", "Install the extra: .venv/bin/pip install -e '.[train]'"
+        )

@@ -1,8 +1,10 @@
-"""QRS detectors that anyone can install, judged on the records that ours are judged on: same beats, same rule, same run.
+"""QRS detectors that anyone can install, judged on the records that ours are judged on: same beats,
+same rule, same run.
 
-NeuroKit2 (Makowski et al. 2021, DOI 10.3758/s13428-020-01516-y): its own method, and pantompkins1985 (Pan and Tompkins 1985, DOI
-10.1109/TBME.1985.325532). wfdb's XQRS. They see the whole record at once, at its own sampling frequency, as their documentation shows;
-ours sees it as the stream does, by the network that left the patient out.
+NeuroKit2 (Makowski et al. 2021, DOI 10.3758/s13428-020-01516-y): its own method, and
+pantompkins1985 (Pan and Tompkins 1985, DOI 10.1109/TBME.1985.325532). wfdb's XQRS. They see the
+whole record at once, at its own sampling frequency, as their documentation shows; ours sees it as
+the stream does, by the network that left the patient out.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Found(NamedTuple):
 
 
 def compare_on(folder: Path, wanted: Sequence[str]) -> list[str]:
-    """Tables of all detectors on the annotated records of a folder, and what could not be run. Raises BadInputError as `tasks` does."""
+    """Tables of all detectors on the annotated records of a folder, and what could not be run.
+    Raises BadInputError as `tasks` does."""
     detectors, missing = available()
     found: list[Found] = []
     for task in tasks(folder, wanted, "atr", 0.0, folds=True):
@@ -60,8 +63,13 @@ def available() -> tuple[dict[str, Detect], list[str]]:
     """The detectors that are installed, and a line on those that are not."""
     detectors: dict[str, Detect] = {"wfdb XQRS": xqrs}
     if importlib.util.find_spec("neurokit2") is None:
-        return detectors, ["NeuroKit2 is not installed: skipped. Install the extra: .venv/bin/pip install -e '.[bench]'"]
-    return {"NeuroKit2 neurokit": neurokit("neurokit"), "NeuroKit2 pantompkins1985": neurokit("pantompkins1985")} | detectors, []
+        return detectors, [
+            "NeuroKit2 is not installed: skipped. Install the extra: .venv/bin/pip install -e '.[bench]'"
+        ]
+    return {
+        "NeuroKit2 neurokit": neurokit("neurokit"),
+        "NeuroKit2 pantompkins1985": neurokit("pantompkins1985"),
+    } | detectors, []
 
 
 def judge(task: Task, detectors: dict[str, Detect]) -> Iterator[Found]:
@@ -82,19 +90,35 @@ def judge(task: Task, detectors: dict[str, Detect]) -> Iterator[Found]:
 def score(detector: str, task: Task, ref: Record, beats: Sequence[int], cpu_s: float) -> Found:
     """Pair a detector's beats with the reference's within 150 ms, ventricular flutter left out."""
     test = Record(ref.fs_hz, ref.n, tuple(Mark(int(sample), "N") for sample in sorted(beats)))
-    return Found(detector, task.name, score_beats(ref, test, 0.0).qrs, score_beats(ref, test, LEARNING_S).qrs, cpu_s)
+    return Found(
+        detector,
+        task.name,
+        score_beats(ref, test, 0.0).qrs,
+        score_beats(ref, test, LEARNING_S).qrs,
+        cpu_s,
+    )
 
 
 def summary(found: Sequence[Found]) -> Table:
     """A row per detector, counts summed over records."""
     columns = [
-        ("QRS detector", ""), ("F1", ".2f"), ("Se", ".2f"), ("+P", ".2f"), ("missed", "d"), ("false", "d"), ("F1 from 5 min", ".2f"),
-        ("worst records (F1)", ""), ("CPU, s per record", ".2f"),
-    ]  # fmt: skip
+        ("QRS detector", ""),
+        ("F1", ".2f"),
+        ("Se", ".2f"),
+        ("+P", ".2f"),
+        ("missed", "d"),
+        ("false", "d"),
+        ("F1 from 5 min", ".2f"),
+        ("worst records (F1)", ""),
+        ("CPU, s per record", ".2f"),
+    ]
     rows: list[tuple[Cell, ...]] = []
     for name in dict.fromkeys(f.detector for f in found):
         each = [f for f in found if f.detector == name]
-        whole, later = sum((f.whole for f in each), Counts()), sum((f.later for f in each), Counts())
+        whole, later = (
+            sum((f.whole for f in each), Counts()),
+            sum((f.later for f in each), Counts()),
+        )
         worst = sorted(each, key=lambda f: f.whole.f1 or 0.0)[:3]
         text = " ".join(f"{f.record} ({f.whole.f1 or 0:.2f})" for f in worst)
         cpu = float(np.median([f.cpu_s for f in each]))
@@ -108,7 +132,9 @@ def per_record(found: Sequence[Found]) -> Table:
     """F1 of every detector on every record."""
     names = list(dict.fromkeys(f.detector for f in found))
     f1 = {(f.record, f.detector): f.whole.f1 for f in found}
-    rows: list[tuple[Cell, ...]] = [(r, *(f1[r, n] for n in names)) for r in dict.fromkeys(f.record for f in found)]
+    rows: list[tuple[Cell, ...]] = [
+        (r, *(f1[r, n] for n in names)) for r in dict.fromkeys(f.record for f in found)
+    ]
     return Table("F1 by record", [("record", ""), *((n, ".2f") for n in names)], rows)
 
 
@@ -121,7 +147,9 @@ def neurokit(method: str) -> Detect:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             clean = neurokit2.ecg_clean(signal, sampling_rate=int(fs_hz), method=method)
-            found: dict[str, Any] = neurokit2.ecg_peaks(clean, sampling_rate=int(fs_hz), method=method)[1]
+            found: dict[str, Any] = neurokit2.ecg_peaks(
+                clean, sampling_rate=int(fs_hz), method=method
+            )[1]
         return [int(sample) for sample in found["ECG_R_Peaks"]]
 
     return detect

@@ -6,53 +6,89 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from ecgwatch.evaluating.tables import Cell, Table
-from models.benchmark import Timing
-from models.catalogue import Artifact, told
 from models.registry import Declared
+from models.serving.benchmark import Timing
+from models.serving.catalogue import Artifact, told
 
 
 def artifacts(found: Sequence[Artifact]) -> Table:
-    """A row per artifact, then one per file where there are several; its figures below each other in the last column."""
+    """A row per artifact, then one per file where there are several; its figures below each other
+    in the last column."""
     columns = [
-        ("name", ""), ("tasks", ""), ("architecture", ""), ("parameters", ",d"), ("MMAC per patient-second", ".2f"),
-        ("kB", ".0f"), ("figures", ""),
-    ]  # fmt: skip
+        ("name", ""),
+        ("tasks", ""),
+        ("architecture", ""),
+        ("parameters", ",d"),
+        ("MMAC per patient-second", ".2f"),
+        ("kB", ".0f"),
+        ("figures", ""),
+    ]
     rows: list[tuple[Cell, ...]] = []
     for a in found:
         figures: list[str | None] = [f"{name} {told(values)}" for name, values in a.figures.items()]
         first, *others = figures or [None]
-        rows.append((a.name, " ".join(a.tasks), a.spec.get("architecture"), a.parameters, a.mmac_per_second, a.kilobytes, first))
+        rows.append(
+            (
+                a.name,
+                " ".join(a.tasks),
+                a.spec.get("architecture"),
+                a.parameters,
+                a.mmac_per_second,
+                a.kilobytes,
+                first,
+            )
+        )
         for p, figure in zip_longest(a.parts if len(a.parts) > 1 else (), others):
-            costs = ("", "", "", "") if p is None else (f"  {p.name}", p.parameters, p.mmac_per_second, p.path.stat().st_size / 1e3)
+            costs = (
+                ("", "", "", "")
+                if p is None
+                else (f"  {p.name}", p.parameters, p.mmac_per_second, p.path.stat().st_size / 1e3)
+            )
             rows.append((costs[0], "", "", *costs[1:], figure or ""))
     note = "Figures: cross-validation by the trainings, mean and standard deviation over folds; through the stream: docs/models.md."
     return Table("Artifacts", columns, rows, note)
 
 
 def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, float]]) -> Table:
-    """A row per registered architecture; costs (parameters, MMAC per patient-second) are known where torch is."""
+    """A row per registered architecture; costs (parameters, MMAC per patient-second) are known
+    where torch is."""
     columns = [
-        ("name", ""), ("answers per", ""), ("parameters", ",d"), ("MMAC per patient-second", ".2f"), ("what it is", ""), ("source", ""),
-    ]  # fmt: skip
+        ("name", ""),
+        ("answers per", ""),
+        ("parameters", ",d"),
+        ("MMAC per patient-second", ".2f"),
+        ("what it is", ""),
+        ("source", ""),
+    ]
     rows: list[tuple[Cell, ...]] = []
     for name, one in found.items():
         kinds = " ".join(sorted(one.arguments["kinds"]))
-        rows.append((name, kinds, *costs.get(name, (None, None)), one.summary, one.arguments["source"]))
+        rows.append(
+            (name, kinds, *costs.get(name, (None, None)), one.summary, one.arguments["source"])
+        )
     note = "Costs on QRS (samples) or rhythm (classes). Train one with: ecgwatch train TASK --architecture NAME (needs the extra `train`)."
     return Table("Architectures", columns, rows, note)
 
 
 def timings(measured: Sequence[Timing]) -> Table:
-    """A row per network, engine and batch; the last column compares a row's cost with the first of the same network and batch."""
+    """A row per network, engine and batch; the last column compares a row's cost with the first of
+    the same network and batch."""
     columns = [
-        ("network", ""), ("engine", ""), ("batch", "d"), ("p50, ms", ".3f"), ("p99, ms", ".3f"), ("CPU per window, ms", ".4f"),
+        ("network", ""),
+        ("engine", ""),
+        ("batch", "d"),
+        ("p50, ms", ".3f"),
+        ("p99, ms", ".3f"),
+        ("CPU per window, ms", ".4f"),
         ("times", ".2f"),
-    ]  # fmt: skip
+    ]
     first: dict[tuple[str, int], float] = {}
     rows: list[tuple[Cell, ...]] = []
     for t in measured:
         base = first.setdefault((t.network.partition(",")[0], t.batch), t.row_cpu_ms)
-        rows.append((t.network, t.engine, t.batch, t.p50_ms, t.p99_ms, t.row_cpu_ms, t.row_cpu_ms / base))
+        rows.append(
+            (t.network, t.engine, t.batch, t.p50_ms, t.p99_ms, t.row_cpu_ms, t.row_cpu_ms / base)
+        )
     note = "One thread, calls in turn. times: CPU time, that of the network's first row with the same batch being 1."
     return Table("Latency", columns, rows, note)
 
@@ -60,11 +96,21 @@ def timings(measured: Sequence[Timing]) -> Table:
 def figures(found: Sequence[Artifact]) -> Table:
     """A column per artifact, a row per figure."""
     names = dict.fromkeys(name for a in found for name in a.figures)
-    rows: list[tuple[Cell, ...]] = [(n, *(told(a.figures[n]) if n in a.figures else None for a in found)) for n in names]
+    rows: list[tuple[Cell, ...]] = [
+        (n, *(told(a.figures[n]) if n in a.figures else None for a in found)) for n in names
+    ]
     costs: list[tuple[str, list[Cell]]] = [
         ("parameters", [None if a.parameters is None else f"{a.parameters:,}" for a in found]),
-        ("MMAC per patient-second", [None if a.mmac_per_second is None else f"{a.mmac_per_second:.2f}" for a in found]),
+        (
+            "MMAC per patient-second",
+            [None if a.mmac_per_second is None else f"{a.mmac_per_second:.2f}" for a in found],
+        ),
         ("kB", [f"{a.kilobytes:.0f}" for a in found]),
     ]
     rows += [(name, *cells) for name, cells in costs]
-    return Table("Side by side", [("figure", ""), *((a.name, "") for a in found)], rows, "Mean and standard deviation over folds.")
+    return Table(
+        "Side by side",
+        [("figure", ""), *((a.name, "") for a in found)],
+        rows,
+        "Mean and standard deviation over folds.",
+    )

@@ -10,7 +10,8 @@ from ingest.simulator.morphology import Kernels
 
 
 class Event(NamedTuple):
-    """Something at a sample: a beat, a wave alone (no symbol), or a mark without any wave (no kernels)."""
+    """Something at a sample: a beat, a wave alone (no symbol), or a mark without any wave (no
+    kernels)."""
 
     sample: int
     symbol: str = ""
@@ -19,11 +20,16 @@ class Event(NamedTuple):
 
 
 class Ectopy:
-    """When what kind of ectopic beats is due: each kind evenly spread over the time, with some jitter."""
+    """When what kind of ectopic beats is due: each kind evenly spread over the time, with some
+    jitter."""
 
-    def __init__(self, per_minute: dict[str, float], start_s: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, per_minute: dict[str, float], start_s: float, rng: np.random.Generator
+    ) -> None:
         self._period = {kind: 60 / rate for kind, rate in per_minute.items() if rate > 0}
-        self._next = {kind: start_s + period * rng.uniform(0.2, 0.6) for kind, period in self._period.items()}
+        self._next = {
+            kind: start_s + period * rng.uniform(0.2, 0.6) for kind, period in self._period.items()
+        }
         self._rng = rng
 
     def due(self, time_s: float) -> str | None:

@@ -17,7 +17,13 @@ from ingest.simulator import script
 from ingest.simulator.artefacts import Artefacts, motion
 from ingest.simulator.events import Event
 from ingest.simulator.morphology import AFTER_S, BEFORE_S, render
-from ingest.simulator.oscillations import AtrialFibrillation, Oscillator, Samples, VentricularFibrillation, ventricular_flutter
+from ingest.simulator.oscillations import (
+    AtrialFibrillation,
+    Oscillator,
+    Samples,
+    VentricularFibrillation,
+    ventricular_flutter,
+)
 from ingest.simulator.rhythms import Heart
 from ingest.simulator.scenario import Scenario
 from ingest.sources.base import Annotation, Block
@@ -38,30 +44,49 @@ class _Stay(NamedTuple):
     after_lead_off: bool
 
 
-def simulate(scenario: Scenario, *, seed: int | None = None, duration_s: float | None = None) -> Iterator[Block]:
+def simulate(
+    scenario: Scenario, *, seed: int | None = None, duration_s: float | None = None
+) -> Iterator[Block]:
     """The patient's signal, lazily; endless if the scenario loops and no duration is given.
 
-    The same scenario and seed give the same samples, however much is taken and wherever it is cut. `seed` replaces the scenario's: another
-    patient on the same script. Raises BadInputError if the scenario is shorter than the duration and does not loop.
+    The same scenario and seed give the same samples, however much is taken and wherever it is cut.
+    `seed` replaces the scenario's: another patient on the same script. Raises BadInputError if the
+    scenario is shorter than the duration and does not loop.
     """
     if duration_s is not None and duration_s > scenario.script_s and not scenario.loop:
         raise BadInputError(
-            f"scenario {scenario.name} lasts {scenario.script_s:g} s, asked for {duration_s:g} s", "Ask for less, or set loop = true in it."
+            f"scenario {scenario.name} lasts {scenario.script_s:g} s, asked for {duration_s:g} s",
+            "Ask for less, or set loop = true in it.",
         )
     blocks = _Patient(scenario, scenario.seed if seed is None else seed).blocks()
     return blocks if duration_s is None else _until(blocks, round(duration_s * scenario.fs_hz))
 
 
-def write_wfdb(scenario: Scenario, folder: Path, name: str, duration_s: float | None = None, *, seed: int | None = None) -> Path:
-    """Write NAME.hea, .dat (16 bits) and .atr into the folder; returns the record's path without ending.
+def write_wfdb(
+    scenario: Scenario,
+    folder: Path,
+    name: str,
+    duration_s: float | None = None,
+    *,
+    seed: int | None = None,
+) -> Path:
+    """Write NAME.hea, .dat (16 bits) and .atr into the folder; returns the record's path without
+    ending.
 
-    The default duration is once through the script. Raises BadInputError as simulate does, and for a name that WFDB does not allow.
+    The default duration is once through the script. Raises BadInputError as simulate does, and for
+    a name that WFDB does not allow.
     """
     if not re.fullmatch(r"[-\w]+", name, re.ASCII):
-        raise BadInputError(f"record name {name!r}: not one that WFDB allows", "Use letters, digits, - and _ only.")
+        raise BadInputError(
+            f"record name {name!r}: not one that WFDB allows", "Use letters, digits, - and _ only."
+        )
     import wfdb  # brings pandas along, seconds that a live stream need not wait for
 
-    blocks = list(simulate(scenario, seed=seed, duration_s=scenario.script_s if duration_s is None else duration_s))
+    blocks = list(
+        simulate(
+            scenario, seed=seed, duration_s=scenario.script_s if duration_s is None else duration_s
+        )
+    )
     counts = np.concatenate([block.counts for block in blocks])
     annotations = [annotation for block in blocks for annotation in block.annotations]
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +104,9 @@ def write_wfdb(scenario: Scenario, folder: Path, name: str, duration_s: float | 
     )
     samples = np.array([annotation.sample for annotation in annotations])
     symbols, notes = [a.symbol for a in annotations], [a.aux for a in annotations]
-    wfdb.wrann(name, "atr", samples, symbols, aux_note=notes, fs=scenario.fs_hz, write_dir=str(folder))
+    wfdb.wrann(
+        name, "atr", samples, symbols, aux_note=notes, fs=scenario.fs_hz, write_dir=str(folder)
+    )
     return folder / name
 
 
@@ -87,7 +114,9 @@ def _until(blocks: Iterator[Block], samples: int) -> Iterator[Block]:
     """The blocks up to a number of samples, the last one cut."""
     left = samples
     for block in blocks:
-        within = tuple(annotation for annotation in block.annotations if annotation.sample < samples)
+        within = tuple(
+            annotation for annotation in block.annotations if annotation.sample < samples
+        )
         yield replace(block, counts=block.counts[:left], annotations=within)
         left -= len(block.counts)
         if left <= 0:
@@ -101,7 +130,9 @@ class _Patient:
         self._scenario, self._fs = scenario, scenario.fs_hz
         heart, noise, self._seeds = np.random.SeedSequence(seed).spawn(3)
         self._heart = Heart(scenario.patient, self._fs, np.random.default_rng(heart))
-        self._artefacts = Artefacts(self._fs, scenario.patient.breaths_per_minute, np.random.default_rng(noise))
+        self._artefacts = Artefacts(
+            self._fs, scenario.patient.breaths_per_minute, np.random.default_rng(noise)
+        )
         self._before, self._after = round(BEFORE_S * self._fs), round(AFTER_S * self._fs)
         self._overlap = np.zeros(0)  # of beats drawn so far, from the present sample on
         self._marks: list[Annotation] = []  # not yet handed out
@@ -114,19 +145,29 @@ class _Patient:
             rng = np.random.default_rng(stay.seeds)
             wave = _Wave(stay, self._fs, rng)
             noise = self._scenario.noise_in(stay.segment)
-            bursts = _Ahead(motion(noise, stay.start / self._fs, stay.end / self._fs, self._fs, rng))
+            bursts = _Ahead(
+                motion(noise, stay.start / self._fs, stay.end / self._fs, self._fs, rng)
+            )
             piece = max(round(PIECE_S * self._fs), 1)
             for start in range(stay.start, stay.end, piece):
                 end = min(start + piece, stay.end)
                 horizon = end + self._before + round(LATE_S * self._fs)
                 self._draw([*beats.until(horizon), *bursts.until(horizon)], start)
-                signal = self._take(end - start) + wave.next(start, end - start) + self._artefacts.next(start, end - start, noise)
+                signal = (
+                    self._take(end - start)
+                    + wave.next(start, end - start)
+                    + self._artefacts.next(start, end - start, noise)
+                )
                 yield self._block(signal, end, lead_off=stay.segment.rhythm == "lead_off")
 
     def _stays(self) -> Iterator[_Stay]:
         """The script laid along the record."""
         clock_s, start, lead_off = 0.0, 0, False
-        for segment in itertools.cycle(self._scenario.segments) if self._scenario.loop else self._scenario.segments:
+        for segment in (
+            itertools.cycle(self._scenario.segments)
+            if self._scenario.loop
+            else self._scenario.segments
+        ):
             clock_s += segment.duration_s
             end = round(clock_s * self._fs)
             yield _Stay(segment, start, end, self._seeds.spawn(1)[0], lead_off)
@@ -138,7 +179,9 @@ class _Patient:
 
     def _draw(self, events: list[Event], now: int) -> None:
         """Add the events' waves to what is to come and note their annotations."""
-        self._marks += [Annotation(event.sample, event.symbol, event.aux) for event in events if event.symbol]
+        self._marks += [
+            Annotation(event.sample, event.symbol, event.aux) for event in events if event.symbol
+        ]
         drawn = [(event.sample, event.kernels) for event in events if event.kernels is not None]
         if not drawn:
             return
@@ -161,10 +204,14 @@ class _Patient:
         return out
 
     def _block(self, signal_mv: Samples, end: int, *, lead_off: bool) -> Block:
-        ready = sorted((mark for mark in self._marks if mark.sample < end), key=lambda mark: mark.sample)
+        ready = sorted(
+            (mark for mark in self._marks if mark.sample < end), key=lambda mark: mark.sample
+        )
         self._marks = [mark for mark in self._marks if mark.sample >= end]
         limits = np.iinfo(np.int16)
-        scaled = np.clip(np.rint(signal_mv * self._scenario.counts_per_mv), limits.min, limits.max).astype(np.int16)
+        scaled = np.clip(
+            np.rint(signal_mv * self._scenario.counts_per_mv), limits.min, limits.max
+        ).astype(np.int16)
         return Block(np.zeros_like(scaled) if lead_off else scaled, lead_off, tuple(ready))
 
 
@@ -176,7 +223,8 @@ class _Ahead:
         self._held: Event | None = None
 
     def until(self, sample: int) -> Iterator[Event]:
-        """The next events up to the first that lies at or after the sample, which waits for the next call."""
+        """The next events up to the first that lies at or after the sample, which waits for the
+        next call."""
         while (event := self._held or next(self._events, None)) is not None:
             self._held = event if event.sample >= sample else None
             if self._held:
@@ -185,7 +233,8 @@ class _Ahead:
 
 
 class _Wave:
-    """What a segment adds beside its beats: fibrillation, and the swing after an electrode was put back."""
+    """What a segment adds beside its beats: fibrillation, and the swing after an electrode was put
+    back."""
 
     def __init__(self, stay: _Stay, fs_hz: float, rng: np.random.Generator) -> None:
         self._stay, self._fs = stay, fs_hz
@@ -193,18 +242,32 @@ class _Wave:
         self._source: AtrialFibrillation | VentricularFibrillation | Oscillator | None = None
         self._heights = (0.0, 0.0)
         if isinstance(segment, script.Afib):
-            self._source, self._heights = AtrialFibrillation(fs_hz, segment.f_wave_hz, rng), (segment.f_wave_mv, segment.f_wave_mv)
+            self._source, self._heights = (
+                AtrialFibrillation(fs_hz, segment.f_wave_hz, rng),
+                (segment.f_wave_mv, segment.f_wave_mv),
+            )
         elif isinstance(segment, script.Fibrillation):
-            self._source, self._heights = VentricularFibrillation(fs_hz, segment.wave_hz, rng), (segment.start_mv, segment.end_mv)
+            self._source, self._heights = (
+                VentricularFibrillation(fs_hz, segment.wave_hz, rng),
+                (segment.start_mv, segment.end_mv),
+            )
         elif isinstance(segment, script.Flutter):
-            self._source, self._heights = ventricular_flutter(fs_hz, segment.wave_hz, rng), (segment.start_mv, segment.end_mv)
+            self._source, self._heights = (
+                ventricular_flutter(fs_hz, segment.wave_hz, rng),
+                (segment.start_mv, segment.end_mv),
+            )
 
     def next(self, start: int, n: int) -> NDArray[np.float64]:
         """Samples start to start + n of the record, in mV."""
         samples = np.arange(start, start + n)
-        since_s, left_s = (samples - self._stay.start) / self._fs, (self._stay.end - samples) / self._fs
+        since_s, left_s = (
+            (samples - self._stay.start) / self._fs,
+            (self._stay.end - samples) / self._fs,
+        )
         out = SETTLE_MV * np.exp(-since_s / SETTLE_S) if self._stay.after_lead_off else np.zeros(n)
         if self._source is not None:
             height = np.interp(samples, (self._stay.start, self._stay.end), self._heights)
-            out += self._source.next(n) * height * np.clip(np.minimum(since_s, left_s) / FADE_S, 0, 1)
+            out += (
+                self._source.next(n) * height * np.clip(np.minimum(since_s, left_s) / FADE_S, 0, 1)
+            )
         return out

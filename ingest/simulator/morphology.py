@@ -1,16 +1,23 @@
-"""The shape of a beat: Gaussian kernels for the P, Q, R, S and T waves, placed by physiological rules.
+"""The shape of a beat: Gaussian kernels for the P, Q, R, S and T waves, placed by physiological
+rules.
 
-The model is that of McSharry, Clifford, Tarassenko and Smith, "A dynamical model for generating synthetic electrocardiogram signals",
-IEEE Trans Biomed Eng 50(3), 2003, DOI 10.1109/TBME.2003.808805: the ECG is the sum of Gaussian events at fixed phases of a cycle whose
+The model is that of McSharry, Clifford, Tarassenko and Smith, "A dynamical model for generating
+synthetic electrocardiogram signals", IEEE Trans Biomed Eng 50(3), 2003, DOI
+10.1109/TBME.2003.808805: the ECG is the sum of Gaussian events at fixed phases of a cycle whose
 length is the RR interval. We differ:
-- the closed form of the sum is evaluated, beat by beat, instead of integrating three differential equations sample by sample: a hundred
-  times faster, and every R peak lies exactly where the rhythm put it;
-- phases are milliseconds from the R peak and follow the rate by the rules of the clinic instead of staying a fixed share of the cycle:
-  QRS keeps its width, QT = QTc RR^(1/3) (Fridericia 1920) with some memory of the last beats, PR shortens slightly;
-- a kernel has one width before and one after its peak, because the T wave falls faster than it rises;
-- every beat has its own kernels, so that ectopic, paced and premature beats are the same model with other numbers.
+- the closed form of the sum is evaluated, beat by beat, instead of integrating three differential
+  equations sample by sample: a hundred times faster, and every R peak lies exactly where the rhythm
+  put it;
+- phases are milliseconds from the R peak and follow the rate by the rules of the clinic instead of
+  staying a fixed share of the cycle: QRS keeps its width, QT = QTc RR^(1/3) (Fridericia 1920) with
+  some memory of the last beats, PR shortens slightly;
+- a kernel has one width before and one after its peak, because the T wave falls faster than it
+  rises;
+- every beat has its own kernels, so that ectopic, paced and premature beats are the same model with
+  other numbers.
 
-A kernel is a row (amplitude in mV, centre in s from the R peak, width before its own peak in s, width after it in s); a width is an SD.
+A kernel is a row (amplitude in mV, centre in s from the R peak, width before its own peak in s,
+width after it in s); a width is an SD.
 """
 
 from __future__ import annotations
@@ -27,35 +34,60 @@ _END = 2.2  # a Gaussian wave ends for the eye this many widths from its peak
 
 
 def render(kernels: Kernels, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of Gaussians in mV. `kernels` (..., k, 4), `times_s` (n,) from the R peak; returns (..., n)."""
+    """Sum of Gaussians in mV. `kernels` (..., k, 4), `times_s` (n,) from the R peak; returns (...,
+    n)."""
     amplitude, centre, before, after = (kernels[..., i, None] for i in range(4))
     distance = times_s - centre
-    return np.asarray((amplitude * np.exp(-0.5 * (distance / np.where(distance < 0, before, after)) ** 2)).sum(axis=-2))
+    return np.asarray(
+        (amplitude * np.exp(-0.5 * (distance / np.where(distance < 0, before, after)) ** 2)).sum(
+            axis=-2
+        )
+    )
 
 
 def centred(kernels: Kernels) -> Kernels:
-    """The kernels moved so that the largest deflection of their sum lies at 0: where the reference annotation is."""
+    """The kernels moved so that the largest deflection of their sum lies at 0: where the reference
+    annotation is."""
     times = np.arange(-0.15, 0.15, 0.0005)
     peak = times[np.argmax(np.abs(render(kernels, times)))]
     return np.asarray(kernels - np.array([0.0, peak, 0.0, 0.0]))
 
 
 class Morphology:
-    """One patient's beats. Two patients with the same numbers but another `rng` differ slightly, as people do."""
+    """One patient's beats. Two patients with the same numbers but another `rng` differ slightly, as
+    people do."""
 
     def __init__(self, patient: Patient, fs_hz: float, rng: np.random.Generator) -> None:
         self.patient = patient
         self._fs_hz = fs_hz
         vary = rng.uniform(0.85, 1.15, 9)
         r, stretch = patient.r_mv, patient.qrs_ms / 88
-        narrow = [[-0.09 * vary[0], -0.026, 0.0065, 0.0065], [1.0, 0.0, 0.0105, 0.0105], [-0.2 * vary[1], 0.028, 0.0075, 0.009]]
-        upward = [[1.0, 0.0, 0.029, 0.024], [0.34 * vary[2], -0.052, 0.018, 0.020], [-0.26 * vary[3], 0.066, 0.020, 0.034]]
-        downward = [[-1.0, 0.0, 0.026, 0.032], [0.22 * vary[2], -0.066, 0.014, 0.016], [-0.30 * vary[3], 0.056, 0.020, 0.024]]
+        narrow = [
+            [-0.09 * vary[0], -0.026, 0.0065, 0.0065],
+            [1.0, 0.0, 0.0105, 0.0105],
+            [-0.2 * vary[1], 0.028, 0.0075, 0.009],
+        ]
+        upward = [
+            [1.0, 0.0, 0.029, 0.024],
+            [0.34 * vary[2], -0.052, 0.018, 0.020],
+            [-0.26 * vary[3], 0.066, 0.020, 0.034],
+        ]
+        downward = [
+            [-1.0, 0.0, 0.026, 0.032],
+            [0.22 * vary[2], -0.066, 0.014, 0.016],
+            [-0.30 * vary[3], 0.056, 0.020, 0.024],
+        ]
         rapid = [[1.0, 0.0, 0.031, 0.028], [-0.55 * vary[5], 0.080, 0.026, 0.034]]
-        stimulated = [[-1.0, 0.0, 0.030, 0.034], [0.16, -0.056, 0.012, 0.016], [-0.25 * vary[7], 0.050, 0.018, 0.026]]
+        stimulated = [
+            [-1.0, 0.0, 0.030, 0.034],
+            [0.16, -0.056, 0.012, 0.016],
+            [-0.25 * vary[7], 0.050, 0.018, 0.026],
+        ]
         sign = rng.choice([1, -1], p=[0.6, 0.4], size=2)
         self._qrs = centred(np.array(narrow) * [r, stretch, stretch, stretch])
-        self._pvc = centred(np.array(upward if sign[0] > 0 else downward) * [1.45 * r * vary[4], 1, 1, 1])
+        self._pvc = centred(
+            np.array(upward if sign[0] > 0 else downward) * [1.45 * r * vary[4], 1, 1, 1]
+        )
         self._vt = centred(np.array(rapid) * [1.2 * r * vary[6] * sign[1], 1, 1, 1])
         self._paced = centred(np.array(stimulated) * [1.15 * r * vary[8], 1, 1, 1])
         self._rng = rng
@@ -73,7 +105,8 @@ class Morphology:
         return float(self.patient.qtc_ms / 1000 * np.cbrt(rr_s))
 
     def normal(self, rr_s: float, *, atrial: bool = True) -> Kernels:
-        """A conducted beat; `rr_s` is the mean of the last RR intervals. Without `atrial` it has no P wave (fibrillation)."""
+        """A conducted beat; `rr_s` is the mean of the last RR intervals. Without `atrial` it has no
+        P wave (fibrillation)."""
         rows = [self._qrs, self._t_wave(rr_s)]
         return np.vstack([*rows, self.p_wave(rr_s)] if atrial else rows)
 
@@ -83,14 +116,28 @@ class Morphology:
         return np.array([[self.patient.p_mv, onset + 0.048, 0.020, 0.022]])
 
     def premature(self, rr_s: float) -> Kernels:
-        """A premature supraventricular beat: narrow, behind a P wave of another shape (negative, then positive)."""
+        """A premature supraventricular beat: narrow, behind a P wave of another shape (negative,
+        then positive)."""
         onset = -self.qrs_onset_s(wide=False) - 0.9 * self.pr_s(rr_s)
         p = self.patient.p_mv
-        return np.vstack([self._qrs, self._t_wave(rr_s), [[-0.6 * p, onset + 0.030, 0.013, 0.013], [0.6 * p, onset + 0.065, 0.014, 0.015]]])
+        return np.vstack(
+            [
+                self._qrs,
+                self._t_wave(rr_s),
+                [[-0.6 * p, onset + 0.030, 0.013, 0.013], [0.6 * p, onset + 0.065, 0.014, 0.015]],
+            ]
+        )
 
     def reentrant(self, rr_s: float) -> Kernels:
-        """A beat of AV nodal re-entry: the atrium is excited backwards, its wave a dip at the end of QRS."""
-        return np.vstack([self._qrs, self._t_wave(rr_s) * [0.8, 1, 1, 1], [[-0.7 * self.patient.p_mv, 0.082, 0.012, 0.014]]])
+        """A beat of AV nodal re-entry: the atrium is excited backwards, its wave a dip at the end
+        of QRS."""
+        return np.vstack(
+            [
+                self._qrs,
+                self._t_wave(rr_s) * [0.8, 1, 1, 1],
+                [[-0.7 * self.patient.p_mv, 0.082, 0.012, 0.014]],
+            ]
+        )
 
     def ventricular(self, rr_s: float) -> Kernels:
         """A premature ventricular beat: wide, no P wave, T opposite to the main deflection."""
@@ -101,8 +148,10 @@ class Morphology:
         return self._wide(self._vt, 0.30, rr_s)
 
     def paced(self, rr_s: float, spike_mv: float) -> Kernels:
-        """A beat paced from the right ventricle: a spike one sample wide, then a wide, mostly negative QRS complex."""
-        at = -round(0.092 * self._fs_hz) / self._fs_hz  # on a sample, so that no beat's spike falls between two
+        """A beat paced from the right ventricle: a spike one sample wide, then a wide, mostly
+        negative QRS complex."""
+        # on a sample, so that no beat's spike falls between two
+        at = -round(0.092 * self._fs_hz) / self._fs_hz
         width = 0.4 / self._fs_hz
         return np.vstack([self._wide(self._paced, 0.32, rr_s), [[spike_mv, at, width, width]]])
 
@@ -111,7 +160,8 @@ class Morphology:
         qrs = qrs * [gain, 1, 1, 1]
         height = -t_share * qrs[0, 0]
         scale = np.cbrt(rr_s)
-        end = self.qt_s(rr_s) + 0.045 - self.qrs_onset_s(wide=True)  # a wide QRS lengthens QT by what it is wider
+        # a wide QRS lengthens QT by what it is wider
+        end = self.qt_s(rr_s) + 0.045 - self.qrs_onset_s(wide=True)
         after = 0.050 * scale
         return np.vstack([qrs, [[height, end - _END * after, 0.075 * scale, after]]])
 
@@ -119,4 +169,6 @@ class Morphology:
         scale = np.cbrt(rr_s)
         after = 0.038 * scale
         centre = self.qt_s(rr_s) - self.qrs_onset_s(wide=False) - _END * after
-        return np.array([[self.patient.t_mv * self._rng.normal(1.0, 0.02), centre, 0.058 * scale, after]])
+        return np.array(
+            [[self.patient.t_mv * self._rng.normal(1.0, 0.02), centre, 0.058 * scale, after]]
+        )

@@ -1,6 +1,8 @@
-"""Signals that are no sum of beats: slow noise, fibrillatory waves, ventricular fibrillation and flutter.
+"""Signals that are no sum of beats: slow noise, fibrillatory waves, ventricular fibrillation and
+flutter.
 
-Each object gives its signal piece by piece and is indifferent to how it is cut: n and then m samples equal n + m samples.
+Each object gives its signal piece by piece and is indifferent to how it is cut: n and then m
+samples equal n + m samples.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ Samples = NDArray[np.float64]
 class Filtered:
     """White noise through a Butterworth filter, scaled to RMS 1, started in its steady state."""
 
-    def __init__(self, fs_hz: float, band_hz: float | tuple[float, float], rng: np.random.Generator) -> None:
+    def __init__(
+        self, fs_hz: float, band_hz: float | tuple[float, float], rng: np.random.Generator
+    ) -> None:
         kind = "bandpass" if isinstance(band_hz, tuple) else "lowpass"
         self._sos = signal.butter(2, band_hz, kind, fs=fs_hz, output="sos")
         slowest = band_hz[0] if isinstance(band_hz, tuple) else band_hz
@@ -33,7 +37,8 @@ class Filtered:
 
 
 class Oscillator:
-    """A wave whose frequency and amplitude wander; `harmonics` gives the amplitude of each multiple of its frequency."""
+    """A wave whose frequency and amplitude wander; `harmonics` gives the amplitude of each multiple
+    of its frequency."""
 
     def __init__(
         self,
@@ -46,7 +51,13 @@ class Oscillator:
         wander_hz: float,
         harmonics: tuple[float, ...],
     ) -> None:
-        self._fs, self._hz, self._hz_sd, self._swing, self._harmonics = fs_hz, hz, hz_sd, swing, harmonics
+        self._fs, self._hz, self._hz_sd, self._swing, self._harmonics = (
+            fs_hz,
+            hz,
+            hz_sd,
+            swing,
+            harmonics,
+        )
         self._phase = rng.uniform(0, 1)
         self._pitch, self._size = (Filtered(fs_hz, wander_hz, stream) for stream in rng.spawn(2))
 
@@ -61,16 +72,22 @@ class Oscillator:
 
 
 class AtrialFibrillation:
-    """Fibrillatory waves: a sawtooth of a fundamental and two harmonics with wandering amplitude and frequency.
+    """Fibrillatory waves: a sawtooth of a fundamental and two harmonics with wandering amplitude
+    and frequency.
 
-    After Stridh and Sörnmo, "Spatiotemporal QRST cancellation techniques for analysis of atrial fibrillation", IEEE Trans Biomed Eng 48(1),
-    2001, DOI 10.1109/10.900266, section IV. We differ: the modulation is filtered noise instead of a sine.
+    After Stridh and Sörnmo, "Spatiotemporal QRST cancellation techniques for analysis of atrial
+    fibrillation", IEEE Trans Biomed Eng 48(1), 2001, DOI 10.1109/10.900266, section IV. We differ:
+    the modulation is filtered noise instead of a sine.
     """
 
     def __init__(self, fs_hz: float, hz: float, rng: np.random.Generator) -> None:
         first, second = rng.spawn(2)
-        self._main = Oscillator(fs_hz, hz, first, hz_sd=0.3, swing=0.3, wander_hz=0.5, harmonics=(0.75, 0.3, 0.12))
-        self._other = Oscillator(fs_hz, 1.17 * hz, second, hz_sd=0.5, swing=0.6, wander_hz=0.8, harmonics=(0.25,))
+        self._main = Oscillator(
+            fs_hz, hz, first, hz_sd=0.3, swing=0.3, wander_hz=0.5, harmonics=(0.75, 0.3, 0.12)
+        )
+        self._other = Oscillator(
+            fs_hz, 1.17 * hz, second, hz_sd=0.5, swing=0.6, wander_hz=0.8, harmonics=(0.25,)
+        )
 
     def next(self, n: int) -> Samples:
         """The next n samples, amplitude about 1."""
@@ -78,13 +95,16 @@ class AtrialFibrillation:
 
 
 class VentricularFibrillation:
-    """Waves of ever changing height and length about one frequency: three oscillators that go in and out of step."""
+    """Waves of ever changing height and length about one frequency: three oscillators that go in
+    and out of step."""
 
     def __init__(self, fs_hz: float, hz: float, rng: np.random.Generator) -> None:
         streams = rng.spawn(3)
         parts = ((1.0, 0.35, (0.75, 0.12)), (1.22, 0.5, (0.5,)), (0.78, 0.4, (0.45,)))
         self._parts = [
-            Oscillator(fs_hz, hz * ratio, stream, hz_sd=sd, swing=0.5, wander_hz=0.9, harmonics=harmonics)
+            Oscillator(
+                fs_hz, hz * ratio, stream, hz_sd=sd, swing=0.5, wander_hz=0.9, harmonics=harmonics
+            )
             for stream, (ratio, sd, harmonics) in zip(streams, parts, strict=True)
         ]
 

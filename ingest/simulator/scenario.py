@@ -1,4 +1,5 @@
-"""A scenario: a small TOML file that says which rhythms a simulated patient goes through, for how long, and with how much noise.
+"""A scenario: a small TOML file that says which rhythms a simulated patient goes through, for how
+long, and with how much noise.
 
     description = "Paroxysmal atrial fibrillation"
     loop = true
@@ -14,7 +15,8 @@
     rhythm = "afib"
     duration_s = 60
 
-Every key has a default but `rhythm` and `duration_s`. Unknown keys and impossible values are refused on load.
+Every key has a default but `rhythm` and `duration_s`. Unknown keys and impossible values are
+refused on load.
 """
 
 from __future__ import annotations
@@ -70,24 +72,33 @@ def load(path_or_name: str | Path) -> Scenario:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"scenario {path}: {error}", f"Name a TOML file, or one of: {', '.join(shipped())}.") from error
+        raise BadInputError(
+            f"scenario {path}: {error}", f"Name a TOML file, or one of: {', '.join(shipped())}."
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"scenario {path}: not TOML: {error}", f"Mend that line; {FOLDER / 'normal.toml'} is an example.") from error
+        raise BadInputError(
+            f"scenario {path}: not TOML: {error}",
+            f"Mend that line; {FOLDER / 'normal.toml'} is an example.",
+        ) from error
     return parse(data, str(path))
 
 
 def parse(data: dict[str, Any], origin: str) -> Scenario:
-    """The scenario that the keys and values describe; `origin` names it in errors and, without folder and ending, by default itself."""
+    """The scenario that the keys and values describe; `origin` names it in errors and, without
+    folder and ending, by default itself."""
     try:
         return Scenario.model_validate({"name": Path(origin).stem} | data)
     except ValidationError as error:
         where, key, problem, known = _explain(error, data)
         remedy = f"Correct it; known there: {', '.join(known)}." if known else "Correct it."
-        raise BadInputError(f"scenario {origin}, {where}{f', key {key!r}' if key else ''}: {problem}", remedy) from error
+        raise BadInputError(
+            f"scenario {origin}, {where}{f', key {key!r}' if key else ''}: {problem}", remedy
+        ) from error
 
 
 def _explain(error: ValidationError, data: dict[str, Any]) -> tuple[str, str, str, list[str]]:
-    """Place, key, problem and the keys or values known at that place, of the first thing that is wrong."""
+    """Place, key, problem and the keys or values known at that place, of the first thing that is
+    wrong."""
     first = error.errors()[0]
     location, problem = list(first["loc"]), first["msg"]
     if "input" in first and not isinstance(first["input"], dict | list):
@@ -100,11 +111,20 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> tuple[str, str, st
         rhythm = segment.get("rhythm") if isinstance(segment, dict) else None
         where = f"segment {number + 1}" + (f" ({rhythm})" if isinstance(rhythm, str) else "")
         if rhythm not in KINDS:
-            return where, "rhythm", "missing" if rhythm is None else f"no rhythm is called {rhythm!r}", sorted(KINDS)
+            return (
+                where,
+                "rhythm",
+                "missing" if rhythm is None else f"no rhythm is called {rhythm!r}",
+                sorted(KINDS),
+            )
         kind, location = KINDS[rhythm], location[3:]
     for name, table in (("patient", Patient), ("noise", Noise)):
         if len(location) > 1 and location[0] == name:
-            where, kind, location = (f"[{name}]" if kind is Scenario else f"{where}, noise"), table, location[1:]
+            where, kind, location = (
+                (f"[{name}]" if kind is Scenario else f"{where}, noise"),
+                table,
+                location[1:],
+            )
     key = str(location[0]) if location else ""
     problem = {"extra_forbidden": "unknown key", "missing": "missing"}.get(first["type"], problem)
     return where, key, problem, list(kind.model_fields)

@@ -1,4 +1,5 @@
-"""What a scenario is made of: the patient, the noise, and one kind of segment for each rhythm, with their defaults and limits."""
+"""What a scenario is made of: the patient, the noise, and one kind of segment for each rhythm, with
+their defaults and limits."""
 
 from __future__ import annotations
 
@@ -14,13 +15,18 @@ class Part(BaseModel):
 
 
 class Noise(Part):
-    """What is added to the heart's signal; amplitudes in mV. A small white floor is always there, as in any amplifier."""
+    """What is added to the heart's signal; amplitudes in mV. A small white floor is always there,
+    as in any amplifier."""
 
-    wander_mv: float = Field(default=0.05, ge=0, le=5, description="baseline wander: breathing and slow drift, amplitude")
+    wander_mv: float = Field(
+        default=0.05, ge=0, le=5, description="baseline wander: breathing and slow drift, amplitude"
+    )
     muscle_mv: float = Field(default=0.006, ge=0, le=2, description="muscle noise above 20 Hz, RMS")
     mains_mv: float = Field(default=0.002, ge=0, le=2, description="mains, amplitude")
     mains_hz: Literal[50, 60] = 50
-    motion_per_minute: float = Field(default=0, ge=0, le=30, description="bursts of electrode motion of 1-2 s")
+    motion_per_minute: float = Field(
+        default=0, ge=0, le=30, description="bursts of electrode motion of 1-2 s"
+    )
     motion_mv: float = Field(default=1.0, ge=0, le=5, description="size of such a burst")
 
 
@@ -34,12 +40,19 @@ class Patient(Part):
     qrs_ms: float = Field(default=88, ge=60, le=160)
     qtc_ms: float = Field(default=405, ge=330, le=520)
     breaths_per_minute: float = Field(default=15, ge=6, le=40)
-    respiratory_arrhythmia: float = Field(default=0.05, ge=0, le=0.25, description="RR change with breathing, as a share of RR at 60/min")
+    respiratory_arrhythmia: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.25,
+        description="RR change with breathing, as a share of RR at 60/min",
+    )
 
 
 class _Segment(Part):
     duration_s: float = Field(ge=0.1, le=86_400)
-    noise: Noise = Field(default=Noise(), description="the keys given here replace the scenario's for this segment")
+    noise: Noise = Field(
+        default=Noise(), description="the keys given here replace the scenario's for this segment"
+    )
 
 
 class SinusRhythm(_Segment):
@@ -47,7 +60,12 @@ class SinusRhythm(_Segment):
 
     rate: float
     pvc_per_minute: float = Field(default=0, ge=0, le=30)
-    pvc_coupling_s: float | None = Field(default=None, ge=0.25, le=0.8, description="from the beat before; default 0.57 of the RR interval")
+    pvc_coupling_s: float | None = Field(
+        default=None,
+        ge=0.25,
+        le=0.8,
+        description="from the beat before; default 0.57 of the RR interval",
+    )
     couplets_per_minute: float = Field(default=0, ge=0, le=12)
     nsvt_per_minute: float = Field(default=0, ge=0, le=6)
     nsvt_beats: int = Field(default=4, ge=3, le=20)
@@ -82,7 +100,9 @@ class Ectopy(_Segment):
 class Afib(_Segment):
     rhythm: Literal["afib"]
     rate: float = Field(default=105, ge=30, le=200, description="mean ventricular rate")
-    irregularity: float = Field(default=0.22, ge=0.1, le=0.35, description="SD of the RR interval over its mean")
+    irregularity: float = Field(
+        default=0.22, ge=0.1, le=0.35, description="SD of the RR interval over its mean"
+    )
     f_wave_mv: float = Field(default=0.07, ge=0, le=0.3)
     f_wave_hz: float = Field(default=6.2, ge=4, le=9)
     pvc_per_minute: float = Field(default=0, ge=0, le=20)
@@ -112,7 +132,8 @@ class Paced(_Segment):
 
 
 class Fibrillation(_Segment):
-    """No QRS complex at all: fibrillation (`vf`) or the more regular and larger flutter (`flutter`)."""
+    """No QRS complex at all: fibrillation (`vf`) or the more regular and larger flutter
+    (`flutter`)."""
 
     rhythm: Literal["vf"]
     wave_hz: float = Field(default=4.8, ge=3, le=7)
@@ -128,18 +149,31 @@ class Flutter(_Segment):
 
 
 class Silent(_Segment):
-    """`asystole`: the heart stands still. `lead_off`: the electrode is off, the signal flat and flagged by the device."""
+    """`asystole`: the heart stands still. `lead_off`: the electrode is off, the signal flat and
+    flagged by the device."""
 
     rhythm: Literal["asystole", "lead_off"]
 
 
 Segment = Annotated[
-    Sinus | Bradycardia | Tachycardia | Ectopy | Afib | Svt
-    | VentricularTachycardia | Idioventricular | Paced | Fibrillation | Flutter | Silent,
+    Sinus
+    | Bradycardia
+    | Tachycardia
+    | Ectopy
+    | Afib
+    | Svt
+    | VentricularTachycardia
+    | Idioventricular
+    | Paced
+    | Fibrillation
+    | Flutter
+    | Silent,
     Field(discriminator="rhythm"),
-]  # fmt: skip
+]
 
 KINDS: dict[str, type[BaseModel]] = {
-    name: kind for kind in get_args(get_args(Segment)[0]) for name in get_args(kind.model_fields["rhythm"].annotation)
+    name: kind
+    for kind in get_args(get_args(Segment)[0])
+    for name in get_args(kind.model_fields["rhythm"].annotation)
 }
 """The model of each rhythm by its name."""

@@ -1,7 +1,9 @@
-"""What every source of signal is: a lazy iterator of blocks of int16 counts (example: sleepecg io/ecg_readers.py).
+"""What every source of signal is: a lazy iterator of blocks of int16 counts (example: sleepecg
+io/ecg_readers.py).
 
-A record on disk, a simulated patient and a device are the same thing to everything above: replay, annotate, training and tests read
-identical blocks. Who wants messages cuts them with ingest/replay.py.
+A record on disk, a simulated patient and a device are the same thing to everything above: replay,
+annotate, training and tests read identical blocks. Who wants messages cuts them with
+ingest/replay.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""From a file's values to blocks of int16 counts: scaling, invalid samples, annotations; the same rules for every file format.
+"""From a file's values to blocks of int16 counts: scaling, invalid samples, annotations; the same
+rules for every file format.
 
-Invalid samples (NaN here) hold the last valid value, so that no step appears that the body did not make. Seconds of the record in which
-more than half of the samples are invalid are lead-off. Both depend only on the record's own samples, not on how it is read.
+Invalid samples (NaN here) hold the last valid value, so that no step appears that the body did not
+make. Seconds of the record in which more than half of the samples are invalid are lead-off. Both
+depend only on the record's own samples, not on how it is read.
 """
 
 from __future__ import annotations
@@ -18,23 +20,27 @@ from ingest.errors import BadInputError
 from ingest.sources.base import Annotation, Block
 
 PART_S = 60  # how much of a file is read at once
-RANGE_MV = 16.0  # what int16 counts must be able to hold; a surface ECG with its electrode drift stays within
+# what int16 counts must be able to hold; a surface ECG with its electrode drift stays within
+RANGE_MV = 16.0
 INT16 = np.iinfo(np.int16)
 
-Values = NDArray[np.float64]  # shape (n,), counts with the ADC zero subtracted, NaN where the file has no valid sample
+# shape (n,), counts with the ADC zero subtracted, NaN where the file has no valid sample
+Values = NDArray[np.float64]
 
 _TO_MV = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microv": 1e-3, "nv": 1e-6}
 _TAKEN_AS_MV = {"", "nu", "n/u", "a.u.", "au", "adu", "ecg", "ekg"}
 
 
 def mv_per_unit(unit: str, *, name: str, channel: str) -> float:
-    """Millivolts in one `unit`; files that name no unit mean mV (as WFDB's headers do). Raises BadInputError for what is no voltage."""
+    """Millivolts in one `unit`; files that name no unit mean mV (as WFDB's headers do). Raises
+    BadInputError for what is no voltage."""
     key = unit.strip().lower()
     if key in _TAKEN_AS_MV or "ecg" in key:
         return 1.0
     if key not in _TO_MV:
         raise BadInputError(
-            f"{name}: channel {channel!r} is in {unit!r}, which is no voltage", "Choose an ECG channel with --channel NAME."
+            f"{name}: channel {channel!r} is in {unit!r}, which is no voltage",
+            "Choose an ECG channel with --channel NAME.",
         )
     return _TO_MV[key]
 
@@ -48,10 +54,11 @@ def check_fs(fs_hz: float, name: str) -> float:
 
 
 def fit_int16(counts_per_mv: float, lowest: float, highest: float) -> float:
-    """The power of two by which zero-based counts are multiplied so that int16 holds them: 1 wherever they fit as they are.
+    """The power of two by which zero-based counts are multiplied so that int16 holds them: 1
+    wherever they fit as they are.
 
-    `lowest` and `highest` are the file format's limits less the ADC zero. Where those do not fit but +-16 mV do, nothing is scaled
-    either, and what lies beyond int16 is clipped.
+    `lowest` and `highest` are the file format's limits less the ADC zero. Where those do not fit
+    but +-16 mV do, nothing is scaled either, and what lies beyond int16 is clipped.
     """
     reach = min(max(-lowest, highest), RANGE_MV * counts_per_mv)
     factor = 1.0
@@ -61,14 +68,18 @@ def fit_int16(counts_per_mv: float, lowest: float, highest: float) -> float:
 
 
 def spans(n: int, start: int, fs_hz: float) -> Iterator[tuple[int, int]]:
-    """(from, to) sample ranges that cover start..n; each begins on the record's own grid of seconds, as `blocks_of` needs it."""
+    """(from, to) sample ranges that cover start..n; each begins on the record's own grid of
+    seconds, as `blocks_of` needs it."""
     cell = _cell(fs_hz)
     edges = [*range(start // cell * cell, n, cell * PART_S), n]
     return pairwise(edges)
 
 
-def blocks_of(parts: Iterator[Values], start: int, fs_hz: float, annotations: Sequence[Annotation] = ()) -> Iterator[Block]:
-    """Blocks from sample `start` on. `parts` are consecutive, begin at the whole second that holds `start`, and end on whole seconds."""
+def blocks_of(
+    parts: Iterator[Values], start: int, fs_hz: float, annotations: Sequence[Annotation] = ()
+) -> Iterator[Block]:
+    """Blocks from sample `start` on. `parts` are consecutive, begin at the whole second that holds
+    `start`, and end on whole seconds."""
     cell = _cell(fs_hz)
     at = start // cell * cell  # of the part's first sample
     held = 0
@@ -81,7 +92,9 @@ def blocks_of(parts: Iterator[Values], start: int, fs_hz: float, annotations: Se
         for a, b in pairwise(changes):
             low = max(a, start - at)
             if low < b:
-                yield Block(counts[low:b], bool(flags[a // cell]), _within(annotations, at + low, at + b))
+                yield Block(
+                    counts[low:b], bool(flags[a // cell]), _within(annotations, at + low, at + b)
+                )
         at += len(part)
 
 

@@ -12,7 +12,9 @@ from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
 
 _TIME_NAME = re.compile(r"time|elapsed|seconds|^\W*(t|s|ms|us|ns)\W*$", re.IGNORECASE)
-_UNIT_IN_NAME = re.compile(r"[\[(_\s](ns|us|µs|ms|s|sec|seconds|nv|uv|µv|μv|mv|v)[\])]?$", re.IGNORECASE)
+_UNIT_IN_NAME = re.compile(
+    r"[\[(_\s](ns|us|µs|ms|s|sec|seconds|nv|uv|µv|μv|mv|v)[\])]?$", re.IGNORECASE
+)
 _SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -28,29 +30,52 @@ class Layout(NamedTuple):
 
 
 def sniff(lines: list[str], name: str) -> Layout:
-    """The layout of a file that begins with these lines. Raises BadInputError where there are no numbers in them."""
+    """The layout of a file that begins with these lines. Raises BadInputError where there are no
+    numbers in them."""
     skip = next((i for i, line in enumerate(lines) if _is_data(line)), None)
     if skip is None:
-        raise BadInputError(f"{name}: no line of numbers in its first {len(lines)} lines", "Give a CSV of values, or of time and values.")
+        raise BadInputError(
+            f"{name}: no line of numbers in its first {len(lines)} lines",
+            "Give a CSV of values, or of time and values.",
+        )
     data = lines[skip]
     delimiter = next((d for d in ",;\t" if d in data), None)
     columns = len(data.split(delimiter))
-    header = [[field.strip().strip("'\"") for field in line.split(delimiter)] for line in lines[:skip] if not line.startswith("#")]
+    header = [
+        [field.strip().strip("'\"") for field in line.split(delimiter)]
+        for line in lines[:skip]
+        if not line.startswith("#")
+    ]
     header = [fields for fields in header if len(fields) == columns]
     names = header[0] if header else [f"column {i}" for i in range(columns)]
     units = header[1] if len(header) > 1 else [_unit_of(n) for n in names]
-    table = np.array([[_number(f) for f in line.split(delimiter)] for line in lines[skip:] if len(line.split(delimiter)) == columns])
+    table = np.array(
+        [
+            [_number(f) for f in line.split(delimiter)]
+            for line in lines[skip:]
+            if len(line.split(delimiter)) == columns
+        ]
+    )
     time = _time_column(names if header else [], table)
-    return Layout(delimiter, skip, names, units, time, 1.0 if time is None else _seconds(units[time], table[:, time]))
+    return Layout(
+        delimiter,
+        skip,
+        names,
+        units,
+        time,
+        1.0 if time is None else _seconds(units[time], table[:, time]),
+    )
 
 
 def sampling_rate(times_s: NDArray[np.float64]) -> float | None:
-    """Samples per second of a time column, to the nearest whole number where that is within 0.5 %; None where it does not tell."""
+    """Samples per second of a time column, to the nearest whole number where that is within 0.5 %;
+    None where it does not tell."""
     times = times_s[np.isfinite(times_s)]
     if len(times) < 10 or times[-1] <= times[0]:
         return None
     steps = np.diff(times)
-    steps = steps[steps <= 3 * np.mean(steps) + 1e-12]  # without gaps; the mean, since times may be rounded to whole milliseconds
+    # without gaps; the mean, since times may be rounded to whole milliseconds
+    steps = steps[steps <= 3 * np.mean(steps) + 1e-12]
     fs = float(1 / np.mean(steps)) if np.mean(steps) > 0 else 0.0
     return float(round(fs)) if abs(fs - round(fs)) <= 0.005 * fs else fs
 
@@ -88,7 +113,8 @@ def _time_column(names: list[str], table: NDArray[np.float64]) -> int | None:
 
 
 def _seconds(unit: str, times: NDArray[np.float64]) -> float:
-    """Seconds in one unit of the time column: as it says, else the first of s, ms and us that gives a usable rate."""
+    """Seconds in one unit of the time column: as it says, else the first of s, ms and us that gives
+    a usable rate."""
     if unit.lower() in _SECONDS:
         return _SECONDS[unit.lower()]
     for factor in (1.0, 1e-3, 1e-6):

@@ -21,10 +21,12 @@ _COMMENT = '"'  # WFDB's symbol for a note
 
 
 class EdfSource:
-    """One signal of an EDF file. Annotations of EDF+ whose text is a WFDB symbol (N, V, ...) become that, others a note.
+    """One signal of an EDF file. Annotations of EDF+ whose text is a WFDB symbol (N, V, ...) become
+    that, others a note.
 
-    EDF has no value for "invalid". Counts are the file's own less its offset, clipped to int16. The file is open only while a part is
-    read, since pyedflib opens a file once. Raises BadInputError where the file cannot be used.
+    EDF has no value for "invalid". Counts are the file's own less its offset, clipped to int16. The
+    file is open only while a part is read, since pyedflib opens a file once. Raises BadInputError
+    where the file cannot be used.
     """
 
     device_id = "edf"
@@ -33,13 +35,19 @@ class EdfSource:
         self._path = path
         self.name = path.stem
         with self._open() as edf:
-            names, units = [str(n) for n in edf.getSignalLabels()], [edf.getPhysicalDimension(i) for i in range(edf.signals_in_file)]
+            names, units = (
+                [str(n) for n in edf.getSignalLabels()],
+                [edf.getPhysicalDimension(i) for i in range(edf.signals_in_file)],
+            )
             self._channel = choose(names, units, channel, record=path.name)
             self.lead = names[self._channel] or str(self._channel)
             self.fs_hz = check_fs(float(edf.getSampleFrequency(self._channel)), path.name)
             self._n = int(edf.getNSamples()[self._channel])
             unit_mv = mv_per_unit(units[self._channel], name=path.name, channel=self.lead)
-            physical = (edf.getPhysicalMinimum(self._channel) * unit_mv, edf.getPhysicalMaximum(self._channel) * unit_mv)
+            physical = (
+                edf.getPhysicalMinimum(self._channel) * unit_mv,
+                edf.getPhysicalMaximum(self._channel) * unit_mv,
+            )
             digital = (edf.getDigitalMinimum(self._channel), edf.getDigitalMaximum(self._channel))
             notes = list(zip(*edf.readAnnotations(), strict=True))
         gain = (digital[1] - digital[0]) / (physical[1] - physical[0])
@@ -47,7 +55,11 @@ class EdfSource:
         factor = fit_int16(abs(gain), INT16.min - self._offset, INT16.max - self._offset)
         self.counts_per_mv = abs(gain) * factor
         self._factor = math.copysign(factor, gain)
-        self._annotations = tuple(sorted(_annotation(round(float(onset) * self.fs_hz), str(text)) for onset, _, text in notes))
+        self._annotations = tuple(
+            sorted(
+                _annotation(round(float(onset) * self.fs_hz), str(text)) for onset, _, text in notes
+            )
+        )
 
     @property
     def duration_s(self) -> float:

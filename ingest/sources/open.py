@@ -12,25 +12,39 @@ _FILES = {".csv", ".tsv", ".txt", ".edf"}
 _WFDB_FILES = {".hea", ".dat", ".mat", ".atr"}
 
 
-def open_source(spec: str, *, data: Path, channel: str | int | None = None, fs_hz: float | None = None, unit: str | None = None) -> Source:
-    """The source that `spec` names: a .csv or .edf file, a WFDB record's path without extension, or a PhysioNet name (mitdb/208).
+def open_source(
+    spec: str,
+    *,
+    data: Path,
+    channel: str | int | None = None,
+    fs_hz: float | None = None,
+    unit: str | None = None,
+) -> Source:
+    """The source that `spec` names: a .csv or .edf file, a WFDB record's path without extension, or
+    a PhysioNet name (mitdb/208).
 
-    `data` is the folder that holds PhysioNet records, one folder per database. `channel` is a name or an index; default: the first whose
-    name or unit says ECG, else the first. `fs_hz` and `unit` are for CSV files that do not tell. Raises BadInputError, or
-    UnreachableError for a PhysioNet record that is neither there nor to be had.
+    `data` is the folder that holds PhysioNet records, one folder per database. `channel` is a name
+    or an index; default: the first whose name or unit says ECG, else the first. `fs_hz` and `unit`
+    are for CSV files that do not tell. Raises BadInputError, or UnreachableError for a PhysioNet
+    record that is neither there nor to be had.
     """
     path = Path(spec).expanduser()
     suffix = path.suffix.lower()
     if suffix in _FILES:
         return _open_file(path, suffix, channel, fs_hz, unit)
-    return _open_record(spec, path.with_suffix("") if suffix in _WFDB_FILES else path, data, channel)
+    return _open_record(
+        spec, path.with_suffix("") if suffix in _WFDB_FILES else path, data, channel
+    )
 
 
-def _open_file(path: Path, suffix: str, channel: str | int | None, fs_hz: float | None, unit: str | None) -> Source:
+def _open_file(
+    path: Path, suffix: str, channel: str | int | None, fs_hz: float | None, unit: str | None
+) -> Source:
     if not path.is_file():
         raise BadInputError(f"{path}: no such file", "Check the path.")
     if suffix == ".edf":
-        from ingest.sources.edf_file import EdfSource  # like wfdb, slow to import: only when it is needed
+        # like wfdb, slow to import: only when it is needed
+        from ingest.sources.edf_file import EdfSource
 
         return EdfSource(path, channel)
     return CsvSource(path, channel, fs_hz, unit)

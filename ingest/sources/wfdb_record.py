@@ -1,4 +1,5 @@
-"""WFDB records, single- or multi-segment, in any signal format that the wfdb package reads, a minute at a time."""
+"""WFDB records, single- or multi-segment, in any signal format that the wfdb package reads, a
+minute at a time."""
 
 from __future__ import annotations
 
@@ -15,11 +16,25 @@ from ingest.sources.base import Annotation, Block
 from ingest.sources.blocks import Values, blocks_of, check_fs, fit_int16, mv_per_unit, spans
 from ingest.sources.channels import choose
 
-# Bits of a sample in each signal format; its lowest value stands for "no valid sample here" (WFDB signal(5)).
+# Bits of a sample in each signal format; its lowest value stands for "no valid sample here" (WFDB
+# signal(5)).
 _BITS = {
-    "80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "16": 16, "61": 16, "160": 16, "516": 16, "24": 24, "524": 24, "32": 32, "8": 32,
-}  # fmt: skip
-_DIFFERENCES = "8"  # the one format without such a value, and that can only be read from its beginning
+    "80": 8,
+    "508": 8,
+    "310": 10,
+    "311": 10,
+    "212": 12,
+    "16": 16,
+    "61": 16,
+    "160": 16,
+    "516": 16,
+    "24": 24,
+    "524": 24,
+    "32": 32,
+    "8": 32,
+}
+# the one format without such a value, and that can only be read from its beginning
+_DIFFERENCES = "8"
 _DEFAULT_GAIN = 200.0  # what a gain of 0 in a header means
 
 
@@ -38,11 +53,13 @@ class _Segment(NamedTuple):
 
 
 class WfdbSource:
-    """One channel of the record whose header is at `path` + .hea, with the annotations of its .atr file if there is one.
+    """One channel of the record whose header is at `path` + .hea, with the annotations of its .atr
+    file if there is one.
 
-    Counts are the file's own, less the baseline; formats wider than 16 bits are scaled as `fit_int16` says. A signal with more samples
-    per frame than others keeps its own rate. In a multi-segment record the first segment's gain holds for all, and what was not recorded
-    is invalid. Raises BadInputError where the record cannot be used.
+    Counts are the file's own, less the baseline; formats wider than 16 bits are scaled as
+    `fit_int16` says. A signal with more samples per frame than others keeps its own rate. In a
+    multi-segment record the first segment's gain holds for all, and what was not recorded is
+    invalid. Raises BadInputError where the record cannot be used.
     """
 
     device_id = "wfdb"
@@ -51,8 +68,15 @@ class WfdbSource:
         self._path = str(path)
         self.name = path.name
         header = self._call(wfdb.rdheader, self._path, rd_segments=True)
-        parts = [s for s in header.segments if s is not None and s.n_sig] if isinstance(header, wfdb.MultiRecord) else [header]
-        names, units = [list(map(str, values or [])) for values in ((parts[0].sig_name, parts[0].units) if parts else ([], []))]
+        parts = (
+            [s for s in header.segments if s is not None and s.n_sig]
+            if isinstance(header, wfdb.MultiRecord)
+            else [header]
+        )
+        names, units = [
+            list(map(str, values or []))
+            for values in ((parts[0].sig_name, parts[0].units) if parts else ([], []))
+        ]
         index = choose(names, units, channel, record=self.name)
         self.lead = names[index]
         self._frame_hz = float(header.fs)
@@ -60,10 +84,15 @@ class WfdbSource:
         self._segments = self._find_segments(header, index)
         first = next((s for s in self._segments if s.path is not None), None)
         if first is None:
-            raise BadInputError(f"{self.name}: {self.lead} was never recorded", "Choose another channel with --channel, or another record.")
+            raise BadInputError(
+                f"{self.name}: {self.lead} was never recorded",
+                "Choose another channel with --channel, or another record.",
+            )
         self._per_frame = first.per_frame
         self.fs_hz = check_fs(self._frame_hz * self._per_frame, self.name)
-        self.counts_per_mv = abs(first.gain) * fit_int16(abs(first.gain), first.lowest - first.baseline, -first.lowest - first.baseline)
+        self.counts_per_mv = abs(first.gain) * fit_int16(
+            abs(first.gain), first.lowest - first.baseline, -first.lowest - first.baseline
+        )
 
     @property
     def duration_s(self) -> float:
@@ -79,12 +108,16 @@ class WfdbSource:
         scale = self.fs_hz / float(read.fs or self._frame_hz)
         notes = (note.strip("\x00") for note in read.aux_note)
         rows = zip(read.sample.tolist(), read.symbol, notes, strict=True)
-        return tuple(sorted(Annotation(round(sample * scale), symbol, note) for sample, symbol, note in rows))
+        return tuple(
+            sorted(Annotation(round(sample * scale), symbol, note) for sample, symbol, note in rows)
+        )
 
     def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
         """See Source. Raises BadInputError where a part of the record cannot be read."""
         start = round(start_s * self.fs_hz)
-        parts = (self._read(a, b) for a, b in spans(self._frames * self._per_frame, start, self.fs_hz))
+        parts = (
+            self._read(a, b) for a, b in spans(self._frames * self._per_frame, start, self.fs_hz)
+        )
         return blocks_of(parts, start, self.fs_hz, self.annotations)
 
     def _read(self, first: int, end: int) -> Values:
@@ -101,7 +134,13 @@ class WfdbSource:
     def _read_segment(self, segment: _Segment, a: int, b: int) -> Values:
         begin = 0 if segment.differences else a
         read = self._call(
-            wfdb.rdrecord, segment.path, sampfrom=begin, sampto=b, channels=[segment.channel], physical=False, smooth_frames=False
+            wfdb.rdrecord,
+            segment.path,
+            sampfrom=begin,
+            sampto=b,
+            channels=[segment.channel],
+            physical=False,
+            smooth_frames=False,
         )
         raw = read.e_d_signal[0][(a - begin) * segment.per_frame :].astype(np.float64)
         counts: Values = (raw - segment.baseline) * (self.counts_per_mv / segment.gain)
@@ -119,7 +158,9 @@ class WfdbSource:
             if part is None or inside is None:
                 found.append(_Segment(None, first, n))
             elif n:
-                found.append(self._describe(part, str(Path(self._path).with_name(name)), inside, first, n))
+                found.append(
+                    self._describe(part, str(Path(self._path).with_name(name)), inside, first, n)
+                )
             first += n
         return found
 

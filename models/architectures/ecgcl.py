@@ -1,18 +1,25 @@
-"""The deployed network: a multi-resolution backbone that learns task after task without touching what it knew.
+"""The deployed network: a multi-resolution backbone that learns task after task without touching
+what it knew.
 
-After ECG-CL (Gao et al. 2023, arXiv 2304.04646): four stages, each of which parts a coarser resolution off the coarsest one there is
-(branch partition), refines every resolution by a two-layer residual block, and lets neighbours exchange what they found (branch merge); the
-finest resolution is kept throughout. The segmentation decoder carries coarse information up, the classification decoder carries fine
-information down. We differ, to be small and quick on ONNX Runtime: separable convolutions (Chollet 2017, DOI 10.1109/CVPR.2017.195), a
-first stride of two (the finest branch has 62.5 Hz; the mask comes out at 125 Hz, two samples per step), partition keeps all filters of the
-old branch, and merge reads neighbours only, with nearest-neighbour upsampling for transposed convolution.
+After ECG-CL (Gao et al. 2023, arXiv 2304.04646): four stages, each of which parts a coarser
+resolution off the coarsest one there is (branch partition), refines every resolution by a two-layer
+residual block, and lets neighbours exchange what they found (branch merge); the finest resolution
+is kept throughout. The segmentation decoder carries coarse information up, the classification
+decoder carries fine information down. We differ, to be small and quick on ONNX Runtime: separable
+convolutions (Chollet 2017, DOI 10.1109/CVPR.2017.195), a first stride of two (the finest branch has
+62.5 Hz; the mask comes out at 125 Hz, two samples per step), partition keeps all filters of the old
+branch, and merge reads neighbours only, with nearest-neighbour upsampling for transposed
+convolution.
 
-Tasks are isolated by structure, not by masks: the first task owns the trunk; every later task owns a column of channels that reads the
-signal and the trunk's features. Nothing reads a column but its own decoder, so the connections are block-triangular: one pass serves all
-tasks, and an older task's outputs stay bit-identical whatever is learned later (compare progressive networks, Rusu et al. 2016, arXiv
-1606.04671). Channels that pruning released are gone, not zero (models/training/prune.py).
+Tasks are isolated by structure, not by masks: the first task owns the trunk; every later task owns
+a column of channels that reads the signal and the trunk's features. Nothing reads a column but its
+own decoder, so the connections are block-triangular: one pass serves all tasks, and an older task's
+outputs stay bit-identical whatever is learned later (compare progressive networks, Rusu et al.
+2016, arXiv 1606.04671). Channels that pruning released are gone, not zero
+(models/training/release/prune.py).
 
-One-dimensional convolutions are Conv2d over (B, C, 1, T): ONNX Runtime's blocked kernels serve only those.
+One-dimensional convolutions are Conv2d over (B, C, 1, T): ONNX Runtime's blocked kernels serve only
+those.
 """
 
 from __future__ import annotations
@@ -28,19 +35,25 @@ from models.architectures import Problem, architecture
 
 Widths = tuple[int, int, int, int]
 KERNEL = 9
-WIDTHS: Widths = (16, 32, 32, 48)  # of the trunk, at 62.5, 31.25, 15.6 and 7.8 Hz; multiples of 16 fill the blocked kernels
+# of the trunk, at 62.5, 31.25, 15.6 and 7.8 Hz; multiples of 16 fill the blocked kernels
+WIDTHS: Widths = (16, 32, 32, 48)
 DENSE: Widths = (32, 64, 64, 96)  # before pruning
 COLUMN = (16, 32, 48)  # of a later task, at 31.25, 15.6 and 7.8 Hz
 STEPS_PER_SECOND = 4  # of a column's output
-FIRST_STEP = 4  # of a window's ten steps of 256 ms, the first that lies in its new second (BEAT_SPEC: samples 130 to 255 of 320)
+# of a window's ten steps of 256 ms, the first that lies in its new second (BEAT_SPEC: samples 130
+# to 255 of 320)
+FIRST_STEP = 4
 
 
 class Separable(nn.Module):
-    """Depthwise convolution over time, a mix of channels, BatchNorm: (B, inputs, 1, T) to (B, outputs, 1, ceil(T / stride))."""
+    """Depthwise convolution over time, a mix of channels, BatchNorm: (B, inputs, 1, T) to (B,
+    outputs, 1, ceil(T / stride))."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.depth = nn.Conv2d(inputs, inputs, (1, KERNEL), (1, stride), (0, KERNEL // 2), groups=inputs, bias=False)
+        self.depth = nn.Conv2d(
+            inputs, inputs, (1, KERNEL), (1, stride), (0, KERNEL // 2), groups=inputs, bias=False
+        )
         self.mix = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
@@ -62,7 +75,8 @@ class Stem(nn.Module):
 
 
 class Block(nn.Module):
-    """Two layers beside a shortcut; `seen` are channels of older tasks that the first layer reads as well. (B, C, 1, T) to the same."""
+    """Two layers beside a shortcut; `seen` are channels of older tasks that the first layer reads
+    as well. (B, C, 1, T) to the same."""
 
     def __init__(self, channels: int, seen: int = 0, hidden: int | None = None) -> None:
         super().__init__()
@@ -83,20 +97,30 @@ class Rise(nn.Module):
         self.norm = nn.BatchNorm2d(fine)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.interpolate(self.norm(self.mix(x)), scale_factor=(1.0, 2.0), mode="nearest")
+        return functional.interpolate(
+            self.norm(self.mix(x)), scale_factor=(1.0, 2.0), mode="nearest"
+        )
 
 
 class Trunk(nn.Module):
-    """(B, 1, 1, T), T a multiple of 16, to features (B, widths[b], 1, T / 2 ** (b + 1)) of the four branches b."""
+    """(B, 1, 1, T), T a multiple of 16, to features (B, widths[b], 1, T / 2 ** (b + 1)) of the four
+    branches b."""
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
         pairs = list(pairwise(widths))
         self.stem = Stem(widths[0], 2)
-        self.blocks = nn.ModuleList(nn.ModuleList(Block(w) for w in widths[: s + 1]) for s in range(len(widths)))
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(Block(w) for w in widths[: s + 1]) for s in range(len(widths))
+        )
         self.partition = nn.ModuleList(Separable(fine, coarse, stride=2) for fine, coarse in pairs)
-        self.down = nn.ModuleList(nn.ModuleList(Separable(f, c, stride=2) for f, c in pairs[:s]) for s in range(len(pairs)))
-        self.up = nn.ModuleList(nn.ModuleList(Rise(c, f) for f, c in pairs[:s]) for s in range(len(pairs)))
+        self.down = nn.ModuleList(
+            nn.ModuleList(Separable(f, c, stride=2) for f, c in pairs[:s])
+            for s in range(len(pairs))
+        )
+        self.up = nn.ModuleList(
+            nn.ModuleList(Rise(c, f) for f, c in pairs[:s]) for s in range(len(pairs))
+        )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         branches = [self.stem(x)]
@@ -116,7 +140,8 @@ class Trunk(nn.Module):
 
 
 class SegmentationDecoder(nn.Module):
-    """Coarse features step by step into the finest: branches to a mask, (B, 1, T) logits, one per sample."""
+    """Coarse features step by step into the finest: branches to a mask, (B, 1, T) logits, one per
+    sample."""
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
@@ -133,7 +158,8 @@ class SegmentationDecoder(nn.Module):
 
 
 class Column(nn.Module):
-    """The channels of a later task, and its way down to the coarsest resolution (the classification decoder's).
+    """The channels of a later task, and its way down to the coarsest resolution (the classification
+    decoder's).
 
     (B, 1, 1, T) signal and the trunk's branches to (B, widths[-1], 1, T / 32): four steps a second.
     """
@@ -141,8 +167,13 @@ class Column(nn.Module):
     def __init__(self, trunk: Widths = WIDTHS, widths: tuple[int, int, int] = COLUMN) -> None:
         super().__init__()
         self.stem = Stem(widths[0], 4)
-        self.blocks = nn.ModuleList(Block(own, seen) for own, seen in zip(widths, trunk[1:], strict=True))
-        self.down = nn.ModuleList(Separable(fine, coarse, stride=2) for fine, coarse in zip(widths, (*widths[1:], widths[-1]), strict=True))
+        self.blocks = nn.ModuleList(
+            Block(own, seen) for own, seen in zip(widths, trunk[1:], strict=True)
+        )
+        self.down = nn.ModuleList(
+            Separable(fine, coarse, stride=2)
+            for fine, coarse in zip(widths, (*widths[1:], widths[-1]), strict=True)
+        )
 
     def forward(self, x: Tensor, branches: Sequence[Tensor]) -> Tensor:
         y = self.stem(x)
@@ -152,7 +183,8 @@ class Column(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """The first task: trunk and segmentation decoder. (B, 1, T) scaled signal at 125 Hz to (B, 1, T) logits of QRS."""
+    """The first task: trunk and segmentation decoder. (B, 1, T) scaled signal at 125 Hz to (B, 1,
+    T) logits of QRS."""
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
@@ -165,7 +197,8 @@ class Segmenter(nn.Module):
 
 
 class Backbone(nn.Module):
-    """One pass for all tasks: windows (B, 1, 320) to the QRS mask (B, 1, 320), and for the later tasks the features of the new second.
+    """One pass for all tasks: windows (B, 1, 320) to the QRS mask (B, 1, 320), and for the later
+    tasks the features of the new second.
 
     The features of all columns stand side by side, in the order of the tasks: (B, 4, C).
     """
@@ -188,10 +221,12 @@ def second(features: Tensor) -> Tensor:
 
 
 class SequenceDecoder(nn.Module):
-    """A task's answer from the features of the last seconds: (B, S, C) steps, oldest first, and how many of them exist, to (B, K) logits.
+    """A task's answer from the features of the last seconds: (B, S, C) steps, oldest first, and how
+    many of them exist, to (B, K) logits.
 
-    A bidirectional GRU (Cho et al. 2014, DOI 10.3115/v1/D14-1179) compares steps; mean and maximum over those that exist are classified.
-    Steps from before the signal began are zero and do not count.
+    A bidirectional GRU (Cho et al. 2014, DOI 10.3115/v1/D14-1179) compares steps; mean and maximum
+    over those that exist are classified. Steps from before the signal began are zero and do not
+    count.
     """
 
     def __init__(self, channels: int, hidden: int, classes: int, dropout: float = 0.2) -> None:
@@ -204,7 +239,10 @@ class SequenceDecoder(nn.Module):
     def forward(self, steps: Tensor, known: Tensor) -> Tensor:  # (B, S, C), (B, S, 1) of 0 and 1
         steps = steps * known
         over_time, _ = self.gru(steps)  # (B, S, 2 * hidden)
-        return self.head(self.dropout(pooled(torch.cat([steps, over_time], dim=2), known))) / self.temperature
+        return (
+            self.head(self.dropout(pooled(torch.cat([steps, over_time], dim=2), known)))
+            / self.temperature
+        )
 
 
 def pooled(steps: Tensor, known: Tensor) -> Tensor:
@@ -216,7 +254,8 @@ def pooled(steps: Tensor, known: Tensor) -> Tensor:
 
 @architecture("ecgcl", kinds=("samples",), source="Gao et al. 2023, arXiv 2304.04646")
 def build(problem: Problem) -> nn.Module:
-    """Multi-resolution trunk with a segmentation decoder; later tasks add columns to it (models/training/tasks)."""
+    """Multi-resolution trunk with a segmentation decoder; later tasks add columns to it
+    (models/training/tasks)."""
     if len(problem.outputs) != 1:
         raise ValueError("the segmentation decoder has one mask")
     return Segmenter()

@@ -1,11 +1,14 @@
-"""MINA: attention at three levels, each led by what cardiologists look at (Hong et al., IJCAI 2019, DOI 10.24963/ijcai.2019/816).
+"""MINA: attention at three levels, each led by what cardiologists look at (Hong et al., IJCAI 2019,
+DOI 10.24963/ijcai.2019/816).
 
-The signal is split into frequency channels, each channel into short segments. Inside a segment, attention over positions is led by the
-signal's slope (where a QRS is); over segments by their standard deviation (whether a rhythm changes); over channels by their power.
+The signal is split into frequency channels, each channel into short segments. Inside a segment,
+attention over positions is led by the signal's slope (where a QRS is); over segments by their
+standard deviation (whether a rhythm changes); over channels by their power.
 
-We differ: bands of our own at 125 Hz (raw, 0.5-5, 5-40, above 40 Hz) by linear-phase filters inside the network, 25 segments of 0.4 s in
-10 s, half the widths, all softmaxes with max-shift, and logits instead of a softmax before the loss. Published
-figures (PR-AUC 0.944, CinC 2017) are of windows with AF oversampled about tenfold in the test as well.
+We differ: bands of our own at 125 Hz (raw, 0.5-5, 5-40, above 40 Hz) by linear-phase filters inside
+the network, 25 segments of 0.4 s in 10 s, half the widths, all softmaxes with max-shift, and logits
+instead of a softmax before the loss. Published figures (PR-AUC 0.944, CinC 2017) are of windows
+with AF oversampled about tenfold in the test as well.
 """
 
 from __future__ import annotations
@@ -35,13 +38,15 @@ class Plain(nn.Module):
 
 
 class Channel(nn.Module):
-    """One frequency channel: (B, T) to its summary (B, SHORT) and the weights of positions (B, S, P) and of segments (B, S)."""
+    """One frequency channel: (B, T) to its summary (B, SHORT) and the weights of positions (B, S,
+    P) and of segments (B, S)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.filters = nn.Conv2d(1, FILTERS, (1, KERNEL), (1, STRIDE))
         self.slope = nn.Conv2d(1, 1, (1, KERNEL), (1, STRIDE))
-        nn.init.uniform_(self.slope.weight, 0, 2 / KERNEL)  # a mean of steepness to begin with: never silent behind its ReLU
+        # a mean of steepness to begin with: never silent behind its ReLU
+        nn.init.uniform_(self.slope.weight, 0, 2 / KERNEL)
         nn.init.constant_(self.slope.bias, 0.1)
         self.beats: nn.Module = AdditiveAttention(FILTERS, 1, ATTENTION)
         self.lstm = nn.LSTM(FILTERS, HIDDEN, batch_first=True, bidirectional=True)
@@ -53,12 +58,17 @@ class Channel(nn.Module):
         """`spread` (B, S, 1): the standard deviation of each segment."""
         segments = x.reshape(-1, 1, 1, SEGMENT)  # (B S, 1, 1, 50)
         steep = functional.pad((segments[..., 1:] - segments[..., :-1]).abs(), (1, 0))
-        features = functional.relu(self.filters(segments)).squeeze(2).transpose(1, 2)  # (B S, P, 32)
+        # (B S, P, 32)
+        features = functional.relu(self.filters(segments)).squeeze(2).transpose(1, 2)
         slope = functional.relu(self.slope(steep)).squeeze(2).transpose(1, 2)  # (B S, P, 1)
         beat, alpha = self.beats(features, slope)
         over_time, _ = self.lstm(beat.reshape(len(x), -1, FILTERS))  # (B, S, 48)
         whole, beta = self.rhythm(over_time, spread)
-        return self.dropout(functional.leaky_relu(self.out(whole))), alpha.reshape(len(x), -1, POSITIONS), beta
+        return (
+            self.dropout(functional.leaky_relu(self.out(whole))),
+            alpha.reshape(len(x), -1, POSITIONS),
+            beta,
+        )
 
 
 class Mina(System):
@@ -74,8 +84,11 @@ class Mina(System):
     def forward(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
 
-    def look(self, x: Tensor, spread: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits; weights of positions (B, 4, S, P), of segments (B, 4, S), of channels (B, 4). `spread` (B, 4, S, 1) overrides its own."""
+    def look(
+        self, x: Tensor, spread: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits; weights of positions (B, 4, S, P), of segments (B, 4, S), of channels (B, 4).
+        `spread` (B, 4, S, 1) overrides its own."""
         bands = self.bands(functional.pad(x, (0, -x.shape[2] % SEGMENT)))
         segments = bands.reshape(len(x), len(BANDS), -1, SEGMENT)
         if spread is None:
@@ -87,16 +100,22 @@ class Mina(System):
         return self.head(whole), alpha, beta, gamma
 
     def ablate(self) -> Sequence[nn.Module]:
-        """All three attentions become means; the slope filters, which only lead attention, go with them."""
+        """All three attentions become means; the slope filters, which only lead attention, go with
+        them."""
         gone: list[nn.Module] = [self.frequency]
         self.frequency = Plain()
         for channel in self.channels:
             gone += [channel.beats, channel.rhythm, channel.slope]
-            channel.beats, channel.rhythm, channel.slope = Plain(), Plain(), nn.MaxPool2d((1, KERNEL), (1, STRIDE))
+            channel.beats, channel.rhythm, channel.slope = (
+                Plain(),
+                Plain(),
+                nn.MaxPool2d((1, KERNEL), (1, STRIDE)),
+            )
         return gone
 
     def attention(self, x: Tensor) -> dict[str, Tensor]:
-        """Beats: where in the signal; rhythm: which segments. Both over channels by the frequency attention."""
+        """Beats: where in the signal; rhythm: which segments. Both over channels by the frequency
+        attention."""
         _, alpha, beta, gamma = self.look(x)
         segments = (gamma.unsqueeze(2) * beta).sum(dim=1)
         beats = (gamma[:, :, None, None] * beta[:, :, :, None] * alpha).sum(dim=1).flatten(1)

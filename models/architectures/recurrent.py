@@ -1,10 +1,12 @@
-"""A convolutional and recurrent network: the first rhythm network of this path, and a peer of the deployed one.
+"""A convolutional and recurrent network: the first rhythm network of this path, and a peer of the
+deployed one.
 
-Two time resolutions (15.6 and 7.8 Hz) are kept side by side and exchanged, in the spirit of ECG-CL's branch partition and merge (Gao et
-al., arXiv 2304.04646): the fine one sees P waves and QRS shapes, the coarse one sees RR intervals; a bidirectional GRU compares intervals
-over the whole window. We differ: depthwise-separable blocks, nearest-neighbour upsampling instead of transposed convolution, and a mask,
-since a young record fills only the right part of its window. Convolutions are Conv2d on (B, C, 1, T): ONNX Runtime's blocked kernels serve
-only those.
+Two time resolutions (15.6 and 7.8 Hz) are kept side by side and exchanged, in the spirit of
+ECG-CL's branch partition and merge (Gao et al., arXiv 2304.04646): the fine one sees P waves and
+QRS shapes, the coarse one sees RR intervals; a bidirectional GRU compares intervals over the whole
+window. We differ: depthwise-separable blocks, nearest-neighbour upsampling instead of transposed
+convolution, and a mask, since a young record fills only the right part of its window. Convolutions
+are Conv2d on (B, C, 1, T): ONNX Runtime's blocked kernels serve only those.
 """
 
 from __future__ import annotations
@@ -23,9 +25,12 @@ HIDDEN = 32  # of the GRU, each direction
 
 
 def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Module:
-    """A convolution along time with BatchNorm: (B, inputs, 1, T) to (B, outputs, 1, ceil(T / stride))."""
+    """A convolution along time with BatchNorm: (B, inputs, 1, T) to (B, outputs, 1, ceil(T /
+    stride))."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, (1, kernel), (1, stride), (0, kernel // 2), groups=groups, bias=False),
+        nn.Conv2d(
+            inputs, outputs, (1, kernel), (1, stride), (0, kernel // 2), groups=groups, bias=False
+        ),
         nn.BatchNorm2d(outputs),
     )
 
@@ -56,7 +61,8 @@ class Residual(nn.Module):
 
 
 class Exchange(nn.Module):
-    """Each resolution gets the other's features: fine (B, FINE, 1, 2T) and coarse (B, COARSE, 1, T) to the same."""
+    """Each resolution gets the other's features: fine (B, FINE, 1, 2T) and coarse (B, COARSE, 1, T)
+    to the same."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,11 +75,17 @@ class Exchange(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """(B, 1, T) scaled samples at 125 Hz, zeros on the left where there was no signal, to (B, outputs) logits; shapes below: T = 3750."""
+    """(B, 1, T) scaled samples at 125 Hz, zeros on the left where there was no signal, to (B,
+    outputs) logits; shapes below: T = 3750."""
 
     def __init__(self, outputs: int, dropout: float = 0.2) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv(1, 16, KERNEL, stride=2), nn.ReLU(), Separable(16, 16, stride=2), Separable(16, FINE, stride=2))
+        self.stem = nn.Sequential(
+            conv(1, 16, KERNEL, stride=2),
+            nn.ReLU(),
+            Separable(16, 16, stride=2),
+            Separable(16, FINE, stride=2),
+        )
         self.fine1 = Separable(FINE, FINE)
         self.split = Separable(FINE, COARSE, stride=2)
         self.fine2, self.coarse2 = Residual(FINE), Residual(COARSE)
@@ -91,7 +103,12 @@ class Recurrent(nn.Module):
         coarse = self.split(fine)  # (B, 48, 1, 235)
         fine, coarse = self.exchange(self.fine2(fine), self.coarse2(coarse))
         features = self.merge(self.coarse3(coarse))  # (B, 48, 1, 118)
-        known = functional.max_pool2d(x.abs(), (1, 32), (1, 32), ceil_mode=True).gt(0).to(x.dtype)[:, 0, 0, :, None]  # (B, 118, 1)
+        # (B, 118, 1)
+        known = (
+            functional.max_pool2d(x.abs(), (1, 32), (1, 32), ceil_mode=True)
+            .gt(0)
+            .to(x.dtype)[:, 0, 0, :, None]
+        )
         steps = features[:, :, 0, :].transpose(1, 2) * known  # (B, 118, 48)
         over_time, _ = self.gru(steps)  # (B, 118, 64)
         together = torch.cat([steps, over_time], dim=2)  # (B, 118, 112)

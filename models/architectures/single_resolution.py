@@ -1,8 +1,9 @@
-"""One resolution at the cost of four: what the multi-resolution trunk is compared with (models/training/ablation.py).
+"""One resolution at the cost of four: what the multi-resolution trunk is compared with
+(models/training/experiments/ablation.py).
 
-The deployed network's own parts (models/architectures/ecgcl.py: stem, two-layer residual blocks, two samples of the mask per step) at its
-finest rate only, 62.5 Hz, so wide that a window costs as many multiply-accumulates. A sample sees 0.7 s to each side; the trunk sees all of
-its window.
+The deployed network's own parts (models/architectures/ecgcl.py: stem, two-layer residual blocks,
+two samples of the mask per step) at its finest rate only, 62.5 Hz, so wide that a window costs as
+many multiply-accumulates. A sample sees 0.7 s to each side; the trunk sees all of its window.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class SingleResolution(nn.Module):
         return torch.flatten(pairs.permute(0, 2, 3, 1), 2)  # (B, 1, T)
 
 
-@architecture("single_resolution", kinds=("samples",), source="He et al. 2016, DOI 10.1109/CVPR.2016.90")
+@architecture(
+    "single_resolution", kinds=("samples",), source="He et al. 2016, DOI 10.1109/CVPR.2016.90"
+)
 def build(problem: Problem) -> nn.Module:
     """Residual blocks at one resolution: the deployed trunk without its branches."""
     if len(problem.outputs) != 1:

@@ -1,10 +1,13 @@
-"""A U-net: the first beat network of this path, and the peer of the deployed one on tasks that answer sample by sample.
+"""A U-net: the first beat network of this path, and the peer of the deployed one on tasks that
+answer sample by sample.
 
-A depthwise-separable U-net (Ronneberger et al. 2015, DOI 10.1007/978-3-319-24574-4_28; separable convolutions: Chollet 2017,
-DOI 10.1109/CVPR.2017.195) that keeps the full resolution beside three coarser ones, as ECG-CL does (Gao et al. 2023, arXiv 2304.04646).
-We differ: skips are added, not concatenated, and the branches meet only on the way up, which halves the multiplications.
+A depthwise-separable U-net (Ronneberger et al. 2015, DOI 10.1007/978-3-319-24574-4_28; separable
+convolutions: Chollet 2017, DOI 10.1109/CVPR.2017.195) that keeps the full resolution beside three
+coarser ones, as ECG-CL does (Gao et al. 2023, arXiv 2304.04646). We differ: skips are added, not
+concatenated, and the branches meet only on the way up, which halves the multiplications.
 
-One-dimensional convolutions are written as two-dimensional ones over (B, C, 1, T): ONNX Runtime's blocked kernels serve only those.
+One-dimensional convolutions are written as two-dimensional ones over (B, C, 1, T): ONNX Runtime's
+blocked kernels serve only those.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from torch.nn import functional
 
 from models.architectures import Problem, architecture
 
-WIDTHS = (16, 32, 32, 48)  # channels at 125, 62.5, 31.25 and 15.6 Hz; multiples of 16 fill the blocked kernels
+# channels at 125, 62.5, 31.25 and 15.6 Hz; multiples of 16 fill the blocked kernels
+WIDTHS = (16, 32, 32, 48)
 KERNEL = 9
 DILATIONS = (1, 2, 4)  # at the coarsest resolution: 2.1 s at the last
 
@@ -26,7 +30,16 @@ class Separable(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         pad = (KERNEL - 1) // 2 * dilation
-        self.depth = nn.Conv2d(inputs, inputs, (1, KERNEL), (1, stride), (0, pad), (1, dilation), groups=inputs, bias=False)
+        self.depth = nn.Conv2d(
+            inputs,
+            inputs,
+            (1, KERNEL),
+            (1, stride),
+            (0, pad),
+            (1, dilation),
+            groups=inputs,
+            bias=False,
+        )
         self.mix = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
         self.residual = inputs == outputs and stride == 1
@@ -44,7 +57,8 @@ class Rise(nn.Module):
         self.mix = nn.Conv2d(coarse, fine, 1)
         self.refine = Separable(fine, fine)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:  # (B, coarse, 1, T / 2), (B, fine, 1, T) -> (B, fine, 1, T)
+    # (B, coarse, 1, T / 2), (B, fine, 1, T) -> (B, fine, 1, T)
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         up = functional.interpolate(self.mix(coarse), scale_factor=(1.0, 2.0), mode="nearest")
         return self.refine(fine + up)
 
@@ -55,11 +69,17 @@ class UNet(nn.Module):
     def __init__(self, outputs: int, widths: tuple[int, int, int, int] = WIDTHS) -> None:
         super().__init__()
         a, b, c, d = widths
-        self.stem = nn.Sequential(nn.Conv2d(1, a, (1, KERNEL), padding=(0, KERNEL // 2), bias=False), nn.BatchNorm2d(a), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, a, (1, KERNEL), padding=(0, KERNEL // 2), bias=False),
+            nn.BatchNorm2d(a),
+            nn.ReLU(),
+        )
         self.fine = Separable(a, a)
         self.down1 = nn.Sequential(Separable(a, b, stride=2), Separable(b, b))
         self.down2 = nn.Sequential(Separable(b, c, stride=2), Separable(c, c))
-        self.bottom = nn.Sequential(Separable(c, d, stride=2), *(Separable(d, d, dilation=k) for k in DILATIONS))
+        self.bottom = nn.Sequential(
+            Separable(c, d, stride=2), *(Separable(d, d, dilation=k) for k in DILATIONS)
+        )
         self.up2 = Rise(d, c)
         self.up1 = Rise(c, b)
         self.up0 = Rise(b, a)
@@ -74,7 +94,9 @@ class UNet(nn.Module):
         return torch.squeeze(self.head(y), 2)
 
 
-@architecture("unet", kinds=("samples",), source="Ronneberger et al. 2015, DOI 10.1007/978-3-319-24574-4_28")
+@architecture(
+    "unet", kinds=("samples",), source="Ronneberger et al. 2015, DOI 10.1007/978-3-319-24574-4_28"
+)
 def build(problem: Problem) -> nn.Module:
     """Depthwise-separable U-net of four resolutions."""
     return UNet(len(problem.outputs))

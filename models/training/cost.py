@@ -1,4 +1,5 @@
-"""What a network costs: parameters, and multiply-accumulates counted where torch does them, whatever the layers are."""
+"""What a network costs: parameters, and multiply-accumulates counted where torch does them,
+whatever the layers are."""
 
 from __future__ import annotations
 
@@ -16,10 +17,12 @@ def parameters(net: nn.Module) -> int:
 
 
 def macs(net: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulates of one pass over these inputs: convolutions, matrix products, attention, recurrent layers."""
+    """Multiply-accumulates of one pass over these inputs: convolutions, matrix products, attention,
+    recurrent layers."""
     net = net.eval()
     mapping = {torch.ops.aten.mkldnn_rnn_layer: _lstm}
-    with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:  # without gradients attention is opaque
+    # without gradients attention is opaque
+    with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         net(*inputs)
     return int(counter.get_total_flops()) // 2
 

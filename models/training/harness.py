@@ -1,4 +1,5 @@
-"""One way to train any network on any task: batches in, a checkpoint after every epoch, on from there when it was interrupted."""
+"""One way to train any network on any task: batches in, a checkpoint after every epoch, on from
+there when it was interrupted."""
 
 from __future__ import annotations
 
@@ -11,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-COMPILE_FROM = 500  # steps from which compiling (10-40 s, needs a C++ compiler, a third less time per step) pays
+# steps from which compiling (10-40 s, needs a C++ compiler, a third less time per step) pays
+COMPILE_FROM = 500
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. AdamW with one cycle of the learning rate (Smith and Topin 2018, arXiv 1708.07120)."""
+    """How to train. AdamW with one cycle of the learning rate (Smith and Topin 2018, arXiv
+    1708.07120)."""
 
     epochs: int
     steps: int  # batches per epoch
@@ -40,10 +43,12 @@ class Batches(Protocol):
 
 
 def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Module:
-    """Train `net` in place by the plan, or go on from the checkpoint where it was made by the same plan.
+    """Train `net` in place by the plan, or go on from the checkpoint where it was made by the same
+    plan.
 
-    Only parameters that want gradients are trained. The random numbers of an epoch depend on seed and epoch only, so that an interrupted
-    training goes the same way. Each epoch is a line in the checkpoint's .log. Returns: the network, in evaluation mode.
+    Only parameters that want gradients are trained. The random numbers of an epoch depend on seed
+    and epoch only, so that an interrupted training goes the same way. Each epoch is a line in the
+    checkpoint's .log. Returns: the network, in evaluation mode.
     """
     torch.manual_seed(plan.seed)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +56,9 @@ def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Mod
     trained = [p for p in net.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=plan.peak_rate, weight_decay=plan.weight_decay)
     total = plan.epochs * plan.steps
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.peak_rate, total_steps=total, pct_start=plan.warm_up)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, plan.peak_rate, total_steps=total, pct_start=plan.warm_up
+    )
     parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
     done = _resume(parts, plan, checkpoint)
     left = (plan.epochs - done) * plan.steps
@@ -64,7 +71,9 @@ def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Mod
         with checkpoint.with_suffix(".log").open("a") as log:
             log.write(line + "\n")
         state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "epoch": epoch + 1, "plan": asdict(plan)}, checkpoint.with_suffix(".new"))
+        torch.save(
+            {**state, "epoch": epoch + 1, "plan": asdict(plan)}, checkpoint.with_suffix(".new")
+        )
         checkpoint.with_suffix(".new").replace(checkpoint)
     return net.eval()
 
@@ -96,7 +105,8 @@ def _epoch(
     for _ in range(plan.steps):
         inputs, target = data.batch(rng, plan.batch)
         value = data.loss(net, model(*inputs), target)
-        if (penalty := getattr(net, "penalty", None)) is not None:  # a second loss that the network itself knows
+        # a second loss that the network itself knows
+        if (penalty := getattr(net, "penalty", None)) is not None:
             value = value + penalty
         optimiser.zero_grad()
         value.backward()

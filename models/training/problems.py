@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.architectures import Architecture, Kind, Problem
-from models.windows import BEAT_ROW_SPEC, BEAT_SPEC, PIECE_SPEC, RHYTHM_SPEC
+from models.signal.windows import BEAT_ROW_SPEC, BEAT_SPEC, PIECE_SPEC, RHYTHM_SPEC
 
 BEATS_IN_A_ROW = 11  # of a sequence of beats; the one in the middle is judged
 MEAN_RR_S = 0.8  # of a person at rest: how often a beat is answered
@@ -15,7 +15,8 @@ BEATS = Problem("beats", ("N", "S", "V", "F", "Q"), BEAT_ROW_SPEC, rows=BEATS_IN
 
 
 def of_kind(architecture: Architecture, kind: Kind, rows: int) -> Problem:
-    """The problem of that kind with windows of so many rows; a system of the zoo judges rhythm by 10 s, the others by 30 s."""
+    """The problem of that kind with windows of so many rows; a system of the zoo judges rhythm by
+    10 s, the others by 30 s."""
     if kind == "classes":
         return TWELVE_LEADS if rows == 12 else PIECE if architecture.mechanism else RHYTHM
     return QRS if kind == "samples" else BEATS
@@ -23,7 +24,11 @@ def of_kind(architecture: Architecture, kind: Kind, rows: int) -> Problem:
 
 def every(architecture: Architecture) -> list[Problem]:
     """All problems that an architecture serves, the main one first."""
-    return [of_kind(architecture, kind, rows) for kind in architecture.kinds for rows in architecture.rows]
+    return [
+        of_kind(architecture, kind, rows)
+        for kind in architecture.kinds
+        for rows in architecture.rows
+    ]
 
 
 def first(architecture: Architecture) -> Problem:

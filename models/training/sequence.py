@@ -1,6 +1,8 @@
-"""What tasks share that answer from the last seconds: a column and a sequence decoder beside a frozen trunk, their training and judging.
+"""What tasks share that answer from the last seconds: a column and a sequence decoder beside a
+frozen trunk, their training and judging.
 
-The network sees a record as the stream does: as windows of BEAT_SPEC, one a second, each scaled by the ten seconds before its end.
+The network sees a record as the stream does: as windows of BEAT_SPEC, one a second, each scaled by
+the ten seconds before its end.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures.ecgcl import STEPS_PER_SECOND, Column, SequenceDecoder, Trunk, second
-from models.training.cinc2017 import Recordings
-from models.training.rhythm_windows import Varied
-from models.windows import BEAT_SPEC, cut
+from models.signal.windows import BEAT_SPEC, cut
+from models.training.data.cinc2017 import Recordings
+from models.training.data.rhythm_windows import Varied
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -35,7 +37,8 @@ class Context(NamedTuple):
 
 
 class Young(NamedTuple):
-    """How a training tells of streams that are younger than the context: by a part of it, beside the whole."""
+    """How a training tells of streams that are younger than the context: by a part of it, beside
+    the whole."""
 
     share: float = 0.2  # of the loss
     most: float = 2 / 3  # of the context, at most
@@ -45,7 +48,8 @@ SELDOM = Young()
 
 
 class Learner(nn.Module):
-    """Frozen trunk, own column, own decoder: windows (B, S, 320) to the decoder's steps, (B, 4 S, C)."""
+    """Frozen trunk, own column, own decoder: windows (B, S, 320) to the decoder's steps, (B, 4 S,
+    C)."""
 
     def __init__(self, trunk: Trunk, column: Column, decoder: SequenceDecoder) -> None:
         super().__init__()
@@ -82,19 +86,34 @@ class SequenceBatches:
     """Records with one label each, varied; classes as they come, `weights` of them in the loss."""
 
     def __init__(
-        self, recordings: Recordings, members: Ints, varied: Varied, context: Context, weights: Sequence[float], young: Young = SELDOM
+        self,
+        recordings: Recordings,
+        members: Ints,
+        varied: Varied,
+        context: Context,
+        weights: Sequence[float],
+        young: Young = SELDOM,
     ) -> None:
-        self._recordings, self._members, self._varied, self._context, self._young = recordings, members, varied, context, young
+        self._recordings, self._members, self._varied, self._context, self._young = (
+            recordings,
+            members,
+            varied,
+            context,
+            young,
+        )
         self._weights = torch.tensor(tuple(weights))
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Windows (B, S, 320); per row the class, how many of the last seconds exist, and first and last second of a part of them."""
+        """Windows (B, S, 320); per row the class, how many of the last seconds exist, and first and
+        last second of a part of them."""
         self._varied.use(rng)
         seconds, least, _ = self._context
         most = max(least, round(self._young.most * seconds))
         windows = np.zeros((size, seconds, BEAT_SPEC.length), np.float32)
         target = np.zeros((size, 4), np.int64)
-        for row, record in enumerate(rng.choice(self._members, size, replace=size > len(self._members))):
+        for row, record in enumerate(
+            rng.choice(self._members, size, replace=size > len(self._members))
+        ):
             cuts = second_windows(self._varied.piece(self._recordings.signal(int(record))))
             if rng.random() < 0.5:
                 cuts = cuts[:-1]  # in the middle of a stream the newest window is whole
@@ -110,7 +129,10 @@ class SequenceBatches:
         at = torch.arange(self._context.seconds)
         whole = (at >= self._context.seconds - target[:, 1:2]).float()
         part = ((at >= target[:, 2:3]) & (at < target[:, 3:4])).float()
-        each = [self._entropy(net.decoder(answer, every_step(known)), target[:, 0]) for known in (whole, part)]
+        each = [
+            self._entropy(net.decoder(answer, every_step(known)), target[:, 0])
+            for known in (whole, part)
+        ]
         return (1 - self._young.share) * each[0] + self._young.share * each[1]
 
     def _entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
@@ -118,20 +140,29 @@ class SequenceBatches:
 
 
 def sequence_logits(net: Learner, windows: Floats, ends: Ints, seconds: int) -> Floats:
-    """Answers (E, K) at the given numbers of seconds of one stream of windows (S, 320), each from `seconds` of context at most."""
+    """Answers (E, K) at the given numbers of seconds of one stream of windows (S, 320), each from
+    `seconds` of context at most."""
     with torch.inference_mode():
-        steps = torch.cat([net(torch.from_numpy(windows[None, i : i + AT_ONCE]))[0] for i in range(0, len(windows), AT_ONCE)])
+        steps = torch.cat(
+            [
+                net(torch.from_numpy(windows[None, i : i + AT_ONCE]))[0]
+                for i in range(0, len(windows), AT_ONCE)
+            ]
+        )
         held = torch.zeros(len(ends), seconds * STEPS_PER_SECOND, steps.shape[1])
         known = torch.zeros(len(ends), seconds)
         for row, end in enumerate(ends):
             n = min(int(end), seconds)
-            held[row, (seconds - n) * STEPS_PER_SECOND :] = steps[(end - n) * STEPS_PER_SECOND : end * STEPS_PER_SECOND]
+            held[row, (seconds - n) * STEPS_PER_SECOND :] = steps[
+                (end - n) * STEPS_PER_SECOND : end * STEPS_PER_SECOND
+            ]
             known[row, seconds - n :] = 1
         return np.asarray(net.decoder(held, every_step(known)).numpy())
 
 
 def record_logits(net: Learner, signal: Floats, context: Context) -> Floats:
-    """Mean answer over all full contexts of a record, a hop apart up to its end, or that of a shorter record: (K,)."""
+    """Mean answer over all full contexts of a record, a hop apart up to its end, or that of a
+    shorter record: (K,)."""
     windows = second_windows(signal)
     ends = np.arange(len(windows), context.seconds - 1, -context.hop)
     ends = ends if len(ends) else np.array([len(windows)])
@@ -139,7 +170,10 @@ def record_logits(net: Learner, signal: Floats, context: Context) -> Floats:
 
 
 def temperature(logits: Floats, truth: Ints) -> float:
-    """What to divide logits (R, K) by so that the probabilities fit best (Guo et al. 2017, arXiv 1706.04599)."""
+    """What to divide logits (R, K) by so that the probabilities fit best (Guo et al. 2017, arXiv
+    1706.04599)."""
     candidates = np.exp(np.linspace(np.log(0.3), np.log(3), 93))
     x, y = torch.from_numpy(logits), torch.from_numpy(truth)
-    return float(candidates[int(np.argmin([float(functional.cross_entropy(x / t, y)) for t in candidates]))])
+    return float(
+        candidates[int(np.argmin([float(functional.cross_entropy(x / t, y)) for t in candidates]))]
+    )

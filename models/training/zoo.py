@@ -1,4 +1,5 @@
-"""How the systems of the zoo are trained: one recipe for those that convolve, one for those that attend, the same budget for all."""
+"""How the systems of the zoo are trained: one recipe for those that convolve, one for those that
+attend, the same budget for all."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ class Rates:
     warm_up: float
 
 
-RECIPES: dict[Recipe, Rates] = {"convolutional": Rates(5e-3, 0.01, 0.2), "transformer": Rates(1e-3, 0.05, 0.05)}
+RECIPES: dict[Recipe, Rates] = {
+    "convolutional": Rates(5e-3, 0.01, 0.2),
+    "transformer": Rates(1e-3, 0.05, 0.05),
+}
 
 
 def plan(architecture: Architecture, epochs: int, steps: int, batch: int, seed: int) -> Plan:

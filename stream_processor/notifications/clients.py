@@ -13,7 +13,8 @@ SESSION_S = 10.0  # how long a killed process's partitions wait
 
 
 def check_topics(broker: str) -> None:
-    """Make the topics that are not there. Raises UnreachableError, and BadInputError where two that go together do not."""
+    """Make the topics that are not there. Raises UnreachableError, and BadInputError where two that
+    go together do not."""
     made = {m.topic: m.partitions for m in create_topics(broker)}
     if made[ALARMS] != made[NOTIFICATIONS]:
         raise BadInputError(

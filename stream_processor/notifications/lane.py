@@ -1,9 +1,10 @@
 """What waits to be told to one recipient, and when it is tried.
 
-New messages go at once, a few at a time; a failed one is tried again after 5 s, 10 s, 20 s and so on up to a minute. After three failures
-in a row the recipient counts as away: then only one attempt runs at a time, and repeats wait for the recipient's own back-off, so that a
-thousand waiting messages are not a thousand attempts a minute. The first success brings them all. Every recipient has a lane of its own:
-one that hangs holds up nobody else.
+New messages go at once, a few at a time; a failed one is tried again after 5 s, 10 s, 20 s and so
+on up to a minute. After three failures in a row the recipient counts as away: then only one attempt
+runs at a time, and repeats wait for the recipient's own back-off, so that a thousand waiting
+messages are not a thousand attempts a minute. The first success brings them all. Every recipient
+has a lane of its own: one that hangs holds up nobody else.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Lane:
     failures: int = 0  # in a row
     retry_s: float = 0.0  # while it is away: when the next repeat may go
     _silences: int = 0  # how often that has been put off
-    _fresh: list[tuple[int, int, Job]] = field(default_factory=list)  # by priority, then order of arrival
+    # by priority, then order of arrival
+    _fresh: list[tuple[int, int, Job]] = field(default_factory=list)
     _again: list[tuple[float, int, Job]] = field(default_factory=list)  # by due time
     _count: int = 0
 
@@ -63,7 +65,8 @@ class Lane:
             heapq.heappush(self._again, (job.due_s, self._count, job))
 
     def take(self, now_s: float) -> Job | None:
-        """The next job to attempt now, marked as in flight; None where none is due or enough are in flight."""
+        """The next job to attempt now, marked as in flight; None where none is due or enough are in
+        flight."""
         if self.in_flight >= (1 if self.away else AT_ONCE):
             return None
         job = self._next(now_s)
@@ -77,7 +80,9 @@ class Lane:
         """The recipient has answered: what waits for it is due."""
         if self.away:
             again, self._again = self._again, []
-            for _, _, job in sorted(again, key=lambda item: (_RANK[item[2].alarm.priority], item[1])):
+            for _, _, job in sorted(
+                again, key=lambda item: (_RANK[item[2].alarm.priority], item[1])
+            ):
                 job.due_s = 0.0
                 self.add(job)
         self.failures, self.retry_s, self._silences = 0, 0.0, 0
@@ -87,13 +92,15 @@ class Lane:
         self.failures += 1
         job.due_s = now_s + _backoff_s(job.attempts)
         if self.away:
-            if now_s >= self.retry_s:  # new messages that fail meanwhile do not put it off any further
+            # new messages that fail meanwhile do not put it off any further
+            if now_s >= self.retry_s:
                 self._silences += 1
                 self.retry_s = now_s + _backoff_s(self._silences)
             job.due_s = max(job.due_s, self.retry_s)
 
     def _next(self, now_s: float) -> Job | None:
-        """New ones first, unless the recipient is away: then a repeat whose time has come, so that new ones cannot keep it waiting."""
+        """New ones first, unless the recipient is away: then a repeat whose time has come, so that
+        new ones cannot keep it waiting."""
         if self.away:
             return self._repeat(now_s) or self._new()
         return self._new() or self._repeat(now_s)

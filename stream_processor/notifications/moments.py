@@ -1,4 +1,5 @@
-"""What of an alarm's life people are told: its onset, each time it calls again and, where a rule wants it, its end and acknowledgement."""
+"""What of an alarm's life people are told: its onset, each time it calls again and, where a rule
+wants it, its end and acknowledgement."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ class Moment(NamedTuple):
 
 
 def moment_of(alarm: Alarm, *, first: bool) -> Moment | None:
-    """The moment that this step of an alarm is, if any; `first`: nothing announced has been seen of the alarm before.
+    """The moment that this step of an alarm is, if any; `first`: nothing announced has been seen of
+    the alarm before.
 
     An alarm that was held back at its onset and is announced later begins for people then.
     """
@@ -35,4 +37,8 @@ def moment_id(alarm: Alarm, moment: Moment) -> str:
 
 def is_silenced(alarm: Alarm) -> bool:
     """Whether somebody has silenced it as of this step; high ones break through."""
-    return alarm.priority != "high" and alarm.silenced_until_ns is not None and alarm.silenced_until_ns > alarm.changed_ns
+    return (
+        alarm.priority != "high"
+        and alarm.silenced_until_ns is not None
+        and alarm.silenced_until_ns > alarm.changed_ns
+    )

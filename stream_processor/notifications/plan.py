@@ -1,4 +1,5 @@
-"""Who is told of what: the notifications file, validated as it is read (docs/notifications.md shows one)."""
+"""Who is told of what: the notifications file, validated as it is read (docs/notifications.md shows
+one)."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def load(path: Path) -> Plan:
     """The plan in a file. Raises BadInputError that names the file, the place in it and the reason."""
     try:
         plan = msgspec.toml.decode(path.read_text(), type=Plan)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:  # ValidationError is a DecodeError
+    # ValidationError is a DecodeError
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise BadInputError(f"notifications file {path}: {error}", REMEDY) from error
     if problems := list(_problems(plan)):
         raise BadInputError(f"notifications file {path}: {'; '.join(problems)}", REMEDY)
@@ -78,14 +80,23 @@ def load(path: Path) -> Plan:
 
 
 def tellings(plan: Plan, alarm: Alarm, moment: Moment, now_ns: int) -> list[Telling]:
-    """Whom the rules tell of this moment of an announced alarm. A recipient whom any rule tells now is told once, and not held back."""
+    """Whom the rules tell of this moment of an announced alarm. A recipient whom any rule tells now
+    is told once, and not held back."""
     local = datetime.fromtimestamp(now_ns / 1e9, UTC).astimezone(plan.zone).time()
     silenced = "silenced" if is_silenced(alarm) else ""
     found: dict[str, Telling] = {}
     for rule in plan.rules:
-        if _matches(plan, rule, alarm) and (moment.step in ("onset", "escalated") or moment.step in rule.also):
-            quiet = f"quiet hours {rule.quiet}" if alarm.priority != "high" and rule.quiet and _within(rule.quiet, local) else ""
-            added = [name for e in rule.escalation if e.level <= moment.level for name in e.recipients]
+        if _matches(plan, rule, alarm) and (
+            moment.step in ("onset", "escalated") or moment.step in rule.also
+        ):
+            quiet = (
+                f"quiet hours {rule.quiet}"
+                if alarm.priority != "high" and rule.quiet and _within(rule.quiet, local)
+                else ""
+            )
+            added = [
+                name for e in rule.escalation if e.level <= moment.level for name in e.recipients
+            ]
             for name in (*rule.recipients, *added):
                 reason = silenced or quiet
                 if not reason or name not in found:
@@ -94,7 +105,11 @@ def tellings(plan: Plan, alarm: Alarm, moment: Moment, now_ns: int) -> list[Tell
 
 
 def _matches(plan: Plan, rule: Rule, alarm: Alarm) -> bool:
-    patterns = [p for name in rule.patients for p in (plan.groups[name[1:]] if name.startswith("@") else (name,))]
+    patterns = [
+        p
+        for name in rule.patients
+        for p in (plan.groups[name[1:]] if name.startswith("@") else (name,))
+    ]
     return (
         alarm.priority in rule.priorities
         and (not rule.kinds or alarm.kind in rule.kinds)
@@ -108,7 +123,11 @@ def _within(quiet: str, local: time) -> bool:
 
 
 def _problems(plan: Plan) -> list[str]:
-    found = [f"recipient {name!r} has no url" for name, who in plan.recipients.items() if not who.url.strip()]
+    found = [
+        f"recipient {name!r} has no url"
+        for name, who in plan.recipients.items()
+        if not who.url.strip()
+    ]
     if not plan.rules:
         found.append("no [[rules]], so nobody would ever be told")
     if plan.monitor and not re.match(r"https?://[^/]", plan.monitor):
@@ -124,7 +143,11 @@ def _problems(plan: Plan) -> list[str]:
 
 def _rule_problems(plan: Plan, rule: Rule) -> list[str]:
     named = [*rule.recipients, *(name for e in rule.escalation for name in e.recipients)]
-    found = [f"no recipient {name!r} is in the file" for name in dict.fromkeys(named) if name not in plan.recipients]
+    found = [
+        f"no recipient {name!r} is in the file"
+        for name in dict.fromkeys(named)
+        if name not in plan.recipients
+    ]
     groups = [name[1:] for name in rule.patients if name.startswith("@")]
     found += [f"no group {name!r} is in the file" for name in groups if name not in plan.groups]
     empty = [name for name in ("recipients", "patients", "priorities") if not getattr(rule, name)]

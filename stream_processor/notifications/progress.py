@@ -1,4 +1,5 @@
-"""How far ecg.alarms may be committed: up to the first message with a job that has no Delivery on the broker yet."""
+"""How far ecg.alarms may be committed: up to the first message with a job that has no Delivery on
+the broker yet."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections.abc import Iterable
 
 
 class Progress:
-    """Messages in the order they were taken, by partition, each with the keys of its jobs that are not safe yet."""
+    """Messages in the order they were taken, by partition, each with the keys of its jobs that are
+    not safe yet."""
 
     def __init__(self) -> None:
         self._taken: dict[int, deque[tuple[int, set[str]]]] = {}
@@ -25,7 +27,8 @@ class Progress:
             waiting.discard(key)
 
     def commits(self) -> dict[int, int]:
-        """Since the last call, for each partition that got on: the next offset to read after a restart."""
+        """Since the last call, for each partition that got on: the next offset to read after a
+        restart."""
         found: dict[int, int] = {}
         for partition, taken in self._taken.items():
             while taken and not taken[0][1]:

@@ -47,7 +47,8 @@ def read(
     since_ms: int | None = None,
     keep: Callable[[Kept[M]], bool] = lambda _: True,
 ) -> Contents[M]:
-    """Messages of these partitions (default: all) that were sent since then, Unix time in ms, and that are worth keeping.
+    """Messages of these partitions (default: all) that were sent since then, Unix time in ms, and
+    that are worth keeping.
 
     What is no such message is skipped. Raises UnreachableError.
     """
@@ -59,7 +60,8 @@ def read(
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Ask a broker that may not be able to tell just now: its topic has just been made, or a leader has moved."""
+    """Ask a broker that may not be able to tell just now: its topic has just been made, or a leader
+    has moved."""
     for _ in range(_TRIES - 1):
         try:
             return ask()
@@ -70,20 +72,31 @@ def patiently(ask: Callable[[], T]) -> T:
 
 
 def _read(
-    broker: str, topic: Topic, kind: type[M], partitions: Iterable[int] | None, since_ms: int | None, keep: Callable[[Kept[M]], bool]
+    broker: str,
+    topic: Topic,
+    kind: type[M],
+    partitions: Iterable[int] | None,
+    since_ms: int | None,
+    keep: Callable[[Kept[M]], bool],
 ) -> Contents[M]:
     consumer = confluent_kafka.Consumer(
         {
             "bootstrap.servers": broker,
-            "group.id": f"ecgwatch-reader-{uuid.uuid4()}",  # librdkafka wants a name; nothing is ever committed under it
+            # librdkafka wants a name; nothing is ever committed under it
+            "group.id": f"ecgwatch-reader-{uuid.uuid4()}",
             "enable.auto.commit": False,
             "log_level": 0,
         }
     )
     try:
-        there = sorted(consumer.list_topics(topic.name, timeout=_TIMEOUT_S).topics[topic.name].partitions)
+        there = sorted(
+            consumer.list_topics(topic.name, timeout=_TIMEOUT_S).topics[topic.name].partitions
+        )
         wanted = there if partitions is None else sorted(set(partitions) & set(there))
-        marks = {p: consumer.get_watermark_offsets(TopicPartition(topic.name, p), _TIMEOUT_S) for p in wanted}
+        marks = {
+            p: consumer.get_watermark_offsets(TopicPartition(topic.name, p), _TIMEOUT_S)
+            for p in wanted
+        }
         left = {p: high for p, (low, high) in marks.items() if high > low}
         kept = (k for m in _messages(consumer, topic, left, since_ms) for k in _kept(m, kind))
         found = [k for k in kept if k.offset < left[k.partition] and keep(k)]
@@ -97,9 +110,15 @@ def _messages(
 ) -> Iterator[confluent_kafka.Message]:
     starts = [TopicPartition(topic.name, p, OFFSET_BEGINNING) for p in left]
     if since_ms is not None and left:
-        asked = consumer.offsets_for_times([TopicPartition(topic.name, p, since_ms) for p in left], timeout=_TIMEOUT_S)
-        # Below zero: nothing since then, or a broker that cannot tell, such as the embedded one. All of it, then.
-        starts = [TopicPartition(topic.name, a.partition, a.offset if a.offset >= 0 else OFFSET_BEGINNING) for a in asked]
+        asked = consumer.offsets_for_times(
+            [TopicPartition(topic.name, p, since_ms) for p in left], timeout=_TIMEOUT_S
+        )
+        # Below zero: nothing since then, or a broker that cannot tell, such as the embedded one.
+        # All of it, then.
+        starts = [
+            TopicPartition(topic.name, a.partition, a.offset if a.offset >= 0 else OFFSET_BEGINNING)
+            for a in asked
+        ]
     consumer.assign(starts)
     left = dict(left)
     while left:

@@ -1,8 +1,10 @@
-"""Telling one recipient of one thing, by Apprise (more than a hundred services: https://github.com/caronc/apprise).
+"""Telling one recipient of one thing, by Apprise (more than a hundred services:
+https://github.com/caronc/apprise).
 
-`Sender.send` blocks for as long as the service takes; Apprise's own limits bound each read, not the whole. Who calls it does so in a thread
-and decides how long to wait (desk.py, service.py). Apprise's limit for the whole is off, because it waits in a thread pool that all
-recipients would share: one that hangs would hold up the others.
+`Sender.send` blocks for as long as the service takes; Apprise's own limits bound each read, not the
+whole. Who calls it does so in a thread and decides how long to wait (queue.py, service.py).
+Apprise's limit for the whole is off, because it waits in a thread pool that all recipients would
+share: one that hangs would hold up the others.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ _MIN_SECRET = 3  # shorter parts of an address would blank out ordinary words
 class _Said(logging.Handler):
     """What Apprise says, by thread.
 
-    Its own account (the logs of a result) misses a line now and then: each call adds a handler to one logger and removes it, and logging,
-    which walks that list, skips one where another thread's is removed meanwhile. This one stays where it is, before them all.
+    Its own account (the logs of a result) misses a line now and then: each call adds a handler to
+    one logger and removes it, and logging, which walks that list, skips one where another thread's
+    is removed meanwhile. This one stays where it is, before them all.
     """
 
     def __init__(self) -> None:
@@ -55,39 +58,68 @@ class Sender:
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = dict(urls)
-        self._idle: dict[str, list[apprise.Apprise]] = {name: [_open(name, url)] for name, url in urls.items()}
+        self._idle: dict[str, list[apprise.Apprise]] = {
+            name: [_open(name, url)] for name, url in urls.items()
+        }
 
     def send(self, recipient: str, note: Note) -> str:
         """Why it failed, or "" where the service has taken it. Safe to call from several threads."""
         idle = self._idle[recipient]
-        # One object per thread at a time: plug-ins keep a session and the pace their service asks for, without locks.
+        # One object per thread at a time: plug-ins keep a session and the pace their service asks
+        # for, without locks.
         try:
             service = idle.pop()
         except IndexError:
             service = _open(recipient, self._urls[recipient])
         said = _SAID.listen()
-        result = service.notify(body=note.body, title=note.title, notify_type=note.tone, body_format=apprise.NotifyFormat.TEXT)
+        result = service.notify(
+            body=note.body,
+            title=note.title,
+            notify_type=note.tone,
+            body_format=apprise.NotifyFormat.TEXT,
+        )
         idle.append(service)
         if result:
             return ""
-        return self._without_address(recipient, "; ".join(said) or "the service refused it without a reason")
+        return self._without_address(
+            recipient, "; ".join(said) or "the service refused it without a reason"
+        )
 
     def _without_address(self, recipient: str, text: str) -> str:
         url = urlsplit(self._urls[recipient])
-        parts = [url.password, url.username, url.hostname, url.netloc, *url.path.split("/"), *url.query.split("&")]
+        parts = [
+            url.password,
+            url.username,
+            url.hostname,
+            url.netloc,
+            *url.path.split("/"),
+            *url.query.split("&"),
+        ]
         parts += [part.partition("=")[2] for part in url.query.split("&")]
-        secrets = {form for part in parts if part for form in (part, unquote(part)) if len(form) >= _MIN_SECRET}
+        secrets = {
+            form
+            for part in parts
+            if part
+            for form in (part, unquote(part))
+            if len(form) >= _MIN_SECRET
+        }
         for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, "...")
         return text[:300]
 
 
 def _open(name: str, url: str) -> apprise.Apprise:
-    service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="ecgwatch", app_desc="ecgwatch", service_timeout=0))
+    service = apprise.Apprise(
+        asset=apprise.AppriseAsset(app_id="ecgwatch", app_desc="ecgwatch", service_timeout=0)
+    )
     if not service.add(url) or len(service) != 1:
         remedy = "`url` is one Apprise address; https://github.com/caronc/apprise/wiki lists how each service writes it."
-        raise BadInputError(f"recipient {name!r}: its url is none that Apprise knows, or is not complete", remedy)
-    for plugin in service:  # a pace that a service asks for stays; the one that Apprise supposes of the others would hold alarms up
+        raise BadInputError(
+            f"recipient {name!r}: its url is none that Apprise knows, or is not complete", remedy
+        )
+    # a pace that a service asks for stays; the one that Apprise supposes of the others would hold
+    # alarms up
+    for plugin in service:
         if plugin.request_rate_per_sec == apprise.NotifyBase.request_rate_per_sec:
             plugin.request_rate_per_sec = 0.0
     return service

@@ -1,11 +1,13 @@
-"""The notifier: ecg.alarms in its own consumer group, Apprise in threads, Deliveries on ecg.notifications, in the alarm's partition.
+"""The notifier: ecg.alarms in its own consumer group, Apprise in threads, Deliveries on
+ecg.notifications, in the alarm's partition.
 
     ecg.alarms -> Desk -> attempts -> threads -> Sender        (a limit in time for each, a few at once for each recipient)
                    `---> Deliveries -> ecg.notifications -> commit
 
-A message of ecg.alarms is committed once every job made of it has a Delivery on the broker. A crash in between repeats what was sent and
-not yet recorded (with the same id in the text), and loses nothing. Several processes may share the group: the partitions are divided, and
-who takes one over reads what was left open.
+A message of ecg.alarms is committed once every job made of it has a Delivery on the broker. A crash
+in between repeats what was sent and not yet recorded (with the same id in the text), and loses
+nothing. Several processes may share the group: the partitions are divided, and who takes one over
+reads what was left open.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from ingest.clock import Clock
 from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
-from stream_processor.notifications.desk import GIVE_UP_S, Attempt, Desk, Entry
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
+from stream_processor.notifications.queue import GIVE_UP_S, Attempt, Entry, NotificationQueue
 from stream_processor.notifications.reading import patiently, read
 from stream_processor.notifications.text import Note, note
 
@@ -46,11 +48,20 @@ class NotifierError(Exception):
 
 
 class Notifier:
-    """One process of the group. `run` it once. `send` tells a recipient something: "" or why it failed; called from several threads."""
+    """One process of the group. `run` it once. `send` tells a recipient something: "" or why it
+    failed; called from several threads."""
 
-    def __init__(self, broker: str, plan: Plan, send: Send, clock: Clock, *, limit_s: float = LIMIT_S) -> None:
-        self._broker, self._plan, self._send, self._clock, self._limit_s = broker, plan, send, clock, limit_s
-        self._desk, self._progress = Desk(plan, clock), Progress()
+    def __init__(
+        self, broker: str, plan: Plan, send: Send, clock: Clock, *, limit_s: float = LIMIT_S
+    ) -> None:
+        self._broker, self._plan, self._send, self._clock, self._limit_s = (
+            broker,
+            plan,
+            send,
+            clock,
+            limit_s,
+        )
+        self._queue, self._progress = NotificationQueue(plan, clock), Progress()
         self._landed: queue.SimpleQueue[tuple[Attempt, str]] = queue.SimpleQueue()
         self._flying: dict[int, Attempt] = {}  # by id
         self._stuck: Counter[str] = Counter()
@@ -58,11 +69,14 @@ class Notifier:
         self._commit_s = clock.steady_s()
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Notify until told to stop; calls `on_ready` once it has partitions. Raises UnreachableError where there is no broker."""
+        """Notify until told to stop; calls `on_ready` once it has partitions. Raises
+        UnreachableError where there is no broker."""
         check_topics(self._broker)
         self._producer, self._consumer = open_producer(self._broker), open_consumer(self._broker)
         self._on_ready = _Once(on_ready)
-        self._consumer.subscribe([ALARMS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._consumer.subscribe(
+            [ALARMS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
         try:
             while not stop.is_set():
                 self._consume()
@@ -74,7 +88,7 @@ class Notifier:
 
     def _work(self) -> None:
         """Begin what is due, and wait a moment for what lands."""
-        self._write(self._desk.tick())
+        self._write(self._queue.tick())
         self._begin()
         self._look_for_stuck()
         with contextlib.suppress(queue.Empty):
@@ -95,20 +109,28 @@ class Notifier:
             keys: list[str] = []
             entries: list[Entry] = []
             try:
-                keys, entries = self._desk.take(decode(message.value() or b"", Alarm), partition)
+                keys, entries = self._queue.take(decode(message.value() or b"", Alarm), partition)
             except BadMessageError as error:
-                log.warning("%s, partition %d, offset %d, skipped: %s", ALARMS.name, partition, offset, error)
+                log.warning(
+                    "%s, partition %d, offset %d, skipped: %s",
+                    ALARMS.name,
+                    partition,
+                    offset,
+                    error,
+                )
             self._progress.begin(partition, offset, keys)
             self._write(entries)
 
     def _begin(self) -> None:
-        for attempt in self._desk.start():
+        for attempt in self._queue.start():
             recipient = attempt.job.recipient
             if self._stuck[recipient] >= MAX_STUCK:
-                self._write(self._desk.finish(attempt, f"{MAX_STUCK} earlier attempts still hang"))
+                self._write(self._queue.finish(attempt, f"{MAX_STUCK} earlier attempts still hang"))
                 continue
             self._flying[id(attempt)] = attempt
-            threading.Thread(target=self._attempt, args=(attempt,), name=f"notify {recipient}", daemon=True).start()
+            threading.Thread(
+                target=self._attempt, args=(attempt,), name=f"notify {recipient}", daemon=True
+            ).start()
 
     def _attempt(self, attempt: Attempt) -> None:
         """In a thread of its own."""
@@ -122,10 +144,10 @@ class Notifier:
 
     def _land(self, attempt: Attempt, failure: str) -> None:
         if self._flying.pop(id(attempt), None) is not None:
-            self._write(self._desk.finish(attempt, failure))
+            self._write(self._queue.finish(attempt, failure))
         else:
             self._stuck[attempt.job.recipient] -= 1
-            self._write([] if failure else self._desk.late(attempt))
+            self._write([] if failure else self._queue.late(attempt))
         self._begin()
 
     def _look_for_stuck(self) -> None:
@@ -134,14 +156,16 @@ class Notifier:
             if now_s - attempt.started_s >= self._limit_s:
                 del self._flying[key]
                 self._stuck[attempt.job.recipient] += 1
-                self._write(self._desk.finish(attempt, f"no answer within {self._limit_s:g} s"))
+                self._write(self._queue.finish(attempt, f"no answer within {self._limit_s:g} s"))
 
     def _write(self, entries: list[Entry]) -> None:
         for entry in entries:
             self._produce(entry)
             d = entry.delivery
             if d.outcome == "failed":
-                log.info("%s to %s, attempt %d failed: %s", d.alarm_id, d.recipient, d.attempt, d.reason)
+                log.info(
+                    "%s to %s, attempt %d failed: %s", d.alarm_id, d.recipient, d.attempt, d.reason
+                )
 
     def _produce(self, entry: Entry) -> None:
         def delivered(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
@@ -153,7 +177,9 @@ class Notifier:
         value, key = encode(entry.delivery), entry.delivery.patient_id.encode()
         while True:
             try:
-                return self._producer.produce(NOTIFICATIONS.name, value, key, partition=entry.partition, on_delivery=delivered)
+                return self._producer.produce(
+                    NOTIFICATIONS.name, value, key, partition=entry.partition, on_delivery=delivered
+                )
             except BufferError:  # the broker is away or slow
                 self._producer.poll(_TICK_S)
 
@@ -186,24 +212,40 @@ class Notifier:
         since_ms = (self._clock.now_ns() - round(GIVE_UP_S * 1e9)) // 10**6 - 3_600_000
         deliveries = read(self._broker, NOTIFICATIONS, Delivery, places, since_ms).messages
         alarms = read(self._broker, ALARMS, Alarm, places, since_ms).messages
-        left = self._desk.restore(
+        left = self._queue.restore(
             [(k.partition, k.message) for k in deliveries],
             [(k.partition, k.message) for k in alarms if k.offset < places[k.partition]],
             [k.message.id for k in alarms if k.offset >= places[k.partition]],
         )
         self._write(left)
         self._consumer.assign([TopicPartition(ALARMS.name, p, at) for p, at in places.items()])
-        log.info("assigned partitions %s, %d notifications open", sorted(places), self._desk.waiting)
+        log.info(
+            "assigned partitions %s, %d notifications open", sorted(places), self._queue.waiting
+        )
         self._on_ready()
 
     def _places(self, assigned: list[TopicPartition]) -> dict[int, int]:
-        """Where to go on. A group that is new begins now: nobody was to be told of what came before there was anybody."""
-        there = self._consumer.list_topics(ALARMS.name, timeout=_TIMEOUT_S).topics[ALARMS.name].partitions
-        committed = self._consumer.committed([TopicPartition(ALARMS.name, p) for p in there], timeout=_TIMEOUT_S)
+        """Where to go on. A group that is new begins now: nobody was to be told of what came before
+        there was anybody."""
+        there = (
+            self._consumer.list_topics(ALARMS.name, timeout=_TIMEOUT_S)
+            .topics[ALARMS.name]
+            .partitions
+        )
+        committed = self._consumer.committed(
+            [TopicPartition(ALARMS.name, p) for p in there], timeout=_TIMEOUT_S
+        )
         found = {c.partition: c.offset for c in committed if c.offset >= 0}
-        marks = {tp.partition: self._consumer.get_watermark_offsets(tp, _TIMEOUT_S) for tp in assigned}
-        places = {p: max(found.get(p, 0 if found else high), low) for p, (low, high) in marks.items()}
-        self._consumer.commit(offsets=[TopicPartition(ALARMS.name, p, at) for p, at in places.items()], asynchronous=False)
+        marks = {
+            tp.partition: self._consumer.get_watermark_offsets(tp, _TIMEOUT_S) for tp in assigned
+        }
+        places = {
+            p: max(found.get(p, 0 if found else high), low) for p, (low, high) in marks.items()
+        }
+        self._consumer.commit(
+            offsets=[TopicPartition(ALARMS.name, p, at) for p, at in places.items()],
+            asynchronous=False,
+        )
         return places
 
     def _revoked(self, _: confluent_kafka.Consumer, revoked: list[TopicPartition]) -> None:
@@ -216,7 +258,7 @@ class Notifier:
 
     def _forget(self, gone: list[TopicPartition]) -> None:
         partitions = {tp.partition for tp in gone}
-        self._desk.forget(partitions)
+        self._queue.forget(partitions)
         self._progress.forget(partitions)
 
     def _finish(self) -> None:
@@ -226,7 +268,7 @@ class Notifier:
             with contextlib.suppress(queue.Empty):
                 attempt, failure = self._landed.get(timeout=_TICK_S)
                 if self._flying.pop(id(attempt), None) is not None:
-                    self._write(self._desk.finish(attempt, failure))
+                    self._write(self._queue.finish(attempt, failure))
         self._producer.flush(_TIMEOUT_S)
         self._commit(asynchronous=False)
 

@@ -23,17 +23,37 @@ class Note(NamedTuple):
 
 def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
     """The message about a moment of an alarm."""
-    marks, what, patient = MARKS[alarm.priority], _line(alarm.text or alarm.kind), _line(alarm.patient_id)
+    marks, what, patient = (
+        MARKS[alarm.priority],
+        _line(alarm.text or alarm.kind),
+        _line(alarm.patient_id),
+    )
     lines = [f"{marks} {what}", f"Patient: {patient}", f"Since: {_local(plan, alarm.onset_ns)}"]
-    title, tone = f"{marks} {patient}: {what}", {"high": "failure", "medium": "warning", "low": "info"}[alarm.priority]
+    title, tone = (
+        f"{marks} {patient}: {what}",
+        {"high": "failure", "medium": "warning", "low": "info"}[alarm.priority],
+    )
     if moment.step == "escalated":
-        title, lines = f"{title} (call {moment.level + 1})", [*lines, f"Nobody has dealt with it: this is call {moment.level + 1}."]
+        title, lines = (
+            f"{title} (call {moment.level + 1})",
+            [*lines, f"Nobody has dealt with it: this is call {moment.level + 1}."],
+        )
     elif moment.step == "acknowledged":
-        title, tone, lines = f"Acknowledged: {title}", "info", [*lines, f"Acknowledged by {_line(alarm.acknowledged_by)}."]
+        title, tone, lines = (
+            f"Acknowledged: {title}",
+            "info",
+            [*lines, f"Acknowledged by {_line(alarm.acknowledged_by)}."],
+        )
     elif moment.step == "end":
-        title, tone, lines = f"Over: {title}", "success", [*lines, f"Over since: {_local(plan, alarm.end_ns or alarm.changed_ns)}"]
+        title, tone, lines = (
+            f"Over: {title}",
+            "success",
+            [*lines, f"Over since: {_local(plan, alarm.end_ns or alarm.changed_ns)}"],
+        )
     if plan.monitor:
-        lines.append(f"Monitor: {plan.monitor.rstrip('/')}/patient?id={quote(alarm.patient_id, safe='')}")
+        lines.append(
+            f"Monitor: {plan.monitor.rstrip('/')}/patient?id={quote(alarm.patient_id, safe='')}"
+        )
     return Note(title, "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"]), tone)
 
 
@@ -43,4 +63,8 @@ def _line(text: str) -> str:
 
 
 def _local(plan: Plan, time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // 10**9, UTC).astimezone(plan.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+    return (
+        datetime.fromtimestamp(time_ns // 10**9, UTC)
+        .astimezone(plan.zone)
+        .strftime("%Y-%m-%d %H:%M:%S %Z")
+    )

@@ -1,10 +1,13 @@
-"""Our alarms against those that there ought to be: false ones, missed ones, and how late the others came.
+"""Our alarms against those that there ought to be: false ones, missed ones, and how late the others
+came.
 
-An alarm of high priority is false where no lethal condition of the reference lies within 10 s of it: VF, flutter, VT and asystole as the
-rhythm is annotated, and whatever the rules raise on the reference's beats (scoring/truth.py). Any other alarm is false where no condition
-of its kind, or of a worse one of its chain, lies within 5 s. Only what was announced can be false; a condition is found by an alarm that
-was held back, too. There is no learning time. Where a record has no reference beats, what needs them is not judged: alarms of medium and
-low priority, and extreme rates outside lethal rhythms.
+An alarm of high priority is false where no lethal condition of the reference lies within 10 s of
+it: VF, flutter, VT and asystole as the rhythm is annotated, and whatever the rules raise on the
+reference's beats (scoring/truth.py). Any other alarm is false where no condition of its kind, or of
+a worse one of its chain, lies within 5 s. Only what was announced can be false; a condition is
+found by an alarm that was held back, too. There is no learning time. Where a record has no
+reference beats, what needs them is not judged: alarms of medium and low priority, and extreme rates
+outside lethal rhythms.
 """
 
 from __future__ import annotations
@@ -15,16 +18,19 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ingest.messages import AlarmKind
-from stream_processor.alarms.catalogue import CATALOGUE, worse
-from stream_processor.alarms.profiles import ADULT
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
+from stream_processor.pipeline.alarms.profiles import ADULT
+from stream_processor.scoring.expected_alarms import Truth
 from stream_processor.scoring.reference import FIBRILLATION, Record
 from stream_processor.scoring.told import Told
-from stream_processor.scoring.truth import Truth
 
 HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
 RHYTHM_KINDS: dict[str, AlarmKind] = {
-    "VF": "ventricular_fibrillation", "VFL": "ventricular_fibrillation", "VT": "ventricular_tachycardia", "ASYS": "asystole",
-}  # fmt: skip
+    "VF": "ventricular_fibrillation",
+    "VFL": "ventricular_fibrillation",
+    "VT": "ventricular_tachycardia",
+    "ASYS": "asystole",
+}
 RATES: frozenset[AlarmKind] = frozenset({"extreme_tachycardia", "extreme_bradycardia"})
 DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode that is as long must be alarmed
 
@@ -43,7 +49,8 @@ class Answered(NamedTuple):
     """How a condition that was due fared."""
 
     condition: Condition
-    answer: Literal["raised", "held", "missed"]  # held: a high alarm of before was on for its first 10 s
+    # held: a high alarm of before was on for its first 10 s
+    answer: Literal["raised", "held", "missed"]
     delay_s: float | None  # from its start to the announcement; None unless raised
     by: AlarmKind | None
 
@@ -69,16 +76,24 @@ class AlarmScore:
 
 def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
     """Of a reference; `truth` where it has beats. Ordered by start."""
-    alarms = [a for a in truth.alarms if a.kind != "ventricular_fibrillation"] if truth else []  # its episodes are annotated
+    # its episodes are annotated
+    alarms = [a for a in truth.alarms if a.kind != "ventricular_fibrillation"] if truth else []
     found = [Condition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True) for a in alarms]
     waves = reference.episodes(FIBRILLATION) if truth else []
-    for e in [*waves, *(e for e in reference.rhythm if truth is None or e.label not in FIBRILLATION)]:
+    for e in [
+        *waves,
+        *(e for e in reference.rhythm if truth is None or e.label not in FIBRILLATION),
+    ]:
         start, end = e.start / reference.fs_hz, e.end / reference.fs_hz
         if e.label in RHYTHM_KINDS:
-            due = end - start >= (DUE_S if truth is None else ADULT.fibrillation_s) and (truth is None or e.label in FIBRILLATION)
+            due = end - start >= (DUE_S if truth is None else ADULT.fibrillation_s) and (
+                truth is None or e.label in FIBRILLATION
+            )
             found.append(Condition(RHYTHM_KINDS[e.label], start, end, due, e.label))
         elif truth is None and e.label == "AFIB":
-            found.append(Condition("atrial_fibrillation", start, end, end - start >= AF_DUE_S, e.label))
+            found.append(
+                Condition("atrial_fibrillation", start, end, end - start >= AF_DUE_S, e.label)
+            )
     return sorted(found, key=lambda c: (c.start_s, c.end_s, c.kind))
 
 
@@ -86,19 +101,27 @@ def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -
     """Judge a record's alarms."""
     known = conditions(reference, truth)
     told = [a for a in ours if a.announced_s is not None]
-    judged = tuple(Judged(a, judge(a, known, has_beats=truth is not None, has_rhythm=bool(reference.rhythm))) for a in told)
+    judged = tuple(
+        Judged(a, judge(a, known, has_beats=truth is not None, has_rhythm=bool(reference.rhythm)))
+        for a in told
+    )
     due = tuple(answer(c, ours) for c in known if c.due)
     lethal = any(_is_high(c.kind) for c in known)
     held_back = sum(a.announced_s is None for a in ours)
     return AlarmScore(reference.duration_s / 3600, judged, held_back, due, lethal, tuple(known))
 
 
-def judge(alarm: Told, known: Iterable[Condition], *, has_beats: bool, has_rhythm: bool) -> bool | None:
-    """Whether a condition of the reference is a reason for the alarm; None where the reference does not say."""
+def judge(
+    alarm: Told, known: Iterable[Condition], *, has_beats: bool, has_rhythm: bool
+) -> bool | None:
+    """Whether a condition of the reference is a reason for the alarm; None where the reference does
+    not say."""
     if alarm.technical or (alarm.kind == "atrial_fibrillation" and not has_rhythm):
         return None
     if alarm.priority == "high":
-        true = any(_is_high(c.kind) and alarm.near(c.start_s, c.end_s, HIGH_TOLERANCE_S) for c in known)
+        true = any(
+            _is_high(c.kind) and alarm.near(c.start_s, c.end_s, HIGH_TOLERANCE_S) for c in known
+        )
         return None if alarm.kind in RATES and not (true or has_beats) else true
     if not has_beats:
         return None
@@ -107,20 +130,24 @@ def judge(alarm: Told, known: Iterable[Condition], *, has_beats: bool, has_rhyth
 
 
 def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
-    """What became of a condition: of high priority any high alarm answers, of another one of its kind or a worse one."""
+    """What became of a condition: of high priority any high alarm answers, of another one of its
+    kind or a worse one."""
     kinds = {condition.kind, *worse(condition.kind)}
     high = _is_high(condition.kind)
     fits = [a for a in ours if (a.priority == "high" if high else a.kind in kinds)]
     if not high:
         found = [a for a in fits if a.near(condition.start_s, condition.end_s, TOLERANCE_S)]
-        return Answered(condition, "raised" if found else "missed", None, found[0].kind if found else None)
+        return Answered(
+            condition, "raised" if found else "missed", None, found[0].kind if found else None
+        )
     announced = sorted((a.announced_s, a) for a in fits if a.announced_s is not None)
     covering = [(at, a) for at, a in announced if a.near(condition.start_s, condition.end_s)]
     enough = min(condition.start_s + DUE_S, condition.end_s)
     for at, alarm in covering:
         if at < condition.start_s and alarm.end_s >= enough:
             return Answered(condition, "held", None, alarm.kind)
-        if at >= condition.start_s and (not condition.label or at <= condition.end_s):  # an annotated episode must be told while it lasts
+        # an annotated episode must be told while it lasts
+        if at >= condition.start_s and (not condition.label or at <= condition.end_s):
             return Answered(condition, "raised", at - condition.start_s, alarm.kind)
     return Answered(condition, "missed", None, None)
 

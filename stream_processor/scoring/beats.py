@@ -1,9 +1,11 @@
-"""Beat by beat, as ANSI/AAMI EC57 (bxb of the WFDB package; Moody and Mark 2001, DOI 10.1109/51.932724).
+"""Beat by beat, as ANSI/AAMI EC57 (bxb of the WFDB package; Moody and Mark 2001, DOI
+10.1109/51.932724).
 
-Beats are paired one to one within 150 ms; the learning time at the start and ventricular flutter or fibrillation of the reference are left
-out on both sides. Of V: reference F or Q called V is neither for nor against us; of S: reference Q called S is neither.
-We differ: pairs are those of wfdb.processing.compare_annotations, so that anyone gets the same counts in Python, and there is no shutdown
-(X), because we give none.
+Beats are paired one to one within 150 ms; the learning time at the start and ventricular flutter or
+fibrillation of the reference are left out on both sides. Of V: reference F or Q called V is neither
+for nor against us; of S: reference Q called S is neither. We differ: pairs are those of
+wfdb.processing.compare_annotations, so that anyone gets the same counts in Python, and there is no
+shutdown (X), because we give none.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ NONE = "O"  # no beat, in the matrix
 
 @dataclass(frozen=True)
 class BeatScore:
-    """The matrix of (reference, ours) as two letters, ours in lower case ("Nv"; "No" missed, "On" extra), and where they disagree."""
+    """The matrix of (reference, ours) as two letters, ours in lower case ("Nv"; "No" missed, "On"
+    extra), and where they disagree."""
 
     matrix: dict[str, int] = field(default_factory=dict)
     missed: tuple[Mark, ...] = ()
@@ -39,39 +42,58 @@ class BeatScore:
 
     @property
     def veb(self) -> Counts:
-        return Counts(self.of("V", "V"), self.of("V", "NSFQO"), self.of("NSO", "V"), self.of("NSFQO", "NSFQ"))
+        return Counts(
+            self.of("V", "V"), self.of("V", "NSFQO"), self.of("NSO", "V"), self.of("NSFQO", "NSFQ")
+        )
 
     @property
     def sveb(self) -> Counts:
-        return Counts(self.of("S", "S"), self.of("S", "NVFQO"), self.of("NVFO", "S"), self.of("NVFQO", "NVFQ"))
+        return Counts(
+            self.of("S", "S"), self.of("S", "NVFQO"), self.of("NVFO", "S"), self.of("NVFQO", "NVFQ")
+        )
 
 
 def score_beats(reference: Record, ours: Record, start_s: float) -> BeatScore:
-    """Compare the beats from `start_s` on, outside the reference's ventricular flutter and fibrillation."""
+    """Compare the beats from `start_s` on, outside the reference's ventricular flutter and
+    fibrillation."""
     ref, test = scored(reference.beats, reference, start_s), scored(ours.beats, reference, start_s)
-    partners = match([m.sample for m in ref], [m.sample for m in test], int(WINDOW_S * reference.fs_hz))
+    partners = match(
+        [m.sample for m in ref], [m.sample for m in test], int(WINDOW_S * reference.fs_hz)
+    )
     taken = {j for j in partners if j is not None}
     pairs = [(r, None if j is None else test[j]) for r, j in zip(ref, partners, strict=True)]
     extra = tuple(t for j, t in enumerate(test) if j not in taken)
     matrix = Counter(r.label + (NONE if t is None else t.label).lower() for r, t in pairs)
     matrix.update(NONE + t.label.lower() for t in extra)
-    wrong = tuple(r for r, t in pairs if t is not None and r.label in "NSV" and (r.label == "V") != (t.label == "V"))
-    return BeatScore(dict(sorted(matrix.items())), tuple(r for r, t in pairs if t is None), extra, wrong)
+    wrong = tuple(
+        r
+        for r, t in pairs
+        if t is not None and r.label in "NSV" and (r.label == "V") != (t.label == "V")
+    )
+    return BeatScore(
+        dict(sorted(matrix.items())), tuple(r for r, t in pairs if t is None), extra, wrong
+    )
 
 
 def scored(beats: Sequence[Mark], reference: Record, start_s: float) -> list[Mark]:
     """The beats that count."""
     flutter = reference.episodes(FIBRILLATION)
     start = start_s * reference.fs_hz
-    return [b for b in beats if b.sample >= start and not any(e.start <= b.sample < e.end for e in flutter)]
+    return [
+        b
+        for b in beats
+        if b.sample >= start and not any(e.start <= b.sample < e.end for e in flutter)
+    ]
 
 
 def match(reference: Sequence[int], test: Sequence[int], window: int) -> list[int | None]:
-    """For each reference sample the index of its partner in `test`, nearer than `window` samples; both in order.
+    """For each reference sample the index of its partner in `test`, nearer than `window` samples;
+    both in order.
 
-    The rule of wfdb.processing.compare_annotations: a reference takes the nearest test; where the next reference is nearer to that one, it
-    takes the one before, if that is free. We differ: no test is ever taken twice, which theirs lets happen where reference beats are
-    closer together than the window.
+    The rule of wfdb.processing.compare_annotations: a reference takes the nearest test; where the
+    next reference is nearer to that one, it takes the one before, if that is free. We differ: no
+    test is ever taken twice, which theirs lets happen where reference beats are closer together
+    than the window.
     """
     partners: list[int | None] = [None] * len(reference)
     first, taken = 0, -1

@@ -1,8 +1,11 @@
-"""PhysioNet/CinC Challenge 2015, reducing false alarms in intensive care (Clifford et al. 2015, DOI 10.1109/CIC.2015.7408639).
+"""PhysioNet/CinC Challenge 2015, reducing false alarms in intensive care (Clifford et al. 2015, DOI
+10.1109/CIC.2015.7408639).
 
-Each record asks one question: a bedside monitor raised this alarm at 5:00; is it true? The event has its place within the 10 s before. Our
-answer is true where an alarm of ours of the very kind, announced or held back by a worse one, held at any time in the last 10 s (and 2 s
-more, for our alarm may end where the monitor's began) before 5:00. Nothing after 5:00 is used: whoever calls cuts the record there.
+Each record asks one question: a bedside monitor raised this alarm at 5:00; is it true? The event
+has its place within the 10 s before. Our answer is true where an alarm of ours of the very kind,
+announced or held back by a worse one, held at any time in the last 10 s (and 2 s more, for our
+alarm may end where the monitor's began) before 5:00. Nothing after 5:00 is used: whoever calls cuts
+the record there.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ from stream_processor.scoring.told import Told
 
 ALARM_AT_S, WINDOW_S, TOLERANCE_S = 300.0, 10.0, 2.0
 KINDS: dict[str, AlarmKind] = {
-    "Asystole": "asystole", "Bradycardia": "extreme_bradycardia", "Tachycardia": "extreme_tachycardia",
-    "Ventricular_Flutter_Fib": "ventricular_fibrillation", "Ventricular_Tachycardia": "ventricular_tachycardia",
-}  # fmt: skip
+    "Asystole": "asystole",
+    "Bradycardia": "extreme_bradycardia",
+    "Tachycardia": "extreme_tachycardia",
+    "Ventricular_Flutter_Fib": "ventricular_fibrillation",
+    "Ventricular_Tachycardia": "ventricular_tachycardia",
+}
 MISS_WEIGHT = 5
 
 
@@ -47,19 +53,28 @@ def questions(path: Path) -> list[Question]:
     try:
         lines = path.read_text(encoding="utf-8").split()
     except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror}", "It belongs to the CinC 2015 training set.") from error
+        raise BadInputError(
+            f"cannot read {path}: {error.strerror}", "It belongs to the CinC 2015 training set."
+        ) from error
     found = []
     for number, line in enumerate(lines, 1):
         record, *rest = line.split(",")
         if len(rest) != 2 or rest[0] not in KINDS or rest[1] not in ("True", "False"):
-            raise BadInputError(f"{path}, line {number}: {line!r} is not record,kind,True|False", f"The kinds are {', '.join(KINDS)}.")
+            raise BadInputError(
+                f"{path}, line {number}: {line!r} is not record,kind,True|False",
+                f"The kinds are {', '.join(KINDS)}.",
+            )
         found.append(Question(record, rest[0], rest[1] == "True"))
     return found
 
 
 def answer(question: Question, alarms: Sequence[Told]) -> Answer:
     """Judge a record, cut at 5:00, by the alarms it raised."""
-    held = [a.kind for a in alarms if not a.technical and a.near(ALARM_AT_S - WINDOW_S - TOLERANCE_S, ALARM_AT_S)]
+    held = [
+        a.kind
+        for a in alarms
+        if not a.technical and a.near(ALARM_AT_S - WINDOW_S - TOLERANCE_S, ALARM_AT_S)
+    ]
     kinds = tuple(dict.fromkeys(held))
     return Answer(question, KINDS[question.kind] in kinds, kinds)
 
@@ -67,7 +82,12 @@ def answer(question: Question, alarms: Sequence[Told]) -> Answer:
 def counts(answers: Iterable[Answer]) -> Counts:
     """Hits, misses, false alarms, and rightly suppressed ones."""
     pairs = [(a.question.true, a.ours) for a in answers]
-    return Counts(pairs.count((True, True)), pairs.count((True, False)), pairs.count((False, True)), pairs.count((False, False)))
+    return Counts(
+        pairs.count((True, True)),
+        pairs.count((True, False)),
+        pairs.count((False, True)),
+        pairs.count((False, False)),
+    )
 
 
 def score(c: Counts) -> float | None:

@@ -41,12 +41,15 @@ class Counts:
         return percent(self.fp, self.fp + self.tn)
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.tp + other.tp, self.fn + other.fn, self.fp + other.fp, self.tn + other.tn)
+        return Counts(
+            self.tp + other.tp, self.fn + other.fn, self.fp + other.fp, self.tn + other.tn
+        )
 
 
 @dataclass(frozen=True)
 class TwoSided:
-    """Where reference and test are not paired one to one (runs, episodes): hits and misses of the one, hits and false of the other.
+    """Where reference and test are not paired one to one (runs, episodes): hits and misses of the
+    one, hits and false of the other.
 
     In events or in seconds.
     """
@@ -67,7 +70,9 @@ class TwoSided:
         return percent(self.p_tp, self.p_tp + self.fp)
 
     def __add__(self, other: TwoSided) -> TwoSided:
-        return TwoSided(self.se_tp + other.se_tp, self.fn + other.fn, self.p_tp + other.p_tp, self.fp + other.fp)
+        return TwoSided(
+            self.se_tp + other.se_tp, self.fn + other.fn, self.p_tp + other.p_tp, self.fp + other.fp
+        )
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -1,7 +1,9 @@
-"""Episode by episode and second by second, as ANSI/AAMI EC57 (epicmp of the WFDB package): atrial fibrillation, ventricular fibrillation.
+"""Episode by episode and second by second, as ANSI/AAMI EC57 (epicmp of the WFDB package): atrial
+fibrillation, ventricular fibrillation.
 
-An episode of the reference is found if one of ours overlaps it at all, one of ours is right if one of the reference does; durations are the
-seconds of overlap over the seconds of either. Atrial flutter is no AF, but what we call AF in it does not count against us.
+An episode of the reference is found if one of ours overlaps it at all, one of ours is right if one
+of the reference does; durations are the seconds of overlap over the seconds of either. Atrial
+flutter is no AF, but what we call AF in it does not count against us.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ class EpisodeScore:
         return EpisodeScore(self.episodes + other.episodes, self.seconds + other.seconds)
 
 
-def score_episodes(reference: Record, ours: Record, labels: frozenset[str], start_s: float) -> EpisodeScore:
+def score_episodes(
+    reference: Record, ours: Record, labels: frozenset[str], start_s: float
+) -> EpisodeScore:
     """Episodes of these labels, from `start_s` on."""
     start = round(start_s * reference.fs_hz)
     ref, test = _after(reference.episodes(labels), start), _after(ours.episodes(labels), start)
@@ -37,7 +41,10 @@ def score_episodes(reference: Record, ours: Record, labels: frozenset[str], star
     hits, right = sum(overlap(e, test) > 0 for e in ref), sum(overlap(e, ref) > 0 for e in test)
     both = sum(overlap(e, test) for e in ref) / reference.fs_hz
     ref_s, test_s = (sum(e.end - e.start for e in side) / reference.fs_hz for side in (ref, test))
-    return EpisodeScore(TwoSided(hits, len(ref) - hits, right, len(test) - right), TwoSided(both, ref_s - both, both, test_s - both))
+    return EpisodeScore(
+        TwoSided(hits, len(ref) - hits, right, len(test) - right),
+        TwoSided(both, ref_s - both, both, test_s - both),
+    )
 
 
 def overlap(episode: Episode, others: Iterable[Episode]) -> int:
@@ -49,7 +56,13 @@ def without(episodes: Sequence[Episode], holes: Iterable[Episode]) -> list[Episo
     """The parts of episodes outside the holes."""
     parts = list(episodes)
     for hole in holes:
-        cut = [(Episode(p.start, min(p.end, hole.start), p.label), Episode(max(p.start, hole.end), p.end, p.label)) for p in parts]
+        cut = [
+            (
+                Episode(p.start, min(p.end, hole.start), p.label),
+                Episode(max(p.start, hole.end), p.end, p.label),
+            )
+            for p in parts
+        ]
         parts = [p for pair in cut for p in pair if p.start < p.end]
     return parts
 

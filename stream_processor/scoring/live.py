@@ -1,7 +1,9 @@
-"""Live scoring of one patient: which stream a message belongs to, and when a stream's score is given.
+"""Live scoring of one patient: which stream a message belongs to, and when a stream's score is
+given.
 
-A replay that begins again, or another record for the same patient, is another stream: it has another start (time less sample / frequency).
-Reference annotations do not tell their sampling frequency, so they wait for a stream that they fit, to the nanosecond.
+A replay that begins again, or another record for the same patient, is another stream: it has
+another start (time less sample / frequency). Reference annotations do not tell their sampling
+frequency, so they wait for a stream that they fit, to the nanosecond.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class _Snapshot(msgspec.Struct):
 
 
 class LiveScore:
-    """Takes a patient's messages, gives Scores. Each topic comes in order, at its own pace, perhaps more than once; the end is the same."""
+    """Takes a patient's messages, gives Scores. Each topic comes in order, at its own pace, perhaps
+    more than once; the end is the same."""
 
     def __init__(self) -> None:
         self._streams: list[StreamScore] = []  # oldest first
@@ -36,7 +39,8 @@ class LiveScore:
         self._over: deque[int] = deque(maxlen=REMEMBERED)
 
     def take(self, message: Reference | Beat | Rhythm | Alarm) -> list[Score]:
-        """Take note of a message. Scores come of it where it opens a stream and thereby ends an older one."""
+        """Take note of a message. Scores come of it where it opens a stream and thereby ends an
+        older one."""
         if isinstance(message, Reference):
             self._take_reference(message)
             return []
@@ -55,15 +59,18 @@ class LiveScore:
         return scores
 
     def reached(self) -> dict[int, int]:
-        """For each stream, by its start, the sample up to which we have decided; `advance` takes it once all before has been taken."""
+        """For each stream, by its start, the sample up to which we have decided; `advance` takes it
+        once all before has been taken."""
         return {s.start_ns: s.reached for s in self._streams}
 
     def advance(self, reached: dict[int, int]) -> list[Score]:
-        """Scores up to what `reached` has said earlier, since when every message sent before has been taken."""
+        """Scores up to what `reached` has said earlier, since when every message sent before has
+        been taken."""
         return [score for s in self._streams for score in s.advance(reached.get(s.start_ns, 0))]
 
     def finish(self) -> list[Score]:
-        """Scores up to the end, for when nothing has come for a while; again, when more has come nevertheless."""
+        """Scores up to the end, for when nothing has come for a while; again, when more has come
+        nevertheless."""
         return [score for s in self._streams for score in s.finish()]
 
     @property
@@ -78,7 +85,9 @@ class LiveScore:
     def snapshot(self) -> bytes:
         """All that is remembered, for `restore`."""
         streams = [s.snapshot() for s in self._streams]
-        return msgspec.msgpack.encode(_Snapshot(streams, list(self._waiting.values()), list(self._early), list(self._over)))
+        return msgspec.msgpack.encode(
+            _Snapshot(streams, list(self._waiting.values()), list(self._early), list(self._over))
+        )
 
     @classmethod
     def restore(cls, state: bytes) -> LiveScore:

@@ -1,10 +1,11 @@
 """The running score of one stream against the annotations that are replayed beside it.
 
-What is not judged for good yet is kept, and judged anew each time, by the offline rules (beats.py, reference.py): so the last score is the
-offline one. Beats and rhythm before `beats_to` are judged for good, and episodes before `episodes_to`; what lies before both is forgotten.
-Each topic comes in order but at its own pace, so beats are judged for good only where a later beat and a later annotation have come too: a
-message that comes after its time was scored still counts, from the next Score on. Unlike the offline report, nothing is left out as
-learning time.
+What is not judged for good yet is kept, and judged anew each time, by the offline rules (beats.py,
+reference.py): so the last score is the offline one. Beats and rhythm before `beats_to` are judged
+for good, and episodes before `episodes_to`; what lies before both is forgotten. Each topic comes in
+order but at its own pace, so beats are judged for good only where a later beat and a later
+annotation have come too: a message that comes after its time was scored still counts, from the next
+Score on. Unlike the offline report, nothing is left out as learning time.
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ import msgspec
 
 from ingest.messages import Alarm, AlarmKind, Beat, Reference, Rhythm, Score, sample_offset_ns
 from stream_processor.scoring.beats import WINDOW_S, BeatScore, score_beats
-from stream_processor.scoring.reference import AAMI, FIBRILLATION, LETHAL, Episode, Mark, Record, Symbol, reference
+from stream_processor.scoring.reference import (
+    AAMI,
+    FIBRILLATION,
+    LETHAL,
+    Episode,
+    Mark,
+    Record,
+    Symbol,
+    reference,
+)
 
 EVERY_S = 5.0
 ALARM_WAIT_S = 120.0  # an alarm that comes later after an episode's end does not count for it
-PATIENCE_S = 600.0  # of the stream: so far one topic may be behind another, and so long is a pause of beats or annotations waited for
+# of the stream: so far one topic may be behind another, and so long is a pause of beats or
+# annotations waited for
+PATIENCE_S = 600.0
 EARLY_S = 300.0  # so far a stream may be ahead of its first annotation
 _KEPT = frozenset(AAMI) | frozenset("+[]")
 
@@ -33,7 +45,10 @@ class Family(NamedTuple):
     kinds: frozenset[AlarmKind]
 
 
-_SHOCKABLE: frozenset[AlarmKind] = frozenset({"ventricular_fibrillation", "ventricular_tachycardia"})  # experts differ on where one ends
+# experts differ on where one ends
+_SHOCKABLE: frozenset[AlarmKind] = frozenset(
+    {"ventricular_fibrillation", "ventricular_tachycardia"}
+)
 FAMILIES = (
     Family(FIBRILLATION, 10.0, _SHOCKABLE),
     Family(frozenset({"VT"}), 10.0, _SHOCKABLE),
@@ -44,7 +59,8 @@ T = TypeVar("T", Symbol, Mark)
 _ALARMS = frozenset[str]().union(*(family.kinds for family in FAMILIES))
 _SINUS = frozenset({"N", "SBR"})
 _UNKNOWN = frozenset({"", "~", "NOISE"})
-_BEGIN = Symbol(0, "+", "(")  # no rhythm is known before the first annotation of one, and in many records there is none
+# no rhythm is known before the first annotation of one, and in many records there is none
+_BEGIN = Symbol(0, "+", "(")
 
 
 class _Call(NamedTuple):
@@ -86,7 +102,8 @@ class _State(msgspec.Struct):
 
 
 class StreamScore:
-    """One stream, from its first sample on. Messages may come more than once, and each topic at its own pace, but each in order."""
+    """One stream, from its first sample on. Messages may come more than once, and each topic at its
+    own pace, but each in order."""
 
     def __init__(self, state: _State) -> None:
         self._state = state
@@ -95,7 +112,15 @@ class StreamScore:
     @classmethod
     def open(cls, message: Beat | Rhythm) -> StreamScore:
         """The stream that the message belongs to."""
-        return cls(_State(message.patient_id, message.device_id, message.lead, message.fs_hz, start_of(message)))
+        return cls(
+            _State(
+                message.patient_id,
+                message.device_id,
+                message.lead,
+                message.fs_hz,
+                start_of(message),
+            )
+        )
 
     @classmethod
     def restore(cls, state: bytes) -> StreamScore:
@@ -133,10 +158,14 @@ class StreamScore:
 
     def owns(self, message: Reference) -> bool:
         """Whether the annotation is one of this stream."""
-        return message.time_ns - sample_offset_ns(message.sample, self._state.fs_hz) == self._state.start_ns
+        return (
+            message.time_ns - sample_offset_ns(message.sample, self._state.fs_hz)
+            == self._state.start_ns
+        )
 
     def take(self, message: Reference | Beat | Rhythm | Alarm) -> None:
-        """Take note of a message of this stream. What has been judged for good is judged: messages from before are ignored."""
+        """Take note of a message of this stream. What has been judged for good is judged: messages
+        from before are ignored."""
         state = self._state
         if isinstance(message, Reference):
             self._take_reference(message)
@@ -151,7 +180,8 @@ class StreamScore:
             self._take_alarm(message)
 
     def advance(self, until: int) -> list[Score]:
-        """Judge up to the sample `until`, where every message about what is before it has been taken; a Score for every 5 s."""
+        """Judge up to the sample `until`, where every message about what is before it has been
+        taken; a Score for every 5 s."""
         state, step = self._state, round(EVERY_S * self._state.fs_hz)
         scores: list[Score | None] = []
         while (end := (state.given // step + 1) * step) <= min(until, state.reached):
@@ -169,7 +199,11 @@ class StreamScore:
         if message.sample >= state.beats_to:
             new = _insert(state.beats, Mark(message.sample, message.label))
             state.changed = state.changed or (new and message.sample < state.given)
-        elif message.sample > state.beats_at and state.first is not None and message.sample >= state.first:
+        elif (
+            message.sample > state.beats_at
+            and state.first is not None
+            and message.sample >= state.first
+        ):
             state.late += 1  # one that is not after the last of its topic has come before
         state.beats_at = max(state.beats_at, message.sample)
 
@@ -192,9 +226,12 @@ class StreamScore:
             state.alarms_at = max(state.alarms_at, message.raised_sample)
         announced = [known.announced] if known is not None and known.announced is not None else []
         if message.announced:
-            later = round((message.changed_ns - state.start_ns) * state.fs_hz / 1e9)  # what was held back is not heard when it is raised
+            # what was held back is not heard when it is raised
+            later = round((message.changed_ns - state.start_ns) * state.fs_hz / 1e9)
             announced.append(message.raised_sample if message.step == "onset" else later)
-        call = _Call(message.kind, message.onset_sample, message.end_sample, min(announced, default=None))
+        call = _Call(
+            message.kind, message.onset_sample, message.end_sample, min(announced, default=None)
+        )
         state.changed = state.changed or (call != known and message.onset_sample < state.given)
         state.calls[message.id] = call
 
@@ -216,18 +253,33 @@ class StreamScore:
         worst = max((w for w in (worst, state.worst) if w is not None), default=None)
         self._prune()
         return Score(
-            patient_id=state.patient_id, device_id=state.device_id, lead=state.lead,
+            patient_id=state.patient_id,
+            device_id=state.device_id,
+            lead=state.lead,
             time_ns=state.start_ns + sample_offset_ns(end, state.fs_hz),
-            qrs_tp=qrs.tp, qrs_fn=qrs.fn, qrs_fp=qrs.fp, v_tp=v.tp, v_fn=v.fn, v_fp=v.fp, s_tp=s.tp, s_fn=s.fn, s_fp=s.fp,
+            qrs_tp=qrs.tp,
+            qrs_fn=qrs.fn,
+            qrs_fp=qrs.fp,
+            v_tp=v.tp,
+            v_fn=v.fn,
+            v_fp=v.fp,
+            s_tp=s.tp,
+            s_fn=s.fn,
+            s_fp=s.fp,
             rhythm_s=round((state.rhythm_n + rhythm_n) / state.fs_hz, 3),
             rhythm_agreed_s=round((state.agreed_n + agreed_n) / state.fs_hz, 3),
-            episodes=state.episodes + episodes, episodes_alarmed=state.alarmed + alarmed,
+            episodes=state.episodes + episodes,
+            episodes_alarmed=state.alarmed + alarmed,
             worst_delay_s=None if worst is None else round(worst / state.fs_hz, 3),
-        )  # fmt: skip
+        )
 
     def _reference(self, end: int) -> Record:
         """What the experts say up to a sample, as far as it is remembered."""
-        return reference([_BEGIN, *self._state.symbols[: _index(self._state.symbols, end)]], self._state.fs_hz, end)
+        return reference(
+            [_BEGIN, *self._state.symbols[: _index(self._state.symbols, end)]],
+            self._state.fs_hz,
+            end,
+        )
 
     # Beats and rhythm, from `beats_to` on.
 
@@ -254,9 +306,12 @@ class StreamScore:
 
     def _settle_beats(self, end: int) -> None:
         state = self._state
-        complete = min(end, state.beats_at, state.notes_at)  # a topic that has come so far holds nothing from before any more
+        # a topic that has come so far holds nothing from before any more
+        complete = min(end, state.beats_at, state.notes_at)
         cut = self._cut(max(complete, end - round(PATIENCE_S * state.fs_hz)))
-        if cut <= state.beats_to or not (state.has_beats or end - state.beats_to > PATIENCE_S * state.fs_hz):
+        if cut <= state.beats_to or not (
+            state.has_beats or end - state.beats_to > PATIENCE_S * state.fs_hz
+        ):
             return
         state.matrix = _sum(state.matrix, self._matrix(self._reference(cut), cut))
         rhythm_n, agreed_n = self._agreement(cut)
@@ -268,7 +323,9 @@ class StreamScore:
         """The last sample that no pair of beats can straddle, whatever comes after `end`."""
         state, after, cut = self._state, end, end - self._window
         theirs = (s.sample for s in state.symbols[: _index(state.symbols, end)] if s.symbol in AAMI)
-        for at in sorted({*theirs, *(b.sample for b in state.beats[: _index(state.beats, end)])}, reverse=True):
+        for at in sorted(
+            {*theirs, *(b.sample for b in state.beats[: _index(state.beats, end)])}, reverse=True
+        ):
             if at >= cut:
                 after = at
             elif after - at >= self._window:
@@ -286,18 +343,27 @@ class StreamScore:
     # Episodes that must alarm, from `episodes_to` on.
 
     def _episodes(self, known: Record, end: int, now: int) -> tuple[int, int, int | None]:
-        """Of those that end by `end`: how many, how many alarmed by `now`, and the worst delay in samples."""
+        """Of those that end by `end`: how many, how many alarmed by `now`, and the worst delay in
+        samples."""
         delays: list[int | None] = []
         for family in FAMILIES:
             for e in known.episodes(family.labels):
-                if self._state.episodes_to <= e.start and e.end <= end and e.end - e.start >= family.least_s * self._state.fs_hz:
+                if (
+                    self._state.episodes_to <= e.start
+                    and e.end <= end
+                    and e.end - e.start >= family.least_s * self._state.fs_hz
+                ):
                     delays.append(self._delay(e, family, now))
         found = [d for d in delays if d is not None]
         return len(delays), len(found), max(found, default=None)
 
     def _delay(self, e: Episode, family: Family, now: int) -> int | None:
         """From an episode's onset to its alarm; None without one."""
-        calls = [c for c in self._state.calls.values() if c.kind in family.kinds and c.onset < e.end and (c.end is None or c.end > e.start)]
+        calls = [
+            c
+            for c in self._state.calls.values()
+            if c.kind in family.kinds and c.onset < e.end and (c.end is None or c.end > e.start)
+        ]
         until = min(now, e.end + round(ALARM_WAIT_S * self._state.fs_hz))
         heard = [c.announced for c in calls if c.announced is not None and c.announced <= until]
         return max(0, min(heard) - e.start) if heard else None
@@ -321,10 +387,22 @@ class StreamScore:
         state = self._state
         to = min(state.beats_to, state.episodes_to)
         old = state.symbols[: (i := _index(state.symbols, state.beats_to))]
-        rhythm = [s for s in old if s.sample < to and s.symbol == "+" and s.aux.startswith("(")][-1:]
-        flutter = [s for s in [s for s in old if s.sample < to and s.symbol in "[]"][-1:] if s.symbol == "["]
-        state.symbols[:i] = sorted(rhythm + flutter) + [s for s in old if s.sample >= to and s.symbol not in AAMI]
-        state.calls = {name: c for name, c in state.calls.items() if c.end is None or c.end >= state.episodes_to}
+        rhythm = [s for s in old if s.sample < to and s.symbol == "+" and s.aux.startswith("(")][
+            -1:
+        ]
+        flutter = [
+            s
+            for s in [s for s in old if s.sample < to and s.symbol in "[]"][-1:]
+            if s.symbol == "["
+        ]
+        state.symbols[:i] = sorted(rhythm + flutter) + [
+            s for s in old if s.sample >= to and s.symbol not in AAMI
+        ]
+        state.calls = {
+            name: c
+            for name, c in state.calls.items()
+            if c.end is None or c.end >= state.episodes_to
+        }
 
 
 def start_of(message: Beat | Rhythm | Alarm) -> int:

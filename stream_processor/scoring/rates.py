@@ -1,4 +1,5 @@
-"""Heart rate: ours against that of the reference's beats by the same formula (stages/vitals.py), second by second (EC57's HR error)."""
+"""Heart rate: ours against that of the reference's beats by the same formula
+(pipeline/stages/vitals.py), second by second (EC57's HR error)."""
 
 from __future__ import annotations
 
@@ -41,13 +42,19 @@ class RateScore:
 
     def __add__(self, other: RateScore) -> RateScore:
         return RateScore(
-            self.seconds + other.seconds, self.reference_only + other.reference_only, self.absolute + other.absolute,
-            self.squares + other.squares, self.relative_squares + other.relative_squares,
-        )  # fmt: skip
+            self.seconds + other.seconds,
+            self.reference_only + other.reference_only,
+            self.absolute + other.absolute,
+            self.squares + other.squares,
+            self.relative_squares + other.relative_squares,
+        )
 
 
-def score_rates(reference: Mapping[int, float], ours: Mapping[int, float], start: float) -> RateScore:
-    """Both by the second's last sample at 125 Hz; seconds before `start` (samples) are learning time."""
+def score_rates(
+    reference: Mapping[int, float], ours: Mapping[int, float], start: float
+) -> RateScore:
+    """Both by the second's last sample at 125 Hz; seconds before `start` (samples) are learning
+    time."""
     due = {at: bpm for at, bpm in reference.items() if at >= start}
     errors = [(ours[at] - bpm, bpm) for at, bpm in due.items() if at in ours]
     return RateScore(

@@ -1,7 +1,8 @@
 """What the experts annotated, in the classes that are scored.
 
-Beats in the AAMI classes as de Chazal et al. 2004 (DOI 10.1109/TBME.2004.827359) give them for the MIT-BIH symbols; bxb and rxr of the WFDB
-package count escape beats (e, j, n) with S, here they are N.
+Beats in the AAMI classes as de Chazal et al. 2004 (DOI 10.1109/TBME.2004.827359) give them for the
+MIT-BIH symbols; bxb and rxr of the WFDB package count escape beats (e, j, n) with S, here they are
+N.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-AAMI = dict.fromkeys("NLRBejn", "N") | dict.fromkeys("AaJS", "S") | dict.fromkeys("VEr", "V") | {"F": "F"} | dict.fromkeys("/fQ?", "Q")
+AAMI = (
+    dict.fromkeys("NLRBejn", "N")
+    | dict.fromkeys("AaJS", "S")
+    | dict.fromkeys("VEr", "V")
+    | {"F": "F"}
+    | dict.fromkeys("/fQ?", "Q")
+)
 RHYTHMS = {"VFIB": "VF", "NSR": "N"}  # other names for the same
 FIBRILLATION = frozenset({"VF", "VFL"})
 LETHAL = FIBRILLATION | {"VT", "ASYS"}
@@ -61,9 +68,17 @@ class Record:
 def reference(symbols: Sequence[Symbol], fs_hz: float, n: int) -> Record:
     """The reference of a record of n samples from its annotations, in order."""
     beats = tuple(Mark(s.sample, AAMI[s.symbol]) for s in symbols if s.symbol in AAMI)
-    changes = [(s.sample, s.aux.strip("\0 ").removeprefix("(")) for s in symbols if s.symbol == "+" and s.aux.startswith("(")]
+    changes = [
+        (s.sample, s.aux.strip("\0 ").removeprefix("("))
+        for s in symbols
+        if s.symbol == "+" and s.aux.startswith("(")
+    ]
     ends = [*(at for at, _ in changes[1:]), n]  # one too many where no rhythm is annotated
-    rhythm = [Episode(at, end, RHYTHMS.get(name, name)) for (at, name), end in zip(changes, ends, strict=False) if at < end]
+    rhythm = [
+        Episode(at, end, RHYTHMS.get(name, name))
+        for (at, name), end in zip(changes, ends, strict=False)
+        if at < end
+    ]
     return Record(fs_hz, n, beats, tuple(sorted([*rhythm, *_flutter(symbols, n)])))
 
 

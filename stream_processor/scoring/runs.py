@@ -1,10 +1,13 @@
-"""Run by run, as ANSI/AAMI EC57 (rxr of the WFDB package): couplets (2), short runs (3-5), long runs (6 and more).
+"""Run by run, as ANSI/AAMI EC57 (rxr of the WFDB package): couplets (2), short runs (3-5), long
+runs (6 and more).
 
-A run is a sequence of beats of the kind without another between: V and F for ventricular, S for supraventricular ones. Ventricular flutter
-or fibrillation is a ventricular run of the longest class, atrial fibrillation a supraventricular one. For the sensitivity each run of the
-reference asks for the longest run of ours between 150 ms before its first beat and 150 ms after its last; it is found if that one is as
-long as the run's class begins: 2, 3 or 6. For +P each run of ours asks the reference in the same way.
-We differ: nothing is unreadable here (no shutdown), and AF ends with the rhythm's label.
+A run is a sequence of beats of the kind without another between: V and F for ventricular, S for
+supraventricular ones. Ventricular flutter or fibrillation is a ventricular run of the longest
+class, atrial fibrillation a supraventricular one. For the sensitivity each run of the reference
+asks for the longest run of ours between 150 ms before its first beat and 150 ms after its last; it
+is found if that one is as long as the run's class begins: 2, 3 or 6. For +P each run of ours asks
+the reference in the same way. We differ: nothing is unreadable here (no shutdown), and AF ends with
+the rhythm's label.
 """
 
 from __future__ import annotations
@@ -45,10 +48,14 @@ def score_runs(reference: Record, ours: Record, kind: Kind, start_s: float) -> d
     return {name: _two_sided(asked, given, low, high) for name, (low, high) in CLASSES.items()}
 
 
-def _two_sided(asked: list[tuple[int, int]], given: list[tuple[int, int]], low: int, high: int) -> TwoSided:
+def _two_sided(
+    asked: list[tuple[int, int]], given: list[tuple[int, int]], low: int, high: int
+) -> TwoSided:
     reference = [found >= low for length, found in asked if low <= length <= high]
     test = [found >= low for length, found in given if low <= length <= high]
-    return TwoSided(sum(reference), len(reference) - sum(reference), sum(test), len(test) - sum(test))
+    return TwoSided(
+        sum(reference), len(reference) - sum(reference), sum(test), len(test) - sum(test)
+    )
 
 
 class _Timeline:
@@ -64,7 +71,9 @@ class _Timeline:
     def runs(self, start_s: float) -> list[_Run]:
         """Every run, single beats too, with 150 ms on either side."""
         found: list[_Run] = []
-        events = [(at, at, 1 if is_run else 0) for at, is_run in self.beats] + [(a, z, LONGEST) for a, z in self.spans]
+        events = [(at, at, 1 if is_run else 0) for at, is_run in self.beats] + [
+            (a, z, LONGEST) for a, z in self.spans
+        ]
         current: _Run | None = None
         for a, z, length in sorted(events):
             if length and current:

@@ -1,15 +1,20 @@
-"""The live scorer: a consumer group over what the processor tells and what the replay annotates, Scores out.
+"""The live scorer: a consumer group over what the processor tells and what the replay annotates,
+Scores out.
 
     ecg.reference, ecg.beats, ecg.rhythm, ecg.alarms -> LiveScore per patient -> ecg.scores
 
-All topics are keyed by patient and have the same number of partitions, and the range assignment gives a member the same partition numbers
-of each. What comes for a patient without annotations is not even decoded: it is kept as bytes until one comes, or until all has been read
-that was on ecg.reference by then. In which order a backlog is read, after a restart of ours or of the broker, is thus of no matter.
+All topics are keyed by patient and have the same number of partitions, and the range assignment
+gives a member the same partition numbers of each. What comes for a patient without annotations is
+not even decoded: it is kept as bytes until one comes, or until all has been read that was on
+ecg.reference by then. In which order a backlog is read, after a restart of ours or of the broker,
+is thus of no matter.
 
-Nothing says across topics what has been read; so what the rhythm had reached is scored once all that was on the broker a second later has
-been read. What comes later still counts, in the next Score: what is judged for good does not depend on it (live_stream.py). Each Score
-carries, in a header, what the scorer remembers of the patient: the next one goes on from there. Offsets are committed up to what is inside
-of such a header, so that whatever dies, a message is taken at least once, and LiveScore takes none twice.
+Nothing says across topics what has been read; so what the rhythm had reached is scored once all
+that was on the broker a second later has been read. What comes later still counts, in the next
+Score: what is judged for good does not depend on it (live_stream.py). Each Score carries, in a
+header, what the scorer remembers of the patient: the next one goes on from there. Offsets are
+committed up to what is inside of such a header, so that whatever dies, a message is taken at least
+once, and LiveScore takes none twice.
 """
 
 from __future__ import annotations
@@ -33,7 +38,8 @@ from stream_processor.scoring.scorer_parts import HELD, INPUTS, Part, Patient, f
 
 log = logging.getLogger(__name__)
 STATE_HEADER = "state"
-STATE_BYTES = 900_000  # a broker takes messages of 1 MB; more is pending only while the scorer catches up
+# a broker takes messages of 1 MB; more is pending only while the scorer catches up
+STATE_BYTES = 900_000
 ROUND_S, SETTLE_S, HOLD_S, QUIET_S, COMMIT_S, FORGET_S = 0.5, 1.0, 5.0, 10.0, 5.0, 3600.0
 INSIST_S = 60.0
 _BATCH, _POLL_S, _TIMEOUT_S = 2000, 0.1, 10.0
@@ -44,7 +50,12 @@ class Scorer:
     """One member of the group. `run` it once."""
 
     def __init__(
-        self, broker: str, clock: Clock, *, on_ready: Callable[[], None] = lambda: None, on_end: Callable[[Score], None] = lambda s: None
+        self,
+        broker: str,
+        clock: Clock,
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        on_end: Callable[[Score], None] = lambda s: None,
     ) -> None:
         self._broker, self._clock, self._on_ready, self._on_end = broker, clock, on_ready, on_end
         self._parts: dict[int, Part] = {}
@@ -53,18 +64,31 @@ class Scorer:
         self.late = 0  # messages that came after their time was judged for good
 
     def run(self, stop: threading.Event) -> None:
-        """Score until stopped. Raises UnreachableError where the broker does not answer at the start, BadInputError for unequal topics."""
+        """Score until stopped. Raises UnreachableError where the broker does not answer at the
+        start, BadInputError for unequal topics."""
         _check(create_topics(self._broker))
         base = {"bootstrap.servers": self._broker, "log_level": 2}
         self._stop = stop
-        self._producer = confluent_kafka.Producer(base | {"enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 0})
-        self._consumer = confluent_kafka.Consumer(base | {
-            "group.id": topics.SCORES_GROUP, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "partition.assignment.strategy": "range", "session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000,
-            "fetch.wait.max.ms": 100, "queued.max.messages.kbytes": 16_384,
-        })  # fmt: skip
+        self._producer = confluent_kafka.Producer(
+            base | {"enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 0}
+        )
+        self._consumer = confluent_kafka.Consumer(
+            base
+            | {
+                "group.id": topics.SCORES_GROUP,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": 10_000,
+                "heartbeat.interval.ms": 2_000,
+                "fetch.wait.max.ms": 100,
+                "queued.max.messages.kbytes": 16_384,
+            }
+        )
         try:
-            self._consumer.subscribe(list(INPUTS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+            self._consumer.subscribe(
+                list(INPUTS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
             while not stop.is_set():
                 self._take(self._consumer.consume(_BATCH, timeout=_POLL_S))
                 if self._clock.steady_s() - self._round_s >= ROUND_S:
@@ -82,7 +106,11 @@ class Scorer:
 
     def _take(self, messages: Iterable[confluent_kafka.Message]) -> None:
         for message in messages:
-            topic, number, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+            topic, number, offset = (
+                message.topic() or "",
+                message.partition() or 0,
+                message.offset() or 0,
+            )
             part = self._parts.get(number)
             if message.error() is not None or part is None or topic not in part.positions:
                 continue
@@ -92,7 +120,9 @@ class Scorer:
             if patient is None and topic != topics.REFERENCE.name:
                 part.hold(key, (topic, offset, value))
             else:
-                self._take_for(patient or self._begin(part, number, key), number, key, topic, offset, value)
+                self._take_for(
+                    patient or self._begin(part, number, key), number, key, topic, offset, value
+                )
 
     def _begin(self, part: Part, number: int, key: bytes) -> Patient:
         """A patient with annotations from now on."""
@@ -101,7 +131,9 @@ class Scorer:
             self._take_for(patient, number, key, *item)
         return patient
 
-    def _take_for(self, patient: Patient, number: int, key: bytes, topic: str, offset: int, value: bytes) -> None:
+    def _take_for(
+        self, patient: Patient, number: int, key: bytes, topic: str, offset: int, value: bytes
+    ) -> None:
         patient.heard_s = self._clock.steady_s()
         patient.since.setdefault(topic, offset)
         try:
@@ -135,18 +167,25 @@ class Scorer:
             part.marked_s, part.ends = now, None
             part.marked = {key: p.live.reached() for key, p in part.patients.items()}
         elif part.ends is None and now - part.marked_s >= SETTLE_S:
-            part.ends = self._try(partial(self._marks, number))  # None: asked again in the next round
-        elif part.ends is not None and all(part.positions[t] >= end for t, (_, end) in part.ends.items()):
+            # None: asked again in the next round
+            part.ends = self._try(partial(self._marks, number))
+        elif part.ends is not None and all(
+            part.positions[t] >= end for t, (_, end) in part.ends.items()
+        ):
             for key, reached in part.marked.items():
                 if (patient := part.patients.get(key)) is not None:
                     self._judge_patient(number, key, patient, reached, now)
             part.marked = None
             part.patients = {k: p for k, p in part.patients.items() if now - p.heard_s < FORGET_S}
 
-    def _judge_patient(self, number: int, key: bytes, patient: Patient, reached: dict[int, int], now: float) -> None:
+    def _judge_patient(
+        self, number: int, key: bytes, patient: Patient, reached: dict[int, int], now: float
+    ) -> None:
         if late := patient.live.late():
             self.late += late
-            log.warning("%s: %d messages came too late to be scored", key.decode(errors="replace"), late)
+            log.warning(
+                "%s: %d messages came too late to be scored", key.decode(errors="replace"), late
+            )
         scores = patient.live.advance(reached)
         quiet = now - patient.heard_s >= QUIET_S
         if quiet and not patient.live.done:
@@ -170,11 +209,23 @@ class Scorer:
         patient.since = {}  # no commit before it is on the broker
 
     def _produce(
-        self, number: int, key: bytes, score: Score, headers: dict[str, bytes], done: Callable[..., None] = lambda *_: None
+        self,
+        number: int,
+        key: bytes,
+        score: Score,
+        headers: dict[str, bytes],
+        done: Callable[..., None] = lambda *_: None,
     ) -> None:
         while True:
             try:
-                self._producer.produce(topics.SCORES.name, encode(score), key, number, headers=[*headers.items()], on_delivery=done)
+                self._producer.produce(
+                    topics.SCORES.name,
+                    encode(score),
+                    key,
+                    number,
+                    headers=[*headers.items()],
+                    on_delivery=done,
+                )
                 self._producer.poll(0)
                 return
             except BufferError:  # the broker is away
@@ -188,7 +239,11 @@ class Scorer:
 
     def _reference_end(self, number: int) -> int | None:
         """Where ecg.reference ends just now; None where the broker does not answer."""
-        marks = self._try(lambda: self._consumer.get_watermark_offsets(_tp(topics.REFERENCE.name, number), _TIMEOUT_S))
+        marks = self._try(
+            lambda: self._consumer.get_watermark_offsets(
+                _tp(topics.REFERENCE.name, number), _TIMEOUT_S
+            )
+        )
         return None if marks is None else marks[1]
 
     def _try(self, ask: Callable[[], T]) -> T | None:
@@ -200,7 +255,8 @@ class Scorer:
             return None
 
     def _insist(self, ask: Callable[[], T]) -> T:
-        """The broker's answer, asked for until it comes. Raises UnreachableError after a minute, or when told to stop."""
+        """The broker's answer, asked for until it comes. Raises UnreachableError after a minute, or
+        when told to stop."""
         end_s = self._clock.steady_s() + INSIST_S
         while (answer := self._try(ask)) is None:
             if self._stop.wait(1.0) or self._clock.steady_s() > end_s:
@@ -213,7 +269,12 @@ class Scorer:
             if self._stop.is_set():
                 return
         wanted = {number: part.to_commit() for number, part in self._parts.items()}
-        changed = [_tp(t, n, o) for n, offsets in wanted.items() for t, o in offsets.items() if self._parts[n].committed.get(t) != o]
+        changed = [
+            _tp(t, n, o)
+            for n, offsets in wanted.items()
+            for t, o in offsets.items()
+            if self._parts[n].committed.get(t) != o
+        ]
         if not changed:
             return
         if self._try(lambda: self._consumer.commit(offsets=changed, asynchronous=False)) is None:
@@ -221,7 +282,9 @@ class Scorer:
         for number, offsets in wanted.items():
             self._parts[number].committed = offsets
 
-    def _assigned(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+    def _assigned(
+        self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
+    ) -> None:
         """Take partitions over where their last owner has left them."""
         numbers = {p.partition for p in partitions}
         wanted = [_tp(name, number) for number in numbers for name in (*INPUTS, topics.SCORES.name)]
@@ -232,9 +295,13 @@ class Scorer:
                 fresh = fresh_start(self._insist(partial(self._marks, number)))
                 positions = {n: at if at >= 0 else fresh[n] for n, at in positions.items()}
             part = self._parts[number] = Part(positions)
-            for message in self._insist(partial(_read, self._broker, number, committed[topics.SCORES.name, number])):
+            for message in self._insist(
+                partial(_read, self._broker, number, committed[topics.SCORES.name, number])
+            ):
                 self._restore(part, message)
-        consumer.assign([_tp(t, n, o) for n, part in self._parts.items() for t, o in part.positions.items()])
+        consumer.assign(
+            [_tp(t, n, o) for n, part in self._parts.items() for t, o in part.positions.items()]
+        )
         self._commit()
         log.info("assigned partitions %s", sorted(numbers))
         self._on_ready()
@@ -249,49 +316,75 @@ class Scorer:
         except (BadMessageError, msgspec.DecodeError) as error:
             log.warning("%s: a state that this version cannot read: %s", topics.SCORES.name, error)
             return
-        part.patients[message.key() or b""] = Patient(live, self._clock.steady_s(), last=last, saved=message.offset())
+        part.patients[message.key() or b""] = Patient(
+            live, self._clock.steady_s(), last=last, saved=message.offset()
+        )
 
-    def _revoked(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+    def _revoked(
+        self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
+    ) -> None:
         self._commit()
         self._lost(consumer, partitions)
 
-    def _lost(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+    def _lost(
+        self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
+    ) -> None:
         for number in {p.partition for p in partitions}:
             self._parts.pop(number, None)
 
 
 def _check(made: Iterable[Made]) -> None:
-    counts = {m.topic.name: m.partitions for m in made if m.topic.name in INPUTS or m.topic is topics.SCORES}
+    counts = {
+        m.topic.name: m.partitions
+        for m in made
+        if m.topic.name in INPUTS or m.topic is topics.SCORES
+    }
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} {n}" for name, n in counts.items())
-        raise BadInputError(f"topics have different numbers of partitions: {said}", "Give them all as many as ecg.samples has.")
+        raise BadInputError(
+            f"topics have different numbers of partitions: {said}",
+            "Give them all as many as ecg.samples has.",
+        )
 
 
-def _tp(topic: str, number: int, offset: int = confluent_kafka.OFFSET_INVALID) -> confluent_kafka.TopicPartition:
+def _tp(
+    topic: str, number: int, offset: int = confluent_kafka.OFFSET_INVALID
+) -> confluent_kafka.TopicPartition:
     return confluent_kafka.TopicPartition(topic, number, offset)
 
 
-def _committed(consumer: confluent_kafka.Consumer, wanted: list[confluent_kafka.TopicPartition]) -> dict[tuple[str, int], int]:
-    """Offsets by topic and partition, negative where nothing was committed. Raises KafkaException, also where one is not known just now."""
+def _committed(
+    consumer: confluent_kafka.Consumer, wanted: list[confluent_kafka.TopicPartition]
+) -> dict[tuple[str, int], int]:
+    """Offsets by topic and partition, negative where nothing was committed. Raises KafkaException,
+    also where one is not known just now."""
     found = consumer.committed(wanted, _TIMEOUT_S)
     for error in (p.error for p in found if p.error is not None):
         raise confluent_kafka.KafkaException(error)
     return {(p.topic, p.partition): p.offset for p in found}
 
 
-def _saved(patient: Patient, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
+def _saved(
+    patient: Patient, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
+) -> None:
     if error is None:
         patient.saved = message.offset()
 
 
 def _read(broker: str, number: int, begin: int) -> list[confluent_kafka.Message]:
-    """The messages of a partition of ecg.scores from an offset on; none where it is negative, for nothing was committed then."""
+    """The messages of a partition of ecg.scores from an offset on; none where it is negative, for
+    nothing was committed then."""
     if begin < 0:
         return []
-    consumer = confluent_kafka.Consumer({
-        "bootstrap.servers": broker, "group.id": f"{topics.SCORES_GROUP}-state", "enable.auto.commit": False,
-        "auto.offset.reset": "earliest", "log_level": 2,
-    })  # fmt: skip
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": f"{topics.SCORES_GROUP}-state",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "log_level": 2,
+        }
+    )
     try:
         low, high = consumer.get_watermark_offsets(_tp(topics.SCORES.name, number), _TIMEOUT_S)
         if high <= max(low, begin):
@@ -301,7 +394,9 @@ def _read(broker: str, number: int, begin: int) -> list[confluent_kafka.Message]
         while not found or (found[-1].offset() or 0) < high - 1:
             some = [m for m in consumer.consume(_BATCH, timeout=_TIMEOUT_S) if m.error() is None]
             if not some:
-                raise confluent_kafka.KafkaException(confluent_kafka.KafkaError(confluent_kafka.KafkaError._TIMED_OUT))
+                raise confluent_kafka.KafkaException(
+                    confluent_kafka.KafkaError(confluent_kafka.KafkaError._TIMED_OUT)
+                )
             found += some
         return found
     finally:

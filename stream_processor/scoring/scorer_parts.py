@@ -1,4 +1,5 @@
-"""What the live scorer remembers of a partition number: its patients, how far each topic is read, and what may be committed."""
+"""What the live scorer remembers of a partition number: its patients, how far each topic is read,
+and what may be committed."""
 
 from __future__ import annotations
 
@@ -10,9 +11,14 @@ from ingest.messages import Alarm, Beat, Reference, Rhythm, Score
 from stream_processor.scoring.live import LiveScore
 
 INPUTS: dict[str, type[Reference] | type[Beat] | type[Rhythm] | type[Alarm]] = {
-    topics.REFERENCE.name: Reference, topics.BEATS.name: Beat, topics.RHYTHM.name: Rhythm, topics.ALARMS.name: Alarm,
-}  # fmt: skip
-HELD = 20_000  # messages of patients not known to have annotations, before they are looked through early: some megabytes
+    topics.REFERENCE.name: Reference,
+    topics.BEATS.name: Beat,
+    topics.RHYTHM.name: Rhythm,
+    topics.ALARMS.name: Alarm,
+}
+# messages of patients not known to have annotations, before they are looked through early: some
+# megabytes
+HELD = 20_000
 FEW = 50_000  # messages: seconds to read
 Raw = tuple[str, int, bytes]  # topic, offset, value
 
@@ -23,7 +29,8 @@ class Patient:
 
     live: LiveScore
     heard_s: float  # when a message last came, by the steady clock
-    since: dict[str, int] = field(default_factory=dict)  # by topic, the first message that is in no saved state yet
+    # by topic, the first message that is in no saved state yet
+    since: dict[str, int] = field(default_factory=dict)
     last: Score | None = None
     saved: int | None = None  # offset in ecg.scores of the newest saved state
 
@@ -51,7 +58,8 @@ class Part:
     patients: dict[bytes, Patient] = field(default_factory=dict)  # those with annotations, by key
     marked_s: float = 0.0
     marked: dict[bytes, dict[int, int]] | None = None  # what the rhythms had reached at that time
-    ends: dict[str, tuple[int, int]] | None = None  # begins and ends of the topics, a while after that
+    # begins and ends of the topics, a while after that
+    ends: dict[str, tuple[int, int]] | None = None
     committed: dict[str, int] = field(default_factory=dict)
     _held: Held = field(default_factory=Held)
     _closing: Held | None = None
@@ -72,7 +80,8 @@ class Part:
         return self._held.n
 
     def look_through(self, ask_end: Callable[[], int | None]) -> None:
-        """Give up messages whose patients have no annotations: all that was on ecg.reference after they had come has been read.
+        """Give up messages whose patients have no annotations: all that was on ecg.reference after
+        they had come has been read.
 
         `ask_end` tells where ecg.reference ends just now; None where the broker does not answer.
         """
@@ -80,21 +89,34 @@ class Part:
             self._closing, self._held, self._closing_end = self._held, Held(), None
         if self._closing is not None and self._closing_end is None:
             self._closing_end = ask_end()
-        if self._closing_end is not None and self.positions[topics.REFERENCE.name] >= self._closing_end:
+        if (
+            self._closing_end is not None
+            and self.positions[topics.REFERENCE.name] >= self._closing_end
+        ):
             self._closing = self._closing_end = None
 
     def to_commit(self) -> dict[str, int]:
         """The first message of each topic that a restart would need."""
-        needed = [p.since for p in self.patients.values()] + [h.first for h in (self._held, self._closing) if h is not None]
-        offsets = {t: min([at, *(first[t] for first in needed if t in first)]) for t, at in self.positions.items()}
+        needed = [p.since for p in self.patients.values()] + [
+            h.first for h in (self._held, self._closing) if h is not None
+        ]
+        offsets = {
+            t: min([at, *(first[t] for first in needed if t in first)])
+            for t, at in self.positions.items()
+        }
         saved = [p.saved for p in self.patients.values() if p.saved is not None]
         return offsets | ({topics.SCORES.name: min(saved)} if saved else {})
 
 
 def fresh_start(marks: dict[str, tuple[int, int]]) -> dict[str, int]:
-    """Where a new group starts: with the first message, if all there ever was is still there and is not much, else with what comes next.
+    """Where a new group starts: with the first message, if all there ever was is still there and is
+    not much, else with what comes next.
 
-    Topics that have lost their first messages begin at different times, and beats without annotations would count as false.
+    Topics that have lost their first messages begin at different times, and beats without
+    annotations would count as false.
     """
-    whole = all(begin == 0 for begin, _ in marks.values()) and sum(end for _, end in marks.values()) <= FEW
+    whole = (
+        all(begin == 0 for begin, _ in marks.values())
+        and sum(end for _, end in marks.values()) <= FEW
+    )
     return {name: 0 if whole else end for name, (_, end) in marks.items()}

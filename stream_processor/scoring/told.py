@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ingest.messages import Alarm, AlarmKind, Priority
-from stream_processor.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 
 
 class Told(NamedTuple):
@@ -25,7 +25,8 @@ class Told(NamedTuple):
         return CATALOGUE[self.kind].technical
 
     def near(self, start_s: float, end_s: float, tolerance_s: float = 0.0) -> bool:
-        """Whether its condition held at any time between these, or no further away than the tolerance."""
+        """Whether its condition held at any time between these, or no further away than the
+        tolerance."""
         return self.onset_s <= end_s + tolerance_s and self.end_s >= start_s - tolerance_s
 
 
@@ -35,13 +36,18 @@ def told(steps: Iterable[Alarm], start_ns: int = 0) -> list[Told]:
     for step in steps:
         before = found.get(step.id)
         announced = before.announced_s if before else None
-        raised = before.raised_s if before else _s(step.raised_ns - start_ns)  # one that comes back with its old onset was raised before
+        # one that comes back with its old onset was raised before
+        raised = before.raised_s if before else _s(step.raised_ns - start_ns)
         if announced is None and step.announced:
             announced = _s((step.changed_ns if before else step.raised_ns) - start_ns)
         found[step.id] = Told(
-            step.kind, step.priority, _s(step.onset_ns - start_ns), raised, announced,
+            step.kind,
+            step.priority,
+            _s(step.onset_ns - start_ns),
+            raised,
+            announced,
             math.inf if step.end_ns is None else _s(step.end_ns - start_ns),
-        )  # fmt: skip
+        )
     return sorted(found.values())
 
 

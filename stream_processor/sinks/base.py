@@ -1,8 +1,10 @@
 """What every event store does: take events, keep them until they are safe, give them back.
 
-A write is idempotent: an event replaces the stored one of the same identity (see ingest/messages.py), so processing input again changes
-nothing. `flush` either makes everything added so far durable or raises SinkBusyError and keeps what is not for the next flush. An event
-that the store will never take (a time beyond its range, say) is set aside, logged in full and kept in `refused`: it stops nothing else.
+A write is idempotent: an event replaces the stored one of the same identity (see
+ingest/messages.py), so processing input again changes nothing. `flush` either makes everything
+added so far durable or raises SinkBusyError and keeps what is not for the next flush. An event that
+the store will never take (a time beyond its range, say) is set aside, logged in full and kept in
+`refused`: it stops nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +13,20 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Finding, Rhythm, Score, Stored, Strip, Vitals, Waveform
+from ingest.messages import (
+    Action,
+    Alarm,
+    Beat,
+    Delivery,
+    Edit,
+    Finding,
+    Rhythm,
+    Score,
+    Stored,
+    Strip,
+    Vitals,
+    Waveform,
+)
 
 FOREVER_NS = 2**63 - 1
 E = TypeVar("E", bound=Stored)
@@ -19,7 +34,8 @@ Kind = type[Any]  # of Stored; type checkers take a type[E] for no member of typ
 
 
 class Filing(NamedTuple):
-    """How a kind of event is filed: the field of its time, what else tells apart two of a patient and time, and how long it stays."""
+    """How a kind of event is filed: the field of its time, what else tells apart two of a patient
+    and time, and how long it stays."""
 
     time: str
     apart_by: tuple[str, ...]
@@ -31,7 +47,8 @@ FILING: dict[Kind, Filing] = {
     Beat: Filing("time_ns", _PLACE, "keep_days"),
     Rhythm: Filing("start_ns", _PLACE, "keep_days"),
     Vitals: Filing("time_ns", _PLACE, "keep_days"),
-    Alarm: Filing("onset_ns", (*_PLACE, "kind")),  # its id says no more than that (patient:kind:onset_ns)
+    # its id says no more than that (patient:kind:onset_ns)
+    Alarm: Filing("onset_ns", (*_PLACE, "kind")),
     Strip: Filing("onset_ns", (*_PLACE, "kind")),  # as its alarm
     Waveform: Filing("start_ns", _PLACE, "waveform_days"),
     Action: Filing("time_ns", ("id",)),
@@ -44,7 +61,8 @@ KINDS: tuple[type[Stored], ...] = tuple(FILING)
 KEY: dict[Kind, tuple[str, ...]] = {
     kind: ("patient_id", filing.time, *filing.apart_by) for kind, filing in FILING.items()
 }  # the fields of an identity, in order
-OF_A_STREAM: set[Kind] = {kind for kind in FILING if "device_id" in KEY[kind]}  # timed by the stream; the others by the wall clock
+# timed by the stream; the others by the wall clock
+OF_A_STREAM: set[Kind] = {kind for kind in FILING if "device_id" in KEY[kind]}
 _identity = {kind: attrgetter(*fields) for kind, fields in KEY.items()}
 
 
@@ -59,7 +77,8 @@ def event_time(event: Stored) -> int:
 
 
 def identity(event: Stored) -> tuple[Any, ...]:
-    """What makes two events of a kind the same one: patient, time and what FILING says. Events are read in this order."""
+    """What makes two events of a kind the same one: patient, time and what FILING says. Events are
+    read in this order."""
     fields: tuple[Any, ...] = _identity[type(event)](event)
     return fields
 
@@ -72,7 +91,8 @@ class Sink(Protocol):
         ...
 
     def flush(self) -> None:
-        """Make all added events durable. Raises SinkBusyError, and keeps them, where that cannot be done now."""
+        """Make all added events durable. Raises SinkBusyError, and keeps them, where that cannot be
+        done now."""
         ...
 
     @property
@@ -89,15 +109,20 @@ class Sink(Protocol):
         """Every patient with a stored event, sorted."""
         ...
 
-    def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
-        """Stored events of a patient with start_ns <= time < end_ns (`event_time`), ordered by `identity`.
+    def read(
+        self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
+    ) -> Iterator[E]:
+        """Stored events of a patient with start_ns <= time < end_ns (`event_time`), ordered by
+        `identity`.
 
-        Lazy: a day's events are never all in memory. Raises SinkBusyError where the store cannot be reached.
+        Lazy: a day's events are never all in memory. Raises SinkBusyError where the store cannot be
+        reached.
         """
         ...
 
     def check(self) -> str:
-        """Version and place of the store, for `ecgwatch check`. Raises SinkBusyError with the remedy where it cannot be reached."""
+        """Version and place of the store, for `ecgwatch check`. Raises SinkBusyError with the
+        remedy where it cannot be reached."""
         ...
 
     def close(self) -> None:

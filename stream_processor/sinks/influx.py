@@ -1,8 +1,10 @@
-"""Events in InfluxDB 2: explicit batches with the synchronous write API, and Flux queries a few hours at a time.
+"""Events in InfluxDB 2: explicit batches with the synchronous write API, and Flux queries a few
+hours at a time.
 
-We do not use influxdb-client's batching: its flush() does nothing and it drops what it could not write (its issues 80, 165, 504).
-How events become points is in influx_lines.py. Waveforms go to a bucket of their own, which forgets what is older than `waveform_days` by
-the wall clock, and so does not even take it: then it is not kept, which is logged once and stops nothing.
+We do not use influxdb-client's batching: its flush() does nothing and it drops what it could not
+write (its issues 80, 165, 504). How events become points is in influx_lines.py. Waveforms go to a
+bucket of their own, which forgets what is older than `waveform_days` by the wall clock, and so does
+not even take it: then it is not kept, which is logged once and stops nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from influxdb_client.rest import ApiException
 
 from ingest.messages import Stored, Waveform
 from stream_processor.sinks import influx_lines as lines
-from stream_processor.sinks.base import FOREVER_NS, KINDS, E, Kind, SinkBusyError, event_time, identity
+from stream_processor.sinks.base import (
+    FOREVER_NS,
+    KINDS,
+    E,
+    Kind,
+    SinkBusyError,
+    event_time,
+    identity,
+)
 from stream_processor.sinks.queued import QueuedSink
 from stream_processor.sinks.refusals import RefusedError
 
@@ -36,7 +46,9 @@ BAD_POINTS = {400, 413, 422}
 TOO_OLD = "outside retention policy"
 LINES = 20_000  # in one request
 DAY_S = 86_400
-NAMES = "Are ECGWATCH_INFLUX_ORG and ECGWATCH_INFLUX_BUCKET right? Make the bucket if there is none."
+NAMES = (
+    "Are ECGWATCH_INFLUX_ORG and ECGWATCH_INFLUX_BUCKET right? Make the bucket if there is none."
+)
 REMEDY = {
     400: NAMES,
     401: "Is ECGWATCH_INFLUX_TOKEN right?",
@@ -47,7 +59,8 @@ T = TypeVar("T")
 
 
 class InfluxSink(QueuedSink):
-    """A Sink on one bucket, and a second one for waveforms, made when it is missing. Connects with the first flush or read."""
+    """A Sink on one bucket, and a second one for waveforms, made when it is missing. Connects with
+    the first flush or read."""
 
     def __init__(
         self,
@@ -62,29 +75,43 @@ class InfluxSink(QueuedSink):
         super().__init__()
         self._url, self._org, self._bucket, self._sleep = url, org, bucket, sleep
         self._waveform_bucket, self._waveform_s = waveform_bucket, round(waveform_days * DAY_S)
-        self._client = InfluxDBClient(url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000))
+        self._client = InfluxDBClient(
+            url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000)
+        )
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
         self._too_old_told = False
 
     def patients(self) -> list[str]:
-        found = {name for bucket in (self._bucket, self._waveform_bucket) for name in self._patients(bucket)}
+        found = {
+            name
+            for bucket in (self._bucket, self._waveform_bucket)
+            for name in self._patients(bucket)
+        }
         return sorted(found)
 
-    def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
-        bucket, spread = self._bucket_of(kind), lines.SPREAD_NS[kind]  # points lie up to so many ns after their event
+    def read(
+        self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
+    ) -> Iterator[E]:
+        # points lie up to so many ns after their event
+        bucket, spread = self._bucket_of(kind), lines.SPREAD_NS[kind]
         points = f'r._measurement == "{lines.measurement(kind)}" and r.patient == {_quote(lines.quoted(patient_id))}'
         at, end = max(start_ns, MIN_NS), min(end_ns, MAX_NS + 1)
         while at < end and (first := self._first(bucket, points, at, end + spread)) is not None:
             begin = max(at, first - spread)
             at = min(begin + PAGE_NS, end)
             pivot = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
-            page = [lines.event(kind, row) for row in self._query(self._select(bucket, points, begin, at + spread) + pivot)]
+            page = [
+                lines.event(kind, row)
+                for row in self._query(self._select(bucket, points, begin, at + spread) + pivot)
+            ]
             yield from sorted((e for e in page if begin <= event_time(e) < at), key=identity)
 
     def check(self) -> str:
         version = self._ask(self._client.version)
         if self._find(self._bucket) is None:
-            raise SinkBusyError(f"InfluxDB {version} at {self._url} has no bucket {self._bucket!r}. {NAMES}")
+            raise SinkBusyError(
+                f"InfluxDB {version} at {self._url} has no bucket {self._bucket!r}. {NAMES}"
+            )
         waveforms = f"{self._waveform_bucket}{'' if self._find(self._waveform_bucket) else ' (made with the first waveform)'}"
         return f"InfluxDB {version} at {self._url}, org {self._org}, bucket {self._bucket}, waveforms in {waveforms}"
 
@@ -92,10 +119,14 @@ class InfluxSink(QueuedSink):
         self._client.close()  # type: ignore[no-untyped-call]
 
     def _write(self, batch: Sequence[Stored]) -> None:
-        for bucket, events in groupby(sorted(batch, key=lambda e: type(e) is Waveform), key=lambda e: self._bucket_of(type(e))):
+        for bucket, events in groupby(
+            sorted(batch, key=lambda e: type(e) is Waveform), key=lambda e: self._bucket_of(type(e))
+        ):
             try:
                 data = [line for event in events for line in lines.lines(event)]
-                records = ["\n".join(data[i : i + LINES]).encode() for i in range(0, len(data), LINES)]
+                records = [
+                    "\n".join(data[i : i + LINES]).encode() for i in range(0, len(data), LINES)
+                ]
             except ValueError as error:  # text that is none, or samples that cannot be unpacked
                 raise RefusedError(str(error)) from error
             for record in records:
@@ -124,12 +155,15 @@ class InfluxSink(QueuedSink):
 
     def _make_waveform_bucket(self) -> None:
         """Raises SinkBusyError with the remedy where the token may not."""
-        events = self._find(self._bucket)  # a token that may not list organisations learns ours from it
+        # a token that may not list organisations learns ours from it
+        events = self._find(self._bucket)
         if events is None:
             raise SinkBusyError(f"InfluxDB at {self._url} has no bucket {self._bucket!r}. {NAMES}")
         try:
             rules = [{"type": "expire", "everySeconds": self._waveform_s}]
-            self._client.buckets_api().create_bucket(bucket_name=self._waveform_bucket, retention_rules=rules, org=events.org_id)
+            self._client.buckets_api().create_bucket(
+                bucket_name=self._waveform_bucket, retention_rules=rules, org=events.org_id
+            )
         except ApiException as error:
             if error.status == 422:  # somebody else was faster
                 return
@@ -138,12 +172,20 @@ class InfluxSink(QueuedSink):
                 f"InfluxDB at {self._url} has no bucket {self._waveform_bucket!r} (ECGWATCH_INFLUX_WAVEFORM_BUCKET) and this token may not"
                 f" make it: {_reason(error)}. Make it ({command}), and let the token read and write it."
             ) from error
-        log.info("made the bucket %s, which keeps waveforms for %.3g days", self._waveform_bucket, self._waveform_s / DAY_S)
+        log.info(
+            "made the bucket %s, which keeps waveforms for %.3g days",
+            self._waveform_bucket,
+            self._waveform_s / DAY_S,
+        )
 
     def _tell_too_old(self, error: Any) -> None:
         if not self._too_old_told:
             self._too_old_told = True
-            log.warning("waveforms older than the bucket %s keeps are not stored: %s", self._waveform_bucket, _reason(error))
+            log.warning(
+                "waveforms older than the bucket %s keeps are not stored: %s",
+                self._waveform_bucket,
+                _reason(error),
+            )
 
     def _bucket_of(self, kind: Kind) -> str:
         return self._waveform_bucket if kind is Waveform else self._bucket
@@ -164,17 +206,26 @@ class InfluxSink(QueuedSink):
             |> filter(fn: (r) => {points})"""
 
     def _first(self, bucket: str, points: str, start_ns: int, stop_ns: int) -> int | None:
-        """The time of the first of these points. Finding it is cheap, and spares a query for every empty page."""
-        rows = self._query(self._select(bucket, f'{points} and r._field == "none"', start_ns, stop_ns) + "|> first()")
+        """The time of the first of these points. Finding it is cheap, and spares a query for every
+        empty page."""
+        rows = self._query(
+            self._select(bucket, f'{points} and r._field == "none"', start_ns, stop_ns)
+            + "|> first()"
+        )
         return min((lines.nanoseconds(row["_time"]) for row in rows), default=None)
 
     def _query(self, flux: str) -> Iterator[dict[str, str]]:
         """The rows of all tables of a query's answer, as they come."""
-        dialect = Dialect(header=True, annotations=[], delimiter=",", date_time_format="RFC3339Nano")  # type: ignore[no-untyped-call]
+        dialect = Dialect(
+            header=True, annotations=[], delimiter=",", date_time_format="RFC3339Nano"
+        )  # type: ignore[no-untyped-call]
         try:
             answer = self._ask(lambda: self._client.query_api().query_raw(flux, dialect=dialect))
         except SinkBusyError as error:
-            if _quote(self._waveform_bucket) in flux and getattr(error.__cause__, "status", 0) == 404:
+            if (
+                _quote(self._waveform_bucket) in flux
+                and getattr(error.__cause__, "status", 0) == 404
+            ):
                 return  # nothing has been written to it yet
             raise
         header: list[str] = []
@@ -202,8 +253,12 @@ class InfluxSink(QueuedSink):
 
     def _busy(self, error: Exception) -> SinkBusyError:
         if isinstance(error, ApiException):
-            return SinkBusyError(f"InfluxDB at {self._url}: {_reason(error)}. {REMEDY.get(error.status, 'Look at its log.')}")
-        return SinkBusyError(f"InfluxDB at {self._url} does not answer: {error}. Is it running, and is the URL right?")
+            return SinkBusyError(
+                f"InfluxDB at {self._url}: {_reason(error)}. {REMEDY.get(error.status, 'Look at its log.')}"
+            )
+        return SinkBusyError(
+            f"InfluxDB at {self._url} does not answer: {error}. Is it running, and is the URL right?"
+        )
 
 
 def _reason(error: Any) -> str:

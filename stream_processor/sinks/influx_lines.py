@@ -1,20 +1,27 @@
-"""Events as InfluxDB points: line protocol, derived from the messages, and back from the values of a query.
+"""Events as InfluxDB points: line protocol, derived from the messages, and back from the values of
+a query.
 
-Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding; tags patient, of what a stream
-tells device and lead, of a finding its task; all else are fields, at nanosecond precision. Packed samples are base64, a dictionary is
-JSON. Beside its own point, each strip is a series of samples that can be drawn: measurement ecg, field mv, one point a sample.
+Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding;
+tags patient, of what a stream tells device and lead, of a finding its task; all else are fields, at
+nanosecond precision. Packed samples are base64, a dictionary is JSON. Beside its own point, each
+strip is a series of samples that can be drawn: measurement ecg, field mv, one point a sample.
 
-A point's identity is measurement, tags and time, so that writing an event again replaces it, with these particulars:
-- Two events of a patient and time may differ by a field that is no tag. An alarm's point, and its strip's, is at onset_ns plus the place of
-  its kind in AlarmKind (some ns, far less than the distance between two samples). The point of what people did or were told is at
-  time_ns plus a hash of its id, at most 17 ms: two of a patient within that time take each other's place with a chance of 1 in 17 million
-  (SQLite has no such limit). The field onset_ns or time_ns has the true time.
-- InfluxDB merges the fields of a rewritten point, so that a field left out would keep its old value. The field `none` names the fields
-  that have no value (comma-separated; "-" for none of them): a reader ignores what may still be stored under them.
-- Empty strings are such fields too: InfluxDB 2.7.12 answers a column with some empty and some other strings with the strings in other
-  rows than they were written to (tests/contract/test_sinks.py, many events of one series, shows it).
-- A tag can hold no line break and no backslash at its end, and queries answer a line break in a field with two characters. So control
-  characters and the backslash are stored as %XX, and so is a percent sign that reads as the start of one. An empty tag is a missing one.
+A point's identity is measurement, tags and time, so that writing an event again replaces it, with
+these particulars:
+- Two events of a patient and time may differ by a field that is no tag. An alarm's point, and its
+  strip's, is at onset_ns plus the place of its kind in AlarmKind (some ns, far less than the
+  distance between two samples). The point of what people did or were told is at time_ns plus a hash
+  of its id, at most 17 ms: two of a patient within that time take each other's place with a chance
+  of 1 in 17 million (SQLite has no such limit). The field onset_ns or time_ns has the true time.
+- InfluxDB merges the fields of a rewritten point, so that a field left out would keep its old
+  value. The field `none` names the fields that have no value (comma-separated; "-" for none of
+  them): a reader ignores what may still be stored under them.
+- Empty strings are such fields too: InfluxDB 2.7.12 answers a column with some empty and some other
+  strings with the strings in other rows than they were written to (tests/contract/test_sinks.py,
+  many events of one series, shows it).
+- A tag can hold no line break and no backslash at its end, and queries answer a line break in a
+  field with two characters. So control characters and the backslash are stored as %XX, and so is a
+  percent sign that reads as the start of one. An empty tag is a missing one.
 """
 
 from __future__ import annotations
@@ -35,13 +42,17 @@ from ingest.messages import AlarmKind, Stored, Strip, sample_offset_ns
 from ingest.packing import MISSING, unpack
 from stream_processor.sinks.base import FILING, KINDS, E, Kind, event_time
 
-TAGS = {"patient": "patient_id", "device": "device_id", "lead": "lead", "task": "task"}  # to the messages' fields
+# to the messages' fields
+TAGS = {"patient": "patient_id", "device": "device_id", "lead": "lead", "task": "task"}
 ID_SPREAD_NS = 2**24
 _RANK = {kind: i for i, kind in enumerate(get_args(AlarmKind))}
 _BY_KIND = {kind for kind, filing in FILING.items() if "kind" in filing.apart_by}
 _BY_ID = {kind for kind, filing in FILING.items() if "id" in filing.apart_by}
 # How far behind its event's time a point may lie, in nanoseconds.
-SPREAD_NS: dict[Kind, int] = {kind: len(_RANK) if kind in _BY_KIND else ID_SPREAD_NS if kind in _BY_ID else 0 for kind in KINDS}
+SPREAD_NS: dict[Kind, int] = {
+    kind: len(_RANK) if kind in _BY_KIND else ID_SPREAD_NS if kind in _BY_ID else 0
+    for kind in KINDS
+}
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\\]|%(?=[0-9A-Fa-f]{2})")
 _ESCAPED = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 
@@ -70,9 +81,12 @@ def unquoted(text: str) -> str:
 
 
 def nanoseconds(time: str) -> int:
-    """Nanoseconds since the Unix epoch of a time as InfluxDB writes it: 2026-01-31T12:00:00Z, or with up to nine decimals."""
+    """Nanoseconds since the Unix epoch of a time as InfluxDB writes it: 2026-01-31T12:00:00Z, or
+    with up to nine decimals."""
     fraction = time[20:-1].ljust(9, "0")
-    return round(datetime.fromisoformat(f"{time[:19]}+00:00").timestamp()) * 1_000_000_000 + int(fraction)
+    return round(datetime.fromisoformat(f"{time[:19]}+00:00").timestamp()) * 1_000_000_000 + int(
+        fraction
+    )
 
 
 def _text(value: str) -> str | None:
@@ -81,13 +95,16 @@ def _text(value: str) -> str | None:
 
 
 class _Field(NamedTuple):
-    """A field of a point: how its value is written (None: it has none), how it is read, and what it is where it has none."""
+    """A field of a point: how its value is written (None: it has none), how it is read, and what it
+    is where it has none."""
 
     name: str
     write: Callable[[Any], str | None]
     read: Callable[[str], Any]
     none: Any  # msgspec.NODEFAULT: it always has a value
-    missing: Any  # what it is in a point that was written before the field came to be; msgspec.NODEFAULT: not known
+    # what it is in a point that was written before the field came to be; msgspec.NODEFAULT: not
+    # known
+    missing: Any
 
 
 def _field(of: msgspec.structs.FieldInfo) -> _Field:
@@ -95,23 +112,47 @@ def _field(of: msgspec.structs.FieldInfo) -> _Field:
     bare = next((t for t in get_args(of.type) if t in (int, float)), of.type)
     missing = of.default if of.default_factory is msgspec.NODEFAULT else of.default_factory()
     if bare is int:
-        return _Field(of.name, lambda v: None if v is None else f"{v}i", int, None if optional else msgspec.NODEFAULT, missing)
+        return _Field(
+            of.name,
+            lambda v: None if v is None else f"{v}i",
+            int,
+            None if optional else msgspec.NODEFAULT,
+            missing,
+        )
     if bare is float:
-        return _Field(of.name, lambda v: None if v is None else f"{v}", float, None if optional else msgspec.NODEFAULT, missing)
+        return _Field(
+            of.name,
+            lambda v: None if v is None else f"{v}",
+            float,
+            None if optional else msgspec.NODEFAULT,
+            missing,
+        )
     if bare is bool:
         return _Field(of.name, str, "true".__eq__, msgspec.NODEFAULT, missing)
     if bare is bytes:
-        return _Field(of.name, lambda v: _text(base64.b64encode(v).decode()), base64.b64decode, b"", missing)
+        return _Field(
+            of.name, lambda v: _text(base64.b64encode(v).decode()), base64.b64decode, b"", missing
+        )
     if get_origin(bare) is dict:
         as_json = msgspec.json.encode
-        return _Field(of.name, lambda v: _text(as_json(v).decode()), lambda s: msgspec.json.decode(unquoted(s)), msgspec.NODEFAULT, missing)
+        return _Field(
+            of.name,
+            lambda v: _text(as_json(v).decode()),
+            lambda s: msgspec.json.decode(unquoted(s)),
+            msgspec.NODEFAULT,
+            missing,
+        )
     return _Field(of.name, _text, unquoted, "", missing)
 
 
 # A field is not stored where it is a tag, or the point's own time.
-_ELSEWHERE: dict[Kind, set[str]] = {kind: {"schema", *TAGS.values(), *(() if SPREAD_NS[kind] else (FILING[kind].time,))} for kind in KINDS}
+_ELSEWHERE: dict[Kind, set[str]] = {
+    kind: {"schema", *TAGS.values(), *(() if SPREAD_NS[kind] else (FILING[kind].time,))}
+    for kind in KINDS
+}
 _FIELDS: dict[Kind, list[_Field]] = {
-    kind: [_field(f) for f in msgspec.structs.fields(kind) if f.name not in _ELSEWHERE[kind]] for kind in KINDS
+    kind: [_field(f) for f in msgspec.structs.fields(kind) if f.name not in _ELSEWHERE[kind]]
+    for kind in KINDS
 }
 
 
@@ -132,10 +173,17 @@ def lines(event: Stored) -> Iterator[str]:
 
 
 def event(kind: type[E], row: Mapping[str, str]) -> E:
-    """The event of a row of a query's answer: strings by the names of tags and fields, empty or missing where there is no value."""
+    """The event of a row of a query's answer: strings by the names of tags and fields, empty or
+    missing where there is no value."""
     none = row["none"].split(",")
-    values: dict[str, Any] = {f.name: f.none if f.name in none else _value(f, row) for f in _FIELDS[kind]}
-    values |= {field: unquoted(row.get(tag, "")) for tag, field in TAGS.items() if field in kind.__struct_fields__}
+    values: dict[str, Any] = {
+        f.name: f.none if f.name in none else _value(f, row) for f in _FIELDS[kind]
+    }
+    values |= {
+        field: unquoted(row.get(tag, ""))
+        for tag, field in TAGS.items()
+        if field in kind.__struct_fields__
+    }
     if not SPREAD_NS[kind]:
         values[FILING[kind].time] = nanoseconds(row["_time"])
     return msgspec.convert(values, kind)
@@ -154,7 +202,8 @@ def _samples(strip: Strip, tags: str) -> Iterator[str]:
     counts = unpack(strip.packed)
     there = np.flatnonzero(counts != MISSING)
     start_ns = strip.start_ns - sample_offset_ns(strip.start_sample, strip.fs_hz)
-    offsets_ns = np.rint((strip.start_sample + there) * 1e9 / strip.fs_hz).astype(np.int64)  # as sample_offset_ns, all at once
+    # as sample_offset_ns, all at once
+    offsets_ns = np.rint((strip.start_sample + there) * 1e9 / strip.fs_hz).astype(np.int64)
     millivolts = np.round(counts[there] / strip.counts_per_mv, 4)
     for value, offset_ns in zip(millivolts.tolist(), offsets_ns.tolist(), strict=True):
         yield f"ecg{tags} mv={value} {start_ns + offset_ns}"
@@ -168,4 +217,8 @@ def _hash(text: str) -> int:
 @lru_cache(100_000)
 def _tags(*values: str) -> str:
     """Of the values of TAGS, in order; an empty one is left out."""
-    return "".join(f",{name}={quoted(value).translate(_ESCAPED)}" for name, value in sorted(zip(TAGS, values, strict=True)) if value)
+    return "".join(
+        f",{name}={quoted(value).translate(_ESCAPED)}"
+        for name, value in sorted(zip(TAGS, values, strict=True))
+        if value
+    )

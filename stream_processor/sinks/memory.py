@@ -31,10 +31,18 @@ class MemorySink:
         return len(self._pending)
 
     def patients(self) -> list[str]:
-        return sorted({event.patient_id for events in self._stored.values() for event in events.values()})
+        return sorted(
+            {event.patient_id for events in self._stored.values() for event in events.values()}
+        )
 
-    def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
-        found = [e for e in self._stored[kind].values() if e.patient_id == patient_id and start_ns <= event_time(e) < end_ns]
+    def read(
+        self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
+    ) -> Iterator[E]:
+        found = [
+            e
+            for e in self._stored[kind].values()
+            if e.patient_id == patient_id and start_ns <= event_time(e) < end_ns
+        ]
         for event in sorted(found, key=identity):
             assert isinstance(event, kind)
             yield event

@@ -12,7 +12,8 @@ BATCH = 5_000
 
 
 class QueuedSink(ABC):
-    """Base of such sinks: events wait until a batch that holds them has been written; what a failed flush has not written waits on."""
+    """Base of such sinks: events wait until a batch that holds them has been written; what a failed
+    flush has not written waits on."""
 
     def __init__(self) -> None:
         self._pending: list[Stored] = []

@@ -27,18 +27,28 @@ class Refusals:
         self.events: deque[Stored] = deque(maxlen=KEPT)
 
     def write(self, batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None]) -> None:
-        """Write a batch, all but its refused events, which are found by halving: a few calls of `write` for each.
+        """Write a batch, all but its refused events, which are found by halving: a few calls of
+        `write` for each.
 
-        Raises SinkBusyError as `write` does, and where more than MOST events are refused; then nothing is set aside.
+        Raises SinkBusyError as `write` does, and where more than MOST events are refused; then
+        nothing is set aside.
         """
         found: list[tuple[Stored, str]] = []
         _halve(batch, write, found)
         for event, reason in found:
-            log.error("the store refuses this event for good, it is set aside: %s: %s", reason, msgspec.json.encode(event).decode())
+            log.error(
+                "the store refuses this event for good, it is set aside: %s: %s",
+                reason,
+                msgspec.json.encode(event).decode(),
+            )
             self.events.append(event)
 
 
-def _halve(batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None], found: list[tuple[Stored, str]]) -> None:
+def _halve(
+    batch: Sequence[Stored],
+    write: Callable[[Sequence[Stored]], None],
+    found: list[tuple[Stored, str]],
+) -> None:
     try:
         write(batch)
     except RefusedError as error:

@@ -1,7 +1,7 @@
 """Events in an SQLite file: the embedded store, one writing process and any number of readers.
 
-What is older than the patient's stream by more than `keep_days` (waveforms: `waveform_days`) is deleted, some with each flush; alarms
-and their strips, and what people did and were told, stay.
+What is older than the patient's stream by more than `keep_days` (waveforms: `waveform_days`) is
+deleted, some with each flush; alarms and their strips, and what people did and were told, stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from typing import Any
 
 from ingest.messages import Stored
 from stream_processor.sinks import sqlite_tables as tables
-from stream_processor.sinks.base import FILING, FOREVER_NS, KINDS, OF_A_STREAM, E, Kind, SinkBusyError, event_time
+from stream_processor.sinks.base import (
+    FILING,
+    FOREVER_NS,
+    KINDS,
+    OF_A_STREAM,
+    E,
+    Kind,
+    SinkBusyError,
+    event_time,
+)
 from stream_processor.sinks.queued import QueuedSink
 from stream_processor.sinks.refusals import RefusedError
 
@@ -32,7 +41,9 @@ class SqliteSink(QueuedSink):
         super().__init__()
         self._path = path
         days = {"keep_days": keep_days, "waveform_days": waveform_days}
-        self._keep_ns = {kind: round(days[f.kept] * DAY_NS) for kind, f in FILING.items() if f.kept != "always"}
+        self._keep_ns = {
+            kind: round(days[f.kept] * DAY_NS) for kind, f in FILING.items() if f.kept != "always"
+        }
         self._newest: dict[str, int] = {}
         self._trimmed_at: dict[str, int] = {}
         with self._guard():
@@ -40,21 +51,32 @@ class SqliteSink(QueuedSink):
             self._connection = _open(path)
 
     def patients(self) -> list[str]:
-        found = " UNION ".join(f"SELECT DISTINCT patient_id FROM {tables.table(kind)}" for kind in KINDS)
+        found = " UNION ".join(
+            f"SELECT DISTINCT patient_id FROM {tables.table(kind)}" for kind in KINDS
+        )
         return sorted(row[0] for row in self._select(found))
 
-    def read(self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS) -> Iterator[E]:
-        # A page at a time, each a transaction of its own: a long one would keep the WAL from being folded in.
+    def read(
+        self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
+    ) -> Iterator[E]:
+        # A page at a time, each a transaction of its own: a long one would keep the WAL from being
+        # folded in.
         end_ns = min(end_ns, FOREVER_NS)
-        rows = self._select(tables.first_page(kind, PAGE), patient_id, min(start_ns, FOREVER_NS), end_ns)
+        rows = self._select(
+            tables.first_page(kind, PAGE), patient_id, min(start_ns, FOREVER_NS), end_ns
+        )
         while rows:
             yield from (tables.event(kind, row) for row in rows)
             if len(rows) < PAGE:
                 return
-            rows = self._select(tables.next_page(kind, PAGE), *tables.row_key(kind, rows[-1]), patient_id, end_ns)
+            rows = self._select(
+                tables.next_page(kind, PAGE), *tables.row_key(kind, rows[-1]), patient_id, end_ns
+            )
 
     def check(self) -> str:
-        rows = sum(self._select(f"SELECT count(*) FROM {tables.table(kind)}")[0][0] for kind in KINDS)
+        rows = sum(
+            self._select(f"SELECT count(*) FROM {tables.table(kind)}")[0][0] for kind in KINDS
+        )
         return f"SQLite {sqlite3.sqlite_version} at {self._path}, {rows:,} events, {self._path.stat().st_size / 1e6:.1f} MB"
 
     def close(self) -> None:
@@ -72,7 +94,9 @@ class SqliteSink(QueuedSink):
             for event in batch:
                 rows.setdefault(type(event), []).append(tables.row(event))
                 if type(event) in OF_A_STREAM:
-                    newest[event.patient_id] = max(event_time(event), newest.get(event.patient_id, 0))
+                    newest[event.patient_id] = max(
+                        event_time(event), newest.get(event.patient_id, 0)
+                    )
             for kind, found in rows.items():
                 self._connection.executemany(tables.upsert(kind), found)
             for patient, time in newest.items():
@@ -81,14 +105,19 @@ class SqliteSink(QueuedSink):
     def _trim(self, patient: str, time: int) -> None:
         """Delete some rows older than the retention, at most once a minute of a patient's time."""
         if patient not in self._newest:
-            found = [self._connection.execute(tables.newest(kind), (patient,)).fetchone()[0] for kind in OF_A_STREAM]
+            found = [
+                self._connection.execute(tables.newest(kind), (patient,)).fetchone()[0]
+                for kind in OF_A_STREAM
+            ]
             self._newest[patient] = max(at or 0 for at in found)
         self._newest[patient] = newest = max(time, self._newest[patient])
         if newest < self._trimmed_at.get(patient, 0) + TRIM_EVERY_NS:
             return
         self._trimmed_at[patient] = newest
         for kind, keep_ns in self._keep_ns.items():
-            self._connection.execute(tables.trim(kind, TRIM_ROWS), (patient, newest - keep_ns, newest - keep_ns))
+            self._connection.execute(
+                tables.trim(kind, TRIM_ROWS), (patient, newest - keep_ns, newest - keep_ns)
+            )
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -101,9 +130,12 @@ class SqliteSink(QueuedSink):
             remedy = "Is the disk full or the folder read-only, or does another process write to the file?"
             raise SinkBusyError(f"SQLite file {self._path}: {error}. {remedy}") from error
         except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # a defect of ours, such as a value of no type that SQLite knows
+            # a defect of ours, such as a value of no type that SQLite knows
+            if type(error) is not sqlite3.DatabaseError:
                 raise
-            raise SinkBusyError(f"SQLite file {self._path}: {error}. Move it away, or give another path.") from error
+            raise SinkBusyError(
+                f"SQLite file {self._path}: {error}. Move it away, or give another path."
+            ) from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -111,9 +143,12 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
     try:
         if _layout(connection) not in (0, *tables.UPGRADES, tables.LAYOUT):
-            raise sqlite3.DatabaseError(f"its layout is {_layout(connection)}, this version of ecgwatch reads {tables.LAYOUT}")
+            raise sqlite3.DatabaseError(
+                f"its layout is {_layout(connection)}, this version of ecgwatch reads {tables.LAYOUT}"
+            )
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # flushed is durable, also after a power cut
+        # flushed is durable, also after a power cut
+        connection.execute("PRAGMA synchronous = FULL")
         if _layout(connection) != tables.LAYOUT:
             _upgrade(connection)
     except BaseException:
@@ -128,7 +163,8 @@ def _layout(connection: sqlite3.Connection) -> int:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Make the tables, in an empty file or beside those of an older layout, which keep what they hold. All of it or nothing."""
+    """Make the tables, in an empty file or beside those of an older layout, which keep what they
+    hold. All of it or nothing."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         found = _layout(connection)  # by now another process may have done it

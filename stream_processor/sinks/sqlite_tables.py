@@ -1,4 +1,5 @@
-"""The tables of the SQLite store: one per kind of event, one column per field of its message, all derived from the messages."""
+"""The tables of the SQLite store: one per kind of event, one column per field of its message, all
+derived from the messages."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ import msgspec
 from ingest.messages import Action, Rhythm, Stored
 from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
-LAYOUT = 3  # PRAGMA user_version; another number for every change of a message's fields, and its step in UPGRADES
-# By the layout that a file has: what makes it one of the next layout. Tables that are new need no step.
+# PRAGMA user_version; another number for every change of a message's fields, and its step in
+# UPGRADES
+LAYOUT = 3
+# By the layout that a file has: what makes it one of the next layout. Tables that are new need no
+# step.
 UPGRADES = {
     1: (
         "ALTER TABLE alarm ADD COLUMN changed_ns INTEGER",
@@ -33,11 +37,16 @@ def _bare(annotation: Any) -> Any:
     return next((t for t in get_args(annotation) if t in _AFFINITY), annotation)
 
 
-_TYPES: dict[Kind, dict[str, Any]] = {kind: {f.name: _bare(f.type) for f in msgspec.structs.fields(kind)} for kind in KINDS}
-_MAY_BE_NONE: dict[Kind, set[str]] = {
-    kind: {f.name for f in msgspec.structs.fields(kind) if type(None) in get_args(f.type)} for kind in KINDS
+_TYPES: dict[Kind, dict[str, Any]] = {
+    kind: {f.name: _bare(f.type) for f in msgspec.structs.fields(kind)} for kind in KINDS
 }
-_COLUMNS: dict[Kind, str] = {kind: ", ".join(f'"{name}"' for name in types) for kind, types in _TYPES.items()}
+_MAY_BE_NONE: dict[Kind, set[str]] = {
+    kind: {f.name for f in msgspec.structs.fields(kind) if type(None) in get_args(f.type)}
+    for kind in KINDS
+}
+_COLUMNS: dict[Kind, str] = {
+    kind: ", ".join(f'"{name}"' for name in types) for kind, types in _TYPES.items()
+}
 
 
 def table(kind: Kind) -> str:
@@ -52,7 +61,9 @@ def key(kind: Kind) -> str:
 
 def create(kind: Kind) -> str:
     """Rows lie in the order of patient and time, so that a read is one sweep."""
-    columns = ", ".join(f'"{name}" {_AFFINITY.get(type_, "TEXT")}' for name, type_ in _TYPES[kind].items())
+    columns = ", ".join(
+        f'"{name}" {_AFFINITY.get(type_, "TEXT")}' for name, type_ in _TYPES[kind].items()
+    )
     return f"CREATE TABLE IF NOT EXISTS {table(kind)} ({columns}, PRIMARY KEY ({key(kind)})) WITHOUT ROWID"
 
 
@@ -64,9 +75,7 @@ def upsert(kind: Kind) -> str:
 def first_page(kind: Kind, rows: int) -> str:
     """Takes patient, start, end."""
     time = FILING[kind].time
-    return (
-        f"SELECT {_COLUMNS[kind]} FROM {table(kind)} WHERE patient_id = ? AND {time} >= ? AND {time} < ? ORDER BY {key(kind)} LIMIT {rows}"
-    )
+    return f"SELECT {_COLUMNS[kind]} FROM {table(kind)} WHERE patient_id = ? AND {time} >= ? AND {time} < ? ORDER BY {key(kind)} LIMIT {rows}"
 
 
 def next_page(kind: Kind, rows: int) -> str:

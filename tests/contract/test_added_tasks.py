@@ -1,4 +1,5 @@
-"""A model that has learned a task more takes the place of the old one in a ward that runs: nothing else changes, nothing is lost."""
+"""A model that has learned a task more takes the place of the old one in a ward that runs: nothing
+else changes, nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ import pytest
 
 from ingest.clock import ManualClock
 from ingest.messages import Event, Finding, SampleChunk
-from models.runtime import Model
+from models.serving.runtime import Model
+from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import identity
-from stream_processor.ward import Ward
 from tests.contract.test_ward import PATIENTS, START_NS, chunks
 from tests.made_models import SHIPPED, described, extended
 
@@ -98,10 +99,14 @@ def test_a_restored_added_task_goes_on_where_it_was(more: Model) -> None:
     events = run(first, rounds[:61])
     for patient in PATIENTS:
         second.restore(patient, first.snapshot(patient))
-    assert [e for e in [*events, *run(second, rounds[61:])] if isinstance(e, Finding)] == [e for e in wanted if isinstance(e, Finding)]
+    assert [e for e in [*events, *run(second, rounds[61:])] if isinstance(e, Finding)] == [
+        e for e in wanted if isinstance(e, Finding)
+    ]
 
 
-def test_a_task_learned_anew_under_the_same_name_starts_with_no_past(more: Model, tmp_path: Path) -> None:
+def test_a_task_learned_anew_under_the_same_name_starts_with_no_past(
+    more: Model, tmp_path: Path
+) -> None:
     folder = extended(tmp_path / "anew")
     with (folder / "again.onnx").open("ab") as file:
         file.write(b"\x32\x01x")  # another doc string: the same network, and not the same file
@@ -116,7 +121,11 @@ def test_a_task_learned_anew_under_the_same_name_starts_with_no_past(more: Model
 
 
 def test_after_a_gap_a_finding_begins_anew(more: Model) -> None:
-    cut = [chunk for chunk in chunks("vt", 125) if not START_NS + 30 * S <= chunk.t0_ns < START_NS + 35 * S]
+    cut = [
+        chunk
+        for chunk in chunks("vt", 125)
+        if not START_NS + 30 * S <= chunk.t0_ns < START_NS + 35 * S
+    ]
     findings = sorted_out(Ward(more, ManualClock()).push(cut))[1]
     assert any(f.time_ns <= START_NS + 30 * S for f in findings)
     assert not any(f.start_ns < START_NS + 30 * S < f.time_ns for f in findings)

@@ -1,7 +1,8 @@
-"""What every system of the zoo must show: a list of systems times a list of checks. A new system is one file and its mechanism's tests.
+"""What every system of the zoo must show: a list of systems times a list of checks. A new system is
+one file and its mechanism's tests.
 
-The list is the registry (models/architectures/__init__.py says how to add to it). Beside the checks here a system needs tests that only its
-own mechanism passes, in mechanisms/test_NAME.py.
+The list is the registry (models/architectures/__init__.py says how to add to it). Beside the checks
+here a system needs tests that only its own mechanism passes, in mechanisms/test_NAME.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 
 from models import architectures
 from models.architectures import Problem
-from models.windows import InputSpec
+from models.signal.windows import InputSpec
 
 SYSTEMS = list(architectures.zoo())
 HERE = Path(architectures.__file__).parent
@@ -46,7 +47,9 @@ def windows(problem: Problem, count: int, seed: int = 1) -> Any:
     rows, length = problem.shape
     rng = np.random.default_rng(seed)
     time, hz = np.arange(length) / 125, rng.uniform(1, 25, (count, rows, 1))
-    x = 1.5 * np.sin(2 * np.pi * (hz * time + rng.random((count, rows, 1)))) + 0.5 * rng.standard_normal((count, rows, length))
+    x = 1.5 * np.sin(
+        2 * np.pi * (hz * time + rng.random((count, rows, 1)))
+    ) + 0.5 * rng.standard_normal((count, rows, length))
     return torch.from_numpy(x.astype(np.float32))
 
 
@@ -63,17 +66,30 @@ def made(name: str, problem: Problem) -> Any:
 def test_its_mechanism_has_tests_of_its_own(name: str) -> None:
     path = MECHANISMS / f"test_{name}.py"
     assert path.exists(), f"write {path.name}: tests that only this mechanism passes"
-    tests = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    tests = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
     assert tests
     for test in tests:
-        checks = [node for node in ast.walk(test) if isinstance(node, ast.Assert) or "raises" in ast.unparse(node)[:40]]
+        checks = [
+            node
+            for node in ast.walk(test)
+            if isinstance(node, ast.Assert) or "raises" in ast.unparse(node)[:40]
+        ]
         assert checks, f"{path.name}: {test.name} asserts nothing"
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_its_docstring_names_the_paper_and_how_ours_differs(name: str) -> None:
     one = architectures.zoo()[name]
-    text = " ".join((ast.get_docstring(ast.parse((HERE / f"{one.module.rpartition('.')[2]}.py").read_text())) or "").split())
+    text = " ".join(
+        (
+            ast.get_docstring(ast.parse((HERE / f"{one.module.rpartition('.')[2]}.py").read_text()))
+            or ""
+        ).split()
+    )
     assert "DOI 10." in text or "arXiv" in text
     assert "DOI" in one.arguments["source"] or "arXiv" in one.arguments["source"]
     assert "We differ:" in text
@@ -84,8 +100,8 @@ def test_it_computes_the_same_after_export_within_its_budget(name: str, tmp_path
     pytest.importorskip("torch", reason=NO_TORCH)
     import torch
 
-    from models.runtime import Network
-    from models.training.plain_export import export
+    from models.serving.runtime import Network
+    from models.training.release.windowed_export import export
 
     for problem in problems(name):
         net = made(name, problem)
@@ -96,7 +112,14 @@ def test_it_computes_the_same_after_export_within_its_budget(name: str, tmp_path
             expected = net.eval()(x).numpy()
         given = Network(tmp_path).run(x.numpy())
         k = len(problem.outputs)
-        assert given.shape == {"samples": (3, k, problem.shape[1]), "classes": (3, k), "beats": (3, k, problem.rows)}[problem.kind]
+        assert (
+            given.shape
+            == {
+                "samples": (3, k, problem.shape[1]),
+                "classes": (3, k),
+                "beats": (3, k, problem.rows),
+            }[problem.kind]
+        )
         assert np.abs(given - expected).max() < 1e-4
         if problem.rows != 12:
             assert spec["macs_per_window"] < MOST_MMAC * 1e6
@@ -116,9 +139,13 @@ def test_it_learns_32_windows_by_heart(name: str) -> None:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     x = windows(problem, 32)
-    shape = {"classes": (32,), "beats": (32, problem.rows), "samples": (32, problem.shape[1])}[problem.kind]
+    shape = {"classes": (32,), "beats": (32, problem.rows), "samples": (32, problem.shape[1])}[
+        problem.kind
+    ]
     y = torch.randint(len(problem.outputs), shape, generator=torch.Generator().manual_seed(1))
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RECIPES[architectures.load(name).recipe].rate)
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=RECIPES[architectures.load(name).recipe].rate
+    )
     right = 0.0
     for step in range(LEARNING_STEPS):
         answer = net(x)
@@ -146,8 +173,13 @@ def test_without_its_mechanism_it_answers_otherwise_and_is_smaller_by_what_went(
         plain = copy.deepcopy(net)
         parts = plain.ablate()
         plain.eval()
-        gone = sum(p.numel() for p in {id(p): p for part in parts for p in part.parameters()}.values())
-        count = {kept: sum(p.numel() for p in which.parameters()) for kept, which in ((False, net), (True, plain))}
+        gone = sum(
+            p.numel() for p in {id(p): p for part in parts for p in part.parameters()}.values()
+        )
+        count = {
+            kept: sum(p.numel() for p in which.parameters())
+            for kept, which in ((False, net), (True, plain))
+        }
         assert count[True] == count[False] - gone
         x = windows(problem, 4)
         with torch.inference_mode():
@@ -164,9 +196,15 @@ def test_a_gradient_reaches_every_parameter(name: str) -> None:
     for problem in map(short, problems(name)):
         net = made(name, problem).train()
         answer = net(windows(problem, 16))
-        loss = (answer * torch.randn(answer.shape, generator=torch.Generator().manual_seed(5))).sum()
+        loss = (
+            answer * torch.randn(answer.shape, generator=torch.Generator().manual_seed(5))
+        ).sum()
         (loss if net.penalty is None else loss + net.penalty).backward()
-        without = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)]
+        without = [
+            n
+            for n, p in net.named_parameters()
+            if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
+        ]
         assert not without
 
 

@@ -18,7 +18,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.messages import Action, Alarm, Beat, Delivery, Edit, Finding, Rhythm, Score, Stored, Strip, Vitals, Waveform, sample_offset_ns
+from ingest.messages import (
+    Action,
+    Alarm,
+    Beat,
+    Delivery,
+    Edit,
+    Finding,
+    Rhythm,
+    Score,
+    Stored,
+    Strip,
+    Vitals,
+    Waveform,
+    sample_offset_ns,
+)
 from ingest.packing import MISSING, pack, unpack
 from stream_processor.sinks import influx, queued, sqlite
 from stream_processor.sinks import influx_lines as lines
@@ -51,7 +65,14 @@ ODD_NAMES = [
 
 
 def beat(patient="p", t=T0, **changes) -> Beat:
-    sample = {"fs_hz": 250.0, "sample": 500, "rr_ms": 812.5, "label": "N", "confidence": 0.99, "label_probability": 0.9}
+    sample = {
+        "fs_hz": 250.0,
+        "sample": 500,
+        "rr_ms": 812.5,
+        "label": "N",
+        "confidence": 0.99,
+        "label_probability": 0.9,
+    }
     return Beat(patient_id=patient, time_ns=t, **(PLACE | sample | changes))
 
 
@@ -61,13 +82,33 @@ def vitals(patient="p", t=T0, **changes) -> Vitals:
 
 
 def rhythm(patient="p", t=T0, **changes) -> Rhythm:
-    sample = {"fs_hz": 250.0, "end_ns": t + S, "start_sample": 0, "end_sample": 250, "label": "AFIB", "probability": 0.8}
+    sample = {
+        "fs_hz": 250.0,
+        "end_ns": t + S,
+        "start_sample": 0,
+        "end_sample": 250,
+        "label": "AFIB",
+        "probability": 0.8,
+    }
     return Rhythm(patient_id=patient, start_ns=t, **(PLACE | sample | changes))
 
 
 def alarm(patient="p", t=T0, kind="asystole", **changes) -> Alarm:
-    what = {"id": f"{patient}:{kind}:{t}", "kind": kind, "priority": "high", "step": "onset", "latching": True}
-    when = {"fs_hz": 250.0, "onset_ns": t, "raised_ns": t + 4 * S, "changed_ns": t + 4 * S, "onset_sample": 500, "raised_sample": 1500}
+    what = {
+        "id": f"{patient}:{kind}:{t}",
+        "kind": kind,
+        "priority": "high",
+        "step": "onset",
+        "latching": True,
+    }
+    when = {
+        "fs_hz": 250.0,
+        "onset_ns": t,
+        "raised_ns": t + 4 * S,
+        "changed_ns": t + 4 * S,
+        "onset_sample": 500,
+        "raised_sample": 1500,
+    }
     why = {"value": 4.0, "limit": 4.0, "text": "4 s > 4 s"}
     return Alarm(patient_id=patient, **(PLACE | what | when | why | changes))
 
@@ -76,11 +117,22 @@ SHAPE = np.array([0, 5, 12, MISSING, 3, -7, 32767], dtype=np.int16)
 
 
 def samples(**changes) -> dict:
-    return {"fs_hz": 250.0, "counts_per_mv": 200.0, "start_sample": 500, "n": len(SHAPE), "packed": pack(SHAPE)} | changes
+    return {
+        "fs_hz": 250.0,
+        "counts_per_mv": 200.0,
+        "start_sample": 500,
+        "n": len(SHAPE),
+        "packed": pack(SHAPE),
+    } | changes
 
 
 def strip(patient="p", t=T0, kind="asystole", **changes) -> Strip:
-    what = {"alarm_id": f"{patient}:{kind}:{t}", "kind": kind, "onset_ns": t, "start_ns": t - 10 * S}
+    what = {
+        "alarm_id": f"{patient}:{kind}:{t}",
+        "kind": kind,
+        "onset_ns": t,
+        "start_ns": t - 10 * S,
+    }
     return Strip(patient_id=patient, **(PLACE | what | samples() | changes))
 
 
@@ -89,25 +141,57 @@ def waveform(patient="p", t=T0, **changes) -> Waveform:
 
 
 def action(patient="p", t=T0, id="a1", **changes) -> Action:
-    what = {"by": "Kim", "action": "limits", "limits": {"hr_high": 130.0, 'odd \\ "name"\n%41': None}, "note": "after the walk"}
+    what = {
+        "by": "Kim",
+        "action": "limits",
+        "limits": {"hr_high": 130.0, 'odd \\ "name"\n%41': None},
+        "note": "after the walk",
+    }
     return Action(patient_id=patient, time_ns=t, id=id, **(what | changes))
 
 
 def delivery(patient="p", t=T0, id="d1", **changes) -> Delivery:
-    what = {"alarm_id": "p:pause:1", "kind": "pause", "priority": "medium", "step": "onset", "recipient": "ward", "attempt": 1}
+    what = {
+        "alarm_id": "p:pause:1",
+        "kind": "pause",
+        "priority": "medium",
+        "step": "onset",
+        "recipient": "ward",
+        "attempt": 1,
+    }
     return Delivery(
-        patient_id=patient, time_ns=t, id=id, **(what | {"outcome": "failed", "reason": "no route", "next_ns": t + S} | changes)
+        patient_id=patient,
+        time_ns=t,
+        id=id,
+        **(what | {"outcome": "failed", "reason": "no route", "next_ns": t + S} | changes),
     )
 
 
 def score(patient="p", t=T0, **changes) -> Score:
-    counts = {f"{what}_{how}": i for i, (what, how) in enumerate(itertools.product(("qrs", "v", "s"), ("tp", "fn", "fp")))}
-    rest = {"rhythm_s": 60.0, "rhythm_agreed_s": 55.5, "episodes": 2, "episodes_alarmed": 1, "worst_delay_s": 7.25}
+    counts = {
+        f"{what}_{how}": i
+        for i, (what, how) in enumerate(itertools.product(("qrs", "v", "s"), ("tp", "fn", "fp")))
+    }
+    rest = {
+        "rhythm_s": 60.0,
+        "rhythm_agreed_s": 55.5,
+        "episodes": 2,
+        "episodes_alarmed": 1,
+        "worst_delay_s": 7.25,
+    }
     return Score(patient_id=patient, time_ns=t, **(PLACE | counts | rest | changes))
 
 
 def edit(patient="p", t=T0, id="e1", **changes) -> Edit:
-    what = {"by": "Kim", "target": "beat", "target_id": f"{t - S}", "at_ns": t - S, "said": "V", "verdict": "relabelled", "label": "S"}
+    what = {
+        "by": "Kim",
+        "target": "beat",
+        "target_id": f"{t - S}",
+        "at_ns": t - S,
+        "said": "V",
+        "verdict": "relabelled",
+        "label": "S",
+    }
     return Edit(patient_id=patient, time_ns=t, id=id, **(what | changes))
 
 
@@ -120,11 +204,18 @@ def finding(patient="p", t=T0, **changes) -> Finding:
 MAKERS = [beat, vitals, rhythm, alarm, strip, waveform, action, delivery, score, edit, finding]
 NAMED = [action, delivery, edit]  # told apart by an id
 AGAIN = {
-    beat: {"label": "V"}, vitals: {"hr_bpm": 99.0}, rhythm: {"end_ns": T0 + 9 * S}, alarm: {"step": "end"},
-    strip: {"n": 3, "packed": pack(SHAPE[:3])}, waveform: {"n": 3, "packed": pack(SHAPE[:3])}, action: {"limits": {}},
-    delivery: {"outcome": "delivered"}, score: {"qrs_tp": 77}, edit: {"verdict": "rejected"},
+    beat: {"label": "V"},
+    vitals: {"hr_bpm": 99.0},
+    rhythm: {"end_ns": T0 + 9 * S},
+    alarm: {"step": "end"},
+    strip: {"n": 3, "packed": pack(SHAPE[:3])},
+    waveform: {"n": 3, "packed": pack(SHAPE[:3])},
+    action: {"limits": {}},
+    delivery: {"outcome": "delivered"},
+    score: {"qrs_tp": 77},
+    edit: {"verdict": "rejected"},
     finding: {"label": "N"},
-}  # fmt: skip
+}
 
 
 def test_every_kind_is_here():
@@ -156,8 +247,14 @@ def sink(reopen: Callable[[], Sink]) -> Sink:
 
 
 def influx_sink(service, **changes) -> InfluxSink:
-    place = {"url": service.url, "token": service.token, "org": service.org, "bucket": service.bucket}
-    return InfluxSink(**(place | {"waveform_days": 36_500} | changes))  # the tests' times are long ago
+    place = {
+        "url": service.url,
+        "token": service.token,
+        "org": service.org,
+        "bucket": service.bucket,
+    }
+    # the tests' times are long ago
+    return InfluxSink(**(place | {"waveform_days": 36_500} | changes))
 
 
 def store(sink: Sink, *events: Stored) -> None:
@@ -167,7 +264,9 @@ def store(sink: Sink, *events: Stored) -> None:
 
 
 def stored(sink: Sink) -> list[Stored]:
-    return [event for patient in sink.patients() for kind in KINDS for event in sink.read(kind, patient)]
+    return [
+        event for patient in sink.patients() for kind in KINDS for event in sink.read(kind, patient)
+    ]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -211,7 +310,14 @@ def test_the_same_event_again_replaces(sink, make, at_once):
 
 
 def test_a_value_that_is_gone_is_cleared(sink):
-    gone = alarm(step="end", end_ns=T0 + 9 * S, end_sample=2750, acknowledged_ns=T0, acknowledged_by="Kim", silenced_until_ns=T0)
+    gone = alarm(
+        step="end",
+        end_ns=T0 + 9 * S,
+        end_sample=2750,
+        acknowledged_ns=T0,
+        acknowledged_by="Kim",
+        silenced_until_ns=T0,
+    )
     empty = {"n": 0, "packed": b""}
     pairs = [
         (beat(), beat(rr_ms=None)),
@@ -271,25 +377,42 @@ def test_a_range_has_its_start_and_not_its_end(sink, make):
     store(sink, *(make(t=T0 + i * S) for i in range(5)))
     kind = type(make())
     assert [event_time(e) for e in sink.read(kind, "p", T0 + S, T0 + 3 * S)] == [T0 + S, T0 + 2 * S]
-    assert [event_time(e) for e in sink.read(kind, "p", T0 + S + 1, T0 + 3 * S + 1)] == [T0 + 2 * S, T0 + 3 * S]
+    assert [event_time(e) for e in sink.read(kind, "p", T0 + S + 1, T0 + 3 * S + 1)] == [
+        T0 + 2 * S,
+        T0 + 3 * S,
+    ]
     assert list(sink.read(kind, "p", T0 + S, T0 + S)) == []
     assert list(sink.read(kind, "p", T0 + 9 * S, T0 + S)) == []
 
 
 def test_patients_devices_and_leads_are_kept_apart(sink):
-    events = [beat(p, device_id=d, lead=lead) for p, d, lead in itertools.product(("a", "b"), ("", "d1"), ("", "II"))]
+    events = [
+        beat(p, device_id=d, lead=lead)
+        for p, d, lead in itertools.product(("a", "b"), ("", "d1"), ("", "II"))
+    ]
     store(sink, *events)
     assert stored(sink) == sorted(events, key=identity)
 
 
 def test_odd_names_come_back(sink):
-    events = [make(patient=name, device_id=name, lead=name) for name in ODD_NAMES for make in (beat, alarm, waveform)]
-    events += [action(patient=name, by=name, id=name, note=name, limits={name: 1.0}) for name in ODD_NAMES]
+    events = [
+        make(patient=name, device_id=name, lead=name)
+        for name in ODD_NAMES
+        for make in (beat, alarm, waveform)
+    ]
+    events += [
+        action(patient=name, by=name, id=name, note=name, limits={name: 1.0}) for name in ODD_NAMES
+    ]
     store(sink, *events)
     assert sink.patients() == sorted(ODD_NAMES)
     for name in ODD_NAMES:
         found = [e for kind in (Beat, Alarm, Waveform, Action) for e in sink.read(kind, name)]
-        assert found == [e for kind in (Beat, Alarm, Waveform, Action) for e in events if e.patient_id == name and type(e) is kind]
+        assert found == [
+            e
+            for kind in (Beat, Alarm, Waveform, Action)
+            for e in events
+            if e.patient_id == name and type(e) is kind
+        ]
 
 
 @pytest.mark.parametrize("text", ODD_NAMES)
@@ -302,14 +425,19 @@ def test_a_long_record_is_read_in_pages(sink, monkeypatch):
     monkeypatch.setattr(sqlite, "PAGE", 100)
     monkeypatch.setattr(influx, "PAGE_NS", 100 * S)
     monkeypatch.setattr(queued, "BATCH", 300)
-    beats = [beat(t=T0 + i * S, sample=i, lead=lead) for i in [*range(500), 10_000] for lead in ("I", "II")]
+    beats = [
+        beat(t=T0 + i * S, sample=i, lead=lead)
+        for i in [*range(500), 10_000]
+        for lead in ("I", "II")
+    ]
     store(sink, *beats)
     assert list(sink.read(Beat, "p")) == beats
 
 
 def test_a_long_list_of_actions_is_read_in_pages(sink, monkeypatch):
     monkeypatch.setattr(sqlite, "PAGE", 10)
-    monkeypatch.setattr(influx, "PAGE_NS", S // 100)  # a page is shorter than the points of one time are spread
+    # a page is shorter than the points of one time are spread
+    monkeypatch.setattr(influx, "PAGE_NS", S // 100)
     actions = [action(t=T0 + i * S // 200, id=f"{j:02d}") for i in range(20) for j in range(10)]
     store(sink, *actions)
     assert list(sink.read(Action, "p")) == actions
@@ -353,8 +481,14 @@ common = {"patient_id": names, "device_id": texts, "lead": texts}
 
 def of(kind: type[Stored], **fields: st.SearchStrategy) -> st.SearchStrategy:
     theirs = {f.name: f.type for f in msgspec.structs.fields(kind)}
-    rest = {name: st.from_type(type_) for name, type_ in theirs.items() if name not in {*common, *fields, "schema"}}
-    return st.builds(kind, **{name: s for name, s in (common | rest | fields).items() if name in theirs})
+    rest = {
+        name: st.from_type(type_)
+        for name, type_ in theirs.items()
+        if name not in {*common, *fields, "schema"}
+    }
+    return st.builds(
+        kind, **{name: s for name, s in (common | rest | fields).items() if name in theirs}
+    )
 
 
 def floats(*fields: str) -> dict[str, st.SearchStrategy]:
@@ -367,59 +501,137 @@ def maybe_floats(*fields: str) -> dict[str, st.SearchStrategy]:
 
 fs = st.floats(100, 1000)
 cut = {
-    "fs_hz": fs, "counts_per_mv": st.floats(1, 1e6), "start_ns": times, "start_sample": st.integers(0, 2**31), "n": samples_seen,
-    "packed": st.lists(st.integers(-32768, 32767), max_size=50).map(lambda x: pack(np.array(x, dtype=np.int16))),
-}  # fmt: skip
+    "fs_hz": fs,
+    "counts_per_mv": st.floats(1, 1e6),
+    "start_ns": times,
+    "start_sample": st.integers(0, 2**31),
+    "n": samples_seen,
+    "packed": st.lists(st.integers(-32768, 32767), max_size=50).map(
+        lambda x: pack(np.array(x, dtype=np.int16))
+    ),
+}
 named = {"time_ns": times, "id": texts, "alarm_id": texts, "note": texts, "by": texts}
-counts_of_score = {f.name: samples_seen for f in msgspec.structs.fields(Score) if f.type is int and f.name not in ("schema", "time_ns")}
+counts_of_score = {
+    f.name: samples_seen
+    for f in msgspec.structs.fields(Score)
+    if f.type is int and f.name not in ("schema", "time_ns")
+}
 any_event = st.one_of(
-    of(Beat, time_ns=times, sample=samples_seen, **floats("fs_hz", "confidence", "label_probability"), **maybe_floats("rr_ms")),
+    of(
+        Beat,
+        time_ns=times,
+        sample=samples_seen,
+        **floats("fs_hz", "confidence", "label_probability"),
+        **maybe_floats("rr_ms"),
+    ),
     of(Vitals, time_ns=times, **floats("quality"), **maybe_floats("hr_bpm", "sdnn_ms", "rmssd_ms")),
-    of(Rhythm, start_ns=times, end_ns=times, start_sample=samples_seen, end_sample=samples_seen, **floats("fs_hz", "probability")),
+    of(
+        Rhythm,
+        start_ns=times,
+        end_ns=times,
+        start_sample=samples_seen,
+        end_sample=samples_seen,
+        **floats("fs_hz", "probability"),
+    ),
     of(
         Alarm,
-        id=texts, text=texts, onset_ns=times, raised_ns=times, end_ns=st.none() | times, onset_sample=samples_seen,
-        raised_sample=samples_seen, end_sample=st.none() | samples_seen, changed_ns=times, acknowledged_ns=st.none() | times,
-        acknowledged_by=texts, level=samples_seen, silenced_until_ns=st.none() | times, **floats("fs_hz"), **maybe_floats("value", "limit"),
+        id=texts,
+        text=texts,
+        onset_ns=times,
+        raised_ns=times,
+        end_ns=st.none() | times,
+        onset_sample=samples_seen,
+        raised_sample=samples_seen,
+        end_sample=st.none() | samples_seen,
+        changed_ns=times,
+        acknowledged_ns=st.none() | times,
+        acknowledged_by=texts,
+        level=samples_seen,
+        silenced_until_ns=st.none() | times,
+        **floats("fs_hz"),
+        **maybe_floats("value", "limit"),
     ),
     of(Strip, alarm_id=texts, onset_ns=times, **cut),
     of(Waveform, **cut),
-    of(Action, **named, limits=st.dictionaries(texts, st.none() | numbers, max_size=3), **maybe_floats("seconds")),
-    of(Delivery, **named, step=texts, recipient=texts, reason=texts, attempt=samples_seen, next_ns=st.none() | times),
-    of(Score, time_ns=times, **counts_of_score, **floats("rhythm_s", "rhythm_agreed_s"), **maybe_floats("worst_delay_s")),
+    of(
+        Action,
+        **named,
+        limits=st.dictionaries(texts, st.none() | numbers, max_size=3),
+        **maybe_floats("seconds"),
+    ),
+    of(
+        Delivery,
+        **named,
+        step=texts,
+        recipient=texts,
+        reason=texts,
+        attempt=samples_seen,
+        next_ns=st.none() | times,
+    ),
+    of(
+        Score,
+        time_ns=times,
+        **counts_of_score,
+        **floats("rhythm_s", "rhythm_agreed_s"),
+        **maybe_floats("worst_delay_s"),
+    ),
     of(
         Finding,
-        time_ns=times, start_ns=times, sample=samples_seen, start_sample=samples_seen, task=texts, label=texts, model=texts,
+        time_ns=times,
+        start_ns=times,
+        sample=samples_seen,
+        start_sample=samples_seen,
+        task=texts,
+        label=texts,
+        model=texts,
         **floats("fs_hz", "probability"),
     ),
     of(Edit, **named, target_id=texts, at_ns=times, said=texts, label=texts),
-)  # fmt: skip
+)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(events=st.lists(any_event, max_size=6))
 def test_any_events_come_back(sink, events):
-    """The store is not emptied between examples: what counts is that each event of this example is there, the last one of an identity."""
+    """The store is not emptied between examples: what counts is that each event of this example is
+    there, the last one of an identity."""
     store(sink, *events, *events[:2])
     last = {(type(e), identity(e)): e for e in [*events, *events[:2]]}
     for (kind, (patient, at, *_)), event in last.items():
         assert patient in sink.patients()
         assert event in list(sink.read(kind, patient, at, at + 1))
-        assert [e for e in sink.read(kind, patient, at, at + 1) if identity(e) == identity(event)] == [event]
+        assert [
+            e for e in sink.read(kind, patient, at, at + 1) if identity(e) == identity(event)
+        ] == [event]
     assert not sink.refused
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     writes=st.lists(
-        st.tuples(st.integers(0, 20), st.sampled_from(["", "artefact", "no beats"]), st.none() | numbers), min_size=10, max_size=60
+        st.tuples(
+            st.integers(0, 20), st.sampled_from(["", "artefact", "no beats"]), st.none() | numbers
+        ),
+        min_size=10,
+        max_size=60,
     ),
     batch=st.integers(1, 60),
 )
 def test_many_events_of_one_series_written_in_any_order_and_again(sink, writes, batch):
     name = uuid.uuid4().hex  # the store is not emptied between examples
     made = [
-        (vitals(name, T0 + i * S, reason=reason, hr_bpm=rate), alarm(name, T0 + i * S, text=reason, value=rate))
+        (
+            vitals(name, T0 + i * S, reason=reason, hr_bpm=rate),
+            alarm(name, T0 + i * S, text=reason, value=rate),
+        )
         for i, reason, rate in writes
     ]
     for i in range(0, len(made), batch):
@@ -451,7 +663,8 @@ def test_sqlite_keeps_everything_while_the_file_is_locked(tmp_path, monkeypatch)
 
 def test_sqlite_keeps_everything_while_the_disk_is_full(tmp_path):
     sink = SqliteSink(tmp_path / "events.db")
-    sink._connection.execute("PRAGMA max_page_count = 20")  # what SQLite does on a full disk, without filling one
+    # what SQLite does on a full disk, without filling one
+    sink._connection.execute("PRAGMA max_page_count = 20")
     beats = [beat(t=T0 + i) for i in range(5000)]
     for event in beats:
         sink.add(event)
@@ -483,7 +696,13 @@ def test_sqlite_lets_go_of_what_is_old_but_not_of_alarms(tmp_path):
     store(sink, beat(t=T0 + 2 * day))
     assert list(sink.read(Beat, "p")) == [beat(), beat(t=T0 + 2 * day)]  # to the day
     store(sink, beat(t=T0 + 3 * day))
-    assert stored(sink) == [beat("other"), beat(t=T0 + 2 * day), beat(t=T0 + 3 * day), rhythm(end_ns=T0 + 5 * day), alarm()]
+    assert stored(sink) == [
+        beat("other"),
+        beat(t=T0 + 2 * day),
+        beat(t=T0 + 3 * day),
+        rhythm(end_ns=T0 + 5 * day),
+        alarm(),
+    ]
     sink.close()
 
 
@@ -491,12 +710,15 @@ def test_sqlite_keeps_waveforms_shorter_and_what_people_did_for_ever(tmp_path):
     day = 86_400 * S
     sink = SqliteSink(tmp_path / "events.db", keep_days=5, waveform_days=2)
     store(sink, *(make() for make in MAKERS))
-    store(sink, action(t=T0 + 1000 * day, id="late"))  # by the wall clock: says nothing of how far a stream is
+    # by the wall clock: says nothing of how far a stream is
+    store(sink, action(t=T0 + 1000 * day, id="late"))
     assert len(stored(sink)) == len(MAKERS) + 1
     store(sink, beat(t=T0 + 3 * day))
     assert {type(e) for e in stored(sink)} == {*KINDS} - {Waveform}
     store(sink, beat(t=T0 + 6 * day))
-    assert [e for e in stored(sink) if event_time(e) == T0] == [make() for make in (alarm, strip, action, delivery, edit)]
+    assert [e for e in stored(sink) if event_time(e) == T0] == [
+        make() for make in (alarm, strip, action, delivery, edit)
+    ]
     sink.close()
 
 
@@ -516,18 +738,27 @@ def test_sqlite_takes_over_a_file_of_the_first_layout(tmp_path):
     old = sqlite3.connect(tmp_path / "events.db")
     old.executescript(LAYOUT_1)
     was = msgspec.structs.asdict(alarm(step="end", end_ns=T0 + 9 * S, end_sample=2750))
-    was = {n: v for n, v in was.items() if not n.startswith(("changed", "level", "acknowledged", "silenced"))}
+    was = {
+        n: v
+        for n, v in was.items()
+        if not n.startswith(("changed", "level", "acknowledged", "silenced"))
+    }
     for name, event in (("beat", msgspec.structs.asdict(beat())), ("alarm", was)):
         old.execute(f"INSERT INTO {name} VALUES ({', '.join(':' + n for n in event)})", event)
     old.commit()
     old.close()
     for _ in range(2):
         sink = SqliteSink(tmp_path / "events.db")
-        assert stored(sink) == [beat(), alarm(step="end", end_ns=T0 + 9 * S, end_sample=2750, changed_ns=T0 + 9 * S)]
+        assert stored(sink) == [
+            beat(),
+            alarm(step="end", end_ns=T0 + 9 * S, end_sample=2750, changed_ns=T0 + 9 * S),
+        ]
         sink.close()
     sink = SqliteSink(tmp_path / "events.db")
     store(sink, *(make() for make in MAKERS))
-    assert stored(sink) == [make() for make in sorted(MAKERS, key=lambda make: KINDS.index(type(make())))]
+    assert stored(sink) == [
+        make() for make in sorted(MAKERS, key=lambda make: KINDS.index(type(make())))
+    ]
     sink.close()
 
 
@@ -642,12 +873,19 @@ def test_influxdb_has_a_bucket_for_waveforms_that_forgets(empty_influxdb, caplog
 
 def test_influxdb_says_how_to_make_the_bucket_where_the_token_may_not(empty_influxdb):
     (events,) = empty_influxdb.request("GET", "/api/v2/buckets?name=events")["buckets"]
-    may = [{"action": how, "resource": {"type": "buckets", "id": events["id"]}} for how in ("read", "write")]
-    account = empty_influxdb.request("POST", "/api/v2/authorizations", {"orgID": events["orgID"], "permissions": may})
+    may = [
+        {"action": how, "resource": {"type": "buckets", "id": events["id"]}}
+        for how in ("read", "write")
+    ]
+    account = empty_influxdb.request(
+        "POST", "/api/v2/authorizations", {"orgID": events["orgID"], "permissions": may}
+    )
     sink = influx_sink(empty_influxdb, token=account["token"], waveform_days=7)
     store(sink, beat())
     sink.add(waveform())
-    with pytest.raises(SinkBusyError, match=r"influx bucket create --name waveform --retention 604800s"):
+    with pytest.raises(
+        SinkBusyError, match=r"influx bucket create --name waveform --retention 604800s"
+    ):
         sink.flush()
     assert sink.pending == 1
     sink.close()
@@ -660,9 +898,15 @@ def test_influxdb_strips_can_be_drawn(empty_influxdb):
     flux = """from(bucket: "events") |> range(start: 0) |> filter(fn: (r) => r._measurement == "ecg")"""
     rows = list(sink._query(flux))
     there = [i for i, count in enumerate(unpack(drawn.packed)) if count != MISSING]
-    assert [float(row["_value"]) for row in rows] == [round(float(unpack(drawn.packed)[i]) / 200, 4) for i in there]
-    assert [lines.nanoseconds(row["_time"]) for row in rows] == [T0 + sample_offset_ns(1 + i, 250.0) for i in there]
-    assert {(row["_field"], row["patient"], row["device"], row["lead"]) for row in rows} == {("mv", "p", "d1", "ECG")}
+    assert [float(row["_value"]) for row in rows] == [
+        round(float(unpack(drawn.packed)[i]) / 200, 4) for i in there
+    ]
+    assert [lines.nanoseconds(row["_time"]) for row in rows] == [
+        T0 + sample_offset_ns(1 + i, 250.0) for i in there
+    ]
+    assert {(row["_field"], row["patient"], row["device"], row["lead"]) for row in rows} == {
+        ("mv", "p", "d1", "ECG")
+    }
     assert sink.patients() == ["p"]
     sink.close()
 

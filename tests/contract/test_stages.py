@@ -1,6 +1,8 @@
-"""The laws of design.md section 3, for every stage: a list of stages times a list of checks. A new stage is one entry in CASES.
+"""The laws of design.md section 3, for every stage: a list of stages times a list of checks. A new
+stage is one entry in CASES.
 
-The input of each stage is what the stages before it make of three simulated patients of different rates and rhythms.
+The input of each stage is what the stages before it make of three simulated patients of different
+rates and rhythms.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ import pytest
 
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from models import runtime
-from models.conditioning import BLOCK, FS_HZ, Conditioner, Raw
-from models.stage import Slab
-from models.windows import Windower
-from stream_processor.alarms.engine import AlarmEngine
-from stream_processor.stages.added import AddedTasks
-from stream_processor.stages.detector import BeatDetector
-from stream_processor.stages.findings import FindingTeller, Said
-from stream_processor.stages.labeller import BeatLabeller
-from stream_processor.stages.rhythm import EpisodeJoiner, RhythmTracker
-from stream_processor.stages.sequences import SequenceTask
-from stream_processor.stages.tape import Cut, Piece, Tape
-from stream_processor.stages.vitals import VitalsMeter
+from models.serving import runtime
+from models.signal.conditioning import BLOCK, FS_HZ, Conditioner, Raw
+from models.signal.stage import Slab
+from models.signal.windows import Windower
+from stream_processor.pipeline.alarms.engine import AlarmEngine
+from stream_processor.pipeline.stages.added import AddedTasks
+from stream_processor.pipeline.stages.detector import BeatDetector
+from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.labeller import BeatLabeller
+from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
+from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.vitals import VitalsMeter
+from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Piece, WaveformRecorder
 
 PATIENTS = ("pvcs", "asystole", "afib")
 RATES = {"pvcs": 250.0, "asystole": 360.0, "afib": 128.0}
@@ -46,8 +48,9 @@ def model() -> runtime.Model:
 class Case:
     """A stage under test.
 
-    `atoms`: a patient's input as the smallest pieces it comes in. `batch`: pieces of several rows, in order, as one push.
-    `rebind`: a piece for another row. `outputs`: what a push gave, as (row, comparable) pairs.
+    `atoms`: a patient's input as the smallest pieces it comes in. `batch`: pieces of several rows,
+    in order, as one push. `rebind`: a piece for another row. `outputs`: what a push gave, as (row,
+    comparable) pairs.
     """
 
     name: str
@@ -61,7 +64,10 @@ class Case:
 
 
 def by_row(items: list[Any]) -> list[tuple[int, Any]]:
-    return [(item.second.row if hasattr(item, "second") else item.row, _without_row(item)) for item in items]
+    return [
+        (item.second.row if hasattr(item, "second") else item.row, _without_row(item))
+        for item in items
+    ]
 
 
 def _without_row(item: Any) -> Any:
@@ -71,10 +77,15 @@ def _without_row(item: Any) -> Any:
 
 
 def _move(item: Any, row: int) -> Any:
-    return item._replace(second=item.second._replace(row=row)) if hasattr(item, "second") else item._replace(row=row)
+    return (
+        item._replace(second=item.second._replace(row=row))
+        if hasattr(item, "second")
+        else item._replace(row=row)
+    )
 
 
-# --- each stage's input, from the stages before it -------------------------------------------------------------------------------------
+# --- each stage's input, from the stages before it
+# -------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -119,12 +130,18 @@ def beats(patient: str) -> list[Any]:
 
 
 def tracker_atoms(patient: str) -> list[Any]:
-    """Beats and rhythm answers as the stream brings them: by how far the signal had come, answers first."""
-    return sorted([*answers(patient), *beats(patient)], key=lambda x: x.second.needed + 0.5 if hasattr(x, "second") else x.needed)
+    """Beats and rhythm answers as the stream brings them: by how far the signal had come, answers
+    first."""
+    return sorted(
+        [*answers(patient), *beats(patient)],
+        key=lambda x: x.second.needed + 0.5 if hasattr(x, "second") else x.needed,
+    )
 
 
 def tracker_batch(items: list[Any]) -> Any:
-    return [i for i in items if hasattr(i, "second")], [i for i in items if not hasattr(i, "second")]
+    return [i for i in items if hasattr(i, "second")], [
+        i for i in items if not hasattr(i, "second")
+    ]
 
 
 @functools.cache
@@ -140,10 +157,17 @@ def alarm_atoms(patient: str) -> list[Any]:
     return list(zip(beats(patient), stage.push(beats(patient)), spans(patient), strict=True))
 
 
-def sayings(patient: str) -> list[Said]:
+def sayings(patient: str) -> list[TaskLabel]:
     """Answers every 5 s of two tasks, by turns; the label of one changes."""
     return [
-        Said(0, task, max(0, end - 30 * FS_HZ), end, "ab"[end * len(patient) // 40_000 % 2] if task == "x" else "c", end % 7 / 7)
+        TaskLabel(
+            0,
+            task,
+            max(0, end - 30 * FS_HZ),
+            end,
+            "ab"[end * len(patient) // 40_000 % 2] if task == "x" else "c",
+            end % 7 / 7,
+        )
         for end in range(10 * FS_HZ, 200 * FS_HZ, 5 * FS_HZ)
         for task in ("x", "y")
     ]
@@ -166,9 +190,17 @@ def single_blocks(patient: str) -> list[Slab]:
 
 def one_slab_per_row(items: list[Slab]) -> list[Slab]:
     joined = []
-    for _, same in itertools.groupby(sorted(items, key=lambda s: int(s.rows[0])), key=lambda s: int(s.rows[0])):
+    for _, same in itertools.groupby(
+        sorted(items, key=lambda s: int(s.rows[0])), key=lambda s: int(s.rows[0])
+    ):
         parts = list(same)
-        joined.append(Slab(parts[0].rows, parts[0].start, *(np.concatenate([p[i] for p in parts], 1) for i in (2, 3, 4))))
+        joined.append(
+            Slab(
+                parts[0].rows,
+                parts[0].start,
+                *(np.concatenate([p[i] for p in parts], 1) for i in (2, 3, 4)),
+            )
+        )
     return joined
 
 
@@ -184,7 +216,11 @@ def one_raw_per_row(items: list[Raw]) -> list[Raw]:
 def pieces_of(patient: str) -> list[Piece]:
     """25 s, a sample a piece, with a second lost across the end of a block."""
     fs = int(RATES[patient])
-    return [Piece(0, i, counts(patient)[i : i + 1]) for i in range(25 * fs) if not 9.5 * fs <= i < 10.5 * fs]
+    return [
+        Piece(0, i, counts(patient)[i : i + 1])
+        for i in range(25 * fs)
+        if not 9.5 * fs <= i < 10.5 * fs
+    ]
 
 
 def one_piece_per_run(items: list[Piece]) -> list[Piece]:
@@ -195,10 +231,13 @@ def one_piece_per_run(items: list[Piece]) -> list[Piece]:
                 runs[-1].append(piece)
             else:
                 runs.append([piece])
-    return [Piece(run[0].row, run[0].first_sample, np.concatenate([p.counts for p in run])) for run in runs]
+    return [
+        Piece(run[0].row, run[0].first_sample, np.concatenate([p.counts for p in run]))
+        for run in runs
+    ]
 
 
-def want_strips(stage: Tape, row: int, patient: str) -> None:
+def want_strips(stage: WaveformRecorder, row: int, patient: str) -> None:
     """Some within reach, some of which the signal ends too early."""
     for onset_s in (0, 3, 9, 14.9, 24):
         onset = int(onset_s * RATES[patient])
@@ -206,7 +245,15 @@ def want_strips(stage: Tape, row: int, patient: str) -> None:
 
 
 def taped(out: list[Any]) -> list[tuple[int, Any]]:
-    return [(i.row, i._replace(row=0, block=i.block._replace(row=0)) if isinstance(i, Cut) else i._replace(row=0)) for i in out]
+    return [
+        (
+            i.row,
+            i._replace(row=0, block=i.block._replace(row=0))
+            if isinstance(i, AlarmStrip)
+            else i._replace(row=0),
+        )
+        for i in out
+    ]
 
 
 def slab_values(out: list[Slab]) -> list[tuple[int, Any]]:
@@ -214,7 +261,9 @@ def slab_values(out: list[Slab]) -> list[tuple[int, Any]]:
         (int(row), (int(start) + j * BLOCK, value.tobytes(), int(flag), float(mean)))
         for slab in out
         for row, start, values, flags, base in zip(*slab, strict=True)
-        for j, (value, flag, mean) in enumerate(zip(values.reshape(-1, BLOCK), flags, base, strict=True))
+        for j, (value, flag, mean) in enumerate(
+            zip(values.reshape(-1, BLOCK), flags, base, strict=True)
+        )
     ]
 
 
@@ -246,27 +295,85 @@ def flat(groups: list[list[Any]]) -> list[Any]:
 
 
 CASES = [
-    Case("conditioner", Conditioner, samples_of, lambda i, row: i._replace(row=row), one_raw_per_row, slab_values,
-         prepare=lambda stage, row, patient: stage.set_gain(row, 200.0)),
-    Case("tape", Tape, pieces_of, lambda i, row: i._replace(row=row), one_piece_per_run, taped, prepare=want_strips),
-    Case("windower", lambda: Windower(model().input), single_blocks, move_rows,
-         one_slab_per_row, window_values),
+    Case(
+        "conditioner",
+        Conditioner,
+        samples_of,
+        lambda i, row: i._replace(row=row),
+        one_raw_per_row,
+        slab_values,
+        prepare=lambda stage, row, patient: stage.set_gain(row, 200.0),
+    ),
+    Case(
+        "tape",
+        WaveformRecorder,
+        pieces_of,
+        lambda i, row: i._replace(row=row),
+        one_piece_per_run,
+        taped,
+        prepare=want_strips,
+    ),
+    Case(
+        "windower",
+        lambda: Windower(model().input),
+        single_blocks,
+        move_rows,
+        one_slab_per_row,
+        window_values,
+    ),
     Case("detector", lambda: BeatDetector(model()), windows, move_rows, list, by_row, (1, 7)),
-    Case("lethal rhythm", lambda: SequenceTask(model(), "lethal"), seconds, _move, list, by_row, (1, 7)),
+    Case(
+        "lethal rhythm",
+        lambda: SequenceTask(model(), "lethal"),
+        seconds,
+        _move,
+        list,
+        by_row,
+        (1, 7),
+    ),
     Case("rhythm", lambda: SequenceTask(model(), "rhythm"), seconds, _move, list, by_row, (1, 7)),
-    Case("added tasks", lambda: AddedTasks(model(), ("lethal",)), seconds, _move, list, by_row, (1, 7)),  # as if rhythm had been added
+    # as if rhythm had been added
+    Case(
+        "added tasks",
+        lambda: AddedTasks(model(), ("lethal",)),
+        seconds,
+        _move,
+        list,
+        by_row,
+        (1, 7),
+    ),
     Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
-    Case("rhythm tracker", RhythmTracker, tracker_atoms, _move, tracker_batch, lambda out: by_row(flat(out)), (1, 7)),
+    Case(
+        "rhythm tracker",
+        RhythmTracker,
+        tracker_atoms,
+        _move,
+        tracker_batch,
+        lambda out: by_row(flat(out)),
+        (1, 7),
+    ),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
-    Case("findings", FindingTeller, sayings, _move, list, by_row, (1, 7)),
-    Case("alarms", AlarmEngine, alarm_atoms, lambda i, row: (_move(i[0], row), i[1]._replace(row=row), [s._replace(row=row) for s in i[2]]),
-         lambda items: tuple(map(list, zip(*items, strict=True))), by_row, (1, 7)),
-]  # fmt: skip
+    Case("findings", FindingReporter, sayings, _move, list, by_row, (1, 7)),
+    Case(
+        "alarms",
+        AlarmEngine,
+        alarm_atoms,
+        lambda i, row: (
+            _move(i[0], row),
+            i[1]._replace(row=row),
+            [s._replace(row=row) for s in i[2]],
+        ),
+        lambda items: tuple(map(list, zip(*items, strict=True))),
+        by_row,
+        (1, 7),
+    ),
+]
 every_stage = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-# --- the checks ------------------------------------------------------------------------------------------------------------------------
+# --- the checks
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def opened(case: Case, stage: Any, patient: str) -> int:
@@ -299,7 +406,9 @@ def test_split_invariance(case: Case, patient: str) -> None:
     whole = alone(case, patient)
     for size in case.sizes:
         stage = case.make()
-        assert sorted(run(case, stage, opened(case, stage, patient), case.atoms(patient), size)) == sorted(whole), f"in pieces of {size}"
+        assert sorted(
+            run(case, stage, opened(case, stage, patient), case.atoms(patient), size)
+        ) == sorted(whole), f"in pieces of {size}"
 
 
 @every_stage
@@ -340,11 +449,14 @@ def test_restored_snapshot_goes_on_as_the_original(case: Case, patient: str) -> 
     half = len(atoms) // 2
     first = case.make()
     begun = run(case, first, row := opened(case, first, patient), atoms[:half], 10**9)
-    state = msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot(row)))  # plain data survives the wire
+    # plain data survives the wire
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot(row)))
     second = case.make()
     second.open("another patient", 500.0)
     second.restore(row := opened(case, second, patient), state)
-    assert sorted(begun + run(case, second, row, atoms[half:], 10**9)) == sorted(alone(case, patient))
+    assert sorted(begun + run(case, second, row, atoms[half:], 10**9)) == sorted(
+        alone(case, patient)
+    )
 
 
 @every_stage
@@ -367,7 +479,8 @@ def test_many_rows_grow_the_arrays(case: Case) -> None:
 
 
 def test_nan_in_the_signal_stops_nothing_and_passes() -> None:
-    """NaN cannot come from int16 counts; if it ever did, it would cost the ten seconds that scale a window, and no more."""
+    """NaN cannot come from int16 counts; if it ever did, it would cost the ten seconds that scale a
+    window, and no more."""
     windower = Windower(model().input)
     detector = BeatDetector(model())
     for stage in (windower, detector):

@@ -1,4 +1,5 @@
-"""A Chromium for the tests of the page, and a ward of eight that they may look at (what changes it is a test's own)."""
+"""A Chromium for the tests of the page, and a ward of eight that they may look at (what changes it
+is a test's own)."""
 
 from __future__ import annotations
 
@@ -17,11 +18,14 @@ from tests.e2e.monitor_past import Past
 PAST_S = 5400.0  # of Bed 3
 
 
-@pytest.fixture(scope="module")  # Playwright keeps a loop running in this thread: tests that are async must not meet it
+# Playwright keeps a loop running in this thread: tests that are async must not meet it
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         reason = f"no {CHROMIUM}; get it with: apt-get install chromium"
-        pytest.fail(reason) if os.environ.get("ECGWATCH_REQUIRE_SERVICES") == "1" else pytest.skip(reason)
+        pytest.fail(reason) if os.environ.get("ECGWATCH_REQUIRE_SERVICES") == "1" else pytest.skip(
+            reason
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield browser
@@ -34,7 +38,12 @@ def past() -> Past:
     start_s = time.time() - 12 - PAST_S
     story = Story("Bed 3", bpm=84, pattern="NNNV")
     made = Past(MemorySink(), story, start_s, PAST_S).fill()
-    for begin, end, label in [(0, 1500, "N"), (1500, 3300, "AFIB"), (3300, 3330, "~"), (3330, PAST_S, "N")]:
+    for begin, end, label in [
+        (0, 1500, "N"),
+        (1500, 3300, "AFIB"),
+        (3300, 3330, "~"),
+        (3330, PAST_S, "N"),
+    ]:
         made.rhythm(begin, end, label)
     made.alarm("atrial_fibrillation", 1500.0, text="ATRIAL FIBRILLATION")
     made.alarm(

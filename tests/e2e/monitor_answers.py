@@ -1,4 +1,5 @@
-"""In the stream processor's place: takes what people do from ecg.acks and answers on ecg.alarms, so that the page's tests need no network.
+"""In the stream processor's place: takes what people do from ecg.acks and answers on ecg.alarms, so
+that the page's tests need no network.
 
 The true answers are tested in tests/integration/test_actions.py.
 """
@@ -22,7 +23,12 @@ class Answers:
         self.streams = streams
         self.alarms = {alarm.id: alarm for alarm in alarms}
         self.taken: list[Action] = []
-        settings = {"bootstrap.servers": broker, "group.id": "answers", "auto.offset.reset": "earliest", "log_level": 0}
+        settings = {
+            "bootstrap.servers": broker,
+            "group.id": "answers",
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+        }
         self._consumer = confluent_kafka.Consumer(settings)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -58,9 +64,22 @@ class Answers:
         if alarm.patient_id != action.patient_id:
             return None
         if action.action == "acknowledge" and action.alarm_id in ("", alarm.id):
-            return msgspec.structs.replace(alarm, step="acknowledged", acknowledged_ns=action.time_ns, acknowledged_by=action.by)
+            return msgspec.structs.replace(
+                alarm,
+                step="acknowledged",
+                acknowledged_ns=action.time_ns,
+                acknowledged_by=action.by,
+            )
         if action.kind not in ("", alarm.kind) or alarm.priority == "high":
             return None
         if action.action == "silence":
-            return msgspec.structs.replace(alarm, step="silenced", silenced_until_ns=action.time_ns + round((action.seconds or 0) * 1e9))
-        return msgspec.structs.replace(alarm, step="update", silenced_until_ns=None) if action.action == "resume" else None
+            return msgspec.structs.replace(
+                alarm,
+                step="silenced",
+                silenced_until_ns=action.time_ns + round((action.seconds or 0) * 1e9),
+            )
+        return (
+            msgspec.structs.replace(alarm, step="update", silenced_until_ns=None)
+            if action.action == "resume"
+            else None
+        )

@@ -1,4 +1,5 @@
-"""What the tests of the page share: the monitor's server on a thread, a page of a real Chromium, and looks at what it has painted."""
+"""What the tests of the page share: the monitor's server on a thread, a page of a real Chromium,
+and looks at what it has painted."""
 
 from __future__ import annotations
 
@@ -13,25 +14,33 @@ from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.access import Access, Token
-from dashboards.monitor.feed import KafkaFeed
-from dashboards.monitor.serve import serve
-from dashboards.monitor.server import create_app
+from dashboards.monitor.http.access import Access, Token
+from dashboards.monitor.http.serve import serve
+from dashboards.monitor.http.server import create_app
+from dashboards.monitor.live.feed import KafkaFeed
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.operator import OperatorOutlet
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
 from tests.e2e.monitor_fakes import Story, Ward
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--autoplay-policy=no-user-gesture-required"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SHOTS = os.environ.get("MONITOR_SHOTS")  # a folder: keep pictures of what was tested, for a person to look at
+# a folder: keep pictures of what was tested, for a person to look at
+SHOTS = os.environ.get("MONITOR_SHOTS")
 WAIT_MS = 30_000  # for a machine that does much else
-# What the console may say: a connection that a test has cut, answers that the page shows in words, a hint for canvas tests, and requests
-# that Chromium drops whenever a network of this machine comes or goes (containers).
+# What the console may say: a connection that a test has cut, answers that the page shows in words,
+# a hint for canvas tests, and requests that Chromium drops whenever a network of this machine comes
+# or goes (containers).
 HARMLESS = (
     "ERR_CONNECTION_REFUSED",
     "ERR_CONNECTION_RESET",
@@ -48,7 +57,12 @@ T = TypeVar("T")
 class Server:
     """The monitor on a thread of its own; can be stopped and started again on the same port."""
 
-    def __init__(self, broker: str, open_sink: Callable[[], Sink] = MemorySink, tokens: Mapping[str, Token] | None = None) -> None:
+    def __init__(
+        self,
+        broker: str,
+        open_sink: Callable[[], Sink] = MemorySink,
+        tokens: Mapping[str, Token] | None = None,
+    ) -> None:
         self.broker = broker
         self.open_sink = open_sink
         self.tokens = tokens or {}
@@ -92,9 +106,14 @@ class Server:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, width: int = 1440, height: int = 810, **context: Any) -> Iterator[Page]:
-    """A page of a browser of its own memory, that must not say a word on the console but HARMLESS ones."""
-    owner = browser.new_context(viewport={"width": width, "height": height}, **({"color_scheme": "dark"} | context))
+def opened(
+    browser: Browser, url: str, width: int = 1440, height: int = 810, **context: Any
+) -> Iterator[Page]:
+    """A page of a browser of its own memory, that must not say a word on the console but HARMLESS
+    ones."""
+    owner = browser.new_context(
+        viewport={"width": width, "height": height}, **({"color_scheme": "dark"} | context)
+    )
     page = owner.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -107,7 +126,9 @@ def opened(browser: Browser, url: str, width: int = 1440, height: int = 810, **c
 
 
 @contextmanager
-def ward(stories: list[Story], sink: MemorySink | None = None, **how: Any) -> Iterator[tuple[Server, Ward]]:
+def ward(
+    stories: list[Story], sink: MemorySink | None = None, **how: Any
+) -> Iterator[tuple[Server, Ward]]:
     """A broker, the stories streaming, and a server that reads `sink`."""
     with EmbeddedBroker() as broker, Ward(broker.address, stories, **how) as streams:
         server = Server(broker.address, (lambda: sink) if sink else MemorySink)
@@ -125,7 +146,8 @@ def eventually(page: Page, look: Callable[[], T], fits: Callable[[T], bool]) -> 
 
 
 def until(page: Page, expression: str, wanted: Any) -> None:
-    """Wait for the value of an expression (the page's policy forbids Playwright's own wait_for_function)."""
+    """Wait for the value of an expression (the page's policy forbids Playwright's own
+    wait_for_function)."""
     eventually(page, lambda: page.evaluate(expression), lambda value: value == wanted)
 
 
@@ -149,7 +171,8 @@ def set_prefs(page: Page, **prefs: Any) -> None:
     page.reload()
 
 
-# Painted share of the columns of a part of a canvas: (canvas, [left, top, right, bottom] as shares).
+# Painted share of the columns of a part of a canvas: (canvas, [left, top, right, bottom] as
+# shares).
 COLUMNS = """
 (c, [left, top, right, bottom]) => {
   const x0 = Math.ceil(left * c.width), y0 = Math.ceil(top * c.height);
@@ -162,7 +185,8 @@ COLUMNS = """
 }
 """
 
-# Of the ward's canvas within a tile's strip: painted pixels, the share of them that is coloured (not grey), the share of columns painted.
+# Of the ward's canvas within a tile's strip: painted pixels, the share of them that is coloured
+# (not grey), the share of columns painted.
 STRIP = """
 (tile) => {
   const canvas = document.querySelector('.ward > canvas');

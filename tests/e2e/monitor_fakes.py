@@ -1,4 +1,5 @@
-"""A ward that needs no processor: made-up traces with the beats, vitals, rhythm and alarms a processor would send, on a real broker."""
+"""A ward that needs no processor: made-up traces with the beats, vitals, rhythm and alarms a
+processor would send, on a real broker."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ from ingest.messages import Alarm, Beat, Message, Rhythm, SampleChunk, Score, Vi
 CHUNK_S = 0.5
 ANALYSIS_S = 1.2  # events come this much later than their samples
 WAVES = {  # of a beat: (offset s, width s, mV)
-    "N": [(-0.16, 0.025, 0.15), (-0.025, 0.008, -0.1), (0.0, 0.011, 1.1), (0.028, 0.01, -0.25), (0.26, 0.05, 0.3)],
+    "N": [
+        (-0.16, 0.025, 0.15),
+        (-0.025, 0.008, -0.1),
+        (0.0, 0.011, 1.1),
+        (0.028, 0.01, -0.25),
+        (0.26, 0.05, 0.3),
+    ],
     "V": [(0.0, 0.045, 1.6), (0.1, 0.05, -0.7), (0.3, 0.06, -0.4)],
 }
 TOPIC = {
@@ -78,22 +85,37 @@ def trace(story: Story, seconds: float) -> np.ndarray:
     rng = np.random.default_rng(len(story.patient_id))
     x = rng.normal(0, story.noise_mv, t.size) + story.wander_mv * np.sin(2 * np.pi * 0.05 * t)
     if story.rhythm == "VF":
-        x += 0.5 * np.sin(2 * np.pi * 4.7 * t + 2 * np.sin(2 * np.pi * 0.6 * t)) * (1 + 0.4 * np.sin(2 * np.pi * 0.33 * t))
+        x += (
+            0.5
+            * np.sin(2 * np.pi * 4.7 * t + 2 * np.sin(2 * np.pi * 0.6 * t))
+            * (1 + 0.4 * np.sin(2 * np.pi * 0.33 * t))
+        )
     for at, label in beats_of(story, seconds):
         for offset, width, mv in WAVES[label]:
-            near = slice(max(0, round((at + offset - 5 * width) * story.fs_hz)), round((at + offset + 5 * width) * story.fs_hz))
+            near = slice(
+                max(0, round((at + offset - 5 * width) * story.fs_hz)),
+                round((at + offset + 5 * width) * story.fs_hz),
+            )
             x[near] += story.gain * mv * np.exp(-0.5 * ((t[near] - at - offset) / width) ** 2)
     return np.zeros_like(x) if story.lead_off else x
 
 
 class Ward:
-    """Streams the stories in real time from a thread of its own, once entered, until left (or until `seconds`, longer than any test)."""
+    """Streams the stories in real time from a thread of its own, once entered, until left (or until
+    `seconds`, longer than any test)."""
 
-    def __init__(self, broker: str, stories: list[Story], seconds: float = 300.0, behind_s: float = 12.0) -> None:
-        self.producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log.connection.close": False})
+    def __init__(
+        self, broker: str, stories: list[Story], seconds: float = 300.0, behind_s: float = 12.0
+    ) -> None:
+        self.producer = Producer(
+            {"bootstrap.servers": broker, "linger.ms": 5, "log.connection.close": False}
+        )
         self.stories = {story.patient_id: story for story in stories}
-        self.start_s = time.time() - behind_s  # so much has already happened when the ward is entered
-        self.counts = {s.patient_id: np.round(trace(s, seconds) * 200).astype("<i2") for s in stories}
+        # so much has already happened when the ward is entered
+        self.start_s = time.time() - behind_s
+        self.counts = {
+            s.patient_id: np.round(trace(s, seconds) * 200).astype("<i2") for s in stories
+        }
         self.plans = {s.patient_id: self._plan(s, seconds) for s in stories}
         self._silent: set[str] = set()
         self._stop = threading.Event()
@@ -122,19 +144,42 @@ class Ward:
     def alarm(self, patient_id: str, kind: str, at_s: float, **fields: Any) -> Alarm:
         onset = self.now_ns(at_s)
         raised = onset + 2 * 10**9
-        base = {"step": "onset", "priority": "medium", "raised_ns": raised, "changed_ns": raised, "onset_sample": 0, "raised_sample": 0}
-        return self._make(Alarm, self.stories[patient_id], id=f"{patient_id}:{kind}:{onset}", kind=kind, onset_ns=onset, **(base | fields))
+        base = {
+            "step": "onset",
+            "priority": "medium",
+            "raised_ns": raised,
+            "changed_ns": raised,
+            "onset_sample": 0,
+            "raised_sample": 0,
+        }
+        return self._make(
+            Alarm,
+            self.stories[patient_id],
+            id=f"{patient_id}:{kind}:{onset}",
+            kind=kind,
+            onset_ns=onset,
+            **(base | fields),
+        )
 
     def score(self, patient_id: str, at_s: float, **counts: Any) -> Score:
-        nothing = dict.fromkeys(("v_tp", "v_fn", "v_fp", "s_tp", "s_fn", "s_fp", "episodes", "episodes_alarmed"), 0)
-        return self._make(Score, self.stories[patient_id], time_ns=self.now_ns(at_s), **(nothing | counts))
+        nothing = dict.fromkeys(
+            ("v_tp", "v_fn", "v_fp", "s_tp", "s_fn", "s_fp", "episodes", "episodes_alarmed"), 0
+        )
+        return self._make(
+            Score, self.stories[patient_id], time_ns=self.now_ns(at_s), **(nothing | counts)
+        )
 
     def _make(self, kind: Callable[..., Any], story: Story, /, **fields: Any) -> Any:
         rate = {} if kind in (Vitals, Score) else {"fs_hz": story.fs_hz}
         return kind(patient_id=story.patient_id, device_id="patch-7", lead="ECG", **rate, **fields)
 
     def _plan(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
-        parts = self._samples(story, seconds), self._beats(story, seconds), self._analysis(story, seconds), self._alarms(story)
+        parts = (
+            self._samples(story, seconds),
+            self._beats(story, seconds),
+            self._analysis(story, seconds),
+            self._alarms(story),
+        )
         return heapq.merge(*parts, key=lambda due: due[0])
 
     def _samples(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
@@ -146,7 +191,13 @@ class Ward:
             if end_s > story.silent_after_s:
                 return
             part = counts[seq * n : (seq + 1) * n].tobytes()
-            fields = {"seq": seq, "first_sample": seq * n, "t0_ns": self.now_ns(seq * CHUNK_S), "counts_per_mv": 200.0, "samples": part}
+            fields = {
+                "seq": seq,
+                "first_sample": seq * n,
+                "t0_ns": self.now_ns(seq * CHUNK_S),
+                "counts_per_mv": 200.0,
+                "samples": part,
+            }
             yield end_s, self._make(SampleChunk, story, lead_off=story.lead_off, **fields)
 
     def _beats(self, story: Story, seconds: float) -> Iterator[tuple[float, Message]]:
@@ -178,8 +229,16 @@ class Ward:
                 "reason": story.reason,
             }
             yield k + ANALYSIS_S, self._make(Vitals, story, **fields)
-            span = {"start_ns": self.now_ns(0), "end_ns": self.now_ns(k), "start_sample": 0, "end_sample": round(k * story.fs_hz)}
-            yield k + ANALYSIS_S, self._make(Rhythm, story, label=story.rhythm, probability=0.97, **span)
+            span = {
+                "start_ns": self.now_ns(0),
+                "end_ns": self.now_ns(k),
+                "start_sample": 0,
+                "end_sample": round(k * story.fs_hz),
+            }
+            yield (
+                k + ANALYSIS_S,
+                self._make(Rhythm, story, label=story.rhythm, probability=0.97, **span),
+            )
 
     def _alarms(self, story: Story) -> Iterator[tuple[float, Message]]:
         for given in sorted(story.alarms, key=lambda given: given["at_s"]):
@@ -203,16 +262,68 @@ LONG = "Wolfeschlegelsteinhausenbergerdorff-Maximiliana-Theodora, Station 4B, Zi
 
 def eight() -> list[Story]:
     """Eight patients, one of each state that a tile can be in."""
-    fibrillating = {"kind": "ventricular_fibrillation", "at_s": 4, "priority": "high", "latching": True, "text": "VENTRICULAR FIBRILLATION"}
-    asystole = {"kind": "asystole", "at_s": 3, "priority": "high", "latching": True, "step": "end", "text": "ASYSTOLE 6 s"}
-    lead_off = {"kind": "lead_off", "at_s": 2, "priority": "low", "text": "Lead off: check electrode"}
+    fibrillating = {
+        "kind": "ventricular_fibrillation",
+        "at_s": 4,
+        "priority": "high",
+        "latching": True,
+        "text": "VENTRICULAR FIBRILLATION",
+    }
+    asystole = {
+        "kind": "asystole",
+        "at_s": 3,
+        "priority": "high",
+        "latching": True,
+        "step": "end",
+        "text": "ASYSTOLE 6 s",
+    }
+    lead_off = {
+        "kind": "lead_off",
+        "at_s": 2,
+        "priority": "low",
+        "text": "Lead off: check electrode",
+    }
     return [
         Story("Bed 1"),
-        Story("Bed 2", "AFIB", 118, irregular=0.25, alarms=[{"kind": "atrial_fibrillation", "at_s": 2, "text": "ATRIAL FIBRILLATION"}]),
-        Story("Bed 3", bpm=84, pattern="NNNV", alarms=[{"kind": "pvc_per_minute", "at_s": 3, "priority": "low", "text": "PVC 21 > 10"}]),
-        Story("Bed 4", "VF", None, "no beats", noise_mv=0.04, alarms=[fibrillating, {"kind": "hr_low", "at_s": 3, "text": "HR 38 < 50"}]),
+        Story(
+            "Bed 2",
+            "AFIB",
+            118,
+            irregular=0.25,
+            alarms=[{"kind": "atrial_fibrillation", "at_s": 2, "text": "ATRIAL FIBRILLATION"}],
+        ),
+        Story(
+            "Bed 3",
+            bpm=84,
+            pattern="NNNV",
+            alarms=[
+                {"kind": "pvc_per_minute", "at_s": 3, "priority": "low", "text": "PVC 21 > 10"}
+            ],
+        ),
+        Story(
+            "Bed 4",
+            "VF",
+            None,
+            "no beats",
+            noise_mv=0.04,
+            alarms=[fibrillating, {"kind": "hr_low", "at_s": 3, "text": "HR 38 < 50"}],
+        ),
         Story("Bed 5", "~", reason="lead off", lead_off=True, quality=0.0, alarms=[lead_off]),
-        Story("Bed 6", "~", 76, "artefact", noise_mv=0.35, quality=0.2, alarms=[{"kind": "artefact", "at_s": 3, "priority": "low"}]),
+        Story(
+            "Bed 6",
+            "~",
+            76,
+            "artefact",
+            noise_mv=0.35,
+            quality=0.2,
+            alarms=[{"kind": "artefact", "at_s": 3, "priority": "low"}],
+        ),
         Story("Bed 10", bpm=58, silent_after_s=10.0, alarms=[asystole]),
-        Story(LONG, "SVTA", 134, fs_hz=360.0, alarms=[{"kind": "hr_high", "at_s": 3, "text": "HR 134 > 120"}]),
+        Story(
+            LONG,
+            "SVTA",
+            134,
+            fs_hz=360.0,
+            alarms=[{"kind": "hr_high", "at_s": 3, "text": "HR 134 > 120"}],
+        ),
     ]

@@ -1,4 +1,5 @@
-"""The stored past of a made-up patient, as a processor would have left it: signal, beats, vitals, rhythm, alarms with their strips."""
+"""The stored past of a made-up patient, as a processor would have left it: signal, beats, vitals,
+rhythm, alarms with their strips."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ AROUND_S = 10.0
 
 
 class Past:
-    """Puts into a sink what has happened to a patient from `start_s` on (seconds of the wall clock), `seconds` long."""
+    """Puts into a sink what has happened to a patient from `start_s` on (seconds of the wall
+    clock), `seconds` long."""
 
     def __init__(self, sink: MemorySink, story: Story, start_s: float, seconds: float) -> None:
         self.sink, self.story, self.start_s, self.seconds = sink, story, start_s, seconds
@@ -33,7 +35,14 @@ class Past:
         for k in range(0, int(self.seconds), 2):
             hr = (self.story.bpm or 0) + 8 * np.sin(k / 400) + 2 * np.sin(k / 17)
             fields = {"sdnn_ms": 48.0, "rmssd_ms": 31.0, "quality": self.story.quality}
-            self.sink.add(Vitals(**self.base, time_ns=self.ns(k), hr_bpm=float(hr) if self.story.bpm else None, **fields))
+            self.sink.add(
+                Vitals(
+                    **self.base,
+                    time_ns=self.ns(k),
+                    hr_bpm=float(hr) if self.story.bpm else None,
+                    **fields,
+                )
+            )
         self.sink.flush()
         return self
 
@@ -51,9 +60,24 @@ class Past:
     def alarm(self, kind: str, at_s: float, **fields: Any) -> Alarm:
         """An alarm that is over, and its strip."""
         onset, fs = self.ns(at_s), self.story.fs_hz
-        times = {"onset_ns": onset, "raised_ns": onset + 4 * 10**9, "changed_ns": onset + 9 * 10**9, "end_ns": onset + 9 * 10**9}
-        samples = {"onset_sample": round(at_s * fs), "raised_sample": round((at_s + 4) * fs), "end_sample": round((at_s + 9) * fs)}
-        made = {"fs_hz": fs, "id": f"{self.story.patient_id}:{kind}:{onset}", "kind": kind, "priority": "medium", "step": "end"}
+        times = {
+            "onset_ns": onset,
+            "raised_ns": onset + 4 * 10**9,
+            "changed_ns": onset + 9 * 10**9,
+            "end_ns": onset + 9 * 10**9,
+        }
+        samples = {
+            "onset_sample": round(at_s * fs),
+            "raised_sample": round((at_s + 4) * fs),
+            "end_sample": round((at_s + 9) * fs),
+        }
+        made = {
+            "fs_hz": fs,
+            "id": f"{self.story.patient_id}:{kind}:{onset}",
+            "kind": kind,
+            "priority": "medium",
+            "step": "end",
+        }
         alarm = Alarm(**(self.base | made | times | samples | fields))
         self.sink.add(alarm)
         self.strip(alarm, at_s)
@@ -64,15 +88,31 @@ class Past:
         fs = self.story.fs_hz
         first = round((at_s - AROUND_S) * fs)
         part = self.counts[first : first + round(2 * AROUND_S * fs)]
-        place = {"start_ns": self.ns(at_s - AROUND_S), "start_sample": first, "n": part.size, "packed": pack(part)}
-        what = {"alarm_id": alarm.id, "kind": alarm.kind, "onset_ns": alarm.onset_ns, "fs_hz": fs, "counts_per_mv": COUNTS_PER_MV}
+        place = {
+            "start_ns": self.ns(at_s - AROUND_S),
+            "start_sample": first,
+            "n": part.size,
+            "packed": pack(part),
+        }
+        what = {
+            "alarm_id": alarm.id,
+            "kind": alarm.kind,
+            "onset_ns": alarm.onset_ns,
+            "fs_hz": fs,
+            "counts_per_mv": COUNTS_PER_MV,
+        }
         self.sink.add(Strip(**self.base, **what, **place))
 
     def _signal(self) -> None:
         fs, n = self.story.fs_hz, round(BLOCK_S * self.story.fs_hz)
         for first in range(0, self.counts.size, n):
             part = self.counts[first : first + n]
-            place = {"start_ns": self.ns(first / fs), "start_sample": first, "n": part.size, "packed": pack(part)}
+            place = {
+                "start_ns": self.ns(first / fs),
+                "start_sample": first,
+                "n": part.size,
+                "packed": pack(part),
+            }
             self.sink.add(Waveform(**self.base, fs_hz=fs, counts_per_mv=COUNTS_PER_MV, **place))
 
     def _beats(self) -> None:
@@ -84,4 +124,13 @@ class Past:
                 "rr_ms": None if before is None else (at - before) * 1000,
             }
             before = at
-            self.sink.add(Beat(**self.base, **fields, fs_hz=self.story.fs_hz, label=label, confidence=0.99, label_probability=0.97))
+            self.sink.add(
+                Beat(
+                    **self.base,
+                    **fields,
+                    fs_hz=self.story.fs_hz,
+                    label=label,
+                    confidence=0.99,
+                    label_probability=0.97,
+                )
+            )

@@ -1,4 +1,5 @@
-"""The first command of the README: it shows a living ward, ends cleanly on Ctrl-C, and starts again."""
+"""The first command of the README: it shows a living ward, ends cleanly on Ctrl-C, and starts
+again."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ BEDS = [f"Bed {i}" for i in range(1, 9)]
 def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     """The demo, and the address it prints."""
     command = [sys.executable, "-m", "ecgwatch", "demo", "--no-browser", "--port", "0", *arguments]
-    demo = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    demo = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert demo.stdout
     first = demo.stdout.readline()
     assert first.startswith("The ward is at http://127.0.0.1:"), first + demo.stdout.read()

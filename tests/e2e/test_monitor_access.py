@@ -1,4 +1,5 @@
-"""Who may see and do what, and whether everybody can: sign-in, roles, contrast, focus, a phone, light and dark."""
+"""Who may see and do what, and whether everybody can: sign-in, roles, contrast, focus, a phone,
+light and dark."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.access import add_token, read_tokens
+from dashboards.monitor.http.access import add_token, read_tokens
 from ingest.embedded import EmbeddedBroker
 from tests.e2e.monitor_browser import Server, opened, set_prefs, shot, tile
 from tests.e2e.monitor_fakes import Story, Ward
@@ -20,8 +21,14 @@ BED_3 = "patient?id=Bed%203"
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, str]]]:
     """A monitor that wants tokens, and the tokens of Grace (acknowledge) and Visitor (view)."""
     path: Path = tmp_path_factory.mktemp("tokens") / "tokens.toml"
-    tokens = {name: add_token(path, name, role) for name, role in (("Grace", "acknowledge"), ("Visitor", "view"))}
-    with EmbeddedBroker() as broker, Ward(broker.address, [Story("Bed 1")], seconds=600.0) as streams:
+    tokens = {
+        name: add_token(path, name, role)
+        for name, role in (("Grace", "acknowledge"), ("Visitor", "view"))
+    }
+    with (
+        EmbeddedBroker() as broker,
+        Ward(broker.address, [Story("Bed 1")], seconds=600.0) as streams,
+    ):
         server = Server(broker.address, tokens=read_tokens(path))
         streams.send(streams.alarm("Bed 1", "hr_high", 2, text="HR 140 > 120"))
         yield server, tokens
@@ -33,7 +40,9 @@ def sign_in(page: Page, token: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_a_token_lets_in_and_names_the_person(browser: Browser, guarded: tuple[Server, dict[str, str]]) -> None:
+def test_a_token_lets_in_and_names_the_person(
+    browser: Browser, guarded: tuple[Server, dict[str, str]]
+) -> None:
     server, tokens = guarded
     with opened(browser, server.url) as page:
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -50,7 +59,9 @@ def test_a_token_lets_in_and_names_the_person(browser: Browser, guarded: tuple[S
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_who_may_only_look_sees_no_buttons_to_act(browser: Browser, guarded: tuple[Server, dict[str, str]]) -> None:
+def test_who_may_only_look_sees_no_buttons_to_act(
+    browser: Browser, guarded: tuple[Server, dict[str, str]]
+) -> None:
     server, tokens = guarded
     with opened(browser, f"{server.url}patient?id=Bed%201") as page:
         sign_in(page, tokens["Visitor"])
@@ -62,7 +73,8 @@ def test_who_may_only_look_sees_no_buttons_to_act(browser: Browser, guarded: tup
         expect(page.locator("dialog input").first).to_be_disabled()
 
 
-# Every text on the page against what is behind it: those below WCAG AA, 4.5, or 3 where large (24 px, bold 18.66 px).
+# Every text on the page against what is behind it: those below WCAG AA, 4.5, or 3 where large (24
+# px, bold 18.66 px).
 CONTRAST = """
 () => {
   const parse = (text) => {
@@ -95,7 +107,7 @@ CONTRAST = """
 # Of the colours that canvases paint with, against the ground: those below 3.
 PAINTED = """
 async () => {
-  const { colour } = await import('/static/theme.js');
+  const { colour } = await import('/static/core/theme.js');
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
   const linear = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
   const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
@@ -109,7 +121,9 @@ async () => {
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_every_text_and_trace_has_contrast_enough(browser: Browser, eight_beds: Server, scheme: str) -> None:
+def test_every_text_and_trace_has_contrast_enough(
+    browser: Browser, eight_beds: Server, scheme: str
+) -> None:
     with opened(browser, eight_beds.url, color_scheme=scheme, reduced_motion="reduce") as page:
         expect(page.locator(".tile")).to_have_count(8)
         expect(tile(page, "Bed 1").locator(".range")).not_to_have_text("")
@@ -136,7 +150,9 @@ def test_every_text_and_trace_has_contrast_enough(browser: Browser, eight_beds: 
             expect(page.locator(opens).first).to_be_visible()
             page.wait_for_timeout(300)
             check(page)
-            shot(page, f"{opens.split()[0].strip('.')}-{key if key.isalpha() else ord(key)}-{scheme}")
+            shot(
+                page, f"{opens.split()[0].strip('.')}-{key if key.isalpha() else ord(key)}-{scheme}"
+            )
             page.keyboard.press("Escape")
 
 
@@ -173,12 +189,16 @@ FOCUSED = """
 
 
 @pytest.mark.parametrize("path", ["", BED_3])
-def test_everything_is_reached_by_tab_and_the_focus_is_seen(browser: Browser, eight_beds: Server, path: str) -> None:
+def test_everything_is_reached_by_tab_and_the_focus_is_seen(
+    browser: Browser, eight_beds: Server, path: str
+) -> None:
     with opened(browser, eight_beds.url + path) as page:
         set_prefs(page, name="Ada")
         expect(page.locator(".rate").first).not_to_have_text("--")
         expect(page.locator(".alarm-list li" if path else ".tile")).to_have_count(4 if path else 8)
-        wanted = page.locator("button:visible, a[href]:visible, select:visible, input:visible, [tabindex='0']:visible").count()
+        wanted = page.locator(
+            "button:visible, a[href]:visible, select:visible, input:visible, [tabindex='0']:visible"
+        ).count()
         page.evaluate("document.activeElement.blur()")
         reached = []
         for _ in range(wanted + 3):
@@ -190,8 +210,18 @@ def test_everything_is_reached_by_tab_and_the_focus_is_seen(browser: Browser, ei
 
 
 @pytest.mark.parametrize("path", ["", BED_3])
-def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, eight_beds: Server, path: str) -> None:
-    with opened(browser, eight_beds.url + path, 390, 844, device_scale_factor=3, has_touch=True, is_mobile=True) as page:
+def test_a_phone_shows_all_without_scrolling_sideways(
+    browser: Browser, eight_beds: Server, path: str
+) -> None:
+    with opened(
+        browser,
+        eight_beds.url + path,
+        390,
+        844,
+        device_scale_factor=3,
+        has_touch=True,
+        is_mobile=True,
+    ) as page:
         expect(page.locator(".rate").first).not_to_have_text("--")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("document.getElementById('view').scrollWidth") <= 390

@@ -1,4 +1,5 @@
-"""Alarms on the page: how they look, what a person does about them, what comes back, and how they sound."""
+"""Alarms on the page: how they look, what a person does about them, what comes back, and how they
+sound."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import get_args
 import msgspec
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.server import STATIC
+from dashboards.monitor.http.server import STATIC
 from ingest.messages import AlarmKind, RhythmLabel
 from tests.e2e.monitor_answers import Answers
 from tests.e2e.monitor_browser import Server, opened, set_prefs, shot, tile, until, ward
@@ -20,14 +21,27 @@ FILL = "e => getComputedStyle(e).backgroundColor"
 
 
 @contextmanager
-def alarming(browser: Browser, path: str = "", **prefs: object) -> Iterator[tuple[Page, Ward, Answers]]:
-    """A patient with a high and a medium alarm, somebody called Ada before the screen, and a processor that answers."""
+def alarming(
+    browser: Browser, path: str = "", **prefs: object
+) -> Iterator[tuple[Page, Ward, Answers]]:
+    """A patient with a high and a medium alarm, somebody called Ada before the screen, and a
+    processor that answers."""
     with ward([Story("Bed 1"), Story("Bed 2")]) as (server, streams):
         alarms = [
-            streams.alarm("Bed 1", "ventricular_tachycardia", 3, priority="high", latching=True, text="VT 7 BEATS"),
+            streams.alarm(
+                "Bed 1",
+                "ventricular_tachycardia",
+                3,
+                priority="high",
+                latching=True,
+                text="VT 7 BEATS",
+            ),
             streams.alarm("Bed 1", "hr_high", 4, text="HR 134 > 120"),
         ]
-        with Answers(streams, server.broker, alarms) as answers, opened(browser, server.url + path) as page:
+        with (
+            Answers(streams, server.broker, alarms) as answers,
+            opened(browser, server.url + path) as page,
+        ):
             set_prefs(page, **({"name": "Ada"} | prefs))
             yield page, streams, answers
 
@@ -35,7 +49,11 @@ def alarming(browser: Browser, path: str = "", **prefs: object) -> Iterator[tupl
 def test_the_page_has_a_word_for_every_kind_of_alarm_and_rhythm() -> None:
     words = (STATIC / "words.js").read_text(encoding="utf-8")
     missing = [kind for kind in get_args(AlarmKind) if f"{kind}: " not in words]
-    missing += [label for label in get_args(RhythmLabel) if f"{label}: " not in words and f'"{label}": ' not in words]
+    missing += [
+        label
+        for label in get_args(RhythmLabel)
+        if f"{label}: " not in words and f'"{label}": ' not in words
+    ]
     assert missing == []
 
 
@@ -90,13 +108,17 @@ def test_the_key_a_acknowledges_the_worst_and_asks_for_a_name_once(browser: Brow
         page.keyboard.press("Enter")
         expect(dialog).to_be_hidden()
         expect(page.locator("#who-name")).to_have_text("Grace")
-        expect(tile(page, "Bed 1").locator(".alarm")).to_have_text("** HR 134 > 120")  # what nobody has seen comes first
+        # what nobody has seen comes first
+        expect(tile(page, "Bed 1").locator(".alarm")).to_have_text("** HR 134 > 120")
         expect(page.locator("#toast")).to_contain_text("Acknowledged · Bed 1")
         assert [a.by for a in answers.taken] == ["Grace"]
 
 
 def test_no_answer_in_five_seconds_is_an_error(browser: Browser) -> None:
-    with ward([Story("Bed 1")]) as (server, streams), opened(browser, f"{server.url}patient?id=Bed%201") as page:
+    with (
+        ward([Story("Bed 1")]) as (server, streams),
+        opened(browser, f"{server.url}patient?id=Bed%201") as page,
+    ):
         set_prefs(page, name="Ada")
         streams.send(streams.alarm("Bed 1", "hr_high", 2, text="HR 140 > 120"))
         hr = page.locator(".alarm-list li").filter(has_text="HR 140")
@@ -106,14 +128,21 @@ def test_no_answer_in_five_seconds_is_an_error(browser: Browser) -> None:
         expect(hr).to_have_attribute("data-state", "holds")
 
 
-def test_an_escalated_alarm_says_so_and_a_latched_one_stays_until_acknowledged(browser: Browser) -> None:
+def test_an_escalated_alarm_says_so_and_a_latched_one_stays_until_acknowledged(
+    browser: Browser,
+) -> None:
     with alarming(browser) as (page, streams, answers):
         vt = next(alarm for alarm in answers.alarms.values() if alarm.priority == "high")
         streams.send(msgspec.structs.replace(vt, step="escalated", level=1))
-        expect(tile(page, "Bed 1").locator(".alarm")).to_have_text("*** VT 7 BEATS · called again ×1")
-        answers.alarms[vt.id] = msgspec.structs.replace(vt, step="end", end_ns=vt.raised_ns + 4 * 10**9)
+        expect(tile(page, "Bed 1").locator(".alarm")).to_have_text(
+            "*** VT 7 BEATS · called again ×1"
+        )
+        answers.alarms[vt.id] = msgspec.structs.replace(
+            vt, step="end", end_ns=vt.raised_ns + 4 * 10**9
+        )
         streams.send(answers.alarms[vt.id])
-        expect(tile(page, "Bed 1").locator(".head")).to_have_attribute("data-state", "holds")  # the medium one, that holds
+        # the medium one, that holds
+        expect(tile(page, "Bed 1").locator(".head")).to_have_attribute("data-state", "holds")
         expect(tile(page, "Bed 1").locator(".more")).to_have_text("+1")
 
 
@@ -121,7 +150,9 @@ def test_new_alarms_are_announced_to_those_who_listen(browser: Browser) -> None:
     with ward([Story("Bed 1")]) as (server, streams), opened(browser, server.url) as page:
         expect(tile(page, "Bed 1").locator(".rate")).not_to_have_text("--")
         streams.send(streams.alarm("Bed 1", "asystole", 5, priority="high", text="ASYSTOLE 5 s"))
-        expect(page.locator('#announce[aria-live="assertive"]')).to_have_text("high alarm, Bed 1: ASYSTOLE 5 s")
+        expect(page.locator('#announce[aria-live="assertive"]')).to_have_text(
+            "high alarm, Bed 1: ASYSTOLE 5 s"
+        )
 
 
 TONES = """
@@ -133,7 +164,9 @@ MEDIUM = [440, 440, 440]
 HIGH = [523, 523, 523, 659, 784] * 2
 
 
-def test_tones_sound_only_when_turned_on_the_worst_wins_and_mute_counts_down(browser: Browser) -> None:
+def test_tones_sound_only_when_turned_on_the_worst_wins_and_mute_counts_down(
+    browser: Browser,
+) -> None:
     with ward([Story("Bed 1")]) as (server, streams), opened(browser, server.url) as page:
         page.add_init_script(TONES)
         page.reload()

@@ -1,4 +1,5 @@
-"""The feed on brokers: what was there before, topics that appear later, garbage, and a broker that goes away and comes back."""
+"""The feed on brokers: what was there before, topics that appear later, garbage, and a broker that
+goes away and comes back."""
 
 from __future__ import annotations
 
@@ -12,29 +13,52 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from dashboards.monitor.access import Access
-from dashboards.monitor.feed import Arrival, KafkaFeed
-from dashboards.monitor.server import create_app
+from dashboards.monitor.http.access import Access
+from dashboards.monitor.http.server import create_app
+from dashboards.monitor.live.feed import Arrival, KafkaFeed
 from ingest import topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.messages import Action, Edit, Reference, SampleChunk, Score, Vitals, encode
 from ingest.operator import OperatorOutlet
-from stream_processor.alarms.profiles import Profiles
+from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
-from tests.unit.monitor_bench import ORIGIN, URL, TestClient, WebSocketTestSession, alarm, next_of
+from tests.unit.dashboards.monitor_bench import (
+    ORIGIN,
+    URL,
+    TestClient,
+    WebSocketTestSession,
+    alarm,
+    next_of,
+)
 
 WAIT_S = 60.0
 
 
 def vitals(hr: float) -> bytes:
     return encode(
-        Vitals(patient_id="p", device_id="d", lead="II", time_ns=time.time_ns(), hr_bpm=hr, sdnn_ms=None, rmssd_ms=None, quality=1.0)
+        Vitals(
+            patient_id="p",
+            device_id="d",
+            lead="II",
+            time_ns=time.time_ns(),
+            hr_bpm=hr,
+            sdnn_ms=None,
+            rmssd_ms=None,
+            quality=1.0,
+        )
     )
 
 
 def chunk() -> bytes:
-    made = {"seq": 0, "first_sample": 0, "t0_ns": time.time_ns(), "fs_hz": 250.0, "counts_per_mv": 200.0, "samples": bytes(250)}
+    made = {
+        "seq": 0,
+        "first_sample": 0,
+        "t0_ns": time.time_ns(),
+        "fs_hz": 250.0,
+        "counts_per_mv": 200.0,
+        "samples": bytes(250),
+    }
     return encode(SampleChunk(patient_id="p", device_id="d", lead="II", **made))
 
 
@@ -91,7 +115,11 @@ async def test_topics_that_do_not_exist_yet_are_taken_up_and_not_made() -> None:
     async with feeding(broker) as (feed, got):
         await until(lambda: feed.connected)
         await asyncio.sleep(1.5)
-        names = Producer({"bootstrap.servers": broker.address, "log.connection.close": False}).list_topics(timeout=30).topics
+        names = (
+            Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
+            .list_topics(timeout=30)
+            .topics
+        )
         assert not names, "the monitor made a topic"
         produce(broker, topics.VITALS.name, vitals(1))
         await until(lambda: rates(got) == [1])
@@ -107,7 +135,9 @@ async def test_the_past_is_as_old_as_it_is_and_never_live() -> None:
         produce(broker, topics.VITALS.name, vitals(2), timestamp_s=stamp_s)
         async with feeding(broker) as (_, got):
             await until(lambda: rates(got) == [2])
-            assert SystemClock().steady_s() - got[0].at_s == pytest.approx(time.time() - stamp_s, abs=3)
+            assert SystemClock().steady_s() - got[0].at_s == pytest.approx(
+                time.time() - stamp_s, abs=3
+            )
 
 
 async def test_a_broker_that_is_not_there_is_waited_for() -> None:
@@ -135,29 +165,65 @@ async def test_goes_on_after_the_broker_was_away(empty_kafka: Any) -> None:
 
 
 async def test_scores_references_and_what_people_say_are_followed(broker: Any) -> None:
-    counts = dict.fromkeys([name for name in Score.__struct_fields__ if name[-3:] in ("_tp", "_fn", "_fp")], 1)
+    counts = dict.fromkeys(
+        [name for name in Score.__struct_fields__ if name[-3:] in ("_tp", "_fn", "_fp")], 1
+    )
     score = Score(
-        patient_id="p", device_id="d", lead="II", time_ns=1, **counts, rhythm_s=1.0, rhythm_agreed_s=1.0, episodes=0, episodes_alarmed=0
-    )  # fmt: skip
+        patient_id="p",
+        device_id="d",
+        lead="II",
+        time_ns=1,
+        **counts,
+        rhythm_s=1.0,
+        rhythm_agreed_s=1.0,
+        episodes=0,
+        episodes_alarmed=0,
+    )
     note = Reference(patient_id="p", time_ns=1, sample=1, symbol="N")
     action = Action(patient_id="p", time_ns=1, id="a", by="Anna", action="resume")
     edit = Edit(
-        patient_id="p", time_ns=1, id="e", by="Anna", target="beat", target_id="1", at_ns=1, said="N", verdict="confirmed"
-    )  # fmt: skip
-    for topic, message in ((topics.SCORES, score), (topics.REFERENCE, note), (topics.ACKS, action), (topics.EDITS, edit)):
+        patient_id="p",
+        time_ns=1,
+        id="e",
+        by="Anna",
+        target="beat",
+        target_id="1",
+        at_ns=1,
+        said="N",
+        verdict="confirmed",
+    )
+    for topic, message in (
+        (topics.SCORES, score),
+        (topics.REFERENCE, note),
+        (topics.ACKS, action),
+        (topics.EDITS, edit),
+    ):
         produce(broker, topic.name, encode(message))
     async with feeding(broker) as (_, got):
         await until(lambda: len(got) == 4)
-        assert {type(a.message): a.message for a in got} == {Score: score, Reference: note, Action: action, Edit: edit}
+        assert {type(a.message): a.message for a in got} == {
+            Score: score,
+            Reference: note,
+            Action: action,
+            Edit: edit,
+        }
 
 
 def test_an_action_reaches_the_broker_and_comes_back_to_every_page(broker: Any) -> None:
-    """From the page's POST to ecg.acks, and from there to the page; what the processor makes of it is its own."""
-    clock, standing = SystemClock(), alarm(0, "asystole", priority="high", latching=True, onset_ns=time.time_ns())
+    """From the page's POST to ecg.acks, and from there to the page; what the processor makes of it
+    is its own."""
+    clock, standing = (
+        SystemClock(),
+        alarm(0, "asystole", priority="high", latching=True, onset_ns=time.time_ns()),
+    )
     app = create_app(
-        KafkaFeed(broker.address, clock), MemorySink, clock,
-        send=OperatorOutlet(broker.address).send, profiles=Profiles.load(None), access=Access({}, clock),
-    )  # fmt: skip
+        KafkaFeed(broker.address, clock),
+        MemorySink,
+        clock,
+        send=OperatorOutlet(broker.address).send,
+        profiles=Profiles.load(None),
+        access=Access({}, clock),
+    )
     produce(broker, topics.ALARMS.name, encode(standing))
     with TestClient(app, base_url=URL) as client:
         deadline = time.monotonic() + WAIT_S

@@ -1,4 +1,5 @@
-"""The past on the page: pause, scroll, zoom, next alarm and beat, calipers, the trend and its cursor, full disclosure."""
+"""The past on the page: pause, scroll, zoom, next alarm and beat, calipers, the trend and its
+cursor, full disclosure."""
 
 from __future__ import annotations
 
@@ -100,7 +101,8 @@ def test_next_and_previous_alarm_and_beat_of_a_class(bed_3: Page) -> None:
     page.get_by_label("Class of beat to go to").select_option("V")
     page.locator("main").focus()
     page.keyboard.press("b")
-    eventually(page, lambda: seconds(shown(page)) - seconds(before), lambda later: later in (2, 3))  # the next V, 2.35 s after that alarm
+    # the next V, 2.35 s after that alarm
+    eventually(page, lambda: seconds(shown(page)) - seconds(before), lambda later: later in (2, 3))
     page.keyboard.press("B")
     page.keyboard.press("B")
     page.get_by_label("Class of beat to go to").select_option("F")
@@ -121,7 +123,10 @@ def seconds(clock: str) -> int:
 
 
 def test_calipers_read_a_known_rr_within_4_ms(browser: Browser) -> None:
-    with ward([Story("a", bpm=75, irregular=0.0)]) as (server, _), opened(browser, f"{server.url}patient?id=a") as page:
+    with (
+        ward([Story("a", bpm=75, irregular=0.0)]) as (server, _),
+        opened(browser, f"{server.url}patient?id=a") as page,
+    ):
         expect(page.locator(".fact .rr")).to_have_text("800")
         eventually(page, lambda: painted(page, ".trace"), lambda pixels: pixels > 3000)
         page.locator("main").focus()

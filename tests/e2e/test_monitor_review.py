@@ -32,7 +32,9 @@ def at_bed_3(browser: Browser, server: Server, **context: object) -> Iterator[Pa
         yield page
 
 
-def test_an_alarm_is_reviewed_with_its_strip_and_confirmed(browser: Browser, server: Server) -> None:
+def test_an_alarm_is_reviewed_with_its_strip_and_confirmed(
+    browser: Browser, server: Server
+) -> None:
     with at_bed_3(browser, server) as page:
         page.locator(".alarm-list li").filter(has_text="VT 5 BEATS").locator(".open").click()
         review = page.locator(".review")
@@ -47,7 +49,9 @@ def test_an_alarm_is_reviewed_with_its_strip_and_confirmed(browser: Browser, ser
         shot(page, "review")
         review.get_by_role("button", name="Confirm").click()
         expect(review.locator(".feedback")).to_have_text("Recorded: confirmed.")
-        expect(review.locator(".people li").first).to_contain_text("confirmed · Ventricular tachycardia · Ada")
+        expect(review.locator(".people li").first).to_contain_text(
+            "confirmed · Ventricular tachycardia · Ada"
+        )
         expect(facts).to_contain_text("Ventricular tachycardia, high")  # what the model said stays
         page.keyboard.press("n")
         expect(review.locator("h2")).to_have_text("** PAUSE 2.4 s > 2 s")
@@ -55,14 +59,18 @@ def test_an_alarm_is_reviewed_with_its_strip_and_confirmed(browser: Browser, ser
         expect(review).to_be_hidden()
 
 
-def test_an_alarm_is_relabelled_with_a_note_and_another_rejected(browser: Browser, server: Server) -> None:
+def test_an_alarm_is_relabelled_with_a_note_and_another_rejected(
+    browser: Browser, server: Server
+) -> None:
     with at_bed_3(browser, server) as page:
         page.locator(".alarm-list li").filter(has_text="PAUSE").locator(".open").click()
         review = page.locator(".review")
         review.get_by_label("The alarm it should have been").select_option("missed_beat")
         review.get_by_label("Note").fill("P wave, no QRS")
         review.get_by_role("button", name="Relabel").click()
-        expect(review.locator(".people li").first).to_contain_text("relabelled as missed_beat · Pause · Ada")
+        expect(review.locator(".people li").first).to_contain_text(
+            "relabelled as missed_beat · Pause · Ada"
+        )
         expect(review.locator(".people li").first).to_contain_text("“P wave, no QRS”")
         review.get_by_role("button", name="Previous").click()
         expect(review.locator("h2")).to_contain_text("VT 5 BEATS")
@@ -97,7 +105,9 @@ def test_the_report_opens_in_a_tab_of_its_own(browser: Browser, server: Server) 
             shot(report, "report")
 
 
-def test_limits_are_checked_where_they_stand_and_say_who_changed_them(browser: Browser, server: Server) -> None:
+def test_limits_are_checked_where_they_stand_and_say_who_changed_them(
+    browser: Browser, server: Server
+) -> None:
     with at_bed_3(browser, server) as page:
         page.keyboard.press("l")
         high = page.locator('tr[data-name="hr_high_bpm"]')
@@ -122,10 +132,18 @@ def test_limits_are_checked_where_they_stand_and_say_who_changed_them(browser: B
 
 
 def test_review_and_actions_among_fifty_patients(browser: Browser) -> None:
-    stories = [Story(f"Bed {k}", bpm=50 + k, pattern="NNNV" if k % 7 == 0 else "N") for k in range(1, 51)]
+    stories = [
+        Story(f"Bed {k}", bpm=50 + k, pattern="NNNV" if k % 7 == 0 else "N") for k in range(1, 51)
+    ]
     with ward(stories, MemorySink(), seconds=150.0) as (server, streams):
-        alarms = [streams.alarm(f"Bed {k}", "hr_high", 3, text=f"HR {120 + k} > 120") for k in range(1, 51)]
-        with Answers(streams, server.broker, alarms) as answers, opened(browser, server.url, 1920, 1080) as page:
+        alarms = [
+            streams.alarm(f"Bed {k}", "hr_high", 3, text=f"HR {120 + k} > 120")
+            for k in range(1, 51)
+        ]
+        with (
+            Answers(streams, server.broker, alarms) as answers,
+            opened(browser, server.url, 1920, 1080) as page,
+        ):
             set_prefs(page, name="Ada")
             expect(page.locator(".tile")).to_have_count(50)
             expect(page.locator("#chips")).to_have_text("** 50")
@@ -138,6 +156,8 @@ def test_review_and_actions_among_fifty_patients(browser: Browser) -> None:
             shot(page, "ward-50", 1500)
             page.keyboard.press("Enter")
             expect(page.locator("h1")).to_have_text("Bed 50")
-            expect(page.locator(".alarm-list li").first).to_have_attribute("data-state", "acknowledged")
+            expect(page.locator(".alarm-list li").first).to_have_attribute(
+                "data-state", "acknowledged"
+            )
             page.locator(".alarm-list .open").first.click()
             expect(page.locator(".review h2")).to_have_text("** HR 170 > 120")

@@ -16,7 +16,9 @@ def test_a_ward_shows_each_patient_as_it_is(browser: Browser, eight_beds: Server
         expect(page.locator("#count")).to_have_text("8 patients")
         names = page.locator(".tile .name").all_text_contents()
         assert names == [f"Bed {k}" for k in (1, 2, 3, 4, 5, 6, 10)] + [LONG]
-        sinus, fibrillation, lead_off, artefact, silent = (tile(page, f"Bed {k}") for k in (1, 4, 5, 6, 10))
+        sinus, fibrillation, lead_off, artefact, silent = (
+            tile(page, f"Bed {k}") for k in (1, 4, 5, 6, 10)
+        )
         expect(sinus.locator(".rate")).not_to_have_text("--")
         expect(sinus.locator(".rhythm")).to_have_text("Sinus")
         expect(sinus.locator(".range")).to_have_text("50–120")
@@ -49,7 +51,8 @@ def test_a_trace_that_wanders_far_stays_in_sight(browser: Browser) -> None:
         eventually(page, lambda: strip(page, "a")["columns"], lambda share: share > 0.9)
 
 
-# When the page last got samples of a patient (by its number), and when a tile was first dead, in ms of the page's clock.
+# When the page last got samples of a patient (by its number), and when a tile was first dead, in ms
+# of the page's clock.
 HEARD = """
 window.heard = {};
 window.WebSocket = class extends WebSocket {
@@ -66,7 +69,10 @@ new MutationObserver(() => { window.died ??= document.querySelector('.tile.dead'
 
 
 def test_a_stale_trace_is_grey_within_three_seconds_and_a_live_one_is_not(browser: Browser) -> None:
-    with ward([Story("lives"), Story("ends")]) as (server, streams), opened(browser, server.url) as page:
+    with (
+        ward([Story("lives"), Story("ends")]) as (server, streams),
+        opened(browser, server.url) as page,
+    ):
         page.add_init_script(HEARD)
         page.reload()
         expect(tile(page, "ends").locator(".rate")).not_to_have_text("--")
@@ -140,7 +146,8 @@ def test_filters_and_order(browser: Browser, eight_beds: Server) -> None:
         expect(page.locator(".tile .name").first).to_have_text("Bed 4")
 
 
-# When the alarm was first on Bed 3's tile, and when that tile was first in its new place, in ms of the page's clock.
+# When the alarm was first on Bed 3's tile, and when that tile was first in its new place, in ms of
+# the page's clock.
 MOVED = """
 () => {
   const first = () => document.querySelector('.tile .name').textContent;
@@ -155,7 +162,10 @@ MOVED = """
 
 
 def test_by_urgency_a_tile_moves_only_after_two_seconds(browser: Browser) -> None:
-    with ward([Story(f"Bed {k}") for k in (1, 2, 3)]) as (server, streams), opened(browser, server.url) as page:
+    with (
+        ward([Story(f"Bed {k}") for k in (1, 2, 3)]) as (server, streams),
+        opened(browser, server.url) as page,
+    ):
         expect(page.locator(".tile")).to_have_count(3)
         page.keyboard.press("o")
         expect(page.get_by_label("Order")).to_have_value("urgency")
@@ -167,7 +177,9 @@ def test_by_urgency_a_tile_moves_only_after_two_seconds(browser: Browser) -> Non
         assert page.evaluate("moved.tile - moved.alarm") > 1500
 
 
-def test_a_held_back_alarm_is_listed_only_and_an_ended_one_leaves_the_tile(browser: Browser) -> None:
+def test_a_held_back_alarm_is_listed_only_and_an_ended_one_leaves_the_tile(
+    browser: Browser,
+) -> None:
     with ward([Story("a")]) as (server, streams), opened(browser, server.url) as page:
         held = streams.alarm("a", "pause", 1, announced=False, text="PAUSE 2.4 s")
         short = streams.alarm("a", "hr_high", 2, text="HR 140 > 120")
@@ -197,7 +209,9 @@ def test_a_lost_server_is_said_and_the_page_comes_back_by_itself(browser: Browse
         eventually(page, lambda: strip(page, "a")["painted"], lambda pixels: pixels > 500)
 
 
-def test_a_tile_stays_while_a_server_that_has_come_back_does_not_know_its_patient_yet(browser: Browser) -> None:
+def test_a_tile_stays_while_a_server_that_has_come_back_does_not_know_its_patient_yet(
+    browser: Browser,
+) -> None:
     with ward([Story("a")]) as (server, _), opened(browser, server.url) as page:
         expect(tile(page, "a").locator(".rate")).not_to_have_text("--")
         tile(page, "a").evaluate("tile => { tile.dataset.same = 'yes'; }")
@@ -205,7 +219,11 @@ def test_a_tile_stays_while_a_server_that_has_come_back_does_not_know_its_patien
 
         def nobody_at_first(route: Route) -> None:
             answers.append(bool(answers))
-            known = '{"total": 1, "offset": 0, "patients": [{"id": "a"}]}' if answers[-1] else '{"total": 0, "offset": 0, "patients": []}'
+            known = (
+                '{"total": 1, "offset": 0, "patients": [{"id": "a"}]}'
+                if answers[-1]
+                else '{"total": 0, "offset": 0, "patients": []}'
+            )
             route.fulfill(body=known, content_type="application/json")
 
         server.stop()
@@ -217,7 +235,9 @@ def test_a_tile_stays_while_a_server_that_has_come_back_does_not_know_its_patien
         expect(tile(page, "a")).to_have_attribute("data-same", "yes")
 
 
-def test_an_empty_ward_says_which_command_to_copy_and_a_missing_broker_is_said(browser: Browser) -> None:
+def test_an_empty_ward_says_which_command_to_copy_and_a_missing_broker_is_said(
+    browser: Browser,
+) -> None:
     with EmbeddedBroker() as broker:
         server = Server(broker.address)
         with opened(browser, server.url) as page:
@@ -237,7 +257,9 @@ def test_sixty_four_tiles_fit_one_screen_and_more_are_paged(browser: Browser) ->
     ):
         expect(page.locator(".tile")).to_have_count(64)
         expect(page.locator(".pager .where")).to_have_text("1–64 of 70")
-        assert page.evaluate("(v => v.scrollHeight <= v.clientHeight)(document.getElementById('view'))"), "the tiles do not fit"
+        assert page.evaluate(
+            "(v => v.scrollHeight <= v.clientHeight)(document.getElementById('view'))"
+        ), "the tiles do not fit"
         shot(page, "ward-64", 3000)
         page.keyboard.press("PageDown")
         expect(page.locator(".tile")).to_have_count(6)
@@ -249,12 +271,16 @@ def test_sixty_four_tiles_fit_one_screen_and_more_are_paged(browser: Browser) ->
 def test_one_patient_fills_the_screen_and_is_readable_from_afar(browser: Browser) -> None:
     with ward([Story("Bed 1")]) as (server, _), opened(browser, server.url, 1920, 1080) as page:
         expect(tile(page, "Bed 1").locator(".rate")).not_to_have_text("--")
-        height = page.locator(".tile .rate").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+        height = page.locator(".tile .rate").evaluate(
+            "e => parseFloat(getComputedStyle(e).fontSize)"
+        )
         assert height >= 200  # 5 cm on a 24-inch screen: a minute of arc per millimetre at 3 m
         shot(page, "ward-1", 1000)
 
 
-def test_nothing_shifts_on_a_phone_and_everything_is_reachable(browser: Browser, eight_beds: Server) -> None:
+def test_nothing_shifts_on_a_phone_and_everything_is_reachable(
+    browser: Browser, eight_beds: Server
+) -> None:
     with opened(browser, eight_beds.url, 390, 800) as page:
         expect(page.locator(".tile")).to_have_count(8)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

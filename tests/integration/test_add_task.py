@@ -11,15 +11,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
 
-from ingest.errors import BadInputError  # noqa: E402
-from models.architectures.ecgcl import Backbone  # noqa: E402
-from models.extension import check_extends, random_windows  # noqa: E402
-from models.runtime import Model, read_spec  # noqa: E402
-from models.training import add_task as module  # noqa: E402
-from models.training.add_task import add_task  # noqa: E402
-from models.training.tasks import added  # noqa: E402
-from tests.made_models import SHIPPED  # noqa: E402
-from tests.made_records import labelled  # noqa: E402
+from ingest.errors import BadInputError
+from models.architectures.ecgcl import Backbone
+from models.serving.extension import check_extends, random_windows
+from models.serving.runtime import Model, read_spec
+from models.training.release import add_task as module
+from models.training.release.add_task import add_task
+from models.training.tasks import added
+from tests.made_models import SHIPPED
+from tests.made_records import labelled
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,9 @@ def learn(name: str, records: Path, base: Path, out: Path, said: list[str]) -> M
     return Model(out)
 
 
-def test_two_tasks_one_after_the_other_leave_the_older_ones_alone(base: Path, records: Path, tmp_path: Path) -> None:
+def test_two_tasks_one_after_the_other_leave_the_older_ones_alone(
+    base: Path, records: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
     old = Model(base)
     first = learn("flutter", records, base, tmp_path / "first", said)
@@ -59,13 +61,13 @@ def test_two_tasks_one_after_the_other_leave_the_older_ones_alone(base: Path, re
     check_extends(first, second)
     at = max(task.channels[1] for task in old.spec.tasks)
     assert second.spec.tasks[: len(old.tasks)] == old.spec.tasks
-    assert [(t.name, t.channels, t.seconds, t.least, t.hop) for t in second.spec.tasks[len(old.tasks) :]] == [
-        ("flutter", (at, at + 24), 5, 5, 1), ("strain", (at + 24, at + 48), 5, 5, 1),
-    ]  # fmt: skip
+    assert [
+        (t.name, t.channels, t.seconds, t.least, t.hop) for t in second.spec.tasks[len(old.tasks) :]
+    ] == [("flutter", (at, at + 24), 5, 5, 1), ("strain", (at + 24, at + 48), 5, 5, 1)]
     assert len({model.spec.version for model in (old, first, second)}) == 3
     windows = random_windows(old.input.length)[:5]  # a second each
-    steps = second.see(windows)[1]
-    assert steps[:, :, : at + 24].tobytes() == first.see(windows)[1].tobytes()
+    steps = second.segment(windows)[1]
+    assert steps[:, :, : at + 24].tobytes() == first.segment(windows)[1].tobytes()
     context = steps[:, :, at + 24 :].reshape(1, 20, 24)
     assert second.decode("strain", context, np.ones((1, 20), np.float32)).sum() == pytest.approx(1)
     card = (tmp_path / "second" / "card.md").read_text()
@@ -99,18 +101,26 @@ def test_where_an_older_output_would_change_nothing_is_written(
         ("x", 1000, "context"),
     ],
 )
-def test_what_cannot_be_learned(base: Path, records: Path, tmp_path: Path, name: str, seconds: int, problem: str) -> None:
+def test_what_cannot_be_learned(
+    base: Path, records: Path, tmp_path: Path, name: str, seconds: int, problem: str
+) -> None:
     with pytest.raises(BadInputError, match=problem):
-        add_task(name, records, base, tmp_path / "out", seconds, 1, Path("no noise"), lambda _: None)
+        add_task(
+            name, records, base, tmp_path / "out", seconds, 1, Path("no noise"), lambda _: None
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_there_is_not_overwritten(base: Path, records: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_there_is_not_overwritten(
+    base: Path, records: Path, tmp_path: Path
+) -> None:
     with pytest.raises(BadInputError, match="is there already"):
         add_task("flutter", records, base, tmp_path, 5, 1, Path("no noise"), lambda _: None)
 
 
-def test_a_model_without_its_weights_cannot_learn(base: Path, records: Path, tmp_path: Path) -> None:
+def test_a_model_without_its_weights_cannot_learn(
+    base: Path, records: Path, tmp_path: Path
+) -> None:
     bare = shutil.copytree(base, tmp_path / "bare")
     (bare / "weights.pt").write_bytes(b"none")
     with pytest.raises(BadInputError, match=r"weights\.pt"):

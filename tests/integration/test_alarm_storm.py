@@ -1,4 +1,5 @@
-"""150 patients go into asystole in the same half second, through a real Kafka and the product's own commands: no alarm is lost anywhere.
+"""150 patients go into asystole in the same half second, through a real Kafka and the product's own
+commands: no alarm is lost anywhere.
 
 The smaller form of benchmarks/alarm_storm.py, which measures a thousand and how late they are.
 """

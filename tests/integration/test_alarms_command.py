@@ -38,10 +38,21 @@ def alarm(patient: str = "Bed 1", *, ago_s: float = 60.0, **changes: Any) -> Ala
     onset_ns = CLOCK.now_ns() - round(ago_s * 1e9)
     kind = changes.pop("kind", "asystole")
     fields: dict[str, Any] = {
-        "device_id": "d", "lead": "II", "fs_hz": 250.0, "id": f"{patient}:{kind}:{onset_ns}", "kind": kind, "priority": "high",
-        "step": "onset", "changed_ns": onset_ns, "onset_ns": onset_ns, "raised_ns": onset_ns, "onset_sample": 0, "raised_sample": 0,
-        "latching": True, "text": "ASYSTOLE 6 s",
-    }  # fmt: skip
+        "device_id": "d",
+        "lead": "II",
+        "fs_hz": 250.0,
+        "id": f"{patient}:{kind}:{onset_ns}",
+        "kind": kind,
+        "priority": "high",
+        "step": "onset",
+        "changed_ns": onset_ns,
+        "onset_ns": onset_ns,
+        "raised_ns": onset_ns,
+        "onset_sample": 0,
+        "raised_sample": 0,
+        "latching": True,
+        "text": "ASYSTOLE 6 s",
+    }
     return Alarm(patient_id=patient, **fields | changes)
 
 
@@ -75,23 +86,41 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def sent(address: str, topic: str, kind: Any) -> list[tuple[int, Any]]:
     """Every message of the topic with its partition."""
-    return [(message.partition(), decode(message.value(), kind)) for message in messages(address, topic)]
+    return [
+        (message.partition(), decode(message.value(), kind)) for message in messages(address, topic)
+    ]
 
 
 def test_an_action_goes_where_the_patients_samples_are(broker):
-    """kafka-python sends the samples and librdkafka the actions: both must put a patient into the same partition."""
+    """kafka-python sends the samples and librdkafka the actions: both must put a patient into the
+    same partition."""
     patients = ["p", "Bed 1", "Zimmer 7 · Müller", "病床", *(f"patient-{i}" for i in range(60))]
     create_topics(broker.address)
     with Producer(broker.address, CLOCK) as producer:
         for patient in patients:
             producer.send(chunk(patient, 0))
-    outlet = OperatorOutlet(broker.address)
+    event_producer = OperatorOutlet(broker.address)
     for patient in patients:
-        outlet.send(Action(patient_id=patient, time_ns=1, id="a", by="Ann", action="resume"))
-        outlet.send(
-            Edit(patient_id=patient, id="e", target="beat", target_id="1", said="N", verdict="confirmed", by="Ann", time_ns=1, at_ns=1)
+        event_producer.send(
+            Action(patient_id=patient, time_ns=1, id="a", by="Ann", action="resume")
         )
-    places = [{m.patient_id: p for p, m in sent(broker.address, topic.name, kind)} for topic, kind in _KINDS]
+        event_producer.send(
+            Edit(
+                patient_id=patient,
+                id="e",
+                target="beat",
+                target_id="1",
+                said="N",
+                verdict="confirmed",
+                by="Ann",
+                time_ns=1,
+                at_ns=1,
+            )
+        )
+    places = [
+        {m.patient_id: p for p, m in sent(broker.address, topic.name, kind)}
+        for topic, kind in _KINDS
+    ]
     assert len(places[0]) == len(patients)
     assert places[0] == places[1] == places[2]
     assert len(set(places[0].values())) > 1
@@ -105,18 +134,33 @@ def test_a_broker_that_is_gone_is_said(alive, monkeypatch):
     monkeypatch.setattr(operator, "TIMEOUT_S", 2.0)
     message = Action(patient_id="p", time_ns=1, id="a", by="Ann", action="resume")
     with EmbeddedBroker() as broker:
-        outlet = OperatorOutlet(broker.address)
+        event_producer = OperatorOutlet(broker.address)
         if alive:
-            outlet.send(message)
+            event_producer.send(message)
     for _ in range(2 if alive else 1):
         with pytest.raises(UnreachableError, match="does not answer"):
-            outlet.send(message)
+            event_producer.send(message)
 
 
 def test_list(keep):
-    over = alarm("Bed 2", ago_s=3600, kind="hr_high", priority="medium", latching=False, text="HR 134 > 120", end_ns=CLOCK.now_ns())
+    over = alarm(
+        "Bed 2",
+        ago_s=3600,
+        kind="hr_high",
+        priority="medium",
+        latching=False,
+        text="HR 134 > 120",
+        end_ns=CLOCK.now_ns(),
+    )
     old = alarm("Bed 1", ago_s=50 * 3600, level=3)
-    silenced = alarm("Bed 3", kind="pause", priority="medium", latching=False, text="PAUSE 3 s", silenced_until_ns=CLOCK.now_ns() + 10**12)
+    silenced = alarm(
+        "Bed 3",
+        kind="pause",
+        priority="medium",
+        latching=False,
+        text="PAUSE 3 s",
+        silenced_until_ns=CLOCK.now_ns() + 10**12,
+    )
     keep(
         over,
         old,
@@ -156,7 +200,11 @@ def actions(address: str) -> list[Action]:
 
 
 def test_acknowledge_by_id_by_kind_and_all(sending, keep):
-    first, second, done = alarm(ago_s=60), alarm(ago_s=30), alarm(ago_s=20, kind="pause", acknowledged_ns=1)
+    first, second, done = (
+        alarm(ago_s=60),
+        alarm(ago_s=30),
+        alarm(ago_s=20, kind="pause", acknowledged_ns=1),
+    )
     keep(first, second, done)
     run("ack", "Bed 1", first.id, "--by", "Ann", "--note", "on the way")
     run("ack", "Bed 1", "asystole", "--by", "Ann")
@@ -164,9 +212,15 @@ def test_acknowledge_by_id_by_kind_and_all(sending, keep):
     found = sorted(actions(sending), key=lambda a: a.time_ns)
     assert [a.alarm_id for a in found] == [first.id, second.id, ""]
     assert {a.action for a in found} == {"acknowledge"}
-    assert [(a.by, a.note) for a in found] == [("Ann", "on the way"), ("Ann", ""), (getpass.getuser(), "")]
+    assert [(a.by, a.note) for a in found] == [
+        ("Ann", "on the way"),
+        ("Ann", ""),
+        (getpass.getuser(), ""),
+    ]
     assert len({a.id for a in found}) == 3
-    with pytest.raises(BadInputError, match="no pause of 'Bed 1' stands that nobody has acknowledged"):
+    with pytest.raises(
+        BadInputError, match="no pause of 'Bed 1' stands that nobody has acknowledged"
+    ):
         run("ack", "Bed 1", "pause")
     with pytest.raises(BadInputError, match="which alarm") as caught:
         run("ack", "Bed 1")
@@ -181,8 +235,14 @@ def test_silence_and_resume(sending, keep):
     run("silence", "Bed 1", "--for", "90s", "--kind", "hr_high", "--by", "Ann")
     run("resume", "Bed 1", "--by", "Ann")
     found = sorted(actions(sending), key=lambda a: a.time_ns)
-    assert [(a.action, a.kind, a.seconds) for a in found] == [("silence", "", 600.0), ("silence", "hr_high", 90.0), ("resume", "", None)]
-    with pytest.raises(BadInputError, match="asystole is of high priority and cannot be silenced") as caught:
+    assert [(a.action, a.kind, a.seconds) for a in found] == [
+        ("silence", "", 600.0),
+        ("silence", "hr_high", 90.0),
+        ("resume", "", None),
+    ]
+    with pytest.raises(
+        BadInputError, match="asystole is of high priority and cannot be silenced"
+    ) as caught:
         run("silence", "Bed 1", "--for", "10m", "--kind", "asystole")
     assert "ecgwatch alarms ack 'Bed 1' asystole" in caught.value.remedy
     for wrong in ("10", "25h", "0s", "m", "-5m", "1d"):
@@ -199,7 +259,14 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
     profiles = folder / "profiles.toml"
     profiles.write_text('[groups.icu]\npatients = ["Bed *"]\nprofile = "paediatric"\n')
     monkeypatch.setenv("ECGWATCH_PROFILES", str(profiles))
-    stored = Action(patient_id="Bed 1", time_ns=10**18, id="a", by="Ann", action="limits", limits={"hr_high_bpm": 150.0})
+    stored = Action(
+        patient_id="Bed 1",
+        time_ns=10**18,
+        id="a",
+        by="Ann",
+        action="limits",
+        limits={"hr_high_bpm": 150.0},
+    )
     keep(alarm(), stored)
     lines = {line.split()[0]: line for line in run("profile", "Bed 1").splitlines()}
     assert "150  60 to 280 /min" in lines["hr_high_bpm"]
@@ -207,9 +274,24 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
     assert "75" in lines["hr_low_bpm"]
     assert "profile paediatric" in lines["hr_low_bpm"]
     assert "profile adult" in run("profile", "someone")
-    run("profile", "Bed 1", "--set", "hr_low_bpm=60", "--set", "vt_beats=4", "--unset", "hr_high_bpm", "--by", "Bob")
+    run(
+        "profile",
+        "Bed 1",
+        "--set",
+        "hr_low_bpm=60",
+        "--set",
+        "vt_beats=4",
+        "--unset",
+        "hr_high_bpm",
+        "--by",
+        "Bob",
+    )
     (action,) = actions(sending)
-    assert (action.action, action.by, action.limits) == ("limits", "Bob", {"hr_high_bpm": None, "hr_low_bpm": 60.0, "vt_beats": 4.0})
+    assert (action.action, action.by, action.limits) == (
+        "limits",
+        "Bob",
+        {"hr_high_bpm": None, "hr_low_bpm": 60.0, "vt_beats": 4.0},
+    )
     for arguments, problem in (
         (["Bed 1", "--set", "hr_high_bpm=70"], "must be below hr_high_bpm"),
         (["Bed 1", "--set", "hr_low_bpm=1"], "outside 20 to 150"),
@@ -228,9 +310,15 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
 
 
 def raise_alarms(address: str, *messages: Alarm | Delivery) -> None:
-    producer = confluent_kafka.Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "log_level": 0})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": address, "partitioner": "murmur2_random", "log_level": 0}
+    )
     for one in messages:
-        producer.produce((ALARMS if isinstance(one, Alarm) else NOTIFICATIONS).name, encode(one), one.patient_id.encode())
+        producer.produce(
+            (ALARMS if isinstance(one, Alarm) else NOTIFICATIONS).name,
+            encode(one),
+            one.patient_id.encode(),
+        )
     assert producer.flush(60) == 0
 
 
@@ -242,7 +330,17 @@ def hear_ctrl_c() -> None:
 def test_tail_shows_each_step(broker, folder):
     create_topics(broker.address)
     raise_alarms(broker.address, alarm("before"))
-    command = [sys.executable, "-P", "-m", "ecgwatch", "alarms", "tail", "Bed 1", "--broker", broker.address]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "ecgwatch",
+        "alarms",
+        "tail",
+        "Bed 1",
+        "--broker",
+        broker.address,
+    ]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -256,7 +354,10 @@ def test_tail_shows_each_step(broker, folder):
             assert process.stdout is not None
             assert process.stderr.readline() == "following the alarms of Bed 1\n"
             one = alarm()
-            steps = [alarm(step="escalated", level=1), alarm(step="acknowledged", acknowledged_by="Ann")]
+            steps = [
+                alarm(step="escalated", level=1),
+                alarm(step="acknowledged", acknowledged_by="Ann"),
+            ]
             raise_alarms(broker.address, alarm("Bed 2"), one, *steps)
             lines = [process.stdout.readline() for _ in range(3)]
             process.send_signal(signal.SIGINT)
@@ -275,8 +376,13 @@ def test_reconcile(sending, keep, folder, monkeypatch):
     raise_alarms(sending, *alarms)
     keep(*alarms)
     text = run("reconcile")
-    assert "detected: 5 alarms, of these announced: 5\nstored: 5 alarms\nnotified: nobody is to be" in text
-    (folder / "n.toml").write_text('[recipients.nurse]\nurl = "json://${X}"\n[[rules]]\nrecipients = ["nurse"]\n')
+    assert (
+        "detected: 5 alarms, of these announced: 5\nstored: 5 alarms\nnotified: nobody is to be"
+        in text
+    )
+    (folder / "n.toml").write_text(
+        '[recipients.nurse]\nurl = "json://${X}"\n[[rules]]\nrecipients = ["nurse"]\n'
+    )
     monkeypatch.setenv("ECGWATCH_NOTIFICATIONS", "n.toml")
     extra = alarm("Bed 7", ago_s=1)
     raise_alarms(sending, extra, *(_told(a) for a in alarms[1:]))
@@ -285,15 +391,30 @@ def test_reconcile(sending, keep, folder, monkeypatch):
     assert f"not stored: {extra.id}" in text
     assert f"not notified: {alarms[0].id} onset to nurse: no attempt was made" in text
     monkeypatch.setattr(reconciling, "SETTLE_S", 60.0)  # it ends as soon as all is there
-    late = threading.Thread(target=lambda: (time.sleep(1.5), keep(extra), raise_alarms(sending, _told(extra), _told(alarms[0]))))
+    late = threading.Thread(
+        target=lambda: (
+            time.sleep(1.5),
+            keep(extra),
+            raise_alarms(sending, _told(extra), _told(alarms[0])),
+        )
+    )
     late.start()
-    assert "notified: 6 of 6 notices" in run("reconcile")  # it waits a little for what is on its way
+    # it waits a little for what is on its way
+    assert "notified: 6 of 6 notices" in run("reconcile")
     late.join()
     assert "detected: 0 alarms" in run("reconcile", "--to", "2020-01-01")
 
 
 def _told(a: Alarm) -> Delivery:
     return Delivery(
-        patient_id=a.patient_id, time_ns=1, id=f"{a.id}|onset|0|nurse|1", alarm_id=a.id, kind=a.kind, priority=a.priority, step="onset",
-        recipient="nurse", attempt=1, outcome="delivered",
-    )  # fmt: skip
+        patient_id=a.patient_id,
+        time_ns=1,
+        id=f"{a.id}|onset|0|nurse|1",
+        alarm_id=a.id,
+        kind=a.kind,
+        priority=a.priority,
+        step="onset",
+        recipient="nurse",
+        attempt=1,
+        outcome="delivered",
+    )

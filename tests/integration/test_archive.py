@@ -1,4 +1,5 @@
-"""What goes through the topics of actions, deliveries, scores and edits is stored, once each, whatever happens in between."""
+"""What goes through the topics of actions, deliveries, scores and edits is stored, once each,
+whatever happens in between."""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ import pytest
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import Action, Delivery, Edit, Score, Stored, encode
-from stream_processor.archive import KINDS, Archive
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
+from stream_processor.worker.archive import KINDS, Archive
 from tests.contract.test_sinks import action, delivery, edit, score
 from tests.integration.test_process import messages
 
@@ -36,18 +37,29 @@ PATIENTS = [f"p{i}" for i in range(9)]
 def some(number: int) -> list[Stored]:
     """A message of each kind for each patient."""
     t, id = T0 + number * 10**9, f"id-{number}"
-    return [m for p in PATIENTS for m in (action(p, t, id), delivery(p, t, id), edit(p, t, id), score(p, t))]
+    return [
+        m
+        for p in PATIENTS
+        for m in (action(p, t, id), delivery(p, t, id), edit(p, t, id), score(p, t))
+    ]
 
 
 def send(address: str, sent: list[Stored]) -> None:
-    producer = confluent_kafka.Producer({"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"}
+    )
     for message in sent:
         producer.produce(TOPIC[type(message)], encode(message), message.patient_id.encode())
     assert producer.flush(60) == 0
 
 
 def stored(sink: SqliteSink | MemorySink) -> set[bytes]:
-    found = [encode(m) for p in sink.patients() for kind in (Action, Delivery, Score, Edit) for m in sink.read(kind, p)]
+    found = [
+        encode(m)
+        for p in sink.patients()
+        for kind in (Action, Delivery, Score, Edit)
+        for m in sink.read(kind, p)
+    ]
     assert len(set(found)) == len(found)
     return set(found)
 
@@ -92,7 +104,8 @@ def test_everything_is_stored_and_a_restart_goes_on(broker, tmp_path):
         send(broker.address, some(2))
         again = CountingSink()
         with archiving(broker.address, again):
-            until(lambda: stored(again) == wanted(range(2, 3)))  # the commit held: nothing was read again
+            # the commit held: nothing was read again
+            until(lambda: stored(again) == wanted(range(2, 3)))
         assert again.added == len(some(2))
 
 
@@ -136,7 +149,10 @@ def test_a_busy_store_loses_nothing_and_is_left_alone(broker):
 def test_garbage_goes_to_the_dead_letter_topic(broker):
     create_topics(broker.address)
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log_level": 0})
-    garbage = {topic: [os.urandom(n) for n in range(20, 40)] + [b"", encode(score())[:-1]] for topic in KINDS}
+    garbage = {
+        topic: [os.urandom(n) for n in range(20, 40)] + [b"", encode(score())[:-1]]
+        for topic in KINDS
+    }
     for topic, found in garbage.items():
         for data in found:
             producer.produce(topic, data, key=b"p1")
@@ -148,7 +164,9 @@ def test_garbage_goes_to_the_dead_letter_topic(broker):
         until(lambda: stored(sink) == wanted(range(1)))
         until(lambda: len(messages(broker.address, "ecg.dead-letter")) == 4 * 22 + 1)
     letters = messages(broker.address, "ecg.dead-letter")
-    assert sorted(m.value() or b"" for m in letters) == sorted([*(d for found in garbage.values() for d in found), b""])
+    assert sorted(m.value() or b"" for m in letters) == sorted(
+        [*(d for found in garbage.values() for d in found), b""]
+    )
     for letter in letters:
         headers = {k: v.decode() for k, v in letter.headers()}
         assert headers["reason"].startswith(f"not a {KINDS[headers['topic']].__name__}")
@@ -178,7 +196,7 @@ WORKER = """
 import sys, threading
 from pathlib import Path
 from ingest.clock import SystemClock
-from stream_processor.archive import Archive
+from stream_processor.worker.archive import Archive
 from stream_processor.sinks.sqlite import SqliteSink
 Archive(sys.argv[1], SqliteSink(Path(sys.argv[2])), SystemClock()).start(broken=lambda: None)
 print("started", flush=True)
@@ -190,10 +208,14 @@ def test_kill_9(broker, tmp_path):
     """While messages come."""
     create_topics(broker.address)
     path = tmp_path / "events.db"
-    sending = threading.Thread(target=lambda: [(send(broker.address, some(n)), time.sleep(0.1)) for n in range(60)])
+    sending = threading.Thread(
+        target=lambda: [(send(broker.address, some(n)), time.sleep(0.1)) for n in range(60)]
+    )
     sending.start()
     with looking(path) as found:
-        process = subprocess.Popen([sys.executable, "-c", WORKER, broker.address, str(path)], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, broker.address, str(path)], stdout=subprocess.PIPE
+        )
         until(lambda: len(found()) > 0)
         process.send_signal(signal.SIGKILL)
         process.wait(10)

@@ -23,7 +23,9 @@ def grafana() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/api/health" else 404)
             self.end_headers()
-            self.wfile.write(json.dumps({"version": "12.1.0", "database": "ok", "commit": "x"}).encode())
+            self.wfile.write(
+                json.dumps({"version": "12.1.0", "database": "ok", "commit": "x"}).encode()
+            )
 
         def log_message(self, *_: object) -> None:
             pass
@@ -42,7 +44,9 @@ def test_all_is_well(broker, tmp_path, capsys):
     check(broker=broker.address, sink=f"sqlite:{tmp_path / 'events.db'}")
     text = capsys.readouterr().out
     assert "embedded broker" in text or "Apache Kafka 4.3 at" in text
-    assert ("all topics are there" if "embedded broker" in text else "`ecgwatch topics create`") in text
+    assert (
+        "all topics are there" if "embedded broker" in text else "`ecgwatch topics create`"
+    ) in text
     assert "SQLite 3" in text
     assert f"broker        {broker.address}  (option)" in text
     assert "influx_bucket events  (default)" in text
@@ -56,7 +60,9 @@ def test_looking_makes_no_file(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_influxdb_and_grafana_answer_and_no_secret_is_shown(broker, influxdb, grafana, monkeypatch, capsys):
+def test_influxdb_and_grafana_answer_and_no_secret_is_shown(
+    broker, influxdb, grafana, monkeypatch, capsys
+):
     monkeypatch.setenv("ECGWATCH_INFLUX_TOKEN", influxdb.token)
     monkeypatch.setenv("ECGWATCH_GRAFANA", grafana.replace("//", "//admin:s3cret@"))
     check(broker=broker.address, sink=f"influxdb:{influxdb.url}")
@@ -76,5 +82,9 @@ def test_nothing_answers(tmp_path: Path, monkeypatch, capsys):
     assert caught.value.exit_code == 3
     text = capsys.readouterr().out
     assert text.count("PROBLEM") == 3
-    for remedy in ("--broker HOST:PORT", "Is it running, and is the URL right?", "set ECGWATCH_GRAFANA"):
+    for remedy in (
+        "--broker HOST:PORT",
+        "Is it running, and is the URL right?",
+        "set ECGWATCH_GRAFANA",
+    ):
         assert remedy in text

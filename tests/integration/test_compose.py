@@ -1,6 +1,8 @@
-"""docker-compose.yml for real, all but Grafana: the image is built, the stack started, two processors share the patients, one is killed.
+"""docker-compose.yml for real, all but Grafana: the image is built, the stack started, two
+processors share the patients, one is killed.
 
-Needs a Docker engine that has, or can pull, the images that docker-compose.yml and the Dockerfile name; skips where none runs, in CI too.
+Needs a Docker engine that has, or can pull, the images that docker-compose.yml and the Dockerfile
+name; skips where none runs, in CI too.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from ingest.messages import Alarm, Event, SampleChunk, Score, Waveform
 from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
+from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError
-from stream_processor.ward import build_ward
 from tests.integration.test_recovery import Stored, _by_identity, assert_same
 from tools import compose_env
 from tools.services import free_port
@@ -40,7 +42,8 @@ START, START_NS = "2026-01-01T00:00:00Z", 1_767_225_600 * 10**9
 KILL_AFTER_S = 8.0
 WAIT_S = 90.0
 PARTITIONS = 12
-SERVICES = ("kafka", "influxdb", "processor", "monitor", "score")  # all but Grafana, and the patients, who are the tests' own
+# all but Grafana, and the patients, who are the tests' own
+SERVICES = ("kafka", "influxdb", "processor", "monitor", "score")
 
 
 def test_secrets_are_random_private_and_kept(tmp_path: Path) -> None:
@@ -51,7 +54,9 @@ def test_secrets_are_random_private_and_kept(tmp_path: Path) -> None:
         file.chmod(0o644)
         assert set(compose_env.fill(file)) == set(compose_env.SECRETS)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    one, other = [dict(line.split("=", 1) for line in file.read_text().splitlines()) for file in files]
+    one, other = [
+        dict(line.split("=", 1) for line in file.read_text().splitlines()) for file in files
+    ]
     assert one["MONITOR_PORT"] == "8051"
     values = [made[name] for made in (one, other) for name in compose_env.SECRETS]
     assert len(set(values)) == len(values)
@@ -83,18 +88,38 @@ class Stack:
 
     def compose(self, *arguments: str, code: int = 0) -> str:
         """Run `docker compose ARGUMENTS`; its output."""
-        done = subprocess.run(self._command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+        done = subprocess.run(
+            self._command(*arguments),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Run `docker compose ARGUMENTS` beside the test."""
         return subprocess.Popen(
-            self._command(*arguments), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self._command(*arguments),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def _command(self, *arguments: str) -> list[str]:
-        return ["docker", "compose", "--project-name", self.name, "--env-file", str(self.env), *arguments]
+        return [
+            "docker",
+            "compose",
+            "--project-name",
+            self.name,
+            "--env-file",
+            str(self.env),
+            *arguments,
+        ]
 
     def setting(self, name: str) -> str:
         """A variable of the stack's .env."""
@@ -102,18 +127,37 @@ class Stack:
 
     def shares(self) -> list[int]:
         """How many partitions each processor has, as Kafka tells."""
-        tool = ("/opt/kafka/bin/kafka-consumer-groups.sh", "--bootstrap-server", "localhost:9092", "--describe", "--group", "ecgwatch")
-        rows = [line.split() for line in self.compose("exec", "-T", "kafka", *tool, "--members").splitlines()]
+        tool = (
+            "/opt/kafka/bin/kafka-consumer-groups.sh",
+            "--bootstrap-server",
+            "localhost:9092",
+            "--describe",
+            "--group",
+            "ecgwatch",
+        )
+        rows = [
+            line.split()
+            for line in self.compose("exec", "-T", "kafka", *tool, "--members").splitlines()
+        ]
         head = next((row for row in rows if "#PARTITIONS" in row), [])
-        return [int(row[head.index("#PARTITIONS")]) for row in rows if head and row != head and row[:1] == ["ecgwatch"]]
+        return [
+            int(row[head.index("#PARTITIONS")])
+            for row in rows
+            if head and row != head and row[:1] == ["ecgwatch"]
+        ]
 
     def workers(self) -> int:
         """How many workers have told their figures (measurement pipeline)."""
-        flux = 'import "influxdata/influxdb/schema" schema.tagValues(bucket: "events", tag: "worker")'
+        flux = (
+            'import "influxdata/influxdb/schema" schema.tagValues(bucket: "events", tag: "worker")'
+        )
         call = urllib.request.Request(
             f"http://127.0.0.1:{self.setting('INFLUXDB_PORT')}/api/v2/query?org=ecgwatch",
             json.dumps({"query": flux}).encode(),
-            {"Authorization": f"Token {self.setting('INFLUXDB_TOKEN')}", "Content-Type": "application/json"},
+            {
+                "Authorization": f"Token {self.setting('INFLUXDB_TOKEN')}",
+                "Content-Type": "application/json",
+            },
         )
         with urllib.request.urlopen(call, timeout=30) as answer:
             return sum(line.startswith(",_result") for line in answer.read().decode().splitlines())
@@ -121,7 +165,9 @@ class Stack:
     def get(self, path: str) -> object:
         """What the monitor answers."""
         url = f"http://127.0.0.1:{self.setting('MONITOR_PORT')}{path}"
-        call = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.setting('MONITOR_TOKEN')}"})
+        call = urllib.request.Request(
+            url, headers={"Authorization": f"Bearer {self.setting('MONITOR_TOKEN')}"}
+        )
         with urllib.request.urlopen(call, timeout=30) as answer:
             return json.loads(answer.read())
 
@@ -135,10 +181,20 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     made = Stack(f"ecgwatch-test-{os.getpid()}", env)
     try:
         made.compose("build", "--quiet", "processor")
-        # The public InfluxDB image gives its folder to the user that docker-compose.yml names; a local one need not.
-        chown = ("--user=0", "--cap-add=CHOWN", "--entrypoint=chown", "influxdb", "1000:1000", "/var/lib/influxdb2")
+        # The public InfluxDB image gives its folder to the user that docker-compose.yml names; a
+        # local one need not.
+        chown = (
+            "--user=0",
+            "--cap-add=CHOWN",
+            "--entrypoint=chown",
+            "influxdb",
+            "1000:1000",
+            "/var/lib/influxdb2",
+        )
         made.compose("run", "--rm", "--no-deps", *chown)
-        made.compose("up", "--detach", "--wait", "--wait-timeout", "180", "--scale", "processor=2", *SERVICES)
+        made.compose(
+            "up", "--detach", "--wait", "--wait-timeout", "180", "--scale", "processor=2", *SERVICES
+        )
         yield made
     finally:
         made.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
@@ -153,11 +209,19 @@ def until(condition: Callable[[], bool]) -> None:
 
 def undisturbed() -> Stored:
     """What the ward alone makes of the patients that `simulate` streams."""
-    cast = [(f"{name}-{copy + 1}", load(name), copy) for name in SCENARIOS for copy in range(COPIES)]
-    sources = [(name, SimulatedSource(s, seed=s.seed + copy, duration_s=SIGNAL_S, name=name)) for name, s, copy in cast]
+    cast = [
+        (f"{name}-{copy + 1}", load(name), copy) for name in SCENARIOS for copy in range(COPIES)
+    ]
+    sources = [
+        (name, SimulatedSource(s, seed=s.seed + copy, duration_s=SIGNAL_S, name=name))
+        for name, s, copy in cast
+    ]
     items = merge([stream(source, name, START_NS) for name, source in sources])
-    events = build_ward(SystemClock()).push([item.message for item in items if isinstance(item.message, SampleChunk)])
-    return first_told([e for e in events if not isinstance(e, Waveform)])  # START is long ago: that bucket does not even take them
+    events = build_ward(SystemClock()).push(
+        [item.message for item in items if isinstance(item.message, SampleChunk)]
+    )
+    # START is long ago: that bucket does not even take them
+    return first_told([e for e in events if not isinstance(e, Waveform)])
 
 
 def settled(sink: Sink, wanted: Stored) -> Stored:
@@ -166,15 +230,21 @@ def settled(sink: Sink, wanted: Stored) -> Stored:
     deadline, stored = time.monotonic() + WAIT_S, Stored()
     while stored != wanted and time.monotonic() < deadline:
         time.sleep(0.5)
-        with contextlib.suppress(SinkBusyError, msgspec.ValidationError):  # InfluxDB may show a point while it is half written
-            stored = first_told([e for p in sink.patients() for kind in kinds for e in sink.read(kind, p)])  # type: ignore[type-var]
+        # InfluxDB may show a point while it is half written
+        with contextlib.suppress(SinkBusyError, msgspec.ValidationError):
+            stored = first_told(
+                [e for p in sink.patients() for kind in kinds for e in sink.read(kind, p)]
+            )  # type: ignore[type-var]
     return stored
 
 
 def first_told(events: Iterable[Event]) -> Stored:
-    """Events by identity, alarms without how often they have called again: that goes on after the stream, by the clock on the wall."""
+    """Events by identity, alarms without how often they have called again: that goes on after the
+    stream, by the clock on the wall."""
     alarms = {"step": "", "level": 0, "changed_ns": 0}
-    return _by_identity([msgspec.structs.replace(e, **alarms) if isinstance(e, Alarm) else e for e in events])
+    return _by_identity(
+        [msgspec.structs.replace(e, **alarms) if isinstance(e, Alarm) else e for e in events]
+    )
 
 
 @pytest.mark.slow
@@ -182,13 +252,19 @@ def first_told(events: Iterable[Event]) -> Stored:
 def test_no_start_without_secrets(engine: None, tmp_path: Path) -> None:
     empty = tmp_path / ".env"
     empty.touch()
-    assert "run python3 tools/compose_env.py" in Stack("ecgwatch-test-none", empty).compose("config", code=1)
+    assert "run python3 tools/compose_env.py" in Stack("ecgwatch-test-none", empty).compose(
+        "config", code=1
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # the first time, the image is built from packages that are downloaded
 def test_what_the_containers_may_do(stack: Stack) -> None:
-    found = json.loads(subprocess.check_output(["docker", "inspect", *stack.compose("ps", "--quiet").split()], text=True))
+    found = json.loads(
+        subprocess.check_output(
+            ["docker", "inspect", *stack.compose("ps", "--quiet").split()], text=True
+        )
+    )
     by_service = {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
     assert set(by_service) == set(SERVICES)
     for service, one in by_service.items():
@@ -197,10 +273,17 @@ def test_what_the_containers_may_do(stack: Stack) -> None:
         assert host["CapDrop"] == ["ALL"], service
         assert host["Memory"] > 0, service
         assert host["ReadonlyRootfs"] or service == "kafka", service
-        published = [place["HostIp"] for places in (host["PortBindings"] or {}).values() for place in places]
+        published = [
+            place["HostIp"] for places in (host["PortBindings"] or {}).values() for place in places
+        ]
         assert set(published) <= {"127.0.0.1"}, service
     assert "no build tools" in stack.compose(
-        "exec", "-T", "processor", "sh", "-c", "command -v gcc || test -e /opt/ecgwatch/bin/pip || echo no build tools"
+        "exec",
+        "-T",
+        "processor",
+        "sh",
+        "-c",
+        "command -v gcc || test -e /opt/ecgwatch/bin/pip || echo no build tools",
     )
     assert stack.compose("exec", "-T", "processor", "ecgwatch", "check").count("ok:") >= 3
 
@@ -211,8 +294,19 @@ def test_one_of_two_processors_is_killed(stack: Stack) -> None:
     wanted = undisturbed()
     assert len({key[1] for key in wanted}) == len(SCENARIOS) * COPIES
     until(lambda: sorted(stack.shares()) == [PARTITIONS // 2] * 2)
-    options = ("--patients", str(COPIES), "--for", str(SIGNAL_S), "--speed", str(SPEED), "--start-time", START)
-    streaming = stack.start("run", "--rm", "--no-deps", "-T", "simulate", "simulate", *SCENARIOS, *options)
+    options = (
+        "--patients",
+        str(COPIES),
+        "--for",
+        str(SIGNAL_S),
+        "--speed",
+        str(SPEED),
+        "--start-time",
+        START,
+    )
+    streaming = stack.start(
+        "run", "--rm", "--no-deps", "-T", "simulate", "simulate", *SCENARIOS, *options
+    )
     time.sleep(KILL_AFTER_S)
     assert streaming.poll() is None
     subprocess.run(["docker", "kill", f"{stack.name}-processor-2"], check=True, capture_output=True)
@@ -224,10 +318,12 @@ def test_one_of_two_processors_is_killed(stack: Stack) -> None:
     store = f"influxdb:http://127.0.0.1:{stack.setting('INFLUXDB_PORT')}"
     sink = open_sink(Settings(sink=store, influx_token=stack.setting("INFLUXDB_TOKEN")))
     assert_same(settled(sink, wanted), wanted)
-    scored = {patient for patient in sink.patients() if any(sink.read(Score, patient))}  # by the service `score`, beside the processors
+    # by the service `score`, beside the processors
+    scored = {patient for patient in sink.patients() if any(sink.read(Score, patient))}
     assert scored == {key[1] for key in wanted}
     sink.close()
-    until(lambda: stack.workers() >= 1)  # the killed one may not have lived for the 15 s after which a worker tells its figures
+    # the killed one may not have lived for the 15 s after which a worker tells its figures
+    until(lambda: stack.workers() >= 1)
     shown = stack.get("/api/patients")
     assert {patient["id"] for patient in shown["patients"]} == {key[1] for key in wanted}
     assert stack.get("/api/patients/vt-1/alarms")["alarms"]

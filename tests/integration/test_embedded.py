@@ -48,13 +48,20 @@ def test_it_is_gone_after_stop():
 
 def test_confluent_kafka_produces_idempotently_and_a_group_resumes_from_its_commit(embedded):
     topic = new_topic()
-    producer = confluent_kafka.Producer(confluent(embedded, **{"enable.idempotence": True, "acks": "all"}))
+    producer = confluent_kafka.Producer(
+        confluent(embedded, **{"enable.idempotence": True, "acks": "all"})
+    )
     for i in range(6):
         producer.produce(topic, b"%d" % i, key=b"one patient")
     assert producer.flush(60) == 0
 
     def read(n):
-        group = {"group.id": "g-" + topic, "auto.offset.reset": "earliest", "enable.auto.commit": False, "session.timeout.ms": 6000}
+        group = {
+            "group.id": "g-" + topic,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "session.timeout.ms": 6000,
+        }
         consumer = confluent_kafka.Consumer(confluent(embedded, **group))
         consumer.subscribe([topic])
         found = []
@@ -78,8 +85,11 @@ def test_kafka_python_produces_and_consumes(embedded):
     offsets = [producer.send(topic, b"%d" % i, key=b"one patient").get(60).offset for i in range(3)]
     producer.close()
     assert offsets == [0, 1, 2]
-    consumer = kafka.KafkaConsumer(**common, auto_offset_reset="earliest", consumer_timeout_ms=30_000)
-    # Assigned, not subscribed: kafka-python 3.0.12 forgets a topic subscribed to while its first metadata is under way, for 5 minutes.
+    consumer = kafka.KafkaConsumer(
+        **common, auto_offset_reset="earliest", consumer_timeout_ms=30_000
+    )
+    # Assigned, not subscribed: kafka-python 3.0.12 forgets a topic subscribed to while its first
+    # metadata is under way, for 5 minutes.
     consumer.assign([kafka.TopicPartition(topic, p) for p in range(PARTITIONS)])
     assert [next(consumer).value for _ in range(3)] == [b"0", b"1", b"2"]
     consumer.close()
@@ -87,10 +97,17 @@ def test_kafka_python_produces_and_consumes(embedded):
 
 async def test_aiokafka_produces_and_a_group_consumes(embedded):
     topic = new_topic()
-    async with aiokafka.AIOKafkaProducer(bootstrap_servers=embedded.address, acks="all", enable_idempotence=True) as producer:
+    async with aiokafka.AIOKafkaProducer(
+        bootstrap_servers=embedded.address, acks="all", enable_idempotence=True
+    ) as producer:
         for i in range(3):
             await producer.send_and_wait(topic, b"%d" % i, key=b"one patient")
-    consumer = aiokafka.AIOKafkaConsumer(topic, bootstrap_servers=embedded.address, group_id="a-" + topic, auto_offset_reset="earliest")
+    consumer = aiokafka.AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=embedded.address,
+        group_id="a-" + topic,
+        auto_offset_reset="earliest",
+    )
     async with consumer:
         assert [(await consumer.getone()).value for _ in range(3)] == [b"0", b"1", b"2"]
 
@@ -102,7 +119,9 @@ def test_a_partition_keeps_about_five_megabytes(embedded):
         producer.produce(topic, bytes(25_000), partition=0)
         producer.flush(60)
     consumer = confluent_kafka.Consumer(confluent(embedded, **{"group.id": "looker"}))
-    first, end = consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=30)
+    first, end = consumer.get_watermark_offsets(
+        confluent_kafka.TopicPartition(topic, 0), timeout=30
+    )
     consumer.close()
     assert end == 300
     assert (end - first) * 25_000 == pytest.approx(KEPT_BYTES, rel=0.05)

@@ -1,4 +1,5 @@
-"""ecgwatch evaluate, as a user runs it: simulated records in a folder; real ones where they are at hand."""
+"""ecgwatch evaluate, as a user runs it: simulated records in a folder; real ones where they are at
+hand."""
 
 from __future__ import annotations
 
@@ -22,24 +23,32 @@ from ingest.errors import BadInputError
 from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load
 from ingest.sources.wfdb_record import WfdbSource
-from models.training.data import data_folder
+from models.training.data.records import data_folder
 
 DATA = data_folder()
 
 
 def needs(database: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (DATA / database).is_dir(), reason=f"no {database} in {DATA} (set ECG_DATA)")
+    return pytest.mark.skipif(
+        not (DATA / database).is_dir(), reason=f"no {database} in {DATA} (set ECG_DATA)"
+    )
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "ecgwatch", "evaluate", *map(str, arguments)], capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [sys.executable, "-m", "ecgwatch", "evaluate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A calm patient (120 s) and one with an asystole (100 s), with the simulator's own annotations."""
+    """A calm patient (120 s) and one with an asystole (100 s), with the simulator's own
+    annotations."""
     records = tmp_path_factory.mktemp("ward")
     write_wfdb(load("normal"), records, "normal", 120)
     write_wfdb(load("asystole"), records, "asystole", 100)
@@ -55,7 +64,9 @@ def told(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, d
 
 
 def table(report: dict[str, Any], title: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = next(t["rows"] for t in report["tables"] if t["title"].startswith(title))
+    rows: list[dict[str, Any]] = next(
+        t["rows"] for t in report["tables"] if t["title"].startswith(title)
+    )
     return rows
 
 
@@ -66,7 +77,9 @@ def test_simulated_patients_are_judged(told: tuple[str, dict[str, Any], str]) ->
     assert qrs["+P"] > 99
     (asystole,) = [row for row in table(report, "Alarms") if row["alarm"] == "asystole"]
     assert (asystole["due"], asystole["found"], asystole["false"]) == (1, 1, 0)
-    (delay,) = [row for row in table(report, "From onset") if row["high-priority condition"] == "asystole"]
+    (delay,) = [
+        row for row in table(report, "From onset") if row["high-priority condition"] == "asystole"
+    ]
     assert 4 < delay["max"] < 10
     assert "2 records" in said
     assert "2 records" in report["heading"]
@@ -74,9 +87,9 @@ def test_simulated_patients_are_judged(told: tuple[str, dict[str, Any], str]) ->
 
 def test_the_report_says_who_judged(told: tuple[str, dict[str, Any], str]) -> None:
     _, report, _ = told
-    assert [(r["record"], r["network"], r["trained_on_the_patient"]) for r in report["records"]] == [
-        ("asystole", "shipped", False), ("normal", "shipped", False),
-    ]  # fmt: skip
+    assert [
+        (r["record"], r["network"], r["trained_on_the_patient"]) for r in report["records"]
+    ] == [("asystole", "shipped", False), ("normal", "shipped", False)]
 
 
 def test_json_has_everything_that_adds_up(told: tuple[str, dict[str, Any], str]) -> None:
@@ -109,7 +122,9 @@ def test_one_record_by_name(folder: Path) -> None:
         (["FOLDER", "--from", "0", "--out", "FILE/below"], "cannot write to"),
     ],
 )
-def test_errors_name_the_input(folder: Path, tmp_path: Path, arguments: list[str], problem: str) -> None:
+def test_errors_name_the_input(
+    folder: Path, tmp_path: Path, arguments: list[str], problem: str
+) -> None:
     (tmp_path / "file").touch()
     places = {"FOLDER": str(folder), "FILE/below": str(tmp_path / "file" / "below")}
     said = run(*(places.get(a, a) for a in arguments), code=1)
@@ -122,7 +137,13 @@ def test_beats_alone_are_a_reference_too(folder: Path, tmp_path: Path) -> None:
         (tmp_path / f"normal.{ending}").write_bytes((folder / f"normal.{ending}").read_bytes())
     all_of_it = wfdb.rdann(str(folder / "normal"), "atr")
     beats = [i for i, symbol in enumerate(all_of_it.symbol) if symbol != "+"]
-    wfdb.wrann("normal", "atr", all_of_it.sample[beats], symbol=[all_of_it.symbol[i] for i in beats], write_dir=str(tmp_path))
+    wfdb.wrann(
+        "normal",
+        "atr",
+        all_of_it.sample[beats],
+        symbol=[all_of_it.symbol[i] for i in beats],
+        write_dir=str(tmp_path),
+    )
     said = run(tmp_path, "--from", "0", "--out", tmp_path / "out")
     assert "No rhythm is annotated: AF cannot be judged." in said
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -139,7 +160,9 @@ def test_damaged_annotations_name_the_file(folder: Path, tmp_path: Path) -> None
         judge(task)
 
 
-def test_a_record_that_cannot_be_read_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_does_not_stop_the_others(
+    folder: Path, tmp_path: Path
+) -> None:
     for path in folder.glob("normal.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "broken.hea").write_text("broken 1 250 1000\nbroken.dat 16 200 12 0 0 0 0 I\n")
@@ -154,16 +177,23 @@ def test_a_source_that_ends_early(folder: Path) -> None:
     source = WfdbSource(folder / "normal")
     cut = Part(source, 0.0, 61.3)
     whole = np.concatenate([b.counts for b in source.blocks()])
-    assert np.array_equal(np.concatenate([b.counts for b in cut.blocks()]), whole[: round(61.3 * source.fs_hz)])
     assert np.array_equal(
-        np.concatenate([b.counts for b in cut.blocks(60.0)]), whole[round(60 * source.fs_hz) : round(61.3 * source.fs_hz)]
+        np.concatenate([b.counts for b in cut.blocks()]), whole[: round(61.3 * source.fs_hz)]
+    )
+    assert np.array_equal(
+        np.concatenate([b.counts for b in cut.blocks(60.0)]),
+        whole[round(60 * source.fs_hz) : round(61.3 * source.fs_hz)],
     )
     assert cut.duration_s == 61.3
 
 
 def test_patients_of_other_names() -> None:
     """NSTDB's records are of MITDB's patients, and 202 is 201."""
-    assert [patient(*n) for n in (("nstdb", "118e_6"), ("mitdb", "202"), ("vfdb", "418"))] == ["mitdb/118", "mitdb/201", "vfdb/418"]
+    assert [patient(*n) for n in (("nstdb", "118e_6"), ("mitdb", "202"), ("vfdb", "418"))] == [
+        "mitdb/118",
+        "mitdb/201",
+        "vfdb/418",
+    ]
 
 
 def only(database: str, record: str, *, folds: bool = True) -> Task:
@@ -174,7 +204,8 @@ def only(database: str, record: str, *, folds: bool = True) -> Task:
 @needs("mitdb")
 @pytest.mark.parametrize("record", ["203", "207"])
 def test_wfdb_counts_the_same_beats_in_the_written_file(record: str, tmp_path: Path) -> None:
-    """compare_annotations on NAME.ecw, from minute 5 on and outside flutter, gives the QRS counts of the report."""
+    """compare_annotations on NAME.ecw, from minute 5 on and outside flutter, gives the QRS counts
+    of the report."""
     task = only("mitdb", record)
     ours = judge(task)
     assert ours.beats is not None
@@ -182,18 +213,32 @@ def test_wfdb_counts_the_same_beats_in_the_written_file(record: str, tmp_path: P
     write_events(tmp_path, found.name, found.fs_hz, found.beats, found.rhythm)
     sides = []
     reference = wfdb.rdann(str(task.path), "atr")
-    flutter = list(zip(*(reference.sample[[s == bracket for s in reference.symbol]] for bracket in "[]"), strict=True))
-    for read, beats in ((reference, set("NLRBejnAaJSVErF/fQ?")), (wfdb.rdann(str(tmp_path / found.name), "ecw"), set("NSVFQ"))):
+    flutter = list(
+        zip(
+            *(reference.sample[[s == bracket for s in reference.symbol]] for bracket in "[]"),
+            strict=True,
+        )
+    )
+    for read, beats in (
+        (reference, set("NLRBejnAaJSVErF/fQ?")),
+        (wfdb.rdann(str(tmp_path / found.name), "ecw"), set("NSVFQ")),
+    ):
         at = read.sample[[s in beats for s in read.symbol]]
         outside = np.array([not any(a <= x < z for a, z in flutter) for x in at])
         sides.append(at[(at >= 300 * found.fs_hz) & outside])
     theirs = compare_annotations(*sides, int(0.150 * found.fs_hz))
-    assert (theirs.tp, theirs.fn, theirs.fp) == (ours.beats.beats.qrs.tp, ours.beats.beats.qrs.fn, ours.beats.beats.qrs.fp)
+    assert (theirs.tp, theirs.fn, theirs.fp) == (
+        ours.beats.beats.qrs.tp,
+        ours.beats.beats.qrs.fn,
+        ours.beats.beats.qrs.fp,
+    )
 
 
 @needs("mitdb")
 def test_a_patient_is_judged_by_the_fold_that_left_him_out() -> None:
-    folds = json.loads((Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/folds.json").read_text())
+    folds = json.loads(
+        (Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/folds.json").read_text()
+    )
     task = only("mitdb", "208")
     assert (task.fold, task.seen) == (str(folds["mitdb/208"]), False)
     shipped = only("mitdb", "208", folds=False)
@@ -202,7 +247,11 @@ def test_a_patient_is_judged_by_the_fold_that_left_him_out() -> None:
 
 @needs("cinc2017")
 def test_a_labelled_record_is_judged_by_the_network_that_never_saw_it() -> None:
-    unseen = set(json.loads((Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/cinc2017.json").read_text()))
+    unseen = set(
+        json.loads(
+            (Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/cinc2017.json").read_text()
+        )
+    )
     by_folds = tasks(DATA / "cinc2017", [], "", 0.0, folds=True)
     assert {t.name for t in by_folds} == unseen
     assert {(t.fold, t.seen) for t in by_folds} == {("cinc2017", False)}
@@ -215,7 +264,8 @@ def test_a_labelled_record_is_judged_by_the_network_that_never_saw_it() -> None:
 
 @needs("mitdb")
 def test_a_real_record_end_to_end() -> None:
-    """Floors: 208 has VEB in thousands, and no rhythm that is lethal; two of its bigeminal stretches pass for VT with doubtful beats."""
+    """Floors: 208 has VEB in thousands, and no rhythm that is lethal; two of its bigeminal
+    stretches pass for VT with doubtful beats."""
     found = judge(only("mitdb", "208"))
     assert found.beats is not None
     assert found.alarms is not None

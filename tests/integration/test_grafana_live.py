@@ -1,4 +1,5 @@
-"""The live trace to Grafana Live: a real broker on one side, on the other a server that answers as Grafana does (it cannot be had here)."""
+"""The live trace to Grafana Live: a real broker on one side, on the other a server that answers as
+Grafana does (it cannot be had here)."""
 
 from __future__ import annotations
 
@@ -11,14 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboards.grafana import files
-from dashboards.grafana.live import KEPT_S, RATE_HZ, LiveFeed, Publisher, Thinner, check_names, publish
+from dashboards.grafana.live import (
+    KEPT_S,
+    RATE_HZ,
+    LiveFeed,
+    Publisher,
+    Thinner,
+    check_names,
+    publish,
+)
 from ingest.broker import create_topics
 from ingest.clock import ManualClock, SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError
 from ingest.messages import SampleChunk, encode, sample_offset_ns
 from ingest.topics import SAMPLES
-from tests.unit.grafana_fake import TOKEN, FakeGrafana
+from tests.unit.dashboards.grafana_fake import TOKEN, FakeGrafana
 from tools.services import Kafka
 
 START_NS = 1_767_225_600 * 10**9
@@ -34,9 +43,16 @@ def fake() -> Iterator[FakeGrafana]:
 
 def chunk(patient: str, first: int, counts: np.ndarray, fs_hz: float = 250.0) -> SampleChunk:
     return SampleChunk(
-        patient_id=patient, device_id="d", lead="II", seq=0, first_sample=first, t0_ns=START_NS + sample_offset_ns(first, fs_hz),
-        fs_hz=fs_hz, counts_per_mv=200.0, samples=counts.astype("<i2").tobytes(),
-    )  # fmt: skip
+        patient_id=patient,
+        device_id="d",
+        lead="II",
+        seq=0,
+        first_sample=first,
+        t0_ns=START_NS + sample_offset_ns(first, fs_hz),
+        fs_hz=fs_hz,
+        counts_per_mv=200.0,
+        samples=counts.astype("<i2").tobytes(),
+    )
 
 
 def read(line: str) -> tuple[str, float, int]:
@@ -46,15 +62,24 @@ def read(line: str) -> tuple[str, float, int]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.data(), st.sampled_from([100.0, 125.0, 128.0, 250.0, 360.0, 500.0, 1000.0]))
-def test_real_samples_at_their_own_times_however_they_are_cut(data: st.DataObject, fs_hz: float) -> None:
-    counts = np.array(data.draw(st.lists(st.integers(-3000, 3000), min_size=40, max_size=400)), dtype=np.int16)
+def test_real_samples_at_their_own_times_however_they_are_cut(
+    data: st.DataObject, fs_hz: float
+) -> None:
+    counts = np.array(
+        data.draw(st.lists(st.integers(-3000, 3000), min_size=40, max_size=400)), dtype=np.int16
+    )
     cuts = sorted(data.draw(st.sets(st.integers(1, len(counts) - 1), max_size=8)))
     pieces = [(a, counts[a:b]) for a, b in zip([0, *cuts], [*cuts, len(counts)], strict=True)]
     thinner = Thinner()
-    lines = [line for first, piece in pieces for line in thinner.push(chunk("p", first, piece, fs_hz))]
+    lines = [
+        line for first, piece in pieces for line in thinner.push(chunk("p", first, piece, fs_hz))
+    ]
     size = max(1, round(fs_hz / RATE_HZ))
     assert len(lines) == len(counts) // size
-    real = {START_NS + sample_offset_ns(i, fs_hz): count / 200.0 for i, count in enumerate(counts.tolist())}
+    real = {
+        START_NS + sample_offset_ns(i, fs_hz): count / 200.0
+        for i, count in enumerate(counts.tolist())
+    }
     times = [at for _, _, at in map(read, lines)]
     assert times == sorted(set(times))
     assert all(abs(real[at] - mv) < 1e-4 for _, mv, at in map(read, lines))
@@ -70,9 +95,12 @@ def test_peaks_stay() -> None:
 
 def test_nothing_is_made_up_over_a_gap() -> None:
     thinner = Thinner()
-    assert len(thinner.push(chunk("p", 0, np.full(5, 100), 250.0))) == 2  # the fifth waits for the sixth
+    # the fifth waits for the sixth
+    assert len(thinner.push(chunk("p", 0, np.full(5, 100), 250.0))) == 2
     lines = thinner.push(chunk("p", 101, np.full(4, 200), 250.0))  # joins the grid at 102
-    assert [(mv, at) for _, mv, at in map(read, lines)] == [(1.0, START_NS + sample_offset_ns(102, 250.0))]
+    assert [(mv, at) for _, mv, at in map(read, lines)] == [
+        (1.0, START_NS + sample_offset_ns(102, 250.0))
+    ]
 
 
 def test_names_that_are_no_channel() -> None:
@@ -111,20 +139,29 @@ async def test_a_wrong_token_is_told(fake: FakeGrafana, caplog: pytest.LogCaptur
     assert "ECGWATCH_GRAFANA_TOKEN" in caplog.text
 
 
-async def test_chosen_patients_from_the_broker_to_grafana(broker: EmbeddedBroker | Kafka, fake: FakeGrafana) -> None:
+async def test_chosen_patients_from_the_broker_to_grafana(
+    broker: EmbeddedBroker | Kafka, fake: FakeGrafana
+) -> None:
     import confluent_kafka
 
     await asyncio.to_thread(create_topics, broker.address)
     publisher = Publisher(fake.url, "admin:s3cret", "ecgwatch", SystemClock())
     running = asyncio.create_task(publish(LiveFeed(broker.address, ["a", "b"]), publisher))
-    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": broker.address, "log.connection.close": False}
+    )
     counts = np.arange(125, dtype=np.int16)
     seconds = 0
     try:
-        # Until both have come: the feed begins at the end of each partition, and finds those at times of their own.
+        # Until both have come: the feed begins at the end of each partition, and finds those at
+        # times of their own.
         while {read(line)[0] for _, line in fake.lines} != {"a", "b"}:
             for patient in ("a", "b", "other"):
-                producer.produce(SAMPLES.name, encode(chunk(patient, 125 * seconds, counts)), key=patient.encode())
+                producer.produce(
+                    SAMPLES.name,
+                    encode(chunk(patient, 125 * seconds, counts)),
+                    key=patient.encode(),
+                )
             producer.produce(SAMPLES.name, b"no chunk", key=b"a")
             await asyncio.to_thread(producer.flush, 5)
             seconds += 1
@@ -139,7 +176,11 @@ async def test_chosen_patients_from_the_broker_to_grafana(broker: EmbeddedBroker
 
 
 def test_the_patient_board_shows_that_channel() -> None:
-    (panel,) = (panel for panel in files.boards()["patient"]["panels"] if panel["datasource"]["type"] == "grafana")
+    (panel,) = (
+        panel
+        for panel in files.boards()["patient"]["panels"]
+        if panel["datasource"]["type"] == "grafana"
+    )
     assert panel["targets"][0]["channel"] == "stream/ecgwatch/${patient}"
     assert panel["targets"][0]["queryType"] == "measurements"
 

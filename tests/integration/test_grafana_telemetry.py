@@ -10,14 +10,16 @@ import pytest
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
-from stream_processor import app
-from stream_processor.counters import Counters
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.worker import app
 from tests.fakes import FakeSink, FakeWard
 from tests.integration.test_process import PATIENTS, send, until
 
 
 @pytest.mark.parametrize("hangs_s", [0.0, 1.5])
-async def test_figures_are_published_beside_the_work(monkeypatch: pytest.MonkeyPatch, hangs_s: float) -> None:
+async def test_figures_are_published_beside_the_work(
+    monkeypatch: pytest.MonkeyPatch, hangs_s: float
+) -> None:
     monkeypatch.setattr(app, "LOG_EVERY_S", 0.5)
     told: list[Counters] = []
 

@@ -1,4 +1,5 @@
-"""A model that has learned a task more is deployed under a running processor: no sample is lost, nothing but findings changes."""
+"""A model that has learned a task more is deployed under a running processor: no sample is lost,
+nothing but findings changes."""
 
 from __future__ import annotations
 
@@ -16,18 +17,19 @@ from ingest.embedded import EmbeddedBroker
 from ingest.messages import Event, Finding, SampleChunk, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from models.runtime import Model, read_spec
-from stream_processor.app import Processor
-from stream_processor.model_watch import ModelWatch
+from models.serving.runtime import Model, read_spec
+from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import KINDS, identity
 from stream_processor.sinks.sqlite import SqliteSink
-from stream_processor.ward import Ward
+from stream_processor.worker.app import Processor
+from stream_processor.worker.model_watch import ModelWatch
 from tests.made_models import SHIPPED, copied, extended
 
 WAIT_S = 120.0
 SECONDS = 240
 FS_HZ = {"vt": 250.0, "afib": 360.0, "pvcs": 128.0}
-SWAP_AT, LATEST = 60, 400  # chunks of half a second; the model is in use before the later one is sent
+# chunks of half a second; the model is in use before the later one is sent
+SWAP_AT, LATEST = 60, 400
 START_NS = 1_760_000_000 * 10**9
 
 
@@ -42,11 +44,19 @@ def _chunks(patient: str, fs: float) -> list[SampleChunk]:
     x, n = np.concatenate([b.counts for b in simulate(scenario, duration_s=SECONDS)]), round(fs / 2)
     return [
         SampleChunk(
-            patient_id=patient, device_id="d", lead="I", seq=i, first_sample=i * n, t0_ns=START_NS + sample_offset_ns(i * n, fs),
-            fs_hz=fs, counts_per_mv=200.0, samples=x[i * n : (i + 1) * n].astype("<i2").tobytes(), end=i == 2 * SECONDS - 1,
+            patient_id=patient,
+            device_id="d",
+            lead="I",
+            seq=i,
+            first_sample=i * n,
+            t0_ns=START_NS + sample_offset_ns(i * n, fs),
+            fs_hz=fs,
+            counts_per_mv=200.0,
+            samples=x[i * n : (i + 1) * n].astype("<i2").tobytes(),
+            end=i == 2 * SECONDS - 1,
         )
         for i in range(2 * SECONDS)
-    ]  # fmt: skip
+    ]
 
 
 def stored(events: list[Event]) -> dict[object, Event]:
@@ -68,14 +78,20 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
     with EmbeddedBroker() as broker:
         models = ModelWatch(place, clock)
         sink = SqliteSink(tmp_path / "events.db", keep_days=30_000, waveform_days=30_000)
-        processor = Processor(broker.address, Ward(models.model, clock), sink, clock, next_model=models.take)
+        processor = Processor(
+            broker.address, Ward(models.model, clock), sink, clock, next_model=models.take
+        )
         running = asyncio.create_task(processor.run())
-        producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": broker.address, "log.connection.close": False}
+        )
         await until(lambda: bool(processor.partitions) or running.done())
         for number, batch in enumerate(all_rounds):
             if number == SWAP_AT:  # what came before has been processed by the old model
                 await asyncio.to_thread(producer.flush, WAIT_S)
-                await until(lambda: processor.counters.chunks == SWAP_AT * len(FS_HZ) or running.done())
+                await until(
+                    lambda: processor.counters.chunks == SWAP_AT * len(FS_HZ) or running.done()
+                )
                 deploying = asyncio.create_task(asyncio.to_thread(deploy, new, place))
             if number == LATEST:
                 await deploying
@@ -84,9 +100,12 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
                 producer.produce(topics.SAMPLES.name, encode(chunk), key=chunk.patient_id)
             producer.poll(0)
             if SWAP_AT <= number < LATEST and "again" not in models.model.tasks:
-                await asyncio.sleep(0.05)  # samples go on while the model is looked at, loaded and checked
+                # samples go on while the model is looked at, loaded and checked
+                await asyncio.sleep(0.05)
         await asyncio.to_thread(producer.flush, WAIT_S)
-        await until(lambda: processor.counters.chunks == len(all_rounds) * len(FS_HZ) or running.done())
+        await until(
+            lambda: processor.counters.chunks == len(all_rounds) * len(FS_HZ) or running.done()
+        )
         processor.stop()
         await running
     found = [event for patient in FS_HZ for kind in KINDS for event in sink.read(kind, patient)]
@@ -99,4 +118,6 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
     assert {finding.patient_id for finding in findings} == {*FS_HZ}
     assert {finding.model for finding in findings} == {read_spec(new).version}
     assert all(finding.start_ns >= START_NS + (SWAP_AT / 2 - 3) * 10**9 for finding in findings)
-    assert {max(f.time_ns for f in findings if f.patient_id == patient) for patient in FS_HZ} == {START_NS + SECONDS * 10**9}
+    assert {max(f.time_ns for f in findings if f.patient_id == patient) for patient in FS_HZ} == {
+        START_NS + SECONDS * 10**9
+    }

@@ -1,4 +1,5 @@
-"""The store read in processes of their own: the answers, a reader that is killed, and a parent that is."""
+"""The store read in processes of their own: the answers, a reader that is killed, and a parent that
+is."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dashboards.monitor import questions
-from dashboards.monitor.history import History
-from dashboards.monitor.readers import processes
-from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.http import questions
+from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.store.history import History
+from dashboards.monitor.store.readers import processes
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.sqlite import SqliteSink
-from tests.unit.monitor_bench import NOW, S, alarm, rhythm
+from tests.unit.dashboards.monitor_bench import NOW, S, alarm, rhythm
 
 WAIT_S = 90.0
 
@@ -77,8 +78,8 @@ import asyncio, sys
 from functools import partial
 from pathlib import Path
 from dashboards.monitor import questions
-from dashboards.monitor.history import History
-from dashboards.monitor.readers import processes
+from dashboards.monitor.store.history import History
+from dashboards.monitor.store.readers import processes
 from stream_processor.sinks.sqlite import SqliteSink
 
 async def main():
@@ -95,10 +96,16 @@ if __name__ == "__main__":
 def test_readers_do_not_outlive_a_parent_that_is_killed(path: Path, tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    with subprocess.Popen([sys.executable, str(script), str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+    with subprocess.Popen(
+        [sys.executable, str(script), str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as parent:
         assert parent.stdout
         assert parent.stdout.readline() == b"ready\n"
-        children = [child for child in psutil.Process(parent.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+        children = [
+            child
+            for child in psutil.Process(parent.pid).children()
+            if "spawn_main" in " ".join(child.cmdline())
+        ]
         assert children
         parent.kill()
     deadline = time.monotonic() + WAIT_S

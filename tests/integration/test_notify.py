@@ -1,6 +1,8 @@
-"""`ecgwatch notify` against real brokers and real HTTP and SMTP servers on this machine: what is told, repeated, held up and recorded.
+"""`ecgwatch notify` against real brokers and real HTTP and SMTP servers on this machine: what is
+told, repeated, held up and recorded.
 
-Apprise itself sends; only the services beyond this machine (mail providers, chats, SMS) cannot be had here.
+Apprise itself sends; only the services beyond this machine (mail providers, chats, SMS) cannot be
+had here.
 """
 
 from __future__ import annotations
@@ -38,13 +40,15 @@ from stream_processor.notifications.sender import Sender
 from stream_processor.notifications.service import Notifier
 from stream_processor.notifications.text import Note
 
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # a plug-in of Apprise
+# a plug-in of Apprise
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 WAIT_S = 60.0
 NOW = 1_767_225_600 * 10**9
 
 
 class Hook(ThreadingHTTPServer):
-    """A webhook: keeps what it was sent. `status` it answers with, `hang` holds answers back until set."""
+    """A webhook: keeps what it was sent. `status` it answers with, `hang` holds answers back until
+    set."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -148,14 +152,26 @@ def mailbox() -> Iterator[Mailbox]:
 def alarm(number: int, step: str = "onset", *, patient: str = "Bed 1", **changes: object) -> Alarm:
     onset_ns = NOW + number * 10**9
     fields: dict = {
-        "device_id": "d", "lead": "II", "fs_hz": 250.0, "id": f"{patient}:hr_high:{onset_ns}", "kind": "hr_high", "priority": "medium",
-        "changed_ns": onset_ns, "onset_ns": onset_ns, "raised_ns": onset_ns, "onset_sample": 0, "raised_sample": 0, "text": "HR 134 > 120",
-    }  # fmt: skip
+        "device_id": "d",
+        "lead": "II",
+        "fs_hz": 250.0,
+        "id": f"{patient}:hr_high:{onset_ns}",
+        "kind": "hr_high",
+        "priority": "medium",
+        "changed_ns": onset_ns,
+        "onset_ns": onset_ns,
+        "raised_ns": onset_ns,
+        "onset_sample": 0,
+        "raised_sample": 0,
+        "text": "HR 134 > 120",
+    }
     return Alarm(patient_id=patient, step=step, **fields | changes)
 
 
 def raise_alarms(address: str, *alarms: Alarm) -> None:
-    producer = confluent_kafka.Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "log_level": 0})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": address, "partitioner": "murmur2_random", "log_level": 0}
+    )
     for one in alarms:
         producer.produce(ALARMS.name, encode(one), one.patient_id.encode())
     assert producer.flush(60) == 0
@@ -177,7 +193,9 @@ def plan_file(folder: Path, text: str = "", **urls: str) -> Path:
     lines = [f'[recipients.{name}]\nurl = "{url}"' for name, url in urls.items()]
     rules = text or f"[[rules]]\nrecipients = {json.dumps(list(urls))}"
     path = folder / "notifications.toml"
-    path.write_text('timezone = "Europe/Berlin"\nmonitor = "http://ward:8050/"\n' + "\n".join([*lines, rules]))
+    path.write_text(
+        'timezone = "Europe/Berlin"\nmonitor = "http://ward:8050/"\n' + "\n".join([*lines, rules])
+    )
     return path
 
 
@@ -189,7 +207,9 @@ def notifying(address: str, file: Path, *, limit_s: float = 20.0) -> Iterator[No
 
     def run() -> None:
         try:
-            Notifier(address, plan, Sender(with_secrets(plan, {})).send, SystemClock(), limit_s=limit_s).run(stop, ready.set)
+            Notifier(
+                address, plan, Sender(with_secrets(plan, {})).send, SystemClock(), limit_s=limit_s
+            ).run(stop, ready.set)
         except Exception as error:
             broken.append(error)
             ready.set()
@@ -231,7 +251,9 @@ def test_mail_and_webhook_say_what_matters(address, tmp_path, hook, mailbox):
     assert len(mailbox.got) == 1
     assert "HR 134 > 120" in mailbox.got[0]
     found = {d.recipient: d for d in deliveries(address)}
-    assert {(d.alarm_id, d.outcome, d.attempt, d.next_ns) for d in found.values()} == {(alarm(1).id, "delivered", 1, None)}
+    assert {(d.alarm_id, d.outcome, d.attempt, d.next_ns) for d in found.values()} == {
+        (alarm(1).id, "delivered", 1, None)
+    }
     assert found["hook"].id == f"{alarm(1).id}|onset|0|hook|1"
 
 
@@ -280,14 +302,30 @@ def test_a_server_that_hangs_holds_up_nobody(address, tmp_path, hook, other, mon
         until(lambda: any("no answer within 1 s" in d.reason for d in deliveries(address)))
         hook.hang.set()
         until(lambda: len(set(hook.texts())) == 20)
-        until(lambda: len({d.alarm_id for d in deliveries(address) if (d.recipient, d.outcome) == ("hook", "delivered")}) == 20)
+        until(
+            lambda: (
+                len(
+                    {
+                        d.alarm_id
+                        for d in deliveries(address)
+                        if (d.recipient, d.outcome) == ("hook", "delivered")
+                    }
+                )
+                == 20
+            )
+        )
 
 
 COMMAND = [sys.executable, "-P", "-m", "ecgwatch", "notify"]
 
 
 def start(address: str, file: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen([*COMMAND, "--broker", address, "--file", str(file)], stdout=subprocess.PIPE, text=True, env=os.environ)
+    process = subprocess.Popen(
+        [*COMMAND, "--broker", address, "--file", str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
     assert process.stdout
     assert process.stdout.readline().startswith(f"notifying of {address}")
     return process
@@ -295,7 +333,8 @@ def start(address: str, file: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_killed_in_the_middle_nothing_is_lost(address, tmp_path, hook, other):
-    """Some delivered, some failed and due again, some in flight and never recorded: a new process tells all of them."""
+    """Some delivered, some failed and due again, some in flight and never recorded: a new process
+    tells all of them."""
     file = plan_file(tmp_path, hook=hook.url, other=other.url)
     hook.hang.clear()
     other.status = 503
@@ -312,7 +351,19 @@ def test_killed_in_the_middle_nothing_is_lost(address, tmp_path, hook, other):
     hook.got.clear()
     second = start(address, file)
     try:
-        until(lambda: len({d.id.rpartition("|")[0] for d in deliveries(address) if d.outcome == "delivered"}) == 20, 60)
+        until(
+            lambda: (
+                len(
+                    {
+                        d.id.rpartition("|")[0]
+                        for d in deliveries(address)
+                        if d.outcome == "delivered"
+                    }
+                )
+                == 20
+            ),
+            60,
+        )
         assert len(set(hook.texts())) == 10
         assert len(set(other.texts())) == 10
         second.send_signal(signal.SIGTERM)
@@ -356,7 +407,9 @@ def test_a_broker_that_goes_away_and_comes_back(empty_kafka, tmp_path, hook):
         empty_kafka.start()
         raise_alarms(address, *(alarm(i) for i in range(5, 10)))
         until(lambda: len(told(hook)) == 10, 100)
-        until(lambda: len({d.alarm_id for d in deliveries(address) if d.outcome == "delivered"}) == 10)
+        until(
+            lambda: len({d.alarm_id for d in deliveries(address) if d.outcome == "delivered"}) == 10
+        )
 
 
 @pytest.mark.slow
@@ -370,7 +423,8 @@ def test_a_thousand_alarms_in_a_second(address, tmp_path, hook, other):
         print(f"1,000 alarms, 2 recipients: all told after {time.monotonic() - began:.1f} s")
         until(lambda: len(deliveries(address)) >= 2000)
     assert len(set(hook.texts())) == len(hook.got) == 1000
-    assert {d.outcome for d in deliveries(address)} <= {"delivered", "held back"}  # held back: waits its turn
+    # held back: waits its turn
+    assert {d.outcome for d in deliveries(address)} <= {"delivered", "held back"}
     told = {(d.alarm_id, d.recipient) for d in deliveries(address) if d.outcome == "delivered"}
     assert told == {(a.id, r) for a in alarms for r in ("hook", "other")}
     counted = compare_told(alarms, deliveries(address), load(file))
@@ -384,7 +438,13 @@ def run(*arguments: str) -> str:
 
 
 def test_check_and_test_message(tmp_path, hook, monkeypatch):
-    file = str(plan_file(tmp_path, hook=hook.url.replace("json://", "json://ann:${PASS}@"), dead="json://127.0.0.1:9/"))
+    file = str(
+        plan_file(
+            tmp_path,
+            hook=hook.url.replace("json://", "json://ann:${PASS}@"),
+            dead="json://127.0.0.1:9/",
+        )
+    )
     with pytest.raises(BadInputError, match="'hook' needs PASS from the environment"):
         run("--file", file, "--check")
     monkeypatch.setenv("PASS", "s3cret")
@@ -409,7 +469,8 @@ def test_the_file_is_a_setting(tmp_path, hook, monkeypatch):
 
 @pytest.mark.slow
 def test_detected_is_stored_is_told_and_answered(tmp_path, hook, monkeypatch):
-    """The product's own commands: a simulated asystole is processed, told and acknowledged; reconcile finds nothing missing."""
+    """The product's own commands: a simulated asystole is processed, told and acknowledged;
+    reconcile finds nothing missing."""
     with EmbeddedBroker() as broker:
         monkeypatch.setenv("ECGWATCH_BROKER", broker.address)
         monkeypatch.setenv("ECGWATCH_SINK", f"sqlite:{tmp_path}/e.db")
@@ -422,7 +483,9 @@ def test_detected_is_stored_is_told_and_answered(tmp_path, hook, monkeypatch):
             ecgwatch("alarms", "ack", "asystole", "--all", "--by", "Ann")
             until(lambda: any("Acknowledged by Ann." in text for text in hook.texts()))
             text = ecgwatch("alarms", "reconcile")
-            assert "acknowledged by Ann" in ecgwatch("alarms", "list", "asystole", "--hours", "1000")
+            assert "acknowledged by Ann" in ecgwatch(
+                "alarms", "list", "asystole", "--hours", "1000"
+            )
     assert "notified: nobody" not in text
     assert "detected: 0" not in text
     assert "not " not in text
@@ -431,7 +494,9 @@ def test_detected_is_stored_is_told_and_answered(tmp_path, hook, monkeypatch):
 @contextmanager
 def command(*arguments: str) -> Iterator[None]:
     """`ecgwatch ARGUMENTS` in the background, from its first line to the end of the block."""
-    with subprocess.Popen([sys.executable, "-P", "-m", "ecgwatch", *arguments], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "ecgwatch", *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         assert broker_named(process.stdout.readline())
         try:
@@ -446,6 +511,12 @@ def broker_named(line: str) -> bool:
 
 
 def ecgwatch(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-P", "-m", "ecgwatch", *arguments], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ecgwatch", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

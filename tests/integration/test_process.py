@@ -1,4 +1,5 @@
-"""The processor around the ward against brokers: both deliveries, restart, rebalance, garbage, a busy store."""
+"""The processor around the ward against brokers: both deliveries, restart, rebalance, garbage, a
+busy store."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import encode
-from stream_processor.app import Processor
+from stream_processor.worker.app import Processor
 from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
 
 WAIT_S = 90.0
@@ -26,7 +27,9 @@ def whole(request: pytest.FixtureRequest) -> bool:
 
 
 @asynccontextmanager
-async def processing(address: str, sink: FakeSink, *, whole: bool = True, ward: FakeWard | None = None) -> AsyncIterator[Processor]:
+async def processing(
+    address: str, sink: FakeSink, *, whole: bool = True, ward: FakeWard | None = None
+) -> AsyncIterator[Processor]:
     """A processor, running until the block ends; then it finishes as at Ctrl-C."""
     processor = Processor(address, ward or FakeWard(), sink, SystemClock(), whole_fetches=whole)
     task = asyncio.create_task(processor.run())
@@ -43,16 +46,31 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-def send(address: str, numbers: Sequence[int], patients: Sequence[str] = PATIENTS, *, end: bool = False) -> None:
-    producer = confluent_kafka.Producer({"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"})
+def send(
+    address: str, numbers: Sequence[int], patients: Sequence[str] = PATIENTS, *, end: bool = False
+) -> None:
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"}
+    )
     for number in numbers:
         for patient in patients:
-            producer.produce("ecg.samples", encode(chunk(patient, number, end=end and number == numbers[-1])), patient.encode())
+            producer.produce(
+                "ecg.samples",
+                encode(chunk(patient, number, end=end and number == numbers[-1])),
+                patient.encode(),
+            )
     assert producer.flush(60) == 0
 
 
 def messages(address: str, topic: str) -> list[confluent_kafka.Message]:
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": address, "group.id": "looker", "enable.partition.eof": True, "log_level": 0})
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": address,
+            "group.id": "looker",
+            "enable.partition.eof": True,
+            "log_level": 0,
+        }
+    )
     try:
         parts = consumer.list_topics(topic, timeout=30).topics[topic].partitions
         consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in parts])
@@ -95,7 +113,8 @@ async def test_restart_goes_on_where_it_stopped(broker, whole):
     async with processing(broker.address, sink, whole=whole, ward=ward) as processor:
         await until(lambda: len(sink.stored) == 20 * len(PATIENTS))
         assert stored(sink) == expected(PATIENTS, 20)
-        assert processor.counters.chunks == 10 * len(PATIENTS)  # the commit held: nothing was read again
+        # the commit held: nothing was read again
+        assert processor.counters.chunks == 10 * len(PATIENTS)
     assert sink.changed == ward.duplicates == 0
 
 
@@ -114,7 +133,9 @@ async def test_garbage_ends_in_the_dead_letter_topic(broker, whole):
         await until(lambda: len(sink.stored) == 6 * len(PATIENTS))
     letters = messages(broker.address, "ecg.dead-letter")
     assert sorted(m.value() or b"" for m in letters) == sorted([*garbage, b""])
-    inputs = {(m.partition(), m.offset()): m.value() for m in messages(broker.address, "ecg.samples")}
+    inputs = {
+        (m.partition(), m.offset()): m.value() for m in messages(broker.address, "ecg.samples")
+    }
     for letter in letters:
         headers = {k: v.decode() for k, v in letter.headers()}
         assert headers["topic"] == "ecg.samples"
@@ -137,7 +158,9 @@ async def test_busy_store_loses_nothing(broker, whole):
 
 
 async def test_a_second_worker_takes_over_and_gives_back(empty_kafka, whole):
-    broker = empty_kafka  # the embedded broker now and then refuses the second member of a group (SyncGroup: InvalidRequest)
+    # the embedded broker now and then refuses the second member of a group (SyncGroup:
+    # InvalidRequest)
+    broker = empty_kafka
     sink = FakeSink()  # one store for both, as in a deployment
     create_topics(broker.address)
     async with processing(broker.address, sink, whole=whole) as first:
@@ -145,7 +168,8 @@ async def test_a_second_worker_takes_over_and_gives_back(empty_kafka, whole):
         await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
         async with processing(broker.address, sink, whole=whole) as second:
             sent = 10
-            while sent < 60 or (second.counters.chunks == 0 and sent < 600):  # it joins while they come
+            # it joins while they come
+            while sent < 60 or (second.counters.chunks == 0 and sent < 600):
                 send(broker.address, [sent])
                 sent += 1
                 await asyncio.sleep(0.1)
@@ -174,5 +198,7 @@ async def test_ended_streams_leave_no_state_behind(broker):
 
 
 def _latest_states(address: str) -> dict[bytes, bytes]:
-    latest = {m.key(): m.value() for m in sorted(messages(address, "ecg.state"), key=lambda m: m.offset())}
+    latest = {
+        m.key(): m.value() for m in sorted(messages(address, "ecg.state"), key=lambda m: m.offset())
+    }
     return {key: value for key, value in latest.items() if value is not None}

@@ -1,4 +1,5 @@
-"""What the producer sends arrives: every message once, in order, by patient; also when the broker goes away and comes back."""
+"""What the producer sends arrives: every message once, in order, by patient; also when the broker
+goes away and comes back."""
 
 import gc
 import logging
@@ -35,7 +36,14 @@ def quiet_clients(caplog):
 class Ramp:
     """60 s whose sample i is i, with a beat each second."""
 
-    name, lead, device_id, counts_per_mv, fs_hz, duration_s = "ramp", "II", "test", 200.0, 250.0, 60.0
+    name, lead, device_id, counts_per_mv, fs_hz, duration_s = (
+        "ramp",
+        "II",
+        "test",
+        200.0,
+        250.0,
+        60.0,
+    )
 
     def blocks(self, start_s=0.0):
         counts = np.arange(15_000, dtype=np.int16)
@@ -47,7 +55,9 @@ def arrived(address, topic, kind):
     consumer = KafkaConsumer(**settings(address), enable_auto_commit=False)
     found: dict[str, list] = {}
     try:
-        partitions = [TopicPartition(topic.name, n) for n in consumer.partitions_for_topic(topic.name)]
+        partitions = [
+            TopicPartition(topic.name, n) for n in consumer.partitions_for_topic(topic.name)
+        ]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)
@@ -65,17 +75,29 @@ def arrived(address, topic, kind):
 def send(address, n, speed=math.inf, **options):
     notices: list[str] = []
     with Producer(address, CLOCK, notices.append, **options) as producer:
-        play(merge(copies(stream(Ramp(), "ramp", START_NS), "ramp", n).values()), producer.send, CLOCK, speed=speed)
+        play(
+            merge(copies(stream(Ramp(), "ramp", START_NS), "ramp", n).values()),
+            producer.send,
+            CLOCK,
+            speed=speed,
+        )
     return notices
 
 
 def assert_all_there(address, n):
     expected = [i.message for i in stream(Ramp(), "ramp", START_NS)]
-    chunks, references = arrived(address, SAMPLES, SampleChunk), arrived(address, REFERENCE, Reference)
+    chunks, references = (
+        arrived(address, SAMPLES, SampleChunk),
+        arrived(address, REFERENCE, Reference),
+    )
     assert set(chunks) == set(references) == {f"ramp-{i + 1}" for i in range(n)}
     for patient in chunks:
-        assert [(c.seq, c.samples) for c in chunks[patient]] == [(m.seq, m.samples) for m in expected if isinstance(m, SampleChunk)]
-        assert [r.sample for r in references[patient]] == [m.sample for m in expected if isinstance(m, Reference)]
+        assert [(c.seq, c.samples) for c in chunks[patient]] == [
+            (m.seq, m.samples) for m in expected if isinstance(m, SampleChunk)
+        ]
+        assert [r.sample for r in references[patient]] == [
+            m.sample for m in expected if isinstance(m, Reference)
+        ]
 
 
 def test_everything_arrives_once_and_in_order(broker):
@@ -93,7 +115,9 @@ def test_the_buffer_is_bounded(broker):
             producer.send(item.message)
             most = max(most, producer.pending)
     assert most <= 5000 // 250
-    assert {p: len(c) for p, c in arrived(broker.address, SAMPLES, SampleChunk).items()} == {f"ramp-{i}": 20 for i in range(1, 6)}
+    assert {p: len(c) for p, c in arrived(broker.address, SAMPLES, SampleChunk).items()} == {
+        f"ramp-{i}": 20 for i in range(1, 6)
+    }
 
 
 def test_topics_are_made_once_with_their_partitions(broker):
@@ -124,11 +148,18 @@ def test_lag_counts_what_a_group_has_not_committed(broker):
     send(broker.address, 3)
     before = lags(broker.address, "ecgwatch", SAMPLES.name)
     assert sum(one.left for one in before) == 3 * 120
-    consumer = KafkaConsumer(**settings(broker.address), group_id="ecgwatch", enable_auto_commit=False)
+    consumer = KafkaConsumer(
+        **settings(broker.address), group_id="ecgwatch", enable_auto_commit=False
+    )
     try:
         from kafka.structs import OffsetAndMetadata
 
-        consumer.commit({TopicPartition(SAMPLES.name, one.partition): OffsetAndMetadata(one.end, "", -1) for one in before})
+        consumer.commit(
+            {
+                TopicPartition(SAMPLES.name, one.partition): OffsetAndMetadata(one.end, "", -1)
+                for one in before
+            }
+        )
     finally:
         consumer.close()
     after = lags(broker.address, "ecgwatch", SAMPLES.name)
@@ -137,7 +168,10 @@ def test_lag_counts_what_a_group_has_not_committed(broker):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # kafka-python's refused sockets
+# kafka-python's refused sockets
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_broker_that_goes_away_and_comes_back_loses_nothing(empty_kafka):
     create_topics(empty_kafka.address)
     notices: list[str] = []
@@ -150,7 +184,8 @@ def test_a_broker_that_goes_away_and_comes_back_loses_nothing(empty_kafka):
         empty_kafka.start()
 
     def outage(item):
-        """A third of the way it goes away, and stays away until that is told: the buffer is full long before the end."""
+        """A third of the way it goes away, and stays away until that is told: the buffer is full
+        long before the end."""
         if item.due_s >= 20 and not outages:
             empty_kafka.stop()
             outages.append(threading.Thread(target=bring_back))
@@ -214,8 +249,20 @@ def test_what_the_processor_would_refuse_is_never_sent(broker):
 def test_commands_say_so_before_they_ask_for_a_broker(tmp_path, command, options):
     path = tmp_path / "walk.csv"
     path.write_text("".join(f"{i / 250:.3f},{np.sin(i / 30):.3f}\n" for i in range(2500)))
-    options = [o.replace("--copies", "--patients") if command[0] == "simulate" else o for o in options]
-    shown = CliRunner().invoke(app, [*(c.format(file=path) for c in command), *options, "--speed", "max", "--broker", "127.0.0.1:1"])
+    options = [
+        o.replace("--copies", "--patients") if command[0] == "simulate" else o for o in options
+    ]
+    shown = CliRunner().invoke(
+        app,
+        [
+            *(c.format(file=path) for c in command),
+            *options,
+            "--speed",
+            "max",
+            "--broker",
+            "127.0.0.1:1",
+        ],
+    )
     assert isinstance(shown.exception, BadInputError), shown.output
 
 
@@ -224,11 +271,22 @@ def test_commands_replay_and_lag(broker, tmp_path, monkeypatch):
     run = CliRunner()
     path = tmp_path / "walk.csv"
     path.write_text("".join(f"{i / 250:.3f},{np.sin(i / 30):.3f}\n" for i in range(2500)))
-    options = ["--speed", "max", "--start-time", "2026-01-01T00:00:00", "--copies", "2", "--fault", "disconnect:2-3"]
+    options = [
+        "--speed",
+        "max",
+        "--start-time",
+        "2026-01-01T00:00:00",
+        "--copies",
+        "2",
+        "--fault",
+        "disconnect:2-3",
+    ]
     shown = run.invoke(app, ["replay", str(path), *options])
     assert shown.exit_code == 0, shown.output
     found = arrived(broker.address, SAMPLES, SampleChunk)
-    assert {p: [c.seq for c in cs] for p, cs in found.items()} == {f"walk-{i}": [0, 1, 2, 3, *range(6, 20)] for i in (1, 2)}
+    assert {p: [c.seq for c in cs] for p, cs in found.items()} == {
+        f"walk-{i}": [0, 1, 2, 3, *range(6, 20)] for i in (1, 2)
+    }
     assert found["walk-1"][0].t0_ns == START_NS
     shown = run.invoke(app, ["topics", "lag"])
     assert (shown.exit_code, shown.output.splitlines()[-1]) == (0, "36 chunks left to process")
@@ -237,7 +295,22 @@ def test_commands_replay_and_lag(broker, tmp_path, monkeypatch):
 
 def test_command_simulate(broker, tmp_path):
     run = CliRunner()
-    shown = run.invoke(app, ["simulate", "normal", "afib", "--for", "5", "--speed", "max", "--patients", "2", "--broker", broker.address])
+    shown = run.invoke(
+        app,
+        [
+            "simulate",
+            "normal",
+            "afib",
+            "--for",
+            "5",
+            "--speed",
+            "max",
+            "--patients",
+            "2",
+            "--broker",
+            broker.address,
+        ],
+    )
     assert shown.exit_code == 0, shown.output
     found = arrived(broker.address, SAMPLES, SampleChunk)
     assert set(found) == {"normal-1", "normal-2", "afib-1", "afib-2"}

@@ -1,7 +1,9 @@
-"""What is stored after a disturbance, one for one against the ward alone: kill -9, Kafka away, the store away, garbage in between.
+"""What is stored after a disturbance, one for one against the ward alone: kill -9, Kafka away, the
+store away, garbage in between.
 
-Each test streams simulated patients into a real broker while `ecgwatch process` runs as its own process, disturbs it, waits, and compares
-every stored event. A "no signal" alarm is no part of it: it tells of the outage itself, in wall-clock time.
+Each test streams simulated patients into a real broker while `ecgwatch process` runs as its own
+process, disturbs it, waits, and compares every stored event. A "no signal" alarm is no part of it:
+it tells of the outage itself, in wall-clock time.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from ingest.clock import SystemClock
 from ingest.messages import Alarm, Event, SampleChunk, Strip, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
+from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, SinkBusyError, identity
-from stream_processor.ward import build_ward
 
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 SIGNAL_S, CHUNK_S = 70.0, 0.5
@@ -45,7 +47,10 @@ def ward_chunks() -> list[SampleChunk]:
     for number, name in enumerate(SCENARIOS):
         scenario = load(name)
         counts = b"".join(
-            block.counts.astype("<i2").tobytes() for block in simulate(scenario, seed=number, duration_s=min(SIGNAL_S, scenario.script_s))
+            block.counts.astype("<i2").tobytes()
+            for block in simulate(
+                scenario, seed=number, duration_s=min(SIGNAL_S, scenario.script_s)
+            )
         )
         n = round(CHUNK_S * scenario.fs_hz)
         parts = [counts[i : i + 2 * n] for i in range(0, len(counts), 2 * n)]
@@ -53,11 +58,18 @@ def ward_chunks() -> list[SampleChunk]:
             first = seq * n
             found.append(
                 SampleChunk(
-                    patient_id=f"{name}-{number}", device_id="test", lead="II", seq=seq, first_sample=first, fs_hz=scenario.fs_hz,
-                    t0_ns=START_NS + sample_offset_ns(first, scenario.fs_hz), counts_per_mv=scenario.counts_per_mv, samples=samples,
+                    patient_id=f"{name}-{number}",
+                    device_id="test",
+                    lead="II",
+                    seq=seq,
+                    first_sample=first,
+                    fs_hz=scenario.fs_hz,
+                    t0_ns=START_NS + sample_offset_ns(first, scenario.fs_hz),
+                    counts_per_mv=scenario.counts_per_mv,
+                    samples=samples,
                     end=seq == len(parts) - 1,
                 )
-            )  # fmt: skip
+            )
     return sorted(found, key=lambda c: c.t0_ns)
 
 
@@ -68,9 +80,15 @@ def undisturbed(ward_chunks: list[SampleChunk]) -> Stored:
 
 
 def _by_identity(events: list[Event]) -> Stored:
-    """But for what wall-clock time makes: alarms of silence and their strips, and that latched alarms call again."""
+    """But for what wall-clock time makes: alarms of silence and their strips, and that latched
+    alarms call again."""
     kept = [e for e in events if not (isinstance(e, Alarm | Strip) and e.kind == "no_signal")]
-    plain = [msgspec.structs.replace(e, step="onset", level=0, changed_ns=0) if isinstance(e, Alarm) else e for e in kept]
+    plain = [
+        msgspec.structs.replace(e, step="onset", level=0, changed_ns=0)
+        if isinstance(e, Alarm)
+        else e
+        for e in kept
+    ]
     return {(type(e).__name__, *identity(e)): e for e in plain}
 
 
@@ -78,12 +96,27 @@ class Worker:
     """`ecgwatch process` and everything it starts, as one process group."""
 
     def __init__(self, broker: str, sink: str, settings: dict[str, str]) -> None:
-        self._command = [sys.executable, "-m", "ecgwatch", "process", "--broker", broker, "--sink", sink]
+        self._command = [
+            sys.executable,
+            "-m",
+            "ecgwatch",
+            "process",
+            "--broker",
+            broker,
+            "--sink",
+            sink,
+        ]
         self._environment = {**os.environ, **settings}
 
     def start(self) -> None:
         """Start it and wait for its line."""
-        self.process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE, start_new_session=True, text=True)
+        self.process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("processing ecg.samples"), line
@@ -95,7 +128,9 @@ class Worker:
 
     def kill_worker(self) -> None:
         """As the kernel does when memory runs out: only the process that does the work."""
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=True).stdout.split()
+        children = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=True
+        ).stdout.split()
         os.kill(int(children[0]), signal.SIGKILL)
 
     def stop(self) -> int:
@@ -120,14 +155,29 @@ def working(broker: str, sink: str, settings: dict[str, str] | None = None) -> I
 
 
 @contextlib.contextmanager
-def streaming(broker: str, chunks: list[SampleChunk], garbage: Callable[[], bytes] | None = None, speed: float = SPEED) -> Iterator[None]:
-    """Send the chunks in `speed` times their time while the block runs; at its end wait until all are sent."""
-    producer = confluent_kafka.Producer({"bootstrap.servers": broker, "message.timeout.ms": 0, "enable.idempotence": True, "log_level": 0})
+def streaming(
+    broker: str,
+    chunks: list[SampleChunk],
+    garbage: Callable[[], bytes] | None = None,
+    speed: float = SPEED,
+) -> Iterator[None]:
+    """Send the chunks in `speed` times their time while the block runs; at its end wait until all
+    are sent."""
+    producer = confluent_kafka.Producer(
+        {
+            "bootstrap.servers": broker,
+            "message.timeout.ms": 0,
+            "enable.idempotence": True,
+            "log_level": 0,
+        }
+    )
 
     def send() -> None:
         started = time.monotonic()
         for chunk in chunks:
-            time.sleep(max(0.0, started + (chunk.t0_ns - START_NS) / 1e9 / speed - time.monotonic()))
+            time.sleep(
+                max(0.0, started + (chunk.t0_ns - START_NS) / 1e9 / speed - time.monotonic())
+            )
             producer.produce("ecg.samples", encode(chunk), chunk.patient_id.encode())
             if garbage:
                 producer.produce("ecg.samples", garbage(), chunk.patient_id.encode())
@@ -146,9 +196,12 @@ def wait_for(sink_url: str, wanted: Stored, settings: dict[str, str] | None = No
     deadline, stored = time.monotonic() + WAIT_S, Stored()
     while stored != wanted and time.monotonic() < deadline:
         time.sleep(0.5)
-        with contextlib.suppress(SinkBusyError, msgspec.ValidationError):  # InfluxDB may show a point while it is half written
+        # InfluxDB may show a point while it is half written
+        with contextlib.suppress(SinkBusyError, msgspec.ValidationError):
             sink = open_sink(Settings(sink=sink_url, **keys))
-            stored = _by_identity([e for p in sink.patients() for kind in KINDS for e in sink.read(kind, p)])  # type: ignore[type-var]
+            stored = _by_identity(
+                [e for p in sink.patients() for kind in KINDS for e in sink.read(kind, p)]
+            )  # type: ignore[type-var]
             sink.close()
     return stored
 
@@ -159,7 +212,10 @@ def assert_same(stored: Stored, wanted: Stored) -> None:
     assert [(stored[k], wanted[k]) for k in wanted if stored[k] != wanted[k]] == []
 
 
-@pytest.mark.parametrize(("who", "after_s"), [("worker", 4.0), ("everything", 4.0), ("everything", 0.7)])  # 0.7: before the first commit
+# 0.7: before the first commit
+@pytest.mark.parametrize(
+    ("who", "after_s"), [("worker", 4.0), ("everything", 4.0), ("everything", 0.7)]
+)
 def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who, after_s):
     broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker)
@@ -175,11 +231,18 @@ def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who, afte
     assert_same(stored, undisturbed)
 
 
-def test_one_of_two_is_killed_before_its_first_commit(empty_kafka, tmp_path: Path, ward_chunks, undisturbed):
-    """Partitions change hands twice: given away in the midst of the streams, then taken from one that has committed nothing since."""
+def test_one_of_two_is_killed_before_its_first_commit(
+    empty_kafka, tmp_path: Path, ward_chunks, undisturbed
+):
+    """Partitions change hands twice: given away in the midst of the streams, then taken from one
+    that has committed nothing since."""
     broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker)
-    with working(broker, sink) as first, streaming(broker, ward_chunks, speed=SPEED / 2), working(broker, sink):
+    with (
+        working(broker, sink) as first,
+        streaming(broker, ward_chunks, speed=SPEED / 2),
+        working(broker, sink),
+    ):
         time.sleep(1.0)
         first.kill_all()
         stored = wait_for(sink, undisturbed)
@@ -189,10 +252,15 @@ def test_one_of_two_is_killed_before_its_first_commit(empty_kafka, tmp_path: Pat
 
 
 def test_one_of_two_stands_still(empty_kafka, tmp_path: Path, ward_chunks, undisturbed):
-    """As where its machine is paused: its partitions are somebody else's when it goes on, and what it had not stored is old."""
+    """As where its machine is paused: its partitions are somebody else's when it goes on, and what
+    it had not stored is old."""
     broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker)
-    with working(broker, sink) as first, working(broker, sink), streaming(broker, ward_chunks, speed=SPEED / 4):
+    with (
+        working(broker, sink) as first,
+        working(broker, sink),
+        streaming(broker, ward_chunks, speed=SPEED / 4),
+    ):
         time.sleep(14.2)
         os.killpg(first.process.pid, signal.SIGSTOP)
         time.sleep(14.0)
@@ -237,6 +305,9 @@ def test_influxdb_away(empty_kafka, empty_influxdb, ward_chunks, undisturbed, aw
 def test_garbage_between_the_chunks(broker, tmp_path: Path, ward_chunks, undisturbed):
     sink = f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker.address)
-    with working(broker.address, sink), streaming(broker.address, ward_chunks, garbage=lambda: os.urandom(100)):
+    with (
+        working(broker.address, sink),
+        streaming(broker.address, ward_chunks, garbage=lambda: os.urandom(100)),
+    ):
         stored = wait_for(sink, undisturbed)
     assert_same(stored, undisturbed)

@@ -1,4 +1,5 @@
-"""The live scorer by the product's own commands: what it says at the end of a replay is what offline scoring says of the same record."""
+"""The live scorer by the product's own commands: what it says at the end of a replay is what
+offline scoring says of the same record."""
 
 from __future__ import annotations
 
@@ -41,11 +42,20 @@ class Commands:
     """`ecgwatch` processes on one broker."""
 
     def __init__(self, address: str) -> None:
-        self.environment = os.environ | {"ECGWATCH_BROKER": address, "ECGWATCH_SINK": "memory:", "OPENBLAS_NUM_THREADS": "1"}
+        self.environment = os.environ | {
+            "ECGWATCH_BROKER": address,
+            "ECGWATCH_SINK": "memory:",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
         self.running: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen([sys.executable, "-m", "ecgwatch", *arguments], env=self.environment, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "ecgwatch", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.running.append(child)
         return child
 
@@ -80,10 +90,17 @@ class Scores:
 
     def read(self) -> list[Score]:
         consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": self.address, "group.id": "looker", "enable.partition.eof": True, "log_level": 0}
+            {
+                "bootstrap.servers": self.address,
+                "group.id": "looker",
+                "enable.partition.eof": True,
+                "log_level": 0,
+            }
         )
         try:
-            parts = set(consumer.list_topics("ecg.scores", timeout=30).topics["ecg.scores"].partitions)
+            parts = set(
+                consumer.list_topics("ecg.scores", timeout=30).topics["ecg.scores"].partitions
+            )
             consumer.assign([confluent_kafka.TopicPartition("ecg.scores", p, 0) for p in parts])
             found = []
             while parts:
@@ -106,10 +123,17 @@ class Scores:
 
 def whole(scores: list[Score], start_ns: int, patients: int = len(SCENARIOS)) -> bool:
     """Whether every patient has a score up to the record's end."""
-    return sum(s.time_ns >= start_ns + (SECONDS - 0.1) * 1e9 for s in {s.patient_id: s for s in scores}.values()) == patients
+    return (
+        sum(
+            s.time_ns >= start_ns + (SECONDS - 0.1) * 1e9
+            for s in {s.patient_id: s for s in scores}.values()
+        )
+        == patients
+    )
 
 
-GROUPS = {"N": 1, "SBR": 1, "AFIB": 2, "VT": 3, "VF": 3, "VFL": 3, "ASYS": 3, "~": 0, "NOISE": 0}  # 4: any other; 0: not compared
+# 4: any other; 0: not compared
+GROUPS = {"N": 1, "SBR": 1, "AFIB": 2, "VT": 3, "VF": 3, "VFL": 3, "ASYS": 3, "~": 0, "NOISE": 0}
 
 
 def agreement(record: Path, ours: Annotated) -> tuple[float, float]:
@@ -121,7 +145,9 @@ def agreement(record: Path, ours: Annotated) -> tuple[float, float]:
     for episode in ours.rhythm:
         sides[1, episode.start_sample : episode.end_sample] = GROUPS.get(episode.label, 4)
     both = (sides != 0).all(axis=0)
-    return round(both.sum() / ours.fs_hz, 3), round((both & (sides[0] == sides[1])).sum() / ours.fs_hz, 3)
+    return round(both.sum() / ours.fs_hz, 3), round(
+        (both & (sides[0] == sides[1])).sum() / ours.fs_hz, 3
+    )
 
 
 @functools.cache
@@ -130,7 +156,11 @@ def offline(record: Path) -> tuple[Annotated, list[tuple[int, int, int]]]:
     source = WfdbSource(record)
     ours = annotate(source, new_ward())
     theirs = reference([Symbol(*a) for a in source.annotations], source.fs_hz, ours.samples)
-    found = score_beats(theirs, Record(source.fs_hz, ours.samples, tuple(Mark(b.sample, b.label) for b in ours.beats)), 0.0)
+    found = score_beats(
+        theirs,
+        Record(source.fs_hz, ours.samples, tuple(Mark(b.sample, b.label) for b in ours.beats)),
+        0.0,
+    )
     return ours, [(c.tp, c.fn, c.fp) for c in (found.qrs, found.veb, found.sveb)]
 
 
@@ -138,7 +168,9 @@ def counts(s: Score) -> list[tuple[int, int, int]]:
     return [(s.qrs_tp, s.qrs_fn, s.qrs_fp), (s.v_tp, s.v_fn, s.v_fp), (s.s_tp, s.s_fn, s.s_fp)]
 
 
-def replay(broker: str, records: Path, start_ns: int, on_half: Callable[[], None] = lambda: None) -> None:
+def replay(
+    broker: str, records: Path, start_ns: int, on_half: Callable[[], None] = lambda: None
+) -> None:
     """The records as live streams, as fast as can be; `on_half` is called halfway through."""
     streams = [stream(WfdbSource(records / name), name, start_ns) for name in SCENARIOS]
     called = False
@@ -158,7 +190,9 @@ def check_final(scores: list[Score], records: Path, start_ns: int) -> None:
     for name in SCENARIOS:
         ours, wanted = offline(records / name)
         assert counts(last[name]) == wanted, name
-        assert (last[name].rhythm_s, last[name].rhythm_agreed_s) == agreement(records / name, ours), name
+        assert (last[name].rhythm_s, last[name].rhythm_agreed_s) == agreement(
+            records / name, ours
+        ), name
     assert last["pvcs"].v_tp > 5
     assert (last["vf"].episodes, last["vf"].episodes_alarmed) == (2, 2)  # see ingest/scenarios
     assert 0 < (last["vf"].worst_delay_s or 0) < 10
@@ -175,7 +209,10 @@ def test_the_last_score_is_the_offline_one(broker, commands: Commands, records: 
     check_final(found, records, start_ns)
     for name in SCENARIOS:
         times = [s.time_ns - start_ns for s in found if s.patient_id == name]
-        assert sorted(set(times)) == [*range(5 * 10**9, (SECONDS - 1) * 10**9, 5 * 10**9), times[-1]]
+        assert sorted(set(times)) == [
+            *range(5 * 10**9, (SECONDS - 1) * 10**9, 5 * 10**9),
+            times[-1],
+        ]
 
     again_ns = start_ns + 40 * 10**9  # overlaps the first: another stream of the same patients
     replay(broker.address, records, again_ns)
@@ -218,18 +255,40 @@ def scoring(address: str, members: int) -> Iterator[list[Scorer]]:
 
 
 def tell(address: str, first_s: int, end_s: int) -> None:
-    """What the replay and the processor tell of a minute of one patient, by hand: every tenth beat is missed."""
-    producer = confluent_kafka.Producer({"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"})
+    """What the replay and the processor tell of a minute of one patient, by hand: every tenth beat
+    is missed."""
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": address, "log_level": 0, "partitioner": "murmur2_random"}
+    )
     common = {"patient_id": "p", "device_id": "d", "lead": "II", "fs_hz": 250.0}
     for at in range(first_s * 250 + 100, end_s * 250, 200):
         time_ns = 10**18 + at * 4_000_000
-        producer.produce("ecg.reference", encode(Reference(patient_id="p", time_ns=time_ns, sample=at, symbol="N")), b"p")
+        producer.produce(
+            "ecg.reference",
+            encode(Reference(patient_id="p", time_ns=time_ns, sample=at, symbol="N")),
+            b"p",
+        )
         if at % 2000 != 100:
-            beat = Beat(**common, time_ns=time_ns, sample=at, rr_ms=None, label="N", confidence=1.0, label_probability=1.0)
+            beat = Beat(
+                **common,
+                time_ns=time_ns,
+                sample=at,
+                rr_ms=None,
+                label="N",
+                confidence=1.0,
+                label_probability=1.0,
+            )
             producer.produce("ecg.beats", encode(beat), b"p")
     for end in range(first_s + 5, end_s + 1, 5):
-        span = {"start_ns": 10**18, "end_ns": 10**18 + end * 10**9, "start_sample": 0, "end_sample": 250 * end}
-        producer.produce("ecg.rhythm", encode(Rhythm(**common, **span, label="N", probability=1.0)), b"p")
+        span = {
+            "start_ns": 10**18,
+            "end_ns": 10**18 + end * 10**9,
+            "start_sample": 0,
+            "end_sample": 250 * end,
+        }
+        producer.produce(
+            "ecg.rhythm", encode(Rhythm(**common, **span, label="N", probability=1.0)), b"p"
+        )
     assert producer.flush(60) == 0
 
 
@@ -243,22 +302,30 @@ def test_a_broker_that_goes_away_and_comes_back_loses_nothing(empty_kafka):
         time.sleep(2)
         empty_kafka.start()
         tell(empty_kafka.address, 60, 120)
-        last = scores.until(lambda found: bool(found) and found[-1].time_ns >= 10**18 + 120 * 10**9)[-1]
+        last = scores.until(
+            lambda found: bool(found) and found[-1].time_ns >= 10**18 + 120 * 10**9
+        )[-1]
     assert (last.qrs_tp, last.qrs_fn, last.qrs_fp) == (135, 15, 0)
 
 
 def assigned(address: str) -> list[set[tuple[str, int]]]:
     """Topics and partitions of each member of the group, as the broker says."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-    group = admin.describe_consumer_groups([SCORES_GROUP], request_timeout=20)[SCORES_GROUP].result(30)
-    return [{(tp.topic, tp.partition) for tp in m.assignment.topic_partitions} for m in group.members]
+    group = admin.describe_consumer_groups([SCORES_GROUP], request_timeout=20)[SCORES_GROUP].result(
+        30
+    )
+    return [
+        {(tp.topic, tp.partition) for tp in m.assignment.topic_partitions} for m in group.members
+    ]
 
 
 @pytest.mark.slow
 def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
     with scoring(empty_kafka.address, 2) as members:
         deadline = time.monotonic() + WAIT_S
-        while sorted(n for m in members for n in m.partitions) != list(range(12)) or not all(m.partitions for m in members):
+        while sorted(n for m in members for n in m.partitions) != list(range(12)) or not all(
+            m.partitions for m in members
+        ):
             assert time.monotonic() < deadline, [m.partitions for m in members]
             time.sleep(0.2)
         said = assigned(empty_kafka.address)
@@ -269,7 +336,11 @@ def test_two_members_get_the_same_partitions_of_all_topics(empty_kafka):
 def test_no_broker_is_told(commands: Commands):
     commands.environment["ECGWATCH_BROKER"] = "127.0.0.1:1"
     done = subprocess.run(
-        [sys.executable, "-m", "ecgwatch", "score"], env=commands.environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "ecgwatch", "score"],
+        env=commands.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr

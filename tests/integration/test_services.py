@@ -7,22 +7,32 @@ import confluent_kafka
 
 
 def watermarks(consumer: confluent_kafka.Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """First and next offset. Just started, or with a topic just made, Kafka answers before it leads the partition."""
+    """First and next offset. Just started, or with a topic just made, Kafka answers before it leads
+    the partition."""
     deadline = time.monotonic() + 60
     while True:
         try:
-            return consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), timeout=30)
+            return consumer.get_watermark_offsets(
+                confluent_kafka.TopicPartition(topic, partition), timeout=30
+            )
         except confluent_kafka.KafkaException as error:
-            if error.args[0].code() != confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+            if (
+                error.args[0].code() != confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION
+                or time.monotonic() > deadline
+            ):
                 raise
             time.sleep(0.2)
 
 
 def test_broker_is_empty_and_takes_messages(broker):
-    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log.connection.close": False})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": broker.address, "log.connection.close": False}
+    )
     producer.produce("ecg.samples", b"x", key=b"p")
     assert producer.flush(60) == 0
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": "looker", "log.connection.close": False})
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": broker.address, "group.id": "looker", "log.connection.close": False}
+    )
     parts = consumer.list_topics("ecg.samples", timeout=30).topics["ecg.samples"].partitions
     ends = [watermarks(consumer, "ecg.samples", p)[1] for p in parts]
     consumer.close()
@@ -48,4 +58,7 @@ def test_influxdb_keeps_its_setup_over_a_stop(influxdb):
     influxdb.stop()
     influxdb.start()
     assert not influxdb.request("GET", "/api/v2/setup")["allowed"]
-    assert [b["name"] for b in influxdb.request("GET", f"/api/v2/buckets?name={influxdb.bucket}")["buckets"]] == [influxdb.bucket]
+    assert [
+        b["name"]
+        for b in influxdb.request("GET", f"/api/v2/buckets?name={influxdb.bucket}")["buckets"]
+    ] == [influxdb.bucket]

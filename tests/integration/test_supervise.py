@@ -1,4 +1,5 @@
-"""`ecgwatch process` starts a worker again when it breaks down, until it is told to stop. Workers here are small scripts."""
+"""`ecgwatch process` starts a worker again when it breaks down, until it is told to stop. Workers
+here are small scripts."""
 
 import os
 import signal
@@ -27,7 +28,9 @@ BROKEN = "import sys; open('{started}', 'a').write('.'); sys.exit({code})"
 
 def supervised(worker: str, **values: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SUPERVISE, sys.executable, "-c", worker.format(**values)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
 
 
 def wait_for(started: Path, count: int) -> None:
@@ -37,9 +40,13 @@ def wait_for(started: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("worker", "code", "ends_with"), [(DEAF, 0, 0), (LISTENING, 0, 0), (LISTENING, 70, 70)])
+@pytest.mark.parametrize(
+    ("worker", "code", "ends_with"), [(DEAF, 0, 0), (LISTENING, 0, 0), (LISTENING, 70, 70)]
+)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_it_ends_as_its_worker_ends(tmp_path: Path, worker: str, code: int, ends_with: int, how: signal.Signals):
+def test_told_to_stop_it_ends_as_its_worker_ends(
+    tmp_path: Path, worker: str, code: int, ends_with: int, how: signal.Signals
+):
     """A worker that is told so while it still starts has done nothing: that is no failure."""
     running = supervised(worker, started=tmp_path / "started", code=code)
     wait_for(tmp_path / "started", 1)

@@ -1,6 +1,8 @@
-"""Every technical alarm appears under fault injection, in time, and clears afterwards: simulated patients through the whole data path.
+"""Every technical alarm appears under fault injection, in time, and clears afterwards: simulated
+patients through the whole data path.
 
-Nothing runs in parallel here: the streams' own time drives the clock, so that "no chunk for 5 s" takes no 5 s.
+Nothing runs in parallel here: the streams' own time drives the clock, so that "no chunk for 5 s"
+takes no 5 s.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from ingest.messages import Alarm, Event, SampleChunk
 from ingest.replay import Due, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
-from stream_processor.ward import build_ward
+from stream_processor.pipeline.ward import build_ward
 
 START_NS = 10**18
 # (faults, kind, onset at least, raised at most, ended at most; seconds of the stream)
@@ -32,13 +34,16 @@ CASES = [
 
 
 def crackling(from_s: float, to_s: float) -> faults.Fault:
-    """An electrode that hangs by a thread: white noise of 2 mV, which no fault of the command line is as brief as."""
+    """An electrode that hangs by a thread: white noise of 2 mV, which no fault of the command line
+    is as brief as."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         for item in items:
             chunk = item.message
             if isinstance(chunk, SampleChunk) and from_s <= item.due_s < to_s:
-                counts = (chunk.counts() + rng.normal(0, 2 * chunk.counts_per_mv, chunk.n)).astype("<i2")
+                counts = (chunk.counts() + rng.normal(0, 2 * chunk.counts_per_mv, chunk.n)).astype(
+                    "<i2"
+                )
                 chunk = msgspec.structs.replace(chunk, samples=counts.tobytes())
             yield Due(item.due_s, chunk)
 
@@ -53,7 +58,9 @@ def run(fault: str, seconds: float = 110.0) -> list[Event]:
     if fault == "crackling":
         items = crackling(30.0, 60.0)(items, np.random.default_rng(1))
     else:
-        items = faults.apply([faults.parse(fault)], items, patient_id="p", seed=1, source=source, noises={})
+        items = faults.apply(
+            [faults.parse(fault)], items, patient_id="p", seed=1, source=source, noises={}
+        )
     found: list[Event] = []
     at_s = 0.0
     for item in items:
@@ -66,8 +73,12 @@ def run(fault: str, seconds: float = 110.0) -> list[Event]:
     return found
 
 
-@pytest.mark.parametrize(("fault", "kind", "onset", "raised", "ended"), CASES, ids=[c[1] for c in CASES])
-def test_appears_and_clears(fault: str, kind: str, onset: float, raised: float, ended: float) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kind", "onset", "raised", "ended"), CASES, ids=[c[1] for c in CASES]
+)
+def test_appears_and_clears(
+    fault: str, kind: str, onset: float, raised: float, ended: float
+) -> None:
     steps = [e for e in run(fault) if isinstance(e, Alarm) and e.kind == kind]
     first, last = steps[0], steps[-1]
     assert onset * 1e9 <= first.onset_ns - START_NS

@@ -1,4 +1,5 @@
-"""What a user does, by the product's own commands: replay a record through broker and store, export it, and annotate it without either."""
+"""What a user does, by the product's own commands: replay a record through broker and store, export
+it, and annotate it without either."""
 
 from __future__ import annotations
 
@@ -46,7 +47,10 @@ class Stack:
     def start(self, *arguments: str) -> None:
         """Start `ecgwatch ARGUMENTS` and wait for its first line."""
         child = subprocess.Popen(
-            [sys.executable, "-m", "ecgwatch", *arguments], env=os.environ | self.environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "ecgwatch", *arguments],
+            env=os.environ | self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.processes.append(child)
         assert child.stdout
@@ -54,7 +58,10 @@ class Stack:
 
     def points(self, patient: str) -> dict[str, int]:
         """How many events of each kind are stored."""
-        return {kind.__name__: sum(1 for _ in self.sink.read(kind, patient)) for kind in (Beat, Rhythm, Vitals, Alarm)}
+        return {
+            kind.__name__: sum(1 for _ in self.sink.read(kind, patient))
+            for kind in (Beat, Rhythm, Vitals, Alarm)
+        }
 
 
 @pytest.fixture(params=["embedded and sqlite", "kafka and influxdb"])
@@ -63,14 +70,19 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
         broker = EmbeddedBroker()
         broker.start()
         path = tmp_path / "events.db"
-        made = Stack({"ECGWATCH_BROKER": broker.address, "ECGWATCH_SINK": f"sqlite:{path}"}, SqliteSink(path))
+        made = Stack(
+            {"ECGWATCH_BROKER": broker.address, "ECGWATCH_SINK": f"sqlite:{path}"}, SqliteSink(path)
+        )
     else:
         kafka: services.Kafka = request.getfixturevalue("empty_kafka")
         influx: services.Influxdb = request.getfixturevalue("empty_influxdb")
         environment = {
-            "ECGWATCH_BROKER": kafka.address, "ECGWATCH_SINK": f"influxdb:{influx.url}", "ECGWATCH_INFLUX_TOKEN": influx.token,
-            "ECGWATCH_INFLUX_ORG": influx.org, "ECGWATCH_INFLUX_BUCKET": influx.bucket,
-        }  # fmt: skip
+            "ECGWATCH_BROKER": kafka.address,
+            "ECGWATCH_SINK": f"influxdb:{influx.url}",
+            "ECGWATCH_INFLUX_TOKEN": influx.token,
+            "ECGWATCH_INFLUX_ORG": influx.org,
+            "ECGWATCH_INFLUX_BUCKET": influx.bucket,
+        }
         made = Stack(environment, InfluxSink(influx.url, influx.token, influx.org, influx.bucket))
     yield made
     for child in made.processes:
@@ -81,8 +93,11 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
         broker.stop()
 
 
-def stored_equals_annotated(stack: Stack, record: str | Path, name: str, tmp_path: Path) -> dict[str, int]:
-    """Replay, export, annotate: the files are the same, byte for byte. Replay again: nothing changes. Returns the point counts."""
+def stored_equals_annotated(
+    stack: Stack, record: str | Path, name: str, tmp_path: Path
+) -> dict[str, int]:
+    """Replay, export, annotate: the files are the same, byte for byte. Replay again: nothing
+    changes. Returns the point counts."""
     stack.start("process")
     seen: list[dict[str, int]] = []
     for _ in range(2):
@@ -91,9 +106,13 @@ def stored_equals_annotated(stack: Stack, record: str | Path, name: str, tmp_pat
         seen.append(stack.points(name))
         stack.run("export", "--out", tmp_path / "exported")
         stack.run("annotate", record, "--out", tmp_path / "annotated")
-        assert (tmp_path / "exported" / f"{name}.ecw").read_bytes() == (tmp_path / "annotated" / f"{name}.ecw").read_bytes()
+        assert (tmp_path / "exported" / f"{name}.ecw").read_bytes() == (
+            tmp_path / "annotated" / f"{name}.ecw"
+        ).read_bytes()
         for table in ("rhythm.csv", "alarms.csv"):
-            exported, annotated = ((tmp_path / folder / table).read_text() for folder in ("exported", "annotated"))
+            exported, annotated = (
+                (tmp_path / folder / table).read_text() for folder in ("exported", "annotated")
+            )
             assert _without_ids(exported) == _without_ids(annotated), table
     assert seen[0] == seen[1]
     return seen[0]
@@ -102,7 +121,9 @@ def stored_equals_annotated(stack: Stack, record: str | Path, name: str, tmp_pat
 def _without_ids(table: str) -> list[list[str]]:
     """Rows less the alarm ids, which carry the start time: a record annotated has none of its own."""
     header, *rows = [line.split(",") for line in table.splitlines()]
-    return [[cell for column, cell in zip(header, row, strict=True) if column != "id"] for row in rows]
+    return [
+        [cell for column, cell in zip(header, row, strict=True) if column != "id"] for row in rows
+    ]
 
 
 def test_a_simulated_record(stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The bounds that both sides of a topic check: what the producer lets through, the codec takes; what it refuses, the codec refuses."""
+"""The bounds that both sides of a topic check: what the producer lets through, the codec takes;
+what it refuses, the codec refuses."""
 
 from __future__ import annotations
 
@@ -9,11 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.bounds import MAX_JUMP_S, MAX_NAME, MAX_TIME_NS, chunk_problems, jump_problem, name_problem, reference_problems, stream_problems
+from ingest.bounds import (
+    MAX_JUMP_S,
+    MAX_NAME,
+    MAX_TIME_NS,
+    chunk_problems,
+    jump_problem,
+    name_problem,
+    reference_problems,
+    stream_problems,
+)
 from ingest.messages import BadMessageError, Reference, SampleChunk, decode, encode
 
 CHUNK = SampleChunk(
-    patient_id="p", device_id="d", lead="I", seq=3, first_sample=750, t0_ns=10**18, fs_hz=250.0, counts_per_mv=200.0, samples=bytes(500)
+    patient_id="p",
+    device_id="d",
+    lead="I",
+    seq=3,
+    first_sample=750,
+    t0_ns=10**18,
+    fs_hz=250.0,
+    counts_per_mv=200.0,
+    samples=bytes(500),
 )
 NOTE = Reference(patient_id="p", time_ns=10**18, sample=750, symbol="N")
 HUGE = "x" * 980_000
@@ -33,7 +51,9 @@ wild = {
     "end": st.booleans(),
 }
 wild_chunks = st.sets(st.sampled_from(sorted(wild)), max_size=3).flatmap(
-    lambda fields: st.fixed_dictionaries({f: wild[f] for f in fields}).map(lambda changes: msgspec.structs.replace(CHUNK, **changes))
+    lambda fields: st.fixed_dictionaries({f: wild[f] for f in fields}).map(
+        lambda changes: msgspec.structs.replace(CHUNK, **changes)
+    )
 )
 
 
@@ -73,7 +93,9 @@ def test_a_problem_names_the_field_and_is_short(change: dict[str, object], field
     assert len(str(problems[0])) < 120
 
 
-@pytest.mark.parametrize("change", [{"patient_id": ""}, {"time_ns": -1}, {"sample": -1}, {"symbol": HUGE}, {"aux": HUGE}])
+@pytest.mark.parametrize(
+    "change", [{"patient_id": ""}, {"time_ns": -1}, {"sample": -1}, {"symbol": HUGE}, {"aux": HUGE}]
+)
 def test_references_are_bounded_too(change: dict[str, object]) -> None:
     note = msgspec.structs.replace(NOTE, **change)
     assert [p.field for p in reference_problems(note)] == list(change)
@@ -92,14 +114,24 @@ def test_a_name_may_be_missing_only_if_it_may() -> None:
     assert name_problem("lead", "", required=False) is None
 
 
-@pytest.mark.parametrize(("ahead_s", "far"), [(-100.0, False), (0.0, False), (MAX_JUMP_S, False), (MAX_JUMP_S + 1, True), (3e7, True)])
+@pytest.mark.parametrize(
+    ("ahead_s", "far"),
+    [(-100.0, False), (0.0, False), (MAX_JUMP_S, False), (MAX_JUMP_S + 1, True), (3e7, True)],
+)
 def test_a_jump_is_bounded(ahead_s: float, far: bool) -> None:
     chunk = msgspec.structs.replace(CHUNK, first_sample=round(50_000 + ahead_s * CHUNK.fs_hz))
     assert (jump_problem(50_000, chunk) is not None) == far
 
 
 def test_a_stream_is_checked_before_its_first_chunk() -> None:
-    good = {"patient_id": "p", "device_id": "d", "lead": "I", "fs_hz": 250.0, "counts_per_mv": 200.0, "start_ns": 0}
+    good = {
+        "patient_id": "p",
+        "device_id": "d",
+        "lead": "I",
+        "fs_hz": 250.0,
+        "counts_per_mv": 200.0,
+        "start_ns": 0,
+    }
     assert stream_problems(**good) == []
     bad = good | {"patient_id": "", "fs_hz": math.nan, "start_ns": MAX_TIME_NS}
     assert [p.field for p in stream_problems(**bad)] == ["patient_id", "fs_hz", "start_time"]

@@ -55,7 +55,10 @@ def test_what_only_the_tests_read_is_no_setting():
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
-        ({"ECGWATCH_BROKR": "x"}, r"'brokr' \(from environment\)[\s\S]*Known settings: broker, sink"),
+        (
+            {"ECGWATCH_BROKR": "x"},
+            r"'brokr' \(from environment\)[\s\S]*Known settings: broker, sink",
+        ),
         ({"ECGWATCH_SETTINGS": "none.toml"}, "none.toml"),
     ],
 )
@@ -64,7 +67,10 @@ def test_a_mistake_is_named(environment, problem):
         load({}, environment)
 
 
-@pytest.mark.parametrize(("text", "problem"), [('brokr = "x"', "'brokr'"), ("broker = 5", "'broker'"), ("broker", "Write it as TOML")])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [('brokr = "x"', "'brokr'"), ("broker = 5", "'broker'"), ("broker", "Write it as TOML")],
+)
 def test_a_mistake_in_the_file_is_named(file, text, problem):
     file.write_text(text)
     with pytest.raises(BadInputError, match=problem) as caught:
@@ -84,7 +90,18 @@ def test_stores_by_their_setting(tmp_path, monkeypatch):
     sink.close()
 
 
-@pytest.mark.parametrize("text", ["", "sqlite:", "memory:x", "influxdb:", "influxdb:localhost:8086", "postgres:x", "/var/events.db"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sqlite:",
+        "memory:x",
+        "influxdb:",
+        "influxdb:localhost:8086",
+        "postgres:x",
+        "/var/events.db",
+    ],
+)
 def test_a_sink_that_names_no_store(text):
     with pytest.raises(BadInputError, match=r"setting sink = .*\n.*sqlite:PATH, influxdb:URL"):
         open_sink(Settings(sink=text))

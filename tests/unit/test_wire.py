@@ -11,13 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import wire
-from ingest.wire import JSON, MESSAGEPACK, Chunk, WireError, decode_chunks, encode_chunks, mqtt_topic
+from ingest.wire import (
+    JSON,
+    MESSAGEPACK,
+    Chunk,
+    WireError,
+    decode_chunks,
+    encode_chunks,
+    mqtt_topic,
+)
 
 MEDIA = pytest.mark.parametrize("media", [JSON, MESSAGEPACK])
 
 
 def chunk(**fields: object) -> Chunk:
-    base = {"first_sample": 0, "t0_ns": 10**18, "fs_hz": 130.0, "counts_per_mv": 1000.0, "samples": bytes(130)}
+    base = {
+        "first_sample": 0,
+        "t0_ns": 10**18,
+        "fs_hz": 130.0,
+        "counts_per_mv": 1000.0,
+        "samples": bytes(130),
+    }
     return msgspec.convert(base | fields, Chunk)
 
 
@@ -28,7 +42,9 @@ def chunk(**fields: object) -> Chunk:
     battery=st.none() | st.floats(0, 1),
     lead_off=st.booleans(),
 )
-def test_a_body_reads_back_as_it_was(media: str, counts: list[int], first: int, battery: float | None, lead_off: bool) -> None:
+def test_a_body_reads_back_as_it_was(
+    media: str, counts: list[int], first: int, battery: float | None, lead_off: bool
+) -> None:
     samples = np.array(counts, "<i2").tobytes()
     sent = [chunk(samples=samples, first_sample=first, battery=battery, lead_off=lead_off)]
     assert decode_chunks(encode_chunks(sent, media), media) == sent

@@ -1,6 +1,7 @@
 """Attention: weights that sum to one, and what is made of them. Tokens are (B, N, D).
 
-Every softmax that weighs things is a `Weights`, so that the weights can be looked at (`watched`) without a second code path.
+Every softmax that weighs things is a `Weights`, so that the weights can be looked at (`watched`)
+without a second code path.
 """
 
 from __future__ import annotations
@@ -39,9 +40,15 @@ def watched(net: nn.Module) -> Iterator[list[Watched]]:
 
     def hook(name: str, dim: int) -> torch.utils.hooks.RemovableHandle:
         module = net.get_submodule(name)
-        return module.register_forward_hook(lambda _, __, out: found.append(Watched(name, out.detach(), dim)))
+        return module.register_forward_hook(
+            lambda _, __, out: found.append(Watched(name, out.detach(), dim))
+        )
 
-    hooks = [hook(name, module.dim) for name, module in net.named_modules() if isinstance(module, Weights)]
+    hooks = [
+        hook(name, module.dim)
+        for name, module in net.named_modules()
+        if isinstance(module, Weights)
+    ]
     try:
         yield found
     finally:
@@ -50,9 +57,11 @@ def watched(net: nn.Module) -> Iterator[list[Watched]]:
 
 
 class AdditiveAttention(nn.Module):
-    """Pools N things into one by weights from what they are and from knowledge about them (Bahdanau et al. 2015, arXiv 1409.0473).
+    """Pools N things into one by weights from what they are and from knowledge about them (Bahdanau
+    et al. 2015, arXiv 1409.0473).
 
-    Things (B, N, D) and knowledge (B, N, K) to (B, D) and weights (B, N): softmax over N of v . tanh(W [thing; knowledge]).
+    Things (B, N, D) and knowledge (B, N, K) to (B, D) and weights (B, N): softmax over N of v .
+    tanh(W [thing; knowledge]).
     """
 
     def __init__(self, features: int, knowledge: int, hidden: int) -> None:
@@ -62,7 +71,8 @@ class AdditiveAttention(nn.Module):
         self.weights = Weights(dim=1)
 
     def forward(self, things: Tensor, knowledge: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.score(torch.tanh(self.mix(torch.cat([things, knowledge], dim=2))))  # (B, N, 1)
+        # (B, N, 1)
+        scores = self.score(torch.tanh(self.mix(torch.cat([things, knowledge], dim=2))))
         weights = self.weights(scores)
         return (weights * things).sum(dim=1), weights.squeeze(2)
 
@@ -78,7 +88,13 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, d = x.shape
-        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, N, D / H)
+        # (B, H, N, D / H)
+        q, k, v = (
+            self.qkv(x)
+            .reshape(b, n, 3, self.heads, d // self.heads)
+            .permute(2, 0, 3, 1, 4)
+            .unbind(0)
+        )
         weights = self.weights(q @ k.transpose(2, 3) * (d // self.heads) ** -0.5)  # (B, H, N, N)
         return self.project((weights @ v).transpose(1, 2).reshape(b, n, d))
 
@@ -90,7 +106,12 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attend: nn.Module = SelfAttention(width, heads)
-        self.mlp = nn.Sequential(nn.Linear(width, spread * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(spread * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, spread * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(spread * width, width),
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,24 +9,46 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A convolution with BatchNorm: (B, inputs, R, T) to (B, outputs, R, ceil(T / stride)); each row by itself."""
+def conv(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    """A convolution with BatchNorm: (B, inputs, R, T) to (B, outputs, R, ceil(T / stride)); each
+    row by itself."""
     pad = (kernel - 1) // 2 * dilation
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, (1, kernel), (1, stride), (0, pad), (1, dilation), groups=groups, bias=False),
+        nn.Conv2d(
+            inputs,
+            outputs,
+            (1, kernel),
+            (1, stride),
+            (0, pad),
+            (1, dilation),
+            groups=groups,
+            bias=False,
+        ),
         nn.BatchNorm2d(outputs),
     )
 
 
-def conv_relu(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Sequential:
+def conv_relu(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1
+) -> nn.Sequential:
     """The same and ReLU."""
     return nn.Sequential(conv(inputs, outputs, kernel, stride, groups, dilation), nn.ReLU())
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut: (B, inputs, R, T) to (B, outputs, R, ceil(T / stride)). `after`: a gate on the second one."""
+    """Two convolutions beside a shortcut: (B, inputs, R, T) to (B, outputs, R, ceil(T / stride)).
+    `after`: a gate on the second one."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, after: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        after: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.first = conv_relu(inputs, outputs, kernel, stride)
         self.second = conv(outputs, outputs, kernel)
@@ -39,7 +61,8 @@ class Residual(nn.Module):
 
 
 class MultiKernel(nn.Module):
-    """The same input through one convolution per kernel size, side by side: (B, C, R, T) to (B, each * kernels, R, ceil(T / stride))."""
+    """The same input through one convolution per kernel size, side by side: (B, C, R, T) to (B,
+    each * kernels, R, ceil(T / stride))."""
 
     def __init__(self, inputs: int, each: int, kernels: Sequence[int], stride: int = 1) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""A task of anybody's own: records with one label each, learned by a small column and a sequence decoder beside the frozen trunk.
+"""A task of anybody's own: records with one label each, learned by a small column and a sequence
+decoder beside the frozen trunk.
 
-As T3 (tasks/rhythm.py) with other records, classes and sizes. Every fifth record of each class is held out for the figures, every eighth
-of the rest fits the temperature.
+As T3 (tasks/rhythm.py) with other records, classes and sizes. Every fifth record of each class is
+held out for the figures, every eighth of the rest fits the temperature.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy.typing as npt
 import torch
 
 from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
-from models.conditioning import FS_HZ
-from models.training.cinc2017 import Recordings, folds
+from models.signal.conditioning import FS_HZ
+from models.signal.windows import InputSpec
+from models.training.data.cinc2017 import Recordings, folds
+from models.training.data.rhythm_windows import Varied
 from models.training.harness import Plan, train
-from models.training.rhythm_windows import Varied
 from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
-from models.windows import InputSpec
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -68,19 +69,49 @@ def split(labels: Ints) -> Split:
 
 
 def learn(
-    trunk: Trunk, recordings: Recordings, classes: list[str], of: Context, epochs: int, noises: Sequence[Floats], checkpoint: Path
+    trunk: Trunk,
+    recordings: Recordings,
+    classes: list[str],
+    of: Context,
+    epochs: int,
+    noises: Sequence[Floats],
+    checkpoint: Path,
 ) -> tuple[Learner, Figures]:
     """Train, calibrate and judge; `recordings.labels` count in `classes`."""
     parts = split(recordings.labels)
-    plan = Plan(epochs=epochs, steps=STEPS, batch=BATCH, peak_rate=4e-3, weight_decay=0.02, warm_up=0.15)
+    plan = Plan(
+        epochs=epochs, steps=STEPS, batch=BATCH, peak_rate=4e-3, weight_decay=0.02, warm_up=0.15
+    )
     torch.manual_seed(plan.seed)
     column = Column(WIDTHS, COLUMN)
     net = Learner(trunk, column, SequenceDecoder(COLUMN[-1], HIDDEN, len(classes)))
-    piece = InputSpec(before=0, hop=of.seconds * FS_HZ, after=0, offset=0, scale=of.seconds * FS_HZ, least=of.least * FS_HZ)
-    data = SequenceBatches(recordings, parts.train, Varied(noises, 0, piece), of, _weights(recordings.labels[parts.train], len(classes)))
+    piece = InputSpec(
+        before=0,
+        hop=of.seconds * FS_HZ,
+        after=0,
+        offset=0,
+        scale=of.seconds * FS_HZ,
+        least=of.least * FS_HZ,
+    )
+    data = SequenceBatches(
+        recordings,
+        parts.train,
+        Varied(noises, 0, piece),
+        of,
+        _weights(recordings.labels[parts.train], len(classes)),
+    )
     train(net, data, plan, checkpoint)
-    net.decoder.temperature.fill_(temperature(_logits(net, recordings, parts.validation, of), recordings.labels[parts.validation]))
-    return net, _judge(_logits(net, recordings, parts.held_out, of), recordings.labels[parts.held_out], classes, net)
+    net.decoder.temperature.fill_(
+        temperature(
+            _logits(net, recordings, parts.validation, of), recordings.labels[parts.validation]
+        )
+    )
+    return net, _judge(
+        _logits(net, recordings, parts.held_out, of),
+        recordings.labels[parts.held_out],
+        classes,
+        net,
+    )
 
 
 def _weights(labels: Ints, classes: int) -> list[float]:
@@ -97,7 +128,10 @@ def _logits(net: Learner, recordings: Recordings, members: Ints, of: Context) ->
 def _judge(logits: Floats, truth: Ints, classes: list[str], net: Learner) -> Figures:
     said, ks = logits.argmax(axis=1), range(len(classes))
     hits = np.array([np.sum((truth == k) & (said == k)) for k in ks])
-    true, told = np.bincount(truth, minlength=len(classes)), np.bincount(said, minlength=len(classes))
+    true, told = (
+        np.bincount(truth, minlength=len(classes)),
+        np.bincount(said, minlength=len(classes)),
+    )
 
     def shares(of: npt.NDArray[Any]) -> list[float]:
         return [round(float(value), 4) for value in hits / np.maximum(of, 1)]
@@ -105,5 +139,12 @@ def _judge(logits: Floats, truth: Ints, classes: list[str], net: Learner) -> Fig
     accuracy, chance = float(np.mean(said == truth)), float(true.max() / len(truth))
     calibrated = float(net.decoder.temperature)
     return Figures(
-        classes, true.tolist(), shares(true), shares(told), shares((true + told) / 2), round(accuracy, 4), round(chance, 4), calibrated
+        classes,
+        true.tolist(),
+        shares(true),
+        shares(told),
+        shares((true + told) / 2),
+        round(accuracy, 4),
+        round(chance, 4),
+        calibrated,
     )

@@ -1,8 +1,9 @@
 """What a task is to an architecture of the registry, and the registry of such tasks.
 
-A task has windows cut by one InputSpec, answers of one kind (models/architectures/__init__.py), a split into folds over patients (or
-records), and figures. The deployed network learns its tasks by modules of their own, because its later tasks read what its trunk found in
-the windows of the last seconds; for every other architecture a task is this.
+A task has windows cut by one InputSpec, answers of one kind (models/architectures/__init__.py), a
+split into folds over patients (or records), and figures. The deployed network learns its tasks by
+modules of their own, because its later tasks read what its trunk found in the windows of the last
+seconds; for every other architecture a task is this.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from models.training.harness import Batches, Plan
 
 Floats = npt.NDArray[np.float32]
 Figures = dict[str, float]  # what is measured, with its unit or condition in the name
-Predict = Callable[[Floats], Floats]  # scaled windows (B, T), or (B, R, T) of several rows, to logits (models/architectures/__init__.py)
+# scaled windows (B, T), or (B, R, T) of several rows, to logits (models/architectures/__init__.py)
+Predict = Callable[[Floats], Floats]
 
 
 class Task(Protocol):
@@ -42,7 +44,8 @@ class Task(Protocol):
         ...
 
 
-Make = Callable[[Path, Path], Task]  # folder of the unpacked sets, folder for what is kept between runs
+# folder of the unpacked sets, folder for what is kept between runs
+Make = Callable[[Path, Path], Task]
 M = TypeVar("M", bound=Make)
 _loaded: dict[str, Make] = {}
 

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from models.architectures.mina import BANDS, POSITIONS, SEGMENT, Mina  # noqa: E402
+from models.architectures.mina import BANDS, POSITIONS, SEGMENT, Mina
 
 
 @pytest.fixture

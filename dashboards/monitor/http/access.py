@@ -1,0 +1,201 @@
+"""Who may do what: tokens with roles, sessions of browsers, and a brake on guessing.
+
+The tokens file names people or stations and keeps only hashes of their tokens (32 random bytes
+each, so a plain SHA-256 is enough):
+
+    [tokens.anna]
+    role = "acknowledge"        # view < acknowledge < admin
+    sha256 = "..."
+
+Without tokens everybody who reaches the server is admin and nobody is named: the command only
+allows that on the loopback.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import tomllib
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+from ingest.clock import Clock
+from ingest.errors import BadInputError
+
+Role = Literal["view", "acknowledge", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+COOKIE = "ecgwatch_session"
+SESSION_S = 30 * 24 * 3600  # a display on the wall stays signed in over a long weekend
+MOST_SESSIONS = 1000
+FAILURES, WITHIN_S = 10, 60.0  # wrong tokens from one address
+_MOST_ADDRESSES = 1000
+_NAME = re.compile(r"[\w][\w .@-]{0,63}")
+
+
+class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file keeps of a token."""
+
+    role: Role
+    sha256: str
+
+
+class Visitor(NamedTuple):
+    """Who asks; role None: nobody we know."""
+
+    user: str
+    role: Role | None
+
+    def may(self, role: Role) -> bool:
+        """Whether this visitor's role includes that one."""
+        return self.role is not None and ROLES.index(self.role) >= ROLES.index(role)
+
+
+NOBODY = Visitor("", None)
+
+
+class TooManyAttemptsError(Exception):
+    """This address has guessed too often; `wait_s` until it may try again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too many wrong tokens")
+        self.wait_s = wait_s
+
+
+class Access:
+    """The tokens and the sessions that were opened with them. Sessions live in memory: a restart
+    asks for the token again."""
+
+    def __init__(self, tokens: Mapping[str, Token], clock: Clock) -> None:
+        self._tokens = dict(tokens)
+        self._clock = clock
+        self._sessions: OrderedDict[bytes, tuple[Visitor, float]] = OrderedDict()
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether visitors must show a token."""
+        return bool(self._tokens)
+
+    def visitor(self, session: str | None, authorization: str | None, address: str) -> Visitor:
+        """Who this is by its cookie or its "Authorization: Bearer TOKEN". Raises
+        TooManyAttemptsError."""
+        if not self._tokens:
+            return Visitor("", "admin")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            return self.recognise(token.strip(), address) if scheme.lower() == "bearer" else NOBODY
+        found = self._sessions.get(_digest(session)) if session else None
+        return found[0] if found and found[1] > self._clock.steady_s() else NOBODY
+
+    def recognise(self, token: str, address: str) -> Visitor:
+        """Whose token this is, or NOBODY, in the same time for every wrong one. Raises
+        TooManyAttemptsError."""
+        failures = self._recent_failures(address)
+        if len(failures) >= FAILURES:
+            raise TooManyAttemptsError(WITHIN_S - (self._clock.steady_s() - failures[0]))
+        given, found = _digest(token).hex(), NOBODY
+        for name, kept in self._tokens.items():
+            if hmac.compare_digest(given, kept.sha256):
+                found = Visitor(name, kept.role)
+        if found is NOBODY:
+            failures.append(self._clock.steady_s())
+            self._failures[address] = failures
+            while len(self._failures) > _MOST_ADDRESSES:
+                self._failures.popitem(last=False)
+        return found
+
+    def open_session(self, visitor: Visitor) -> str:
+        """A secret for the visitor's cookie."""
+        secret = secrets.token_urlsafe(32)
+        self._sessions[_digest(secret)] = visitor, self._clock.steady_s() + SESSION_S
+        while len(self._sessions) > MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        return secret
+
+    def close_session(self, secret: str | None) -> None:
+        """Sign out."""
+        if secret:
+            self._sessions.pop(_digest(secret), None)
+
+    def _recent_failures(self, address: str) -> deque[float]:
+        failures = self._failures.pop(address, deque(maxlen=FAILURES))
+        while failures and failures[0] <= self._clock.steady_s() - WITHIN_S:
+            failures.popleft()
+        if failures:
+            self._failures[address] = failures
+        return failures
+
+
+def read_tokens(path: Path) -> dict[str, Token]:
+    """The tokens of a file. Raises BadInputError naming the file, what is wrong in it, and the
+    remedy."""
+    remedy = f"Make a token with: ecgwatch monitor --tokens {path} --new-token NAME --role view|acknowledge|admin"
+    try:
+        content: Any = tomllib.loads(path.read_text())
+        tokens = msgspec.convert(content, _File).tokens
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise BadInputError(f"tokens file {path}: {error}", remedy) from error
+    for name, token in tokens.items():
+        if not _NAME.fullmatch(name) or not re.fullmatch("[0-9a-f]{64}", token.sha256):
+            raise BadInputError(
+                f"tokens file {path}: the name or the sha256 of {name!r} is not one", remedy
+            )
+    if not tokens:
+        raise BadInputError(f"tokens file {path} has no tokens", remedy)
+    return tokens
+
+
+def single_token(token: str) -> dict[str, Token]:
+    """One admin token, as a container's environment gives it; it names nobody. Raises BadInputError
+    where it could be guessed."""
+    if len(token) < 20:
+        raise BadInputError(
+            "the monitor's token is shorter than 20 characters",
+            "Take 32 random bytes: openssl rand -hex 32",
+        )
+    return {"": Token("admin", _digest(token).hex())}
+
+
+def add_token(path: Path, name: str, role: Role) -> str:
+    """A new token's text; its hash is added to the file, which is made, for its owner alone, where
+    there is none.
+
+    Raises BadInputError for a name that is taken or unusable and for a file that cannot be read or
+    written.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInputError(
+            f"{name!r} is no name for a token",
+            "Take 1 to 64 letters, digits, spaces and . @ - _, beginning with a letter.",
+        )
+    if path.exists() and name in read_tokens(path):
+        raise BadInputError(
+            f"{path} already has a token of {name!r}",
+            "Remove its section from the file first, or take another name.",
+        )
+    token = secrets.token_urlsafe(32)
+    section = f'[tokens."{name}"]\nrole = "{role}"\nsha256 = "{_digest(token).hex()}"\n'
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
+            file.write(section)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot write {path}: {error.strerror}", "Give another --tokens file."
+        ) from error
+    return token
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    tokens: dict[str, Token]
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,159 @@
+"""What is stored of a patient's signal and of what was found in it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from dashboards.monitor.http import questions, schemas
+from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer, onset_of
+from dashboards.monitor.http.endpoint import Answer, Endpoint
+from dashboards.monitor.http.refusals import RefusedError
+
+MOST_COLUMNS = 4000
+_BLOCKS = "application/octet-stream"
+
+
+async def _rhythm(ask: ApiRequest) -> Response:
+    return json_answer(
+        await ask.parts.history.ask(questions.rhythm, ask.patient, *ask.period(31 * DAY_NS))
+    )
+
+
+async def _beats(ask: ApiRequest) -> Response:
+    return json_answer(
+        await ask.parts.history.ask(questions.beats, ask.patient, *ask.period(HOUR_NS))
+    )
+
+
+async def _findings(ask: ApiRequest) -> Response:
+    return json_answer(
+        await ask.parts.history.ask(questions.findings, ask.patient, *ask.period(31 * DAY_NS))
+    )
+
+
+async def _trend(ask: ApiRequest) -> Response:
+    columns = ask.whole("points", 600, MOST_COLUMNS, least=1)
+    return json_answer(
+        await ask.parts.history.ask(questions.trend, ask.patient, *ask.period(DAY_NS), columns)
+    )
+
+
+async def _waveform(ask: ApiRequest) -> Response:
+    history = ask.parts.history
+    if "points" in ask.request.query_params:
+        columns = ask.whole("points", 0, MOST_COLUMNS, least=1)
+        data = await history.ask(questions.envelope, ask.patient, *ask.period(DAY_NS), columns)
+    else:
+        data = await history.ask(questions.samples, ask.patient, *ask.period(HOUR_NS))
+    return Response(data, media_type=_BLOCKS)
+
+
+async def _strip(ask: ApiRequest) -> Response:
+    alarm_id = ask.request.query_params.get("alarm", "")
+    onset_ns = onset_of(alarm_id)
+    if onset_ns is None:
+        raise RefusedError(
+            400,
+            f"alarm must be the id of an alarm, not {alarm_id[:80]!r}",
+            "It is in the list of the patient's alarms.",
+        )
+    strip = await ask.parts.history.ask(questions.strip, ask.patient, onset_ns, alarm_id)
+    if strip is None:
+        raise RefusedError(
+            404,
+            "no strip of this alarm is stored",
+            "It is kept some 20 s after the alarm's onset: ask again then.",
+        )
+    return Response(strip, media_type=_BLOCKS)
+
+
+_NUMBERS = schemas.many(schemas.NUMBER_OR_NULL)
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/rhythm",
+        "view",
+        _rhythm,
+        "Rhythm episodes that reach into the period",
+        Answer("the episodes", schemas.thing({"episodes": schemas.many(schemas.EPISODE)})),
+        query=schemas.period("31 days"),
+        errors=(503,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/beats",
+        "view",
+        _beats,
+        "Beats of the period",
+        Answer("the beats", schemas.thing({"beats": schemas.many(schemas.BEAT)})),
+        query=schemas.period("an hour"),
+        errors=(503,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/findings",
+        "view",
+        _findings,
+        "What tasks said that the model learned in the field",
+        Answer(
+            "the findings told in the period",
+            schemas.thing({"findings": schemas.many(schemas.FINDING)}),
+        ),
+        query=schemas.period("31 days"),
+        errors=(503,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/trend",
+        "view",
+        _trend,
+        "Vitals in columns; a column without any is left out",
+        Answer(
+            "one array per figure, all of one length",
+            schemas.thing(
+                {
+                    "t": schemas.many(schemas.TIME),
+                    **dict.fromkeys(("hr", "hr_min", "hr_max", "quality", "rmssd"), _NUMBERS),
+                }
+            ),
+        ),
+        query=(
+            *schemas.period("24 h"),
+            (
+                "points",
+                False,
+                {"type": "integer", "minimum": 1, "maximum": MOST_COLUMNS, "default": 600},
+                "columns at most",
+            ),
+        ),
+        errors=(503,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/waveform",
+        "view",
+        _waveform,
+        "The signal: as sampled, at most an hour, or as lowest and highest value per column, at most a day",
+        Answer("blocks as docs/monitor-api.md describes them", media=_BLOCKS),
+        query=(
+            *schemas.period("an hour, with points 24 h"),
+            (
+                "points",
+                False,
+                {"type": "integer", "minimum": 1, "maximum": MOST_COLUMNS},
+                "columns; samples come where these are fewer",
+            ),
+        ),
+        errors=(503,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/strip",
+        "view",
+        _strip,
+        "The signal from 10 s before an alarm's onset to 10 s after",
+        Answer("one block as docs/monitor-api.md describes it", media=_BLOCKS),
+        query=(("alarm", True, schemas.TEXT, "the alarm's id"),),
+        errors=(404, 503),
+    ),
+)

@@ -1,0 +1,124 @@
+"""An endpoint: its handler, the role it needs, and its description for /openapi.json, in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dashboards.monitor.http.access import COOKIE, Role, TooManyAttemptsError, Visitor
+from dashboards.monitor.http.api_request import ApiRequest, AppState, refusal
+from dashboards.monitor.http.guard import same_origin
+from dashboards.monitor.http.refusals import RefusedError
+
+Handler = Callable[[ApiRequest], Awaitable[Response]]
+_PATIENT = "{patient}"
+
+
+class Answer(NamedTuple):
+    """What a good answer is: its media type and a JSON schema (or none, for what is no JSON)."""
+
+    text: str
+    schema: dict[str, Any] | None = None
+    media: str = "application/json"
+    status: int = 200
+
+
+class Endpoint(NamedTuple):
+    """One method of one path. Role None: whoever reaches the server."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str  # as OpenAPI writes it
+    role: Role | None
+    handler: Handler
+    summary: str
+    answer: Answer
+    # name, required, schema, description
+    query: tuple[tuple[str, bool, dict[str, Any], str], ...] = ()
+    body: dict[str, Any] | None = None  # JSON schema
+    errors: tuple[int, ...] = ()
+
+    @property
+    def of_patient(self) -> bool:
+        """Whether the path names a patient."""
+        return _PATIENT in self.path
+
+    def route(self) -> Route:
+        """The route that answers it; a patient's name may hold slashes."""
+        return Route(
+            self.path.replace(_PATIENT, "{patient:path}"), self._answer, methods=[self.method]
+        )
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            visitor = who(request)
+            if self.role is not None:
+                require(visitor, self.role)
+            if self.method != "GET":
+                _refuse_foreign(request)
+            return await self.handler(ApiRequest(request, request.app.state.parts, visitor))
+        except RefusedError as refused:
+            return refusal(refused)
+
+
+def who(request: Request) -> Visitor:
+    """Who asks. Raises RefusedError where the address guesses tokens."""
+    parts: AppState = request.app.state.parts
+    with braked():
+        return parts.access.visitor(
+            request.cookies.get(COOKIE), request.headers.get("authorization"), address(request)
+        )
+
+
+def require(visitor: Visitor, role: Role) -> None:
+    """Raise RefusedError where the visitor may not do this."""
+    if visitor.role is None:
+        raise RefusedError(
+            401,
+            "nobody is signed in",
+            "Sign in with a token, or send it as Authorization: Bearer TOKEN.",
+        )
+    if not visitor.may(role):
+        raise RefusedError(
+            403,
+            f"this needs the role {role}; {visitor.user!r} has {visitor.role}",
+            "Ask for a token with that role.",
+        )
+
+
+def address(request: Request) -> str:
+    """Where the request comes from, for the brake on guessing."""
+    return request.client.host if request.client else ""
+
+
+@contextlib.contextmanager
+def braked() -> Iterator[None]:
+    """Tell those who guess to wait."""
+    try:
+        yield
+    except TooManyAttemptsError as error:
+        wait = math.ceil(error.wait_s)
+        raise RefusedError(
+            429, "too many wrong tokens", f"Try again in {wait} s.", {"Retry-After": str(wait)}
+        ) from error
+
+
+def _refuse_foreign(request: Request) -> None:
+    """A page elsewhere must not act through a browser that is signed in here. What is no browser
+    sends no origin and no cookie."""
+    origin = request.headers.get("origin")
+    if (
+        origin is None
+        and COOKIE not in request.cookies
+        and request.headers.get("sec-fetch-site") is None
+    ):
+        return
+    if not same_origin(origin, request.headers.get("host")):
+        raise RefusedError(
+            403, "a page of another origin asks", "Only this server's own pages may do that."
+        )

@@ -1,0 +1,140 @@
+"""JSON schemas that several endpoints share."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from ingest.messages import AlarmKind, BeatLabel, Priority, RhythmLabel
+
+Schema = dict[str, Any]
+Query = tuple[str, bool, Schema, str]
+
+TIME: Schema = {"type": "number", "description": "milliseconds since the Unix epoch"}
+TIME_OR_NULL: Schema = {
+    "type": ["number", "null"],
+    "description": "milliseconds since the Unix epoch",
+}
+NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
+TEXT: Schema = {"type": "string"}
+KIND: Schema = {"enum": [*get_args(AlarmKind)]}
+BY: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 64,
+    "description": "who does it; whoever is signed in, where tokens are needed",
+}
+NOTE: Schema = {"type": "string", "maxLength": 500}
+
+
+def thing(properties: dict[str, Schema], required: tuple[str, ...] | None = None) -> Schema:
+    """An object; all its properties are required unless it is said which."""
+    return {
+        "type": "object",
+        "required": list(properties if required is None else required),
+        "properties": properties,
+    }
+
+
+def many(item: Schema) -> Schema:
+    """An array."""
+    return {"type": "array", "items": item}
+
+
+def period(longest: str) -> tuple[Query, ...]:
+    """`from` and `to`."""
+    return (
+        (
+            "from",
+            True,
+            {"type": "number", "minimum": 0},
+            "begin, milliseconds since the Unix epoch",
+        ),
+        (
+            "to",
+            True,
+            {"type": "number", "minimum": 0},
+            f"end, not included; at most {longest} after the begin",
+        ),
+    )
+
+
+ALARM = thing(
+    {
+        "id": TEXT,
+        "kind": KIND,
+        "priority": {"enum": [*get_args(Priority)]},
+        "technical": {"type": "boolean"},
+        "onset": TIME,
+        "raised": TIME,
+        "end": TIME_OR_NULL,
+        "over": {"type": "boolean"},
+        "latching": {"type": "boolean"},
+        "announced": {"type": "boolean"},
+        "standing": {"type": "boolean"},
+        "step": TEXT,
+        "changed": TIME,
+        "level": {"type": "integer"},
+        "acknowledged": TIME_OR_NULL,
+        "acknowledged_by": TEXT,
+        "silenced_until": TIME_OR_NULL,
+        "value": NUMBER_OR_NULL,
+        "limit": NUMBER_OR_NULL,
+        "text": TEXT,
+    }
+)
+BEAT = thing(
+    {
+        "id": TEXT,
+        "t": TIME,
+        "label": {"enum": [*get_args(BeatLabel)]},
+        "rr": {**NUMBER_OR_NULL, "description": "ms to the beat before"},
+        "confidence": {"type": "number"},
+        "probability": {"type": "number"},
+    }
+)
+EPISODE = thing(
+    {
+        "id": TEXT,
+        "start": TIME,
+        "end": TIME,
+        "label": {"enum": [*get_args(RhythmLabel)]},
+        "probability": {"type": "number"},
+    }
+)
+FINDING = thing(
+    {
+        "start": TIME,
+        "end": TIME,
+        "task": TEXT,
+        "label": TEXT,
+        "probability": {"type": "number"},
+        "model": TEXT,
+    }
+)
+ACTION = thing(
+    {
+        "id": TEXT,
+        "t": TIME,
+        "by": TEXT,
+        "action": TEXT,
+        "alarm": TEXT,
+        "kind": TEXT,
+        "seconds": NUMBER_OR_NULL,
+        "limits": {"type": "object", "additionalProperties": NUMBER_OR_NULL},
+        "note": TEXT,
+    }
+)
+EDIT = thing(
+    {
+        "id": TEXT,
+        "t": TIME,
+        "by": TEXT,
+        "target": TEXT,
+        "target_id": TEXT,
+        "at": TIME,
+        "said": TEXT,
+        "verdict": TEXT,
+        "label": TEXT,
+        "note": TEXT,
+    }
+)

@@ -1,0 +1,224 @@
+"""The built-in monitor over HTTP and WebSocket.
+
+GET /                          the ward page; /patient?id=ID the patient page
+GET /healthz                   200 while the broker answers, else 503
+GET /api                       what else can be asked, to read (docs/monitor-api.md); /openapi.json for programs
+WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON texts and binary samples (frames.py) of those patients:
+    {"type": "hello", "protocol", "commands"}
+    {"type": "ward", "now", "broker", "patients", "revision", "alarms", "worst"} once a second
+    {"type": "patient", ...}        a patient's whole state (bedside.py), then its samples
+    {"type": "events", "events": [{"p": number, KIND: {...}}]}   (views.py; KIND: beat vitals rhythm alarm score ...)
+    {"type": "unknown", "id"}       nothing has been heard of this patient yet
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import anyio
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dashboards.monitor.http import (
+    api_actions,
+    api_edits,
+    api_history,
+    api_report,
+    api_session,
+    api_ward,
+)
+from dashboards.monitor.http.access import COOKIE, Access, TooManyAttemptsError
+from dashboards.monitor.http.api_request import AppState, Send, json_answer
+from dashboards.monitor.http.guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
+from dashboards.monitor.http.openapi import described
+from dashboards.monitor.live.board import Board
+from dashboards.monitor.live.feed import Feed
+from dashboards.monitor.live.hub import Hub, Page
+from dashboards.monitor.store.history import History, fill_boards
+from dashboards.monitor.store.readers import threads
+from ingest.clock import Clock
+from stream_processor.pipeline.alarms.profiles import Profiles
+from stream_processor.sinks.base import Sink
+
+STATIC = Path(__file__).parents[1] / "static"
+_PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_report)
+ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
+_TICK_S = 1.0
+_SESSION_CHECK_S = 5.0
+_POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
+
+
+class Watch(msgspec.Struct, forbid_unknown_fields=True):
+    """What a page may say."""
+
+    watch: list[str]
+
+
+def create_app(
+    feed: Feed,
+    open_sink: Callable[[], Sink],
+    clock: Clock,
+    *,
+    send: Send,
+    profiles: Profiles,
+    access: Access,
+    hosts: Sequence[str] = LOOPBACK_NAMES,
+    addresses: bool = False,
+    commands: Sequence[str] = (),
+    readers: Callable[[], Executor] = threads,
+) -> Starlette:
+    """The application.
+
+    `open_sink` is called in each of the `readers` of the store (with `processes` it must be
+    picklable), `send` takes actions and edits to the broker and is called on threads of its own,
+    `hosts` are the names the server answers to (`addresses`: to every address in figures too), and
+    an empty ward shows `commands` as ways to add a patient.
+    """
+    hub = Hub(Board(clock), feed, clock, commands)
+    history = History(open_sink, readers)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(job)
+            for job in (feed.run(hub.deliver), fill_boards(hub, history, clock), _tick(hub))
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            history.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", _index),
+            Route("/patient", _index),
+            Route("/healthz", _health),
+            *(endpoint.route() for endpoint in ENDPOINTS),
+            WebSocketRoute("/live", _live),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[
+            Middleware(SafeHeaders),
+            Middleware(KnownHosts, names=list(hosts), addresses=addresses),
+        ],
+        exception_handlers={HTTPException: _refusal},
+        lifespan=lifespan,
+    )
+    app.state.parts = AppState(hub, history, feed, clock, access, profiles, send)
+    return app
+
+
+async def _tick(hub: Hub) -> None:
+    while True:
+        hub.tick()
+        await asyncio.sleep(_TICK_S)
+
+
+async def _index(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html")
+
+
+async def _health(request: Request) -> Response:
+    parts: AppState = request.app.state.parts
+    connected = parts.feed.connected
+    return json_answer(
+        {"broker": connected, "patients": len(parts.hub.board)}, 200 if connected else 503
+    )
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: paths and methods that are not there."""
+    assert isinstance(error, HTTPException)
+    remedy = "GET /api says what can be asked."
+    return json_answer(
+        {"problem": f"{request.method} {request.url.path}: {error.detail}", "remedy": remedy},
+        error.status_code,
+        error.headers,
+    )
+
+
+async def _live(socket: WebSocket) -> None:
+    if not same_origin(socket.headers.get("origin"), socket.headers.get("host")):
+        await socket.close(_POLICY_VIOLATION)
+        return
+    parts: AppState = socket.app.state.parts
+    if not _may_watch(socket, parts.access):
+        await socket.accept()  # a refused handshake would tell the page nothing
+        await socket.close(_SIGN_IN)
+        return
+    await socket.accept()
+    page = Page()
+    parts.hub.join(page)
+    try:
+        async with anyio.create_task_group() as group:
+
+            async def until_done(job: Awaitable[object]) -> None:
+                await job
+                group.cancel_scope.cancel()  # whichever ends first ends the others
+
+            for job in (
+                _send(socket, page),
+                _listen(socket, parts.hub, page),
+                page.too_slow.wait(),
+                _signed_out(socket, parts.access),
+            ):
+                group.start_soon(until_done, job)
+    finally:
+        parts.hub.leave(page)
+    code = (
+        _TRY_AGAIN_LATER
+        if page.too_slow.is_set()
+        else _POLICY_VIOLATION
+        if _may_watch(socket, parts.access)
+        else _SIGN_IN
+    )
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await socket.close(code)
+
+
+def _may_watch(socket: WebSocket, access: Access) -> bool:
+    address = socket.client.host if socket.client else ""
+    try:
+        return access.visitor(
+            socket.cookies.get(COOKIE), socket.headers.get("authorization"), address
+        ).may("view")
+    except TooManyAttemptsError:
+        return False
+
+
+async def _signed_out(socket: WebSocket, access: Access) -> None:
+    """Until the session that the page was opened with is over; a token by itself does not end."""
+    while "authorization" in socket.headers or _may_watch(socket, access):
+        await asyncio.sleep(_SESSION_CHECK_S)
+
+
+async def _send(socket: WebSocket, page: Page) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        while True:
+            message = await page.outbox.get()
+            await (
+                socket.send_bytes(message)
+                if isinstance(message, bytes)
+                else socket.send_text(message)
+            )
+
+
+async def _listen(socket: WebSocket, hub: Hub, page: Page) -> None:
+    """Follow the page's wishes until it leaves or says something that is none."""
+    with contextlib.suppress(WebSocketDisconnect, msgspec.MsgspecError, KeyError):
+        while True:
+            hub.watch(page, msgspec.json.decode(await socket.receive_text(), type=Watch).watch)

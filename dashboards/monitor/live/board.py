@@ -1,0 +1,114 @@
+"""All patients the monitor has heard of, in the order the ward shows them, and what the whole ward
+amounts to."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from dashboards.monitor.live.bedside import Bedside
+from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
+from ingest.clock import Clock
+
+FORGET_S = 3600.0  # a patient leaves the ward an hour after the last word of it
+_WORST = 6
+
+
+class Wanted(NamedTuple):
+    """Which patients, and in which order: all of them in the order of their names unless it says
+    otherwise."""
+
+    search: str = ""
+    alarm: str = ""  # priority, "technical" or "any"
+    rhythm: str = ""
+    urgent_first: bool = False
+
+    def fits(self, bed: Bedside) -> bool:
+        """Whether the patient is one of those."""
+        if self.search and self.search.casefold() not in bed.patient_id.casefold():
+            return False
+        if self.rhythm and (bed.rhythm is None or bed.rhythm.label != self.rhythm):
+            return False
+        return not self.alarm or any(
+            self.alarm in ("any", loudness(alarm)) for alarm in bed.alarms.standing()
+        )
+
+
+ANY = Wanted()
+
+
+class Board:
+    """Bedsides by patient, sorted as people sort bed names (bed 2 before bed 10)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._beds: dict[str, Bedside] = {}
+        self._order: list[str] = []
+        self._numbers = 0
+        self.revision = 0  # grows when a patient comes or goes
+
+    def __len__(self) -> int:
+        return len(self._beds)
+
+    def get(self, patient_id: str) -> Bedside | None:
+        return self._beds.get(patient_id)
+
+    def bed(self, patient_id: str, at_s: float) -> tuple[Bedside, bool]:
+        """The patient's bedside, and whether it is new."""
+        found = self._beds.get(patient_id)
+        if found:
+            return found, False
+        self._numbers += 1
+        self._beds[patient_id] = bed = Bedside(patient_id, self._numbers, at_s)
+        self._changed()
+        return bed, True
+
+    def forget(self) -> list[str]:
+        """Let go of patients nothing has been heard of for an hour; their names."""
+        oldest = self._clock.steady_s() - FORGET_S
+        gone = [id_ for id_, bed in self._beds.items() if bed.last_s < oldest]
+        for id_ in gone:
+            del self._beds[id_]
+        if gone:
+            self._changed()
+        return gone
+
+    def page(self, offset: int, limit: int, wanted: Wanted = ANY) -> tuple[int, list[Bedside]]:
+        """(how many match, those of this page)."""
+        if not self._order:
+            self._order = sorted(self._beds, key=_by_name)
+        beds = [bed for id_ in self._order if wanted.fits(bed := self._beds[id_])]
+        if wanted.urgent_first:
+            beds.sort(key=_urgency)
+        return len(beds), beds[offset : offset + limit]
+
+    def summary(self) -> View:
+        """Patients and standing alarms of the whole ward, also of the patients that no page shows."""
+        counts = {"high": 0, "medium": 0, "low": 0, "technical": 0}
+        standing = []
+        for bed in self._beds.values():
+            for alarm in bed.alarms.standing():
+                if alarm.acknowledged_ns is None:
+                    counts[loudness(alarm)] += 1
+                standing.append((urgency(alarm), bed.patient_id, alarm))
+        worst = sorted(standing, key=lambda item: item[:2])[:_WORST]
+        return {
+            "revision": self.revision,
+            "patients": len(self._beds),
+            "alarms": counts,
+            "worst": [{"patient": id_, **alarm_view(alarm)} for _, id_, alarm in worst],
+        }
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self._order = []
+
+
+def _by_name(patient_id: str) -> tuple[list[tuple[int, int | str]], str]:
+    parts = re.findall(r"\d+|\D+", patient_id.casefold())
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], patient_id
+
+
+def _urgency(bed: Bedside) -> tuple[bool, tuple[bool, int, bool, bool, int] | None]:
+    worst = bed.alarms.worst()
+    return worst is None, urgency(worst) if worst else None

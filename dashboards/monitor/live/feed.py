@@ -1,0 +1,199 @@
+"""The live topics, read without a consumer group: every partition, from a little before its end,
+and on through a broker's restart.
+
+The monitor only looks on: it commits nothing and makes no topic. Topics that are not there yet are
+taken up when they appear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from ingest import topics
+from ingest.clock import Clock
+from ingest.messages import (
+    Action,
+    Alarm,
+    BadMessageError,
+    Beat,
+    Edit,
+    Finding,
+    Reference,
+    Rhythm,
+    SampleChunk,
+    Score,
+    Vitals,
+    decode,
+)
+
+log = logging.getLogger(__name__)
+Followed = (
+    SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Finding | Action | Edit
+)
+
+# How much of the past a new monitor reads of each partition; the store has the alarms from before
+# that.
+_KINDS: dict[str, tuple[type[Followed], int]] = {
+    topics.SAMPLES.name: (SampleChunk, 500),
+    topics.REFERENCE.name: (Reference, 200),
+    topics.BEATS.name: (Beat, 500),
+    topics.RHYTHM.name: (Rhythm, 200),
+    topics.VITALS.name: (Vitals, 200),
+    topics.ALARMS.name: (Alarm, 500),
+    topics.SCORES.name: (Score, 200),
+    topics.FINDINGS.name: (Finding, 200),
+    topics.ACKS.name: (Action, 200),
+    topics.EDITS.name: (Edit, 200),
+}
+_OLDEST_S = 3600.0
+_REFRESH_S = 5.0
+_RETRY_S = 1.0
+_ANSWER_S = 5.0  # a broker that takes longer counts as gone
+_POLL_MS = 100
+_MAX_ID = 128
+
+
+class Arrival(NamedTuple):
+    """A message and when it came, in seconds of the steady clock."""
+
+    message: Followed
+    at_s: float
+
+
+Deliver = Callable[[Sequence[Arrival]], None]
+
+
+class Feed(Protocol):
+    """Where the monitor's messages come from."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the source answers just now."""
+        ...
+
+    async def run(self, deliver: Deliver) -> None:
+        """Deliver what comes, until cancelled."""
+        ...
+
+
+class KafkaFeed:
+    """The live topics of a broker, "HOST:PORT[,HOST:PORT...]"."""
+
+    def __init__(self, broker: str, clock: Clock) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._next: dict[TopicPartition, int] = {}  # where to go on after the broker was away
+        # older records came before this monitor did
+        self._live_from: dict[TopicPartition, int] = {}
+        self.refused = 0
+        self._connected = False
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    async def run(self, deliver: Deliver) -> None:
+        while True:
+            try:
+                await self._session(deliver)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning(
+                    "broker %s: %s; trying again", self._broker, error or type(error).__name__
+                )
+            finally:
+                self._connected = False
+            await asyncio.sleep(_RETRY_S)
+
+    async def _session(self, deliver: Deliver) -> None:
+        """Read until the broker goes away."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._broker,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            fetch_max_wait_ms=100,
+            metadata_max_age_ms=10_000,
+        )
+        try:
+            await admin.start()
+            await consumer.start()
+            reading = asyncio.create_task(self._read(consumer, deliver))
+            try:
+                await self._watch(admin, consumer, reading)
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+        finally:
+            await asyncio.gather(consumer.stop(), admin.close(), return_exceptions=True)
+
+    async def _watch(
+        self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, reading: asyncio.Task[None]
+    ) -> None:
+        """Ask every few seconds whether the broker is there and has new partitions. Raises when it
+        is not, or when reading failed."""
+        while True:
+            async with asyncio.timeout(_ANSWER_S):
+                await self._assign(consumer, await admin.describe_topics())
+            self._connected = True
+            missing = len({tp.topic for tp in consumer.assignment()}) < len(_KINDS)
+            done, _ = await asyncio.wait([reading], timeout=_RETRY_S if missing else _REFRESH_S)
+            for task in done:
+                task.result()
+
+    async def _assign(self, consumer: AIOKafkaConsumer, described: list[dict[str, Any]]) -> None:
+        found = {
+            TopicPartition(t["topic"], p["partition"])
+            for t in described
+            if t["topic"] in _KINDS
+            for p in t["partitions"]
+        }
+        assigned = consumer.assignment()
+        if not found - assigned:
+            return
+        begin, end = (
+            await consumer.beginning_offsets(list(found)),
+            await consumer.end_offsets(list(found)),
+        )
+        consumer.assign(list(found))
+        for tp in found:
+            start = self._next.get(tp, end[tp] - _KINDS[tp.topic][1])
+            self._live_from.setdefault(tp, end[tp])
+            consumer.seek(tp, min(max(start, begin[tp]), end[tp]))
+
+    async def _read(self, consumer: AIOKafkaConsumer, deliver: Deliver) -> None:
+        while True:
+            if not consumer.assignment():
+                await asyncio.sleep(_POLL_MS / 1000)
+                continue
+            fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=5000)
+            arrivals = [
+                a for tp, records in fetched.items() for r in records if (a := self._arrival(tp, r))
+            ]
+            if arrivals:
+                deliver(arrivals)
+
+    def _arrival(self, tp: TopicPartition, record: ConsumerRecord[Any, Any]) -> Arrival | None:
+        """The record's message, or None where it is none of ours (the processor reports those) or
+        too old to show."""
+        self._next[tp] = record.offset + 1
+        age_s = 0.0
+        if record.offset < self._live_from[tp] and record.timestamp > 0:
+            age_s = max(0.0, self._clock.now_ns() / 1e9 - record.timestamp / 1e3)
+        if age_s > _OLDEST_S:
+            return None
+        try:
+            message = decode(record.value or b"", _KINDS[tp.topic][0])
+        except BadMessageError:
+            self.refused += 1
+            return None
+        if not 0 < len(message.patient_id) <= _MAX_ID:
+            self.refused += 1
+            return None
+        return Arrival(message, self._clock.steady_s() - age_s)

@@ -1,0 +1,209 @@
+"""Who watches whom: takes what the feed delivers, keeps the board, and passes each page only the
+patients it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from dashboards.monitor.live.bedside import Bedside, Sign
+from dashboards.monitor.live.board import Board
+from dashboards.monitor.live.feed import Arrival, Feed
+from dashboards.monitor.live.views import (
+    View,
+    action_view,
+    alarm_view,
+    beat_view,
+    edit_view,
+    finding_view,
+    reference_view,
+    rhythm_view,
+    score_view,
+    vitals_view,
+)
+from ingest.clock import Clock
+from ingest.messages import (
+    Action,
+    Beat,
+    Edit,
+    Finding,
+    Reference,
+    Rhythm,
+    SampleChunk,
+    Score,
+    Vitals,
+)
+from stream_processor.scoring.reference import AAMI
+
+# messages a page may lag behind; then it is cut off, and comes back to a fresh picture
+OUTBOX = 2000
+MAX_WATCHED = 128
+PROTOCOL = 1
+_json = msgspec.json.Encoder()
+
+
+class Page:
+    """One open page: what it watches and what is still to be sent to it."""
+
+    def __init__(self) -> None:
+        self.watched: set[str] = set()
+        self.outbox: asyncio.Queue[bytes | str] = asyncio.Queue(OUTBOX)
+        self.too_slow = asyncio.Event()
+
+    def send(self, message: bytes | View) -> None:
+        data = message if isinstance(message, bytes) else _json.encode(message).decode()
+        try:
+            self.outbox.put_nowait(data)
+        except asyncio.QueueFull:
+            self.too_slow.set()
+
+
+class Hub:
+    """The pages and the board between them and the feed."""
+
+    def __init__(
+        self, board: Board, feed: Feed, clock: Clock, commands: Sequence[str] = ()
+    ) -> None:
+        self.board = board
+        # patients whose stored alarms are still to be read
+        self.unread_history: asyncio.Queue[str] = asyncio.Queue()
+        self._feed = feed
+        self._commands = list(commands)
+        self._clock = clock
+        self._pages: set[Page] = set()
+        self._watchers: dict[str, set[Page]] = {}
+
+    def join(self, page: Page) -> None:
+        self._pages.add(page)
+        page.send({"type": "hello", "protocol": PROTOCOL, "commands": self._commands})
+        page.send(self._ward())
+
+    def leave(self, page: Page) -> None:
+        self._pages.discard(page)
+        self._unwatch(page, set(page.watched))
+
+    def watch(self, page: Page, patients: Sequence[str]) -> None:
+        """Show exactly these patients; those that are new to the page are sent whole."""
+        wanted = list(dict.fromkeys(patients))[:MAX_WATCHED]
+        self._unwatch(page, page.watched - set(wanted))
+        for patient in wanted:
+            if patient not in page.watched:
+                page.watched.add(patient)
+                self._watchers.setdefault(patient, set()).add(page)
+                self._send_whole(page, patient)
+
+    def deliver(self, arrivals: Sequence[Arrival]) -> None:
+        """Take a batch from the feed: the board first, then the pages."""
+        events: dict[Page, list[View]] = {}
+        for message, at_s in arrivals:
+            if isinstance(message, Action | Edit):
+                self._word(message, events)
+                continue
+            if isinstance(message, Reference) and message.symbol not in AAMI:
+                continue  # of rhythm and signal: the score has them
+            bed, new = self.board.bed(message.patient_id, at_s)
+            if new:
+                self.unread_history.put_nowait(message.patient_id)
+            pages = self._watchers.get(message.patient_id, ())
+            if isinstance(message, SampleChunk):
+                self._samples(bed, message, at_s, pages)
+                continue
+            if new:
+                self.refresh(message.patient_id)  # tells its number
+            bed.add_event(message, at_s)
+            for page in pages:
+                events.setdefault(page, []).append(_event_view(bed, message))
+        for page, views in events.items():
+            page.send({"type": "events", "events": views})
+
+    def refresh(self, patient: str) -> None:
+        """Send a patient's state again, as after its history has been read."""
+        bed = self.board.get(patient)
+        for page in self._watchers.get(patient, ()):
+            if bed:
+                page.send(self._state(bed))
+
+    def tick(self) -> None:
+        """Once a second: let go of the forgotten, tell every page how the ward is. It is the pages'
+        sign of life, too."""
+        self.board.forget()
+        ward = self._ward()
+        for page in self._pages:
+            page.send(ward)
+
+    def _word(self, word: Action | Edit, events: dict[Page, list[View]]) -> None:
+        """What a person did or said, for those who watch the patient; of a patient who is not on
+        the ward the store knows it."""
+        bed = self.board.get(word.patient_id)
+        if bed is None or not bed.add_word(word):
+            return
+        view = (
+            {"action": action_view(word)} if isinstance(word, Action) else {"edit": edit_view(word)}
+        )
+        silenced = (
+            {"silenced": bed.silenced(self._clock.now_ns())} if isinstance(word, Action) else {}
+        )
+        for page in self._watchers.get(word.patient_id, ()):
+            events.setdefault(page, []).append({"p": bed.number, **view, **silenced})
+
+    def _state(self, bed: Bedside) -> View:
+        return {"type": "patient", **bed.snapshot(self._clock.steady_s(), self._clock.now_ns())}
+
+    def _ward(self) -> View:
+        now_ms = self._clock.now_ns() // 1_000_000
+        return {
+            "type": "ward",
+            "now": now_ms,
+            "broker": self._feed.connected,
+            **self.board.summary(),
+        }
+
+    def _samples(
+        self, bed: Bedside, chunk: SampleChunk, at_s: float, pages: set[Page] | tuple[()]
+    ) -> None:
+        stream, battery = bed.stream, bed.battery
+        if not bed.add_chunk(chunk, at_s) or not pages:
+            return
+        if bed.stream != stream:
+            self.refresh(bed.patient_id)
+        elif bed.battery != battery:
+            for page in pages:
+                page.send({"type": "events", "events": [{"p": bed.number, "battery": bed.battery}]})
+        frame = bed.frame(chunk)
+        for page in pages:
+            page.send(frame)
+
+    def _send_whole(self, page: Page, patient: str) -> None:
+        bed = self.board.get(patient)
+        if bed is None:
+            page.send({"type": "unknown", "id": patient})
+            return
+        page.send(self._state(bed))
+        for frame in bed.frames():
+            page.send(frame)
+
+    def _unwatch(self, page: Page, patients: set[str]) -> None:
+        page.watched -= patients
+        for patient in patients:
+            watchers = self._watchers[patient]
+            watchers.discard(page)
+            if not watchers:
+                del self._watchers[patient]
+
+
+def _event_view(bed: Bedside, event: Sign) -> View:
+    if isinstance(event, Beat):
+        return {"p": bed.number, "beat": beat_view(event)}
+    if isinstance(event, Vitals):
+        return {"p": bed.number, "vitals": vitals_view(event)}
+    if isinstance(event, Rhythm):
+        return {"p": bed.number, "rhythm": rhythm_view(event)}
+    if isinstance(event, Reference):
+        return {"p": bed.number, "reference": reference_view(event)}
+    if isinstance(event, Score):
+        return {"p": bed.number, "score": score_view(event)}
+    if isinstance(event, Finding):
+        return {"p": bed.number, "finding": finding_view(event)}
+    return {"p": bed.number, "alarm": alarm_view(event)}

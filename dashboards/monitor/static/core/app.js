@@ -1,0 +1,172 @@
+// The page: which view is open, the link to the server, the keys that work everywhere, and the clock that drives all drawing.
+
+import { Actions } from "../alarms/actions.js";
+import { dialogOpen, setText } from "./dom.js";
+import { Head } from "./head.js";
+import { openKeys } from "./keys.js";
+import { LimitsBook } from "../patient/limitsbook.js";
+import { Link } from "./link.js";
+import { Model, now, setServerClock, wallClock } from "./model.js";
+import { PatientView } from "../patient/patient.js";
+import { keep, prefs } from "./prefs.js";
+import { Session, signInForm } from "./session.js";
+import { openSettings } from "./settings.js";
+import { filter, WardPage } from "../ward/wardpage.js";
+
+const REFRESH_MS = 250, TOAST_S = 6;
+const THEMES = { auto: "light", light: "dark", dark: "auto" };
+const HINTS = { ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   /: find   ?: keys", patient: "Space: pause   ← →: scroll   + −: zoom   n p: alarms   c: calipers   a: acknowledge   ?: keys   Esc: back" };
+const $ = (id) => document.getElementById(id);
+
+const model = new Model();
+const session = new Session();
+const actions = new Actions(session);
+const limits = new LimitsBook();
+const head = new Head({ model, session, filterAlarm, rename: () => session.askName().then(refresh) });
+let link = null, view = null, ward = null, commands = [], saidUntil = 0;
+
+async function begin() {
+  if (!(await session.load())) return signIn();
+  link ??= new Link({
+    frame: (buffer) => model.frame(buffer),
+    message: take,
+    connected: (yes) => { if (!yes) view?.lost?.(); refresh(); },
+    refused: signIn,
+  });
+  open();
+}
+
+function signIn() {
+  link?.close();
+  link = ward = null;
+  view?.close();
+  view = null;
+  document.body.dataset.view = "sign-in";
+  document.title = "Sign in · ecgwatch";
+  $("banner").hidden = true;
+  $("tools").replaceChildren();
+  if (!document.querySelector(".sign-in")) $("view").replaceChildren(signInForm(session, begin));
+}
+
+function take(message) {
+  if (message.type === "hello") {
+    commands = message.commands;
+    model.reconnected();
+  }
+  else if (message.type === "patient") model.take(message);
+  else if (message.type === "events") takeEvents(message.events);
+  else if (message.type === "ward") takeWard(message);
+}
+
+function takeEvents(events) {
+  model.events(events);
+  for (const { action } of events) if (action?.action === "limits") for (const patient of model) limits.forget(patient.id);
+  if (events.some((event) => event.alarm || event.action)) { actions.check(); refresh(); }
+}
+
+function takeWard(message) {
+  ward = message;
+  setServerClock(message.now);
+  view?.tick?.(message);
+}
+
+function open() {
+  if (!link) return;
+  view?.close();
+  const id = new URLSearchParams(location.search).get("id");
+  document.body.dataset.view = location.pathname === "/patient" && id ? "patient" : "ward";
+  if (document.body.dataset.view === "patient") {
+    document.title = `${id} · ecgwatch`;
+    model.show([id]);
+    link.watch([id]);
+    $("tools").replaceChildren();
+    view = new PatientView($("view"), model.get(id), { back: () => go("/"), session, actions, limits, say });
+    $("view").focus();
+  } else {
+    document.title = "Ward · ecgwatch";
+    view = new WardPage($("view"), { model, link, limits, actions, say, commands: () => commands, open: (patient) => { filter.lastFocus = patient; go(`/patient?id=${encodeURIComponent(patient)}`); } });
+    $("tools").replaceChildren(...view.tools);
+    if (ward) view.tick(ward);
+  }
+  setText($("hint"), HINTS[document.body.dataset.view]);
+  refresh();
+}
+
+function go(url) {
+  history.pushState(null, "", url);
+  open();
+}
+
+/** A short word at the foot of the page. */
+function say(text, phase = "") {
+  setText($("toast"), text);
+  $("toast").dataset.phase = phase;
+  saidUntil = now() + TOAST_S;
+}
+
+/** Words and numbers; the traces move by themselves. */
+function refresh() {
+  if (!link) return;
+  actions.check();
+  head.refresh(ward, link.connected);
+  view?.refresh(link.connected, wallClock());
+  if (now() > saidUntil) setText($("toast"), "");
+}
+
+function filterAlarm(level) {
+  if (!(view instanceof WardPage)) go("/");
+  view.choose({ alarm: filter.alarm === level ? "" : level });
+}
+
+function settings() { openSettings({ session, rename: () => { closeDialog(); session.askName().then(refresh); }, signOut: () => session.signOut().then(() => { closeDialog(); begin(); }) }); }
+
+function closeDialog() { document.querySelector("dialog[open]")?.close(); }
+
+const EVERYWHERE = {
+  "/": () => $("search").focus(), "?": openKeys, m: () => say(head.mute()), ",": settings,
+  t: () => { keep("theme", THEMES[prefs.theme]); say(`Theme: ${prefs.theme === "auto" ? "as the system" : prefs.theme}`); },
+};
+
+function key(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || dialogOpen() || !link) return;
+  if (event.target === $("search")) {
+    if (event.key === "Escape") { $("search").value = ""; find(); $("search").blur(); }
+    return;
+  }
+  if (event.target.closest("input, select, textarea") && event.key !== "Escape") return;
+  if (event.key === " " && event.target.closest("button, a")) return; // presses what has the focus
+  if (EVERYWHERE[event.key]) EVERYWHERE[event.key]();
+  else if (!view?.key(event)) return;
+  event.preventDefault();
+}
+
+function find() {
+  filter.search = $("search").value.trim();
+  if (!(view instanceof WardPage)) go("/");
+  view.choose({});
+}
+
+function frame() {
+  view?.frame(now());
+  requestAnimationFrame(frame);
+}
+
+actions.addEventListener("change", ({ detail }) => {
+  if (detail) say(detail.patient ? `${detail.text} · ${detail.patient.id}` : detail.text, detail.phase);
+  refresh();
+});
+document.addEventListener("keydown", key);
+document.addEventListener("signed-out", signIn);
+window.addEventListener("popstate", open);
+$("search").addEventListener("input", find);
+$("settings").addEventListener("click", settings);
+$("help").addEventListener("click", openKeys);
+document.addEventListener("click", (event) => {
+  const anchor = event.target.closest("a.brand, a.up, #elsewhere");
+  if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  go(anchor.getAttribute("href"));
+});
+setInterval(refresh, REFRESH_MS);
+begin();
+requestAnimationFrame(frame);

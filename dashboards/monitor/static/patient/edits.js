@@ -1,0 +1,53 @@
+// What people say of what the model said: sent, and believed only when it comes back stored or over the live link.
+
+import { getJson, patientPath, period, send } from "../core/api.js";
+import { wallClock } from "../core/model.js";
+
+const DAY = 24 * 3600 * 1000;
+const BACK_MS = 5000, LOOK_MS = 250;
+
+export class Edits {
+  constructor(patient, session) {
+    Object.assign(this, { patient, session, stored: [] });
+  }
+
+  async load() {
+    const now = wallClock();
+    this.stored = (await getJson(patientPath(this.patient.id, "edits", period(now - 365 * DAY, now + DAY)))).edits;
+  }
+
+  /** All that is known, oldest first. */
+  get all() {
+    const found = new Map();
+    for (const edit of [...this.stored, ...this.patient.edits]) found.set(edit.id, edit);
+    return [...found.values()].sort((a, b) => a.t - b.t);
+  }
+
+  /** The newest edit of a target, which is the one that counts. */
+  of(target, id) { return this.all.findLast((edit) => edit.target === target && edit.target_id === id); }
+
+  /** Say it, in the person's name; "" when it has come back, else what went wrong. `told` hears how it goes on. */
+  async say(edit, told) {
+    if (!this.session.may("acknowledge")) return "Your token may look, but not edit.";
+    const by = await this.session.named();
+    if (!by) return "Nothing was sent: an edit needs a name.";
+    told("Sending …");
+    try {
+      const { id } = await send("POST", patientPath(this.patient.id, "edits"), { ...edit, by });
+      told("Sent");
+      for (const until = performance.now() + BACK_MS; performance.now() < until;) {
+        if (this.all.some((known) => known.id === id)) return "";
+        await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+      }
+      await this.load().catch(() => {});
+      return this.all.some((known) => known.id === id) ? "" : "Sent, but it has not come back in 5 s: see whether the broker and the processor run.";
+    } catch (refused) {
+      return refused.message;
+    }
+  }
+}
+
+const VERDICTS = { confirmed: "confirmed", rejected: "rejected", relabelled: "relabelled as" };
+
+/** "relabelled as S" */
+export const verdictWords = (edit) => `${VERDICTS[edit.verdict]}${edit.verdict === "relabelled" ? ` ${edit.label}` : ""}`;

@@ -1,0 +1,100 @@
+// One patient on the ward: who, the worst alarm, the trace, and the numbers, each in a place of its own that never moves.
+
+import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
+import { now } from "../core/model.js";
+import { Sweep } from "../trace/sweep.js";
+import { age, alarmLine, alarmState, countdown, remedy, rhythmWord, standing } from "../alarms/words.js";
+
+const SECONDS = 8;
+
+export class Tile {
+  constructor(patient, { open, limits }) {
+    this.patient = patient;
+    this.limits = limits;
+    this.name = h("span", { class: "name", title: patient.id }, patient.id);
+    this.alarm = h("span", { class: "alarm" });
+    this.more = h("span", { class: "more" });
+    this.silence = h("span", { class: "silence", hidden: true }, icon("bell-off"), h("span"));
+    this.technical = h("div", { class: "technical" });
+    this.strip = h("div", { class: "strip" }, this.technical);
+    this.rate = h("div", { class: "rate" });
+    this.reason = h("div", { class: "reason" });
+    this.range = h("div", { class: "range", title: "Alarm limits of the heart rate" });
+    this.rhythm = h("div", { class: "rhythm" });
+    this.pvcs = h("div", { class: "pvcs" });
+    this.quality = h("div", { class: "quality" });
+    this.element = h(
+      "a", { class: "tile", href: `/patient?id=${encodeURIComponent(patient.id)}` },
+      h("div", { class: "head" }, this.name, this.alarm, this.silence, this.more),
+      this.strip,
+      h("div", { class: "numbers" }, this.rate, h("div", { class: "beneath" }, this.reason, this.range), this.rhythm, this.pvcs, this.quality),
+    );
+    this.element.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      open();
+    });
+    this.sweep = new Sweep(patient, { rows: 1, seconds: SECONDS, letters: false });
+  }
+
+  refresh(connected) {
+    const { patient } = this;
+    const dead = !connected || patient.stale || patient.ended;
+    const { arrhythmia, technical } = standing(patient, now());
+    setClass(this.element, "dead", dead);
+    this.sweep.setDead(dead);
+    this.#alarm(arrhythmia);
+    setText(this.technical, technicalText(patient, technical, connected));
+    const { text, reason } = patient.heartRate(connected);
+    setText(this.rate, text);
+    setText(this.reason, reason === "no data" ? `no data ${age(patient.age)}` : reason);
+    setText(this.range, reason ? "" : this.limits.range(patient.id));
+    const rhythm = dead ? "" : patient.rhythmLabel;
+    setText(this.rhythm, rhythm ? rhythmWord(rhythm) : "--");
+    setData(this.rhythm, "label", rhythm);
+    const pvcs = dead ? 0 : patient.pvcPerMinute;
+    setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
+    const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
+    setText(this.quality, patient.battery === null || dead ? signal : `${signal} · bat ${Math.round(patient.battery * 100)} %`);
+  }
+
+  /** What `a` acknowledges: the worst alarm that somebody must look at. */
+  get worst() {
+    const { arrhythmia, technical } = standing(this.patient, now());
+    return [...arrhythmia, ...technical].find((a) => ["holds", "latched", "silenced"].includes(alarmState(a, now(), this.patient.silencedS(a))));
+  }
+
+  #alarm(alarms) {
+    const [worst] = alarms, head = this.alarm.parentElement;
+    const left = worst ? this.patient.silencedS(worst) : 0;
+    const state = worst ? alarmState(worst, now(), left) : "";
+    setData(head, "level", worst ? worst.priority : "");
+    if (head.dataset.state !== state) {
+      head.dataset.state = state;
+      inStep(head);
+    }
+    setText(this.alarm, worst ? alarmLine(worst, state === "silenced" ? "holds" : state) : "");
+    setText(this.more, alarms.length > 1 ? `+${alarms.length - 1}` : "");
+    const silence = state === "silenced" ? left : this.patient.silenceS;
+    setHidden(this.silence, !silence);
+    setText(this.silence.lastChild, silence ? countdown(silence) : "");
+  }
+}
+
+/** Everything that flashes does so together: one pulse on the ward, not many. */
+export function inStep(element) {
+  for (const animation of element.getAnimations()) animation.startTime = 0;
+}
+
+export function technicalText(patient, technical, connected) {
+  if (!connected || patient.ended) return "";
+  if (technical.length) return remedy(technical[0]) + (technical.length > 1 ? ` +${technical.length - 1}` : "");
+  if (patient.leadOff && !patient.stale) return remedy({ kind: "lead_off" });
+  return "";
+}
+
+/** In words, with the age of the data when it is over a second. */
+export function quality(share, dataAge) {
+  const word = share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor";
+  return `signal ${word}${dataAge > 1.5 ? ` · ${dataAge.toFixed(0)} s old` : ""}`;
+}

@@ -1,0 +1,84 @@
+"""Where the store is read: apart from the live feed, in processes of their own.
+
+Threads would take turns with the event loop for the interpreter: a day of signal read beside 50
+live patients held their samples up by seconds on a busy machine (benchmarks/monitor_server.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.connection import wait
+from typing import Any, NamedTuple
+
+from dashboards.monitor.http.refusals import RefusedError
+from stream_processor.sinks.base import Sink, SinkBusyError
+
+log = logging.getLogger(__name__)
+READERS = 2  # a day of signal must not keep a strip waiting
+_CHECK = "See what `ecgwatch check` says of the sink."
+_own = threading.local()
+
+
+class Refusal(NamedTuple):
+    """A RefusedError on its way between processes: exceptions do not travel well."""
+
+    status: int
+    problem: str
+    remedy: str
+
+
+def processes() -> Executor:
+    """Readers that the live feed does not feel. They end with this process, whatever ends it."""
+    return ProcessPoolExecutor(
+        READERS, mp_context=multiprocessing.get_context("spawn"), initializer=_apart
+    )
+
+
+def threads() -> Executor:
+    """Readers for a store that is in this process's memory."""
+    return ThreadPoolExecutor(READERS, thread_name_prefix="history")
+
+
+def answer(
+    open_sink: Callable[[], Sink], question: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    """What the question finds in this reader's own sink, which the first question opens, or a
+    Refusal."""
+    try:
+        if not hasattr(_own, "sink"):
+            _own.sink = open_sink()
+        return question(_own.sink, *arguments)
+    except RefusedError as refused:
+        return Refusal(refused.status, refused.problem, refused.remedy)
+    except Exception as error:  # any database, any driver
+        if not isinstance(error, SinkBusyError):
+            log.exception("the store cannot be read")
+        return Refusal(503, f"the store cannot be read: {error}", _CHECK)
+
+
+def _close() -> None:
+    if hasattr(_own, "sink"):
+        _own.sink.close()
+
+
+def _apart() -> None:
+    """A reader leaves Ctrl-C to its parent, gives way to the live feed, and does not outlive its
+    parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(5)
+    atexit.register(_close)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(0)
+
+    threading.Thread(target=follow, daemon=True).start()

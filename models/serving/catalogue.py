@@ -1,0 +1,140 @@
+"""What spec.json tells of an artifact, without loading its networks.
+
+An artifact is one network (model.onnx) or several files that work together, such as a backbone and
+its decoders, which its spec.json lists:
+    "files": {"backbone": {"sha256": ..., "macs": ..., "parameters": ..., "every_s": 1.0}, ...}
+NAME stands for NAME.onnx, or for the folder NAME with one .onnx in it. Figures are one value per
+fold: {"QRS F1, %": [99.8, 99.9, 99.7]}.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.errors import BadInputError
+from models.serving.runtime import ARTIFACTS, REMEDY
+
+
+@dataclass(frozen=True)
+class Part:
+    """One ONNX file."""
+
+    name: str
+    path: Path
+    parameters: int | None
+    macs: int | None  # of one row
+    # seconds of one patient's signal between two rows; None: not at fixed times
+    every_s: float | None
+
+    @property
+    def mmac_per_second(self) -> float | None:
+        """Million multiply-accumulates per patient-second."""
+        return None if self.macs is None or not self.every_s else self.macs / self.every_s / 1e6
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact folder."""
+
+    name: str
+    folder: Path
+    spec: dict[str, Any]
+    parts: tuple[Part, ...]
+
+    @property
+    def parameters(self) -> int | None:
+        """Of all files; None where one does not say."""
+        counts = [p.parameters for p in self.parts]
+        return None if None in counts else sum(c for c in counts if c is not None)
+
+    @property
+    def mmac_per_second(self) -> float | None:
+        """Of all files that run at fixed times; None where one of those does not say."""
+        costs = [p.mmac_per_second for p in self.parts if p.every_s]
+        return None if None in costs or not costs else sum(c for c in costs if c is not None)
+
+    @property
+    def kilobytes(self) -> float:
+        """Of all ONNX files."""
+        return sum(p.path.stat().st_size for p in self.parts) / 1e3
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it answers."""
+        told = self.spec.get("tasks") or self.spec.get("task") or self.name
+        if isinstance(told, str):
+            return (told,)
+        # of the deployed network, beside its first two
+        later = tuple(task["name"] for task in told if isinstance(task, dict))
+        return ("qrs", "beat_class", *later) if later else tuple(told)
+
+    @property
+    def figures(self) -> dict[str, tuple[float, ...]]:
+        """Name and one value per fold."""
+        return {
+            name: tuple(v) if isinstance(v, list) else (v,)
+            for name, v in self.spec.get("figures", {}).items()
+        }
+
+    @property
+    def card(self) -> str:
+        """The model card, or "" where there is none."""
+        path = self.folder / "card.md"
+        return path.read_text() if path.exists() else ""
+
+
+def told(values: tuple[float, ...]) -> str:
+    """Mean over folds, and their standard deviation where there are several."""
+    mean = f"{statistics.mean(values):.4g}"
+    return f"{mean} ± {statistics.pstdev(values):.2g}" if len(values) > 1 else mean
+
+
+def read(folder: Path) -> Artifact:
+    """An artifact by its folder. Raises BadInputError where spec.json or a file that it lists is
+    missing."""
+    try:
+        spec: dict[str, Any] = json.loads((folder / "spec.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"model {folder.name}: {error}", REMEDY) from error
+    files = spec.get("files") or {
+        "model": spec | {"macs": spec.get("macs_per_window"), "every_s": _hop_s(spec)}
+    }
+    parts = [
+        Part(name, _onnx(folder, name), f.get("parameters"), f.get("macs"), f.get("every_s"))
+        for name, f in files.items()
+    ]
+    return Artifact(folder.name, folder, spec, tuple(parts))
+
+
+def shipped() -> list[Artifact]:
+    """The artifacts that come with the product."""
+    return [read(path.parent) for path in sorted(ARTIFACTS.glob("*/spec.json"))]
+
+
+def find(name: str) -> Artifact:
+    """A shipped artifact by its name, or any by the path of its folder. Raises BadInputError,
+    listing the names there are."""
+    for folder in (ARTIFACTS / name, Path(name).expanduser()):
+        if (folder / "spec.json").exists():
+            return read(folder)
+    names = ", ".join(path.parent.name for path in sorted(ARTIFACTS.glob("*/spec.json")))
+    raise BadInputError(
+        f"no model named {name!r}", f"There are: {names}. Or give the folder of an artifact."
+    )
+
+
+def _hop_s(spec: dict[str, Any]) -> float | None:
+    window = spec.get("input", {})
+    return window["hop"] / window["fs_hz"] if {"hop", "fs_hz"} <= set(window) else None
+
+
+def _onnx(folder: Path, name: str) -> Path:
+    choices = [folder / f"{name}.onnx", *sorted((folder / name).glob("*.onnx"))]
+    for path in choices:
+        if path.exists():
+            return path
+    raise BadInputError(f"model {folder.name}: there is no {name}.onnx", REMEDY)

@@ -1,0 +1,75 @@
+"""Whether a model extends another: answers all that the other one answers, bit for bit, and more
+tasks.
+
+Only such a model may take another's place in a running processor: what the stages remember stays
+valid, and nobody can tell from the old tasks that anything has changed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ingest.errors import BadInputError
+from models.serving.runtime import Floats, Model, Spec
+
+RESTART = "It can only be used from a start on: end the processors, put it in the place of the other one, and start them again."
+# of spec.json; tasks and files are looked at one by one
+MAY_DIFFER = {"name", "version", "tasks", "files", "figures", "about"}
+TRIALS = 64  # random windows
+
+
+def check_extends(old: Model, new: Model, windows: Floats | None = None) -> None:
+    """Raise BadInputError, saying where, unless `new` gives what `old` gives: on random windows,
+    and on these (n, length)."""
+    _check_specs(old.spec, new.spec)
+    trials = (
+        random_windows(old.input.length)
+        if windows is None
+        else np.concatenate([random_windows(old.input.length), windows])
+    )
+    (mask, steps), (new_mask, new_steps) = old.segment(trials), new.segment(trials)
+    if mask.tobytes() != new_mask.tobytes():
+        raise BadInputError(
+            f"model {new.folder}: its QRS detection differs from that of {old.folder}", RESTART
+        )
+    for task in old.spec.tasks:
+        ours = slice(*task.channels)
+        if steps[:, :, ours].tobytes() != new_steps[:, :, ours].tobytes():
+            raise BadInputError(
+                f"model {new.folder}: its features for {task.name!r} differ from those of {old.folder}",
+                RESTART,
+            )
+
+
+def random_windows(length: int) -> Floats:
+    """Scaled windows of everything that may come, always the same: noise, pulses, steps, nothing,
+    and what is clipped: (TRIALS, length)."""
+    rng = np.random.default_rng(2304)
+    x = rng.standard_normal((TRIALS, length)) * np.exp(rng.uniform(-3, 1, (TRIALS, 1)))
+    at = np.arange(length)
+    for row in range(0, TRIALS, 2):
+        for centre in np.arange(rng.uniform(0, 60), length, rng.uniform(35, 150)):
+            x[row] += rng.uniform(-8, 8) * np.exp(-0.5 * ((at - centre) / rng.uniform(1, 12)) ** 2)
+    x[3::8] += rng.uniform(-3, 3, (len(x[3::8]), 1))
+    x[5::8, : length // 2] = 0  # a young stream
+    x[7] = 0
+    return np.clip(x, -12, 12).astype(np.float32)
+
+
+def _check_specs(old: Spec, new: Spec) -> None:
+    for field in set(Spec.__struct_fields__) - MAY_DIFFER:
+        if getattr(new, field) != getattr(old, field):
+            raise BadInputError(
+                f"model {new.version}: {field!r} in its spec.json is not that of {old.version}",
+                RESTART,
+            )
+    if new.tasks[: len(old.tasks)] != old.tasks:
+        raise BadInputError(
+            f"model {new.version}: its first tasks are not those of {old.version}", RESTART
+        )
+    for name in ("beats", *(task.name for task in old.tasks)):
+        if new.files.get(name) != old.files.get(name):
+            raise BadInputError(
+                f"model {new.version}: {name}.onnx is another one than that of {old.version}",
+                RESTART,
+            )

@@ -1,0 +1,262 @@
+"""From samples of any rate to one signal: 125 Hz, 0.5-45 Hz, in mV, 64 ms late. The ONE definition
+for training and serving.
+
+The resampler is a windowed sinc evaluated on the output grid. Its coefficients are integers (times
+2**-20) and so are the samples, and float64 sums of such products are exact: the result cannot
+depend on how many rows or samples a call holds, whatever order BLAS sums in. The high-pass is a
+second-order Butterworth at 0.5 Hz, run causally (no look-ahead to pay in latency; its phase shifts
+ST and T slightly, which no stage measures).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal as dsp
+
+from models.signal.stage import LEAD_OFF, STILL, Field, Rows, Slab, State, Table
+
+FS_HZ = 125
+BLOCK = 5  # outputs made at a time
+BLOCKS_AT_ONCE = 13  # in one matrix product; larger matrices hold more zeros
+HALF_WIDTH_S = 0.064  # of the resampling kernel: the delay
+CUTOFF_HZ = 45.0
+HIGH_PASS_HZ = 0.5
+SCALE = 2**20
+TAIL = 256  # raw samples kept per row: two half-widths, a block and one more at 1000 Hz
+
+_B, _A = dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ)
+_SETTLED = dsp.lfilter_zi(_B, _A)
+
+
+class Raw(NamedTuple):
+    """New samples of one row: consecutive, following what was pushed before."""
+
+    row: int
+    counts: npt.NDArray[np.int16]
+    lead_off: bool = False
+
+
+@lru_cache(maxsize=4096)
+def _kernel(fs: Fraction, block: int) -> tuple[int, npt.NDArray[np.float64]]:
+    """For the block with this index in its cycle: offset of its first input from the block's
+    origin, and weights (inputs, BLOCK)."""
+    half = HALF_WIDTH_S * float(fs)
+    step = fs / FS_HZ
+    position = block * BLOCK * step
+    # in input samples, from floor(position)
+    at = [float(position - int(position) + k * step) for k in range(BLOCK)]
+    first, last = int(np.ceil(at[0] - half)), int(np.floor(at[-1] + half))
+    tau = (np.arange(first, last + 1)[:, None] - np.array(at)[None, :]) / float(fs)
+    window = np.where(
+        np.abs(tau) < HALF_WIDTH_S, 0.5 + 0.5 * np.cos(np.pi * tau / HALF_WIDTH_S), 0.0
+    )
+    weights = np.sinc(2 * CUTOFF_HZ * tau) * window
+    return first, np.rint(weights / weights.sum(axis=0) * SCALE)
+
+
+@lru_cache(maxsize=256)
+def _bank(fs: Fraction, phase: int, blocks: int) -> tuple[int, npt.NDArray[np.float64]]:
+    """The kernels of consecutive blocks as one matrix (inputs, blocks * BLOCK), and the offset of
+    its first input from their origin."""
+    start, _ = _kernel(fs, phase)
+    bank = np.zeros((_reach(fs, phase + blocks - 1) - _origin(fs, phase) - start, blocks * BLOCK))
+    for b in range(blocks):
+        offset, weights = _kernel(fs, (phase + b) % _cycle(fs))
+        at = _origin(fs, phase + b) - _origin(fs, phase) + offset - start
+        bank[at : at + len(weights), b * BLOCK : (b + 1) * BLOCK] = weights
+    return start, bank
+
+
+@lru_cache(maxsize=256)
+def _cycle(fs: Fraction) -> int:
+    """Blocks after which the output grid falls on the same fraction of an input sample again."""
+    return (BLOCK * fs / FS_HZ).denominator
+
+
+def _origin(fs: Fraction, block: int) -> int:
+    """Index of the raw sample at or before the block's first output."""
+    return block * BLOCK * fs.numerator // (fs.denominator * FS_HZ)
+
+
+def _reach(fs: Fraction, block: int) -> int:
+    """One past the last raw sample that an output block needs."""
+    first, weights = _kernel(fs, block % _cycle(fs))
+    return _origin(fs, block) + first + len(weights)
+
+
+class Conditioner:
+    """Stage: raw counts of any rate in, slabs of conditioned signal in mV (float32, 125 Hz) out.
+    Sample 0 is the stream's sample 0."""
+
+    def __init__(self) -> None:
+        self._fs: dict[int, Fraction] = {}
+        self._rows = Table(
+            per_mv=Field(np.float64, fresh=1.0),
+            received=Field(np.int64),  # raw samples so far, missing ones counted
+            block=Field(np.int64),  # next output block
+            fresh=Field(np.bool_, fresh=True),  # no sample since open or restart
+            unsettled=Field(np.bool_, fresh=True),  # no output since then
+            tail=Field(np.int16, (TAIL,)),  # the last raw samples
+            filter=Field(np.float64, (2,)),  # high-pass memory
+        )
+
+    def open(self, patient: str, fs: float) -> int:
+        """A row for a stream of fs Hz (100-1000); counts are taken as mV until `set_gain`."""
+        row = self._rows.open()
+        self._fs[row] = Fraction(fs).limit_denominator(1000)
+        return row
+
+    def set_gain(self, row: int, counts_per_mv: float) -> None:
+        """Counts per mV of the row's samples."""
+        self._rows.per_mv[row] = counts_per_mv
+
+    def restart(self, row: int, sample: int) -> int:
+        """Go on at a later raw sample, as after a gap: nothing before it is used any more. The
+        output grid stays where it was.
+
+        Returns: the first output sample that follows.
+        """
+        fs = self._fs[row]
+        self._rows.fresh[row] = self._rows.unsettled[row] = True
+        self._rows.received[row] = sample
+        self._rows.block[row] = -(-sample * FS_HZ // (fs * BLOCK))
+        return int(self._rows.block[row]) * BLOCK
+
+    def close(self, row: int) -> None:
+        del self._fs[row]
+        self._rows.close(row)
+
+    def snapshot(self, row: int) -> State:
+        return {
+            "fs": [self._fs[row].numerator, self._fs[row].denominator],
+            "rows": self._rows.snapshot(row),
+        }
+
+    def restore(self, row: int, state: State) -> None:
+        self._fs[row] = Fraction(*state["fs"])
+        self._rows.restore(row, state["rows"])
+
+    def push(self, batch: Iterable[Raw]) -> list[Slab]:
+        """Slabs for every row with a whole new block; rows may appear once per call."""
+        alike: dict[tuple[Fraction, int, int, int], list[Raw]] = defaultdict(list)
+        for raw in batch:
+            if len(raw.counts):
+                alike[self._alignment(raw)].append(raw)
+        slabs = [self._push_alike(key, raws) for key, raws in alike.items()]
+        return [slab for slab in slabs if slab.values.shape[1]]
+
+    def flush(self, rows: Rows) -> list[Slab]:
+        """The last outputs of each row, as if its last sample went on; the row can only be closed
+        or restarted after that."""
+        slabs = []
+        for row in rows:
+            fs = self._fs[int(row)]
+            if self._rows.fresh[row]:
+                continue
+            received = int(self._rows.received[row])
+            end = int(-(-received * FS_HZ // fs))  # outputs in all
+            missing = _reach(fs, -(-end // BLOCK)) - received
+            for slab in self.push([Raw(int(row), np.repeat(self._rows.tail[row, -1:], missing))]):
+                keep = end - int(slab.start[0])
+                blocks = -(-keep // BLOCK)
+                slabs.append(
+                    slab._replace(
+                        values=slab.values[:, :keep],
+                        flags=slab.flags[:, :blocks],
+                        base=slab.base[:, :blocks],
+                    )
+                )
+        return [slab for slab in slabs if slab.values.shape[1]]
+
+    def _alignment(self, raw: Raw) -> tuple[Fraction, int, int, int]:
+        """What rows must share to be processed as one array: rate, place in the grid's cycle, raw
+        samples pending, new samples."""
+        fs, block = self._fs[raw.row], int(self._rows.block[raw.row])
+        return (
+            fs,
+            block % _cycle(fs),
+            int(self._rows.received[raw.row]) - _origin(fs, block),
+            len(raw.counts),
+        )
+
+    def _push_alike(self, key: tuple[Fraction, int, int, int], raws: list[Raw]) -> Slab:
+        fs, phase, pending, new = key
+        t = self._rows
+        rows = np.array([raw.row for raw in raws], dtype=np.intp)
+        x = np.concatenate([t.tail[rows], np.stack([raw.counts for raw in raws])], axis=1)
+        fresh = t.fresh[rows]
+        if fresh.any():
+            # before its first sample a signal was as that sample
+            x[fresh, :TAIL] = x[fresh, TAIL : TAIL + 1]
+        start = t.block[rows] * BLOCK
+        # column of raw sample 0 of a grid that starts at `phase`
+        base = TAIL - pending - _origin(fs, phase)
+        blocks = 0
+        while _reach(fs, phase + blocks) + base <= TAIL + new:
+            blocks += 1
+        y = _resample(x, fs, phase, base, blocks) / (SCALE * t.per_mv[rows, None])
+        still = _unchanged(x, np.array([base + _origin(fs, phase + b) for b in range(blocks + 1)]))
+        flags = STILL * still + LEAD_OFF * np.array(
+            [[raw.lead_off] for raw in raws], dtype=np.uint8
+        )
+        t.tail[rows] = x[:, -TAIL:]
+        t.fresh[rows] = False
+        t.received[rows] += new
+        t.block[rows] += blocks
+        base = y.reshape(len(rows), blocks, BLOCK).mean(axis=2).astype(np.float32)
+        return Slab(
+            rows, start, self._high_pass(rows, y) if blocks else y.astype(np.float32), flags, base
+        )
+
+    def _high_pass(self, rows: Rows, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        t = self._rows
+        memory = np.where(t.unsettled[rows, None], _SETTLED * y[:, :1], t.filter[rows])
+        out, t.filter[rows] = dsp.lfilter(_B, _A, y, axis=1, zi=memory)
+        t.unsettled[rows] = False
+        return np.asarray(out, dtype=np.float32)
+
+
+def _resample(
+    x: npt.NDArray[np.int16], fs: Fraction, phase: int, base: int, blocks: int
+) -> npt.NDArray[np.float64]:
+    """Output blocks from raw samples x (B, n), whose column `base` is sample 0 of the grid: (B,
+    BLOCK * blocks), in counts times SCALE."""
+    exact = x.astype(np.float64)
+    y = np.empty((len(x), blocks * BLOCK))
+    for first in range(0, blocks, BLOCKS_AT_ONCE):
+        last = min(first + BLOCKS_AT_ONCE, blocks)
+        offset, bank = _bank(fs, (phase + first) % _cycle(fs), last - first)
+        column = base + _origin(fs, phase + first) + offset
+        np.matmul(
+            exact[:, column : column + len(bank)], bank, out=y[:, first * BLOCK : last * BLOCK]
+        )
+    return y
+
+
+def _unchanged(x: npt.NDArray[np.int16], edges: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+    """For each span between consecutive edges (columns of x): 1 where every sample equals the one
+    before it. (B, len(edges) - 1)."""
+    if len(edges) == 1:  # no span: after a restart the next block may begin beyond the samples
+        return np.zeros((len(x), 0), dtype=np.uint8)
+    # column i: changes among samples 0..i+1
+    changes = np.cumsum(x[:, 1:] != x[:, :-1], axis=1, dtype=np.int32)
+    return np.asarray(np.diff(changes[:, edges - 2], axis=1) == 0, dtype=np.uint8)
+
+
+def condition(
+    counts: npt.NDArray[np.int16], fs_hz: float, counts_per_mv: float
+) -> npt.NDArray[np.float32]:
+    """A whole record at once, by the very same stage: (n,) counts to (m,) mV at 125 Hz, m = ceil(n
+    * 125 / fs_hz)."""
+    stage = Conditioner()
+    row = stage.open("", fs_hz)
+    stage.set_gain(row, counts_per_mv)
+    slabs = stage.push([Raw(row, counts)]) + stage.flush(np.array([row]))
+    return np.concatenate([slab.values[0] for slab in slabs] or [np.zeros(0, np.float32)])

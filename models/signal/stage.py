@@ -1,0 +1,195 @@
+"""What every stage of the data path has in common: many patients as arrays, one row each.
+
+A stage is opened per patient and pushed per slice: one `push` handles every patient that is due.
+Its laws are tested for all stages alike (tests/contract/test_stages.py): any split of a record into
+chunks gives what one push gives; patients together give what each gives alone; inputs are not
+mutated; a restored snapshot goes on exactly as the original; rows are reused cleanly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+STILL = 1  # the raw samples did not change at all
+LEAD_OFF = 2  # the device said so
+
+Rows = npt.NDArray[np.intp]
+State = dict[str, Any]  # plain data: numbers, strings, bytes, lists
+
+
+class Slab(NamedTuple):
+    """Consecutive conditioned samples of several rows that are equally many: the unit that signal
+    stages hand on."""
+
+    rows: Rows  # (B,)
+    # (B,) index of the first value since the start of the stream, at 125 Hz
+    start: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float32]  # (B, n) mV
+    # (B, ceil(n / 5)) what the raw samples said in each block of five: STILL, LEAD_OFF
+    flags: npt.NDArray[np.uint8]
+    base: npt.NDArray[np.float32]  # (B, ceil(n / 5)) mV, mean of each block before the high-pass
+
+
+class Field(NamedTuple):
+    """One array of a Table: its dtype, the shape of one row, and what a fresh row holds."""
+
+    dtype: Any
+    shape: tuple[int, ...] = ()
+    fresh: float = 0
+
+
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out", covariant=True)
+
+
+class Stage(Protocol[In, Out]):
+    """The interface of a stage."""
+
+    def open(self, patient: str, fs: float) -> int:
+        """Take a row for a patient whose stream is sampled at fs Hz."""
+        ...
+
+    def push(self, batch: In) -> Out:
+        """Process one slice."""
+        ...
+
+    def flush(self, rows: Rows) -> Out:
+        """Give what these rows still hold back, as at the end of a stream or before a gap."""
+        ...
+
+    def close(self, row: int) -> None:
+        """Give the row back for another patient."""
+        ...
+
+    def snapshot(self, row: int) -> State:
+        """Everything that the row remembers, as plain data."""
+        ...
+
+    def restore(self, row: int, state: State) -> None:
+        """Make an open row remember what `snapshot` returned."""
+        ...
+
+
+class _Rows:
+    """Row numbers: given out, given back, and made in growing steps. Whoever takes and gives in
+    step gets the same numbers."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self.capacity = 0
+
+    def take(self) -> int:
+        """A free row; `capacity` may have grown."""
+        if not self._free:
+            extra = max(16, self.capacity)
+            self._free = list(range(self.capacity + extra - 1, self.capacity - 1, -1))
+            self.capacity += extra
+        return self._free.pop()
+
+    def give(self, row: int) -> None:
+        """The row is free again."""
+        self._free.append(row)
+
+
+class Table:
+    """Arrays with one row per patient, which grow, are reused, and go to plain data and back.
+    Attributes are the fields' names."""
+
+    def __init__(self, **fields: Field) -> None:
+        self._fields: Mapping[str, Field] = fields
+        self._numbers = _Rows()
+        for name, field in fields.items():
+            setattr(self, name, np.empty((0, *field.shape), dtype=field.dtype))
+
+    # only for type checkers: fields are set in __init__
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:
+        raise AttributeError(name)
+
+    def open(self) -> int:
+        """A fresh row."""
+        row = self._numbers.take()
+        for name, field in self._fields.items():
+            held = self.__dict__[name]
+            if missing := self._numbers.capacity - len(held):
+                held = np.concatenate([held, np.empty((missing, *field.shape), dtype=field.dtype)])
+                setattr(self, name, held)
+            held[row] = field.fresh
+        return row
+
+    def close(self, row: int) -> None:
+        """Give a row back."""
+        self._numbers.give(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row as plain data: scalars as numbers, arrays as bytes."""
+        values = {name: self.__dict__[name][row] for name in self._fields}
+        return {name: v.tobytes() if v.ndim else v.item() for name, v in values.items()}
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot. Raises ValueError where the fields are not these."""
+        if state.keys() != self._fields.keys():
+            raise ValueError(f"state has fields {sorted(state)}, expected {sorted(self._fields)}")
+        for name, field in self._fields.items():
+            value = state[name]
+            self.__dict__[name][row] = (
+                np.frombuffer(value, field.dtype).reshape(field.shape) if field.shape else value
+            )
+
+
+class ArrayStage:
+    """Base of stages whose state is arrays with one row per patient."""
+
+    def __init__(self, **fields: Field) -> None:
+        self._rows = Table(**fields)
+
+    def open(self, patient: str, fs: float) -> int:
+        """A fresh row."""
+        return self._rows.open()
+
+    def close(self, row: int) -> None:
+        """Give the row back."""
+        self._rows.close(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row as plain data."""
+        return self._rows.snapshot(row)
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot."""
+        self._rows.restore(row, state)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class StructStage(Generic[S]):
+    """Base of stages that are plain Python per patient: one msgspec Struct of state a row."""
+
+    def __init__(self, state: type[S]) -> None:
+        self._type = state
+        self._numbers = _Rows()
+        self._state: dict[int, S] = {}
+
+    def open(self, patient: str, fs: float) -> int:
+        """A fresh row."""
+        row = self._numbers.take()
+        self._state[row] = self._type()
+        return row
+
+    def close(self, row: int) -> None:
+        """Give a row back."""
+        del self._state[row]
+        self._numbers.give(row)
+
+    def snapshot(self, row: int) -> State:
+        """The row's state as plain data."""
+        return cast(State, msgspec.to_builtins(self._state[row]))
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot. Raises ValueError where it is none of this stage's."""
+        self._state[row] = msgspec.convert(state, self._type)

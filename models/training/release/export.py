@@ -1,0 +1,367 @@
+"""The trained tasks as a model folder: one backbone, a decoder per task, spec.json, and the proof
+that ONNX Runtime computes the same.
+
+    python -m models.training.release.export final fold0 fold1 fold2
+
+The folders of the folds hold the networks that `ecgwatch evaluate` judges: trunk, beat classes and
+lethal rhythms that never saw the fold's patients. The rhythm task is not among them: it was trained
+on CinC 2017 only, and `evaluate` takes the shipped one. For CinC 2017 itself there is a folder with
+the shipped networks and a rhythm task that never saw a fifth of the records. All these keep their
+weights in half precision, for space: what ships does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import math
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder
+from models.architectures.ecgcl import (
+    COLUMN,
+    STEPS_PER_SECOND,
+    WIDTHS,
+    Backbone,
+    Column,
+    SequenceDecoder,
+)
+from models.beats.last_beats import ABSENT, BEATS
+from models.beats.templates import SHAPE
+from models.serving.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
+from models.signal.windows import BEAT_SPEC
+from models.training.cost import macs, parameters
+from models.training.release.figures import figures
+from models.training.tasks.qrs.train import trained
+
+OPSET = 17
+TOLERANCE = 1e-3  # of logits
+LEAST_HALVED = 64  # values of a tensor, from which half precision saves more than it costs
+
+
+@dataclass
+class Learned:
+    """A later task: its column (with the widths), its decoder, and when it answers."""
+
+    name: str
+    widths: tuple[int, int, int]
+    column: dict[str, Tensor]
+    decoder: dict[str, Tensor]
+    classes: list[str]
+    seconds: int
+    least: int
+    hop: int
+    level: bool  # whether the decoder also reads the signal's size
+    beats: dict[str, Tensor] | None = None  # of the decoder of beats, where there is one
+    temperature: float = 1.0  # of both decoders together
+
+    def build(self) -> tuple[Column, SequenceDecoder | RhythmDecoder]:
+        """The modules with these weights."""
+        column = Column(WIDTHS, self.widths)
+        column.load_state_dict(self.column)
+        hidden = self.decoder["gru.weight_hh_l0"].shape[1]
+        decoder = SequenceDecoder(
+            self.decoder["gru.weight_ih_l0"].shape[1], hidden, len(self.classes)
+        )
+        decoder.load_state_dict(self.decoder)
+        if self.beats is None:
+            return column.eval(), decoder.eval()
+        beats = BeatDecoder(len(self.classes))
+        beats.load_state_dict(self.beats)
+        both = RhythmDecoder(decoder, beats)
+        both.temperature.fill_(self.temperature)
+        return column.eval(), both.eval()
+
+    def example(self) -> dict[str, Tensor]:
+        """Inputs of the decoder: a stream that is two seconds short of its context."""
+        known = (
+            (torch.arange(STEPS_PER_SECOND * self.seconds) >= 2 * STEPS_PER_SECOND)
+            .float()
+            .repeat(BATCH, 1)
+            .unsqueeze(2)
+        )
+        steps = {
+            "steps": torch.randn(*known.shape[:2], self.widths[-1] + self.level),
+            "known": known,
+        }
+        ago = torch.arange(BEATS, 0, -1) * 0.8
+        ago = torch.where(ago < self.seconds - 2, ago, torch.tensor(ABSENT)).repeat(BATCH, 1)
+        return (
+            steps
+            if self.beats is None
+            else {**steps, "ago": ago, "shapes": torch.randn(BATCH, BEATS, SHAPE)}
+        )
+
+
+def write(
+    backbone: nn.Module,
+    tasks: list[Learned],
+    beats: Path,
+    folder: Path,
+    about: dict[str, Any],
+    reached: dict[str, list[float]],
+) -> Spec:
+    """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the folder of
+    the beat classes' network; `reached` are figures by name, one per fold.
+
+    Raises ValueError where ONNX Runtime disagrees with torch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    window = torch.from_numpy(
+        np.random.default_rng(0).standard_normal((BATCH, 1, BEAT_SPEC.length)).astype(np.float32)
+    )
+    files = {
+        "backbone": save_graph(
+            backbone, (window,), ["x"], ["mask", "steps"], folder / "backbone.onnx", every_s=1
+        )
+    }
+    specs, at = [], 0
+    for task in tasks:
+        _, decoder = task.build()
+        width, example = task.widths[-1], task.example()
+        path = folder / f"{task.name}.onnx"
+        files[task.name] = save_graph(
+            decoder, tuple(example.values()), list(example), ["logits"], path, every_s=task.hop
+        )
+        channels, sees = (at, at + width), task.beats is not None
+        specs.append(
+            TaskSpec(
+                task.name,
+                task.classes,
+                channels,
+                task.level,
+                task.seconds,
+                task.least,
+                task.hop,
+                sees,
+            )
+        )
+        at += width
+    head = json.loads((beats / "spec.json").read_text())
+    cost = head["files"]["model"]
+    shutil.copy(beats / "model.onnx", folder / "beats.onnx")
+    files["beats"] = _file(folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None)
+    spec = Spec(DEPLOYED, "ecgcl", "", BEAT_SPEC, specs, files, head["bias"], reached, about)
+    write_spec(spec, folder)
+    return spec
+
+
+def write_spec(spec: Spec, folder: Path) -> None:
+    """spec.json, with the version that its files make."""
+    spec.version = hashlib.sha256(
+        "".join(f.sha256 for f in spec.files.values()).encode()
+    ).hexdigest()[:12]
+    (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
+
+
+def _file(path: Path, count: int, multiplications: int, every_s: float | None) -> FileSpec:
+    return FileSpec(hashlib.sha256(path.read_bytes()).hexdigest(), count, multiplications, every_s)
+
+
+def save_graph(
+    net: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    path: Path,
+    every_s: int,
+) -> FileSpec:
+    """Write one ONNX file and compare it with torch."""
+    net = net.eval().to(memory_format=torch.contiguous_format)
+    axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
+    torch.onnx.export(
+        net,
+        example,
+        str(path),
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    with torch.no_grad():
+        expected = net(*example)
+    found = Graph(path).run(*(x.numpy() for x in example))
+    for torchs, ours in zip(
+        expected if isinstance(expected, tuple) else (expected,), found, strict=True
+    ):
+        if (difference := float(np.abs(torchs.numpy() - ours).max())) > TOLERANCE:
+            raise ValueError(f"{path} differs from the trained network by {difference:.2g}")
+    one = tuple(x[:1] for x in example)
+    return _file(path, parameters(net), macs(net, *one), every_s)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", help="final: the shipped model; fold0, fold1, fold2")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
+    )
+    options = parser.parse_args()
+    folder = ARTIFACTS / DEPLOYED
+    for name in options.names:
+        if name == "final":
+            written = [
+                write_final(options.runs, folder),
+                write_held_out(options.runs, folder / "folds" / "cinc2017"),
+            ]
+        else:
+            written = [write_fold(options.runs, name, folder / "folds" / name[-1])]
+        for spec in written:
+            print(
+                name, spec.version, {file: (f.parameters, f.macs) for file, f in spec.files.items()}
+            )
+
+
+def rhythm(runs: Path, name: str) -> Learned:
+    """T3."""
+    state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
+    classes = ["N", "AFIB", "O", "~"]
+    beats, divisor = state["beats"], state["temperature"]
+    return Learned(
+        "rhythm",
+        COLUMN,
+        state["column"],
+        state["decoder"],
+        classes,
+        30,
+        9,
+        5,
+        level=False,
+        beats=beats,
+        temperature=divisor,
+    )
+
+
+def lethal(runs: Path, name: str) -> Learned:
+    """T4."""
+    state = torch.load(runs / f"lethal-{name}.pt", weights_only=True)
+    widths = tuple(state["widths"])
+    return Learned(
+        "lethal",
+        widths,
+        state["column"],
+        state["decoder"],
+        ["none", "VT", "VF", "ASYS"],
+        4,
+        1,
+        1,
+        level=True,
+    )
+
+
+def write_final(runs: Path, folder: Path) -> Spec:
+    """The shipped model, and its weights for tasks to come."""
+    first, tasks = trained(runs / "qrs-final.pt"), [rhythm(runs, "all"), lethal(runs, "final")]
+    built = [task.build() for task in tasks]
+    spec = write(
+        Backbone(first, [column for column, _ in built]),
+        tasks,
+        runs / "beat_class",
+        folder,
+        {},
+        figures(runs),
+    )
+    columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
+    save_weights({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")
+    return spec
+
+
+def save_weights(weights: dict[str, Any], path: Path) -> None:
+    """What torch.load reads, a fifth smaller: its archive compressed, without the counters of
+    BatchNorm that only training looks at."""
+    buffer = io.BytesIO()
+    torch.save(_uncounted(weights), buffer)
+    with (
+        zipfile.ZipFile(buffer) as stored,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in stored.namelist():
+            packed.writestr(zipfile.ZipInfo(name), stored.read(name), zipfile.ZIP_DEFLATED)
+
+
+def _uncounted(weights: Any) -> Any:
+    if not isinstance(weights, dict):
+        return weights
+    return {
+        name: _uncounted(value)
+        for name, value in weights.items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def write_held_out(runs: Path, folder: Path) -> Spec:
+    """The shipped networks with the rhythm task as it was before it saw test fold 0 of CinC 2017."""
+    tasks = [rhythm(runs, "final"), lethal(runs, "final")]
+    backbone = Backbone(trained(runs / "qrs-final.pt"), [task.build()[0] for task in tasks])
+    return halved(
+        write(backbone, tasks, runs / "beat_class", folder, {"fold": "cinc2017"}, {}), folder
+    )
+
+
+def write_fold(runs: Path, name: str, folder: Path) -> Spec:
+    """The tasks that were trained without a fold's patients."""
+    own = lethal(runs, name)
+    backbone = Backbone(trained(runs / f"qrs-{name}.pt"), [own.build()[0]])
+    return halved(
+        write(
+            backbone,
+            [own],
+            runs / "beat_class" / "folds" / name[-1],
+            folder,
+            {"fold": int(name[-1])},
+            {},
+        ),
+        folder,
+    )
+
+
+def halved(spec: Spec, folder: Path) -> Spec:
+    """The same model folder with its weights in half precision: half the size, and calculated with
+    as before."""
+    for name, file in spec.files.items():
+        path = folder / f"{name}.onnx"
+        halve(path)
+        spec.files[name] = _file(path, file.parameters, file.macs, file.every_s)
+    write_spec(spec, folder)
+    return spec
+
+
+def halve(path: Path) -> None:
+    """Store an ONNX file's weights as float16. They are cast as it is loaded."""
+    model = onnx.load(path)
+    large = [
+        w
+        for w in model.graph.initializer
+        if w.data_type == TensorProto.FLOAT and math.prod(w.dims) >= LEAST_HALVED
+    ]
+    for weights in large:
+        stored = numpy_helper.from_array(
+            numpy_helper.to_array(weights).astype(np.float16), f"{weights.name}.half"
+        )
+        model.graph.initializer.remove(weights)
+        model.graph.initializer.append(stored)
+        model.graph.node.insert(
+            0, helper.make_node("Cast", [stored.name], [weights.name], to=TensorProto.FLOAT)
+        )
+    onnx.save(model, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What cross-validation found of the shipped network's tasks, fold by fold, from what their
+trainings left: for `models list`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from models.training.data.lethal_data import VF
+from models.training.tasks.lethal.calibration import temperatures, tempered
+from models.training.tasks.lethal.metrics import NEGATIVES, Seconds, fibrillation, windows_rate
+from models.training.tasks.lethal.report import THRESHOLD, read_seconds
+from models.training.tasks.qrs.train import FOLDS
+
+# of the rhythm task, in order of the fifth of CinC 2017 that each left out
+FIFTHS = ("final", "fold1", "fold2")
+
+
+def figures(runs: Path) -> dict[str, list[float]]:
+    """One value per fold, %, by name. `runs` is the folder of checkpoints; raises FileNotFoundError
+    where a task was not judged."""
+    told: dict[str, list[float]] = json.loads((runs / "beat_class" / "figures.json").read_text())
+    rhythm = [json.loads((runs / f"rhythm-{name}.json").read_text()) for name in FIFTHS]
+    told |= {
+        f"N A O F1, {what}": [100 * fifth[what] for fifth in rhythm] for what in ("records", "10 s")
+    }
+    lethal = {fold: read_seconds(runs / f"lethal-fold{fold}.npz") for fold in range(FOLDS)}
+    for fold, divisor in temperatures(lethal).items():
+        for name, rate in _fibrillation([tempered(s, divisor) for s in lethal[fold]]).items():
+            told.setdefault(name, []).append(rate)
+    return {name: [round(value, 2) for value in values] for name, values in told.items()}
+
+
+def _fibrillation(answered: list[Seconds]) -> dict[str, float]:
+    ask = {"VF Se": True, "VF Sp": False}
+    return {
+        n: windows_rate(answered, {VF}, fibrillation, THRESHOLD, NEGATIVES["all"], p).percent
+        for n, p in ask.items()
+    }

@@ -1,0 +1,152 @@
+"""T1, QRS segmentation: train the trunk dense, prune it, go on training what is left.
+
+    python -m models.training.tasks.qrs.train fold0 fold1 fold2 final
+    python -m models.training.tasks.qrs.train fold0 --unpruned    # what pruning is compared with (models/training/experiments/pruning_table.py)
+
+Loss: binary cross-entropy per sample, where the reference says something.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter, Widths
+from models.signal.windows import BEAT_SPEC
+from models.training.data.augment import augment
+from models.training.data.beat_windows import Corpus
+from models.training.data.records import (
+    FIBRILLATION,
+    QRS,
+    UNKNOWN,
+    YES,
+    Noise,
+    Track,
+    data_folder,
+    load_ludb,
+    load_mitdb,
+    load_noise,
+    load_vfdb,
+)
+from models.training.harness import Plan, train
+from models.training.release.prune import prune, scales
+
+FOLDS = 3
+DENSE_PLAN = Plan(epochs=3, steps=300, batch=128, peak_rate=5e-3, warm_up=0.3)
+PRUNED_PLAN = Plan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
+SPARSITY = 1e-4  # penalty on BatchNorm scales while dense
+POSITIVE_WEIGHT = 2.0  # of a QRS sample
+# what decoding reads; the rest of the window weighs less
+CORE = slice(BEAT_SPEC.before - 30, BEAT_SPEC.before + BEAT_SPEC.hop + 30)
+REST_WEIGHT = 0.25
+
+
+class QrsBatches:
+    """Windows with what happens to wearable signals, and QRS codes."""
+
+    def __init__(
+        self, tracks: Sequence[Track], noises: Sequence[Noise], sparsity: float = 0.0
+    ) -> None:
+        self._corpus, self._noises, self._sparsity = Corpus(tracks), noises, sparsity
+        self._place = torch.full((BEAT_SPEC.length,), REST_WEIGHT)
+        self._place[CORE] = 1.0
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Windows (B, 1, 320), codes (B, 320)."""
+        rows = self._corpus.draw(rng, size)
+        x = torch.from_numpy(augment(rows, self._noises, rng)[:, None])
+        return (x,), torch.from_numpy(
+            np.ascontiguousarray(rows.targets[:, QRS, -BEAT_SPEC.length :])
+        )
+
+    def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
+        """Weighted mean cross-entropy over known samples, and the penalty that prepares pruning."""
+        known = (target != UNKNOWN) * self._place
+        wanted = target.clamp(max=YES).float() / YES
+        each = functional.binary_cross_entropy_with_logits(answer[:, 0], wanted, reduction="none")
+        weight = known * (1 + (POSITIVE_WEIGHT - 1) * wanted)
+        value = (each * weight).sum() / known.sum().clamp(min=1)
+        return value + self._sparsity * scales(net).abs().sum() if self._sparsity else value
+
+
+def folds(tracks: Sequence[Track]) -> dict[str, int]:
+    """Fold of each patient: MITDB in turn by number, VFDB in turn by how much of it is
+    fibrillation. LUDB is in no fold: it only trains."""
+    mitdb = sorted({t.patient for t in tracks if t.patient.startswith("mitdb")})
+    share = {
+        t.patient: float((t.targets[FIBRILLATION] == YES).mean())
+        for t in tracks
+        if t.patient.startswith("vfdb")
+    }
+    vfdb = sorted(share, key=lambda p: (-share[p], p))
+    return {patient: i % FOLDS for group in (mitdb, vfdb) for i, patient in enumerate(group)}
+
+
+def learn(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> Segmenter:
+    """Dense, pruned, trained on: the first task of the network called `name`, on these tracks."""
+    torch.manual_seed(DENSE_PLAN.seed)
+    dense = Segmenter(DENSE)
+    train(dense, QrsBatches(tracks, noises, SPARSITY), DENSE_PLAN, runs / f"{name}-dense.pt")
+    small = prune(dense, WIDTHS)
+    train(small, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}.pt")
+    return small
+
+
+def trained(checkpoint: Path, widths: Widths = WIDTHS) -> Segmenter:
+    """The network of a checkpoint that `learn` left, in evaluation mode."""
+    net = Segmenter(widths)
+    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
+    return net.eval()
+
+
+def learn_unpruned(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> None:
+    """The same batches as `learn`, without pruning in between; where that has begun, from the same
+    dense network."""
+    dense = Segmenter(DENSE)
+    train(dense, QrsBatches(tracks, noises, SPARSITY), DENSE_PLAN, runs / f"{name}-dense.pt")
+    train(dense, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}-unpruned.pt")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names",
+        nargs="+",
+        help="fold0, fold1, fold2: without that fold's patients; final: all patients",
+    )
+    parser.add_argument(
+        "--unpruned", action="store_true", help="train on without pruning, to compare"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
+    tracks = load_mitdb(options.data) + load_vfdb(options.data) + load_ludb(options.data)
+    noises, fold_of = load_noise(options.data), folds(tracks)
+    for name in options.names:
+        left_out = int(name.removeprefix("fold")) if name != "final" else None
+        way = learn_unpruned if options.unpruned else learn
+        way(
+            f"qrs-{name}",
+            [t for t in tracks if left_out is None or fold_of.get(t.patient) != left_out],
+            noises,
+            options.runs,
+        )
+
+
+if __name__ == "__main__":
+    main()

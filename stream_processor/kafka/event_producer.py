@@ -1,0 +1,161 @@
+"""What leaves the stream processor for Kafka: events, dead letters, snapshots.
+
+Events are idempotent by identity (ingest/messages.py), so sending one again is harmless; losing one
+is not. Hence an idempotent producer with acks=all that never gives up by itself, and `settle`,
+which returns once everything sent up to a mark is on the broker.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from functools import partial
+from typing import Any, Protocol
+
+import confluent_kafka
+
+from ingest import topics
+from ingest.messages import Alarm, Beat, Event, Finding, Rhythm, Vitals, encode
+
+TOPICS = {
+    Beat: topics.BEATS.name,
+    Rhythm: topics.RHYTHM.name,
+    Vitals: topics.VITALS.name,
+    Alarm: topics.ALARMS.name,
+    Finding: topics.FINDINGS.name,
+}
+OFFSET_HEADER = "offset"
+_QUEUE_WAIT_S = 0.1
+
+
+class Record(Protocol):
+    """What the consumer hands over: a message of ecg.samples."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class EventProducerError(Exception):
+    """The producer has given up on a message. The process must end without a commit; its successor
+    sends it again."""
+
+
+class EventProducer:
+    """Sends to the partition that the input came from, so that all topics of a patient share one.
+    Safe to call from several threads."""
+
+    def __init__(self, broker: str) -> None:
+        settings = {
+            "bootstrap.servers": broker,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 20,
+            # never expire: a broker that is away for an hour delays, it does not lose
+            "message.timeout.ms": 0,
+            "queue.buffering.max.messages": 500_000,
+            "partitioner": "murmur2_random",  # as Kafka's own clients do
+            "log_level": 2,
+        }
+        self._producer = confluent_kafka.Producer(settings)
+        self._lock = threading.Lock()
+        self._mark = 0
+        self._report = partial(self._delivered, 0)
+        self._open: Counter[int] = Counter()  # by mark: sent and not yet on the broker
+        self._failure: str | None = None
+
+    def event(self, event: Event, partition: int | None) -> None:
+        """Send an event to its topic; one that is only stored has none."""
+        if type(event) in TOPICS:
+            self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
+
+    def dead_letter(
+        self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name
+    ) -> None:
+        """Send the original bytes to ecg.dead-letter; the headers say why and where they came from."""
+        headers = {
+            "reason": reason,
+            "topic": topic,
+            "partition": str(partition),
+            OFFSET_HEADER: str(record.offset),
+        }
+        self._send(
+            topics.DEAD_LETTER.name,
+            record.key,
+            record.value,
+            partition,
+            {k: v.encode() for k, v in headers.items()},
+        )
+
+    def state(self, patient_id: str, state: bytes | None, offset: int, partition: int) -> None:
+        """Send a patient's snapshot to ecg.state: `offset` is the first message of the input that
+        is not inside; None removes it."""
+        self._send(
+            topics.STATE.name,
+            patient_id.encode(),
+            state,
+            partition,
+            {OFFSET_HEADER: str(offset).encode()},
+        )
+
+    def mark(self) -> int:
+        """A mark behind everything sent so far, for `settle`."""
+        with self._lock:
+            self._mark += 1
+            self._report = partial(self._delivered, self._mark)
+            return self._mark
+
+    def settle(self, mark: int) -> None:
+        """Return once everything sent before the mark is on the broker, however long the broker is
+        away. Raises OutletError."""
+        while any(at < mark and count for at, count in self._snapshot_of_open()):
+            self._producer.poll(0.02)
+            self.check()
+
+    def abandon(self) -> None:
+        """Let nobody wait any longer: `settle` raises from now on."""
+        self._failure = self._failure or "abandoned"
+
+    def check(self) -> None:
+        """Serve delivery reports; raise OutletError where a message was given up."""
+        self._producer.poll(0.0)
+        if self._failure:
+            raise EventProducerError(self._failure)
+
+    def _send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        headers: dict[str, bytes] | None = None,
+    ) -> None:
+        with self._lock:
+            self._open[self._mark] += 1
+            report = self._report
+        options: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if headers:
+            options["headers"] = headers
+        while True:
+            try:
+                return self._producer.produce(topic, value, key, on_delivery=report, **options)
+            except BufferError:  # the broker is away or slow: waiting here slows the input down
+                self._producer.poll(_QUEUE_WAIT_S)
+                self.check()
+
+    def _delivered(
+        self, mark: int, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
+    ) -> None:
+        with self._lock:
+            self._open[mark] -= 1
+            if not self._open[mark]:
+                del self._open[mark]
+        if error is not None:
+            self._failure = f"{message.topic()}: {error}"
+
+    def _snapshot_of_open(self) -> list[tuple[int, int]]:
+        with self._lock:
+            return list(self._open.items())

@@ -1,0 +1,285 @@
+"""Alarm conditions over time: raised when they begin to hold, announced unless held back, ended
+when they no longer hold.
+
+What people do about alarms, and what stays after the end, is in lifecycle.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from ingest.messages import AlarmKind
+from models.signal.conditioning import FS_HZ
+from models.signal.stage import Rows, StructStage
+from stream_processor.pipeline.alarms import transient_alarms
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
+from stream_processor.pipeline.alarms.facts import (
+    RUN_ENDS,
+    Facts,
+    restart,
+    take_beat,
+    take_signal,
+    take_span,
+)
+from stream_processor.pipeline.alarms.profiles import ADULT, Profile
+from stream_processor.pipeline.alarms.rules import (
+    ENDS_WITH_BEATS,
+    RULES,
+    WITH_BEATS,
+    WITH_SECONDS,
+    WITH_SILENCE,
+    Condition,
+)
+from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.seconds import Beats
+from stream_processor.pipeline.stages.vitals import VitalSigns
+
+SHOWN = 10 * FS_HZ  # how long something that happened stands
+UPDATE = 5 * FS_HZ  # at most so often is a new value told
+
+
+class Active(msgspec.Struct, frozen=True):
+    """An alarm whose condition holds, or that stands because something happened. Positions are
+    samples at 125 Hz."""
+
+    onset: float
+    raised: float
+    announced: bool
+    refractory: bool  # its kind was announced less than the refractory time before
+    told: float  # when its value was last told
+    value: float | None = None
+    limit: float | None = None
+    happened: float | None = None  # end of what happened; None for a condition
+
+
+class AlarmStep(NamedTuple):
+    """A step of an alarm of one row, as it was then."""
+
+    row: int
+    kind: AlarmKind
+    step: Literal["onset", "update", "end"]
+    alarm: Active
+    at: float  # known by then
+    end: float | None = None
+
+
+class _State(msgspec.Struct):
+    facts: Facts = msgspec.field(default_factory=Facts)
+    active: dict[AlarmKind, Active] = {}
+    announced: dict[AlarmKind, float] = {}  # when each kind was last announced
+
+
+class AlarmEngine(StructStage[_State]):
+    """Stage: Beats, VitalSigns and Spans in, AlarmSteps out. Pure: the same input gives the same
+    alarms with the same ids."""
+
+    def __init__(self) -> None:
+        super().__init__(_State)
+        self._profile: dict[int, Profile] = {}
+
+    def push(
+        self, batch: tuple[list[Beats], list[VitalSigns], list[list[Span]]]
+    ) -> list[AlarmStep]:
+        """Steps, in order per row, from what each second brought: beats, vitals and the rhythm it
+        decided."""
+        steps: list[AlarmStep] = []
+        for item, signs, spans in zip(*batch, strict=True):
+            steps += self._second(item, signs, spans)
+        return steps
+
+    def close(self, row: int) -> None:
+        """Give the row back."""
+        super().close(row)
+        self._profile.pop(row, None)
+
+    def set_profile(self, row: int, profile: Profile) -> None:
+        """These thresholds hold for the row from now on; until then, the adult ones."""
+        self._profile[row] = profile
+
+    def finish(self, row: int, spans: list[Span], end: int) -> list[AlarmStep]:
+        """The stream has ended at this sample; the spans are the last of its rhythm. What still
+        holds has no end."""
+        for span in spans:
+            take_span(self._state[row].facts, span, self._limits(row))
+        return self._at_the_end_of(row, float(end), end)
+
+    def flush(self, rows: Rows) -> list[AlarmStep]:
+        """Nothing is held back."""
+        return []
+
+    def restart(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
+        """Go on after a gap: the gap itself is an alarm; a silence that was going on is still going
+        on."""
+        state = self._state[row]
+        restart(state.facts, sample, silent="asystole" in state.active)
+        return self._happens(
+            row, "gap", Condition(lost_from, (sample - lost_from) / FS_HZ, 0.0, sample), sample
+        )
+
+    def begin(self, row: int, sample: float) -> None:
+        """The signal begins here."""
+        self._state[row].facts.quiet = sample
+
+    def device(self, row: int, battery: float | None, fault: str) -> None:
+        """What the device says of itself with the signal that follows."""
+        facts = self._state[row].facts
+        facts.battery, facts.fault = battery, fault
+
+    def signal_lost(self, row: int, last: float, now: float) -> list[AlarmStep]:
+        """No chunk has come for too long; `last` is the end of the signal, `now` the moment by the
+        stream's own timeline."""
+        steps = self._raise(
+            row,
+            "no_signal",
+            Condition(last, (now - last) / FS_HZ, self._limits(row).no_signal_s),
+            now,
+        )
+        return steps + self._settle(row, now)
+
+    def signal_back(self, row: int, now: float) -> list[AlarmStep]:
+        """Chunks come again."""
+        return self._end(row, "no_signal", now, now)
+
+    def _limits(self, row: int) -> Profile:
+        return self._profile.get(row, ADULT)
+
+    def _second(self, item: Beats, signs: VitalSigns, spans: list[Span]) -> list[AlarmStep]:
+        row, second = item.second.row, item.second
+        f, profile = self._state[row].facts, self._limits(row)
+        steps: list[AlarmStep] = []
+        take_signal(f, second)
+        for span in spans:
+            take_span(f, span, profile)
+        # a pause may begin and end within a second: look just before each beat, and at it
+        for beat in item.beats:
+            steps += self._evaluate(row, beat.at, second.needed, WITH_SILENCE)
+            for kind, what in transient_alarms.on_beat(f, beat, profile):
+                steps += self._happens(row, kind, what, second.needed)
+            take_beat(f, beat, profile)
+            ends = [kind for kind in self._state[row].active if kind in ENDS_WITH_BEATS]
+            steps += self._evaluate(
+                row, beat.at, second.needed, (*WITH_SILENCE, *ends, *WITH_BEATS)
+            )
+        if f.run and second.until - f.run[-1] >= RUN_ENDS:
+            for kind, what in transient_alarms.run_ended(f, second.until, profile):
+                steps += self._happens(row, kind, what, second.needed)
+            f.run = []
+        f.hr, f.noisy_s = signs.hr_bpm, signs.noisy_s
+        return steps + self._at_the_end_of(row, second.until, second.needed)
+
+    def _at_the_end_of(self, row: int, now: float, needed: int) -> list[AlarmStep]:
+        """The end of a second, or of the signal: also what held by beats may hold no longer, and
+        what has stood long enough goes."""
+        active = self._state[row].active
+        steps = self._evaluate(
+            row, now, needed, (*WITH_SECONDS, *(kind for kind in WITH_BEATS if kind in active))
+        )
+        for kind in [
+            k for k, a in active.items() if a.happened is not None and needed - a.raised >= SHOWN
+        ]:
+            steps += self._end(row, kind, active[kind].happened or now, needed)
+        return steps + self._settle(row, needed)
+
+    def _evaluate(
+        self, row: int, now: float, needed: int, kinds: Iterable[AlarmKind]
+    ) -> list[AlarmStep]:
+        state, profile = self._state[row], self._limits(row)
+        facts, active, steps = state.facts, state.active, list[AlarmStep]()
+        facts.now = now
+        for kind in kinds:
+            holding = kind in active
+            answer = None if kind in profile.off else RULES[kind](facts, profile, holding)
+            if answer is None:
+                if holding:
+                    steps += self._end(row, kind, _ended(kind, facts, now), needed)
+            elif isinstance(answer, Condition):
+                steps += (
+                    self._told_again(row, kind, answer, needed)
+                    if holding
+                    else self._raise(row, kind, answer, needed)
+                )
+        return steps + self._settle(row, needed) if steps else steps
+
+    def _happens(
+        self, row: int, kind: AlarmKind, what: Condition, needed: float
+    ) -> list[AlarmStep]:
+        """An alarm that stands for a while; one of its kind that still stands makes room."""
+        if kind in self._limits(row).off:
+            return []
+        before = self._state[row].active.get(kind)
+        steps = [] if before is None else self._end(row, kind, before.happened or needed, needed)
+        return steps + self._raise(row, kind, what, needed) + self._settle(row, needed)
+
+    def _raise(self, row: int, kind: AlarmKind, c: Condition, raised: float) -> list[AlarmStep]:
+        state = self._state[row]
+        if kind in state.active:
+            return []
+        before = state.announced.get(kind)
+        refractory = CATALOGUE[kind].priority != "high" and before is not None
+        refractory = (
+            refractory and raised - (before or 0.0) < self._limits(row).refractory_s * FS_HZ
+        )
+        announced = not refractory and not any(k in state.active for k in worse(kind))
+        if announced:
+            state.announced[kind] = raised
+        state.active[kind] = alarm = Active(
+            c.onset, raised, announced, refractory, raised, c.value, c.limit, c.end
+        )
+        return [AlarmStep(row, kind, "onset", alarm, raised)]
+
+    def _told_again(
+        self, row: int, kind: AlarmKind, c: Condition, needed: float
+    ) -> list[AlarmStep]:
+        """A value that reads otherwise than when it was last told; of what is held back nobody
+        wants to know it."""
+        state, text = self._state[row], CATALOGUE[kind].text
+        alarm = state.active[kind]
+        if (
+            not alarm.announced
+            or needed - alarm.told < UPDATE
+            or text.format(value=c.value, limit=c.limit)
+            == text.format(value=alarm.value, limit=alarm.limit)
+        ):
+            return []
+        return self._update(
+            row,
+            kind,
+            msgspec.structs.replace(alarm, value=c.value, limit=c.limit, told=needed),
+            needed,
+        )
+
+    def _settle(self, row: int, needed: float) -> list[AlarmStep]:
+        """Of each chain only the worst that holds is announced."""
+        state, steps = self._state[row], list[AlarmStep]()
+        for kind, alarm in list(state.active.items()):
+            announced = not alarm.refractory and not any(k in state.active for k in worse(kind))
+            if announced != alarm.announced:
+                if announced:
+                    state.announced[kind] = needed
+                steps += self._update(
+                    row, kind, msgspec.structs.replace(alarm, announced=announced), needed
+                )
+        return steps
+
+    def _update(self, row: int, kind: AlarmKind, alarm: Active, needed: float) -> list[AlarmStep]:
+        self._state[row].active[kind] = alarm
+        return [AlarmStep(row, kind, "update", alarm, needed)]
+
+    def _end(self, row: int, kind: AlarmKind, end: float, needed: float) -> list[AlarmStep]:
+        alarm = self._state[row].active.pop(kind, None)
+        if alarm is None:
+            return []
+        steps = [AlarmStep(row, kind, "end", alarm, needed, max(end, alarm.onset))]
+        if kind == "atrial_fibrillation":
+            steps += self._happens(
+                row, "atrial_fibrillation_end", Condition(end, None, None, end), needed
+            )
+        return steps
+
+
+def _ended(kind: AlarmKind, f: Facts, now: float) -> float:
+    """Where the condition stopped: known later than it happened for rhythm, at once for the others."""
+    return f.af_until if kind == "atrial_fibrillation" else now

@@ -1,0 +1,249 @@
+"""What people and time make of alarms: latched, acknowledged, silenced, called again.
+
+One desk for all patients, by patient and not by stream: a latched alarm outlives the stream that
+raised it. Messages in, messages out; the times are the stream's own, so the same input and the same
+actions give the same steps. When an alarm calls again is exact to the sample, however seldom
+`advance` is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ingest.messages import Action, Alarm
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+
+ANY = ""  # silence: alarms of any kind
+
+
+class _Standing(msgspec.Struct):
+    """An alarm that holds or is latched."""
+
+    alarm: Alarm
+    called_ns: int  # when it last called, or was acknowledged
+    over: bool = False  # it has ended, or its stream has
+
+
+class _Patient(msgspec.Struct):
+    standing: dict[str, _Standing] = {}  # by alarm id, oldest first
+    silenced: dict[str, int] = {}  # kind, or ANY, to the end of the silence
+    limits: dict[str, float] = {}  # the patient's own, on top of the profile
+    now_ns: int = 0
+    acted: int = 0  # actions before this place in their partition have been taken
+
+
+class AlarmLifecycle:
+    """The standing alarms of every patient, and what was ordered about them."""
+
+    def __init__(self) -> None:
+        self._patients: dict[str, _Patient] = {}
+
+    def patients(self) -> list[str]:
+        """Those of whom something must be remembered when no stream is open."""
+        return [id_ for id_, p in self._patients.items() if p.standing or p.silenced or p.limits]
+
+    def limits(self, patient_id: str) -> Mapping[str, float]:
+        """The patient's own limits."""
+        patient = self._patients.get(patient_id)
+        return patient.limits if patient else {}
+
+    def acted(self, patient_id: str) -> int:
+        """One past the place of the last action taken."""
+        patient = self._patients.get(patient_id)
+        return patient.acted if patient else 0
+
+    def now_ns(self, patient_id: str) -> int:
+        """How far the patient's time has come."""
+        patient = self._patients.get(patient_id)
+        return patient.now_ns if patient else 0
+
+    def take(self, alarm: Alarm, escalate_s: float) -> list[Alarm]:
+        """A step as the engine tells it, with what people have ordered; before it, what was due by
+        then."""
+        patient = self._patients.setdefault(alarm.patient_id, _Patient())
+        found = self.advance(alarm.patient_id, alarm.changed_ns, escalate_s)
+        before = patient.standing.get(alarm.id)
+        if before is not None:
+            alarm = _merged(alarm, before.alarm)
+        elif (until := _silence(patient, alarm)) > alarm.changed_ns:
+            alarm = msgspec.structs.replace(alarm, silenced_until_ns=until)
+        if alarm.end_ns is None or alarm.standing:
+            called_ns = before.called_ns if before else alarm.changed_ns
+            patient.standing[alarm.id] = _Standing(alarm, called_ns, alarm.end_ns is not None)
+        else:
+            patient.standing.pop(alarm.id, None)
+        return [*found, alarm]
+
+    def advance(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
+        """Time has come so far: alarms that nobody acknowledged, or that hold on although somebody
+        did, call again, worst last."""
+        patient = self._patients.get(patient_id)
+        if patient is None or now_ns <= patient.now_ns:
+            return []
+        patient.now_ns = now_ns
+        patient.silenced = {
+            kind: until for kind, until in patient.silenced.items() if until > now_ns
+        }
+        every, found = round(escalate_s * 1e9), list[Alarm]()
+        newest = {s.alarm.kind: s for s in patient.standing.values()}
+        for standing in newest.values():
+            while _calls_again(standing) and (due := standing.called_ns + every) <= now_ns:
+                standing.called_ns = due
+                level = standing.alarm.level + 1
+                standing.alarm = msgspec.structs.replace(
+                    standing.alarm,
+                    step="escalated",
+                    changed_ns=due,
+                    level=level,
+                    acknowledged_ns=None,
+                    acknowledged_by="",
+                )
+                found.append(standing.alarm)
+        return sorted(found, key=lambda a: a.changed_ns)
+
+    def begin_stream(self, patient_id: str, at_ns: int) -> None:
+        """A stream begins, with a timeline of its own: what was left of silences and of the time to
+        the next call is left."""
+        patient = self._patients.get(patient_id)
+        if patient is not None:
+            shift_ns, patient.now_ns = at_ns - patient.now_ns, at_ns
+            patient.silenced = {kind: until + shift_ns for kind, until in patient.silenced.items()}
+            for standing in patient.standing.values():
+                standing.called_ns += shift_ns
+
+    def end_stream(self, patient_id: str) -> None:
+        """The patient's stream has ended: what still holds and does not latch is known no longer."""
+        patient = self._patients.get(patient_id)
+        if patient is not None:
+            patient.standing = {
+                id_: s
+                for id_, s in patient.standing.items()
+                if s.alarm.latching and s.alarm.announced
+            }
+            for s in list(patient.standing.values()):
+                s.over = True
+                if s.alarm.acknowledged_ns is not None:
+                    del patient.standing[s.alarm.id]
+
+    def act(self, action: Action, place: int, age_s: float = 0.0) -> list[Alarm]:
+        """What a person did, so many seconds ago, with its place in its partition; what was taken
+        before is not taken again."""
+        patient = self._patients.setdefault(action.patient_id, _Patient())
+        if place < patient.acted:
+            return []
+        patient.acted = place + 1
+        if action.action == "acknowledge":
+            return _acknowledge(patient, action)
+        if action.action == "limits":
+            changed = patient.limits | action.limits
+            patient.limits = {name: value for name, value in changed.items() if value is not None}
+            return []
+        if action.action == "silence":
+            patient.silenced[action.kind] = patient.now_ns + round(
+                max(0.0, (action.seconds or 0.0) - age_s) * 1e9
+            )
+        else:
+            patient.silenced = (
+                {}
+                if action.kind == ANY
+                else {k: until for k, until in patient.silenced.items() if k != action.kind}
+            )
+        return _resilence(patient)
+
+    def forget_actions(self, patient_id: str) -> None:
+        """The topic of actions was made anew: its places count from 0 again."""
+        if patient_id in self._patients:
+            self._patients[patient_id].acted = 0
+
+    def snapshot(self, patient_id: str) -> dict[str, Any] | None:
+        """All that is remembered of a patient, as plain data."""
+        patient = self._patients.get(patient_id)
+        return None if patient is None else msgspec.to_builtins(patient)
+
+    def restore(self, patient_id: str, state: Any) -> None:
+        """Remember what `snapshot` returned. Raises msgspec.ValidationError."""
+        self.forget(patient_id)
+        if state is not None:
+            self._patients[patient_id] = msgspec.convert(state, _Patient)
+
+    def forget(self, patient_id: str) -> None:
+        """Somebody else minds the patient now."""
+        self._patients.pop(patient_id, None)
+
+
+def _merged(alarm: Alarm, before: Alarm) -> Alarm:
+    return msgspec.structs.replace(
+        alarm,
+        level=before.level,
+        acknowledged_ns=before.acknowledged_ns,
+        acknowledged_by=before.acknowledged_by,
+        silenced_until_ns=before.silenced_until_ns,
+    )
+
+
+def _calls_again(s: _Standing) -> bool:
+    """A high alarm until it is acknowledged and over; a medium one that was acknowledged and holds;
+    never a technical one."""
+    alarm = s.alarm
+    if not alarm.announced or CATALOGUE[alarm.kind].technical or alarm.priority == "low":
+        return False
+    if alarm.acknowledged_ns is not None:
+        return not s.over
+    return alarm.priority == "high"
+
+
+def _acknowledge(patient: _Patient, action: Action) -> list[Alarm]:
+    """The alarm that is named and the earlier ones of its kind, which nobody sees behind it; or
+    all."""
+    standing = [
+        s
+        for s in patient.standing.values()
+        if s.alarm.announced and s.alarm.acknowledged_ns is None
+    ]
+    if action.alarm_id:
+        named = patient.standing.get(action.alarm_id)
+        if named is None:
+            return []
+        standing = [
+            s
+            for s in standing
+            if s.alarm.kind == named.alarm.kind and s.alarm.onset_ns <= named.alarm.onset_ns
+        ]
+    for s in standing:
+        s.called_ns = patient.now_ns
+        s.alarm = msgspec.structs.replace(
+            s.alarm,
+            step="acknowledged",
+            changed_ns=patient.now_ns,
+            acknowledged_ns=action.time_ns,
+            acknowledged_by=action.by,
+        )
+        if s.over:
+            del patient.standing[s.alarm.id]
+    return [s.alarm for s in standing]
+
+
+def _silence(patient: _Patient, alarm: Alarm) -> int:
+    """Until when alarms of this kind are silenced; high ones never are."""
+    return (
+        0
+        if alarm.priority == "high"
+        else max(patient.silenced.get(alarm.kind, 0), patient.silenced.get(ANY, 0))
+    )
+
+
+def _resilence(patient: _Patient) -> list[Alarm]:
+    """Tell every standing alarm whose silence has changed."""
+    found: list[Alarm] = []
+    for s in patient.standing.values():
+        until = _silence(patient, s.alarm) or None
+        if until != s.alarm.silenced_until_ns and s.alarm.announced:
+            step = "update" if until is None else "silenced"
+            s.alarm = msgspec.structs.replace(
+                s.alarm, step=step, changed_ns=patient.now_ns, silenced_until_ns=until
+            )
+            found.append(s.alarm)
+    return found

@@ -1,0 +1,159 @@
+"""From rows and 125-Hz positions to the messages that leave the processor: times from (start of the
+stream, sample), never from a clock."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ingest.messages import Alarm, Beat, Finding, Rhythm, Strip, Vitals, Waveform, sample_offset_ns
+from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.engine import AlarmStep
+from stream_processor.pipeline.stages.admission import Stream
+from stream_processor.pipeline.stages.findings import TaskLabel
+from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.seconds import LabelledBeat
+from stream_processor.pipeline.stages.vitals import VitalSigns
+from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Block
+
+
+def sample_of(stream: Stream, at: float) -> int:
+    """The stream's own sample nearest to a position at 125 Hz."""
+    return round(at * stream.fs_hz / FS_HZ)
+
+
+def last_sample_seen(stream: Stream, needed: float) -> int:
+    """The last of the stream's own samples that went into the signal before `needed`, the
+    resampler's reach counted."""
+    return min(stream.next_sample, math.ceil(((needed - 1) / FS_HZ + HALF_WIDTH_S) * stream.fs_hz))
+
+
+def _ns(stream: Stream, sample: int) -> int:
+    return stream.start_ns + sample_offset_ns(sample, stream.fs_hz)
+
+
+def beat(stream: Stream, b: LabelledBeat) -> Beat:
+    """A beat of this stream."""
+    sample = sample_of(stream, b.at)
+    return Beat(
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        time_ns=_ns(stream, sample),
+        sample=sample,
+        rr_ms=None if b.rr_s is None else round(b.rr_s * 1000, 1),
+        label=b.label,
+        confidence=round(min(1.0, b.confidence), 4),
+        label_probability=round(b.probability, 4),
+    )
+
+
+def vitals(stream: Stream, v: VitalSigns) -> Vitals:
+    """A second's vitals of this stream."""
+    return Vitals(
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        time_ns=_ns(stream, sample_of(stream, v.until)),
+        hr_bpm=_rounded(v.hr_bpm),
+        sdnn_ms=_rounded(v.sdnn_ms),
+        rmssd_ms=_rounded(v.rmssd_ms),
+        quality=round(v.quality, 3),
+        reason=v.reason,
+    )
+
+
+def rhythm(stream: Stream, s: Span) -> Rhythm:
+    """A rhythm episode so far of this stream."""
+    start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
+    return Rhythm(
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        start_ns=_ns(stream, start),
+        end_ns=_ns(stream, end),
+        start_sample=start,
+        end_sample=end,
+        label=s.label,
+        probability=round(s.probability, 4),
+    )
+
+
+def finding(stream: Stream, s: TaskLabel, model: str) -> Finding:
+    """What an added task says of this stream; `model` is the version of the model that says it."""
+    start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
+    return Finding(
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        time_ns=_ns(stream, end),
+        start_ns=_ns(stream, start),
+        sample=end,
+        start_sample=start,
+        task=s.task,
+        label=s.label,
+        probability=round(s.probability, 4),
+        model=model,
+    )
+
+
+def alarm(stream: Stream, s: AlarmStep) -> Alarm:
+    """A step in the life of an alarm of this stream, before people had a say in it
+    (pipeline/alarms/lifecycle.py)."""
+    kind, a = CATALOGUE[s.kind], s.alarm
+    # told by time alone, or by signal
+    seen = sample_of if s.kind == "no_signal" else last_sample_seen
+    onset, raised, changed = sample_of(stream, a.onset), seen(stream, a.raised), seen(stream, s.at)
+    end = None if s.end is None else sample_of(stream, s.end)
+    onset_ns = _ns(stream, onset)
+    return Alarm(
+        patient_id=stream.patient_id,
+        device_id=stream.device_id,
+        lead=stream.lead,
+        fs_hz=stream.fs_hz,
+        id=f"{stream.patient_id}:{s.kind}:{onset_ns}",
+        kind=s.kind,
+        priority=kind.priority,
+        step=s.step,
+        changed_ns=_ns(stream, changed),
+        onset_ns=onset_ns,
+        raised_ns=_ns(stream, raised),
+        end_ns=None if end is None else _ns(stream, end),
+        onset_sample=onset,
+        raised_sample=raised,
+        end_sample=end,
+        announced=a.announced,
+        latching=kind.latching,
+        value=_rounded(a.value),
+        limit=a.limit,
+        text=kind.text.format(value=a.value, limit=a.limit),
+    )
+
+
+def taped(stream: Stream, item: Block | AlarmStrip) -> Waveform | Strip:
+    """A block of this stream's own samples for history, or the strip of an alarm."""
+    block = item.block if isinstance(item, AlarmStrip) else item
+    shared: dict[str, Any] = {
+        "patient_id": stream.patient_id,
+        "device_id": stream.device_id,
+        "lead": stream.lead,
+        "fs_hz": stream.fs_hz,
+        "counts_per_mv": stream.counts_per_mv,
+        "start_ns": _ns(stream, block.start),
+        "start_sample": block.start,
+        "n": block.n,
+        "packed": block.packed,
+    }
+    if isinstance(item, Block):
+        return Waveform(**shared)
+    wanted = item.wanted
+    onset_ns = _ns(stream, wanted.onset)
+    return Strip(**shared, alarm_id=wanted.alarm_id, kind=wanted.kind, onset_ns=onset_ns)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

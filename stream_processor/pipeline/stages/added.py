@@ -1,0 +1,126 @@
+"""Tasks that the model learned in the field, as one stage: they come with a model, also while
+signals run, and each starts with no past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.serving.runtime import Model
+from models.signal.conditioning import FS_HZ
+from models.signal.stage import Rows, State
+from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.seconds import AnalysedSecond
+from stream_processor.pipeline.stages.sequences import Answer, SequenceTask
+
+
+class _Added(NamedTuple):
+    """A task, and which of its own rows each of ours is."""
+
+    # its name and what it was exported as: a task of the same name that was learned anew has
+    # another state
+    key: str
+    stage: SequenceTask
+    rows: dict[int, int]
+
+
+class AddedTasks:
+    """Stage: Seconds in, what is worth telling of the added tasks' answers out. See
+    models/signal/stage.py for what every stage does."""
+
+    def __init__(self, model: Model, built_in: Sequence[str]) -> None:
+        self._built_in = set(built_in)
+        self._teller = FindingReporter()
+        self._tasks: dict[str, _Added] = {}
+        self._patients: dict[int, tuple[str, float]] = {}
+        self.use(model)
+
+    def use(self, model: Model) -> None:
+        """Take a model that extends the one before (models/serving/extension.py): tasks that are
+        new begin with the next second."""
+        for name in model.tasks:
+            if name in self._built_in:
+                continue
+            if name in self._tasks:
+                self._tasks[name].stage.use(model)
+                continue
+            stage = SequenceTask(model, name)
+            rows = {row: stage.open(*patient) for row, patient in self._patients.items()}
+            self._tasks[name] = _Added(f"{name} {model.spec.files[name].sha256[:12]}", stage, rows)
+
+    def open(self, patient: str, fs: float) -> int:
+        """A fresh row."""
+        row = self._teller.open(patient, fs)
+        self._patients[row] = patient, fs
+        for task in self._tasks.values():
+            task.rows[row] = task.stage.open(patient, fs)
+        return row
+
+    def close(self, row: int) -> None:
+        """Give the row back."""
+        self._teller.close(row)
+        del self._patients[row]
+        for task in self._tasks.values():
+            task.stage.close(task.rows.pop(row))
+
+    def restart(self, row: int) -> None:
+        """After a gap: what was before it does not count."""
+        self._teller.restart(row)
+        for task in self._tasks.values():
+            task.stage.restart(task.rows[row])
+
+    def push(self, batch: Sequence[AnalysedSecond]) -> list[TaskLabel]:
+        """What these seconds change, task by task."""
+        found: list[TaskLabel] = []
+        for name, task in self._tasks.items():
+            found += self._said(
+                name,
+                task,
+                task.stage.push([second._replace(row=task.rows[second.row]) for second in batch]),
+            )
+        return self._teller.push(found)
+
+    def flush(self, rows: Rows) -> list[TaskLabel]:
+        """The last answers, and the stretches that have not been told to their ends."""
+        found: list[TaskLabel] = []
+        for name, task in self._tasks.items():
+            theirs = np.array([task.rows[row] for row in rows.tolist()], dtype=np.intp)
+            found += self._said(name, task, task.stage.flush(theirs))
+        return self._teller.push(found) + self._teller.flush(rows)
+
+    def snapshot(self, row: int) -> State:
+        """The row as plain data."""
+        tasks = {task.key: task.stage.snapshot(task.rows[row]) for task in self._tasks.values()}
+        return {"tasks": tasks, "told": self._teller.snapshot(row)}
+
+    def restore(self, row: int, state: State) -> None:
+        """Set the row to a snapshot, which may be of a model with fewer or more tasks: those that
+        it does not know stay fresh."""
+        known = {name: task for name, task in self._tasks.items() if task.key in state["tasks"]}
+        for task in known.values():
+            task.stage.restore(task.rows[row], state["tasks"][task.key])
+        self._teller.restore(row, state["told"])
+        self._teller.keep(row, known)
+
+    def _said(self, name: str, task: _Added, answers: Sequence[Answer]) -> list[TaskLabel]:
+        if not answers:
+            return []
+        ours = {theirs: row for row, theirs in task.rows.items()}
+        classes = task.stage.task.classes
+        found = []
+        for answer in answers:
+            best = max(range(len(classes)), key=answer.probability.__getitem__)
+            start = max(0, answer.needed - answer.seconds * FS_HZ)
+            found.append(
+                TaskLabel(
+                    ours[answer.row],
+                    name,
+                    start,
+                    answer.needed,
+                    classes[best],
+                    answer.probability[best],
+                )
+            )
+        return found

@@ -1,0 +1,114 @@
+"""QRS detection: due windows through the backbone, to analysed seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.beats.decoding import SEARCH, Peaks, decode, doubt, r_peak
+from models.beats.searchback import FIELDS, WEAK, choose
+from models.beats.templates import around
+from models.serving.runtime import Model, size
+from models.signal.stage import ArrayStage, Rows
+from models.signal.windows import Floats, InputSpec, Windows
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
+
+# A second is called noisy where its successive samples differ nearly as much as independent ones
+# would (ratio 1.41; a clean ECG: 0.2-0.5), or where it swings as no heart does.
+NOISE_RATIO = 0.9
+RANGE_MV = 10.0
+# A second without a QRS is unsure where the baseline has just moved as no heart moves it, or where
+# the signal still moves about as quickly as with QRS complexes. In true asystoles of CinC 2015 the
+# steps are below 0.021 mV; in the ventricular flutter of MIT-BIH 207 above 0.046.
+SWING_MV = 1.0
+# root mean square of successive differences, in mV and as a share of the last 10 s
+STEP_MV, STEP_RATIO = 0.03, 0.1
+
+
+class BeatDetector(ArrayStage):
+    """Stage: windows in, Seconds out; each complex once, at its R peak."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        super().__init__(**FIELDS)
+
+    def use(self, model: Model) -> None:
+        """Look by another model from now on, which finds the same."""
+        self.model = model
+
+    def flush(self, rows: Rows) -> list[AnalysedSecond]:
+        """Nothing is held back: a window answers for its second completely."""
+        return []
+
+    def push(self, batch: list[Windows]) -> list[AnalysedSecond]:
+        """Seconds in the order of the windows."""
+        if not batch:
+            return []
+        w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
+        spec = self.model.input
+        mask, features = self.model.segment(np.nan_to_num(w.x))
+        complexes = self._complexes(w, mask)
+        until = np.minimum(w.end - spec.after, w.written)
+        noisy, restless = _signal(w, spec)
+        unsure = [
+            moves and not found for moves, found in zip(restless.tolist(), complexes, strict=True)
+        ]
+        return [
+            AnalysedSecond(*values)
+            for values in zip(
+                w.rows.tolist(),
+                w.k.tolist(),
+                until.tolist(),
+                w.written.tolist(),
+                complexes,
+                [0.0] * len(unsure),
+                noisy.tolist(),
+                unsure,
+                w.still_s.tolist(),
+                w.lead_off.tolist(),
+                _packed(w.mv, features),
+                strict=True,
+            )
+        ]
+
+    def _complexes(self, w: Windows, mask: Floats) -> list[tuple[Complex, ...]]:
+        peaks = decode(mask, threshold=WEAK)
+        inside = r_peak(w.x, peaks.row, peaks.position)
+        at = (w.end - w.x.shape[1])[peaks.row] + inside
+        # the step where a signal ends is no QRS
+        before = np.where(w.end > w.written, w.written - SEARCH, w.written)[peaks.row]
+        there = np.flatnonzero((at >= 0) & (at < before))
+        peaks = Peaks(
+            peaks.row[there], peaks.position[there], peaks.confidence[there], peaks.ahead[there]
+        )
+        inside, at = inside[there], at[there]
+        beats = choose(self._rows, w.rows, doubt(mask), peaks, at)
+        window = peaks.row[beats]
+        shapes = around(w.x, window, inside[beats]) * w.mv[window, None]
+        found: list[list[Complex]] = [[] for _ in range(len(w.rows))]
+        for place, position, confidence, shape in zip(
+            window.tolist(),
+            at[beats].tolist(),
+            peaks.confidence[beats].tolist(),
+            shapes,
+            strict=True,
+        ):
+            found[place].append(Complex(position, confidence, shape.tobytes()))
+        return [tuple(complexes) for complexes in found]
+
+
+def _packed(mv: Floats, features: Floats) -> list[bytes]:
+    """Second.steps of each window."""
+    sizes = np.broadcast_to(size(mv)[:, None, None], (*features.shape[:2], 1))
+    return [step.tobytes() for step in np.concatenate([sizes, features], axis=2).astype(np.float16)]
+
+
+def _signal(w: Windows, spec: InputSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Of each window's own second: whether it is noisy, and whether without a QRS it would be
+    unsure; (B,) each."""
+    x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
+    steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
+    size = np.sqrt(np.mean(np.square(x), axis=1))
+    noisy = (steps > NOISE_RATIO * np.maximum(size, 1e-6)) | (np.ptp(x, axis=1) * w.mv > RANGE_MV)
+    restless = (w.swing >= SWING_MV) | ((steps >= STEP_RATIO) & (steps * w.mv >= STEP_MV))
+    return np.asarray(noisy), np.asarray(restless)

@@ -1,0 +1,97 @@
+"""What is worth telling of the answers of tasks learned in the field: a label that changes, and
+every TELL_S one that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from models.signal.conditioning import FS_HZ
+from models.signal.stage import Rows, StructStage
+
+TELL_S = 60
+
+
+class TaskLabel(NamedTuple):
+    """A stretch of signal, in samples at 125 Hz since the start of the stream, and what a task says
+    of it."""
+
+    row: int
+    task: str
+    start: int
+    end: int
+    label: str
+    probability: float  # of the label
+
+
+class _Stretch(msgspec.Struct):
+    """What a task has said since its label last changed."""
+
+    label: str
+    start: int
+    end: int
+    told: int  # up to where
+    total: float = 0.0  # of the label's probabilities
+    answers: int = 0
+
+
+class _State(msgspec.Struct):
+    tasks: dict[str, _Stretch] = {}
+
+
+class FindingReporter(StructStage[_State]):
+    """Stage: tasks' answers in, each with the signal that it read; stretches of one label out, as
+    far as they have come when told.
+
+    A stretch begins where the one before it ended, the first one where the task's first answer
+    began to read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_State)
+
+    def push(self, batch: Sequence[TaskLabel]) -> list[TaskLabel]:
+        """At most one stretch per answer."""
+        return [told for said in batch if (told := self._take(said))]
+
+    def flush(self, rows: Rows) -> list[TaskLabel]:
+        """The stretches that have grown since they were told."""
+        pending = [
+            (row, task, s)
+            for row in np.asarray(rows).tolist()
+            for task, s in self._state[row].tasks.items()
+            if s.told < s.end
+        ]
+        return [_told(row, task, stretch) for row, task, stretch in pending]
+
+    def keep(self, row: int, tasks: Collection[str]) -> None:
+        """Forget what any other task has said."""
+        held = self._state[row].tasks
+        for task in held.keys() - set(tasks):
+            del held[task]
+
+    def restart(self, row: int) -> None:
+        """After a gap: what holds after it began after it."""
+        self._state[row].tasks.clear()
+
+    def _take(self, said: TaskLabel) -> TaskLabel | None:
+        tasks = self._state[said.row].tasks
+        stretch = tasks.get(said.task)
+        if stretch is None or stretch.label != said.label:
+            start = said.start if stretch is None else stretch.end
+            stretch = tasks[said.task] = _Stretch(said.label, start, said.end, start)
+        stretch.end = said.end
+        stretch.total += said.probability
+        stretch.answers += 1
+        due = stretch.answers == 1 or stretch.end - stretch.told >= TELL_S * FS_HZ
+        return _told(said.row, said.task, stretch) if due else None
+
+
+def _told(row: int, task: str, stretch: _Stretch) -> TaskLabel:
+    stretch.told = stretch.end
+    return TaskLabel(
+        row, task, stretch.start, stretch.end, stretch.label, stretch.total / stretch.answers
+    )

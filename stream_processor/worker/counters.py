@@ -1,0 +1,47 @@
+"""What the stream processor counts, for its log line and for whoever watches it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+
+@dataclass
+class Counters:
+    """Totals since the start, but for the lines that say "now"."""
+
+    messages: int = 0  # taken from ecg.samples
+    chunks: int = 0  # of these, handed to the ward
+    replayed: int = 0  # already inside a restored snapshot
+    dead_letters: int = 0
+    beats: int = 0
+    alarms: int = 0
+    events: int = 0
+    snapshots: int = 0
+    snapshot_bytes: int = 0
+    commits: int = 0
+    store_refusals: int = 0  # times the sink was busy
+    slices: int = 0
+    slice_s: float = 0.0  # spent in slices
+    slowest_slice_s: float = 0.0  # since the last line
+    snapshot_s: float = 0.0  # spent taking snapshots
+    patients: int = 0  # open now
+    lag: int = 0  # messages behind the end of the topic now
+    pending: int = 0  # messages fetched and not yet processed now
+    unstored: int = 0  # events that the sink does not have yet now
+    latency_p50_s: float = math.nan  # from a live beat to its event, since the last line
+    latency_p99_s: float = math.nan
+
+    def as_dict(self) -> dict[str, float]:
+        """Every counter by name."""
+        return dataclasses.asdict(self)
+
+    def line(self) -> str:
+        """One line for the log; what it shows since the last line starts anew."""
+        text = " ".join(
+            f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in self.as_dict().items()
+        )
+        self.slowest_slice_s = 0.0
+        return text

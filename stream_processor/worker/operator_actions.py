@@ -1,0 +1,104 @@
+"""What people do about alarms, read from ecg.acks: the partitions whose patients are ours, from
+where the last owner had come to.
+
+Reading is apart from faust's consumer: actions are few, and must not wait behind samples. The place
+of each is remembered with the patient's state (pipeline/alarms/lifecycle.py), and committed after
+the snapshots that hold its effect; so an action counts once, also one that was given while no
+processor ran.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import confluent_kafka
+
+from ingest import topics
+from ingest.messages import Action, BadMessageError, decode
+
+log = logging.getLogger(__name__)
+GROUP = "ecgwatch-actions"
+_TIMEOUT_S = 30.0
+_BATCH = 500
+
+
+class Placed(NamedTuple):
+    """An action and its place."""
+
+    partition: int
+    offset: int
+    action: Action
+
+
+class ActionReader:
+    """Not for use from two threads at once."""
+
+    def __init__(self, broker: str) -> None:
+        self._consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": broker,
+                "group.id": GROUP,  # holds the commits; partitions are assigned as faust has them
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "log_level": 2,
+            }
+        )
+
+    def assign(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Read these partitions, and no others, from their commits on. Returns where each ends now.
+        Blocks."""
+        wanted = [confluent_kafka.TopicPartition(topics.ACKS.name, p) for p in partitions]
+        if not wanted:
+            self._consumer.unassign()
+            return {}
+        ends = {
+            tp.partition: self._consumer.get_watermark_offsets(tp, _TIMEOUT_S)[1] for tp in wanted
+        }
+        self._consumer.assign(self._from_commits(wanted, ends))
+        return ends
+
+    def take(self) -> list[Placed]:
+        """What has come since the last call. What is no action is left to the archive, which puts
+        it on the dead-letter topic."""
+        found: list[Placed] = []
+        for message in self._consumer.consume(_BATCH, timeout=0):
+            if message.error():
+                log.warning("%s: %s", topics.ACKS.name, message.error())
+                continue
+            try:
+                action = decode(message.value() or b"", Action)
+            except BadMessageError as error:
+                log.warning("%s: %s", topics.ACKS.name, error)
+                continue
+            found.append(Placed(message.partition() or 0, message.offset() or 0, action))
+        return found
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """For each partition the next action to read. Lost commits only mean reading again."""
+        places = [
+            confluent_kafka.TopicPartition(topics.ACKS.name, p, offset)
+            for p, offset in offsets.items()
+        ]
+        if places:
+            self._consumer.commit(offsets=places, asynchronous=True)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def _from_commits(
+        self, wanted: list[confluent_kafka.TopicPartition], ends: Mapping[int, int]
+    ) -> list[confluent_kafka.TopicPartition]:
+        """Where reading begins: at the commit, or at the beginning where there is none or the topic
+        was made anew."""
+        found = []
+        for tp in self._consumer.committed(wanted, _TIMEOUT_S):
+            known = 0 <= tp.offset <= ends[tp.partition]
+            found.append(
+                confluent_kafka.TopicPartition(
+                    tp.topic, tp.partition, tp.offset if known else confluent_kafka.OFFSET_BEGINNING
+                )
+            )
+        return found

@@ -1,0 +1,55 @@
+"""Whether this process has stood still: its machine paused, its memory swapped out, stopped by a
+signal.
+
+The group gives such a worker's partitions to others, who compute its events again, and go on. What
+it holds when it wakes up is old: stored or sent then, it would overwrite what is newer, and an
+alarm that has ended would stand again. Kafka keeps it from committing; this module from storing and
+sending. (No fence is perfect: a write that was under way when it fell asleep ends when it wakes
+up.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ingest.clock import Clock
+
+BEAT_S = 0.5
+
+
+class StalledError(Exception):
+    """This process has stood still for so long that its work may be somebody else's."""
+
+
+class StallGuard:
+    """Beats while the event loop runs. `check` may be called from any thread."""
+
+    def __init__(self, clock: Clock, limit_s: float) -> None:
+        self._clock, self._limit_s = clock, limit_s
+        self._beat_s: float | None = None
+        self._longest_s = 0.0
+
+    def beat(self) -> None:
+        """The process is alive."""
+        self._longest_s = self._gap_s()  # first: who checks in between must not miss it
+        self._beat_s = self._clock.steady_s()
+
+    def check(self) -> None:
+        """Raise StoodStillError where the process has ever stood still for longer than the limit."""
+        if (gap_s := self._gap_s()) > self._limit_s:
+            raise StalledError(
+                f"this worker stood still for {gap_s:.0f} s: what it holds is old, a new one starts from the last commit"
+            )
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_S)
+
+    def _gap_s(self) -> float:
+        return (
+            self._longest_s
+            if self._beat_s is None
+            else max(self._longest_s, self._clock.steady_s() - self._beat_s)
+        )
