@@ -1,0 +1,146 @@
+"""Sends one device's spool to the ingest server, in order, for as long as it takes.
+
+Nothing is given up but what the server calls unusable (422, or 409 for a chunk it has with other
+samples): that is counted, logged and passed over, because everything behind it would wait for ever.
+A server that is away, busy or refuses the device is asked again, ever less often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+import httpx
+import msgspec
+
+from ingest.gateway.spool import Batch, Spool
+from ingest.wire import CHUNKS_PATH, MESSAGEPACK, Refusal, Reply, encode_chunks
+
+log = logging.getLogger(__name__)
+
+MAX_CHUNKS = 60
+MAX_BYTES = 256 * 1024
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+REFUSED_WAIT_S = 30.0  # a person has to do something first
+TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+UNUSABLE, TOO_LARGE, BUSY = 422, 413, 429
+REFUSED = (401, 403, 404, 409, 410)
+
+
+class Sender:
+    """Of one device. `problem` says what holds it up; "" if nothing does."""
+
+    def __init__(self, client: httpx.AsyncClient, token: str, spool: Spool, name: str) -> None:
+        self.problem = "not connected to the server yet"
+        self.sent = self.refused = 0  # chunks
+        self._client, self._spool, self._name = client, spool, name
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": MESSAGEPACK}
+        self._more = asyncio.Event()
+        self._wait_s = FIRST_WAIT_S
+        self._limit = MAX_CHUNKS
+
+    def wake(self) -> None:
+        """There is something new in the spool."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Send, until cancelled."""
+        while True:
+            self._more.clear()
+            batch = self._spool.next(self._limit, MAX_BYTES)
+            if batch is None:
+                await self._more.wait()
+            elif (pause_s := await self._send(batch)) > 0:
+                await asyncio.sleep(pause_s)
+
+    async def drain(self) -> None:
+        """Send what there is, once, without waiting for a server that does not take it."""
+        while (batch := self._spool.next(self._limit, MAX_BYTES)) is not None:
+            if await self._send(batch) > 0:
+                return
+
+    async def _send(self, batch: Batch) -> float:
+        """One request; returns how long to wait before the next."""
+        path = CHUNKS_PATH.format(stream=batch.stream)
+        body = encode_chunks(batch.chunks, MESSAGEPACK)
+        headers = self._headers | {"Accept": MESSAGEPACK}
+        try:
+            answer = await self._client.post(path, content=body, headers=headers, timeout=TIMEOUT)
+        except httpx.HTTPError as error:
+            return self._later(f"the server does not answer ({type(error).__name__})")
+        if answer.status_code == httpx.codes.ACCEPTED:
+            return self._accepted(batch, answer)
+        return self._refuse(batch, answer)
+
+    def _accepted(self, batch: Batch, answer: httpx.Response) -> float:
+        try:
+            reply = _decode(answer, Reply)
+        except msgspec.MsgspecError:
+            return self._later("the server's answer cannot be read: is it of this version?")
+        have = [
+            behind
+            for chunk, behind in zip(batch.chunks, batch.behind, strict=True)
+            if reply.next_sample is not None and chunk.first_sample + chunk.n <= reply.next_sample
+        ]
+        if not have:
+            return self._later("the server has taken nothing")
+        self._spool.acknowledge(have[-1])
+        self.sent += len(have)
+        if self.problem:
+            log.info("sending", extra={"device": self._name})
+        self.problem, self._wait_s = "", FIRST_WAIT_S
+        self._limit = min(2 * self._limit, MAX_CHUNKS)
+        return 0.0
+
+    def _refuse(self, batch: Batch, answer: httpx.Response) -> float:
+        status, said = answer.status_code, _said(answer)
+        if status == TOO_LARGE and len(batch.chunks) > 1:
+            self._limit = max(len(batch.chunks) // 2, 1)
+            return 0.0
+        if status in (UNUSABLE, TOO_LARGE) and len(batch.chunks) > 1:
+            self._limit = 1  # which of them is it?
+            return 0.0
+        if status in (UNUSABLE, TOO_LARGE):
+            self.refused += 1
+            self._spool.acknowledge(batch.behind[0])
+            details = {"device": self._name, "stream": batch.stream, "said": said}
+            log.error("the server cannot use a chunk; it is passed over", extra=details)
+            self._limit = MAX_CHUNKS
+            return 0.0
+        if status == BUSY:
+            return self._later(f"the server is busy: {said}", _retry_after(answer))
+        if status in REFUSED:
+            return self._later(f"refused ({status}): {said}", REFUSED_WAIT_S)
+        return self._later(f"the server answers {status}: {said}")
+
+    def _later(self, problem: str, wait_s: float | None = None) -> float:
+        """Note what is wrong, once, and wait longer each time."""
+        if problem != self.problem:
+            log.warning("not sending", extra={"device": self._name, "problem": problem})
+        self.problem = problem
+        if wait_s is not None:
+            return wait_s
+        wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, LONGEST_WAIT_S)
+        return wait_s * random.uniform(0.7, 1.0)  # many gateways come back at the same moment
+
+
+def _decode(answer: httpx.Response, kind: type[Reply]) -> Reply:
+    packed = answer.headers.get("content-type", "").startswith(MESSAGEPACK)
+    return (msgspec.msgpack.decode if packed else msgspec.json.decode)(answer.content, type=kind)
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        refusal = msgspec.json.decode(answer.content, type=Refusal)
+    except msgspec.MsgspecError:
+        return answer.reason_phrase
+    field = f" (field {refusal.field})" if refusal.field else ""
+    return f"{refusal.problem}{field}. {refusal.remedy}".strip()
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    try:
+        return max(float(answer.headers.get("retry-after", "1")), 0.1)
+    except ValueError:
+        return 1.0
