@@ -27,7 +27,9 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     """Bytes as they arrived from a device, and when."""
 
     received_ns: int  # wall time of this machine
-    channel: str  # which of the device's data this is: "ecg", "heart_rate", "battery"; "link" ends one
+    channel: (
+        str  # which of the device's data this is: "ecg", "heart_rate", "battery"; "link" ends one
+    )
     data: bytes
 
 

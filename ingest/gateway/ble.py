@@ -43,7 +43,9 @@ class Radio:
         try:
             found = await bleak.BleakScanner.find_device_by_filter(wanted, timeout=SCAN_S)
         except (bleak.exc.BleakError, OSError) as error:
-            raise LinkError(f"Bluetooth does not work here: {error}", "Is an adapter there, and on?") from error
+            raise LinkError(
+                f"Bluetooth does not work here: {error}", "Is an adapter there, and on?"
+            ) from error
         if found is None:
             raise LinkError(
                 f"no {address or prefix or 'heart rate strap'} in reach",
@@ -61,7 +63,9 @@ class Radio:
                 disconnected_callback=gone, max_attempts=ATTEMPTS,
             )  # fmt: skip
         except (bleak.exc.BleakError, OSError, TimeoutError) as error:
-            raise LinkError(f"{device.name or device.address} cannot be connected: {error}") from error
+            raise LinkError(
+                f"{device.name or device.address} cannot be connected: {error}"
+            ) from error
 
     def client_class(self) -> Any:
         """The class whose instances are clients."""

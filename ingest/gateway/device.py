@@ -74,7 +74,10 @@ class Device:
             self._unlinked("the source breaks down; see the log")
 
     async def _listen(self) -> None:
-        async with aclosing(self.source.packets()) as packets, asyncio.timeout(FIRST_BLOCK_S) as limit:
+        async with (
+            aclosing(self.source.packets()) as packets,
+            asyncio.timeout(FIRST_BLOCK_S) as limit,
+        ):
             loop = asyncio.get_running_loop()
             async for packet in packets:
                 if self.take(packet) or not self.source.trace:
@@ -94,7 +97,11 @@ class Device:
         except BadPacketError as error:
             self.bad_packets += 1
             if self.bad_packets.bit_count() == 1:  # 1, 2, 4, 8 ...
-                details = {"device": self.source.name, "why": str(error), "so_far": self.bad_packets}
+                details = {
+                    "device": self.source.name,
+                    "why": str(error),
+                    "so_far": self.bad_packets,
+                }
                 log.warning("bad packet", extra=details)
             return False
         if block is None or not len(block.microvolts):

@@ -108,7 +108,9 @@ class DeviceClock:
         """Place what is held by the count: its timestamps were wrong."""
         held, self._held = self._held, []
         self.counts.bad_times += len(held)
-        return [self._place(b, (self._at or 0.0) + len(b.microvolts) * self.period_ns) for b, _ in held]
+        return [
+            self._place(b, (self._at or 0.0) + len(b.microvolts) * self.period_ns) for b, _ in held
+        ]
 
     def unlink(self) -> list[Placed]:
         """The link is lost: place what is held. The next block comes on a new one."""
@@ -145,11 +147,19 @@ class DeviceClock:
         if 0 < off * self.period_ns < MAX_AWAY_NS and possible:
             self._lost(round(off))
             self._slope.end_run()
-            return [*wrong, self._place(first, first_stamp, follows=False), self._keep(block, stamp, 0.0)]
+            return [
+                *wrong,
+                self._place(first, first_stamp, follows=False),
+                self._keep(block, stamp, 0.0),
+            ]
         self.counts.clock_steps += 1
         step = off * self.period_ns
         self._shift -= step
-        return [*wrong, self._keep(first, first_stamp - step, 0.0), self._keep(block, stamp - step, 0.0)]
+        return [
+            *wrong,
+            self._keep(first, first_stamp - step, 0.0),
+            self._keep(block, stamp - step, 0.0),
+        ]
 
     def _keep(self, block: LiveBlock, stamp: float, off: float) -> Placed:
         """Place a block that follows the last one; its timestamp draws the count towards itself."""
@@ -159,7 +169,9 @@ class DeviceClock:
         self._jitter += 0.05 * (min(abs(off), 3.0) - self._jitter)
         return self._place(block, counted + GAIN * (stamp - counted), stamp=stamp)
 
-    def _place(self, block: LiveBlock, end: float, *, follows: bool = True, stamp: float | None = None) -> Placed:
+    def _place(
+        self, block: LiveBlock, end: float, *, follows: bool = True, stamp: float | None = None
+    ) -> Placed:
         true = stamp if stamp is not None else end
         if not follows or stamp is not None:
             self._delays.append(block.received_ns - true)

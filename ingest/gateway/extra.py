@@ -18,4 +18,6 @@ def library(name: str, source: str) -> ModuleType:
             "Install the extra: .venv/bin/pip install -e '.[gateway]'",
         ) from error
     except RuntimeError as error:  # pylsl, if the system's liblsl is missing
-        raise BadInputError(f"the source {source} needs {name}: {error}", "See docs/devices.md.") from error
+        raise BadInputError(
+            f"the source {source} needs {name}: {error}", "See docs/devices.md."
+        ) from error

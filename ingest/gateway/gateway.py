@@ -77,7 +77,9 @@ class Gateway:
             await asyncio.sleep(SYNC_S)
             for device in self.devices:
                 await asyncio.to_thread(device.spool.sync)
-            for spool, lost_s in keep_within([d.spool for d in self.devices], self._budget_bytes).items():
+            for spool, lost_s in keep_within(
+                [d.spool for d in self.devices], self._budget_bytes
+            ).items():
                 details = {"spool": spool.folder.name, "lost_s": lost_s}
                 log.error("the disk budget is used up: the oldest signal is dropped", extra=details)
             if self._clock.steady_s() - shown_s >= STATUS_S:

@@ -20,7 +20,15 @@ from ingest.gateway.extra import library
 
 FIND_S, PULL_S = 5.0, 0.2
 MAX_SAMPLES = 1024  # of a pull
-_MICROVOLTS = {"v": 1e6, "volts": 1e6, "mv": 1e3, "millivolts": 1e3, "uv": 1.0, "µv": 1.0, "μv": 1.0}
+_MICROVOLTS = {
+    "v": 1e6,
+    "volts": 1e6,
+    "mv": 1e3,
+    "millivolts": 1e3,
+    "uv": 1.0,
+    "µv": 1.0,
+    "μv": 1.0,
+}
 _MICROVOLTS |= {"microvolts": 1.0, "microvolt": 1.0, "millivolt": 1e3, "volt": 1e6, "nv": 1e-3}
 
 
@@ -84,7 +92,9 @@ class Lsl(LiveSource):
         key, value = ("name", self.address) if self.address else ("type", "ECG")
         found = pylsl.resolve_byprop(key, value, 1, FIND_S)
         if not found:
-            raise LinkError(f"no LSL stream of {key} {value!r}", "Is its program running, on this network?")
+            raise LinkError(
+                f"no LSL stream of {key} {value!r}", "Is its program running, on this network?"
+            )
         flags = pylsl.proc_clocksync | pylsl.proc_dejitter | pylsl.proc_monotonize
         inlet = pylsl.StreamInlet(found[0], max_buflen=60, recover=False, processing_flags=flags)
         try:

@@ -40,7 +40,9 @@ class Decoder:
         if data[0] != _DATA:
             return None
         if len(data) != _HEADER + 4 * SAMPLES:
-            raise BadPacketError(f"a packet of {len(data)} bytes does not hold {SAMPLES} samples: it was cut")
+            raise BadPacketError(
+                f"a packet of {len(data)} bytes does not hold {SAMPLES} samples: it was cut"
+            )
         ms = int.from_bytes(data[2:_HEADER], "little")
         if ms + _WRAP_MS // 2 < self._before_ms:
             self._wraps += 1

@@ -49,7 +49,9 @@ class Mqtt(LiveSource):
         self._url = urlsplit(address)
         self._topic = unquote(self._url.path.lstrip("/"))
         if not self._url.hostname or not self._topic or "#" in address or "+" in self._topic:
-            raise BadInputError(f"{address} names no MQTT topic", "Write mqtt://HOST[:PORT]/TOPIC, without + and #.")
+            raise BadInputError(
+                f"{address} names no MQTT topic", "Write mqtt://HOST[:PORT]/TOPIC, without + and #."
+            )
 
     @property
     def name(self) -> str:
@@ -78,7 +80,9 @@ class Mqtt(LiveSource):
                 async for message in client.messages:
                     yield self.packet(bytes(message.payload))
         except aiomqtt.MqttError as error:
-            raise LinkError(f"the MQTT broker {self._url.hostname}: {error}", "Is it running?") from error
+            raise LinkError(
+                f"the MQTT broker {self._url.hostname}: {error}", "Is it running?"
+            ) from error
 
     def decode(self, packet: Packet) -> LiveBlock:
         try:

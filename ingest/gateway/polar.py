@@ -16,7 +16,9 @@ from ingest.gateway.base import BadPacketError, MicroVolts
 
 FS_HZ = 130.0
 EPOCH_2000_NS = 946_684_800_000_000_000  # 2000-01-01 since 1970-01-01
-FACTORY_NS = 1_546_300_800_000_000_000  # 2019-01-01: where its clock begins after a minute without power
+FACTORY_NS = (
+    1_546_300_800_000_000_000  # 2019-01-01: where its clock begins after a minute without power
+)
 NEEDED_MTU = 232  # 73 samples are 229 bytes, and ATT needs three
 
 ECG = 0
@@ -36,7 +38,9 @@ def ecg_frame(data: bytes) -> tuple[int, MicroVolts]:
     with an ATT MTU below 232 the strap's frames arrive truncated.
     """
     if len(data) < _HEADER:
-        raise BadPacketError(f"a frame of {len(data)} bytes is shorter than its header of {_HEADER}")
+        raise BadPacketError(
+            f"a frame of {len(data)} bytes is shorter than its header of {_HEADER}"
+        )
     if data[0] != ECG:
         raise BadPacketError(f"measurement {data[0]} is not ECG (0)")
     if data[9] != 0:

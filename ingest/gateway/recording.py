@@ -54,9 +54,13 @@ def read_head(path: Path) -> Head:
         first = next(log_file.records(path), None)
         head = msgspec.msgpack.decode(first[0], type=Head) if first else None
     except (OSError, msgspec.DecodeError) as error:
-        raise BadInputError(f"{path}: {error}", "Name a file that gateway --record has made.") from error
+        raise BadInputError(
+            f"{path}: {error}", "Name a file that gateway --record has made."
+        ) from error
     if head is None or head.format != _FORMAT or head.version != VERSION:
-        raise BadInputError(f"{path} is no recording of this version", "Name a file that gateway --record has made.")
+        raise BadInputError(
+            f"{path} is no recording of this version", "Name a file that gateway --record has made."
+        )
     return head
 
 

@@ -44,7 +44,9 @@ class Resampler:
     def __init__(self, start_ns: int, fs_hz: float) -> None:
         self.next_sample = 0
         self._start_ns, self._fs_hz = start_ns, fs_hz
-        self._values = np.zeros(0)  # of the run, its last 2 * REACH samples and what is not used yet
+        self._values = np.zeros(
+            0
+        )  # of the run, its last 2 * REACH samples and what is not used yet
         self._times = np.zeros(0)  # of the same, seconds since start
 
     def begin(self) -> Resampled:

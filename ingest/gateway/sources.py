@@ -17,7 +17,9 @@ KINDS: dict[str, type[LiveSource]] = {
     "heartrate": HeartRateStrap,
     "lsl": Lsl,
 }
-FORMS = "h10, movesense, heartrate or lsl, each with :NAME or :ADDRESS behind it if there are several; "
+FORMS = (
+    "h10, movesense, heartrate or lsl, each with :NAME or :ADDRESS behind it if there are several; "
+)
 FORMS += "mqtt://HOST/TOPIC; MODULE:CLASS:ADDRESS for a device of your own"
 
 

@@ -82,7 +82,9 @@ class PolarH10(Strap):
 
     async def _start(self, link: Notified) -> None:
         if not link.has(PMD_CONTROL) or not polar.has_ecg(await link.read(PMD_CONTROL)):
-            raise LinkError("this device streams no ECG", "Name it as a heart rate strap: heartrate:ADDRESS.")
+            raise LinkError(
+                "this device streams no ECG", "Name it as a heart rate strap: heartrate:ADDRESS."
+            )
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def heard(_: object, data: bytearray) -> None:
@@ -130,7 +132,9 @@ class Movesense(Strap):
 
     async def _start(self, link: Notified) -> None:
         if not link.has(MOVESENSE_NOTIFY):
-            raise LinkError("this device has no Movesense service", "Is its firmware the default one?")
+            raise LinkError(
+                "this device has no Movesense service", "Is its firmware the default one?"
+            )
         await link.subscribe({"ecg": MOVESENSE_NOTIFY})
         await link.write(MOVESENSE_WRITE, movesense.SUBSCRIBE)
 

@@ -47,7 +47,13 @@ class _Stream:
 class Timeline:
     """One device's signal on wall time. `notice` is told why a stream begins anew."""
 
-    def __init__(self, fs_hz: float, lead: str, wearing: Wearing, notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        fs_hz: float,
+        lead: str,
+        wearing: Wearing,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.fs_hz = fs_hz
         self.restarts = 0
         self._lead, self._wearing, self._notice = lead, wearing, notice
@@ -119,7 +125,11 @@ class Timeline:
         before_ns = round((len(first.block.microvolts) - 1) * period_ns)
         stream.start_ns = stream.wall.tell(first.end_ns) - before_ns
         stream.resampler = Resampler(stream.start_ns, self.fs_hz)
-        return [chunk for placed in settling for chunk in self._resample(placed._replace(period_ns=period_ns))]
+        return [
+            chunk
+            for placed in settling
+            for chunk in self._resample(placed._replace(period_ns=period_ns))
+        ]
 
     def _resample(self, placed: Placed) -> list[Outgoing]:
         stream = self._stream
@@ -136,7 +146,9 @@ class Timeline:
         if lead_off != self._lead_off:
             out += self._cut()
             self._lead_off = lead_off
-        return out + self._gather(stream.resampler.push(placed.block.microvolts, end_ns, placed.period_ns))
+        return out + self._gather(
+            stream.resampler.push(placed.block.microvolts, end_ns, placed.period_ns)
+        )
 
     def _gather(self, part: Resampled) -> list[Outgoing]:
         """Join small parts; a chunk when there is enough."""

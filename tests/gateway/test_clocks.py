@@ -39,13 +39,17 @@ def test_after_a_day_time_has_drifted_by_less_than_20_ms() -> None:
     assert np.abs(off[1100:]).max() < 20  # from ten minutes on
 
 
-@pytest.mark.parametrize("how", [{"fs_hz": 128.4}, {"fs_hz": 131.0}, {"clock_error": -0.01}, {"clock_error": 5e-5}])
+@pytest.mark.parametrize(
+    "how", [{"fs_hz": 128.4}, {"fs_hz": 131.0}, {"clock_error": -0.01}, {"clock_error": 5e-5}]
+)
 def test_an_hour(how: dict[str, float]) -> None:
     off = drift_ms(3600, jitter_s=0.2, seed=3, **how)
     assert np.abs(off[1100:]).max() < 20
 
 
-def story(stamps: list[float], *, arrive: list[float] | None = None, n: int = 73) -> tuple[DeviceClock, list[tuple[int, bool]]]:
+def story(
+    stamps: list[float], *, arrive: list[float] | None = None, n: int = 73
+) -> tuple[DeviceClock, list[tuple[int, bool]]]:
     """Push twenty good frames, then frames of these timestamps (in frames); what is made of the latter: (frame, follows)."""
     device = DeviceClock(130.0)
     good = [float(k) for k in range(-20, 0)]
@@ -53,10 +57,14 @@ def story(stamps: list[float], *, arrive: list[float] | None = None, n: int = 73
     made = []
     for k, (stamp, arrival) in enumerate(zip([*good, *stamps], arrivals, strict=True)):
         samples = np.full(n, float(k)) + np.arange(n)
-        block = LiveBlock(samples, START_NS + round(arrival * FRAME_NS), 10**15 + round(stamp * FRAME_NS))
+        block = LiveBlock(
+            samples, START_NS + round(arrival * FRAME_NS), 10**15 + round(stamp * FRAME_NS)
+        )
         made += device.push(block)
     made += device.flush()
-    return device, [(int(p.block.microvolts[0]) - 20, p.follows) for p in made if p.block.microvolts[0] >= 20]
+    return device, [
+        (int(p.block.microvolts[0]) - 20, p.follows) for p in made if p.block.microvolts[0] >= 20
+    ]
 
 
 def test_a_timestamp_that_repeats_costs_nothing() -> None:
@@ -137,7 +145,9 @@ def test_a_lost_link_is_a_gap(away_s: float) -> None:
     assert abs(device.counts.missing - lost) <= 1 + 1e-5 * lost
 
 
-@pytest.mark.parametrize(("away_s", "set_by_s"), [(60.0, -200.0), (60.0, -1e8), (60.0, 1e8), (8 * 3600.0, 0.0)])
+@pytest.mark.parametrize(
+    ("away_s", "set_by_s"), [(60.0, -200.0), (60.0, -1e8), (60.0, 1e8), (8 * 3600.0, 0.0)]
+)
 def test_a_clock_that_was_set_and_a_night_away_begin_anew(away_s: float, set_by_s: float) -> None:
     with pytest.raises(RestartedError):
         resumed(away_s, set_by_s=set_by_s)

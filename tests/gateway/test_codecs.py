@@ -24,7 +24,12 @@ MICROVOLTS = st.lists(st.integers(-(2**23), 2**23 - 1), min_size=1, max_size=100
 
 
 def h10_frame(since_2000_ns: int, microvolts: list[int]) -> bytes:
-    return b"\0" + struct.pack("<Q", since_2000_ns) + b"\0" + b"".join(v.to_bytes(3, "little", signed=True) for v in microvolts)
+    return (
+        b"\0"
+        + struct.pack("<Q", since_2000_ns)
+        + b"\0"
+        + b"".join(v.to_bytes(3, "little", signed=True) for v in microvolts)
+    )
 
 
 @given(st.integers(0, 2**63), MICROVOLTS)
@@ -74,8 +79,16 @@ def test_orders_are_the_makers() -> None:
 
 
 def rate_bytes(bpm: int, contact: bool | None, energy: int | None, rr: list[int]) -> bytes:
-    flags = (bpm > 255) | (contact is True) << 1 | (contact is not None) << 2 | (energy is not None) << 3 | bool(rr) << 4
-    body = struct.pack("<H" if bpm > 255 else "<B", bpm) + (b"" if energy is None else struct.pack("<H", energy))
+    flags = (
+        (bpm > 255)
+        | (contact is True) << 1
+        | (contact is not None) << 2
+        | (energy is not None) << 3
+        | bool(rr) << 4
+    )
+    body = struct.pack("<H" if bpm > 255 else "<B", bpm) + (
+        b"" if energy is None else struct.pack("<H", energy)
+    )
     return bytes([flags]) + body + struct.pack(f"<{len(rr)}H", *rr)
 
 
@@ -96,7 +109,12 @@ def test_contact_counts_only_where_it_is_told() -> None:
 
 @given(st.binary(max_size=20))
 def test_any_bytes_are_understood_or_refused(data: bytes) -> None:
-    for decode in (polar.ecg_frame, heart_rate.heart_rate, heart_rate.battery, movesense.Decoder().ecg):
+    for decode in (
+        polar.ecg_frame,
+        heart_rate.heart_rate,
+        heart_rate.battery,
+        movesense.Decoder().ecg,
+    ):
         with contextlib.suppress(BadPacketError):
             decode(data)
     with pytest.raises(BadPacketError):
@@ -117,7 +135,9 @@ def test_movesense(ms: int, counts: list[int]) -> None:
 
 def test_movesense_counts_on_when_its_milliseconds_wrap() -> None:
     decoder = movesense.Decoder()
-    ends = [decoder.ecg(movesense_packet(ms, [0] * 16))[0] for ms in range(2**32 - 800, 2**32 + 800, 80)]  # type: ignore[index]
+    ends = [
+        decoder.ecg(movesense_packet(ms, [0] * 16))[0] for ms in range(2**32 - 800, 2**32 + 800, 80)
+    ]  # type: ignore[index]
     assert set(np.diff(ends)) == {80_000_000}
 
 
@@ -128,7 +148,12 @@ def test_movesense_takes_no_cut_packet() -> None:
 
 
 def sensed(**changes: object) -> Packet:
-    said = {"time": 1.5e9, "rate": 250, "size": 2, "samples": b64encode(struct.pack("<2h", -3, 7)).decode()} | changes
+    said = {
+        "time": 1.5e9,
+        "rate": 250,
+        "size": 2,
+        "samples": b64encode(struct.pack("<2h", -3, 7)).decode(),
+    } | changes
     return Packet(0, "ecg", json.dumps(said).encode())
 
 
@@ -141,7 +166,15 @@ def test_mqtt_message() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"size": 3}, {"rate": 50}, {"time": -1}, {"samples": "?"}, {"samples": ""}, {"size": 301, "samples": "AAAA" * 200}]
+    "changes",
+    [
+        {"size": 3},
+        {"rate": 50},
+        {"time": -1},
+        {"samples": "?"},
+        {"samples": ""},
+        {"size": 301, "samples": "AAAA" * 200},
+    ],
 )
 def test_mqtt_messages_that_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(BadPacketError):
@@ -164,12 +197,25 @@ def test_irregularity() -> None:
     assert heart_rate.irregularity([0.6, 0.9] * 30) == 1
 
 
-@pytest.mark.parametrize("spec", ["h11", "nothing:Here", "json:loads", "mqtt://host", "mqtt://host/a/#", "ingest.gateway.base:Packet"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "h11",
+        "nothing:Here",
+        "json:loads",
+        "mqtt://host",
+        "mqtt://host/a/#",
+        "ingest.gateway.base:Packet",
+    ],
+)
 def test_sources_that_do_not_exist(spec: str) -> None:
     with pytest.raises(BadInputError):
         open_live(spec, ManualClock())
 
 
-@pytest.mark.parametrize("spec", ["h10", "h10:12345678", "movesense", "heartrate:AA:BB:CC:DD:EE:FF", "lsl:obci", "mqtt://h:1/t"])
+@pytest.mark.parametrize(
+    "spec",
+    ["h10", "h10:12345678", "movesense", "heartrate:AA:BB:CC:DD:EE:FF", "lsl:obci", "mqtt://h:1/t"],
+)
 def test_sources_that_do(spec: str) -> None:
     assert open_live(spec, ManualClock()).name

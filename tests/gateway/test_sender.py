@@ -31,7 +31,9 @@ class Server:
     def accept(self, stream: str, chunks: list[Chunk]) -> httpx.Response:
         self.have += [(stream, c.first_sample) for c in chunks]
         last = chunks[-1]
-        return httpx.Response(202, content=msgspec.json.encode(Reply(next_sample=last.first_sample + last.n)))
+        return httpx.Response(
+            202, content=msgspec.json.encode(Reply(next_sample=last.first_sample + last.n))
+        )
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
@@ -41,13 +43,17 @@ class Server:
 
 def refused(status: int, **more: str) -> Answer:
     headers = {"Retry-After": more.pop("retry", "0.01")}
-    return lambda *_: httpx.Response(status, content=msgspec.json.encode(Refusal(problem="no", **more)), headers=headers)
+    return lambda *_: httpx.Response(
+        status, content=msgspec.json.encode(Refusal(problem="no", **more)), headers=headers
+    )
 
 
 @asynccontextmanager
 async def sending(folder: Path, server: Server) -> AsyncIterator[tuple[Spool, Sender]]:
     spool = Spool(folder, "h10")
-    async with httpx.AsyncClient(base_url="http://server", transport=httpx.MockTransport(server)) as client:
+    async with httpx.AsyncClient(
+        base_url="http://server", transport=httpx.MockTransport(server)
+    ) as client:
         sender = Sender(client, "secret", spool, "h10")
         task = asyncio.create_task(sender.run())
         yield spool, sender
@@ -73,7 +79,10 @@ def away(*_: object) -> httpx.Response:
     raise httpx.ConnectError("away")
 
 
-@pytest.mark.parametrize("answer", [away, refused(429), refused(503), refused(401), refused(409), lambda *_: httpx.Response(202)])
+@pytest.mark.parametrize(
+    "answer",
+    [away, refused(429), refused(503), refused(401), refused(409), lambda *_: httpx.Response(202)],
+)
 async def test_an_outage_loses_nothing_and_keeps_the_order(tmp_path: Path, answer: Answer) -> None:
     """Two hours of chunks come in while the server takes none."""
     server = Server()

@@ -17,7 +17,13 @@ from ingest.wire import Chunk
 
 
 def chunk(first: int, n: int = 65, t0_ns: int = 0) -> Chunk:
-    return Chunk(first_sample=first, t0_ns=t0_ns + first * 10**9 // 130, fs_hz=130.0, counts_per_mv=1000.0, samples=bytes(2 * n))
+    return Chunk(
+        first_sample=first,
+        t0_ns=t0_ns + first * 10**9 // 130,
+        fs_hz=130.0,
+        counts_per_mv=1000.0,
+        samples=bytes(2 * n),
+    )
 
 
 def firsts(spool: Spool) -> list[tuple[str, int]]:

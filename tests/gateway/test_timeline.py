@@ -40,14 +40,20 @@ def joined(sent: list[Outgoing]) -> tuple[np.ndarray, np.ndarray]:
 def test_the_signal_is_the_same_at_the_nominal_rate(fs_hz: float) -> None:
     times, values = joined(run([b for b, _ in blocks(60, fs_hz)]))
     assert np.allclose(np.diff(times), 1 / 130)
-    assert np.abs(values - 1000 * np.sin(2 * np.pi * times))[20:-20].max() < 4  # of 1000 uV: rounding, the kernel, the clock
+    assert (
+        np.abs(values - 1000 * np.sin(2 * np.pi * times))[20:-20].max() < 4
+    )  # of 1000 uV: rounding, the kernel, the clock
     assert times[-1] == pytest.approx(60, abs=0.6)
 
 
 def test_a_40_hz_wave_keeps_its_height() -> None:
     at = np.arange(20 * 73) / 128.4
     every = [
-        LiveBlock(1000 * np.sin(2 * np.pi * 40 * at[k : k + 73]), START_NS + round(at[k + 72] * 1e9), round(at[k + 72] * 1e9))
+        LiveBlock(
+            1000 * np.sin(2 * np.pi * 40 * at[k : k + 73]),
+            START_NS + round(at[k + 72] * 1e9),
+            round(at[k + 72] * 1e9),
+        )
         for k in range(0, len(at), 73)
     ]
     times, values = joined(run(every))
@@ -71,7 +77,9 @@ def test_lost_frames_leave_a_gap_and_time_goes_on() -> None:
 
 def test_a_restart_begins_a_stream_and_keeps_what_was_before() -> None:
     first = [b for b, _ in blocks(30, 128.4)]
-    later = [dataclasses.replace(b, received_ns=b.received_ns + 60 * 10**9) for b in first]  # its clock is at the same 2019 again
+    later = [
+        dataclasses.replace(b, received_ns=b.received_ns + 60 * 10**9) for b in first
+    ]  # its clock is at the same 2019 again
     reasons: list[str] = []
     timeline = Timeline(130.0, "ECG", Wearing(), reasons.append)
     sent = [out for block in first for out in timeline.push(block)] + timeline.unlink()
@@ -90,7 +98,9 @@ def test_a_step_of_this_machines_clock_begins_a_stream() -> None:
     every = [b for b, _ in blocks(60, 128.4)]
     stepped = [dataclasses.replace(b, received_ns=b.received_ns - 30 * 10**9) for b in every[50:]]
     timeline = Timeline(130.0, "ECG", Wearing())
-    sent = [out for block in every[:50] + stepped for out in timeline.push(block)] + timeline.unlink()
+    sent = [
+        out for block in every[:50] + stepped for out in timeline.push(block)
+    ] + timeline.unlink()
     assert timeline.restarts == 1
     assert sum(out.chunk.n for out in sent) == pytest.approx(len(every) * 73 * 130 / 128.4, abs=20)
 
@@ -110,7 +120,9 @@ def test_lost_contact_is_lead_off_from_that_block_on() -> None:
 
 
 def test_contact_that_is_not_told_is_no_lead_off() -> None:
-    assert not any(out.chunk.lead_off for out in run([b for b, _ in blocks(10)], Wearing(contact=None)))
+    assert not any(
+        out.chunk.lead_off for out in run([b for b, _ in blocks(10)], Wearing(contact=None))
+    )
 
 
 def test_a_short_recording_loses_nothing() -> None:
