@@ -139,7 +139,7 @@ class HeldOut(Model):
             t.name: msgspec.structs.replace(
                 t, channels=(t.channels[0] + width, t.channels[1] + width)
             )
-            for t in self.spec.tasks
+            for t in self.tasks.values()
         }
         self.tasks = {"rhythm": msgspec.structs.replace(self._rhythm, channels=(0, width)), **moved}
 

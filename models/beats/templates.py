@@ -128,9 +128,10 @@ class BeatContext(ArrayStage):
             **more,
         )
 
-    def restart(self, row: int) -> None:
-        """The next interval is unknown, as after a gap."""
+    def restart(self, row: int, sample: int) -> int:
+        """The next interval is unknown."""
         self._rows.last[row] = np.nan
+        return sample
 
     def intervals(self, rows: Rows, at: Doubles) -> Doubles:
         """RR intervals in seconds up to the beats at these samples, one per row; NaN where unknown:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -109,24 +110,36 @@ class Spec(msgspec.Struct):
     input: InputSpec
     tasks: list[TaskSpec]
     files: dict[str, FileSpec]
-    beat_lean: list[float]  # added to the logits of N S V F Q before the class is chosen
+    beat_lean: list[float]  # added to the logits of the beat classes before one is chosen
     figures: dict[str, list[float]] = {}  # one value per fold
     about: dict[str, Any] = {}
+    beat_classes: tuple[str, ...] = ("N", "S", "V", "F", "Q")
+
+
+# What the tasks that the product acts on must tell apart. A model may have them in any order.
+CLASSES: dict[str, tuple[str, ...]] = {
+    "beats": ("N", "S", "V", "F", "Q"),
+    "rhythm": ("N", "AFIB", "O", "~"),
+    "lethal": ("none", "VT", "VF", "ASYS"),
+}
 
 
 class Model:
-    """A loaded model folder. Raises BadInputError where a file is missing, damaged, or not the one
+    """A loaded model folder; classes of the tasks in CLASSES are in that order, whatever order the
+    networks have them in. Raises BadInputError where a file is missing, damaged, or not the one
     that spec.json describes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spec = read_spec(folder)
         self.input = self.spec.input
-        self.tasks = {task.name: task for task in self.spec.tasks}
-        self._beats, self._lean = (
-            Graph(folder / "beats.onnx"),
-            np.array(self.spec.beat_lean, np.float64),
-        )
+        self._order = {
+            task.name: _order(folder, task.name, task.classes) for task in self.spec.tasks
+        }
+        self._order["beats"] = _order(folder, "beats", self.spec.beat_classes)
+        self.tasks = {task.name: _ordered(task) for task in self.spec.tasks}
+        self._beats = Graph(folder / "beats.onnx")
+        self._lean = np.array(self.spec.beat_lean, np.float64)[self._order["beats"]]
         self._backbone = Graph(folder / "backbone.onnx")
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
 
@@ -138,7 +151,8 @@ class Model:
 
     def classify_beats(self, features: Floats) -> npt.NDArray[np.float64]:
         """Beats in their context (n, FEATURES) to logits of N S V F Q (n, 5)."""
-        return self._beats.run(features[:, None])[0].astype(np.float64)
+        logits = self._beats.run(features[:, None])[0].astype(np.float64)
+        return np.ascontiguousarray(logits[:, self._order["beats"]])
 
     def decide(self, logits: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[int]]:
         """Logits of beats (n, 5), after the vote of models/beats/votes.py, to probabilities (n, 5),
@@ -153,9 +167,30 @@ class Model:
 
         A task that sees beats gets them too, as the two arrays of models/beats/last_beats.py.
         """
-        return _softmax(
-            self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64)
-        )
+        logits = self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64)
+        return _softmax(logits[:, self._order[task]])
+
+
+def _order(folder: Path, task: str, classes: Sequence[str]) -> list[int]:
+    """Where each of our classes is among the network's."""
+    ours = CLASSES.get(task, tuple(classes))
+    if sorted(ours) != sorted(classes):
+        problem = f"model {folder.name}: task {task} has the classes {', '.join(classes)}"
+        raise BadInputError(problem, f"The product acts on {', '.join(ours)}, in any order.")
+    return [classes.index(name) for name in ours]
+
+
+def _ordered(task: TaskSpec) -> TaskSpec:
+    return msgspec.structs.replace(task, classes=list(CLASSES.get(task.name, task.classes)))
+
+
+@runtime_checkable
+class UsesModel(Protocol):
+    """Whatever answers by a model, and can go on with one that extends it."""
+
+    def use(self, model: Model) -> None:
+        """Answer by this model from now on."""
+        ...
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

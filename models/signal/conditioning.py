@@ -118,8 +118,8 @@ class Conditioner:
         self._rows.per_mv[row] = counts_per_mv
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on at a later raw sample, as after a gap: nothing before it is used any more. The
-        output grid stays where it was.
+        """Go on at a later raw sample: nothing before it is used any more. The output grid stays
+        where it was.
 
         Returns: the first output sample that follows.
         """

@@ -62,6 +62,13 @@ class Stage(Protocol[In, Out]):
         """Give what these rows still hold back, as at the end of a stream or before a gap."""
         ...
 
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap at `sample`, the next sample of the stage's input.
+
+        Returns: the next sample of its output; the same one, unless the stage resamples.
+        """
+        ...
+
     def close(self, row: int) -> None:
         """Give the row back for another patient."""
         ...
@@ -142,7 +149,8 @@ class Table:
 
 
 class ArrayStage:
-    """Base of stages whose state is arrays with one row per patient."""
+    """Base of stages whose state is arrays with one row per patient; a gap changes nothing unless
+    `restart` is overridden."""
 
     def __init__(self, **fields: Field) -> None:
         self._rows = Table(**fields)
@@ -150,6 +158,10 @@ class ArrayStage:
     def open(self, patient: str, fs: float) -> int:
         """A fresh row."""
         return self._rows.open()
+
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap with what is remembered."""
+        return sample
 
     def close(self, row: int) -> None:
         """Give the row back."""
@@ -168,7 +180,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class StructStage(Generic[S]):
-    """Base of stages that are plain Python per patient: one msgspec Struct of state a row."""
+    """Base of stages that are plain Python per patient: one msgspec Struct of state a row; a gap
+    changes nothing unless `restart` is overridden."""
 
     def __init__(self, state: type[S]) -> None:
         self._type = state
@@ -180,6 +193,10 @@ class StructStage(Generic[S]):
         row = self._numbers.take()
         self._state[row] = self._type()
         return row
+
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap with what is remembered."""
+        return sample
 
     def close(self, row: int) -> None:
         """Give a row back."""

@@ -150,13 +150,14 @@ class Windower(ArrayStage):
             due=Field(np.int64),  # next window
         )
 
-    def restart(self, row: int, sample: int) -> None:
+    def restart(self, row: int, sample: int) -> int:
         """Go on at a later sample, as after a gap: what was before it counts as absent. The grid of
         windows stays."""
         t = self._rows
         t.ring[row], t.flags[row], t.base[row] = 0, 0, np.nan
         t.origin[row] = t.written[row] = sample
         t.due[row] = max(0, (sample - self._spec.offset) // self._spec.hop)
+        return sample
 
     def snapshot(self, row: int) -> State:
         t, written = self._rows, int(self._rows.written[row])

@@ -134,7 +134,7 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
     )
 
 
-def taped(stream: Stream, item: Block | AlarmStrip) -> Waveform | Strip:
+def recorded(stream: Stream, item: Block | AlarmStrip) -> Waveform | Strip:
     """A block of this stream's own samples for history, or the strip of an alarm."""
     block = item.block if isinstance(item, AlarmStrip) else item
     shared: dict[str, Any] = {

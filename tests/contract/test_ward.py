@@ -29,7 +29,8 @@ from ingest.messages import (
 from ingest.packing import MISSING, unpack
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from stream_processor.pipeline.ward import CLOSE_AFTER_S, Ward, build_ward
+from stream_processor.pipeline.patient_clock import CLOSE_AFTER_S
+from stream_processor.pipeline.ward import Ward, build_ward
 from stream_processor.sinks.base import identity
 
 START_NS = 1_700_000_000_000_000_000

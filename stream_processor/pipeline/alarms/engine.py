@@ -110,18 +110,16 @@ class AlarmEngine(StructStage[_State]):
         """Nothing is held back."""
         return []
 
-    def restart(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
-        """Go on after a gap: the gap itself is an alarm; a silence that was going on is still going
-        on."""
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap; a silence that was going on is still going on."""
         state = self._state[row]
-        restart(state.facts, sample, silent="asystole" in state.active)
-        return self._happens(
-            row, "gap", Condition(lost_from, (sample - lost_from) / FS_HZ, 0.0, sample), sample
-        )
+        restart(state.facts, float(sample), silent="asystole" in state.active)
+        return sample
 
-    def begin(self, row: int, sample: float) -> None:
-        """The signal begins here."""
-        self._state[row].facts.quiet = sample
+    def gap(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
+        """Samples from `lost_from` up to `sample` never came."""
+        length_s = (sample - lost_from) / FS_HZ
+        return self._happens(row, "gap", Condition(lost_from, length_s, 0.0, sample), sample)
 
     def device(self, row: int, battery: float | None, fault: str) -> None:
         """What the device says of itself with the signal that follows."""

@@ -32,7 +32,7 @@ class AddedTasks:
 
     def __init__(self, model: Model, built_in: Sequence[str]) -> None:
         self._built_in = set(built_in)
-        self._teller = FindingReporter()
+        self._reporter = FindingReporter()
         self._tasks: dict[str, _Added] = {}
         self._patients: dict[int, tuple[str, float]] = {}
         self.use(model)
@@ -52,7 +52,7 @@ class AddedTasks:
 
     def open(self, patient: str, fs: float) -> int:
         """A fresh row."""
-        row = self._teller.open(patient, fs)
+        row = self._reporter.open(patient, fs)
         self._patients[row] = patient, fs
         for task in self._tasks.values():
             task.rows[row] = task.stage.open(patient, fs)
@@ -60,40 +60,40 @@ class AddedTasks:
 
     def close(self, row: int) -> None:
         """Give the row back."""
-        self._teller.close(row)
+        self._reporter.close(row)
         del self._patients[row]
         for task in self._tasks.values():
             task.stage.close(task.rows.pop(row))
 
-    def restart(self, row: int) -> None:
-        """After a gap: what was before it does not count."""
-        self._teller.restart(row)
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap: what was before it does not count."""
         for task in self._tasks.values():
-            task.stage.restart(task.rows[row])
+            task.stage.restart(task.rows[row], sample)
+        return self._reporter.restart(row, sample)
 
     def push(self, batch: Sequence[AnalysedSecond]) -> list[TaskLabel]:
         """What these seconds change, task by task."""
         found: list[TaskLabel] = []
         for name, task in self._tasks.items():
-            found += self._said(
+            found += self._labels(
                 name,
                 task,
                 task.stage.push([second._replace(row=task.rows[second.row]) for second in batch]),
             )
-        return self._teller.push(found)
+        return self._reporter.push(found)
 
     def flush(self, rows: Rows) -> list[TaskLabel]:
         """The last answers, and the stretches that have not been told to their ends."""
         found: list[TaskLabel] = []
         for name, task in self._tasks.items():
             theirs = np.array([task.rows[row] for row in rows.tolist()], dtype=np.intp)
-            found += self._said(name, task, task.stage.flush(theirs))
-        return self._teller.push(found) + self._teller.flush(rows)
+            found += self._labels(name, task, task.stage.flush(theirs))
+        return self._reporter.push(found) + self._reporter.flush(rows)
 
     def snapshot(self, row: int) -> State:
         """The row as plain data."""
         tasks = {task.key: task.stage.snapshot(task.rows[row]) for task in self._tasks.values()}
-        return {"tasks": tasks, "told": self._teller.snapshot(row)}
+        return {"tasks": tasks, "told": self._reporter.snapshot(row)}
 
     def restore(self, row: int, state: State) -> None:
         """Set the row to a snapshot, which may be of a model with fewer or more tasks: those that
@@ -101,10 +101,10 @@ class AddedTasks:
         known = {name: task for name, task in self._tasks.items() if task.key in state["tasks"]}
         for task in known.values():
             task.stage.restore(task.rows[row], state["tasks"][task.key])
-        self._teller.restore(row, state["told"])
-        self._teller.keep(row, known)
+        self._reporter.restore(row, state["told"])
+        self._reporter.keep(row, known)
 
-    def _said(self, name: str, task: _Added, answers: Sequence[Answer]) -> list[TaskLabel]:
+    def _labels(self, name: str, task: _Added, answers: Sequence[Answer]) -> list[TaskLabel]:
         if not answers:
             return []
         ours = {theirs: row for row, theirs in task.rows.items()}

@@ -73,9 +73,10 @@ class FindingReporter(StructStage[_State]):
         for task in held.keys() - set(tasks):
             del held[task]
 
-    def restart(self, row: int) -> None:
-        """After a gap: what holds after it began after it."""
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap: what holds after it began after it."""
         self._state[row].tasks.clear()
+        return sample
 
     def _take(self, said: TaskLabel) -> TaskLabel | None:
         tasks = self._state[said.row].tasks

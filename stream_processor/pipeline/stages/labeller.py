@@ -98,7 +98,7 @@ class BeatLabeller(BeatContext):
     def _row_turns(self, seconds: Sequence[tuple[int, AnalysedSecond]]) -> Iterator[_Turn]:
         for i, second in seconds:
             if is_lead_off(second):
-                self.restart(second.row)
+                self.restart(second.row, second.until)
             for found in second.complexes:
                 yield _Turn(i, second.row, found)
 

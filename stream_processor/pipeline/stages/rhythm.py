@@ -112,12 +112,15 @@ class RhythmTracker(StructStage[_State]):
             spans += _decide(row, state, min(end, (state.decided // SEGMENT + 1) * SEGMENT), end)
         return spans
 
-    def restart(self, row: int, sample: int) -> list[Span]:
-        """After a gap: what was lost is unreadable, and everything starts anew."""
-        state = self._state[row]
-        lost = [Span(row, state.decided, sample, "~", 1.0)] if state.decided < sample else []
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap: everything starts anew."""
         self._state[row] = _State(decided=sample, quiet=float(sample))
-        return lost
+        return sample
+
+
+def lost(row: int, start: int, end: int) -> list[Span]:
+    """The rhythm of samples that never came: unreadable."""
+    return [Span(row, start, end, "~", 1.0)] if start < end else []
 
 
 class EpisodeJoiner(StructStage[_Episode]):

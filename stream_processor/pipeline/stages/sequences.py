@@ -13,7 +13,7 @@ from models.beats import last_beats
 from models.beats.templates import SHAPE
 from models.serving.runtime import Model, TaskSpec
 from models.signal.conditioning import FS_HZ
-from models.signal.stage import ArrayStage, Field, Rows
+from models.signal.stage import ArrayStage, Field, Rows, Table
 from stream_processor.pipeline.stages.seconds import AnalysedSecond
 
 STEPS = 4  # of the backbone's features in a second
@@ -65,15 +65,21 @@ class SequenceTask(ArrayStage):
             **(last_beats.FIELDS if self.task.beats else {}),
         )
 
+    @property
+    def table(self) -> Table:
+        """The rows, for a stage that wraps this one."""
+        return self._rows
+
     def use(self, model: Model) -> None:
         """Answer by another model from now on, whose task of this name is the same."""
         self._model = model
 
-    def restart(self, row: int) -> None:
-        """After a gap: what was before it does not count."""
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap: what was before it does not count."""
         self._rows.known[row] = self._rows.answered[row] = 0
         if self.task.beats:
             self._rows.beats[row] = 0
+        return sample
 
     def push(self, batch: Sequence[AnalysedSecond]) -> list[Answer]:
         """Answers in the order of the seconds that make them due."""

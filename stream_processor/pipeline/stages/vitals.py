@@ -76,15 +76,16 @@ class VitalsMeter(StructStage[_State]):
         """Nothing is held back."""
         return []
 
-    def restart(self, row: int) -> None:
-        """After a gap, and after lead-off, the heart rate starts anew."""
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap, or after lead-off: the heart rate starts anew."""
         self._state[row].last = None
         self._state[row].rr = []
+        return sample
 
     def _second(self, item: Beats) -> VitalSigns:
         state, second = self._state[item.second.row], item.second
         if is_lead_off(second):
-            self.restart(second.row)
+            self.restart(second.row, second.until)
         for beat in item.beats:
             _take(state, beat)
         while state.nn and state.nn[0][0] < second.until - HRV:

@@ -83,7 +83,7 @@ class _Recording(msgspec.Struct):
 
 
 class WaveformRecorder(StructStage[_Recording]):
-    """Stage: Pieces in, Blocks and Cuts out."""
+    """Stage: Pieces in, blocks and alarm strips out."""
 
     def __init__(self) -> None:
         super().__init__(_Recording)
@@ -100,116 +100,125 @@ class WaveformRecorder(StructStage[_Recording]):
         found: list[Block | AlarmStrip] = []
         for piece in batch:
             if len(piece.counts):
-                reel = self._state[piece.row]
-                self._add(reel, piece, found)
-                if reel.wanted:
-                    found += self._cut(piece.row, reel.end)
+                recording = self._state[piece.row]
+                self._add(recording, piece, found)
+                if recording.wanted:
+                    found += self._cut(piece.row, recording.end)
         return found
 
     def want(
         self, row: int, alarm_id: str, kind: AlarmKind, onset_sample: int, raised_sample: int
     ) -> list[AlarmStrip]:
-        """Cut a strip for this alarm: now, where the signal is far enough, else later.
+        """Cut a strip around the onset of this alarm: now if the signal has come far enough, else
+        later.
 
         `raised_sample` is the last sample that was needed to raise it.
         """
-        reel, around = self._state[row], round(AROUND_S * self._fs[row])
-        oldest = min(raised_sample, reel.end) - round(LATE_S * self._fs[row])
+        recording, around = self._state[row], round(AROUND_S * self._fs[row])
+        oldest = min(raised_sample, recording.end) - round(LATE_S * self._fs[row])
         start = max(onset_sample - around, oldest)
-        reel.wanted.append(Wanted(alarm_id, kind, onset_sample, start, start + 2 * around))
-        return self._cut(row, reel.end)
+        recording.wanted.append(Wanted(alarm_id, kind, onset_sample, start, start + 2 * around))
+        return self._cut(row, recording.end)
 
     def flush(self, rows: Rows) -> list[Block | AlarmStrip]:
         """At the end of the stream: the block that is being filled, and the strips that no more
         signal will complete."""
         found: list[Block | AlarmStrip] = []
         for row in rows.tolist():
-            reel = self._state[row]
-            if reel.tail:
+            recording = self._state[row]
+            if recording.tail:
                 found.append(
-                    Block(row, reel.tail_start, len(reel.tail) // 2, pack(_samples(reel.tail)))
+                    Block(
+                        row,
+                        recording.tail_start,
+                        len(recording.tail) // 2,
+                        pack(_samples(recording.tail)),
+                    )
                 )
             found += self._cut(row, None)
         return found
 
     def snapshot(self, row: int) -> State:
         """The row as plain data."""
-        reel = self._state[row]
-        self._forget(reel, reel.end - round(KEPT_S * self._fs[row]))
-        state: State = msgspec.to_builtins(reel, builtin_types=(bytes, bytearray))
+        recording = self._state[row]
+        self._forget(recording, recording.end - round(KEPT_S * self._fs[row]))
+        state: State = msgspec.to_builtins(recording, builtin_types=(bytes, bytearray))
         return state
 
-    def _add(self, reel: _Recording, piece: Piece, found: list[Block | AlarmStrip]) -> None:
+    def _add(self, recording: _Recording, piece: Piece, found: list[Block | AlarmStrip]) -> None:
         """Fill blocks with what came, and MISSING for what was lost before it."""
         at, data = piece.first_sample, piece.counts.astype(_INT16, copy=False).tobytes()
         size = round(BLOCK_S * self._fs[piece.row])
-        before = reel.end
-        if reel.first is None:
-            reel.first = reel.tail_start = at
+        before = recording.end
+        if recording.first is None:
+            recording.first = recording.tail_start = at
         elif at > before:
-            self._skip(reel, piece.row, at, size, found)
-        reel.end = at + len(data) // 2
+            self._skip(recording, piece.row, at, size, found)
+        recording.end = at + len(data) // 2
         if (room := 2 * (size - at % size)) > len(data):
-            reel.tail += data
+            recording.tail += data
             return
         while room <= len(data):
-            reel.tail += data[:room]
+            recording.tail += data[:room]
             data = data[room:]
-            _complete(reel, piece.row, found)
+            _complete(recording, piece.row, found)
             room = 2 * size
-        reel.tail += data
-        self._forget(reel, before - round(KEPT_S * self._fs[piece.row]))
+        recording.tail += data
+        self._forget(recording, before - round(KEPT_S * self._fs[piece.row]))
 
     def _skip(
-        self, reel: _Recording, row: int, at: int, size: int, found: list[Block | AlarmStrip]
+        self, recording: _Recording, row: int, at: int, size: int, found: list[Block | AlarmStrip]
     ) -> None:
         """Samples before `at` were lost. A block that would have none at all is left out."""
         grid = at - at % size
-        if reel.tail_start < grid:
-            if reel.tail:
-                reel.tail += _HOLE * (size - reel.end % size)
-                _complete(reel, row, found)
-            reel.tail_start = grid
-        reel.tail += _HOLE * (at - reel.tail_start - len(reel.tail) // 2)
+        if recording.tail_start < grid:
+            if recording.tail:
+                recording.tail += _HOLE * (size - recording.end % size)
+                _complete(recording, row, found)
+            recording.tail_start = grid
+        recording.tail += _HOLE * (at - recording.tail_start - len(recording.tail) // 2)
 
-    def _forget(self, reel: _Recording, before: int) -> None:
+    def _forget(self, recording: _Recording, before: int) -> None:
         """Let go of blocks before this sample, but for what is in a strip."""
-        oldest = min([before, *[w.start for w in reel.wanted]])
-        reel.blocks = [block for block in reel.blocks if block[0] + block[1] > oldest]
+        oldest = min([before, *[w.start for w in recording.wanted]])
+        recording.blocks = [block for block in recording.blocks if block[0] + block[1] > oldest]
 
     def _cut(self, row: int, reached: int | None) -> list[AlarmStrip]:
         """The strips that are complete once the signal has reached a sample (None: there will be no
         more)."""
-        reel = self._state[row]
-        ready = [w for w in reel.wanted if reached is None or w.end <= reached]
-        reel.wanted = [w for w in reel.wanted if not (reached is None or w.end <= reached)]
+        recording = self._state[row]
+        ready = [w for w in recording.wanted if reached is None or w.end <= reached]
+        recording.wanted = [
+            w for w in recording.wanted if not (reached is None or w.end <= reached)
+        ]
         strips = [
-            (w, _strip(reel, max(w.start, reel.first or 0), min(w.end, reel.end))) for w in ready
+            (w, _strip(recording, max(w.start, recording.first or 0), min(w.end, recording.end)))
+            for w in ready
         ]
         return [
             AlarmStrip(
-                row, w, Block(row, max(w.start, reel.first or 0), len(samples), pack(samples))
+                row, w, Block(row, max(w.start, recording.first or 0), len(samples), pack(samples))
             )
             for w, samples in strips
             if len(samples)
         ]
 
 
-def _complete(reel: _Recording, row: int, found: list[Block | AlarmStrip]) -> None:
+def _complete(recording: _Recording, row: int, found: list[Block | AlarmStrip]) -> None:
     """The block that was being filled is full."""
-    n, packed = len(reel.tail) // 2, pack(_samples(reel.tail))
-    reel.blocks.append((reel.tail_start, n, packed))
-    found.append(Block(row, reel.tail_start, n, packed))
-    reel.tail_start += n
-    reel.tail = bytearray()
+    n, packed = len(recording.tail) // 2, pack(_samples(recording.tail))
+    recording.blocks.append((recording.tail_start, n, packed))
+    found.append(Block(row, recording.tail_start, n, packed))
+    recording.tail_start += n
+    recording.tail = bytearray()
 
 
-def _strip(reel: _Recording, start: int, end: int) -> npt.NDArray[np.int16]:
+def _strip(recording: _Recording, start: int, end: int) -> npt.NDArray[np.int16]:
     """The samples from `start` to `end`, MISSING where there are none."""
     samples = np.full(max(end - start, 0), MISSING, dtype=np.int16)
     parts: Sequence[tuple[int, int, bytes | bytearray]] = [
-        *reel.blocks,
-        (reel.tail_start, len(reel.tail) // 2, reel.tail),
+        *recording.blocks,
+        (recording.tail_start, len(recording.tail) // 2, recording.tail),
     ]
     for at, n, data in parts:
         if at < end and at + n > start:

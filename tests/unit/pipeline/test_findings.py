@@ -59,7 +59,7 @@ def test_the_end_of_the_signal_tells_what_has_not_been_told() -> None:
 def test_after_a_gap_a_stretch_begins_anew() -> None:
     stage = opened()
     stage.push(answers("NN"))
-    stage.restart(0)
+    stage.restart(0, 0)
     assert seconds(stage.push([TaskLabel(0, "flutter", 100 * FS_HZ, 110 * FS_HZ, "N", 0.5)])) == [
         (100, 110, "N")
     ]

@@ -1,0 +1,40 @@
+"""Which alarm limits hold for each patient: the profile, with the patient's own limits on top."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from stream_processor.pipeline.alarms.profiles import Profile, Profiles, with_limits
+
+log = logging.getLogger(__name__)
+
+
+class PatientLimits:
+    """The limits in force, worked out once per patient and change."""
+
+    def __init__(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        self._held: dict[str, Profile] = {}
+
+    def __getitem__(self, patient_id: str) -> Profile:
+        """The limits of a patient for whom `set` was called."""
+        return self._held[patient_id]
+
+    def set(self, patient_id: str, own: Mapping[str, float]) -> Profile:
+        """Work out a patient's limits from the profile and the patient's own ones."""
+        self._held[patient_id] = profile = self.combined(patient_id, own)
+        return profile
+
+    def forget(self, patient_id: str) -> None:
+        """The patient's stream is closed."""
+        self._held.pop(patient_id, None)
+
+    def combined(self, patient_id: str, own: Mapping[str, float]) -> Profile:
+        """The patient's profile with these limits, or without them if they contradict it."""
+        base = self._profiles.of(patient_id)
+        try:
+            return with_limits(base, own, base) if own else base
+        except ValueError as error:
+            log.warning("limits of %s cannot be used, its profile's hold: %s", patient_id, error)
+            return base

@@ -1,0 +1,67 @@
+"""When each patient was last heard of: whose signal is missing, whose stream is over, and for whom
+time goes on without a signal. Everything by the steady clock, never by the patients' own times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ingest.clock import Clock
+
+CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
+
+
+class PatientClock:
+    """Per patient with an open stream, how long nothing has come."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heard: dict[str, float] = {}
+        self._lost: set[str] = set()
+        self._told: dict[str, float] = {}  # whose time goes on without a signal, told until when
+
+    def hear(self, patient_id: str) -> bool:
+        """A chunk came. Returns whether the signal had been given up as lost."""
+        self._heard[patient_id] = self._clock.steady_s()
+        was_lost = patient_id in self._lost
+        self._lost.discard(patient_id)
+        return was_lost
+
+    def lose(self, patient_id: str) -> None:
+        """The signal counts as lost until the next chunk."""
+        self._lost.add(patient_id)
+
+    def is_lost(self, patient_id: str) -> bool:
+        """Whether the signal counts as lost."""
+        return patient_id in self._lost
+
+    def end_stream(self, patient_id: str) -> None:
+        """The patient's stream is closed."""
+        del self._heard[patient_id]
+        self._lost.discard(patient_id)
+
+    def forget(self, patient_id: str) -> None:
+        """The patient belongs to somebody else."""
+        self._told.pop(patient_id, None)
+
+    def over(self) -> list[str]:
+        """Patients whose stream has been silent for so long that it is finished."""
+        now = self._clock.steady_s()
+        return [id_ for id_, heard in self._heard.items() if now - heard > CLOSE_AFTER_S]
+
+    def silent(self, limit_s: Callable[[str], float]) -> list[str]:
+        """Patients silent for longer than their limit whose signal does not yet count as lost."""
+        now = self._clock.steady_s()
+        return [
+            id_
+            for id_, heard in self._heard.items()
+            if id_ not in self._lost and now - heard > limit_s(id_)
+        ]
+
+    def passed_ns(self, watched: Iterable[str]) -> dict[str, int]:
+        """For each of these patients without a signal, the time since this was last asked; 0 the
+        first time."""
+        now = self._clock.steady_s()
+        alone = [id_ for id_ in watched if id_ in self._lost or id_ not in self._heard]
+        passed = {id_: round((now - self._told.get(id_, now)) * 1e9) for id_ in alone}
+        self._told = dict.fromkeys(alone, now)
+        return passed

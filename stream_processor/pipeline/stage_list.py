@@ -1,0 +1,69 @@
+"""The stages of the data path as one: whatever happens to a stream happens to each of them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from models.serving.runtime import Model, UsesModel
+from models.signal.stage import Stage, State
+
+
+class StageList:
+    """Stages by name, in the order of the path. Opened and closed in step, they give a stream the
+    same row."""
+
+    def __init__(self, **stages: Stage[Any, Any]) -> None:
+        self._stages = stages
+
+    def use(self, model: Model) -> None:
+        """Every stage that answers by a model goes on with this one."""
+        for stage in self._stages.values():
+            if isinstance(stage, UsesModel):
+                stage.use(model)
+
+    def open(self, patient_id: str, fs_hz: float) -> int:
+        """Take a row in each."""
+        (row,) = {stage.open(patient_id, fs_hz) for stage in self._stages.values()}
+        return row
+
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap at this sample of the stream; returns it at 125 Hz."""
+        for stage in self._stages.values():
+            sample = stage.restart(row, sample)
+        return sample
+
+    def close(self, row: int) -> None:
+        """Give the row back in each."""
+        for stage in self._stages.values():
+            stage.close(row)
+
+    def snapshot(self, row: int) -> dict[str, State]:
+        """What each remembers of the row."""
+        return {name: stage.snapshot(row) for name, stage in self._stages.items()}
+
+    def is_snapshot(self, states: dict[str, State]) -> bool:
+        """Whether these are the states of just these stages."""
+        return states.keys() == self._stages.keys()
+
+    def restore(self, row: int, states: dict[str, State]) -> None:
+        """Make an open row remember what `snapshot` returned."""
+        for name, stage in self._stages.items():
+            stage.restore(row, states[name])
+
+
+class StepTimes:
+    """CPU seconds of this thread per step of the path."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Add what the body takes."""
+        start = time.thread_time()
+        yield
+        self.seconds[step] += time.thread_time() - start

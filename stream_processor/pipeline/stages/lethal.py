@@ -1,0 +1,49 @@
+"""The task for lethal rhythms: what it says of each second goes with the second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.serving.runtime import CLASSES, Model
+from models.signal.stage import ArrayStage, Rows
+from stream_processor.pipeline.stages.seconds import AnalysedSecond
+from stream_processor.pipeline.stages.sequences import SequenceTask
+
+_VT, _VF, _ASYSTOLE = (CLASSES["lethal"].index(name) for name in ("VT", "VF", "ASYS"))
+CERTAIN = 0.5  # probability of asystole from which no movement of the signal makes it unsure
+
+
+class LethalTask(ArrayStage):
+    """Stage: seconds in, the same seconds with the probabilities of VF and VT out.
+
+    A second that the task calls asystole is not unsure, however the signal moves.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._task = SequenceTask(model, "lethal")
+        self._rows = self._task.table
+
+    def use(self, model: Model) -> None:
+        """Answer by another model from now on, whose lethal task is the same."""
+        self._task.use(model)
+
+    def push(self, batch: Sequence[AnalysedSecond]) -> list[AnalysedSecond]:
+        """One second out for each second in."""
+        answers = {(a.row, a.k): a.probability for a in self._task.push(batch)}
+        return [_with(second, answers[second.row, second.k]) for second in batch]
+
+    def flush(self, rows: Rows) -> list[AnalysedSecond]:
+        """Nothing is held back."""
+        return []
+
+    def restart(self, row: int, sample: int) -> int:
+        """Go on after a gap: what was before it does not count."""
+        return self._task.restart(row, sample)
+
+
+def _with(second: AnalysedSecond, probability: Sequence[float]) -> AnalysedSecond:
+    return second._replace(
+        fibrillation=probability[_VF],
+        tachycardia=probability[_VT],
+        unsure=second.unsure and probability[_ASYSTOLE] < CERTAIN,
+    )
