@@ -236,7 +236,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any)
     for `seconds`; high ones break through. resume: ends that. limits: sets fields of the patient's
-    alarm profile; None goes back to the profile file's.
+    alarm profile; None goes back to the profile's. profile: from now on the patient's alarm profile
+    is the one named `profile`; "" goes back to the profile file's.
     """
 
     schema: int = SCHEMA
@@ -244,12 +245,13 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int  # by the wall clock
     id: str  # made by whoever sends it; a repeat of an id counts once
     by: str
-    action: Literal["acknowledge", "silence", "resume", "limits"]
+    action: Literal["acknowledge", "silence", "resume", "limits", "profile"]
     alarm_id: str = ""
     kind: AlarmKind | Literal[""] = ""
     seconds: float | None = None
     limits: dict[str, float | None] = {}
     note: str = ""
+    profile: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,8 +346,34 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     model: str  # version of the model folder that says so
 
 
+JournalKind = Literal[
+    "symptom",
+    "note",
+    "admitted",
+    "transferred",
+    "edited",
+    "discharged",
+    "device assigned",
+    "device released",
+]
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a patient beside the signal: what the wearer says, and what people did with
+    bed and device. Topic ecg.journal. Identity: (patient_id, time_ns, id).
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    time_ns: int  # by the wall clock; of a symptom, when the button was pressed
+    id: str  # made by whoever sends it; a repeat of an id counts once
+    by: str  # a person's name, or the device that the wearer pressed
+    kind: JournalKind
+    text: str = ""
+
+
 Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform | Finding  # what the ward makes
-Stored = Event | Action | Delivery | Score | Edit
+Stored = Event | Action | Delivery | Score | Edit | JournalEntry
 Message = SampleChunk | Reference | Stored
 M = TypeVar("M", bound=Message)
 

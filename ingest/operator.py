@@ -1,5 +1,8 @@
-"""What people say and do, on its way to Kafka: Actions to ecg.acks, Edits to ecg.edits, in the
-partition of the patient's samples."""
+"""What people say and do, on its way to Kafka.
+
+Actions go to ecg.acks, Edits to ecg.edits and JournalEntries to ecg.journal, in the partition of the
+patient's samples; records of devices and people to ecg.registry, by their own key.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ import confluent_kafka
 
 from ingest.broker import TIMEOUT_S, create_topics, unreachable
 from ingest.errors import UnreachableError
-from ingest.messages import Action, Edit, encode
-from ingest.topics import ACKS, EDITS
+from ingest.messages import Action, Edit, JournalEntry, encode
+from ingest.registry.records import DeviceRecord, PersonRecord, Record, encode_record
+from ingest.topics import ACKS, EDITS, JOURNAL, REGISTRY
 
+Order = Action | Edit | JournalEntry | Record
 _POLL_S = 0.05
+_TOPICS = {Action: ACKS, Edit: EDITS, JournalEntry: JOURNAL}
 
 
 class OperatorOutlet:
@@ -28,7 +34,7 @@ class OperatorOutlet:
         self._opening = threading.Lock()
         self._producer: confluent_kafka.Producer | None = None
 
-    def send(self, message: Action | Edit) -> None:
+    def send(self, message: Order) -> None:
         """Send, and wait for it to be safe. Raises UnreachableError: it may still have arrived, so
         repeat it with the same id."""
         done = threading.Event()
@@ -39,10 +45,15 @@ class OperatorOutlet:
             done.set()
 
         producer = self._opened()
-        topic = ACKS if isinstance(message, Action) else EDITS
-        producer.produce(
-            topic.name, encode(message), message.patient_id.encode(), on_delivery=delivered
-        )
+        if isinstance(message, DeviceRecord | PersonRecord):
+            producer.produce(
+                REGISTRY.name, encode_record(message), message.key, on_delivery=delivered
+            )
+        else:
+            key = message.patient_id.encode()
+            producer.produce(
+                _TOPICS[type(message)].name, encode(message), key, on_delivery=delivered
+            )
         while not done.is_set():  # ends: the producer reports failure after message.timeout.ms
             producer.poll(_POLL_S)
         if failures:
@@ -78,6 +89,6 @@ class OperatorOutlet:
         return UnreachableError(f"Kafka broker {self._broker} refused the message: {error}", remedy)
 
 
-def send(broker: str, message: Action | Edit) -> None:
+def send(broker: str, message: Order) -> None:
     """Send a single message and wait for it to be safe. Raises UnreachableError."""
     OperatorOutlet(broker).send(message)

@@ -6,13 +6,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 DAY_MS = 24 * 3600 * 1000
+FOREVER = -1
 
 
 class Topic(NamedTuple):
     """A topic and how it is kept."""
 
     name: str
-    retention_ms: int
+    retention_ms: int  # FOREVER: as long as the disk
     compacted: bool = False
 
 
@@ -32,6 +33,13 @@ EDITS = Topic("ecg.edits", 30 * DAY_MS)  # what people say of what the model sai
 DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)
 # snapshots of the stream processor, one per patient
 STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)
+JOURNAL = Topic(
+    "ecg.journal", 30 * DAY_MS
+)  # what wearers say; what people did with beds and devices
+# devices and people (ingest/registry), the last record of each
+REGISTRY = Topic("ecg.registry", FOREVER, compacted=True)
+# when each device was last heard, and its stream (ingest/server)
+DEVICES = Topic("ecg.devices", 7 * DAY_MS, compacted=True)
 
 ALL = (
     SAMPLES,
@@ -47,8 +55,13 @@ ALL = (
     EDITS,
     DEAD_LETTER,
     STATE,
+    JOURNAL,
+    REGISTRY,
+    DEVICES,
 )
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
 SCORES_GROUP = "ecgwatch-scores"  # the live scorer's
-ARCHIVE_GROUP = "ecgwatch-archive"  # of what stores actions, deliveries, scores and edits
+ARCHIVE_GROUP = (
+    "ecgwatch-archive"  # of what stores actions, deliveries, scores, edits and the journal
+)

@@ -23,8 +23,9 @@ def create(broker: options.Broker = None) -> None:
     held, _ = settings.load({"broker": broker})
     for made in create_topics(held.broker):
         days = made.topic.retention_ms / kafka_topics.DAY_MS
+        length = "for ever" if made.topic.retention_ms == kafka_topics.FOREVER else f"{days:g} days"
         kept = f"{made.partitions} partitions, " + (
-            f"kept {days:g} days" if made.created else "there already"
+            f"kept {length}" if made.created else "there already"
         )
         typer.echo(f"{made.topic.name}: {kept}")
 

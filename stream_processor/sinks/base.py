@@ -20,6 +20,7 @@ from ingest.messages import (
     Delivery,
     Edit,
     Finding,
+    JournalEntry,
     Rhythm,
     Score,
     Stored,
@@ -56,6 +57,7 @@ FILING: dict[Kind, Filing] = {
     Score: Filing("time_ns", _PLACE, "keep_days"),
     Edit: Filing("time_ns", ("id",)),
     Finding: Filing("time_ns", (*_PLACE, "task"), "keep_days"),
+    JournalEntry: Filing("time_ns", ("id",)),
 }
 KINDS: tuple[type[Stored], ...] = tuple(FILING)
 KEY: dict[Kind, tuple[str, ...]] = {

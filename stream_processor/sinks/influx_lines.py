@@ -1,10 +1,11 @@
 """Events as InfluxDB points: line protocol, derived from the messages, and back from the values of
 a query.
 
-Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding;
-tags patient, of what a stream tells device and lead, of a finding its task; all else are fields, at
-nanosecond precision. Packed samples are base64, a dictionary is JSON. Beside its own point, each
-strip is a series of samples that can be drawn: measurement ecg, field mv, one point a sample.
+Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding,
+journalentry; tags patient, of what a stream tells device and lead, of a finding its task; all else
+are fields, at nanosecond precision. Packed samples are base64, a dictionary is JSON. Beside its own
+point, each strip is a series of samples that can be drawn: measurement ecg, field mv, one point a
+sample.
 
 A point's identity is measurement, tags and time, so that writing an event again replaces it, with
 these particulars:

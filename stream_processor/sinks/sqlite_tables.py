@@ -13,7 +13,7 @@ from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
 # PRAGMA user_version; another number for every change of a message's fields, and its step in
 # UPGRADES
-LAYOUT = 3
+LAYOUT = 4
 # By the layout that a file has: what makes it one of the next layout. Tables that are new need no
 # step.
 UPGRADES = {
@@ -26,6 +26,7 @@ UPGRADES = {
         "ALTER TABLE alarm ADD COLUMN silenced_until_ns INTEGER",
     ),
     2: (),  # findings came
+    3: ("ALTER TABLE action ADD COLUMN profile TEXT DEFAULT ''",),  # and the journal
 }
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 

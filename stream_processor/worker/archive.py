@@ -18,16 +18,17 @@ import confluent_kafka
 
 from ingest import topics
 from ingest.clock import Clock
-from ingest.messages import Action, BadMessageError, Delivery, Edit, Score, decode
+from ingest.messages import Action, BadMessageError, Delivery, Edit, JournalEntry, Score, decode
 from stream_processor.kafka.event_producer import EventProducer
 from stream_processor.sinks.base import Sink, SinkBusyError
 
 log = logging.getLogger(__name__)
-KINDS: dict[str, type[Action] | type[Delivery] | type[Score] | type[Edit]] = {
+KINDS: dict[str, type[Action] | type[Delivery] | type[Score] | type[Edit] | type[JournalEntry]] = {
     topics.ACKS.name: Action,
     topics.NOTIFICATIONS.name: Delivery,
     topics.SCORES.name: Score,
     topics.EDITS.name: Edit,
+    topics.JOURNAL.name: JournalEntry,
 }
 BATCH = 1000
 STORE_S = 0.5  # how long messages are gathered before they are stored

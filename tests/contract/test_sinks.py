@@ -25,6 +25,7 @@ from ingest.messages import (
     Delivery,
     Edit,
     Finding,
+    JournalEntry,
     Rhythm,
     Score,
     Stored,
@@ -201,8 +202,26 @@ def finding(patient="p", t=T0, **changes) -> Finding:
     return Finding(patient_id=patient, time_ns=t, **(PLACE | where | what | changes))
 
 
-MAKERS = [beat, vitals, rhythm, alarm, strip, waveform, action, delivery, score, edit, finding]
-NAMED = [action, delivery, edit]  # told apart by an id
+def journal_entry(patient="p", t=T0, id="j1", **changes) -> JournalEntry:
+    what = {"by": "h10-1", "kind": "symptom", "text": "dizzy, 'after stairs'"}
+    return JournalEntry(patient_id=patient, time_ns=t, id=id, **(what | changes))
+
+
+MAKERS = [
+    beat,
+    vitals,
+    rhythm,
+    alarm,
+    strip,
+    waveform,
+    action,
+    delivery,
+    score,
+    edit,
+    finding,
+    journal_entry,
+]
+NAMED = [action, delivery, edit, journal_entry]  # told apart by an id
 AGAIN = {
     beat: {"label": "V"},
     vitals: {"hr_bpm": 99.0},
@@ -215,6 +234,7 @@ AGAIN = {
     score: {"qrs_tp": 77},
     edit: {"verdict": "rejected"},
     finding: {"label": "N"},
+    journal_entry: {"text": "better now"},
 }
 
 
@@ -556,6 +576,7 @@ any_event = st.one_of(
     of(
         Action,
         **named,
+        profile=texts,
         limits=st.dictionaries(texts, st.none() | numbers, max_size=3),
         **maybe_floats("seconds"),
     ),
@@ -587,6 +608,7 @@ any_event = st.one_of(
         **floats("fs_hz", "probability"),
     ),
     of(Edit, **named, target_id=texts, at_ns=times, said=texts, label=texts),
+    of(JournalEntry, **named, text=texts),
 )
 
 
@@ -717,7 +739,7 @@ def test_sqlite_keeps_waveforms_shorter_and_what_people_did_for_ever(tmp_path):
     assert {type(e) for e in stored(sink)} == {*KINDS} - {Waveform}
     store(sink, beat(t=T0 + 6 * day))
     assert [e for e in stored(sink) if event_time(e) == T0] == [
-        make() for make in (alarm, strip, action, delivery, edit)
+        make() for make in (alarm, strip, action, delivery, edit, journal_entry)
     ]
     sink.close()
 

@@ -16,6 +16,7 @@ from ingest.messages import (
     Delivery,
     Edit,
     Finding,
+    JournalEntry,
     Message,
     Reference,
     Rhythm,
@@ -56,7 +57,10 @@ references = st.builds(
     aux=st.text(max_size=255),
 )
 others = st.one_of(
-    *(st.from_type(kind) for kind in (Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding)),
+    *(
+        st.from_type(kind)
+        for kind in (Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding, JournalEntry)
+    ),
     actions,
     references,
 ).map(lambda m: msgspec.structs.replace(m, schema=1))

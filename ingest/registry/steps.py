@@ -1,0 +1,300 @@
+"""What people do with devices and people: each step checked against the registry, as the records it makes.
+
+Every function returns Steps and changes nothing; raises BadInputError naming the device, person or bed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ingest.bounds import name_problem
+from ingest.errors import BadInputError
+from ingest.messages import JournalEntry, JournalKind
+from ingest.registry.records import DeviceRecord, PersonRecord, Record
+from ingest.registry.state import Registry, token_hash
+
+MAX_TEXT = 200  # characters of a name, a bed, a model or notes
+
+
+class Steps(NamedTuple):
+    """Records for ecg.registry, in the order to send them, and what the journal says of them."""
+
+    records: list[Record]
+    journal: list[JournalEntry]
+
+
+class By(NamedTuple):
+    """Who does it, and when (wall clock, nanoseconds)."""
+
+    name: str
+    time_ns: int
+
+
+def add_device(
+    registry: Registry, device_id: str, by: By, *, model: str = "", notes: str = ""
+) -> tuple[Steps, str]:
+    """A new device, or a new token for a revoked one; the second value is the token, kept nowhere."""
+    _check_names(device_id=device_id)
+    _check_texts(model=model, notes=notes)
+    if "/" in device_id or "+" in device_id or "#" in device_id:
+        raise BadInputError(
+            f"device {device_id!r} holds / + or #",
+            "Give it a name that can stand in an MQTT topic.",
+        )
+    known = registry.devices.get(device_id)
+    if known is not None and known.token_sha256:
+        raise BadInputError(
+            f"there is a device {device_id!r} already",
+            f"Revoke its token first if it was lost: ecgwatch devices revoke {device_id}",
+        )
+    token = secrets.token_urlsafe(32)
+    made = DeviceRecord(
+        device_id=device_id,
+        model=model or (known.model if known else ""),
+        notes=notes or (known.notes if known else ""),
+        token_sha256=token_hash(token),
+        step="renewed" if known else "added",
+        by=by.name,
+        time_ns=by.time_ns,
+    )
+    return Steps([made], []), token
+
+
+def assign(registry: Registry, device_id: str, patient_id: str, by: By) -> Steps:
+    """Give the device to an admitted person; another device that this person wears is released."""
+    device, person = _device(registry, device_id), _present(registry, patient_id)
+    if not device.token_sha256:
+        raise BadInputError(
+            f"the token of device {device_id!r} was revoked",
+            f"Give it a new one: ecgwatch devices add {device_id}",
+        )
+    bound = registry.binding(device_id)
+    if bound is not None and bound.person.patient_id == patient_id:
+        raise BadInputError(
+            f"{patient_id!r} wears device {device_id!r} already", "Nothing is to be done."
+        )
+    if bound is not None:
+        raise BadInputError(
+            f"device {device_id!r} is worn by {bound.person.patient_id!r}",
+            f"Release it first: ecgwatch devices release {device_id}",
+        )
+    steps = Steps([], [])
+    worn = registry.holder(patient_id)
+    if worn is not None:
+        _unbind(steps, worn, by, f"{worn.device_id}, in favour of {device_id}")
+    steps.records.append(
+        replace(
+            device,
+            patient_id=patient_id,
+            stay_ns=person.admitted_ns,
+            bound_ns=by.time_ns,
+            step="assigned",
+            by=by.name,
+            time_ns=by.time_ns,
+        )
+    )
+    steps.journal.append(_entry(patient_id, by, "device assigned", device_id))
+    return steps
+
+
+def release(registry: Registry, device_id: str, by: By) -> Steps:
+    """Take the device off whoever wears it."""
+    bound = registry.binding(_device(registry, device_id).device_id)
+    if bound is None:
+        raise BadInputError(
+            f"nobody wears device {device_id!r}", "`ecgwatch devices list` shows who wears what."
+        )
+    steps = Steps([], [])
+    _unbind(steps, bound.device, by, device_id)
+    return steps
+
+
+def revoke(registry: Registry, device_id: str, by: By) -> Steps:
+    """Make the device's token worthless, and take it off whoever wears it."""
+    device = _device(registry, device_id)
+    if not device.token_sha256:
+        raise BadInputError(
+            f"the token of device {device_id!r} was revoked before", "Nothing is to be done."
+        )
+    steps = Steps([], [])
+    bound = registry.binding(device_id)
+    if bound is not None:
+        steps.journal.append(
+            _entry(
+                bound.person.patient_id, by, "device released", f"{device_id}, its token revoked"
+            )
+        )
+    steps.records.append(_loose(device, by, "revoked"))
+    return steps
+
+
+def admit(
+    registry: Registry,
+    patient_id: str,
+    by: By,
+    *,
+    name: str = "",
+    bed: str = "",
+    profile: str = "",
+    notes: str = "",
+    device_id: str = "",
+) -> Steps:
+    """Admit a person, to a bed and with a device if these are given; a person known from before keeps name and profile."""
+    _check_names(patient_id=patient_id)
+    _check_texts(name=name, bed=bed, profile=profile, notes=notes)
+    known = registry.people.get(patient_id)
+    if known is not None and known.present:
+        raise BadInputError(
+            f"{patient_id!r} is admitted already"
+            + (f", to bed {known.bed!r}" if known.bed else ""),
+            "Transfer to another bed, or discharge first.",
+        )
+    _check_bed(registry, bed, patient_id)
+    made = PersonRecord(
+        patient_id=patient_id,
+        name=name or (known.name if known else ""),
+        bed=bed,
+        profile=profile or (known.profile if known else ""),
+        notes=notes,
+        admitted_ns=by.time_ns,
+        step="admitted",
+        by=by.name,
+        time_ns=by.time_ns,
+    )
+    steps = Steps([made], [_entry(patient_id, by, "admitted", f"bed {bed}" if bed else "")])
+    if device_id:
+        after = registry.copy()
+        after.apply(made)
+        given = assign(after, device_id, patient_id, by)
+        return Steps(steps.records + given.records, steps.journal + given.journal)
+    return steps
+
+
+def transfer(registry: Registry, patient_id: str, bed: str, by: By) -> Steps:
+    """Move an admitted person to another bed; device, limits and profile go along."""
+    person = _present(registry, patient_id)
+    _check_texts(bed=bed)
+    if person.bed == bed:
+        raise BadInputError(f"{patient_id!r} is in bed {bed!r} already", "Nothing is to be done.")
+    _check_bed(registry, bed, patient_id)
+    text = f"from bed {person.bed or '-'} to bed {bed or '-'}"
+    moved = replace(person, bed=bed, step="transferred", by=by.name, time_ns=by.time_ns)
+    return Steps([moved], [_entry(patient_id, by, "transferred", text)])
+
+
+def edit(
+    registry: Registry,
+    patient_id: str,
+    by: By,
+    *,
+    name: str | None = None,
+    profile: str | None = None,
+    notes: str | None = None,
+) -> Steps:
+    """Change what is written of an admitted person; None leaves a field as it is."""
+    person = _present(registry, patient_id)
+    fields = {"name": name, "profile": profile, "notes": notes}
+    given = {
+        field: text
+        for field, text in fields.items()
+        if text is not None and text != getattr(person, field)
+    }
+    _check_texts(**given)
+    if not given:
+        raise BadInputError(
+            f"nothing of {patient_id!r} would change", "Give a new name, profile or notes."
+        )
+    edited = replace(person, **given, step="edited", by=by.name, time_ns=by.time_ns)
+    return Steps([edited], [_entry(patient_id, by, "edited", ", ".join(given))])
+
+
+def discharge(registry: Registry, patient_id: str, by: By) -> Steps:
+    """End the stay: the bed is free, the devices are nobody's, the record is kept."""
+    person = _present(registry, patient_id)
+    gone = replace(
+        person, discharged_ns=by.time_ns, step="discharged", by=by.name, time_ns=by.time_ns
+    )
+    where = f"from bed {person.bed}" if person.bed else ""
+    steps = Steps([gone], [_entry(patient_id, by, "discharged", where)])
+    for device in list(registry.devices.values()):
+        if device.patient_id == patient_id:
+            _unbind(steps, device, by, device.device_id)
+    return steps
+
+
+def _unbind(steps: Steps, device: DeviceRecord, by: By, text: str) -> None:
+    steps.journal.append(_entry(device.patient_id, by, "device released", text))
+    steps.records.append(_loose(device, by, "released"))
+
+
+def _loose(device: DeviceRecord, by: By, step: str) -> DeviceRecord:
+    token = "" if step == "revoked" else device.token_sha256
+    return replace(
+        device,
+        token_sha256=token,
+        patient_id="",
+        stay_ns=0,
+        bound_ns=0,
+        step=step,
+        by=by.name,
+        time_ns=by.time_ns,
+    )
+
+
+def _entry(patient_id: str, by: By, kind: JournalKind, text: str) -> JournalEntry:
+    return JournalEntry(
+        patient_id=patient_id,
+        time_ns=by.time_ns,
+        id=secrets.token_hex(12),
+        by=by.name,
+        kind=kind,
+        text=text,
+    )
+
+
+def _device(registry: Registry, device_id: str) -> DeviceRecord:
+    found = registry.devices.get(device_id)
+    if found is None:
+        raise BadInputError(
+            f"there is no device {device_id!r}",
+            f"Add it (ecgwatch devices add {device_id}), or see `ecgwatch devices list`.",
+        )
+    return found
+
+
+def _present(registry: Registry, patient_id: str) -> PersonRecord:
+    found = registry.people.get(patient_id)
+    if found is None or not found.present:
+        state = "was discharged" if found else "is not known"
+        raise BadInputError(
+            f"patient {patient_id!r} {state}",
+            f"Admit first: ecgwatch patients admit {patient_id!r} --bed BED",
+        )
+    return found
+
+
+def _check_bed(registry: Registry, bed: str, patient_id: str) -> None:
+    there = registry.in_bed(bed)
+    if there is not None and there.patient_id != patient_id:
+        raise BadInputError(
+            f"{there.patient_id!r} is in bed {bed!r}",
+            "Take another bed, or transfer or discharge who is there.",
+        )
+
+
+def _check_names(**names: str) -> None:
+    for field, text in names.items():
+        if problem := name_problem(field, text):
+            raise BadInputError(f"{problem}: {text[:40]!r}", "Give 1 to 128 printable characters.")
+
+
+def _check_texts(**texts: str) -> None:
+    for field, text in texts.items():
+        if len(text) > MAX_TEXT or not text.isprintable():
+            raise BadInputError(
+                f"{field} is longer than {MAX_TEXT} characters or holds some that cannot be printed",
+                "Write it shorter, in one line.",
+            )

@@ -1,0 +1,80 @@
+"""The ingest server as an application: its own, or routes for another that runs in the same process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from ingest.server import describe, http, socket
+from ingest.server.refusals import RefusedError
+from ingest.server.service import IngestService
+from ingest.wire import JSON
+
+
+class Beside(Protocol):
+    """Something that runs while the server does (the MQTT subscriber)."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def routes(service: IngestService) -> list[BaseRoute]:
+    """All calls below /api/ingest."""
+    return [*http.routes(service), socket.route(service), *describe.routes()]
+
+
+@contextlib.asynccontextmanager
+async def running(service: IngestService, beside: Sequence[Beside] = ()) -> AsyncIterator[None]:
+    """The service between its start and its stop."""
+    await service.start()
+    started: list[Beside] = []
+    try:
+        for part in beside:
+            await part.start()
+            started.append(part)
+        yield
+    finally:
+        for part in reversed(started):
+            await part.stop()
+        await service.stop()
+
+
+def create_app(
+    service: IngestService, more: Sequence[BaseRoute] = (), beside: Sequence[Beside] = ()
+) -> Starlette:
+    """An application of its own. `more` are other routes that it serves."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with running(service, beside):
+            yield
+
+    async def health(request: Request) -> Response:
+        away = service.outlet.away
+        content = {
+            "broker": not away,
+            "waiting": service.outlet.waiting,
+            "streams": len(service.book.streams),
+        }
+        return Response(msgspec.json.encode(content), 503 if away else 200, media_type=JSON)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return http.refusal(
+            RefusedError(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+        )
+
+    return Starlette(
+        routes=[Route("/healthz", health), *routes(service), *more],
+        exception_handlers={HTTPException: refuse},
+        lifespan=lifespan,
+    )

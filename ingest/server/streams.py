@@ -1,0 +1,387 @@
+"""The streams that devices send: what is taken, in which order, and as whose.
+
+The token says which device sends, the registry who wears it, and so whose stream it is; the device's
+own word is not asked. A stream belongs to one device and one stay of one person, for ever: when either
+changes it is over, and the next samples need a stream with a new UUID.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ingest import topics
+from ingest.bounds import jump_problem
+from ingest.clock import Clock
+from ingest.messages import SampleChunk, encode
+from ingest.registry.heard import DeviceState, encode_state
+from ingest.registry.records import DeviceRecord, PersonRecord
+from ingest.registry.state import Binding, Registry
+from ingest.server.outlet import KafkaOutlet
+from ingest.server.refusals import RefusedError
+from ingest.server.rivals import Rivals
+from ingest.wire import STREAM_SLACK_NS, Chunk, Reply
+
+REMEMBERED = 512  # repeats recognised per stream, by key; older ones the processor recognises
+STREAMS_BEFORE = 16  # of a device, by name
+EARLY_NS = (
+    5 * 10**9
+)  # a sample may be so much older than the moment when the device was given to the person
+AHEAD_NS = 60 * 10**9  # and so much newer than now
+FORGET_NS = 24 * 3600 * 10**9  # a stream that was not heard for so long leaves the memory
+CURRENT_NS = 300 * 10**9  # after so long without a chunk the processor has closed the stream
+_NEW = "Begin a new stream: a new UUID, first_sample 0, with what was taken since."
+
+Done = asyncio.Future[None]
+
+
+@dataclass
+class Stream:
+    """One stream and how far it has come."""
+
+    id: str
+    device_id: str
+    patient_id: str
+    stay_ns: int
+    lead: str
+    fs_hz: float
+    counts_per_mv: float
+    start_ns: int
+    heard_ns: int
+    next_sample: int = 0  # behind the last sample taken
+    kept: int = 0  # behind the last sample that Kafka has
+    seq: int = 0
+    sure: bool = True  # False: after a restart more may have been taken than is known here
+    battery: float | None = None
+    battery_s: float = 0.0  # when it was told
+    over: str = ""
+    recent: OrderedDict[tuple[int, int], tuple[bytes, Done]] = field(default_factory=OrderedDict)
+    listeners: set[Callable[[Reply], None]] = field(default_factory=set)
+
+
+class Taken(NamedTuple):
+    """A body that was taken: wait for `done`, then acknowledge."""
+
+    stream: Stream
+    done: list[Done]
+
+
+class StreamBook:
+    """All streams of this server. Used on the event loop only."""
+
+    def __init__(self, outlet: KafkaOutlet, clock: Clock) -> None:
+        self.registry = Registry()
+        self.streams: dict[str, Stream] = {}
+        self._newest: dict[str, str] = {}  # device -> its newest stream
+        self._before: dict[str, tuple[str, ...]] = {}
+        self._outlet, self._clock = outlet, clock
+        self._rivals = Rivals(clock)
+
+    def restore(self, states: Sequence[DeviceState]) -> None:
+        """What the last server on these topics knew."""
+        for state in states:
+            self._before[state.device_id] = state.before
+            if not state.stream:
+                continue
+            self._newest[state.device_id] = state.stream
+            self.streams[state.stream] = Stream(
+                state.stream,
+                state.device_id,
+                state.patient_id,
+                state.stay_ns,
+                state.lead,
+                state.fs_hz,
+                state.counts_per_mv,
+                state.start_ns,
+                state.heard_ns,
+                next_sample=state.next_sample,
+                kept=state.next_sample,
+                sure=False,
+                battery=state.battery,
+                over=state.over,
+            )
+
+    def newest(self, device_id: str) -> Stream | None:
+        """The device's newest stream."""
+        return self.streams.get(self._newest.get(device_id, ""))
+
+    def take(self, device: DeviceRecord, stream_id: str, chunks: Sequence[Chunk]) -> Taken:
+        """Check all chunks, then send them. Raises RefusedError if any is to be refused: then none is sent."""
+        bound = self._binding(device)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            stream = self._new(stream_id, device, bound.person, chunks[0])
+        else:
+            self._check_owner(stream, bound)
+        repeats = self._check(stream, chunks)
+        if stream.over and None not in repeats:  # whose acknowledgement was lost
+            return Taken(stream, [done for done in repeats if done is not None])
+        self._check_open(stream)
+        done: list[Done] = []
+        if stream_id not in self.streams:
+            self._open(stream)
+            done.append(self._outlet_state(stream))
+        stream.heard_ns = self._clock.now_ns()
+        for chunk, repeat in zip(chunks, repeats, strict=True):
+            done.append(self._send(stream, chunk) if repeat is None else repeat)
+        if chunks[-1].end:
+            self._over(stream, "it has ended")
+            done.append(self._outlet_state(stream))
+        return Taken(stream, done)
+
+    def registry_changed(self, registry: Registry) -> None:
+        """End the streams whose device or person is another now."""
+        self.registry = registry
+        for stream in self.streams.values():
+            if stream.over:
+                continue
+            bound = registry.binding(stream.device_id)
+            if bound is None or (bound.person.patient_id, bound.person.admitted_ns) != (
+                stream.patient_id,
+                stream.stay_ns,
+            ):
+                self._end(stream, self._why(registry, stream))
+
+    def announce(self, since_ns: int) -> None:
+        """Tell ecg.devices of the devices heard since then; forget what was not heard for long."""
+        now_ns = self._clock.now_ns()
+        for stream in list(self.streams.values()):
+            if stream.heard_ns >= since_ns and self._newest.get(stream.device_id) == stream.id:
+                self._outlet_state(stream)
+            elif now_ns - stream.heard_ns > FORGET_NS:
+                del self.streams[stream.id]
+
+    def _binding(self, device: DeviceRecord) -> Binding:
+        bound = self.registry.binding(device.device_id)
+        if bound is not None:
+            return bound
+        before = self.newest(device.device_id)
+        holder = self.registry.holder(before.patient_id) if before else None
+        if before is not None and holder is not None and holder.device_id != device.device_id:
+            self._rivals.refused(before.patient_id, device.device_id, holder.device_id)
+            raise RefusedError(
+                409,
+                f"device {device.device_id!r} was replaced by {holder.device_id!r}, which has the stream",
+                "Stop sending, or assign this device: ecgwatch devices assign.",
+            )
+        raise RefusedError(
+            409,
+            f"nobody wears device {device.device_id!r}",
+            f"Assign it (ecgwatch devices assign {device.device_id} PATIENT), then begin a new stream.",
+        )
+
+    def _check_owner(self, stream: Stream, bound: Binding) -> None:
+        if stream.device_id != bound.device.device_id:
+            raise RefusedError(
+                409,
+                f"stream {stream.id} is another device's",
+                "Make a UUID of your own for each stream.",
+            )
+        if (stream.patient_id, stream.stay_ns) != (
+            bound.person.patient_id,
+            bound.person.admitted_ns,
+        ):
+            raise RefusedError(
+                409, f"stream {stream.id} is over: {stream.over or 'the wearer has changed'}", _NEW
+            )
+
+    def _check_open(self, stream: Stream) -> None:
+        if not stream.over:
+            return
+        newest = self._newest.get(stream.device_id, "")
+        if newest != stream.id:  # two gateways, one device
+            device = stream.device_id
+            rival, holder = (f"{device} (stream {name[:8]})" for name in (stream.id, newest))
+            self._rivals.refused(stream.patient_id, rival, holder)
+        raise RefusedError(409, f"stream {stream.id} is over: {stream.over}", _NEW)
+
+    def _new(
+        self, stream_id: str, device: DeviceRecord, person: PersonRecord, first: Chunk
+    ) -> Stream:
+        if stream_id in self._before.get(device.device_id, ()):
+            raise RefusedError(
+                409,
+                f"stream {stream_id} is over: the device has begun another",
+                "Begin a new stream.",
+            )
+        if first.first_sample != 0:
+            raise RefusedError(
+                422,
+                f"stream {stream_id} is not known here, and does not begin with first_sample 0",
+                "Begin a new stream: a new UUID, first_sample 0.",
+                field="first_sample",
+            )
+        if first.t0_ns < device.bound_ns - EARLY_NS:
+            raise RefusedError(
+                409,
+                f"these samples were taken {(device.bound_ns - first.t0_ns) / 1e9:.0f} s before {person.patient_id!r} got"
+                f" device {device.device_id!r}: they may be somebody else's, or the device's clock is wrong",
+                "Begin a new stream with what was taken since.",
+                field="t0_ns",
+            )
+        return Stream(
+            stream_id,
+            device.device_id,
+            person.patient_id,
+            person.admitted_ns,
+            first.lead,
+            first.fs_hz,
+            first.counts_per_mv,
+            first.t0_ns,
+            self._clock.now_ns(),
+        )
+
+    def _check(self, stream: Stream, chunks: Sequence[Chunk]) -> list[Done | None]:
+        """For each chunk what it waits for if it is a repeat, else None. Raises RefusedError."""
+        found: list[Done | None] = []
+        now_ns, ahead = self._clock.now_ns(), stream.next_sample
+        for number, chunk in enumerate(chunks):
+            self._check_one(stream, number, chunk, now_ns, ahead)
+            known = stream.recent.get(chunk.key)
+            if known is not None and known[0] != chunk.digest():
+                raise RefusedError(
+                    409,
+                    f"chunk {number}: other samples came before as sample {chunk.first_sample}, {chunk.n} long",
+                    "Samples are never changed; a restarted device begins a new stream.",
+                    field="samples",
+                )
+            found.append(None if known is None else known[1])
+            ahead = max(ahead, chunk.first_sample + chunk.n)
+        if any(chunk.end for chunk in chunks[:-1]):
+            raise RefusedError(422, "a chunk follows the one that ends the stream", field="end")
+        return found
+
+    def _check_one(
+        self, stream: Stream, number: int, chunk: Chunk, now_ns: int, ahead: int
+    ) -> None:
+        kept = ("lead", "fs_hz", "counts_per_mv")
+        changed = next((name for name in kept if getattr(chunk, name) != getattr(stream, name)), "")
+        if changed:
+            raise RefusedError(
+                422,
+                f"chunk {number}: {changed} is {getattr(chunk, changed)}, the stream's is {getattr(stream, changed)}",
+                "Begin a new stream.",
+                field=changed,
+            )
+        offset_ns = chunk.t0_ns - stream.start_ns - round(chunk.first_sample * 1e9 / chunk.fs_hz)
+        if abs(offset_ns) > STREAM_SLACK_NS:
+            raise RefusedError(
+                422,
+                f"chunk {number}: t0_ns is {offset_ns / 1e9:+.1f} s off the time that first_sample and fs_hz give",
+                "Resample to fs_hz by disciplined time, or begin a new stream.",
+                field="t0_ns",
+            )
+        if chunk.t0_ns > now_ns + AHEAD_NS:
+            raise RefusedError(
+                422,
+                f"chunk {number}: t0_ns is {(chunk.t0_ns - now_ns) / 1e9:.0f} s ahead of the server's clock",
+                "Set the clock of the device or its gateway.",
+                field="t0_ns",
+            )
+        if stream.sure and (jump := jump_problem(ahead, chunk.bound("p", "d", 0))):
+            raise RefusedError(
+                422, f"chunk {number}: {jump}", "Begin a new stream.", field=jump.field
+            )
+
+    def _open(self, stream: Stream) -> None:
+        before = self.newest(stream.device_id)
+        if before is not None:
+            names = (*self._before.get(stream.device_id, ()), before.id)
+            self._before[stream.device_id] = names[-STREAMS_BEFORE:]
+            if not before.over:
+                self._over(before, f"the device has begun stream {stream.id}")
+        self._newest[stream.device_id] = stream.id
+        self.streams[stream.id] = stream
+
+    def _send(self, stream: Stream, chunk: Chunk) -> Done:
+        fault = self._rivals.fault(stream.patient_id)
+        message = chunk.bound(stream.patient_id, stream.device_id, stream.seq, fault)
+        done = self._outlet.send(topics.SAMPLES.name, stream.patient_id.encode(), encode(message))
+        stream.seq += 1
+        behind = chunk.first_sample + chunk.n
+        stream.next_sample = max(stream.next_sample, behind)
+        stream.sure = True
+        if chunk.battery is not None:
+            stream.battery, stream.battery_s = chunk.battery, self._clock.steady_s()
+        stream.recent[chunk.key] = chunk.digest(), done
+        while len(stream.recent) > REMEMBERED:
+            stream.recent.popitem(last=False)
+        done.add_done_callback(lambda d: self._delivered(stream, chunk.key, behind, d))
+        return done
+
+    def _delivered(self, stream: Stream, key: tuple[int, int], behind: int, done: Done) -> None:
+        if done.cancelled() or done.exception() is not None:
+            stream.recent.pop(key, None)
+        else:
+            stream.kept = max(stream.kept, behind)
+
+    def _end(self, stream: Stream, why: str) -> None:
+        """The person or the device has changed: nothing more is taken, and the processor is told."""
+        if self._clock.now_ns() - stream.heard_ns < CURRENT_NS:
+            first = stream.next_sample
+            if (
+                not stream.sure
+            ):  # more may have been taken before a restart: what is missing until now is missing
+                first = max(
+                    first, round((self._clock.now_ns() - stream.start_ns) / 1e9 * stream.fs_hz)
+                )
+            offset_ns = round(first * 1e9 / stream.fs_hz)
+            closing = SampleChunk(
+                patient_id=stream.patient_id,
+                device_id=stream.device_id,
+                lead=stream.lead,
+                seq=stream.seq,
+                first_sample=first,
+                t0_ns=stream.start_ns + offset_ns,
+                fs_hz=stream.fs_hz,
+                counts_per_mv=stream.counts_per_mv,
+                samples=b"",
+                end=True,
+            )
+            self._outlet.send(topics.SAMPLES.name, stream.patient_id.encode(), encode(closing))
+        self._over(stream, why)
+        self._outlet_state(stream)
+
+    def _over(self, stream: Stream, why: str) -> None:
+        stream.over = why
+        for tell in list(stream.listeners):
+            tell(Reply(next_sample=stream.kept, released=why))
+
+    def _why(self, registry: Registry, stream: Stream) -> str:
+        person, device = (
+            registry.people.get(stream.patient_id),
+            registry.devices.get(stream.device_id),
+        )
+        if person is None or not person.present or person.admitted_ns != stream.stay_ns:
+            return f"{stream.patient_id} was discharged"
+        if device is None or not device.token_sha256:
+            return "the device's token was revoked"
+        holder = registry.holder(stream.patient_id)
+        return (
+            f"{stream.patient_id} wears {holder.device_id} now"
+            if holder
+            else "the device was released"
+        )
+
+    def _outlet_state(self, stream: Stream) -> Done:
+        state = DeviceState(
+            device_id=stream.device_id,
+            heard_ns=stream.heard_ns,
+            battery=stream.battery,
+            stream=stream.id,
+            patient_id=stream.patient_id,
+            stay_ns=stream.stay_ns,
+            lead=stream.lead,
+            fs_hz=stream.fs_hz,
+            counts_per_mv=stream.counts_per_mv,
+            start_ns=stream.start_ns,
+            next_sample=stream.next_sample,
+            over=stream.over,
+            before=self._before.get(stream.device_id, ()),
+        )
+        return self._outlet.send(
+            topics.DEVICES.name, stream.device_id.encode(), encode_state(state)
+        )
