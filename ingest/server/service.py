@@ -16,7 +16,9 @@ from ingest.registry.records import DeviceRecord
 from ingest.server.gate import Gate
 from ingest.server.outlet import KafkaOutlet, KafkaRefusedError
 from ingest.server.refusals import RefusalLog, RefusedError, away
-from ingest.server.streams import AHEAD_NS, Done, StreamBook
+from ingest.server.stream import Done
+from ingest.server.stream_checks import AHEAD_NS
+from ingest.server.streams import StreamBook
 from ingest.wire import WearerEvent
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from ingest.server.http import read_chunks, stream_id
 from ingest.server.outlet import KafkaRefusedError
 from ingest.server.refusals import RefusedError, away
 from ingest.server.service import ANSWER_S, IngestService
-from ingest.server.streams import Done, Stream
+from ingest.server.stream import Done, Stream
 from ingest.wire import MESSAGEPACK, Reply
 
 FIRST_S = (

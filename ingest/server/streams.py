@@ -7,59 +7,26 @@ changes it is over, and the next samples need a stream with a new UUID.
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ingest import topics
-from ingest.bounds import jump_problem
 from ingest.clock import Clock
-from ingest.messages import SampleChunk, encode
+from ingest.messages import SampleChunk, encode, sample_offset_ns
 from ingest.registry.heard import DeviceState, encode_state
-from ingest.registry.records import DeviceRecord, PersonRecord
+from ingest.registry.records import DeviceRecord
 from ingest.registry.state import Binding, Registry
+from ingest.server import stream_checks as checks
 from ingest.server.outlet import KafkaOutlet
 from ingest.server.refusals import RefusedError
 from ingest.server.rivals import Rivals
-from ingest.wire import STREAM_SLACK_NS, Chunk, Reply
+from ingest.server.stream import Done, Stream
+from ingest.wire import Chunk, Reply
 
 REMEMBERED = 512  # repeats recognised per stream, by key; older ones the processor recognises
 STREAMS_BEFORE = 16  # of a device, by name
-EARLY_NS = (
-    5 * 10**9
-)  # a sample may be so much older than the moment when the device was given to the person
-AHEAD_NS = 60 * 10**9  # and so much newer than now
 FORGET_NS = 24 * 3600 * 10**9  # a stream that was not heard for so long leaves the memory
 CURRENT_NS = 300 * 10**9  # after so long without a chunk the processor has closed the stream
-_NEW = "Begin a new stream: a new UUID, first_sample 0, with what was taken since."
-
-Done = asyncio.Future[None]
-
-
-@dataclass
-class Stream:
-    """One stream and how far it has come."""
-
-    id: str
-    device_id: str
-    patient_id: str
-    stay_ns: int
-    lead: str
-    fs_hz: float
-    counts_per_mv: float
-    start_ns: int
-    heard_ns: int
-    next_sample: int = 0  # behind the last sample taken
-    kept: int = 0  # behind the last sample that Kafka has
-    seq: int = 0
-    sure: bool = True  # False: after a restart more may have been taken than is known here
-    battery: float | None = None
-    battery_s: float = 0.0  # when it was told
-    over: str = ""
-    recent: OrderedDict[tuple[int, int], tuple[bytes, Done]] = field(default_factory=OrderedDict)
-    listeners: set[Callable[[Reply], None]] = field(default_factory=set)
 
 
 class Taken(NamedTuple):
@@ -113,23 +80,23 @@ class StreamBook:
         bound = self._binding(device)
         stream = self.streams.get(stream_id)
         if stream is None:
-            stream = self._new(stream_id, device, bound.person, chunks[0])
+            stream = self._begun(stream_id, bound, chunks[0])
         else:
-            self._check_owner(stream, bound)
-        repeats = self._check(stream, chunks)
+            checks.check_owner(stream, bound)
+        repeats = checks.check_chunks(stream, chunks, self._clock.now_ns())
         if stream.over and None not in repeats:  # whose acknowledgement was lost
             return Taken(stream, [done for done in repeats if done is not None])
         self._check_open(stream)
         done: list[Done] = []
         if stream_id not in self.streams:
             self._open(stream)
-            done.append(self._outlet_state(stream))
+            done.append(self._tell_state(stream))
         stream.heard_ns = self._clock.now_ns()
         for chunk, repeat in zip(chunks, repeats, strict=True):
             done.append(self._send(stream, chunk) if repeat is None else repeat)
         if chunks[-1].end:
             self._over(stream, "it has ended")
-            done.append(self._outlet_state(stream))
+            done.append(self._tell_state(stream))
         return Taken(stream, done)
 
     def registry_changed(self, registry: Registry) -> None:
@@ -150,7 +117,7 @@ class StreamBook:
         now_ns = self._clock.now_ns()
         for stream in list(self.streams.values()):
             if stream.heard_ns >= since_ns and self._newest.get(stream.device_id) == stream.id:
-                self._outlet_state(stream)
+                self._tell_state(stream)
             elif now_ns - stream.heard_ns > FORGET_NS:
                 del self.streams[stream.id]
 
@@ -173,21 +140,6 @@ class StreamBook:
             f"Assign it (ecgwatch devices assign {device.device_id} PATIENT), then begin a new stream.",
         )
 
-    def _check_owner(self, stream: Stream, bound: Binding) -> None:
-        if stream.device_id != bound.device.device_id:
-            raise RefusedError(
-                409,
-                f"stream {stream.id} is another device's",
-                "Make a UUID of your own for each stream.",
-            )
-        if (stream.patient_id, stream.stay_ns) != (
-            bound.person.patient_id,
-            bound.person.admitted_ns,
-        ):
-            raise RefusedError(
-                409, f"stream {stream.id} is over: {stream.over or 'the wearer has changed'}", _NEW
-            )
-
     def _check_open(self, stream: Stream) -> None:
         if not stream.over:
             return
@@ -196,32 +148,16 @@ class StreamBook:
             device = stream.device_id
             rival, holder = (f"{device} (stream {name[:8]})" for name in (stream.id, newest))
             self._rivals.refused(stream.patient_id, rival, holder)
-        raise RefusedError(409, f"stream {stream.id} is over: {stream.over}", _NEW)
+        raise RefusedError(409, f"stream {stream.id} is over: {stream.over}", checks.BEGIN_NEW)
 
-    def _new(
-        self, stream_id: str, device: DeviceRecord, person: PersonRecord, first: Chunk
-    ) -> Stream:
+    def _begun(self, stream_id: str, bound: Binding, first: Chunk) -> Stream:
+        """A stream as its first chunk tells it; not in the book yet."""
+        device, person = bound
         if stream_id in self._before.get(device.device_id, ()):
             raise RefusedError(
-                409,
-                f"stream {stream_id} is over: the device has begun another",
-                "Begin a new stream.",
+                409, f"stream {stream_id} is over: the device has begun another", checks.BEGIN_NEW
             )
-        if first.first_sample != 0:
-            raise RefusedError(
-                422,
-                f"stream {stream_id} is not known here, and does not begin with first_sample 0",
-                "Begin a new stream: a new UUID, first_sample 0.",
-                field="first_sample",
-            )
-        if first.t0_ns < device.bound_ns - EARLY_NS:
-            raise RefusedError(
-                409,
-                f"these samples were taken {(device.bound_ns - first.t0_ns) / 1e9:.0f} s before {person.patient_id!r} got"
-                f" device {device.device_id!r}: they may be somebody else's, or the device's clock is wrong",
-                "Begin a new stream with what was taken since.",
-                field="t0_ns",
-            )
+        checks.check_first(stream_id, bound, first)
         return Stream(
             stream_id,
             device.device_id,
@@ -233,58 +169,6 @@ class StreamBook:
             first.t0_ns,
             self._clock.now_ns(),
         )
-
-    def _check(self, stream: Stream, chunks: Sequence[Chunk]) -> list[Done | None]:
-        """For each chunk what it waits for if it is a repeat, else None. Raises RefusedError."""
-        found: list[Done | None] = []
-        now_ns, ahead = self._clock.now_ns(), stream.next_sample
-        for number, chunk in enumerate(chunks):
-            self._check_one(stream, number, chunk, now_ns, ahead)
-            known = stream.recent.get(chunk.key)
-            if known is not None and known[0] != chunk.digest():
-                raise RefusedError(
-                    409,
-                    f"chunk {number}: other samples came before as sample {chunk.first_sample}, {chunk.n} long",
-                    "Samples are never changed; a restarted device begins a new stream.",
-                    field="samples",
-                )
-            found.append(None if known is None else known[1])
-            ahead = max(ahead, chunk.first_sample + chunk.n)
-        if any(chunk.end for chunk in chunks[:-1]):
-            raise RefusedError(422, "a chunk follows the one that ends the stream", field="end")
-        return found
-
-    def _check_one(
-        self, stream: Stream, number: int, chunk: Chunk, now_ns: int, ahead: int
-    ) -> None:
-        kept = ("lead", "fs_hz", "counts_per_mv")
-        changed = next((name for name in kept if getattr(chunk, name) != getattr(stream, name)), "")
-        if changed:
-            raise RefusedError(
-                422,
-                f"chunk {number}: {changed} is {getattr(chunk, changed)}, the stream's is {getattr(stream, changed)}",
-                "Begin a new stream.",
-                field=changed,
-            )
-        offset_ns = chunk.t0_ns - stream.start_ns - round(chunk.first_sample * 1e9 / chunk.fs_hz)
-        if abs(offset_ns) > STREAM_SLACK_NS:
-            raise RefusedError(
-                422,
-                f"chunk {number}: t0_ns is {offset_ns / 1e9:+.1f} s off the time that first_sample and fs_hz give",
-                "Resample to fs_hz by disciplined time, or begin a new stream.",
-                field="t0_ns",
-            )
-        if chunk.t0_ns > now_ns + AHEAD_NS:
-            raise RefusedError(
-                422,
-                f"chunk {number}: t0_ns is {(chunk.t0_ns - now_ns) / 1e9:.0f} s ahead of the server's clock",
-                "Set the clock of the device or its gateway.",
-                field="t0_ns",
-            )
-        if stream.sure and (jump := jump_problem(ahead, chunk.bound("p", "d", 0))):
-            raise RefusedError(
-                422, f"chunk {number}: {jump}", "Begin a new stream.", field=jump.field
-            )
 
     def _open(self, stream: Stream) -> None:
         before = self.newest(stream.device_id)
@@ -328,7 +212,7 @@ class StreamBook:
                 first = max(
                     first, round((self._clock.now_ns() - stream.start_ns) / 1e9 * stream.fs_hz)
                 )
-            offset_ns = round(first * 1e9 / stream.fs_hz)
+            offset_ns = sample_offset_ns(first, stream.fs_hz)
             closing = SampleChunk(
                 patient_id=stream.patient_id,
                 device_id=stream.device_id,
@@ -343,7 +227,7 @@ class StreamBook:
             )
             self._outlet.send(topics.SAMPLES.name, stream.patient_id.encode(), encode(closing))
         self._over(stream, why)
-        self._outlet_state(stream)
+        self._tell_state(stream)
 
     def _over(self, stream: Stream, why: str) -> None:
         stream.over = why
@@ -366,7 +250,7 @@ class StreamBook:
             else "the device was released"
         )
 
-    def _outlet_state(self, stream: Stream) -> Done:
+    def _tell_state(self, stream: Stream) -> Done:
         state = DeviceState(
             device_id=stream.device_id,
             heard_ns=stream.heard_ns,
@@ -378,7 +262,7 @@ class StreamBook:
             fs_hz=stream.fs_hz,
             counts_per_mv=stream.counts_per_mv,
             start_ns=stream.start_ns,
-            next_sample=stream.next_sample,
+            next_sample=stream.kept,
             over=stream.over,
             before=self._before.get(stream.device_id, ()),
         )

@@ -1,0 +1,171 @@
+"""An ingest server on a real broker, for tests: devices, people, chunks, and what Kafka has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from uuid import uuid4
+
+import confluent_kafka
+import httpx
+import uvicorn
+
+from ingest.clock import SystemClock
+from ingest.messages import JournalEntry, SampleChunk, decode
+from ingest.operator import OperatorOutlet
+from ingest.registry import steps
+from ingest.registry.reader import read_registry
+from ingest.registry.steps import By, Steps
+from ingest.server.app import Beside, create_app
+from ingest.server.service import IngestService
+from ingest.topics import JOURNAL, SAMPLES
+from ingest.wire import Chunk, encode_chunks
+
+FS, N = 130.0, 65
+
+
+class Server:
+    """An ingest server in a thread. `stop` may be followed by `start` on the same port."""
+
+    def __init__(self, broker: str, port: int = 0) -> None:
+        self._broker, self.port = broker, port
+        self._beside: Sequence[Beside] = ()
+
+    def start(self, make_beside=lambda service: ()) -> None:
+        """Begin; `make_beside` makes what runs beside it."""
+        self.service = IngestService(self._broker, SystemClock())
+        self.app = create_app(self.service, beside=make_beside(self.service))
+        listening = socket.create_server(("127.0.0.1", self.port), backlog=2048)
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            self.app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([listening])))
+        self._thread.start()
+        deadline = time.monotonic() + 60
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server has ended"
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(30)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def running(broker: str, make_beside=lambda service: ()) -> Iterator[Server]:
+    """A server between its start and its stop."""
+    server = Server(broker)
+    server.start(make_beside)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class People:
+    """What an admin does."""
+
+    def __init__(self, broker: str) -> None:
+        self.broker, self._outlet = broker, OperatorOutlet(broker)
+
+    def take(self, make, *arguments, **fields) -> None:
+        by = By("Kim", time.time_ns())
+        self._send(make(read_registry(self.broker), *arguments, by, **fields))
+
+    def device(self, name: str, patient: str = "") -> str:
+        """A new device's token; worn by a person admitted for it, if one is named."""
+        by = By("Kim", time.time_ns())
+        made, token = steps.add_device(read_registry(self.broker), name, by)
+        self._send(made)
+        if patient:
+            self.take(steps.admit, patient, device_id=name)
+        return token
+
+    def _send(self, made: Steps) -> None:
+        for message in [*made.records, *made.journal]:
+            self._outlet.send(message)
+
+
+def chunk(start_ns: int, k: int, **fields) -> Chunk:
+    base = {
+        "first_sample": k * N,
+        "t0_ns": start_ns + round(k * N * 1e9 / FS),
+        "fs_hz": FS,
+        "counts_per_mv": 1000.0,
+        "samples": bytes([k % 251, 1] * N),
+    }
+    return Chunk(**(base | fields))
+
+
+class Sender:
+    """One device over HTTP."""
+
+    def __init__(self, url: str, token: str, stream: str = "") -> None:
+        self.stream, self.token, self.start_ns = stream or str(uuid4()), token, time.time_ns()
+        self.client = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=30
+        )
+
+    def send(self, *numbers: int, media: str = "application/msgpack", **fields) -> httpx.Response:
+        body = encode_chunks([chunk(self.start_ns, k, **fields) for k in numbers], media)
+        return self.post(body, media)
+
+    def post(self, body: bytes, media: str = "application/msgpack") -> httpx.Response:
+        path = f"/api/ingest/v1/streams/{self.stream}/chunks"
+        return self.client.post(path, content=body, headers={"Content-Type": media})
+
+    def until_taken(self, number: int, seconds: float = 30) -> httpx.Response:
+        """Repeat while it is 401, 409 or 429: the registry takes a moment, a broker longer."""
+        deadline = time.monotonic() + seconds
+        while (answer := self.send(number)).status_code != 202 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert answer.status_code == 202, answer.text
+        return answer
+
+
+def kept(broker: str, patient: str = "") -> list[SampleChunk]:
+    """All that Kafka has, of one patient or of all, in order."""
+    return [
+        c for c in read_topic(broker, SAMPLES.name, SampleChunk) if patient in ("", c.patient_id)
+    ]
+
+
+def journal(broker: str) -> list[JournalEntry]:
+    return read_topic(broker, JOURNAL.name, JournalEntry)
+
+
+def read_topic(broker: str, topic: str, kind):
+    settings = {"bootstrap.servers": broker, "group.id": str(uuid4()), "log_level": 0}
+    consumer = confluent_kafka.Consumer(settings)
+    found = consumer.list_topics(topic, timeout=30).topics[topic]
+    parts = [
+        confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING)
+        for p in found.partitions
+    ]
+    left = {p.partition: consumer.get_watermark_offsets(p, 30)[1] for p in parts}
+    left = {partition: end for partition, end in left.items() if end}
+    consumer.assign(parts)
+    messages = []
+    while left:
+        message = consumer.poll(10)
+        assert message is not None, f"{topic} does not end"
+        messages.append(decode(message.value(), kind))
+        if message.offset() + 1 >= left.get(message.partition(), 0):
+            left.pop(message.partition(), None)
+    consumer.close()
+    return messages

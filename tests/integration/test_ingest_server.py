@@ -1,0 +1,184 @@
+"""The ingest server on real brokers: acknowledged is what Kafka has, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from uuid import uuid4
+
+import msgspec
+import pytest
+import websockets
+
+from ingest import wire
+from ingest.embedded import EmbeddedBroker
+from ingest.registry import steps
+from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks
+from tests.integration.ingest_bench import N, People, Sender, chunk, journal, kept, running
+
+
+@pytest.fixture
+def people(broker) -> People:
+    return People(broker.address)
+
+
+@pytest.fixture
+def server(broker, people):
+    with running(broker.address) as found:
+        yield found
+
+
+@pytest.fixture
+def alone():
+    """A server on the embedded broker, and what an admin does: for what is the same on any broker."""
+    with EmbeddedBroker() as embedded, running(embedded.address) as found:
+        yield found, People(embedded.address)
+
+
+def test_http_chunks_arrive_in_order_once_and_only_then_are_acknowledged(broker, people, server):
+    sender = Sender(server.url, people.device("h1", "ada"))
+    sender.until_taken(0)
+    for media, numbers in ((JSON, (1, 2)), (MESSAGEPACK, (2, 3)), (JSON, (1, 2, 3))):
+        answer = sender.send(*numbers, media=media)
+        assert answer.status_code == 202, answer.text
+        assert answer.json() == {"next_sample": (numbers[-1] + 1) * N}
+    found = kept(broker.address)
+    assert [(c.patient_id, c.device_id, c.first_sample) for c in found] == [
+        ("ada", "h1", k * N) for k in range(4)
+    ]
+
+
+def test_refusals_say_what_and_name_the_field(alone):
+    server, people = alone
+    token = people.device("h1", "ada")
+    sender = Sender(server.url, token)
+    sender.until_taken(0)
+    cases = [
+        (Sender(server.url, "").send(0), 401, ""),
+        (Sender(server.url, "wrong").send(0), 401, ""),
+        (Sender(server.url, token, "no-uuid").send(0), 422, "stream"),
+        (sender.send(1, fs_hz=250.0), 422, "fs_hz"),
+        (sender.send(1, battery=7.0), 422, "battery"),
+        (sender.send(0, samples=bytes(2 * N)), 409, "samples"),
+        (sender.post(b"[]", "text/plain"), 415, ""),
+        (sender.post(bytes(wire.MAX_BODY + 1)), 413, ""),
+        (sender.client.get("/api/ingest/v1/nothing"), 404, ""),
+    ]
+    for answer, status, field in cases:
+        body = answer.json()
+        assert (answer.status_code, body.get("field", "")) == (status, field), body
+        assert body["problem"]
+
+
+def test_a_token_is_dead_at_once_when_it_is_revoked(people, server):
+    sender = Sender(server.url, people.device("h1", "ada"))
+    sender.until_taken(0)
+    people.take(steps.revoke, "h1")
+    deadline = time.monotonic() + 10
+    while (answer := sender.send(1)).status_code == 202 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert answer.status_code in (401, 409)
+    time.sleep(0.2)
+    assert sender.send(2).status_code == 401
+
+
+def test_guessing_is_braked_and_the_right_token_goes_on(alone):
+    server, people = alone
+    sender = Sender(server.url, people.device("h1", "ada"))
+    sender.until_taken(0)
+    answers = [Sender(server.url, f"guess{k}").send(0) for k in range(25)]
+    assert [a.status_code for a in answers] == [401] * 20 + [429] * 5
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    assert sender.send(1).status_code == 202
+
+
+def test_discharge_ends_the_stream_in_kafka(broker, people, server):
+    sender = Sender(server.url, people.device("h1", "ada"))
+    sender.until_taken(0)
+    people.take(steps.discharge, "ada")
+    deadline = time.monotonic() + 10
+    while not (found := kept(broker.address))[-1].end and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (found[-1].patient_id, found[-1].end, found[-1].first_sample) == ("ada", True, N)
+    assert sender.send(1).status_code == 409
+
+
+def test_a_symptom_is_in_the_journal_once_it_is_acknowledged(broker, people, server):
+    sender = Sender(server.url, people.device("h1", "ada"))
+    sender.until_taken(0)
+    event = {"id": "e1", "time_ns": time.time_ns(), "kind": "symptom", "text": "dizzy"}
+    assert sender.client.post("/api/ingest/v1/events", json=event).status_code == 202
+    (entry,) = [e for e in journal(broker.address) if e.kind == "symptom"]
+    assert (entry.patient_id, entry.id, entry.by, entry.text) == ("ada", "e1", "h1", "dizzy")
+    late = sender.client.post("/api/ingest/v1/events", json=event | {"time_ns": 0})
+    assert (late.status_code, late.json()["field"]) == (422, "time_ns")
+
+
+async def test_websocket_acknowledges_in_order_and_says_when_it_is_over(broker, people, server):
+    token = await asyncio.to_thread(people.device, "h1", "ada")
+    await asyncio.sleep(1)
+    stream, start_ns = str(uuid4()), time.time_ns()
+    url = server.ws + wire.SOCKET_PATH.replace("{stream}", stream)
+    names = [wire.SUBPROTOCOL, wire.TOKEN_PREFIX + token]
+    async with websockets.connect(url, subprotocols=names) as ws:
+        assert ws.subprotocol == wire.SUBPROTOCOL
+        for k in range(20):
+            await ws.send(encode_chunks([chunk(start_ns, k)]))
+        replies = [Reply()]
+        while (replies[-1].next_sample or 0) < 20 * N:
+            replies.append(msgspec.msgpack.decode(await ws.recv(), type=Reply))
+        told = [r.next_sample for r in replies[1:]]
+        assert told == sorted(told)
+        await asyncio.to_thread(people.take, steps.discharge, "ada")
+        last = msgspec.msgpack.decode(await asyncio.wait_for(ws.recv(), 10), type=Reply)
+        assert last.released == "ada was discharged"
+        await ws.send(encode_chunks([chunk(start_ns, 20)]))
+        refused = msgspec.msgpack.decode(await ws.recv(), type=Reply)
+        assert refused.status == 409
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await ws.recv()
+        assert closed.value.rcvd.code == wire.CLOSE_BASE + 409
+    found = await asyncio.to_thread(kept, broker.address)
+    assert [c.first_sample for c in found] == [k * N for k in range(20)] + [20 * N]
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+async def test_websocket_with_no_or_a_wrong_token_is_closed(alone, token):
+    server, _ = alone
+    names = [wire.SUBPROTOCOL, *([wire.TOKEN_PREFIX + token] if token else [])]
+    url = server.ws + wire.SOCKET_PATH.replace("{stream}", str(uuid4()))
+    async with websockets.connect(url, subprotocols=names) as ws:
+        refused = msgspec.msgpack.decode(await ws.recv(), type=Reply)
+        assert refused.status == 401
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await ws.recv()
+        assert closed.value.rcvd.code == 4401
+
+
+def test_a_body_that_dawdles_is_refused(alone, monkeypatch):
+    server, people = alone
+    monkeypatch.setattr("ingest.server.http.BODY_S", 0.3)
+    token = people.device("h1", "ada")
+    time.sleep(1)
+    path = wire.CHUNKS_PATH.replace("{stream}", str(uuid4()))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        slow.sendall(
+            (head + "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n[").encode()
+        )
+        assert b" 408 " in slow.recv(4096)
+
+
+def test_the_api_describes_itself(alone):
+    server, _ = alone
+    client = Sender(server.url, "").client
+    document = client.get("/api/ingest/openapi.json").json()
+    assert set(document["paths"]) == {
+        wire.CHUNKS_PATH,
+        wire.SOCKET_PATH,
+        wire.EVENTS_PATH,
+        wire.DEVICE_PATH,
+    }
+    assert "/api/ingest/v1/events" in client.get("/api/ingest").text
+    assert client.get("/healthz").json() == {"broker": True, "waiting": 0, "streams": 0}
