@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecgwatch.commands import alarms, topics
+from ecgwatch.commands import alarms, devices, patients, topics
 from ecgwatch.commands import dashboards as dashboards_command
 from ecgwatch.commands import models as models_command
 from ecgwatch.commands.annotate import annotate
@@ -53,6 +53,8 @@ for command in (
 ):
     app.command(command.__name__)(command)
 app.add_typer(alarms.app, name="alarms")
+app.add_typer(devices.app, name="devices")
+app.add_typer(patients.app, name="patients")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dashboards_command.app, name="dashboards")
 app.add_typer(models_command.app, name="models")

@@ -35,7 +35,7 @@ def act(broker: str, patient: str, by: str | None, note: str, **fields: Any) -> 
             patient_id=patient,
             time_ns=now_ns,
             id=secrets.token_hex(12),
-            by=_name(by),
+            by=person_name(by),
             note=note,
             **fields,
         ),
@@ -90,7 +90,8 @@ def check_limits(base: Profile, actions: Iterable[Action], limits: dict[str, flo
         ) from error
 
 
-def _name(by: str | None) -> str:
+def person_name(by: str | None) -> str:
+    """Who does it; the login name if nobody is given. Raises BadInputError."""
     try:
         name = getpass.getuser() if by is None else by.strip()
     except (OSError, KeyError):

@@ -26,6 +26,15 @@ def parse_time(option: str, text: str) -> int:
     return time_ns
 
 
+def ago(length_ns: int) -> str:
+    """A length of time as people say it: 12 s, 5 min, 3 h, 2 days."""
+    seconds = max(0.0, length_ns / 1e9)
+    for limit, size, unit in ((90, 1, "s"), (90 * 60, 60, "min"), (36 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
 def show_time(time_ns: int) -> str:
     """ISO 8601 in UTC, to the millisecond."""
     return (

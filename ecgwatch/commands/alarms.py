@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from dashboards.monitor.live.limits import given_profile
 from ecgwatch import options, settings
 from ecgwatch.acting import act, check_limits, check_silenceable, limits_of, seconds_of
 from ecgwatch.alarm_lines import described, limits_table, show
@@ -225,9 +226,11 @@ def profile(
         raise BadInputError(
             "whose limits?", "Name the patient: ecgwatch alarms profile PATIENT --set ..."
         )
-    base, actions = profiles.of(patient or ""), _actions(chosen, patient)
+    actions = list(_actions(chosen, patient))
+    given = given_profile(actions)
+    base = profiles.of(patient or "", given)
     if not limits:
-        show(limits_table(profiles.name_of(patient or ""), base, actions))
+        show(limits_table(given or profiles.name_of(patient or ""), base, actions))
         return
     assert patient is not None
     check_limits(base, actions, limits)

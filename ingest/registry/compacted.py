@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 _POLL_S = 0.05
 _BATCH = 500
+_TRIES, _RETRY_S = 20, 0.5
 
 
 class TopicReader(Generic[R]):
@@ -84,11 +86,16 @@ def read_all(broker: str, topic: Topic, decode: Callable[[bytes], R]) -> list[R]
     create_topics(broker)
     reader = TopicReader(broker, topic, decode)
     found: list[R] = []
+    failures = 0
     try:
         while not reader.at_end:
-            found += reader.take(_POLL_S)
-    except confluent_kafka.KafkaException as error:
-        raise unreachable(broker) from error
+            try:
+                found += reader.take(_POLL_S)
+            except confluent_kafka.KafkaException as error:
+                failures += 1  # a topic that was just made has no leader for a moment
+                if failures >= _TRIES:
+                    raise unreachable(broker) from error
+                time.sleep(_RETRY_S)
     finally:
         reader.close()
     return found

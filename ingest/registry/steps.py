@@ -1,4 +1,4 @@
-"""What people do with devices and people: each step checked against the registry, as the records it makes.
+"""What people do with devices and people: each step checked against the registry, as what it makes.
 
 Every function returns Steps and changes nothing; raises BadInputError naming the device, person or bed.
 """
@@ -6,39 +6,32 @@ Every function returns Steps and changes nothing; raises BadInputError naming th
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ingest.bounds import name_problem
 from ingest.errors import BadInputError
-from ingest.messages import JournalEntry, JournalKind
-from ingest.registry.records import DeviceRecord, PersonRecord, Record
+from ingest.messages import Action
+from ingest.registry.records import DeviceRecord, PersonRecord
 from ingest.registry.state import Registry, token_hash
-
-MAX_TEXT = 200  # characters of a name, a bed, a model or notes
-
-
-class Steps(NamedTuple):
-    """Records for ecg.registry, in the order to send them, and what the journal says of them."""
-
-    records: list[Record]
-    journal: list[JournalEntry]
-
-
-class By(NamedTuple):
-    """Who does it, and when (wall clock, nanoseconds)."""
-
-    name: str
-    time_ns: int
+from ingest.registry.step import (
+    By,
+    Steps,
+    action,
+    check_bed,
+    check_names,
+    check_texts,
+    entry,
+    known_device,
+    present,
+)
 
 
 def add_device(
     registry: Registry, device_id: str, by: By, *, model: str = "", notes: str = ""
 ) -> tuple[Steps, str]:
     """A new device, or a new token for a revoked one; the second value is the token, kept nowhere."""
-    _check_names(device_id=device_id)
-    _check_texts(model=model, notes=notes)
+    check_names(device_id=device_id)
+    check_texts(model=model, notes=notes)
     if "/" in device_id or "+" in device_id or "#" in device_id:
         raise BadInputError(
             f"device {device_id!r} holds / + or #",
@@ -65,7 +58,7 @@ def add_device(
 
 def assign(registry: Registry, device_id: str, patient_id: str, by: By) -> Steps:
     """Give the device to an admitted person; another device that this person wears is released."""
-    device, person = _device(registry, device_id), _present(registry, patient_id)
+    device, person = known_device(registry, device_id), present(registry, patient_id)
     if not device.token_sha256:
         raise BadInputError(
             f"the token of device {device_id!r} was revoked",
@@ -96,13 +89,13 @@ def assign(registry: Registry, device_id: str, patient_id: str, by: By) -> Steps
             time_ns=by.time_ns,
         )
     )
-    steps.journal.append(_entry(patient_id, by, "device assigned", device_id))
+    steps.journal.append(entry(patient_id, by, "device assigned", device_id))
     return steps
 
 
 def release(registry: Registry, device_id: str, by: By) -> Steps:
     """Take the device off whoever wears it."""
-    bound = registry.binding(_device(registry, device_id).device_id)
+    bound = registry.binding(known_device(registry, device_id).device_id)
     if bound is None:
         raise BadInputError(
             f"nobody wears device {device_id!r}", "`ecgwatch devices list` shows who wears what."
@@ -114,7 +107,7 @@ def release(registry: Registry, device_id: str, by: By) -> Steps:
 
 def revoke(registry: Registry, device_id: str, by: By) -> Steps:
     """Make the device's token worthless, and take it off whoever wears it."""
-    device = _device(registry, device_id)
+    device = known_device(registry, device_id)
     if not device.token_sha256:
         raise BadInputError(
             f"the token of device {device_id!r} was revoked before", "Nothing is to be done."
@@ -123,9 +116,7 @@ def revoke(registry: Registry, device_id: str, by: By) -> Steps:
     bound = registry.binding(device_id)
     if bound is not None:
         steps.journal.append(
-            _entry(
-                bound.person.patient_id, by, "device released", f"{device_id}, its token revoked"
-            )
+            entry(bound.person.patient_id, by, "device released", f"{device_id}, its token revoked")
         )
     steps.records.append(_loose(device, by, "revoked"))
     return steps
@@ -143,8 +134,8 @@ def admit(
     device_id: str = "",
 ) -> Steps:
     """Admit a person, to a bed and with a device if these are given; a person known from before keeps name and profile."""
-    _check_names(patient_id=patient_id)
-    _check_texts(name=name, bed=bed, profile=profile, notes=notes)
+    check_names(patient_id=patient_id)
+    check_texts(name=name, bed=bed, profile=profile, notes=notes)
     known = registry.people.get(patient_id)
     if known is not None and known.present:
         raise BadInputError(
@@ -152,7 +143,7 @@ def admit(
             + (f", to bed {known.bed!r}" if known.bed else ""),
             "Transfer to another bed, or discharge first.",
         )
-    _check_bed(registry, bed, patient_id)
+    check_bed(registry, bed, patient_id)
     made = PersonRecord(
         patient_id=patient_id,
         name=name or (known.name if known else ""),
@@ -164,25 +155,26 @@ def admit(
         by=by.name,
         time_ns=by.time_ns,
     )
-    steps = Steps([made], [_entry(patient_id, by, "admitted", f"bed {bed}" if bed else "")])
+    said = entry(patient_id, by, "admitted", f"bed {bed}" if bed else "")
+    steps = Steps([made], [said], _profile(known, made, by))
     if device_id:
         after = registry.copy()
         after.apply(made)
         given = assign(after, device_id, patient_id, by)
-        return Steps(steps.records + given.records, steps.journal + given.journal)
+        return Steps(steps.records + given.records, steps.journal + given.journal, steps.actions)
     return steps
 
 
 def transfer(registry: Registry, patient_id: str, bed: str, by: By) -> Steps:
     """Move an admitted person to another bed; device, limits and profile go along."""
-    person = _present(registry, patient_id)
-    _check_texts(bed=bed)
+    person = present(registry, patient_id)
+    check_texts(bed=bed)
     if person.bed == bed:
         raise BadInputError(f"{patient_id!r} is in bed {bed!r} already", "Nothing is to be done.")
-    _check_bed(registry, bed, patient_id)
+    check_bed(registry, bed, patient_id)
     text = f"from bed {person.bed or '-'} to bed {bed or '-'}"
     moved = replace(person, bed=bed, step="transferred", by=by.name, time_ns=by.time_ns)
-    return Steps([moved], [_entry(patient_id, by, "transferred", text)])
+    return Steps([moved], [entry(patient_id, by, "transferred", text)])
 
 
 def edit(
@@ -195,30 +187,34 @@ def edit(
     notes: str | None = None,
 ) -> Steps:
     """Change what is written of an admitted person; None leaves a field as it is."""
-    person = _present(registry, patient_id)
+    person = present(registry, patient_id)
     fields = {"name": name, "profile": profile, "notes": notes}
     given = {
         field: text
         for field, text in fields.items()
         if text is not None and text != getattr(person, field)
     }
-    _check_texts(**given)
+    check_texts(**given)
     if not given:
         raise BadInputError(
             f"nothing of {patient_id!r} would change", "Give a new name, profile or notes."
         )
     edited = replace(person, **given, step="edited", by=by.name, time_ns=by.time_ns)
-    return Steps([edited], [_entry(patient_id, by, "edited", ", ".join(given))])
+    said = entry(patient_id, by, "edited", ", ".join(given))
+    return Steps([edited], [said], _profile(person, edited, by))
 
 
 def discharge(registry: Registry, patient_id: str, by: By) -> Steps:
-    """End the stay: the bed is free, the devices are nobody's, the record is kept."""
-    person = _present(registry, patient_id)
+    """End the stay: the bed is free, the devices are nobody's, the record is kept; alarms that
+    stand are acknowledged, for nobody is to look any more."""
+    person = present(registry, patient_id)
     gone = replace(
         person, discharged_ns=by.time_ns, step="discharged", by=by.name, time_ns=by.time_ns
     )
     where = f"from bed {person.bed}" if person.bed else ""
-    steps = Steps([gone], [_entry(patient_id, by, "discharged", where)])
+    said = entry(patient_id, by, "discharged", where)
+    quiet = action(patient_id, by, action="acknowledge", note="discharged")
+    steps = Steps([gone], [said], [quiet])
     for device in list(registry.devices.values()):
         if device.patient_id == patient_id:
             _unbind(steps, device, by, device.device_id)
@@ -226,7 +222,7 @@ def discharge(registry: Registry, patient_id: str, by: By) -> Steps:
 
 
 def _unbind(steps: Steps, device: DeviceRecord, by: By, text: str) -> None:
-    steps.journal.append(_entry(device.patient_id, by, "device released", text))
+    steps.journal.append(entry(device.patient_id, by, "device released", text))
     steps.records.append(_loose(device, by, "released"))
 
 
@@ -244,57 +240,8 @@ def _loose(device: DeviceRecord, by: By, step: str) -> DeviceRecord:
     )
 
 
-def _entry(patient_id: str, by: By, kind: JournalKind, text: str) -> JournalEntry:
-    return JournalEntry(
-        patient_id=patient_id,
-        time_ns=by.time_ns,
-        id=secrets.token_hex(12),
-        by=by.name,
-        kind=kind,
-        text=text,
-    )
-
-
-def _device(registry: Registry, device_id: str) -> DeviceRecord:
-    found = registry.devices.get(device_id)
-    if found is None:
-        raise BadInputError(
-            f"there is no device {device_id!r}",
-            f"Add it (ecgwatch devices add {device_id}), or see `ecgwatch devices list`.",
-        )
-    return found
-
-
-def _present(registry: Registry, patient_id: str) -> PersonRecord:
-    found = registry.people.get(patient_id)
-    if found is None or not found.present:
-        state = "was discharged" if found else "is not known"
-        raise BadInputError(
-            f"patient {patient_id!r} {state}",
-            f"Admit first: ecgwatch patients admit {patient_id!r} --bed BED",
-        )
-    return found
-
-
-def _check_bed(registry: Registry, bed: str, patient_id: str) -> None:
-    there = registry.in_bed(bed)
-    if there is not None and there.patient_id != patient_id:
-        raise BadInputError(
-            f"{there.patient_id!r} is in bed {bed!r}",
-            "Take another bed, or transfer or discharge who is there.",
-        )
-
-
-def _check_names(**names: str) -> None:
-    for field, text in names.items():
-        if problem := name_problem(field, text):
-            raise BadInputError(f"{problem}: {text[:40]!r}", "Give 1 to 128 printable characters.")
-
-
-def _check_texts(**texts: str) -> None:
-    for field, text in texts.items():
-        if len(text) > MAX_TEXT or not text.isprintable():
-            raise BadInputError(
-                f"{field} is longer than {MAX_TEXT} characters or holds some that cannot be printed",
-                "Write it shorter, in one line.",
-            )
+def _profile(before: PersonRecord | None, after: PersonRecord, by: By) -> list[Action]:
+    """What tells the processor of another alarm profile."""
+    if after.profile == (before.profile if before else ""):
+        return []
+    return [action(after.patient_id, by, action="profile", profile=after.profile)]

@@ -130,7 +130,7 @@ class Ward:
         for place, action in actions:
             age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9)
             found += self._lifecycle.act(action, place, age_s)
-            if action.action == "limits" and action.patient_id in self._row:
+            if action.action in ("limits", "profile") and action.patient_id in self._row:
                 self._set_limits(action.patient_id)
         return found
 
@@ -152,7 +152,7 @@ class Ward:
             found += self._alarm_events(self._alarms.signal_lost(row, last, until))
         for patient, passed_ns in self._heard.passed_ns(self._lifecycle.patients()).items():
             until_ns = self._lifecycle.now_ns(patient) + passed_ns
-            profile = self._limits.combined(patient, self._lifecycle.limits(patient))
+            profile = self._limits.combined(patient, *self._own_limits(patient))
             found += self._lifecycle.advance(patient, until_ns, profile.escalate_s)
         return found
 
@@ -221,8 +221,12 @@ class Ward:
         return row
 
     def _set_limits(self, patient_id: str) -> None:
-        profile = self._limits.set(patient_id, self._lifecycle.limits(patient_id))
+        profile = self._limits.set(patient_id, *self._own_limits(patient_id))
         self._alarms.set_profile(self._row[patient_id], profile)
+
+    def _own_limits(self, patient_id: str) -> tuple[Mapping[str, float], str]:
+        """The limits set at the bedside, and the name of the profile given at admission."""
+        return self._lifecycle.limits(patient_id), self._lifecycle.profile(patient_id)
 
     def _before(self, run: Run) -> list[Event]:
         """What happens before a run of samples can be processed: a new stream, a gap, a signal that

@@ -19,7 +19,7 @@ from ingest.messages import JournalEntry, SampleChunk, decode
 from ingest.operator import OperatorOutlet
 from ingest.registry import steps
 from ingest.registry.reader import read_registry
-from ingest.registry.steps import By, Steps
+from ingest.registry.step import By, Steps
 from ingest.server.app import Beside, create_app
 from ingest.server.service import IngestService
 from ingest.topics import JOURNAL, SAMPLES
@@ -97,7 +97,7 @@ class People:
         return token
 
     def _send(self, made: Steps) -> None:
-        for message in [*made.records, *made.journal]:
+        for message in made.messages:
             self._outlet.send(message)
 
 

@@ -15,7 +15,7 @@ from dashboards.monitor.http import questions, schemas
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Answer, Endpoint, require
 from dashboards.monitor.http.refusals import RefusedError
-from dashboards.monitor.live.limits import effective, limits_view
+from dashboards.monitor.live.limits import effective, given_profile, limits_view
 from dashboards.monitor.live.views import action_view
 from ingest.errors import EcgwatchError
 from ingest.messages import Action, Alarm, AlarmKind, Edit
@@ -147,8 +147,9 @@ async def _check_limits(ask: ApiRequest, body: _Body) -> None:
     if not body.limits:
         raise RefusedError(400, "limits must name at least one limit")
     await known_patient(ask)
-    base = ask.parts.profiles.of(ask.patient)
-    profile, _ = effective(base, await _actions_so_far(ask))
+    actions = await _actions_so_far(ask)
+    base = ask.parts.profiles.of(ask.patient, given_profile(actions))
+    profile, _ = effective(base, actions)
     try:
         with_limits(profile, body.limits, base)
     except ValueError as error:
@@ -181,9 +182,9 @@ async def _actions(ask: ApiRequest) -> Response:
 
 
 async def _limits(ask: ApiRequest) -> Response:
-    return json_answer(
-        {"fields": limits_view(ask.parts.profiles.of(ask.patient), await _actions_so_far(ask))}
-    )
+    actions = await _actions_so_far(ask)
+    base = ask.parts.profiles.of(ask.patient, given_profile(actions))
+    return json_answer({"fields": limits_view(base, actions)})
 
 
 _ACTION: dict[str, Any] = schemas.thing(

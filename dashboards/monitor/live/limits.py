@@ -17,6 +17,12 @@ class Change(NamedTuple):
     by: str
 
 
+def given_profile(actions: Iterable[Action]) -> str:
+    """The name of the profile that people gave the patient, actions oldest first; "" for none."""
+    names = [action.profile for action in actions if action.action == "profile"]
+    return names[-1] if names else ""
+
+
 def effective(base: Profile, actions: Iterable[Action]) -> tuple[Profile, dict[str, Change]]:
     """The profile with the changes, oldest first, and who made those that hold. One that the
     profile cannot take is left out, whole."""

@@ -31,6 +31,7 @@ class _Patient(msgspec.Struct):
     standing: dict[str, _Standing] = {}  # by alarm id, oldest first
     silenced: dict[str, int] = {}  # kind, or ANY, to the end of the silence
     limits: dict[str, float] = {}  # the patient's own, on top of the profile
+    profile: str = ""  # the name of the one that was given at admission; "" for the file's
     now_ns: int = 0
     acted: int = 0  # actions before this place in their partition have been taken
 
@@ -43,12 +44,21 @@ class AlarmLifecycle:
 
     def patients(self) -> list[str]:
         """Those of whom something must be remembered when no stream is open."""
-        return [id_ for id_, p in self._patients.items() if p.standing or p.silenced or p.limits]
+        return [
+            id_
+            for id_, p in self._patients.items()
+            if p.standing or p.silenced or p.limits or p.profile
+        ]
 
     def limits(self, patient_id: str) -> Mapping[str, float]:
         """The patient's own limits."""
         patient = self._patients.get(patient_id)
         return patient.limits if patient else {}
+
+    def profile(self, patient_id: str) -> str:
+        """The name of the profile that the patient was given; "" for the file's."""
+        patient = self._patients.get(patient_id)
+        return patient.profile if patient else ""
 
     def acted(self, patient_id: str) -> int:
         """One past the place of the last action taken."""
@@ -137,6 +147,9 @@ class AlarmLifecycle:
         patient.acted = place + 1
         if action.action == "acknowledge":
             return _acknowledge(patient, action)
+        if action.action == "profile":
+            patient.profile = action.profile
+            return []
         if action.action == "limits":
             changed = patient.limits | action.limits
             patient.limits = {name: value for name, value in changed.items() if value is not None}

@@ -21,18 +21,19 @@ class PatientLimits:
         """The limits of a patient for whom `set` was called."""
         return self._held[patient_id]
 
-    def set(self, patient_id: str, own: Mapping[str, float]) -> Profile:
-        """Work out a patient's limits from the profile and the patient's own ones."""
-        self._held[patient_id] = profile = self.combined(patient_id, own)
+    def set(self, patient_id: str, own: Mapping[str, float], given: str = "") -> Profile:
+        """Work out a patient's limits from the profile, `given` by name or the file's, and the
+        patient's own ones."""
+        self._held[patient_id] = profile = self.combined(patient_id, own, given)
         return profile
 
     def forget(self, patient_id: str) -> None:
         """The patient's stream is closed."""
         self._held.pop(patient_id, None)
 
-    def combined(self, patient_id: str, own: Mapping[str, float]) -> Profile:
+    def combined(self, patient_id: str, own: Mapping[str, float], given: str = "") -> Profile:
         """The patient's profile with these limits, or without them if they contradict it."""
-        base = self._profiles.of(patient_id)
+        base = self._profiles.of(patient_id, given)
         try:
             return with_limits(base, own, base) if own else base
         except ValueError as error:

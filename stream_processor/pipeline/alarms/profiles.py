@@ -188,8 +188,19 @@ class Profiles:
         )
         return next(fits, "adult")
 
-    def of(self, patient_id: str) -> Profile:
-        """The patient's profile."""
+    def check(self, name: str) -> None:
+        """Raise BadInputError for a name that is no profile's."""
+        if name not in self._profiles:
+            raise BadInputError(
+                f"there is no alarm profile {name!r}",
+                f"There are {', '.join(self._profiles)}; the file of ECGWATCH_PROFILES may name more.",
+            )
+
+    def of(self, patient_id: str, given: str = "") -> Profile:
+        """The patient's profile: the one of the name that was given to the patient, if there is
+        such a one, else what the file says."""
+        if given in self._profiles:
+            return self._profiles[given]
         return self._patients.get(patient_id) or self._profiles[self.name_of(patient_id)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingest.registry import steps
 from ingest.registry.records import decode_record, encode_record
 from ingest.registry.state import Registry
-from ingest.registry.steps import By, Steps
+from ingest.registry.step import By, Steps
 
 S = 10**9
 

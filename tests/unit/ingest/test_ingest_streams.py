@@ -13,7 +13,7 @@ from ingest.clock import ManualClock
 from ingest.messages import SampleChunk, decode
 from ingest.registry import steps
 from ingest.registry.heard import decode_state
-from ingest.registry.steps import By
+from ingest.registry.step import By
 from ingest.server.refusals import RefusedError
 from ingest.server.streams import StreamBook
 from ingest.wire import Chunk

@@ -1,0 +1,94 @@
+"""`ecgwatch devices`: which devices may send, and who wears them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ecgwatch import options, settings
+from ecgwatch.registering import By, Device, Notes, Patient, take
+from ecgwatch.times import ago
+from ingest.clock import SystemClock
+from ingest.registry import steps
+from ingest.registry.state import Registry
+from ingest.registry.step import By as Who
+from ingest.registry.step import Steps
+
+app = typer.Typer(no_args_is_help=True, help="Devices: tokens, and who wears what.")
+
+Model = Annotated[str, typer.Option("--model", metavar="TEXT", help="What it is: Polar H10.")]
+
+
+@app.command()
+def add(
+    device: Device,
+    model: Model = "",
+    notes: Notes = "",
+    by: By = None,
+    broker: options.Broker = None,
+) -> None:
+    """Add a device, or give a revoked one a new token. Prints the token, which is shown only now."""
+    chosen, _ = settings.load({"broker": broker})
+    token = ""
+
+    def make(registry: Registry, who: Who) -> Steps:
+        nonlocal token
+        made, token = steps.add_device(registry, device, who, model=model, notes=notes)
+        return made
+
+    take(chosen.broker, by, make)
+    typer.echo(token)
+    typer.echo(
+        f"This is the token of {device}; it is shown only now. Kafka keeps its hash.\n"
+        f"Next: ecgwatch patients admit PATIENT --bed BED --device {device}",
+        err=True,
+    )
+
+
+@app.command("list")
+def list_devices(broker: options.Broker = None) -> None:
+    """Show every device: who wears it, when it was last heard, its battery."""
+    from ingest.registry.heard import read_states
+    from ingest.registry.reader import read_registry
+
+    chosen, _ = settings.load({"broker": broker})
+    registry, states = read_registry(chosen.broker), read_states(chosen.broker)
+    now_ns = SystemClock().now_ns()
+    for device in sorted(registry.devices.values(), key=lambda d: d.device_id):
+        bound, state = registry.binding(device.device_id), states.get(device.device_id)
+        worn = f"worn by {bound.person.patient_id}" if bound else "worn by nobody"
+        heard = f"heard {ago(now_ns - state.heard_ns)} ago" if state else "never heard"
+        battery = f", battery {state.battery:.0%}" if state and state.battery is not None else ""
+        what = " ".join(part for part in (device.model, device.notes) if part)
+        revoked = "" if device.token_sha256 else ", token revoked"
+        typer.echo(
+            f"{device.device_id}: {worn}, {heard}{battery}{revoked}"
+            + (f"  ({what})" if what else "")
+        )
+    if not registry.devices:
+        typer.echo("there is no device; add one: ecgwatch devices add NAME")
+
+
+@app.command()
+def assign(device: Device, patient: Patient, by: By = None, broker: options.Broker = None) -> None:
+    """Give a device to an admitted patient; another one that the patient wears is released."""
+    chosen, _ = settings.load({"broker": broker})
+    take(chosen.broker, by, lambda registry, who: steps.assign(registry, device, patient, who))
+    typer.echo(f"{patient} wears {device}")
+
+
+@app.command()
+def release(device: Device, by: By = None, broker: options.Broker = None) -> None:
+    """Take a device off whoever wears it: the stream ends."""
+    chosen, _ = settings.load({"broker": broker})
+    take(chosen.broker, by, lambda registry, who: steps.release(registry, device, who))
+    typer.echo(f"nobody wears {device}")
+
+
+@app.command()
+def revoke(device: Device, by: By = None, broker: options.Broker = None) -> None:
+    """Make a device's token worthless, at once and in every running server."""
+    chosen, _ = settings.load({"broker": broker})
+    take(chosen.broker, by, lambda registry, who: steps.revoke(registry, device, who))
+    typer.echo(f"the token of {device} is revoked")
