@@ -26,7 +26,13 @@ UPGRADES = {
         "ALTER TABLE alarm ADD COLUMN silenced_until_ns INTEGER",
     ),
     2: (),  # findings came
-    3: ("ALTER TABLE action ADD COLUMN profile TEXT DEFAULT ''",),  # and the journal
+    3: (  # the journal came, and actions that name a profile; of layout 1 there was no action
+        """CREATE TABLE IF NOT EXISTS action ("schema" INTEGER, "patient_id" TEXT,
+        "time_ns" INTEGER, "id" TEXT, "by" TEXT, "action" TEXT, "alarm_id" TEXT, "kind" TEXT,
+        "seconds" REAL, "limits" TEXT, "note" TEXT, PRIMARY KEY (patient_id, time_ns, id))
+        WITHOUT ROWID""",
+        "ALTER TABLE action ADD COLUMN profile TEXT DEFAULT ''",
+    ),
 }
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 
