@@ -13,7 +13,7 @@ tests: the same stages, the same numbers. Not thread-safe: one call at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
