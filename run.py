@@ -3,6 +3,7 @@
 
     python3 run.py demo         any command of ecgwatch (demo, replay, annotate, ... --help)
     python3 run.py test         the tests, with pytest's options
+    python3 run.py test --train tests that need torch, in .venv-train (5 GB on Linux: the libraries for GPUs come along)
     python3 run.py lint         ruff, mypy and import-linter
     python3 run.py check        both: every check there is
 
@@ -18,34 +19,48 @@ import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-VENV = HERE / ".venv"
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
 
+class Environment:
+    """A virtual environment beside this file."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = HERE / name
+        self.bin = self.folder / ("Scripts" if os.name == "nt" else "bin")
+        self.python = self.bin / ("python.exe" if os.name == "nt" else "python")
+
+
+EVERYDAY, TRAINING = Environment(".venv"), Environment(".venv-train")
 # two processes: most of the time is waiting for brokers, databases and browsers
 TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]
 
 
-def install(lock: Path) -> None:
-    """Bring .venv to exactly what the lock file says; does nothing when that was done before."""
-    stamp = VENV / "installed"
+def install(environment: Environment, lock: Path) -> None:
+    """Bring an environment to what the lock file says, unless that was done before."""
+    stamp = environment.folder / "installed"
     want = hashlib.sha256(
         lock.read_bytes() + (HERE / "pyproject.toml").read_bytes() + str(HERE).encode()
     ).hexdigest()
-    installed = stamp.read_text().split() if stamp.exists() and PYTHON.exists() else []
+    installed = stamp.read_text().split() if stamp.exists() and environment.python.exists() else []
     if want in installed:
         return
-    if not PYTHON.exists():
-        print("ecgwatch: making .venv ...", flush=True)
+    if not environment.python.exists():
+        print(f"ecgwatch: making {environment.folder.name} ...", flush=True)
         try:
-            venv.create(VENV, with_pip=True)
+            venv.create(environment.folder, with_pip=True)
         except (subprocess.CalledProcessError, ImportError):
             sys.exit(
                 "ecgwatch: this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv"
             )
     print(f"ecgwatch: installing {lock.name} (once, a minute or two) ...", flush=True)
-    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(environment.python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     steps = (
         [*pip, "--require-hashes", "-r", str(lock)],
         [*pip, "--no-deps", "--no-build-isolation", "-e", str(HERE)],
@@ -68,10 +83,29 @@ def lint(*more: list[str]) -> int:
         *more,
     ):
         print("$", *step, flush=True)
-        code = subprocess.run([str(BIN / step[0]), *step[1:]], cwd=HERE, check=False).returncode
+        code = subprocess.run(
+            [str(EVERYDAY.bin / step[0]), *step[1:]], cwd=HERE, check=False
+        ).returncode
         if code:
             return code
     return 0
+
+
+def test_training(options: list[str]) -> int:
+    """The tests that need torch, which the everyday environment lacks: those that would skip there."""
+    install(TRAINING, HERE / "requirements-train.lock")
+    needing = [
+        str(path)
+        for path in sorted((HERE / "tests").rglob("test_*.py"))
+        if 'importorskip("torch"' in path.read_text()
+    ]
+    # else all of them would skip, and nothing would be tested
+    there = [str(TRAINING.python), "-c", "import torch, onnx"]
+    command = [str(TRAINING.python), "-m", *TESTS, *needing, *options]
+    return (
+        subprocess.run(there, check=False).returncode
+        or subprocess.run(command, cwd=HERE, check=False).returncode
+    )
 
 
 def main() -> int:
@@ -81,16 +115,18 @@ def main() -> int:
             f"ecgwatch needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: python3.11 run.py demo"
         )
     arguments = sys.argv[1:] or ["--help"]
+    if arguments[:2] == ["test", "--train"]:
+        return test_training(arguments[2:])
     developing = arguments[0] in ("test", "lint", "check")
-    install(HERE / ("requirements-test.lock" if developing else "requirements.lock"))
+    install(EVERYDAY, HERE / ("requirements-test.lock" if developing else "requirements.lock"))
     if arguments[0] in ("lint", "check"):
         return lint(*([TESTS] if arguments[0] == "check" else []))
     if arguments[0] == "test":
         os.chdir(HERE)
-        command = [str(PYTHON), "-m", *TESTS, *arguments[1:]]
+        command = [str(EVERYDAY.python), "-m", *TESTS, *arguments[1:]]
     else:
         # -P: a folder `models` of the user's is not ours
-        command = [str(PYTHON), "-P", "-m", "ecgwatch", *arguments]
+        command = [str(EVERYDAY.python), "-P", "-m", "ecgwatch", *arguments]
     if os.name == "nt":
         return subprocess.run(command, check=False).returncode
     return os.execv(command[0], command)

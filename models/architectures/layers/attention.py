@@ -86,17 +86,24 @@ class SelfAttention(nn.Module):
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.weights = Weights(dim=-1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of each head: (B, H, N, D / H)."""
         b, n, d = x.shape
-        # (B, H, N, D / H)
         q, k, v = (
             self.qkv(x)
             .reshape(b, n, 3, self.heads, d // self.heads)
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
-        weights = self.weights(q @ k.transpose(2, 3) * (d // self.heads) ** -0.5)  # (B, H, N, N)
-        return self.project((weights @ v).transpose(1, 2).reshape(b, n, d))
+        return q, k, v
+
+    def weigh(self, q: Tensor, k: Tensor) -> Tensor:
+        """(B, H, N, N): row i tells how much token i takes of each token."""
+        return self.weights(q @ k.transpose(2, 3) * q.shape[3] ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.split(x)
+        return self.project((self.weigh(q, k) @ v).transpose(1, 2).reshape(x.shape))
 
 
 class EncoderLayer(nn.Module):

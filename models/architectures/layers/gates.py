@@ -9,17 +9,21 @@ from torch.nn import functional
 
 class SqueezeExcite(nn.Module):
     """One weight per channel, the same at all times: (B, C, R, T) to the same. Hu et al. 2018, DOI
-    10.1109/CVPR.2018.00745."""
+    10.1109/CVPR.2018.00745.
 
-    def __init__(self, channels: int, reduction: int = 4) -> None:
+    `per_row`: a weight of each row's own, made of that row alone.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4, per_row: bool = False) -> None:
         super().__init__()
+        self.over = (3,) if per_row else (2, 3)
         hidden = max(4, channels // reduction)
         self.squeeze, self.excite = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
 
     def weights(self, x: Tensor) -> Tensor:
-        """(B, C, 1, 1) in (0, 1)."""
+        """(B, C, 1, 1), or (B, C, R, 1) if per row, in (0, 1)."""
         return torch.sigmoid(
-            self.excite(functional.relu(self.squeeze(x.mean(dim=(2, 3), keepdim=True))))
+            self.excite(functional.relu(self.squeeze(x.mean(dim=self.over, keepdim=True))))
         )
 
     def forward(self, x: Tensor) -> Tensor:
