@@ -20,8 +20,8 @@ from models.training.data.records import (
     Track,
     beat_targets,
 )
+from models.training.tasks.qrs import metrics as beat_metrics
 from models.training.tasks.qrs.train import FOLDS, QrsBatches, folds
-from models.training.tasks.qrs.train import metrics as beat_metrics
 
 BEATS = np.arange(60.0, 4900, 100)
 
