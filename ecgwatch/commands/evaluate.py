@@ -27,8 +27,8 @@ def evaluate(
     database: Annotated[
         str,
         typer.Argument(
-            metavar="mitdb|nstdb|vfdb|cinc2015|cinc2017|FOLDER",
-            help="A database in the data folder, or a folder of WFDB records.",
+            metavar="mitdb|nstdb|vfdb|cudb|nsrdb|motion_artefact|cinc2011|cinc2015|cinc2017|matrix|FOLDER",
+            help="A database in the data folder, a folder of WFDB records, or the simulated matrix.",
         ),
     ],
     records: Annotated[
@@ -65,14 +65,12 @@ def evaluate(
     from ecgwatch.evaluating.task import tasks
 
     held, _ = settings.load({})
+    names = [name for several in records or [] for name in several.split(",")]
+    if database == "matrix":
+        _matrix(held.data, names)
+        return
     folder = _folder(database, held.data)
-    todo = tasks(
-        folder,
-        [name for names in records or [] for name in names.split(",")],
-        annotator,
-        start,
-        folds=folds,
-    )
+    todo = tasks(folder, names, annotator, start, folds=folds)
     if out is not None:
         _make(out)
     with typer.progressbar(
@@ -96,6 +94,17 @@ def evaluate(
             write(out, folder.name, told, tables, per_record, found)
     if failed:
         raise typer.Exit(1)
+
+
+def _matrix(data: Path, names: list[str]) -> None:
+    """Judge the simulated matrix, or the cases whose row or name holds one of these words."""
+    from ecgwatch.evaluating import matrix
+
+    found = list(matrix.run(data, names))
+    if not found:
+        raise BadInputError(f"no case of the matrix holds {names}", "Leave --records out for all.")
+    typer.echo(matrix.wrong(found).text() + "\n")
+    typer.echo(matrix.table(found).text())
 
 
 def _folder(database: str, data: Path) -> Path:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ecgwatch.annotate import Annotated, annotate
+from ecgwatch.evaluating import references
+from ecgwatch.evaluating.clinical import VENTRICULAR as VENTRICULAR_WORDS
+from ecgwatch.evaluating.clinical import Clinical, clinical
 from ecgwatch.evaluating.task import Part, Task, symbols, ward_of
 from ingest.messages import Vitals
 from ingest.sources.wfdb_record import WfdbSource
@@ -61,6 +64,7 @@ class Judgement:
     vf: EpisodeScore | None = None
     answer: cinc2015.Answer | None = None
     labels: RhythmLabels | None = None
+    clinical: Clinical | None = None
 
     @property
     def name(self) -> str:
@@ -94,6 +98,8 @@ def judge(task: Task) -> Judgement:
         return Judgement(
             *common, Record(ours.fs_hz, ours.n), ours, [], labels=_labels(task, source, found)
         )
+    if task.database in references.SETS:
+        return _without_beats(task, source, found, ours, alarms, cpu_s)
     ref = reference(symbols(task, found.fs_hz), found.fs_hz, found.samples)
     truth = expected(ref) if ref.beats else None
     beats = None
@@ -121,6 +127,47 @@ def judge(task: Task) -> Judgement:
         beats,
         af if ref.rhythm else None,
         vf,
+        clinical=clinical(
+            source,
+            ref,
+            ours,
+            alarms,
+            found.vitals,
+            truth.heart_rate if truth else None,
+            (),
+            first_only=False,
+        ),
+    )
+
+
+def _without_beats(
+    task: Task, source: WfdbSource, found: Annotated, ours: Record, alarms: list[Told], cpu_s: float
+) -> Judgement:
+    """A record whose reference knows rhythm or grades of artefact only."""
+    ref = references.reference(task.path, found.fs_hz, found.samples)
+    grades, activity = references.grades(task.path, found.fs_hz)
+    vf_only = task.database == "cudb"
+    return Judgement(
+        task,
+        ours.duration_s,
+        found.channel,
+        cpu_s,
+        ref,
+        ours,
+        alarms,
+        references.score(task.path, ref, alarms, activity),
+        vf=score_episodes(ref, ours, VF, 0.0) if vf_only else None,
+        clinical=clinical(
+            source,
+            ref,
+            ours,
+            alarms,
+            found.vitals,
+            None,
+            grades,
+            first_only=vf_only,
+            labels=("VF", "VFL") if vf_only else VENTRICULAR_WORDS,
+        ),
     )
 
 

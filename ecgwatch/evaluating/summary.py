@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecgwatch.evaluating import sums_alarms, sums_beats, sums_challenge, sums_rhythms
+from ecgwatch.evaluating import (
+    clinical_goals,
+    sums_alarms,
+    sums_beats,
+    sums_challenge,
+    sums_rhythms,
+)
 from ecgwatch.evaluating.goals import goals
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.tables import Cell, Table
@@ -30,7 +36,7 @@ def tables(found: Sequence[Judgement]) -> list[Table]:
         parts += [sums_challenge.challenge(asked), sums_challenge.confusion(asked)]
     if labelled:
         parts += [sums_rhythms.scores(labelled), sums_rhythms.confusion(labelled)]
-    return [t for t in [*parts, goals(found)] if t.rows]
+    return [t for t in [*parts, goals(found), clinical_goals.rows(found)] if t.rows]
 
 
 def records(found: Sequence[Judgement]) -> Table:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import wfdb
 
+from ecgwatch.evaluating import references
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
 from ingest.sources.base import Block, Source
@@ -25,7 +26,7 @@ from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Symbol
 
 FOLDS = ARTIFACTS / DEPLOYED / "folds"
-DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015", "cinc2017")
+DATABASES = ("mitdb", "nstdb", "vfdb", "cinc2015", "cinc2017", *references.SETS)
 LABELS = "NAO~"  # of CinC 2017
 SAME_PATIENT = {"mitdb/202": "mitdb/201"}
 
@@ -57,6 +58,8 @@ def tasks(
     database = folder.name
     if database == "cinc2017":
         return _labelled(folder, wanted, folds=folds)
+    if database in references.SETS:
+        return _unseen(folder, wanted)
     known: dict[str, int] = json.loads((FOLDS / "folds.json").read_text())
     asked = (
         {q.record: q for q in cinc2015.questions(folder / "ALARMS")}
@@ -91,6 +94,21 @@ def tasks(
                 Task(path, database, "" if question else annotator, question, used, seen, start_s)
             )
     return found
+
+
+def _unseen(folder: Path, wanted: Sequence[str]) -> list[Task]:
+    """Records of databases that nothing was trained on and that have no beat labels."""
+    there = references.records(folder)
+    if strangers := sorted(set(wanted) - {p.name for p in there}):
+        raise BadInputError(
+            f"{folder}: no record {strangers[0]!r}",
+            f"There are {', '.join(p.name for p in there[:40])}.",
+        )
+    return [
+        Task(path, folder.name, "", None, None, False, 0.0)
+        for path in there
+        if not wanted or path.name in wanted
+    ]
 
 
 def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]:

@@ -110,6 +110,28 @@ class Morphology:
         rows = [self._qrs, self._t_wave(rr_s)]
         return np.vstack([*rows, self.p_wave(rr_s)] if atrial else rows)
 
+    def aberrant(self, rr_s: float, *, atrial: bool = True) -> Kernels:
+        """A conducted beat with a block of one branch: it begins as a normal one and ends late,
+        its T wave against the late part."""
+        r = self.patient.r_mv
+        late = np.array([[-0.5 * r, 0.052, 0.018, 0.022]])
+        rows = [self._qrs * [0.9, 1, 1, 1.5], late, self._t_wave(rr_s) * [1.1, 1, 1, 1]]
+        return np.vstack([*rows, self.p_wave(rr_s)] if atrial else rows)
+
+    def given(self, kernels: tuple[tuple[float, float, float, float], ...]) -> Kernels:
+        """A beat of a shape that the script gives, its size a little different every time."""
+        return np.array(kernels).reshape(-1, 4) * [self._rng.normal(1.0, 0.025), 1, 1, 1]
+
+    def agonal(self) -> Kernels:
+        """A slurred complex of a third of a second."""
+        size = 0.7 * self.patient.r_mv * self._rng.normal(1.0, 0.15)
+        return np.array([[size, 0.0, 0.055, 0.075], [-0.45 * size, 0.24, 0.07, 0.09]])
+
+    def spike(self, spike_mv: float) -> Kernels:
+        """A pacemaker's impulse, a sample wide, and nothing else."""
+        width = 0.4 / self._fs_hz
+        return np.array([[spike_mv, 0.0, width, width]])
+
     def p_wave(self, rr_s: float) -> Kernels:
         """The P wave where it would be before a conducted R peak at 0."""
         onset = -self.qrs_onset_s(wide=False) - self.pr_s(rr_s)

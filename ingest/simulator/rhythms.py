@@ -20,6 +20,7 @@ from ingest.simulator.morphology import Kernels, Morphology
 RATE_SETTLES_S = 4.0  # the sinus node does not jump from one rate to another
 QT_MEMORY = 0.15  # share of a new RR interval in the mean that QT follows
 STUNNED_RATE = 45.0  # of the sinus node just after fibrillation or asystole
+ABERRANT_RUN = 4  # beats in a row that one branch does not conduct
 EDGE_S = 0.08  # no beat in the last part of a segment: its QRS complex would lie in the next
 LABELS = {
     "sinus": "(N",
@@ -34,6 +35,7 @@ LABELS = {
     "paced": "(P",
     "vf": "(VF",
     "flutter": "(VFL",
+    "agonal": "(IVR",
     "asystole": "(ASYS",
     "lead_off": "(~",
 }
@@ -68,8 +70,9 @@ class Heart:
             "paced": self._paced,
             "vf": self._fibrillation,
             "flutter": self._fibrillation,
-            "asystole": self._silent,
-            "lead_off": self._silent,
+            "agonal": self._agonal,
+            "asystole": self._asystole,
+            "lead_off": self._lead_off,
         }
         if not self._label:
             self._rr_s = 60 / getattr(segment, "rate", 70)
@@ -111,12 +114,19 @@ class Heart:
                 yield from self._premature_ventricular(time_s, end_s)
 
     def _afib(self, segment: script.Afib, start_s: float, end_s: float) -> Iterator[Event]:
-        ectopy = Ectopy({"pvc": segment.pvc_per_minute}, start_s, self._rng)
+        per_minute = {"pvc": segment.pvc_per_minute, "aberrant": segment.aberrant_per_minute}
+        ectopy = Ectopy(per_minute, start_s, self._rng)
         time_s = max(self._last_s + self._irregular_rr_s(segment), start_s)
+        aberrant = 0
         while time_s < end_s:
             yield from self._mark("(AFIB", time_s - self._shape.qrs_onset_s(wide=False))
-            yield self._beat(time_s, "N", self._shape.normal(self._follow(time_s), atrial=False))
-            if ectopy.due(time_s) and time_s + 0.5 < end_s:
+            shape = self._shape.aberrant if aberrant else self._shape.normal
+            yield self._beat(time_s, "N", shape(self._follow(time_s), atrial=False))
+            aberrant = max(0, aberrant - 1)
+            kind = ectopy.due(time_s)
+            if kind == "aberrant":
+                aberrant = ABERRANT_RUN
+            elif kind == "pvc" and time_s + 0.5 < end_s:
                 time_s += self._rng.uniform(0.42, 0.5)
                 yield self._beat(time_s, "V", self._shape.ventricular(self._follow(time_s)))
                 time_s += 0.25  # an ectopic beat is followed by a longer interval here too
@@ -137,10 +147,14 @@ class Heart:
         first_s = max(self._last_s + 0.42, start_s)
         self._atrium_s = first_s + 0.2
         for time_s in itertools.chain(
-            [first_s], self._regular(first_s, 60 / segment.rate, 0.012, end_s)
+            [first_s], self._regular(first_s, 60 / segment.rate, segment.irregularity, end_s)
         ):
             yield from self._mark("(VT", time_s - self._shape.qrs_onset_s(wide=True))
-            yield self._beat(time_s, "V", self._shape.tachycardic(self._follow(time_s)))
+            rr_s = self._follow(time_s)
+            given = self._shape.given(segment.kernels)
+            yield self._beat(
+                time_s, "V", given if segment.kernels else self._shape.tachycardic(rr_s)
+            )
             yield from self._atria(0.68, time_s)
         self._due_s = self._last_s + 1.15
 
@@ -177,9 +191,32 @@ class Heart:
         yield Event(self._at(end_s + EDGE_S) - 1, "]")
         self._recover(end_s)
 
-    def _silent(self, segment: script.Silent, start_s: float, end_s: float) -> Iterator[Event]:
-        yield from self._mark(LABELS[segment.rhythm], start_s)
-        self._recover(end_s, None if segment.rhythm == "lead_off" else STUNNED_RATE)
+    def _agonal(self, segment: script.Agonal, start_s: float, end_s: float) -> Iterator[Event]:
+        yield from self._mark("(IVR", start_s)
+        first_s = max(self._last_s + 60 / segment.rate, start_s)
+        for time_s in self._regular(first_s - 60 / segment.rate, 60 / segment.rate, 0.15, end_s):
+            self._follow(time_s)
+            yield self._beat(time_s, "E", self._shape.agonal())
+        self._recover(end_s, STUNNED_RATE)
+
+    def _asystole(self, segment: script.Asystole, start_s: float, end_s: float) -> Iterator[Event]:
+        """P waves and spikes that nothing follows have no annotation."""
+        yield from self._mark("(ASYS", start_s)
+        waves = [
+            Event(self._at(time_s), kernels=kernels)
+            for rate, kernels in (
+                (segment.p_wave_rate, self._shape.p_wave(0.8)),
+                (segment.spike_rate, self._shape.spike(segment.spike_mv)),
+            )
+            if rate
+            for time_s in self._regular(start_s + 0.1, 60 / rate, 0.01, end_s - 0.3)
+        ]
+        yield from sorted(waves, key=lambda wave: wave.sample)
+        self._recover(end_s, STUNNED_RATE)
+
+    def _lead_off(self, segment: script.LeadOff, start_s: float, end_s: float) -> Iterator[Event]:
+        yield from self._mark("(~", start_s)
+        self._recover(end_s)
 
     # What the rhythms are made of.
 

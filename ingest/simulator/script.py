@@ -106,6 +106,12 @@ class Afib(_Segment):
     f_wave_mv: float = Field(default=0.07, ge=0, le=0.3)
     f_wave_hz: float = Field(default=6.2, ge=4, le=9)
     pvc_per_minute: float = Field(default=0, ge=0, le=20)
+    aberrant_per_minute: float = Field(
+        default=0,
+        ge=0,
+        le=12,
+        description="runs of four beats conducted with a bundle branch block",
+    )
 
 
 class Svt(_Segment):
@@ -118,6 +124,14 @@ class VentricularTachycardia(_Segment):
 
     rhythm: Literal["vt"]
     rate: float = Field(default=170, gt=100, le=250)
+    irregularity: float = Field(
+        default=0.012, ge=0, le=0.2, description="SD of the RR interval over its mean"
+    )
+    kernels: tuple[tuple[float, float, float, float], ...] = Field(
+        default=(),
+        max_length=16,
+        description="shape of a beat as in ingest/simulator/morphology.py; default the patient's",
+    )
 
 
 class Idioventricular(_Segment):
@@ -148,11 +162,26 @@ class Flutter(_Segment):
     end_mv: float = Field(default=0.9, ge=0.02, le=2)
 
 
-class Silent(_Segment):
-    """`asystole`: the heart stands still. `lead_off`: the electrode is off, the signal flat and
-    flagged by the device."""
+class Agonal(_Segment):
+    """A dying heart: very wide, slurred complexes, many seconds apart."""
 
-    rhythm: Literal["asystole", "lead_off"]
+    rhythm: Literal["agonal"]
+    rate: float = Field(default=10, ge=3, le=20)
+
+
+class Asystole(_Segment):
+    """The ventricles stand still; atria or a pacemaker may go on, unanswered."""
+
+    rhythm: Literal["asystole"]
+    p_wave_rate: float = Field(default=0, ge=0, le=120, description="0: the atria stand still too")
+    spike_rate: float = Field(default=0, ge=0, le=130, description="of a pacemaker without capture")
+    spike_mv: float = Field(default=0.5, ge=0, le=5)
+
+
+class LeadOff(_Segment):
+    """The electrode is off: the signal is flat, and flagged by the device."""
+
+    rhythm: Literal["lead_off"]
 
 
 Segment = Annotated[
@@ -167,7 +196,9 @@ Segment = Annotated[
     | Paced
     | Fibrillation
     | Flutter
-    | Silent,
+    | Agonal
+    | Asystole
+    | LeadOff,
     Field(discriminator="rhythm"),
 ]
 
