@@ -101,7 +101,9 @@ def table(found: Sequence[Outcome]) -> Table:
         [o for o in found if bool(o.case.kinds) is is_lethal] for is_lethal in (True, False)
     )
     rows = [_row(name, [o for o in found if o.case.row == name]) for name in names]
-    rows += [_row("ALL lethal", lethal)] * bool(lethal) + [_row("ALL twins", twins)] * bool(twins)
+    rows += [
+        _row(f"ALL {what}", some) for what, some in (("lethal", lethal), ("twins", twins)) if some
+    ]
     columns = [
         ("simulated", ""),
         ("streams", "d"),

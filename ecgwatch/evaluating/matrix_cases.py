@@ -108,14 +108,15 @@ def _flutters() -> Iterator[Case]:
 
 def _asystoles() -> Iterator[Case]:
     onsets, noises = cycle(ONSETS), cycle(NOISES)
+    segment: Segment
     for wander in (0.02, 0.1, 0.3, 0.6, 1.0):
         for muscle in (0.004, 0.012):
             segment = {"rhythm": "asystole", "noise": {"wander_mv": wander, "muscle_mv": muscle}}
             name = f"drift {wander} muscle {muscle} mV"
             yield _lethal("asystole, drift", name, segment, {ASYSTOLE}, onsets, noises)
     for rate in (40, 60, 75, 90, 110):
-        for noise in ({}, {"wander_mv": 0.2}):
-            segment = {"rhythm": "asystole", "p_wave_rate": rate, "noise": noise}
+        for wander in (0.05, 0.2):
+            segment = {"rhythm": "asystole", "p_wave_rate": rate, "noise": {"wander_mv": wander}}
             yield _lethal("asystole, P waves", f"P {rate}", segment, {ASYSTOLE}, onsets, noises)
     for mv in (0.3, 0.8, 1.5, 3.0):
         for rate in (60, 80):

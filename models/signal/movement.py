@@ -1,0 +1,69 @@
+"""How the signal moves in the band of ventricular rhythms, whether or not a QRS is found in it.
+
+An asystole is nearly still. A ventricular tachycardia, flutter or fibrillation in which no QRS is
+found moves all the time, between 100 and 400 times a minute; how regularly says which one it is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.signal.conditioning import FS_HZ
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+SPAN = 4 * FS_HZ  # samples looked at
+HALF_HZ = FS_HZ / 2  # rate after pairs of samples have been averaged
+DRIFT = 51  # of these, 0.8 s: a running mean over them is drift
+SHORTEST, LONGEST = 9, 42  # lags: 417 and 89 a minute
+NEARLY = 0.85  # of the best likeness: the first peak that has it is the period, not its double
+SECOND = 62  # samples of the newest second
+
+
+class Movement(NamedTuple):
+    """Of the last 4 s of each window, (B,) each."""
+
+    mv: Doubles  # root mean square of the newest second without drift, mV
+    least_mv: Doubles  # of the stillest half second of the last 3 s
+    rate: Doubles  # a minute: at which the signal repeats itself best
+    regular: Doubles  # correlation of the signal with itself one period before, -1 to 1
+
+
+def movement(recent: Floats) -> Movement:
+    """How windows moved.
+
+    Args:
+        recent: (B, SPAN) mV, 0.5-45 Hz, newest last.
+    """
+    halved = (recent[:, 0::2] + recent[:, 1::2]).astype(np.float64) / 2
+    total = np.cumsum(np.concatenate([np.zeros((len(halved), 1)), halved], axis=1), axis=1)
+    drift = (total[:, DRIFT:] - total[:, :-DRIFT]) / DRIFT
+    edge = DRIFT // 2
+    y = halved[:, edge:-edge] - drift  # (B, 200): 3.2 s; the newest 0.4 s has no running mean
+    power = np.square(y)
+    mv = np.sqrt(power[:, -SECOND:].mean(axis=1))
+    halves = power[:, -6 * (SECOND // 2) :].reshape(len(y), 6, SECOND // 2).mean(axis=2)
+    rate, regular = _period(y, power)
+    return Movement(mv, np.sqrt(halves.min(axis=1)), rate, regular)
+
+
+def _period(y: Doubles, power: Doubles) -> tuple[Doubles, Doubles]:
+    """Rate a minute and correlation at the first lag that is nearly as good as any."""
+    summed = np.cumsum(np.concatenate([np.zeros((len(y), 1)), power], axis=1), axis=1)
+    lags = np.arange(SHORTEST, LONGEST + 1)
+    likeness = np.empty((len(y), len(lags)))
+    for column, lag in enumerate(lags.tolist()):
+        both = (y[:, lag:] * y[:, :-lag]).sum(axis=1)
+        sizes = summed[:, -1 - lag] * (summed[:, -1] - summed[:, lag])
+        likeness[:, column] = both / np.sqrt(np.maximum(sizes, 1e-12))
+    inner = likeness[:, 1:-1]
+    peak = (inner >= likeness[:, :-2]) & (inner >= likeness[:, 2:])
+    best = np.where(peak, inner, -1.0).max(axis=1)
+    first = (peak & (inner >= NEARLY * best[:, None])).argmax(axis=1)
+    rows = np.arange(len(y))
+    regular = np.where(peak.any(axis=1), inner[rows, first], 0.0)
+    return 60 * HALF_HZ / lags[first + 1], regular
