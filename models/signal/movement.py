@@ -16,7 +16,6 @@ from models.signal.conditioning import FS_HZ
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-SPAN = 4 * FS_HZ  # samples looked at
 HALF_HZ = FS_HZ / 2  # rate after pairs of samples have been averaged
 DRIFT = 51  # of these, 0.8 s: a running mean over them is drift
 SHORTEST, LONGEST = 9, 42  # lags: 417 and 89 a minute
@@ -37,7 +36,7 @@ def movement(recent: Floats) -> Movement:
     """How windows moved.
 
     Args:
-        recent: (B, SPAN) mV, 0.5-45 Hz, newest last.
+        recent: (B, RECENT) mV, 0.5-45 Hz, newest last.
     """
     halved = (recent[:, 0::2] + recent[:, 1::2]).astype(np.float64) / 2
     total = np.cumsum(np.concatenate([np.zeros((len(halved), 1)), halved], axis=1), axis=1)

@@ -14,6 +14,7 @@ from models.signal.stage import LEAD_OFF, STILL, ArrayStage, Field, Rows, Slab, 
 
 Floats = npt.NDArray[np.float32]
 K = TypeVar("K", int, npt.NDArray[np.int64])
+RECENT = 4 * FS_HZ  # samples that a window shows as they are, to see how they move
 PART = 1250  # samples written before windows are cut, so that a push may be of any length
 
 
@@ -132,6 +133,7 @@ class Windows(NamedTuple):
     # (B,) mV between the highest and the lowest mean over 0.4 s of the last 2.4 s, before the
     # high-pass
     swing: Floats
+    recent: Floats  # (B, RECENT) mV up to the end, zeros where there was no signal
 
 
 class Windower(ArrayStage):
@@ -262,4 +264,6 @@ class Windower(ArrayStage):
         # NaN where the signal had not begun
         means = t.base[rows[:, None], blocks[:, -60:]].reshape(-1, 6, 10).mean(axis=2)
         swing = np.nan_to_num(np.fmax.reduce(means, axis=1) - np.fmin.reduce(means, axis=1))
-        return Windows(rows, k, end, written, x, mv, still_s, (flags[:, -1] & LEAD_OFF) != 0, swing)
+        lead_off = (flags[:, -1] & LEAD_OFF) != 0
+        recent = history[:, -RECENT:]
+        return Windows(rows, k, end, written, x, mv, still_s, lead_off, swing, recent)

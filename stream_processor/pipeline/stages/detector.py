@@ -9,6 +9,7 @@ from models.beats.decoding import SEARCH, Peaks, decode, doubt, r_peak
 from models.beats.searchback import FIELDS, WEAK, choose
 from models.beats.templates import around
 from models.serving.runtime import Model, size
+from models.signal.movement import movement
 from models.signal.stage import ArrayStage, Rows
 from models.signal.windows import Floats, InputSpec, Windows
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
@@ -67,6 +68,9 @@ class BeatDetector(ArrayStage):
                 w.still_s.tolist(),
                 w.lead_off.tolist(),
                 _packed(w.mv, features),
+                [0.0] * len(unsure),
+                [0.0] * len(unsure),
+                *(column.tolist() for column in movement(w.recent)),
                 strict=True,
             )
         ]

@@ -11,7 +11,7 @@ import numpy as np
 from ingest.messages import BeatLabel
 from models.beats import votes
 from models.beats.decoding import THRESHOLD
-from models.beats.templates import SHAPE, BeatContext, Doubles, Seen
+from models.beats.templates import QRS_PART, SHAPE, BeatContext, Doubles, Seen
 from models.serving.runtime import Model
 from models.signal.stage import Rows
 from stream_processor.pipeline.stages.seconds import (
@@ -55,6 +55,7 @@ class BeatLabeller(BeatContext):
         turns: list[_Turn] = []
         intervals: list[float] = []
         seen: list[tuple[Rows, Seen]] = []
+        sizes: list[float] = []
         for these in self._in_turn(batch):
             rows = np.array([turn.row for turn in these], dtype=np.intp)
             at = np.array([turn.found.at for turn in these])
@@ -63,15 +64,16 @@ class BeatLabeller(BeatContext):
             ).reshape(-1, SHAPE)
             intervals += self.intervals(rows, at).tolist()
             seen.append((rows, self.take(rows, at, shapes)))
+            sizes += np.ptp(shapes[:, QRS_PART], axis=1).tolist()
             turns += these
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if turns:
-            for turn, rr, p, label in zip(
-                turns, intervals, *self._model.decide(self._voted(seen)), strict=True
+            forms = [int(slot) for _, beat in seen for slot in beat.slot]
+            for turn, rr, form, mv, p, label in zip(
+                turns, intervals, forms, sizes, *self._model.decide(self._voted(seen)), strict=True
             ):
-                labelled[turn.second].append(
-                    _labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label)
-                )
+                beat = _labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label)
+                labelled[turn.second].append(beat._replace(form=form, size_mv=mv))
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
     def _voted(self, seen: Sequence[tuple[Rows, Seen]]) -> Doubles:

@@ -45,5 +45,6 @@ def _with(second: AnalysedSecond, probability: Sequence[float]) -> AnalysedSecon
     return second._replace(
         fibrillation=probability[_VF],
         tachycardia=probability[_VT],
+        standstill=probability[_ASYSTOLE],
         unsure=second.unsure and probability[_ASYSTOLE] < CERTAIN,
     )

@@ -42,6 +42,13 @@ class AnalysedSecond(NamedTuple):
     # size before them
     steps: bytes = b""
     tachycardia: float = 0.0  # probability of VT, as of fibrillation
+    standstill: float = 0.0  # probability of asystole, as of fibrillation
+    # how the signal moves (models/signal/movement.py): mV of this second and of its stillest half,
+    # at which rate a minute, and how regularly
+    moves_mv: float = 0.0
+    least_mv: float = 0.0
+    rate: float = 0.0
+    regular: float = 0.0
 
 
 class LabelledBeat(NamedTuple):
@@ -53,6 +60,8 @@ class LabelledBeat(NamedTuple):
     confidence: float
     probability: float  # of its class
     ventricular: float  # probability that it is V, whatever it was called
+    form: int = -1  # which of the patient's usual shapes it has (models/beats/templates.py)
+    size_mv: float = 0.0  # height of its QRS, from the lowest to the highest
 
 
 class Beats(NamedTuple):
