@@ -144,3 +144,11 @@ async def connected(
                 if client.is_connected and link is not None:
                     await leave(link)
                 await client.disconnect()
+
+
+def check_wanted() -> None:
+    """Raise CancelledError if this task was cancelled and a library has swallowed that, as
+    asyncio.wait_for does before Python 3.12 if its result comes in the same moment."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -18,6 +18,7 @@ from ingest.gateway.timeline import Outgoing, Timeline
 
 log = logging.getLogger(__name__)
 
+CONNECT_S = 120.0
 FIRST_BLOCK_S = 45.0  # straps take up to 30 s until their first samples
 SILENT_S = 10.0  # a link without samples for longer is dead, whatever it says
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
@@ -74,14 +75,14 @@ class Device:
             self._unlinked("the source breaks down; see the log")
 
     async def _listen(self) -> None:
-        async with (
-            aclosing(self.source.packets()) as packets,
-            asyncio.timeout(FIRST_BLOCK_S) as limit,
-        ):
-            loop = asyncio.get_running_loop()
+        async with aclosing(self.source.packets()) as packets, asyncio.timeout(CONNECT_S) as limit:
+            now_s = asyncio.get_running_loop().time
             async for packet in packets:
+                first = not self.linked
                 if self.take(packet) or not self.source.trace:
-                    limit.reschedule(loop.time() + SILENT_S)
+                    limit.reschedule(now_s() + SILENT_S)
+                elif first:
+                    limit.reschedule(now_s() + FIRST_BLOCK_S)
 
     def take(self, packet: Packet) -> bool:
         """A packet has arrived; True if it held samples."""

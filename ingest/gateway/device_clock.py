@@ -17,6 +17,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from ingest.bounds import MAX_JUMP_S
 from ingest.gateway.base import LiveBlock
 from ingest.gateway.slope import SlopeMeter
@@ -195,7 +197,7 @@ class DeviceClock:
 
     def _repeated(self, block: LiveBlock) -> bool:
         key = block.last_ns if block.last_ns is not None else block.first_sample
-        if key is None:
+        if key is None or not np.ptp(block.microvolts):  # flat blocks are all alike
             return False
         seen = (key, block.microvolts.tobytes())
         if seen in self._seen:

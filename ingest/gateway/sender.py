@@ -1,8 +1,10 @@
 """Sends one device's spool to the ingest server, in order, for as long as it takes.
 
-Nothing is given up but what the server calls unusable (422, or 409 for a chunk it has with other
-samples): that is counted, logged and passed over, because everything behind it would wait for ever.
-A server that is away, busy or refuses the device is asked again, ever less often.
+Nothing is given up but what the server can never use: chunks that it calls wrong, and samples from
+before the device was given to its wearer. They are counted, logged and passed over, because
+everything behind them would wait for ever. A stream that is over for the server (another wearer, or
+it has forgotten it) goes on as a new one. A server that is away, busy or refuses the device is
+asked again, ever less often.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import random
 import httpx
 import msgspec
 
-from ingest.gateway.spool import Batch, Spool
-from ingest.wire import CHUNKS_PATH, MESSAGEPACK, Refusal, Reply, encode_chunks
+from ingest.gateway.spool import Batch, Cursor, Spool
+from ingest.wire import CHUNKS_PATH, DEVICE_PATH, MESSAGEPACK, Refusal, Reply, encode_chunks
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,23 @@ MAX_BYTES = 256 * 1024
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 REFUSED_WAIT_S = 30.0  # a person has to do something first
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
-UNUSABLE, TOO_LARGE, BUSY = 422, 413, 429
-REFUSED = (401, 403, 404, 409, 410)
+UNUSABLE, TOO_LARGE, BUSY, OVER = 422, 413, 429, 409
+REFUSED = (401, 403, 404, 410)
+AHEAD_S = 60.0  # samples may be so much ahead of the server's clock
+
+
+class _Stream(msgspec.Struct, frozen=True):
+    id: str
+    over: str = ""
+
+
+class _Device(msgspec.Struct, frozen=True):
+    """What the server knows of this device."""
+
+    worn_by: dict[str, str] | None
+    since_ns: int | None
+    stream: _Stream | None
+    now_ns: int
 
 
 class Sender:
@@ -71,7 +88,7 @@ class Sender:
             return self._later(f"the server does not answer ({type(error).__name__})")
         if answer.status_code == httpx.codes.ACCEPTED:
             return self._accepted(batch, answer)
-        return self._refuse(batch, answer)
+        return await self._refuse(batch, answer)
 
     def _accepted(self, batch: Batch, answer: httpx.Response) -> float:
         try:
@@ -93,26 +110,71 @@ class Sender:
         self._limit = min(2 * self._limit, MAX_CHUNKS)
         return 0.0
 
-    def _refuse(self, batch: Batch, answer: httpx.Response) -> float:
-        status, said = answer.status_code, _said(answer)
-        if status == TOO_LARGE and len(batch.chunks) > 1:
-            self._limit = max(len(batch.chunks) // 2, 1)
-            return 0.0
-        if status in (UNUSABLE, TOO_LARGE) and len(batch.chunks) > 1:
-            self._limit = 1  # which of them is it?
-            return 0.0
-        if status in (UNUSABLE, TOO_LARGE):
-            self.refused += 1
-            self._spool.acknowledge(batch.behind[0])
-            details = {"device": self._name, "stream": batch.stream, "said": said}
-            log.error("the server cannot use a chunk; it is passed over", extra=details)
-            self._limit = MAX_CHUNKS
-            return 0.0
+    async def _refuse(self, batch: Batch, answer: httpx.Response) -> float:
+        status, refusal = answer.status_code, _refusal(answer)
+        said = _said(refusal)
         if status == BUSY:
             return self._later(f"the server is busy: {said}", _retry_after(answer))
         if status in REFUSED:
             return self._later(f"refused ({status}): {said}", REFUSED_WAIT_S)
-        return self._later(f"the server answers {status}: {said}")
+        over = status == OVER and refusal.field != "samples"
+        begun = batch.chunks[0].first_sample > 0
+        if over or (status == UNUSABLE and refusal.field == "first_sample" and begun):
+            return await self._renew(batch, said)
+        if status == UNUSABLE and refusal.field == "t0_ns" and (wait_s := await self._ahead(batch)):
+            return wait_s
+        if status not in (UNUSABLE, TOO_LARGE, OVER):
+            return self._later(f"the server answers {status}: {said}")
+        if len(batch.chunks) > 1:
+            self._limit = max(len(batch.chunks) // 2, 1)  # which of them is it?
+        else:
+            self._pass_over(batch.behind[0], 1, said)
+        return 0.0
+
+    async def _renew(self, batch: Batch, said: str) -> float:
+        """The stream is over for the server: may the device begin another with what is left?"""
+        device = await self._ask()
+        if device is None:
+            return self._later(f"refused: {said}")
+        first = batch.chunks[0]
+        other = (
+            device.stream is not None
+            and device.stream.id != batch.stream
+            and not device.stream.over
+        )
+        if device.worn_by is None or (other and first.first_sample > 0):
+            return self._later(f"refused: {said}", REFUSED_WAIT_S)
+        early = [c for c in batch.chunks if c.t0_ns < (device.since_ns or 0)]
+        if early:
+            self._pass_over(batch.behind[len(early) - 1], len(early), said)
+        else:
+            self._spool.rename()
+            log.warning("goes on as a new stream", extra={"device": self._name, "why": said})
+        return 0.0
+
+    async def _ahead(self, batch: Batch) -> float:
+        """How long to wait because this machine's clock is ahead of the server's; 0 if it is not."""
+        device = await self._ask()
+        ahead_s = 0.0 if device is None else (batch.chunks[-1].t0_ns - device.now_ns) / 1e9
+        if ahead_s <= AHEAD_S:
+            return 0.0
+        problem = f"this machine's clock is {ahead_s:.0f} s ahead of the server's"
+        return self._later(problem, REFUSED_WAIT_S)
+
+    async def _ask(self) -> _Device | None:
+        """What the server knows of the device; None if it does not say."""
+        try:
+            answer = await self._client.get(DEVICE_PATH, headers=self._headers, timeout=TIMEOUT)
+            return msgspec.json.decode(answer.content, type=_Device)
+        except (httpx.HTTPError, msgspec.MsgspecError):
+            return None
+
+    def _pass_over(self, behind: Cursor, chunks: int, said: str) -> None:
+        self.refused += chunks
+        self._spool.acknowledge(behind)
+        details = {"device": self._name, "chunks": chunks, "said": said}
+        log.error("the server cannot use this; it is passed over", extra=details)
+        self._limit = MAX_CHUNKS
 
     def _later(self, problem: str, wait_s: float | None = None) -> float:
         """Note what is wrong, once, and wait longer each time."""
@@ -130,11 +192,14 @@ def _decode(answer: httpx.Response, kind: type[Reply]) -> Reply:
     return (msgspec.msgpack.decode if packed else msgspec.json.decode)(answer.content, type=kind)
 
 
-def _said(answer: httpx.Response) -> str:
+def _refusal(answer: httpx.Response) -> Refusal:
     try:
-        refusal = msgspec.json.decode(answer.content, type=Refusal)
+        return msgspec.json.decode(answer.content, type=Refusal)
     except msgspec.MsgspecError:
-        return answer.reason_phrase
+        return Refusal(problem=answer.reason_phrase)
+
+
+def _said(refusal: Refusal) -> str:
     field = f" (field {refusal.field})" if refusal.field else ""
     return f"{refusal.problem}{field}. {refusal.remedy}".strip()
 

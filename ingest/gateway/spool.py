@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import msgspec
 
@@ -42,6 +43,19 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
     offset: int = 0
 
 
+class Renamed(msgspec.Struct, frozen=True):
+    """From its sample `base` on, `stream` is sent as stream `name`, whose sample 0 that is."""
+
+    stream: str = ""
+    name: str = ""
+    base: int = 0
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    cursor: Cursor = Cursor()
+    renamed: Renamed = Renamed()
+
+
 class Batch(NamedTuple):
     """Consecutive chunks of one stream, and the cursor behind each of them."""
 
@@ -60,7 +74,8 @@ class Spool:
         self.folder = root / folder_name(device)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.dropped_s = 0.0  # of signal, since the start, because the disk budget was used up
-        self._cursor = self._read_cursor()
+        saved = self._read()
+        self._cursor, self._renamed = saved.cursor, saved.renamed
         self._file: log_file.Appender | None = None
         self._writing = max([*self._numbers(), self._cursor.segment])
         self._stream = ""
@@ -91,15 +106,26 @@ class Spool:
                 break
         if not found:
             return None
-        stream = found[0][0].stream
-        return Batch(stream, [e.chunk for e, _ in found], [behind for _, behind in found])
+        stream, chunks = found[0][0].stream, [e.chunk for e, _ in found]
+        if stream == self._renamed.stream:
+            stream, base = self._renamed.name, self._renamed.base
+            chunks = [
+                msgspec.structs.replace(c, first_sample=c.first_sample - base) for c in chunks
+            ]
+        return Batch(stream, chunks, [behind for _, behind in found])
+
+    def rename(self) -> None:
+        """Send what is left of the stream that is being sent as a stream of its own."""
+        first = next(self._from(self._cursor), None)
+        if first is not None:
+            entry = first[0]
+            self._renamed = Renamed(entry.stream, str(uuid4()), entry.chunk.first_sample)
+            self._save()
 
     def acknowledge(self, cursor: Cursor) -> None:
         """The server has everything before `cursor`."""
         self._cursor = max(cursor, self._cursor)
-        partial = self.folder / (_CURSOR + ".new")
-        partial.write_bytes(msgspec.json.encode(self._cursor))
-        partial.replace(self.folder / _CURSOR)
+        self._save()
         for number in self._numbers():
             if number < self._cursor.segment:
                 self.path(number).unlink()
@@ -153,11 +179,16 @@ class Spool:
     def _numbers(self) -> list[int]:
         return sorted(int(p.stem) for p in self.folder.glob("*" + SUFFIX) if p.stem.isdigit())
 
-    def _read_cursor(self) -> Cursor:
+    def _save(self) -> None:
+        partial = self.folder / (_CURSOR + ".new")
+        partial.write_bytes(msgspec.json.encode(_Saved(self._cursor, self._renamed)))
+        partial.replace(self.folder / _CURSOR)
+
+    def _read(self) -> _Saved:
         try:
-            return msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=Cursor)
+            return msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Saved)
         except (OSError, msgspec.DecodeError):
-            return Cursor()  # everything is sent again; the server knows what it has
+            return _Saved()  # everything is sent again; the server knows what it has
 
 
 def keep_within(spools: list[Spool], budget_bytes: int) -> dict[Spool, float]:

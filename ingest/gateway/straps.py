@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from ingest.clock import Clock
 from ingest.gateway import heart_rate, movesense, polar
 from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource, Packet
-from ingest.gateway.ble import Notified, Radio, connected
+from ingest.gateway.ble import Notified, Radio, check_wanted, connected
 
 _BLUETOOTH = "0000{}-0000-1000-8000-00805f9b34fb"
 HEART_RATE, BATTERY = _BLUETOOTH.format("2a37"), _BLUETOOTH.format("2a19")
@@ -44,6 +44,7 @@ class Strap(LiveSource):
                 link.add("battery", await link.read(BATTERY))
             await link.subscribe({"battery": BATTERY, "heart_rate": HEART_RATE})
             await self._start(link)
+            check_wanted()
             async for packet in link.packets():
                 yield packet
 

@@ -27,6 +27,7 @@ class Server:
         self.have: list[tuple[str, int]] = []
         self.requests = 0
         self.answer: Answer = self.accept
+        self.device: dict[str, object] | None = None
 
     def accept(self, stream: str, chunks: list[Chunk]) -> httpx.Response:
         self.have += [(stream, c.first_sample) for c in chunks]
@@ -38,6 +39,8 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
         assert request.headers["authorization"] == "Bearer secret"
+        if request.method == "GET":
+            return httpx.Response(200 if self.device else 503, json=self.device)
         return self.answer(request.url.path.split("/")[5], decode_chunks(request.content))
 
 
@@ -166,3 +169,81 @@ async def test_a_killed_gateway_goes_on_where_the_server_is(tmp_path: Path) -> N
         spool.append("b", chunk(0), [])
         await until(lambda: spool.backlog_bytes == 0)
     assert server.have == [*(("a", k * 65) for k in range(50)), ("b", 0)]
+
+
+WORN = {"worn_by": {"name": "Ada", "bed": "1"}, "since_ns": 0, "stream": None, "now_ns": 10**18}
+
+
+def over_after(server: Server, name: str, first: int) -> Answer:
+    """A stream that is over from a sample on."""
+
+    def answer(stream: str, chunks: list[Chunk]) -> httpx.Response:
+        over = stream == name and chunks[-1].first_sample >= first
+        return refused(409)(stream, chunks) if over else server.accept(stream, chunks)
+
+    return answer
+
+
+async def fill(folder: Path, server: Server, chunks: list[Chunk]) -> int:
+    """Send everything, the first chunk apart; how many chunks were passed over."""
+    async with sending(folder, server) as (spool, sender):
+        for one in chunks:
+            spool.append("a", one, [])
+            sender.wake()
+            await asyncio.sleep(0.02 if one is chunks[0] else 0)
+        await until(lambda: spool.backlog_bytes == 0)
+        return sender.refused
+
+
+async def test_a_stream_that_is_over_goes_on_as_another(tmp_path: Path) -> None:
+    """The server has forgotten it, or people changed something: what was taken since is not lost."""
+    server = Server()
+    server.device = WORN
+    server.answer = over_after(server, "a", 65)
+    assert await fill(tmp_path, server, [chunk(k * 65) for k in range(50)]) == 0
+    name = server.have[-1][0]
+    assert name != "a"
+    assert server.have == [("a", 0), *((name, k * 65) for k in range(49))]
+    assert (
+        await fill(tmp_path, server, [chunk(k * 65) for k in range(50, 52)]) == 0
+    )  # after a restart too
+    assert server.have[-2:] == [(name, 49 * 65), (name, 50 * 65)]
+
+
+async def test_what_was_taken_before_the_device_was_given_away_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    """It may be somebody else's. From then on nothing is lost."""
+    server = Server()
+    server.device = WORN | {"since_ns": chunk(20 * 65).t0_ns}
+    server.answer = over_after(server, "a", 0)
+    assert await fill(tmp_path, server, [chunk(k * 65) for k in range(50)]) == 20
+    assert [first for _, first in server.have] == [k * 65 for k in range(30)]
+
+
+async def test_another_gateway_with_the_same_device_is_not_pushed_aside(tmp_path: Path) -> None:
+    server = Server()
+    server.device = WORN | {"stream": {"id": "another", "next_sample": 1, "over": ""}}
+    server.answer = over_after(server, "a", 65)
+    async with sending(tmp_path, server) as (spool, sender):
+        spool.append("a", chunk(0), [])
+        sender.wake()
+        await until(lambda: len(server.have) == 1)
+        spool.append("a", chunk(65), [])
+        sender.wake()
+        await until(lambda: "refused" in sender.problem)
+        await asyncio.sleep(0.2)
+        assert server.have == [("a", 0)]
+
+
+async def test_a_clock_that_is_ahead_waits(tmp_path: Path) -> None:
+    server = Server()
+    server.device = WORN | {"now_ns": 0}
+    server.answer = refused(422, field="t0_ns")
+    async with sending(tmp_path, server) as (spool, sender):
+        spool.append("a", chunk(0, t0_ns=100 * 10**9), [])
+        sender.wake()
+        await until(lambda: "100 s ahead" in sender.problem)
+        server.answer = server.accept
+        await until(lambda: spool.backlog_bytes == 0)
+        assert sender.refused == 0
