@@ -14,25 +14,12 @@ from markupsafe import Markup
 from dashboards.paper import Mark, millivolts, strip_svg
 from dashboards.report.beats import NN_MS, Beats, Floats
 from dashboards.report.findings import Findings
+from dashboards.words import RHYTHMS
 from ingest.messages import Alarm, Edit, Strip, sample_offset_ns
 from ingest.packing import unpack
 
 ROW_S = 7.0  # 175 mm of paper: what fits onto A4
 TEMPLATE = Path(__file__).with_name("report.html")
-RHYTHMS = {
-    "N": "Normal",
-    "AFIB": "Atrial fibrillation",
-    "SVTA": "Supraventricular tachyarrhythmia",
-    "VT": "Ventricular tachycardia",
-    "VFL": "Ventricular flutter",
-    "VF": "Ventricular fibrillation",
-    "ASYS": "Asystole",
-    "B": "Ventricular bigeminy",
-    "T": "Ventricular trigeminy",
-    "P": "Paced",
-    "O": "Other",
-    "~": "Not readable",
-}
 MARKS = {"high": "***", "medium": "**", "low": "*"}
 _COLOURS = {"V": "#b34700", "S": "#6b2fa0", "F": "#b34700"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -127,5 +114,6 @@ def _template() -> jinja2.Template:
     environment.filters.update(
         when=when, clock=clock, lasting=lasting, percent=percent, verdict=verdict
     )
-    environment.globals.update(RHYTHMS=RHYTHMS, MARKS=MARKS)
+    names = {label: name.full for label, name in RHYTHMS.items()}
+    environment.globals.update(RHYTHMS=names, MARKS=MARKS)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

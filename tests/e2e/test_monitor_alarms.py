@@ -10,7 +10,7 @@ from typing import get_args
 import msgspec
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards.monitor.http.server import STATIC
+from dashboards.words import WORDS
 from ingest.messages import AlarmKind, RhythmLabel
 from tests.e2e.monitor_answers import Answers
 from tests.e2e.monitor_browser import Server, opened, set_prefs, shot, tile, until, ward
@@ -46,15 +46,16 @@ def alarming(
             yield page, streams, answers
 
 
-def test_the_page_has_a_word_for_every_kind_of_alarm_and_rhythm() -> None:
-    words = (STATIC / "words.js").read_text(encoding="utf-8")
-    missing = [kind for kind in get_args(AlarmKind) if f"{kind}: " not in words]
-    missing += [
-        label
-        for label in get_args(RhythmLabel)
-        if f"{label}: " not in words and f'"{label}": ' not in words
-    ]
-    assert missing == []
+def test_the_page_says_rhythms_and_alarms_as_the_server_does(
+    browser: Browser, eight_beds: Server
+) -> None:
+    assert set(WORDS["rhythms"]) == set(get_args(RhythmLabel))
+    assert set(WORDS["alarms"]) == set(get_args(AlarmKind))
+    with opened(browser, eight_beds.url) as page:
+        options = page.get_by_label("Rhythm").locator("option")
+        expect(options).to_have_text(
+            ["Any rhythm", *(r["short"] for r in WORDS["rhythms"].values())]
+        )
 
 
 def test_high_flashes_at_2_hz_and_medium_at_0_6(browser: Browser, eight_beds: Server) -> None:

@@ -11,6 +11,7 @@ from dashboards.monitor.http.access import COOKIE, SESSION_S, Visitor
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Answer, Endpoint, address, braked
 from dashboards.monitor.http.refusals import RefusedError
+from dashboards.words import WORDS
 
 _SESSION: dict[str, Any] = {
     "type": "object",
@@ -19,6 +20,16 @@ _SESSION: dict[str, Any] = {
         "user": {"type": "string", "description": "who is signed in; empty where nobody has to be"},
         "role": {"type": ["string", "null"], "enum": ["view", "acknowledge", "admin", None]},
         "needs_token": {"type": "boolean"},
+    },
+}
+
+
+_WORDS: dict[str, Any] = {
+    "type": "object",
+    "required": ["rhythms", "alarms"],
+    "properties": {
+        "rhythms": {"type": "object", "description": "by label: short and full name"},
+        "alarms": {"type": "object", "description": "by kind: name, priority, remedy"},
     },
 }
 
@@ -62,6 +73,10 @@ async def _sign_out(ask: ApiRequest) -> Response:
     return answer
 
 
+async def _words(ask: ApiRequest) -> Response:
+    return json_answer(WORDS)
+
+
 def _view(ask: ApiRequest, visitor: Visitor) -> Response:
     return json_answer(
         {"user": visitor.user, "role": visitor.role, "needs_token": ask.parts.access.needs_token}
@@ -69,6 +84,14 @@ def _view(ask: ApiRequest, visitor: Visitor) -> Response:
 
 
 ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/api/words",
+        None,
+        _words,
+        "What rhythms and alarms are called",
+        Answer("names by rhythm and by kind of alarm", _WORDS),
+    ),
     Endpoint(
         "GET", "/api/session", None, _session, "Who is signed in", Answer("the session", _SESSION)
     ),

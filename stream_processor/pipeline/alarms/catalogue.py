@@ -1,91 +1,231 @@
-"""The alarms, as a table: priority, whether they latch, and what is said. And the chains, worst
-first.
+"""The alarms, one row each, worst first: everything that is always so of a kind of alarm.
 
-Definitions and sources: docs/alarms.md. Within a chain only the worst of those that hold is
-announced; the others are recorded all the same.
+Definitions and sources: docs/alarms.md. Rules, chains and the page's words come from here.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 from ingest.messages import AlarmKind, Priority
+from stream_processor.pipeline.alarms import rules
+from stream_processor.pipeline.alarms.facts import Facts
+from stream_processor.pipeline.alarms.profiles import Profile
+
+Rule = Callable[[Facts, Profile, bool], rules.Answer]
 
 
-class Kind(NamedTuple):
+class AlarmRow(NamedTuple):
     """What is always so of one kind of alarm."""
 
     priority: Priority
-    latching: bool
+    name: str  # as the page and reports say it
     text: str  # with {value} and {limit}
+    # when it holds; None: it happens (transient_alarms.py, the ward), and stands for a while
+    rule: Rule | None = None
+    # A rule can begin to answer otherwise with every beat, with every second, or, as silence grows
+    # between beats and ends with one, with both. Evaluating only then cuts the cost to a third.
+    when: Literal["beat", "second", "beat and second"] = "second"
+    ends_with_beat: bool = False  # also evaluated at a beat while it holds: the beat ends it
+    latching: bool = False
     technical: bool = False
+    remedy: str = ""  # of a technical alarm
+    # the kinds just worse than this one: while they, or those worse than they, hold, this one is
+    # recorded and not announced
+    below: tuple[AlarmKind, ...] = ()
+    announces_end: AlarmKind | None = None  # what happens when it ends
 
 
-CATALOGUE: dict[AlarmKind, Kind] = {
-    "asystole": Kind("high", True, "ASYSTOLE {value:.0f} s"),
-    "ventricular_fibrillation": Kind("high", True, "VENTRICULAR FIBRILLATION"),
-    "ventricular_tachycardia": Kind(
-        "high", True, "VENTRICULAR TACHYCARDIA {value:.0f} > {limit:.0f}"
+CATALOGUE: dict[AlarmKind, AlarmRow] = {
+    "asystole": AlarmRow(
+        "high",
+        "Asystole",
+        "ASYSTOLE {value:.0f} s",
+        rules.asystole,
+        "beat and second",
+        latching=True,
     ),
-    "extreme_tachycardia": Kind("high", True, "EXTREME TACHYCARDIA {value:.0f} > {limit:.0f}"),
-    "extreme_bradycardia": Kind("high", True, "EXTREME BRADYCARDIA {value:.0f} < {limit:.0f}"),
-    "nonsustained_vt": Kind("medium", False, "NON-SUSTAINED VT {value:.0f} BEATS"),
-    "ventricular_bradycardia": Kind(
-        "medium", False, "VENTRICULAR BRADYCARDIA {value:.0f} < {limit:.0f}"
+    "ventricular_fibrillation": AlarmRow(
+        "high",
+        "Ventricular fibrillation",
+        "VENTRICULAR FIBRILLATION",
+        rules.ventricular_fibrillation,
+        ends_with_beat=True,
+        latching=True,
     ),
-    "ventricular_rhythm": Kind("medium", False, "VENTRICULAR RHYTHM {value:.0f}"),
-    "svt": Kind("medium", False, "SVT {value:.0f} > {limit:.0f}"),
-    "atrial_fibrillation": Kind("medium", False, "ATRIAL FIBRILLATION"),
-    "pause": Kind("medium", False, "PAUSE {value:.1f} s > {limit:.1f} s"),
-    "hr_high": Kind("medium", False, "HR {value:.0f} > {limit:.0f}"),
-    "hr_low": Kind("medium", False, "HR {value:.0f} < {limit:.0f}"),
-    "missed_beat": Kind("low", False, "MISSED BEAT, RR {value:.1f} s"),
-    "pvc_couplet": Kind("low", False, "PVC COUPLET"),
-    "bigeminy": Kind("low", False, "VENTRICULAR BIGEMINY"),
-    "trigeminy": Kind("low", False, "VENTRICULAR TRIGEMINY"),
-    "r_on_t": Kind("low", False, "R-ON-T PVC, RR {value:.2f} s"),
-    "pvc_per_minute": Kind("low", False, "PVC/min {value:.0f} > {limit:.0f}"),
-    "atrial_fibrillation_end": Kind("low", False, "END OF ATRIAL FIBRILLATION"),
-    "lead_off": Kind("low", False, "Lead off: check electrode", technical=True),
-    "no_signal": Kind("low", False, "No signal: check device and connection", technical=True),
-    "artefact": Kind(
-        "low", False, "Artefact: heart rate not reliable, check electrode", technical=True
+    "ventricular_tachycardia": AlarmRow(
+        "high",
+        "Ventricular tachycardia",
+        "VENTRICULAR TACHYCARDIA {value:.0f} > {limit:.0f}",
+        rules.ventricular_tachycardia,
+        "beat",
+        latching=True,
+        below=("ventricular_fibrillation",),
     ),
-    "gap": Kind("low", False, "Gap: {value:.1f} s of signal missing", technical=True),
-    "battery": Kind("low", False, "Battery {value:.0%}: charge or change it", technical=True),
-    "device": Kind("low", False, "Device reports a fault: check device", technical=True),
+    "extreme_tachycardia": AlarmRow(
+        "high",
+        "Extreme tachycardia",
+        "EXTREME TACHYCARDIA {value:.0f} > {limit:.0f}",
+        rules.extreme_tachycardia,
+        "beat",
+        latching=True,
+        below=("ventricular_tachycardia",),
+    ),
+    "extreme_bradycardia": AlarmRow(
+        "high",
+        "Extreme bradycardia",
+        "EXTREME BRADYCARDIA {value:.0f} < {limit:.0f}",
+        rules.extreme_bradycardia,
+        "beat",
+        latching=True,
+        below=("asystole",),
+    ),
+    "nonsustained_vt": AlarmRow(
+        "medium",
+        "Non-sustained VT",
+        "NON-SUSTAINED VT {value:.0f} BEATS",
+        below=("ventricular_tachycardia",),
+    ),
+    "ventricular_bradycardia": AlarmRow(
+        "medium",
+        "Ventricular bradycardia",
+        "VENTRICULAR BRADYCARDIA {value:.0f} < {limit:.0f}",
+        rules.ventricular_bradycardia,
+        "beat",
+        below=("extreme_bradycardia",),
+    ),
+    "ventricular_rhythm": AlarmRow(
+        "medium",
+        "Ventricular rhythm",
+        "VENTRICULAR RHYTHM {value:.0f}",
+        rules.ventricular_rhythm,
+        "beat",
+        below=("ventricular_tachycardia",),
+    ),
+    "svt": AlarmRow(
+        "medium",
+        "SVT",
+        "SVT {value:.0f} > {limit:.0f}",
+        rules.svt,
+        "beat",
+        below=("extreme_tachycardia",),
+    ),
+    "atrial_fibrillation": AlarmRow(
+        "medium",
+        "Atrial fibrillation",
+        "ATRIAL FIBRILLATION",
+        rules.atrial_fibrillation,
+        announces_end="atrial_fibrillation_end",
+    ),
+    "pause": AlarmRow(
+        "medium",
+        "Pause",
+        "PAUSE {value:.1f} s > {limit:.1f} s",
+        rules.pause,
+        "beat and second",
+        below=("extreme_bradycardia",),
+    ),
+    "hr_high": AlarmRow(
+        "medium", "HR high", "HR {value:.0f} > {limit:.0f}", rules.hr_high, below=("svt",)
+    ),
+    "hr_low": AlarmRow(
+        "medium", "HR low", "HR {value:.0f} < {limit:.0f}", rules.hr_low, below=("missed_beat",)
+    ),
+    "missed_beat": AlarmRow(
+        "low", "Missed beat", "MISSED BEAT, RR {value:.1f} s", below=("pause",)
+    ),
+    "pvc_couplet": AlarmRow("low", "PVC couplet", "PVC COUPLET", below=("nonsustained_vt",)),
+    "bigeminy": AlarmRow(
+        "low",
+        "Bigeminy",
+        "VENTRICULAR BIGEMINY",
+        rules.bigeminy,
+        "beat",
+        below=("ventricular_rhythm",),
+    ),
+    "trigeminy": AlarmRow(
+        "low", "Trigeminy", "VENTRICULAR TRIGEMINY", rules.trigeminy, "beat", below=("bigeminy",)
+    ),
+    "r_on_t": AlarmRow("low", "R on T", "R-ON-T PVC, RR {value:.2f} s", below=("pvc_couplet",)),
+    "pvc_per_minute": AlarmRow(
+        "low",
+        "PVC per minute",
+        "PVC/min {value:.0f} > {limit:.0f}",
+        rules.pvc_per_minute,
+        "beat",
+        below=("r_on_t", "trigeminy"),
+    ),
+    "atrial_fibrillation_end": AlarmRow(
+        "low", "End of atrial fibrillation", "END OF ATRIAL FIBRILLATION"
+    ),
+    "lead_off": AlarmRow(
+        "low",
+        "Lead off",
+        "Lead off: check electrode",
+        rules.lead_off,
+        ends_with_beat=True,
+        technical=True,
+        remedy="check electrode",
+    ),
+    "no_signal": AlarmRow(
+        "low",
+        "No signal",
+        "No signal: check device and connection",
+        technical=True,
+        remedy="check device and its connection",
+    ),
+    "artefact": AlarmRow(
+        "low",
+        "Artefact",
+        "Artefact: heart rate not reliable, check electrode",
+        rules.artefact,
+        technical=True,
+        remedy="check electrodes and movement",
+    ),
+    "gap": AlarmRow(
+        "low",
+        "Gap",
+        "Gap: {value:.1f} s of signal missing",
+        technical=True,
+        remedy="samples were lost on the way",
+    ),
+    "battery": AlarmRow(
+        "low",
+        "Battery low",
+        "Battery {value:.0%}: charge or change it",
+        rules.battery,
+        technical=True,
+        remedy="charge or replace it",
+    ),
+    "device": AlarmRow(
+        "low",
+        "Device",
+        "Device reports a fault: check device",
+        rules.device,
+        technical=True,
+        remedy="see what the device reports",
+    ),
 }
-
-CHAINS: tuple[tuple[AlarmKind, ...], ...] = (
-    ("asystole", "extreme_bradycardia", "pause", "missed_beat", "hr_low"),
-    ("asystole", "extreme_bradycardia", "ventricular_bradycardia"),
-    (
-        "ventricular_fibrillation",
-        "ventricular_tachycardia",
-        "extreme_tachycardia",
-        "svt",
-        "hr_high",
-    ),
-    (
-        "ventricular_fibrillation",
-        "ventricular_tachycardia",
-        "nonsustained_vt",
-        "pvc_couplet",
-        "r_on_t",
-        "pvc_per_minute",
-    ),
-    ("ventricular_tachycardia", "ventricular_rhythm", "bigeminy", "trigeminy", "pvc_per_minute"),
-)
 
 
 def worse(kind: AlarmKind) -> tuple[AlarmKind, ...]:
-    """The kinds that hold this one back while they hold."""
+    """The kinds that suppress this one while they hold."""
     return _WORSE[kind]
 
 
-_WORSE: dict[AlarmKind, tuple[AlarmKind, ...]] = {
-    kind: tuple(
-        dict.fromkeys(k for chain in CHAINS if kind in chain for k in chain[: chain.index(kind)])
-    )
-    for kind in CATALOGUE
-}
+def _all_worse(kind: AlarmKind) -> tuple[AlarmKind, ...]:
+    found: dict[AlarmKind, None] = {}
+    for next_worse in CATALOGUE[kind].below:
+        found |= dict.fromkeys((*_all_worse(next_worse), next_worse))
+    return tuple(found)
+
+
+_WORSE: dict[AlarmKind, tuple[AlarmKind, ...]] = {kind: _all_worse(kind) for kind in CATALOGUE}
+AT_A_BEAT: tuple[AlarmKind, ...] = tuple(k for k, row in CATALOGUE.items() if row.when == "beat")
+BEFORE_A_BEAT: tuple[AlarmKind, ...] = tuple(
+    k for k, row in CATALOGUE.items() if row.when == "beat and second"
+)
+EVERY_SECOND: tuple[AlarmKind, ...] = tuple(
+    k for k, row in CATALOGUE.items() if row.rule and row.when != "beat"
+)

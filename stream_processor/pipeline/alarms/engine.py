@@ -15,7 +15,13 @@ from ingest.messages import AlarmKind
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
 from stream_processor.pipeline.alarms import transient_alarms
-from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
+from stream_processor.pipeline.alarms.catalogue import (
+    AT_A_BEAT,
+    BEFORE_A_BEAT,
+    CATALOGUE,
+    EVERY_SECOND,
+    worse,
+)
 from stream_processor.pipeline.alarms.facts import (
     RUN_ENDS,
     Facts,
@@ -25,14 +31,7 @@ from stream_processor.pipeline.alarms.facts import (
     take_span,
 )
 from stream_processor.pipeline.alarms.profiles import ADULT, Profile
-from stream_processor.pipeline.alarms.rules import (
-    ENDS_WITH_BEATS,
-    RULES,
-    WITH_BEATS,
-    WITH_SECONDS,
-    WITH_SILENCE,
-    Condition,
-)
+from stream_processor.pipeline.alarms.rules import Condition
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import Beats
 from stream_processor.pipeline.stages.vitals import VitalSigns
@@ -153,13 +152,13 @@ class AlarmEngine(StructStage[_State]):
             take_span(f, span, profile)
         # a pause may begin and end within a second: look just before each beat, and at it
         for beat in item.beats:
-            steps += self._evaluate(row, beat.at, second.needed, WITH_SILENCE)
+            steps += self._evaluate(row, beat.at, second.needed, BEFORE_A_BEAT)
             for kind, what in transient_alarms.on_beat(f, beat, profile):
                 steps += self._happens(row, kind, what, second.needed)
             take_beat(f, beat, profile)
-            ends = [kind for kind in self._state[row].active if kind in ENDS_WITH_BEATS]
+            ends = [k for k in self._state[row].active if CATALOGUE[k].ends_with_beat]
             steps += self._evaluate(
-                row, beat.at, second.needed, (*WITH_SILENCE, *ends, *WITH_BEATS)
+                row, beat.at, second.needed, (*BEFORE_A_BEAT, *ends, *AT_A_BEAT)
             )
         if f.run and second.until - f.run[-1] >= RUN_ENDS:
             for kind, what in transient_alarms.run_ended(f, second.until, profile):
@@ -173,7 +172,7 @@ class AlarmEngine(StructStage[_State]):
         what has stood long enough goes."""
         active = self._state[row].active
         steps = self._evaluate(
-            row, now, needed, (*WITH_SECONDS, *(kind for kind in WITH_BEATS if kind in active))
+            row, now, needed, (*EVERY_SECOND, *(kind for kind in AT_A_BEAT if kind in active))
         )
         for kind in [
             k for k, a in active.items() if a.happened is not None and needed - a.raised >= SHOWN
@@ -189,7 +188,8 @@ class AlarmEngine(StructStage[_State]):
         facts.now = now
         for kind in kinds:
             holding = kind in active
-            answer = None if kind in profile.off else RULES[kind](facts, profile, holding)
+            rule = CATALOGUE[kind].rule
+            answer = rule(facts, profile, holding) if rule and kind not in profile.off else None
             if answer is None:
                 if holding:
                     steps += self._end(row, kind, _ended(kind, facts, now), needed)
@@ -271,10 +271,8 @@ class AlarmEngine(StructStage[_State]):
         if alarm is None:
             return []
         steps = [AlarmStep(row, kind, "end", alarm, needed, max(end, alarm.onset))]
-        if kind == "atrial_fibrillation":
-            steps += self._happens(
-                row, "atrial_fibrillation_end", Condition(end, None, None, end), needed
-            )
+        if (what := CATALOGUE[kind].announces_end) is not None:
+            steps += self._happens(row, what, Condition(end, None, None, end), needed)
         return steps
 
 

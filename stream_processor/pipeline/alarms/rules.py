@@ -8,11 +8,9 @@ whether it held until now. Positions are samples at 125 Hz.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from ingest.messages import AlarmKind
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline.alarms.facts import Facts
 from stream_processor.pipeline.alarms.profiles import Profile
@@ -196,47 +194,6 @@ def battery(f: Facts, p: Profile, holding: bool) -> Answer:
 
 def device(f: Facts, p: Profile, holding: bool) -> Answer:
     return Condition(f.now) if f.fault else None
-
-
-# Worst first, so that a worse alarm of the same moment holds the others back.
-RULES: dict[AlarmKind, Callable[[Facts, Profile, bool], Answer]] = {
-    "asystole": asystole,
-    "ventricular_fibrillation": ventricular_fibrillation,
-    "ventricular_tachycardia": ventricular_tachycardia,
-    "extreme_tachycardia": extreme_tachycardia,
-    "extreme_bradycardia": extreme_bradycardia,
-    "ventricular_bradycardia": ventricular_bradycardia,
-    "ventricular_rhythm": ventricular_rhythm,
-    "svt": svt,
-    "atrial_fibrillation": atrial_fibrillation,
-    "pause": pause,
-    "hr_high": hr_high,
-    "hr_low": hr_low,
-    "bigeminy": bigeminy,
-    "trigeminy": trigeminy,
-    "pvc_per_minute": pvc_per_minute,
-    "lead_off": lead_off,
-    "artefact": artefact,
-    "battery": battery,
-    "device": device,
-}
-# When a rule can begin to answer otherwise: silence grows between beats and ends with one; runs and
-# rates change with a beat; the rest with a second. Looking no oftener is a third of the work.
-WITH_SILENCE: tuple[AlarmKind, ...] = ("asystole", "pause")
-WITH_BEATS: tuple[AlarmKind, ...] = (
-    "ventricular_tachycardia",
-    "extreme_tachycardia",
-    "extreme_bradycardia",
-    "ventricular_bradycardia",
-    "ventricular_rhythm",
-    "svt",
-    "bigeminy",
-    "trigeminy",
-    "pvc_per_minute",
-)
-# the first beat after them is where they stopped
-ENDS_WITH_BEATS: tuple[AlarmKind, ...] = ("lead_off", "ventricular_fibrillation")
-WITH_SECONDS: tuple[AlarmKind, ...] = tuple(kind for kind in RULES if kind not in WITH_BEATS)
 
 
 def _is_fast_and_mostly_v(f: Facts, p: Profile, holding: bool) -> bool:

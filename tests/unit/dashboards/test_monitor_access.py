@@ -58,6 +58,7 @@ MATRIX: list[tuple[str, str, dict[str, Any], tuple[int, int, int, int]]] = [
     ("GET", "/api", {}, (200, 200, 200, 200)),
     ("GET", "/openapi.json", {}, (200, 200, 200, 200)),
     ("GET", "/api/session", {}, (200, 200, 200, 200)),
+    ("GET", "/api/words", {}, (200, 200, 200, 200)),
     ("DELETE", "/api/session", {}, (204, 204, 204, 204)),
     ("GET", "/api/patients", {}, (401, 200, 200, 200)),
     ("GET", "/api/patients/p/alarms", {"params": PERIOD}, (401, 200, 200, 200)),

@@ -1,50 +1,36 @@
 // What the page says, in words: rhythms, alarms, times.
 
-const RHYTHMS = {
-  N: "Sinus", AFIB: "Atrial fib", SVTA: "SVT", VT: "V-tach", VFL: "V-flutter", VF: "V-fib", ASYS: "Asystole",
-  B: "Bigeminy", T: "Trigeminy", P: "Paced", O: "Other", "~": "Unreadable",
-};
+// Names of rhythms and alarms come from the server, once: dashboards/words.py.
+let words = { rhythms: {}, alarms: {} };
 
-const RHYTHMS_IN_FULL = {
-  N: "Sinus rhythm", AFIB: "Atrial fibrillation", SVTA: "Supraventricular tachycardia", VT: "Ventricular tachycardia", VFL: "Ventricular flutter",
-  VF: "Ventricular fibrillation", P: "Paced rhythm", O: "Other rhythm",
-};
-
-const ALARMS = {
-  asystole: "Asystole", ventricular_fibrillation: "Ventricular fibrillation", ventricular_tachycardia: "Ventricular tachycardia",
-  extreme_tachycardia: "Extreme tachycardia", extreme_bradycardia: "Extreme bradycardia", nonsustained_vt: "Non-sustained VT",
-  ventricular_rhythm: "Ventricular rhythm", ventricular_bradycardia: "Ventricular bradycardia", svt: "SVT",
-  atrial_fibrillation: "Atrial fibrillation", pause: "Pause", missed_beat: "Missed beat", hr_high: "HR high", hr_low: "HR low",
-  pvc_couplet: "PVC couplet", bigeminy: "Bigeminy", trigeminy: "Trigeminy", r_on_t: "R on T", pvc_per_minute: "PVC per minute",
-  lead_off: "Lead off", no_signal: "No signal", artefact: "Artefact", gap: "Gap", battery: "Battery low",
-  device: "Device", atrial_fibrillation_end: "End of atrial fibrillation",
-};
-
-const REMEDIES = {
-  lead_off: "check electrode", no_signal: "check device and its connection", artefact: "check electrodes and movement", gap: "samples were lost on the way",
-  battery: "charge or replace it", device: "see what the device reports",
-};
+export function learnWords(said) {
+  words = said;
+}
 
 const MARKS = { high: "***", medium: "**", low: "*" };
 const RANK = { high: 0, medium: 1, low: 2 };
 const SHOWN_AFTER_END_S = 5; // what ends at once must still be readable
 
 export const BEATS = { N: "normal", S: "supraventricular", V: "ventricular", F: "fusion", Q: "unclassified" };
-export const ALARM_KINDS = Object.keys(ALARMS);
-export const RHYTHM_LABELS = Object.keys(RHYTHMS);
+export const alarmKinds = () => Object.keys(words.alarms);
 
-export const rhythmWord = (label) => RHYTHMS[label] ?? label;
+export const rhythmLabels = () => Object.keys(words.rhythms);
 
-export const rhythmInFull = (label) => RHYTHMS_IN_FULL[label] ?? rhythmWord(label);
+export const rhythmWord = (label) => words.rhythms[label]?.short ?? label;
 
-export const alarmName = (kind) => ALARMS[kind] ?? kind.replaceAll("_", " ");
+export const rhythmInFull = (label) => words.rhythms[label]?.full ?? label;
+
+export const alarmName = (kind) => words.alarms[kind]?.name ?? kind.replaceAll("_", " ");
 
 export const mark = (alarm) => MARKS[alarm.priority];
 
 export const alarmText = (alarm) => alarm.text || alarmName(alarm.kind);
 
 /** A technical alarm says what to do about it. */
-export const remedy = (alarm) => alarm.text || (REMEDIES[alarm.kind] ? `${alarmName(alarm.kind)}: ${REMEDIES[alarm.kind]}` : alarmName(alarm.kind));
+export const remedy = (alarm) => {
+  const todo = words.alarms[alarm.kind]?.remedy;
+  return alarm.text || (todo ? `${alarmName(alarm.kind)}: ${todo}` : alarmName(alarm.kind));
+};
 
 /** Every alarm has these, also from a server that is a version behind. */
 export const completeAlarm = (alarm) => ({ acknowledged: null, acknowledged_by: "", silenced_until: null, level: 0, standing: alarm.announced && !alarm.over, ...alarm });

@@ -1,6 +1,8 @@
 // The page: which view is open, the link to the server, the keys that work everywhere, and the clock that drives all drawing.
 
 import { Actions } from "../alarms/actions.js";
+import { learnWords } from "../alarms/words.js";
+import { getJson } from "./api.js";
 import { dialogOpen, setText } from "./dom.js";
 import { Head } from "./head.js";
 import { openKeys } from "./keys.js";
@@ -27,6 +29,7 @@ let link = null, view = null, ward = null, commands = [], saidUntil = 0;
 
 async function begin() {
   if (!(await session.load())) return signIn();
+  learnWords(await getJson("/api/words"));
   link ??= new Link({
     frame: (buffer) => model.frame(buffer),
     message: take,

@@ -8,7 +8,7 @@ import { length } from "./plot.js";
 import { pxPerMm } from "../core/prefs.js";
 import { stripOf } from "../trace/strip.js";
 import { onTheme } from "../core/theme.js";
-import { ALARM_KINDS, alarmName, alarmText, BEATS, dayTime, mark, percent, rhythmInFull, time } from "../alarms/words.js";
+import { alarmKinds, alarmName, alarmText, BEATS, dayTime, mark, percent, rhythmInFull, time } from "../alarms/words.js";
 
 const ROW_MM = 42, AROUND_MS = 10_000, AGAIN_MS = 3000;
 
@@ -168,7 +168,7 @@ export class Review {
   }
 
   #verdict() {
-    this.kind = h("select", { "aria-label": "The alarm it should have been" }, ...ALARM_KINDS.filter((kind) => kind !== this.alarm.kind).map((kind) => h("option", { value: kind }, alarmName(kind))));
+    this.kind = h("select", { "aria-label": "The alarm it should have been" }, ...alarmKinds().filter((kind) => kind !== this.alarm.kind).map((kind) => h("option", { value: kind }, alarmName(kind))));
     this.noteInput = h("input", { type: "text", maxlength: 200, placeholder: "Note (optional)", "aria-label": "Note" });
     return h(
       "div", { class: "card" }, h("h3", {}, "People say"), this.people,

@@ -5,7 +5,7 @@ import { h, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
 import { keep, onChange, prefs } from "../core/prefs.js";
 import { PAGE, Ward } from "./ward.js";
-import { RHYTHM_LABELS, rhythmWord } from "../alarms/words.js";
+import { rhythmLabels, rhythmWord } from "../alarms/words.js";
 
 /** What a person has chosen; it outlives a look at one patient. */
 export const filter = { offset: 0, search: "", alarm: "", rhythm: "", lastFocus: null };
@@ -25,7 +25,7 @@ export class WardPage {
     const select = (label, options, value, take) => h("select", { "aria-label": label, onchange: (event) => take(event.target.value) }, ...options.map(([v, text]) => h("option", { value: v, selected: v === value }, text)));
     this.orderSelect = select("Order", [["bed", "By bed"], ["urgency", "By urgency"]], prefs.order, (value) => keep("order", value));
     this.alarmSelect = select("Alarm", ALARMS, filter.alarm, (value) => this.choose({ alarm: value }));
-    this.rhythmSelect = select("Rhythm", [["", "Any rhythm"], ...RHYTHM_LABELS.map((label) => [label, rhythmWord(label)])], filter.rhythm, (value) => this.choose({ rhythm: value }));
+    this.rhythmSelect = select("Rhythm", [["", "Any rhythm"], ...rhythmLabels().map((label) => [label, rhythmWord(label)])], filter.rhythm, (value) => this.choose({ rhythm: value }));
     this.where = h("span", { class: "where" });
     this.previous = h("button", { "aria-label": "Previous page", onclick: () => this.turn(-1) }, "‹");
     this.next = h("button", { "aria-label": "Next page", onclick: () => this.turn(1) }, "›");

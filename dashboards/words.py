@@ -1,0 +1,40 @@
+"""What people call rhythms and alarms: the page, reports and the API say the same."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ingest.messages import RhythmLabel
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+
+
+class RhythmName(NamedTuple):
+    """A rhythm in words."""
+
+    short: str  # fits a tile of the ward
+    full: str
+
+
+RHYTHMS: dict[RhythmLabel, RhythmName] = {
+    "N": RhythmName("Sinus", "Sinus rhythm"),
+    "AFIB": RhythmName("Atrial fib", "Atrial fibrillation"),
+    "SVTA": RhythmName("SVT", "Supraventricular tachycardia"),
+    "VT": RhythmName("V-tach", "Ventricular tachycardia"),
+    "VFL": RhythmName("V-flutter", "Ventricular flutter"),
+    "VF": RhythmName("V-fib", "Ventricular fibrillation"),
+    "ASYS": RhythmName("Asystole", "Asystole"),
+    "B": RhythmName("Bigeminy", "Ventricular bigeminy"),
+    "T": RhythmName("Trigeminy", "Ventricular trigeminy"),
+    "P": RhythmName("Paced", "Paced rhythm"),
+    "O": RhythmName("Other", "Other rhythm"),
+    "~": RhythmName("Unreadable", "Unreadable"),
+}
+
+# as a page gets them, once, when it connects
+WORDS = {
+    "rhythms": {label: name._asdict() for label, name in RHYTHMS.items()},
+    "alarms": {
+        kind: {"name": row.name, "priority": row.priority, "remedy": row.remedy}
+        for kind, row in CATALOGUE.items()
+    },
+}
