@@ -18,6 +18,7 @@ from ecgwatch.commands.check import check
 from ecgwatch.commands.demo import demo
 from ecgwatch.commands.evaluate import evaluate
 from ecgwatch.commands.export import export
+from ecgwatch.commands.ingest import ingest
 from ecgwatch.commands.monitor import monitor
 from ecgwatch.commands.notify import notify
 from ecgwatch.commands.process import process
@@ -40,6 +41,7 @@ for command in (
     demo,
     simulate,
     replay,
+    ingest,
     process,
     monitor,
     notify,

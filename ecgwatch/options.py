@@ -18,3 +18,13 @@ Sink = Annotated[
         help="Where events are stored (ECGWATCH_SINK).",
     ),
 ]
+Certificate = Annotated[
+    str | None,
+    typer.Option(
+        "--certificate", metavar="PEM", help="Serve HTTPS with it (ECGWATCH_TLS_CERTIFICATE)."
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="PEM", help="The certificate's key (ECGWATCH_TLS_KEY)."),
+]

@@ -55,6 +55,11 @@ class Settings(BaseModel):
         "",
         description="model folder that processors run and watch; empty: the one that ships with the product",
     )
+    mqtt: str = Field("", description="MQTT 5 broker that devices publish to; empty: none")
+    tls_certificate: str = Field(
+        "", description="PEM file of the certificate that monitor and ingest serve HTTPS with"
+    )
+    tls_key: str = Field("", description="PEM file of its key")
     profiles: str = Field("", description="file of alarm profiles; empty: adult for everybody")
     notifications: str = Field(
         "", description="file that says who is told of which alarms; empty: nobody"

@@ -48,15 +48,9 @@ async def running(service: IngestService, beside: Sequence[Beside] = ()) -> Asyn
         await service.stop()
 
 
-def create_app(
-    service: IngestService, more: Sequence[BaseRoute] = (), beside: Sequence[Beside] = ()
-) -> Starlette:
-    """An application of its own. `more` are other routes that it serves."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with running(service, beside):
-            yield
+def create_app(service: IngestService, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """An application of its own, for use while the service is `running`. `more` are other routes
+    that it serves."""
 
     async def health(request: Request) -> Response:
         away = service.outlet.away
@@ -76,5 +70,4 @@ def create_app(
     return Starlette(
         routes=[Route("/healthz", health), *routes(service), *more],
         exception_handlers={HTTPException: refuse},
-        lifespan=lifespan,
     )

@@ -44,12 +44,12 @@ class IngestService:
             with contextlib.suppress(RuntimeError):  # the loop has closed
                 loop.call_soon_threadsafe(self._registry_changed)
 
-        self._follower = RegistryFollower(self._broker, changed)
-        await asyncio.to_thread(self._follower.start)
         states = await asyncio.to_thread(read_states, self._broker)
         self.outlet = KafkaOutlet(self._broker, self.clock)
         self.book = StreamBook(self.outlet, self.clock)
         self.book.restore(list(states.values()))
+        self._follower = RegistryFollower(self._broker, changed)
+        await asyncio.to_thread(self._follower.start)
         self._registry_changed()
         self._tasks = [
             asyncio.create_task(self.outlet.run()),

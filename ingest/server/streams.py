@@ -21,7 +21,7 @@ from ingest.server.outlet import KafkaOutlet
 from ingest.server.refusals import RefusedError
 from ingest.server.rivals import Rivals
 from ingest.server.stream import Done, Stream
-from ingest.wire import Chunk, Reply
+from ingest.wire import Chunk, Reply, Status
 
 REMEMBERED = 512  # repeats recognised per stream, by key; older ones the processor recognises
 STREAMS_BEFORE = 16  # of a device, by name
@@ -98,6 +98,15 @@ class StreamBook:
             self._over(stream, "it has ended")
             done.append(self._tell_state(stream))
         return Taken(stream, done)
+
+    def status(self, device: DeviceRecord, status: Status) -> list[Done]:
+        """What a device says of itself without samples."""
+        stream = self.newest(device.device_id)
+        if stream is None or stream.over:
+            return []
+        if status.battery is not None:
+            stream.battery, stream.battery_s = status.battery, self._clock.steady_s()
+        return [self._tell_state(stream)]
 
     def registry_changed(self, registry: Registry) -> None:
         """End the streams whose device or person is another now."""

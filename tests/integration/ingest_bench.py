@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from uuid import uuid4
 
 import confluent_kafka
 import httpx
-import uvicorn
 
+from dashboards.monitor.http.serve import serve
 from ingest.clock import SystemClock
 from ingest.messages import JournalEntry, SampleChunk, decode
 from ingest.operator import OperatorOutlet
 from ingest.registry import steps
 from ingest.registry.reader import read_registry
 from ingest.registry.step import By, Steps
-from ingest.server.app import Beside, create_app
+from ingest.server import app
 from ingest.server.service import IngestService
 from ingest.topics import JOURNAL, SAMPLES
 from ingest.wire import Chunk, encode_chunks
@@ -33,29 +32,31 @@ class Server:
 
     def __init__(self, broker: str, port: int = 0) -> None:
         self._broker, self.port = broker, port
-        self._beside: Sequence[Beside] = ()
 
     def start(self, make_beside=lambda service: ()) -> None:
         """Begin; `make_beside` makes what runs beside it."""
-        self.service = IngestService(self._broker, SystemClock())
-        self.app = create_app(self.service, beside=make_beside(self.service))
-        listening = socket.create_server(("127.0.0.1", self.port), backlog=2048)
-        self.port = listening.getsockname()[1]
-        config = uvicorn.Config(
-            self.app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([listening])))
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(make_beside)))
         self._thread.start()
-        deadline = time.monotonic() + 60
-        while not self._server.started:
+        while not self._up.wait(0.1):
             assert self._thread.is_alive(), "the server has ended"
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.02)
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    async def _run(self, make_beside) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self.service = IngestService(self._broker, SystemClock())
+
+        def announce(url: str) -> None:
+            self.port = int(url.rstrip("/").rpartition(":")[2])
+            self._up.set()
+
+        with contextlib.suppress(asyncio.CancelledError):
+            async with app.running(self.service, make_beside(self.service)):
+                await serve(app.create_app(self.service), "127.0.0.1", self.port, announce)
 
     @property
     def url(self) -> str:
@@ -87,13 +88,16 @@ class People:
         by = By("Kim", time.time_ns())
         self._send(make(read_registry(self.broker), *arguments, by, **fields))
 
-    def device(self, name: str, patient: str = "") -> str:
-        """A new device's token; worn by a person admitted for it, if one is named."""
-        by = By("Kim", time.time_ns())
-        made, token = steps.add_device(read_registry(self.broker), name, by)
+    def device(self, name: str, patient: str = "", ago_s: float = 0.0) -> str:
+        """A new device's token; worn by a person admitted for it some time ago, if one is named."""
+        by = By("Kim", time.time_ns() - round(ago_s * 1e9))
+        registry = read_registry(self.broker)
+        made, token = steps.add_device(registry, name, by)
         self._send(made)
+        for record in made.records:
+            registry.apply(record)
         if patient:
-            self.take(steps.admit, patient, device_id=name)
+            self._send(steps.admit(registry, patient, by, device_id=name))
         return token
 
     def _send(self, made: Steps) -> None:

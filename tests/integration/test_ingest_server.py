@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import subprocess
+import sys
 import time
 from uuid import uuid4
 
+import httpx
 import msgspec
 import pytest
 import websockets
+from typer.testing import CliRunner
 
+from ecgwatch.__main__ import app
 from ingest import wire
 from ingest.embedded import EmbeddedBroker
+from ingest.errors import BadInputError
 from ingest.registry import steps
 from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks
 from tests.integration.ingest_bench import N, People, Sender, chunk, journal, kept, running
@@ -104,6 +111,32 @@ def test_discharge_ends_the_stream_in_kafka(broker, people, server):
     assert sender.send(1).status_code == 409
 
 
+def test_two_hours_of_backlog_go_in_in_seconds_and_in_order(broker, people, server):
+    """A gateway comes back: minutes of signal at a time, then what is live."""
+    hours_s, minute = 2 * 3600, 60 * 130
+    sender = Sender(server.url, people.device("h1", "ada", ago_s=hours_s + 60))
+    sender.start_ns = time.time_ns() - hours_s * 10**9
+    sender.until_taken(0)
+    backlog = [
+        chunk(
+            sender.start_ns,
+            0,
+            first_sample=first,
+            samples=bytes([first % 251, 2] * minute),
+            t0_ns=sender.start_ns + round(first / 130 * 1e9),
+        )
+        for first in range(N, 130 * hours_s - minute, minute)
+    ]
+    begun = time.monotonic()
+    for at in range(0, len(backlog), 8):
+        answer = sender.post(encode_chunks(backlog[at : at + 8]))
+        assert answer.status_code == 202, answer.text
+    assert time.monotonic() - begun < 30
+    assert answer.json()["next_sample"] == N + len(backlog) * minute
+    firsts = [c.first_sample for c in kept(broker.address)]
+    assert firsts == [0, *(c.first_sample for c in backlog)]
+
+
 def test_a_symptom_is_in_the_journal_once_it_is_acknowledged(broker, people, server):
     sender = Sender(server.url, people.device("h1", "ada"))
     sender.until_taken(0)
@@ -170,6 +203,14 @@ def test_a_body_that_dawdles_is_refused(alone, monkeypatch):
         assert b" 408 " in slow.recv(4096)
 
 
+def test_headers_that_dawdle_lose_their_connection(alone, monkeypatch):
+    server, _ = alone
+    monkeypatch.setattr("dashboards.monitor.http.serve.HEADERS_S", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: ")
+        assert slow.recv(4096) == b""
+
+
 def test_the_api_describes_itself(alone):
     server, _ = alone
     client = Sender(server.url, "").client
@@ -182,3 +223,40 @@ def test_the_api_describes_itself(alone):
     }
     assert "/api/ingest/v1/events" in client.get("/api/ingest").text
     assert client.get("/healthz").json() == {"broker": True, "waiting": 0, "streams": 0}
+
+
+def test_the_command_serves_tls_with_a_certificate_it_made(tmp_path):
+    made = CliRunner().invoke(
+        app,
+        ["ingest", "--self-signed", str(tmp_path), "--name", "127.0.0.1", "--name", "ward.local"],
+    )
+    assert made.exit_code == 0, made.output
+    assert (tmp_path / "key.pem").stat().st_mode & 0o77 == 0
+    trust = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+    with EmbeddedBroker() as embedded:
+        command = [sys.executable, "-m", "ecgwatch", "ingest", "--port", "0"]
+        command += ["--broker", embedded.address, *made.output.split()]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            url = process.stdout.readline().removeprefix("ingest: ").strip()
+            assert url.startswith("https://127.0.0.1:")
+            assert httpx.get(f"{url}healthz", verify=trust).json()["broker"]
+        finally:
+            process.terminate()
+            process.wait(30)
+            process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--certificate", "a.pem"], "go together"),
+        (["--certificate", "a.pem", "--key", "b.pem"], "cannot read a.pem"),
+        (["--self-signed", "x"], "needs --name"),
+        (["--mqtt", "http://x", "--broker", "127.0.0.1:1"], "MQTT broker 'http://x'"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments, problem):
+    done = CliRunner().invoke(app, ["ingest", *arguments])
+    assert isinstance(done.exception, BadInputError)
+    assert problem in done.exception.problem
