@@ -28,3 +28,25 @@ Key = Annotated[
     str | None,
     typer.Option("--key", metavar="PEM", help="The certificate's key (ECGWATCH_TLS_KEY)."),
 ]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        "--channel",
+        metavar="NAME|INDEX",
+        help="Default: the first that says ECG, else the first lead, else the only signal.",
+    ),
+]
+SamplingHz = Annotated[
+    float | None,
+    typer.Option(
+        "--fs", min=1, metavar="HZ", help="Sampling frequency of a text file that does not tell."
+    ),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="mV|uV|V|N/mV",
+        help="Unit of the values, if the file's is missing or wrong; 200/mV: counts.",
+    ),
+]

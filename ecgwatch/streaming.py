@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,9 +18,10 @@ from ecgwatch.times import parse_time
 from ingest.broker import create_topics
 from ingest.clock import Clock
 from ingest.errors import BadInputError
-from ingest.faults import FORMS
+from ingest.faults import FORMS, Spec
 from ingest.producer import Producer
 from ingest.replay import Due, play
+from ingest.sources.base import Source
 
 INTERRUPTED = 130
 
@@ -57,6 +59,20 @@ def parse_start(text: str) -> int | None:
     """The nanoseconds of --start-time; None for now, which is when streaming begins. Raises
     BadInputError."""
     return None if text == "now" else parse_time("--start-time", text)
+
+
+def warn(text: str) -> None:
+    """Say what was left out of a record or is missing, on standard error."""
+    typer.echo(f"warning: {text}", err=True)
+
+
+def open_noises(specs: Sequence[Spec], data: Path) -> dict[str, Source]:
+    """The noise records that faults name, the first channel of each. Raises BadInputError or UnreachableError."""
+    from ingest.sources.open import open_source
+
+    return {
+        spec.record: open_source(spec.record, data=data, channel=0) for spec in specs if spec.record
+    }
 
 
 def stream_to_broker(

@@ -1,5 +1,4 @@
-"""ecgwatch annotate: records through the stages of the stream, into files that anyone's tools can
-score."""
+"""ecgwatch annotate: records through the stages of the stream, into files that anyone's tools can score."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from ecgwatch import settings
+from ecgwatch import options, settings
 from ecgwatch.files import (
     AlarmRow,
     RecordRow,
@@ -28,10 +27,21 @@ from ingest.errors import BadInputError, EcgwatchError
 LABELS = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}  # of a whole record: the classes of CinC 2017
 
 
+class _How(NamedTuple):
+    """How every record of a run is read, and the folder to write to."""
+
+    data: Path
+    channel: str | None
+    fs_hz: float | None
+    unit: str | None
+    out: Path
+
+
 class _Done(NamedTuple):
     record: RecordRow
     alarms: list[AlarmRow]
     rhythm: list[RhythmRow]
+    notices: list[str]  # what was left out or missing
 
 
 def annotate(
@@ -39,22 +49,18 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="RECORD...",
-            help="WFDB paths without extension, or PhysioNet names (mitdb/208).",
+            help="WFDB paths without extension, PhysioNet names (mitdb/208), EDF, BDF or CSV files.",
         ),
     ],
     out: Annotated[
         Path, typer.Option(help="Folder for NAME.ecw, alarms.csv, rhythm.csv and record.csv.")
     ],
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|INDEX", help="Default: the first that says ECG, else the first."
-        ),
-    ] = None,
+    channel: options.Channel = None,
+    fs: options.SamplingHz = None,
+    unit: options.Unit = None,
     jobs: Annotated[int, typer.Option(min=1, help="Records processed at a time.")] = 1,
 ) -> None:
-    """Annotate records as the stream would, without a broker. Exit status 1 if any record could not
-    be read."""
+    """Annotate records as the stream would, without a broker. Exit status 1 if any record could not be read."""
     held, _ = settings.load({})
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -64,7 +70,8 @@ def annotate(
         ) from error
     done: dict[str, _Done] = {}
     failed = False
-    for result in _results(list(dict.fromkeys(records)), held.data, channel, out, jobs):
+    how = _How(held.data, channel, fs, unit, out)
+    for result in _results(list(dict.fromkeys(records)), how, jobs):
         row = result.record
         problem = (
             "another record of this run has the same name: annotate it into another folder"
@@ -72,9 +79,14 @@ def annotate(
             else row.error
         )
         done.setdefault(row.record, result)
+        for notice in result.notices:
+            typer.echo(f"warning: {notice}", err=True)
         if problem:
             failed = True
-            typer.echo(f"error: {row.record}: {problem}", err=True)
+            typer.echo(
+                f"error: {problem}" if row.record in problem else f"error: {row.record}: {problem}",
+                err=True,
+            )
         else:
             rhythm = f"{row.label} ({row.probability:.2f})"
             typer.echo(
@@ -89,15 +101,13 @@ def annotate(
         raise typer.Exit(1)
 
 
-def _results(
-    records: list[str], data: Path, channel: str | None, out: Path, jobs: int
-) -> Iterator[_Done]:
+def _results(records: list[str], how: _How, jobs: int) -> Iterator[_Done]:
     if jobs == 1 or len(records) == 1:
-        yield from (_one(record, data, channel, out) for record in records)
+        yield from (_one(record, how) for record in records)
         return
     with ProcessPoolExecutor(min(jobs, len(records)), mp_context=get_context("spawn")) as pool:
         try:
-            yield from pool.map(_one, records, repeat(data), repeat(channel), repeat(out))
+            yield from pool.map(_one, records, repeat(how))
         except BrokenProcessPool as error:
             raise BadInputError(
                 "a process of --jobs was killed, probably for want of memory",
@@ -105,29 +115,39 @@ def _results(
             ) from error
 
 
-def _one(record: str, data: Path, channel: str | None, out: Path) -> _Done:
+def _one(record: str, how: _How) -> _Done:
     """Annotate one record and write its .ecw; an error that names the input becomes its row."""
-    # numpy, scipy and onnxruntime: not for the sake of --help
-    from ecgwatch.annotate import annotate as run
+    from ecgwatch.annotate import (
+        annotate as run,
+    )  # numpy, scipy and onnxruntime: not for the sake of --help
     from ecgwatch.annotate import new_ward
     from ingest.sources.open import open_source
 
     name = Path(record).name
+    notices: list[str] = []
     try:
-        found = run(open_source(record, data=data, channel=channel), new_ward())
+        source = open_source(
+            record,
+            data=how.data,
+            channel=how.channel,
+            fs_hz=how.fs_hz,
+            unit=how.unit,
+            notice=notices.append,
+        )
+        found = run(source, new_ward())
         if not found.samples:
             raise BadInputError("the record has no samples", "Leave it out.")
-    # OSError and ValueError: what wfdb says of broken files
-    except (EcgwatchError, OSError, ValueError) as error:
-        (out / f"{name}.ecw").unlink(missing_ok=True)
-        return _Done(
-            RecordRow(
-                name, error=error.problem if isinstance(error, EcgwatchError) else str(error)
-            ),
-            [],
-            [],
+    except (
+        EcgwatchError,
+        OSError,
+        ValueError,
+    ) as error:  # OSError and ValueError: what packages say of broken files
+        (how.out / f"{name}.ecw").unlink(missing_ok=True)
+        said = (
+            f"{error.problem}. {error.remedy}" if isinstance(error, EcgwatchError) else str(error)
         )
-    write_events(out, found.name, found.fs_hz, found.beats, found.rhythm)
+        return _Done(RecordRow(name, error=said), [], [], notices)
+    write_events(how.out, found.name, found.fs_hz, found.beats, found.rhythm)
     row = RecordRow(
         found.name,
         found.fs_hz,
@@ -137,4 +157,6 @@ def _one(record: str, data: Path, channel: str | None, out: Path) -> _Done:
         LABELS[found.label],
         found.probability,
     )
-    return _Done(row, alarm_rows(found.name, found.alarms), rhythm_rows(found.name, found.rhythm))
+    return _Done(
+        row, alarm_rows(found.name, found.alarms), rhythm_rows(found.name, found.rhythm), notices
+    )

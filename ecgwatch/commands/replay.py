@@ -14,10 +14,12 @@ from ecgwatch.streaming import (
     Seed,
     Speed,
     StartTime,
+    open_noises,
     parse_speed,
     parse_start,
     stream_to_broker,
     unique,
+    warn,
 )
 from ingest import faults
 from ingest.clock import SystemClock
@@ -30,7 +32,7 @@ Records = Annotated[
     list[str],
     typer.Argument(
         metavar="RECORD",
-        help="WFDB record without extension, PhysioNet name (mitdb/208), .csv or .edf.",
+        help="WFDB record without extension, PhysioNet name (mitdb/208), EDF, BDF or CSV file.",
     ),
 ]
 
@@ -52,24 +54,14 @@ def replay(
         list[str] | None,
         typer.Option(help="Patient id, once per record; default: the record's name."),
     ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|INDEX", help="Default: the first that says ECG, else the first."
-        ),
-    ] = None,
+    channel: options.Channel = None,
     number: Annotated[
         int, typer.Option("--copies", min=1, help="Each record as so many patients, ID-1 to ID-N.")
     ] = 1,
     fault: Faults = None,
     seed: Seed = 0,
-    fs: Annotated[
-        float | None,
-        typer.Option(metavar="HZ", help="Sampling frequency of a CSV file without times."),
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option(help="Unit of a CSV file's values: mV, uV or V.")
-    ] = None,
+    fs: options.SamplingHz = None,
+    unit: options.Unit = None,
     broker: options.Broker = None,
 ) -> None:
     """Stream records to the broker as if they were being recorded now."""
@@ -81,12 +73,10 @@ def replay(
         [faults.parse(text) for text in fault or []],
     )
     sources = [
-        open_source(record, data=held.data, channel=channel, fs_hz=fs, unit=unit)
+        open_source(record, data=held.data, channel=channel, fs_hz=fs, unit=unit, notice=warn)
         for record in records
     ]
-    noises = {
-        spec.record: open_source(spec.record, data=held.data) for spec in specs if spec.record
-    }
+    noises = open_noises(specs, held.data)
     names = _names(sources, patient)
     for source, name in zip(sources, names, strict=True):
         for copy_id in copy_ids(name, number):

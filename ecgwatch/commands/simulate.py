@@ -14,6 +14,7 @@ from ecgwatch.streaming import (
     Seed,
     Speed,
     StartTime,
+    open_noises,
     parse_speed,
     parse_start,
     stream_to_broker,
@@ -24,7 +25,6 @@ from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.replay import Due, check_stream, merge, stream
 from ingest.simulator.scenario import Scenario, load, shipped
-from ingest.sources.open import open_source
 
 Scenarios = Annotated[
     list[str],
@@ -56,10 +56,10 @@ def simulate(
     ] = None,
     broker: options.Broker = None,
 ) -> None:
-    """Stream simulated patients to the broker, or write them as records. A scenario that loops goes
-    on until --for or Ctrl-C."""
-    # scipy is slow to import: not for the sake of --help
-    from ingest.simulator.generate import write_wfdb
+    """Stream simulated patients to the broker, or write them as records. A scenario that loops goes on until --for or Ctrl-C."""
+    from ingest.simulator.generate import (
+        write_wfdb,
+    )  # scipy is slow to import: not for the sake of --help
     from ingest.sources.simulated import SimulatedSource
 
     held, _ = settings.load({"broker": broker})
@@ -76,9 +76,7 @@ def simulate(
         return
     for name, scenario, _ in cast:
         check_stream(SimulatedSource(scenario, name=name), name, start_ns or 0)
-    noises = {
-        spec.record: open_source(spec.record, data=held.data) for spec in specs if spec.record
-    }
+    noises = open_noises(specs, held.data)
 
     def begin(start_ns: int) -> Iterator[Due]:
         streams: list[Iterator[Due]] = []

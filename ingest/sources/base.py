@@ -8,12 +8,20 @@ ingest/replay.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Notice = Callable[
+    [str], None
+]  # is given what a person should know of a source that can be used all the same
+
+
+def unheard(text: str) -> None:
+    """A Notice that nobody reads: whoever opens a source with it wants an error instead, wherever a part of the record is missing."""
 
 
 class Annotation(NamedTuple):

@@ -1,9 +1,8 @@
-"""From a file's values to blocks of int16 counts: scaling, invalid samples, annotations; the same
-rules for every file format.
+"""From a file's values to blocks of int16 counts: clipping, invalid samples, annotations; the same rules for every file format.
 
-Invalid samples (NaN here) hold the last valid value, so that no step appears that the body did not
-make. Seconds of the record in which more than half of the samples are invalid are lead-off. Both
-depend only on the record's own samples, not on how it is read.
+Invalid samples (NaN here) hold the last valid value, so that no step appears that the body did not make. Seconds of the record in which
+more than half of the samples are invalid or out of int16's reach are lead-off. All of this depends only on the record's own samples, not
+on how it is read.
 """
 
 from __future__ import annotations
@@ -17,32 +16,19 @@ from numpy.typing import NDArray
 
 from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
-from ingest.sources.base import Annotation, Block
+from ingest.sources.base import Annotation, Block, Notice, unheard
+from ingest.sources.scale import INT16
 
 PART_S = 60  # how much of a file is read at once
-# what int16 counts must be able to hold; a surface ECG with its electrode drift stays within
-RANGE_MV = 16.0
-INT16 = np.iinfo(np.int16)
+MAX_GAP_S = 24 * 3600.0  # a longer hole in a file's times is an error
+LOOKS, LOOK_S = (
+    30,
+    2,
+)  # how many stretches of a file are looked at before it is read, and how long they are
 
-# shape (n,), counts with the ADC zero subtracted, NaN where the file has no valid sample
-Values = NDArray[np.float64]
-
-_TO_MV = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microv": 1e-3, "nv": 1e-6}
-_TAKEN_AS_MV = {"", "nu", "n/u", "a.u.", "au", "adu", "ecg", "ekg"}
-
-
-def mv_per_unit(unit: str, *, name: str, channel: str) -> float:
-    """Millivolts in one `unit`; files that name no unit mean mV (as WFDB's headers do). Raises
-    BadInputError for what is no voltage."""
-    key = unit.strip().lower()
-    if key in _TAKEN_AS_MV or "ecg" in key:
-        return 1.0
-    if key not in _TO_MV:
-        raise BadInputError(
-            f"{name}: channel {channel!r} is in {unit!r}, which is no voltage",
-            "Choose an ECG channel with --channel NAME.",
-        )
-    return _TO_MV[key]
+Values = NDArray[
+    np.float64
+]  # shape (n,), counts with the ADC zero subtracted, NaN where the file has no valid sample
 
 
 def check_fs(fs_hz: float, name: str) -> float:
@@ -53,39 +39,53 @@ def check_fs(fs_hz: float, name: str) -> float:
     return float(fs_hz)
 
 
-def fit_int16(counts_per_mv: float, lowest: float, highest: float) -> float:
-    """The power of two by which zero-based counts are multiplied so that int16 holds them: 1
-    wherever they fit as they are.
-
-    `lowest` and `highest` are the file format's limits less the ADC zero. Where those do not fit
-    but +-16 mV do, nothing is scaled either, and what lies beyond int16 is clipped.
-    """
-    reach = min(max(-lowest, highest), RANGE_MV * counts_per_mv)
-    factor = 1.0
-    while reach * factor > INT16.max + 1:
-        factor /= 2
-    return factor
-
-
 def spans(n: int, start: int, fs_hz: float) -> Iterator[tuple[int, int]]:
-    """(from, to) sample ranges that cover start..n; each begins on the record's own grid of
-    seconds, as `blocks_of` needs it."""
+    """(from, to) sample ranges that cover start..n; each begins on the record's own grid of seconds, as `blocks_of` needs it."""
     cell = _cell(fs_hz)
     edges = [*range(start // cell * cell, n, cell * PART_S), n]
     return pairwise(edges)
 
 
+def looks(n: int, fs_hz: float) -> list[tuple[int, int]]:
+    """(from, to) sample ranges, spread over the n samples of a record, by which its scale is judged."""
+    size = round(LOOK_S * fs_hz)
+    if n <= LOOKS * size:
+        return [(0, n)] if n else []
+    step = (n - size) / (LOOKS - 1)
+    return [(at, at + size) for at in (int(i * step) for i in range(LOOKS))]
+
+
+def by_second(stretches: Sequence[Values], fs_hz: float) -> list[Values]:
+    """The stretches cut into pieces of a second, without shorter remainders if there are whole ones."""
+    cell = _cell(fs_hz)
+    pieces = [s[at : at + cell] for s in stretches for at in range(0, len(s), cell)]
+    return [p for p in pieces if len(p) == cell] or pieces
+
+
 def blocks_of(
-    parts: Iterator[Values], start: int, fs_hz: float, annotations: Sequence[Annotation] = ()
+    parts: Iterator[Values],
+    start: int,
+    fs_hz: float,
+    annotations: Sequence[Annotation] = (),
+    *,
+    name: str = "",
+    notice: Notice = unheard,
 ) -> Iterator[Block]:
-    """Blocks from sample `start` on. `parts` are consecutive, begin at the whole second that holds
-    `start`, and end on whole seconds."""
+    """Blocks from sample `start` on. `parts` are consecutive, begin at the whole second that holds `start`, and end on whole seconds.
+
+    What was clipped is told by `notice` once all is read.
+    """
     cell = _cell(fs_hz)
     at = start // cell * cell  # of the part's first sample
-    held = 0
+    held = clipped = 0
+    first: int | None = None  # sample that was clipped
     for part in parts:
         invalid = np.isnan(part)
-        flags = _lead_off(invalid, cell)
+        beyond = (part < INT16.min) | (part > INT16.max)
+        if beyond.any():
+            clipped += int(beyond.sum())
+            first = at + int(beyond.argmax()) if first is None else first
+        flags = _lead_off(invalid | beyond, cell)
         counts = _to_int16(part, invalid, held)
         held = int(counts[-1]) if len(counts) else held
         changes = [0, *(cell * (np.flatnonzero(np.diff(flags)) + 1)).tolist(), len(part)]
@@ -96,19 +96,23 @@ def blocks_of(
                     counts[low:b], bool(flags[a // cell]), _within(annotations, at + low, at + b)
                 )
         at += len(part)
+    if first is not None:
+        notice(
+            f"{name}: {clipped} samples were out of reach and clipped, the first at {first / fs_hz:.1f} s"
+        )
 
 
 def _cell(fs_hz: float) -> int:
     return round(fs_hz)
 
 
-def _lead_off(invalid: NDArray[np.bool_], cell: int) -> NDArray[np.bool_]:
-    """Per second of the part: are more than half of its samples invalid?"""
-    starts = np.arange(0, len(invalid), cell)
+def _lead_off(unusable: NDArray[np.bool_], cell: int) -> NDArray[np.bool_]:
+    """Per second of the part: are more than half of its samples unusable?"""
+    starts = np.arange(0, len(unusable), cell)
     if not len(starts):
         return np.zeros(0, dtype=bool)
-    sizes = np.minimum(cell, len(invalid) - starts)
-    return np.asarray(np.add.reduceat(invalid, starts, dtype=np.int64) * 2 > sizes)
+    sizes = np.minimum(cell, len(unusable) - starts)
+    return np.asarray(np.add.reduceat(unusable, starts, dtype=np.int64) * 2 > sizes)
 
 
 def _to_int16(part: Values, invalid: NDArray[np.bool_], held: int) -> NDArray[np.int16]:

@@ -1,98 +1,113 @@
-"""WFDB records, single- or multi-segment, in any signal format that the wfdb package reads, a
-minute at a time."""
+"""WFDB records, single- or multi-segment, in every signal format, a minute at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
-import wfdb
 
 from ingest.errors import BadInputError
-from ingest.sources.base import Annotation, Block
-from ingest.sources.blocks import Values, blocks_of, check_fs, fit_int16, mv_per_unit, spans
-from ingest.sources.channels import choose
+from ingest.sources.base import Annotation, Block, Notice, unheard
+from ingest.sources.blocks import Values, blocks_of, by_second, check_fs, looks, spans
+from ingest.sources.channels import choose, lead_name
+from ingest.sources.scale import fit
+from ingest.sources.units import check_amplitude, is_said, mv_per_unit
+from ingest.sources.wfdb_annotations import read_annotations
+from ingest.sources.wfdb_header import DEFAULT_FS_HZ, NOT_RECORDED, Header, SignalLine, read_header
+from ingest.sources.wfdb_signals import BITS, DIFFERENCES, SignalFile, count_frames, read_frames
 
-# Bits of a sample in each signal format; its lowest value stands for "no valid sample here" (WFDB
-# signal(5)).
-_BITS = {
-    "80": 8,
-    "508": 8,
-    "310": 10,
-    "311": 10,
-    "212": 12,
-    "16": 16,
-    "61": 16,
-    "160": 16,
-    "516": 16,
-    "24": 24,
-    "524": 24,
-    "32": 32,
-    "8": 32,
-}
-# the one format without such a value, and that can only be read from its beginning
-_DIFFERENCES = "8"
-_DEFAULT_GAIN = 200.0  # what a gain of 0 in a header means
+REMEDY = (
+    "Check that its .hea and signal files are complete and unchanged; copy or download it again."
+)
 
 
 class _Segment(NamedTuple):
-    """One signal of a run of frames that lies in one file; a record has one or more."""
+    """A run of frames of one signal."""
 
-    path: str | None  # None: nothing was recorded
     first: int  # frame of the record
     frames: int
-    channel: int = 0
-    per_frame: int = 1  # samples
-    gain: float = 1.0  # counts per mV, negative for a signal that was stored upside down
-    baseline: float = 0.0
-    lowest: float = 0.0
-    differences: bool = False
+    file: SignalFile
+    skew: int
+    gain: float  # counts per mV, negative for a signal that was stored upside down
+    baseline: float
+
+    @property
+    def lowest(self) -> float:
+        """The count that means "no valid sample", and the least there is."""
+        return -(2.0 ** (BITS[self.file.fmt] - 1))
 
 
 class WfdbSource:
-    """One channel of the record whose header is at `path` + .hea, with the annotations of its .atr
-    file if there is one.
+    """One channel of the record whose header is at `path` + .hea, with the annotations of its .atr file if there is one.
 
-    Counts are the file's own, less the baseline; formats wider than 16 bits are scaled as
-    `fit_int16` says. A signal with more samples per frame than others keeps its own rate. In a
-    multi-segment record the first segment's gain holds for all, and what was not recorded is
-    invalid. Raises BadInputError where the record cannot be used.
+    Counts are the file's own, less the baseline; what int16 cannot hold is scaled as `scale.fit` says. A signal with more samples per
+    frame than others keeps its own rate. In a multi-segment record each segment's own gain holds, and what was not recorded is invalid.
+    A file that is shorter than its header says, and annotations that cannot be read, are told by `notice`; without one they are errors.
+    `unit` overrides the header's. Raises BadInputError if the record cannot be used.
     """
 
     device_id = "wfdb"
 
-    def __init__(self, path: Path, channel: str | int | None = None) -> None:
-        self._path = str(path)
-        self.name = path.name
-        header = self._call(wfdb.rdheader, self._path, rd_segments=True)
-        parts = (
-            [s for s in header.segments if s is not None and s.n_sig]
-            if isinstance(header, wfdb.MultiRecord)
-            else [header]
-        )
-        names, units = [
-            list(map(str, values or []))
-            for values in ((parts[0].sig_name, parts[0].units) if parts else ([], []))
+    def __init__(
+        self,
+        path: Path,
+        channel: str | int | None = None,
+        *,
+        unit: str | None = None,
+        notice: Notice = unheard,
+    ) -> None:
+        self.path, self.name = path, path.name
+        self._unit, self._notice = unit, notice
+        header = read_header(path.with_name(path.name + ".hea"))
+        parts = [
+            (first, frames, read_header(at) if at else None) for first, frames, at in _parts(header)
         ]
-        index = choose(names, units, channel, record=self.name)
-        self.lead = names[index]
-        self._frame_hz = float(header.fs)
-        self._frames = int(header.sig_len) if header.sig_len is not None else self._count_frames()
-        self._segments = self._find_segments(header, index)
-        first = next((s for s in self._segments if s.path is not None), None)
-        if first is None:
+        found = [part for _, _, part in parts if part is not None and part.signals]
+        names, units = (
+            (
+                list(column)
+                for column in zip(*((s.name, s.unit) for s in found[0].signals), strict=True)
+            )
+            if found
+            else ([], [])
+        )
+        fixed = not header.segments or header.segments[0].frames > 0
+
+        def lines(i: int) -> list[tuple[int, int | None, Header, int]]:
+            """Where channel i was recorded: (first frame, frames, header, index there)."""
+            rows = [
+                (first, frames, part, i if fixed else _index(part, names[i]))
+                for first, frames, part in parts
+                if part is not None
+            ]
+            return [
+                (a, n, p, j)
+                for a, n, p, j in rows
+                if j is not None and j < len(p.signals) and _is_recorded(p.signals[j]) and n != 0
+            ]
+
+        index = choose(
+            names,
+            units,
+            channel,
+            record=self.name,
+            recorded=lambda i: any(_moves(_file(p, j)) for _, _, p, j in lines(i)),
+        )
+        self.lead = lead_name(names[index], index)
+        self._frame_hz = header.fs_hz
+        self._segments = [self._describe(*line) for line in lines(index)]
+        if not self._segments:
             raise BadInputError(
                 f"{self.name}: {self.lead} was never recorded",
                 "Choose another channel with --channel, or another record.",
             )
-        self._per_frame = first.per_frame
+        self._frames = self._length(header, parts)
+        self._per_frame = self._segments[0].file.per_frame[self._segments[0].file.which]
         self.fs_hz = check_fs(self._frame_hz * self._per_frame, self.name)
-        self.counts_per_mv = abs(first.gain) * fit_int16(
-            abs(first.gain), first.lowest - first.baseline, -first.lowest - first.baseline
-        )
+        self._set_scale(said=is_said(units[index]))
 
     @property
     def duration_s(self) -> float:
@@ -101,97 +116,166 @@ class WfdbSource:
 
     @cached_property
     def annotations(self) -> tuple[Annotation, ...]:
-        """The reference annotations, in order; none where there is no .atr file."""
-        if not Path(self._path + ".atr").exists():
-            return ()
-        read = self._call(wfdb.rdann, self._path, "atr")
-        scale = self.fs_hz / float(read.fs or self._frame_hz)
-        notes = (note.strip("\x00") for note in read.aux_note)
-        rows = zip(read.sample.tolist(), read.symbol, notes, strict=True)
-        return tuple(
-            sorted(Annotation(round(sample * scale), symbol, note) for sample, symbol, note in rows)
-        )
+        """The reference annotations, in order; none if there is no .atr file. Raises BadInputError for one that cannot be read."""
+        return read_annotations(self.path, "atr", self.fs_hz, self._frame_hz)
 
     def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
-        """See Source. Raises BadInputError where a part of the record cannot be read."""
+        """See Source. Raises BadInputError if a part of the record cannot be read."""
         start = round(start_s * self.fs_hz)
+        try:
+            annotations = self.annotations
+        except BadInputError as error:
+            if self._notice is unheard:
+                raise
+            self._notice(f"{error.problem}: the record goes without them")
+            annotations = ()
         parts = (
-            self._read(a, b) for a, b in spans(self._frames * self._per_frame, start, self.fs_hz)
+            self._counts(a, b) for a, b in spans(self._frames * self._per_frame, start, self.fs_hz)
         )
-        return blocks_of(parts, start, self.fs_hz, self.annotations)
+        return blocks_of(parts, start, self.fs_hz, annotations, name=self.name, notice=self._notice)
 
-    def _read(self, first: int, end: int) -> Values:
-        """Samples first..end as counts at `counts_per_mv`."""
+    def _set_scale(self, *, said: bool) -> None:
+        """Choose gain and offset for the whole record, by the limits of its formats or by looking at it."""
+        gain = max(abs(s.gain) for s in self._segments)
+        bounds = [
+            (gain / s.gain) * (edge - s.baseline)
+            for s in self._segments
+            for edge in (s.lowest, -s.lowest - 1)
+        ]
+        wide = any(s.file.fmt == DIFFERENCES for s in self._segments)
+        self.counts_per_mv, self._offset, looked = gain, 0.0, list[Values]()
+
+        def look() -> list[Values]:
+            if not looked:
+                whole = self._frames * self._per_frame
+                looked.extend(
+                    [self._counts(0, whole)]
+                    if wide
+                    else [self._counts(a, b) for a, b in looks(whole, self.fs_hz)]
+                )
+            return looked
+
+        scale = fit(gain, min(bounds), max(bounds), look, self.name)
+        if self._unit is None:
+            seconds = [s / gain for s in by_second(look(), self.fs_hz)]
+            check_amplitude(
+                seconds, said=said, name=self.name, channel=self.lead, notice=self._notice
+            )
+        self.counts_per_mv, self._offset = gain * scale.factor, scale.offset * scale.factor
+
+    def _counts(self, first: int, end: int) -> Values:
+        """Samples first..end as counts at `counts_per_mv`, less the offset."""
         a, b = first // self._per_frame, -(-end // self._per_frame)  # frames
         values = np.full((b - a) * self._per_frame, np.nan)
         for segment in self._segments:
             low, high = max(a, segment.first), min(b, segment.first + segment.frames)
-            if segment.path is not None and low < high:
+            if low < high:
                 at = slice((low - a) * self._per_frame, (high - a) * self._per_frame)
                 values[at] = self._read_segment(segment, low - segment.first, high - segment.first)
-        return values[first - a * self._per_frame : end - a * self._per_frame]
+        return values[first - a * self._per_frame : end - a * self._per_frame] - self._offset
 
     def _read_segment(self, segment: _Segment, a: int, b: int) -> Values:
-        begin = 0 if segment.differences else a
-        read = self._call(
-            wfdb.rdrecord,
-            segment.path,
-            sampfrom=begin,
-            sampto=b,
-            channels=[segment.channel],
-            physical=False,
-            smooth_frames=False,
-        )
-        raw = read.e_d_signal[0][(a - begin) * segment.per_frame :].astype(np.float64)
-        counts: Values = (raw - segment.baseline) * (self.counts_per_mv / segment.gain)
-        if not segment.differences:
-            counts[raw == segment.lowest] = np.nan
-        return counts
-
-    def _find_segments(self, header: Any, channel: int) -> list[_Segment]:
-        """The record's runs of frames, without its layout segment."""
-        if not isinstance(header, wfdb.MultiRecord):
-            return [self._describe(header, self._path, channel, 0, self._frames)]
-        found, first = [], 0
-        for name, n, part in zip(header.seg_name, header.seg_len, header.segments, strict=True):
-            inside = channel if header.layout == "fixed" else self._index(part)
-            if part is None or inside is None:
-                found.append(_Segment(None, first, n))
-            elif n:
-                found.append(
-                    self._describe(part, str(Path(self._path).with_name(name)), inside, first, n)
-                )
-            first += n
-        return found
-
-    def _index(self, part: Any) -> int | None:
-        names = part.sig_name or [] if part is not None else []
-        return names.index(self.lead) if self.lead in names else None
-
-    def _describe(self, header: Any, path: str, i: int, first: int, frames: int) -> _Segment:
-        unit_mv = mv_per_unit(header.units[i] or "", name=self.name, channel=self.lead)
-        form = str(header.fmt[i])
-        return _Segment(
-            path=path,
-            first=first,
-            frames=frames,
-            channel=i,
-            per_frame=int(header.samps_per_frame[i] or 1),
-            gain=float(header.adc_gain[i] or _DEFAULT_GAIN) / unit_mv,
-            baseline=float(header.baseline[i] or 0),
-            lowest=-(2.0 ** (_BITS.get(form, 32) - 1)),
-            differences=form == _DIFFERENCES,
-        )
-
-    def _count_frames(self) -> int:
-        """A header may leave the length out; then the file is read once to know it."""
-        return int(self._call(wfdb.rdrecord, self._path, physical=False).sig_len)
-
-    def _call(self, function: Any, *args: Any, **options: Any) -> Any:
-        """Call wfdb, which raises anything at all for a damaged record."""
+        end = min(
+            b + segment.skew, segment.frames
+        )  # what skew would fetch from beyond the end is not there
+        values = np.full((b - a) * self._per_frame, np.nan)
+        if a + segment.skew >= end:
+            return values
         try:
-            return function(*args, **options)
-        except Exception as error:
-            problem = f"record {self._path}: cannot be read ({type(error).__name__}: {error})"
-            remedy = "Check that its .hea and signal files are complete and unchanged; copy or download it again."
-            raise BadInputError(problem, remedy) from error
+            raw = read_frames(segment.file, a + segment.skew, end)
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"record {self.path}: cannot be read ({error})", REMEDY) from error
+        found = (raw - segment.baseline) * (self.counts_per_mv / segment.gain)
+        if segment.file.fmt != DIFFERENCES:
+            found[raw == segment.lowest] = np.nan
+        values[: len(found)] = found
+        return values
+
+    def _length(self, header: Header, parts: list[tuple[int, int | None, Header | None]]) -> int:
+        """Frames of the record: what the header says, but of a single segment no more than the file holds."""
+        if header.segments:
+            return header.frames or parts[-1][0] + (parts[-1][1] or 0)
+        return self._segments[0].frames
+
+    def _describe(self, first: int, frames: int | None, header: Header, index: int) -> _Segment:
+        line = header.signals[index]
+        unit_mv = mv_per_unit(
+            line.unit if self._unit is None else self._unit, name=self.name, channel=line.name
+        )
+        gain = 1 / unit_mv if self._unit is not None and "/" in self._unit else line.gain / unit_mv
+        file = _file(header, index)
+        try:
+            held = count_frames(file)
+        except OSError as error:
+            raise BadInputError(f"record {self.path}: cannot be read ({error})", REMEDY) from error
+        if frames is not None and held < frames:
+            problem = (
+                f"{self.name}: its header promises {frames} samples, {file.path.name} holds {held}"
+            )
+            if self._notice is unheard:
+                raise BadInputError(problem, REMEDY)
+            self._notice(f"{problem}: the rest is missing")
+        return _Segment(
+            first,
+            min(held, frames) if frames is not None else held,
+            file,
+            line.skew,
+            gain,
+            line.baseline,
+        )
+
+
+def _parts(header: Header) -> Iterator[tuple[int, int | None, Path | None]]:
+    """(first frame, frames, header file) of every segment; the record itself if it has none. No header file: a gap."""
+    if not header.segments:
+        yield 0, header.frames, header.path
+        return
+    first = 0
+    for segment in header.segments:
+        yield (
+            first,
+            segment.frames,
+            None if segment.name == NOT_RECORDED else header.path.parent / f"{segment.name}.hea",
+        )
+        first += segment.frames
+
+
+def _index(part: Header, name: str) -> int | None:
+    return next((i for i, signal in enumerate(part.signals) if signal.name == name), None)
+
+
+def _is_recorded(line: SignalLine) -> bool:
+    return line.file != NOT_RECORDED and line.fmt != "0"
+
+
+def _file(header: Header, index: int) -> SignalFile:
+    """Where a signal lies. Raises BadInputError."""
+    line = header.signals[index]
+    if line.fmt not in BITS:
+        known = ", ".join(sorted(BITS, key=int))
+        raise BadInputError(
+            f"{header.path}: {line.name} is in format {line.fmt}",
+            f"WFDB formats that are read: {known}.",
+        )
+    together = [i for i, other in enumerate(header.signals) if other.file == line.file]
+    place = header.path.parent / line.file
+    if not place.is_file():  # the header was moved, or names a folder of somebody else's
+        place = header.path.parent / PurePosixPath(line.file.replace("\\", "/")).name
+    if not place.is_file():
+        problem = f"record {header.path.with_suffix('')}: cannot be read (its header names the signal file {line.file}, which is not there)"
+        raise BadInputError(problem, f"Put it beside {header.path.name}.")
+    first = header.signals[together[0]]
+    per_frame = tuple(header.signals[i].per_frame for i in together)
+    return SignalFile(
+        place, line.fmt, first.offset, per_frame, together.index(index), line.first_value
+    )
+
+
+def _moves(file: SignalFile) -> bool:
+    """Whether a signal has more than one value, in the stretches looked at: one that was not recorded is constant."""
+    try:
+        frames = count_frames(file)
+        seen = [read_frames(file, a, b) for a, b in looks(frames, DEFAULT_FS_HZ)]
+    except (OSError, ValueError):
+        return True  # whoever reads it will say what is wrong
+    return bool(seen) and min(int(s.min()) for s in seen) < max(int(s.max()) for s in seen)

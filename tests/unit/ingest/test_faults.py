@@ -298,7 +298,10 @@ def test_real_noise_is_added_to_a_real_record(data_dir):
 
     if not ((data_dir / "nstdb/ma.hea").exists() and (data_dir / "mitdb/208.hea").exists()):
         pytest.skip(f"needs nstdb/ma and mitdb/208 in {data_dir}")
-    record, noise = open_source("mitdb/208", data=data_dir), open_source("nstdb/ma", data=data_dir)
+    record, noise = (
+        open_source("mitdb/208", data=data_dir),
+        open_source("nstdb/ma", data=data_dir, channel=0),
+    )
     items = apply(
         [parse("noise:nstdb/ma:6")],
         stream(record, "208", START_NS, to_s=30),

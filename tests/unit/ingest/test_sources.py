@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ingest.errors import BadInputError
 from ingest.sources.base import Annotation
-from ingest.sources.blocks import blocks_of, fit_int16, spans
+from ingest.sources.blocks import blocks_of, spans
 from ingest.sources.channels import choose
 from ingest.sources.open import open_source
+from ingest.sources.scale import halved
 
 FS = 250
 RDSAMP_HEADER = "'Elapsed time'\t'MLII'\n'seconds'\t'mV'\n"
@@ -146,27 +147,42 @@ class TestWfdb:
         assert source.counts_per_mv == 100_000 / 64
         np.testing.assert_allclose(signal(source) / source.counts_per_mv, ECG_MV, atol=1e-3)
 
-    def test_a_baseline_out_of_reach_is_clipped_not_wrapped(self, tmp_path):
-        counts = np.array([[-20_000], [0], [20_000], [32_000]] * FS)
+    @pytest.mark.parametrize(
+        ("fmt", "offset_mv"), [("16", 200.0), ("24", 75.5), ("24", -40.0), ("32", -300.0)]
+    )
+    def test_an_electrode_offset_is_subtracted_where_int16_cannot_hold_it(
+        self, tmp_path, fmt, offset_mv
+    ):
+        gain, baseline = (200.0, -20_000) if fmt == "16" else (8000.0, 0)
+        counts = np.rint((ECG_MV + offset_mv) * gain + baseline).astype(np.int64)[:, None]
         source = opened(
-            write_wfdb(tmp_path, d_signal=counts, gain=200.0, baseline=-20_000), tmp_path
+            write_wfdb(tmp_path, d_signal=counts, gain=gain, baseline=baseline, fmt=fmt), tmp_path
         )
-        assert signal(source)[:4].tolist() == [0, 20_000, 32_767, 32_767]
+        got = signal(source) / source.counts_per_mv
+        np.testing.assert_allclose(got - np.median(got), ECG_MV - np.median(ECG_MV), atol=0.011)
+        assert lead_off_s(source) == []
+
+    def test_what_no_offset_can_bring_within_reach_is_clipped_and_told_and_is_lead_off(
+        self, tmp_path
+    ):
+        mv = ECG_MV.copy()
+        mv[40 * FS : 40 * FS + 100] = 900.0  # of 70 s: too little to choose the scale by
+        path = tmp_path / "x.csv"
+        path.write_text("ecg [mV]\n" + "".join(f"{v}\n" for v in mv))
+        told: list[str] = []
+        source = opened(path, tmp_path, fs_hz=FS, notice=told.append)
+        assert signal(source)[40 * FS] == 32_767
+        assert told == ["x.csv: 100 samples were out of reach and clipped, the first at 40.0 s"]
+        mv[40 * FS : 42 * FS] = 900.0
+        path.write_text("ecg [mV]\n" + "".join(f"{v}\n" for v in mv))
+        assert lead_off_s(opened(path, tmp_path, fs_hz=FS)) == [(40, 42)]
 
     def test_a_signal_with_several_samples_per_frame_keeps_its_rate(self, tmp_path):
         ecg, resp = (ECG_MV * 1000).astype(np.int64), np.zeros(70 * FS // 10, dtype=np.int64)
         wfdb.wrsamp(
-            "multi",
-            fs=FS / 10,
-            units=["mV", "mV"],
-            sig_name=["RESP", "ECG"],
-            e_d_signal=[resp, ecg],
-            samps_per_frame=[1, 10],
-            fmt=["16", "16"],
-            adc_gain=[1000.0, 1000.0],
-            baseline=[0, 0],
-            write_dir=str(tmp_path),
-        )
+            "multi", fs=FS / 10, units=["mV", "mV"], sig_name=["RESP", "ECG"], e_d_signal=[resp, ecg], samps_per_frame=[1, 10],
+            fmt=["16", "16"], adc_gain=[1000.0, 1000.0], baseline=[0, 0], write_dir=str(tmp_path),
+        )  # fmt: skip
         source = opened(tmp_path / "multi", tmp_path)
         assert (source.fs_hz, source.lead) == (FS, "ECG")
         np.testing.assert_array_equal(signal(source), ecg)
@@ -282,13 +298,14 @@ class TestCsv:
         [
             ("ecg\nnone\n", "no line of numbers"),
             (
-                "".join(f"{i / FS},{v}\n" for i, v in enumerate(ECG_MV[:100])) + "0.5,oops\n",
+                "".join(f"{i / FS},{v}\n" for i, v in enumerate(ECG_MV[:100]))
+                + "0.5,oops\n0.6,1\n",
                 "line 101",
             ),
             ("".join(f"{i / FS},{v * 1000}\n" for i, v in enumerate(ECG_MV)), "--unit"),
             ("".join(f"{i / 50},{v}\n" for i, v in enumerate(ECG_MV)), "50 Hz"),
             ("".join(f"{i / FS},{v}\n" for i, v in enumerate(ECG_MV)) + "0,0\n", "Sort the lines"),
-            ("".join(f"{i / FS},0.1\n" for i in range(2500)) + "9e9,0\n", "more than an hour"),
+            ("".join(f"{i / FS},0.1\n" for i in range(2500)) + "9e9,0\n", "more than a day"),
         ],
     )
     def test_errors_name_file_and_remedy(self, tmp_path, text, said):
@@ -371,7 +388,7 @@ class TestErrors:
 
     def test_a_damaged_record(self, tmp_path):
         (tmp_path / "broken.hea").write_text("what is this")
-        with pytest.raises(BadInputError, match=r"broken.*cannot be read"):
+        with pytest.raises(BadInputError, match=r"broken.*is no record line"):
             opened(tmp_path / "broken", tmp_path)
 
 
@@ -381,12 +398,11 @@ def test_a_record_of_the_data_folder_by_name(tmp_path):
     assert opened("mydb/x1", tmp_path).duration_s == 70
 
 
-@settings(deadline=None)
-@given(lowest=st.integers(-(2**31), 0), highest=st.integers(0, 2**31), gain=st.floats(1, 1e6))
-def test_scaling_keeps_sixteen_millivolts_and_no_more_than_it_must(lowest, highest, gain):
-    factor = fit_int16(gain, lowest, highest)
-    assert min(max(-lowest, highest), 16 * gain) * factor <= 2**15
-    assert factor == 1 or min(max(-lowest, highest), 16 * gain) * factor > 2**14
+@given(reach=st.floats(0, 1e12))
+def test_resolution_is_halved_no_more_than_it_must(reach):
+    factor = halved(reach)
+    assert reach * factor <= 2**15
+    assert factor == 1 or reach * factor > 2**14
 
 
 @settings(deadline=None)
