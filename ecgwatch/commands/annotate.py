@@ -84,7 +84,9 @@ def annotate(
         if problem:
             failed = True
             typer.echo(
-                f"error: {problem}" if row.record in problem else f"error: {row.record}: {problem}",
+                f"error: {problem}"
+                if problem.startswith(row.record)
+                else f"error: {row.record}: {problem}",
                 err=True,
             )
         else:
