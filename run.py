@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Set up ecgwatch in .venv beside this file and run it.
 
-    python3 run.py demo         any command of ecgwatch (demo, replay, annotate, ... --help)
-    python3 run.py test         the tests, with pytest's options
-    python3 run.py test --train tests that need torch, in .venv-train (5 GB on Linux: the libraries for GPUs come along)
-    python3 run.py lint         ruff, mypy and import-linter
-    python3 run.py check        both: every check there is
+    python3 run.py demo         any command of ecgwatch (demo, replay, annotate, check, ... --help)
+    python3 run.py test         the tests, with pytest's options; --slow adds the long ones
+    python3 run.py test --train tests that need torch, in .venv-train (5 GB on Linux: the libraries
+                                for GPUs come along)
+    python3 run.py lint         ruff, mypy and import-linter; with Node, the page's JavaScript too
+    python3 run.py verify       lint and the tests: what a change must pass
 
 Needs Python >= 3.11 and the network for the first run, nothing else. Packages come from the locked
 requirements files, with hashes.
@@ -13,6 +14,7 @@ requirements files, with hashes.
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -31,6 +33,7 @@ class Environment:
 
 
 EVERYDAY, TRAINING = Environment(".venv"), Environment(".venv-train")
+BIOME = "@biomejs/biome@2.6.8"  # linter and formatter of the page's JavaScript
 # two processes: most of the time is waiting for brokers, databases and browsers
 TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]
 
@@ -73,22 +76,33 @@ def install(environment: Environment, lock: Path) -> None:
     stamp.write_text("\n".join([*installed, want]))
 
 
-def lint(*more: list[str]) -> int:
+def lint() -> int:
     """Everything that can be told without running; the first failure ends it."""
-    for step in (
+    checks = (
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["lint-imports"],
-        *more,
-    ):
-        print("$", *step, flush=True)
-        code = subprocess.run(
-            [str(EVERYDAY.bin / step[0]), *step[1:]], cwd=HERE, check=False
-        ).returncode
-        if code:
+    )
+    steps = [[str(EVERYDAY.bin / name), *options] for name, *options in checks]
+    if npx := shutil.which("npx"):
+        steps.append([npx, "--yes", BIOME, "check"])
+    for step in steps:
+        print("$", Path(step[0]).name, *step[1:], flush=True)
+        if code := subprocess.run(step, cwd=HERE, check=False).returncode:
             return code
+    if not npx:
+        print("ecgwatch: the page's JavaScript was not checked: that needs Node (npx)")
     return 0
+
+
+def test(options: list[str]) -> int:
+    """The tests, but for those that need torch."""
+    if not options:
+        print("ecgwatch: the tests take about 8 minutes on two cores; --slow adds the long ones")
+    return subprocess.run(
+        [str(EVERYDAY.python), "-m", *TESTS, *options], cwd=HERE, check=False
+    ).returncode
 
 
 def test_training(options: list[str]) -> int:
@@ -117,16 +131,14 @@ def main() -> int:
     arguments = sys.argv[1:] or ["--help"]
     if arguments[:2] == ["test", "--train"]:
         return test_training(arguments[2:])
-    developing = arguments[0] in ("test", "lint", "check")
+    developing = arguments[0] in ("test", "lint", "verify")
     install(EVERYDAY, HERE / ("requirements-test.lock" if developing else "requirements.lock"))
-    if arguments[0] in ("lint", "check"):
-        return lint(*([TESTS] if arguments[0] == "check" else []))
     if arguments[0] == "test":
-        os.chdir(HERE)
-        command = [str(EVERYDAY.python), "-m", *TESTS, *arguments[1:]]
-    else:
-        # -P: a folder `models` of the user's is not ours
-        command = [str(EVERYDAY.python), "-P", "-m", "ecgwatch", *arguments]
+        return test(arguments[1:])
+    if arguments[0] in ("lint", "verify"):
+        return lint() or (test(arguments[1:]) if arguments[0] == "verify" else 0)
+    # -P: a folder `models` of the user's is not ours
+    command = [str(EVERYDAY.python), "-P", "-m", "ecgwatch", *arguments]
     if os.name == "nt":
         return subprocess.run(command, check=False).returncode
     return os.execv(command[0], command)

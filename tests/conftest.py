@@ -27,6 +27,21 @@ settings.load_profile("ecgwatch")
 S = TypeVar("S", bound=services.Service)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--slow: also the tests that take longer than ten seconds, as CI does."""
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out, unless they were asked for or named."""
+    named = any("::" in argument for argument in config.args)
+    if config.getoption("--slow") or config.getoption("-m") or named:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
+
+
 def _running(make: Callable[[], S], have: bool, name: str) -> Iterator[S]:
     if not have and not REQUIRED:
         pytest.skip(

@@ -5,8 +5,18 @@ import { patientPath, send } from "../core/api.js";
 const ANSWER_S = 5;
 const SHOWN_S = 6;
 const SILENCE_S = 120;
-const DOING = { acknowledge: "Acknowledging", silence: "Silencing", resume: "Resuming", limits: "Changing limits" };
-const DONE = { acknowledge: "Acknowledged", silence: "Silenced", resume: "Resumed", limits: "Limits changed" };
+const DOING = {
+  acknowledge: "Acknowledging",
+  silence: "Silencing",
+  resume: "Resuming",
+  limits: "Changing limits",
+};
+const DONE = {
+  acknowledge: "Acknowledged",
+  silence: "Silenced",
+  resume: "Resumed",
+  limits: "Limits changed",
+};
 
 export class Actions extends EventTarget {
   #known = new Map(); // by key: what was asked for, and how it went
@@ -17,45 +27,88 @@ export class Actions extends EventTarget {
   }
 
   /** {phase: "sending" | "sent" | "done" | "failed", text}, or undefined: nothing has been asked for, or it is long since settled. */
-  state(key) { return this.#known.get(key); }
+  state(key) {
+    return this.#known.get(key);
+  }
 
   acknowledge(patient, alarm) {
-    const settled = () => { const now = patient.alarms.get(alarm.id); return !now || now.acknowledged !== null; };
+    const settled = () => {
+      const now = patient.alarms.get(alarm.id);
+      return !now || now.acknowledged !== null;
+    };
     return this.send(patient, alarm.id, { action: "acknowledge", alarm: alarm.id }, settled);
   }
 
   /** Every alarm of the patient that somebody must look at. */
   acknowledgeAll(patient) {
-    const open = () => [...patient.alarms.values()].some((alarm) => alarm.standing && alarm.acknowledged === null);
+    const open = () =>
+      [...patient.alarms.values()].some((alarm) => alarm.standing && alarm.acknowledged === null);
     return this.send(patient, `all ${patient.id}`, { action: "acknowledge" }, () => !open());
   }
 
   silence(patient, alarm) {
     const body = { action: "silence", kind: alarm.kind, seconds: SILENCE_S };
-    return this.send(patient, alarm.id, body, () => patient.silencedS(patient.alarms.get(alarm.id) ?? alarm) > 0);
+    return this.send(
+      patient,
+      alarm.id,
+      body,
+      () => patient.silencedS(patient.alarms.get(alarm.id) ?? alarm) > 0,
+    );
   }
 
   resume(patient, alarm) {
-    return this.send(patient, alarm.id, { action: "resume", kind: alarm.kind }, () => !patient.silencedS(patient.alarms.get(alarm.id) ?? alarm));
+    return this.send(
+      patient,
+      alarm.id,
+      { action: "resume", kind: alarm.kind },
+      () => !patient.silencedS(patient.alarms.get(alarm.id) ?? alarm),
+    );
   }
 
   /** Ask for it in the person's name; `settled` tells from what has come back whether it is done. */
   async send(patient, key, body, settled) {
     if (!this.session.may(body.action === "limits" ? "admin" : "acknowledge")) {
-      this.#set(key, { phase: "failed", text: "Your token may look, but not do this.", since: now() });
+      this.#set(key, {
+        phase: "failed",
+        text: "Your token may look, but not do this.",
+        since: now(),
+      });
       return false;
     }
     const by = await this.session.named();
     if (!by) return false;
-    const entry = { phase: "sending", text: `${DOING[body.action]} …`, action: body.action, settled, since: now(), patient };
+    const entry = {
+      phase: "sending",
+      text: `${DOING[body.action]} …`,
+      action: body.action,
+      settled,
+      since: now(),
+      patient,
+    };
     this.#set(key, entry);
     try {
       entry.id = (await send("POST", patientPath(patient.id, "actions"), { ...body, by })).id;
-      if (entry.phase === "sending") this.#set(key, Object.assign(entry, { phase: "sent", text: `${DOING[body.action]}: sent`, since: now() }));
+      if (entry.phase === "sending")
+        this.#set(
+          key,
+          Object.assign(entry, {
+            phase: "sent",
+            text: `${DOING[body.action]}: sent`,
+            since: now(),
+          }),
+        );
       this.check();
       return true;
     } catch (refused) {
-      this.#set(key, Object.assign(entry, { phase: "failed", text: refused.message, since: now(), settled: null }));
+      this.#set(
+        key,
+        Object.assign(entry, {
+          phase: "failed",
+          text: refused.message,
+          since: now(),
+          settled: null,
+        }),
+      );
       return false;
     }
   }
@@ -65,7 +118,11 @@ export class Actions extends EventTarget {
     for (const [key, entry] of this.#known) {
       const waited = now() - entry.since;
       const waiting = entry.phase === "sent" || (entry.phase === "failed" && entry.settled);
-      if (waiting && entry.settled()) this.#set(key, Object.assign(entry, { phase: "done", text: DONE[entry.action], since: now() }));
+      if (waiting && entry.settled())
+        this.#set(
+          key,
+          Object.assign(entry, { phase: "done", text: DONE[entry.action], since: now() }),
+        );
       else if (entry.phase === "sent" && waited > ANSWER_S) {
         const text = `${DOING[entry.action]}: no answer from the processor in ${ANSWER_S} s. It is recorded, and counts when the processor is back.`;
         this.#set(key, Object.assign(entry, { phase: "failed", text, since: now() }));

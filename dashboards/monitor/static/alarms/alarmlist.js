@@ -14,32 +14,73 @@ export class AlarmList {
     this.rows = new Map();
     this.items = h("ol", { class: "alarm-list" });
     this.empty = h("p", { class: "none" });
-    this.more = h("button", { class: "more-alarms", hidden: true, onclick: () => { this.most += LISTED; this.key = null; } }, "Earlier alarms");
+    this.more = h(
+      "button",
+      {
+        class: "more-alarms",
+        hidden: true,
+        onclick: () => {
+          this.most += LISTED;
+          this.key = null;
+        },
+      },
+      "Earlier alarms",
+    );
     this.most = LISTED;
-    this.all = h("button", { class: "act", title: "A", hidden: true, onclick: () => actions.acknowledgeAll(patient) });
+    this.all = h("button", {
+      class: "act",
+      title: "A",
+      hidden: true,
+      onclick: () => actions.acknowledgeAll(patient),
+    });
     this.feedback = h("div", { class: "feedback", role: "status" });
-    this.element = h("div", { class: "list" }, this.all, this.feedback, this.items, this.empty, this.more);
+    this.element = h(
+      "div",
+      { class: "list" },
+      this.all,
+      this.feedback,
+      this.items,
+      this.empty,
+      this.more,
+    );
   }
 
-  close() { for (const row of this.rows.values()) row.close(); }
+  close() {
+    for (const row of this.rows.values()) row.close();
+  }
 
   refresh(today) {
     const { patient, rows, actions } = this;
-    const all = [...patient.alarms.values()].sort((a, b) => b.onset - a.onset), listed = all.slice(0, this.most);
-    setText(this.empty, all.length ? "" : patient.historyLoaded ? "No alarms in the last 24 h." : "No alarms yet; the stored ones are not read.");
+    const all = [...patient.alarms.values()].sort((a, b) => b.onset - a.onset),
+      listed = all.slice(0, this.most);
+    setText(
+      this.empty,
+      all.length
+        ? ""
+        : patient.historyLoaded
+          ? "No alarms in the last 24 h."
+          : "No alarms yet; the stored ones are not read.",
+    );
     setHidden(this.more, all.length <= this.most);
     const key = listed.map((alarm) => alarm.id).join("\n");
     if (key !== this.key) {
       this.key = key;
       const kept = new Set(listed.map((alarm) => alarm.id));
-      for (const [id, row] of rows) if (!kept.has(id)) { row.close(); row.element.remove(); rows.delete(id); }
+      for (const [id, row] of rows)
+        if (!kept.has(id)) {
+          row.close();
+          row.element.remove();
+          rows.delete(id);
+        }
       listed.forEach((alarm, k) => {
         if (!rows.has(alarm.id)) rows.set(alarm.id, new Row(this, alarm));
         const { element } = rows.get(alarm.id);
-        if (this.items.children[k] !== element) this.items.insertBefore(element, this.items.children[k] ?? null);
+        if (this.items.children[k] !== element)
+          this.items.insertBefore(element, this.items.children[k] ?? null);
       });
     }
-    const open = all.filter((alarm) => alarm.standing && alarm.acknowledged === null).length, doing = actions.state(`all ${patient.id}`);
+    const open = all.filter((alarm) => alarm.standing && alarm.acknowledged === null).length,
+      doing = actions.state(`all ${patient.id}`);
     setHidden(this.all, open < 2 || !actions.session.may("acknowledge"));
     setText(this.all, `Acknowledge all ${open}`);
     setText(this.feedback, doing?.text ?? "");
@@ -59,18 +100,48 @@ class Row {
     this.onset = h("time", { class: "onset" });
     this.state = h("div", { class: "state" });
     this.feedback = h("div", { class: "feedback", role: "status" });
-    this.acknowledge = h("button", { class: "act", onclick: () => actions.acknowledge(patient, of()) }, "Acknowledge");
-    this.silence = h("button", { class: "act", onclick: () => actions.silence(patient, of()) }, icon("bell-off"), "Silence 2 min");
-    this.resume = h("button", { class: "act", onclick: () => actions.resume(patient, of()) }, icon("bell"), "Resume");
+    this.acknowledge = h(
+      "button",
+      { class: "act", onclick: () => actions.acknowledge(patient, of()) },
+      "Acknowledge",
+    );
+    this.silence = h(
+      "button",
+      { class: "act", onclick: () => actions.silence(patient, of()) },
+      icon("bell-off"),
+      "Silence 2 min",
+    );
+    this.resume = h(
+      "button",
+      { class: "act", onclick: () => actions.resume(patient, of()) },
+      icon("bell"),
+      "Resume",
+    );
     this.strip = new SmallStrip(patient.id, alarm);
-    this.open = h("button", { class: "open", title: "Review this alarm", onclick: () => list.review(of()) }, h("span", { class: "line1" }, this.mark, this.text, this.onset), this.strip.element);
-    this.element = h("li", { "data-id": alarm.id }, this.open, this.state, this.feedback, h("div", { class: "acts" }, this.acknowledge, this.silence, this.resume));
+    this.open = h(
+      "button",
+      { class: "open", title: "Review this alarm", onclick: () => list.review(of()) },
+      h("span", { class: "line1" }, this.mark, this.text, this.onset),
+      this.strip.element,
+    );
+    this.element = h(
+      "li",
+      { "data-id": alarm.id },
+      this.open,
+      this.state,
+      this.feedback,
+      h("div", { class: "acts" }, this.acknowledge, this.silence, this.resume),
+    );
   }
 
-  close() { this.strip.close(); }
+  close() {
+    this.strip.close();
+  }
 
   refresh(alarm, today) {
-    const { patient, actions } = this.list, silencedS = patient.silencedS(alarm), state = alarmState(alarm, now(), silencedS);
+    const { patient, actions } = this.list,
+      silencedS = patient.silencedS(alarm),
+      state = alarmState(alarm, now(), silencedS);
     const settled = ["over", "just over"].includes(state);
     const { element } = this;
     setData(element, "level", alarm.technical ? "technical" : alarm.priority);
@@ -82,20 +153,30 @@ class Row {
     setText(this.state, words(alarm, state, silencedS));
     const may = actions.session.may("acknowledge");
     setHidden(this.acknowledge, !may || settled || !alarm.standing || alarm.acknowledged !== null);
-    setHidden(this.silence, !may || alarm.priority === "high" || alarm.over || silencedS > 0 || !alarm.announced);
+    setHidden(
+      this.silence,
+      !may || alarm.priority === "high" || alarm.over || silencedS > 0 || !alarm.announced,
+    );
     setHidden(this.resume, !may || !silencedS || alarm.over);
     const doing = actions.state(alarm.id);
     setText(this.feedback, doing?.text ?? "");
     setData(this.feedback, "phase", doing?.phase ?? "");
     const busy = doing?.phase === "sending" || doing?.phase === "sent";
-    for (const button of [this.acknowledge, this.silence, this.resume]) if (button.disabled !== busy) button.disabled = busy;
+    for (const button of [this.acknowledge, this.silence, this.resume])
+      if (button.disabled !== busy) button.disabled = busy;
   }
 }
 
 function words(alarm, state, silencedS) {
   const told = alarm.announced ? "" : " · held back";
-  const again = alarm.level > 0 && alarm.acknowledged === null && !["over", "just over"].includes(state) ? ` · called again ×${alarm.level}` : "";
-  const by = alarm.acknowledged === null ? "" : ` · acknowledged by ${alarm.acknowledged_by || "?"} ${time(alarm.acknowledged)}`;
+  const again =
+    alarm.level > 0 && alarm.acknowledged === null && !["over", "just over"].includes(state)
+      ? ` · called again ×${alarm.level}`
+      : "";
+  const by =
+    alarm.acknowledged === null
+      ? ""
+      : ` · acknowledged by ${alarm.acknowledged_by || "?"} ${time(alarm.acknowledged)}`;
   const over = `over ${time(alarm.end ?? alarm.raised)}`;
   if (state === "holds") return `holds${again}${told}`;
   if (state === "acknowledged") return `holds${by}${told}`;

@@ -2,8 +2,22 @@
 
 // Of each priority: pulses as starts in units of `pulse`, the fundamental, loudness, and seconds from burst to burst.
 const PATTERNS = {
-  high: { starts: [0, 1, 2, 4, 5, 9, 10, 11, 13, 14], pulse: 0.2, length: 0.15, hz: [523, 523, 523, 659, 784, 523, 523, 523, 659, 784], gain: 0.5, every: 6 },
-  medium: { starts: [0, 1, 2], pulse: 0.4, length: 0.22, hz: [440, 440, 440], gain: 0.3, every: 10 },
+  high: {
+    starts: [0, 1, 2, 4, 5, 9, 10, 11, 13, 14],
+    pulse: 0.2,
+    length: 0.15,
+    hz: [523, 523, 523, 659, 784, 523, 523, 523, 659, 784],
+    gain: 0.5,
+    every: 6,
+  },
+  medium: {
+    starts: [0, 1, 2],
+    pulse: 0.4,
+    length: 0.22,
+    hz: [440, 440, 440],
+    gain: 0.3,
+    every: 10,
+  },
   low: { starts: [0, 1], pulse: 0.6, length: 0.3, hz: [330, 262], gain: 0.16, every: 25 },
 };
 const RANK = ["high", "medium", "low"];
@@ -18,13 +32,18 @@ export class Tones {
   #lastAt = -Infinity;
   #mutedUntil = -Infinity;
 
-  get on() { return this.#context !== null; }
+  get on() {
+    return this.#context !== null;
+  }
 
   /** Only from a click or a key: browsers refuse else. */
   turnOn() {
     if (this.on) return;
     this.#context = new AudioContext();
-    this.#wave = this.#context.createPeriodicWave(new Float32Array(HARMONICS.length), Float32Array.from(HARMONICS));
+    this.#wave = this.#context.createPeriodicWave(
+      new Float32Array(HARMONICS.length),
+      Float32Array.from(HARMONICS),
+    );
     this.#lastAt = -Infinity;
     this.#level = "";
     this.#mutedUntil = -Infinity;
@@ -40,14 +59,22 @@ export class Tones {
     this.#hush();
   }
 
-  unmute() { this.#mutedUntil = -Infinity; this.#lastAt = -Infinity; }
+  unmute() {
+    this.#mutedUntil = -Infinity;
+    this.#lastAt = -Infinity;
+  }
 
   /** Seconds of mute left, 0 where it is none. */
-  mutedFor(now) { return Math.max(0, this.#mutedUntil - now); }
+  mutedFor(now) {
+    return Math.max(0, this.#mutedUntil - now);
+  }
 
   /** Called several times a second with the worst priority that nobody has acknowledged or silenced ("" for none). */
   sound(level, now) {
-    if (!this.on || this.mutedFor(now)) { this.#level = level; return; }
+    if (!this.on || this.mutedFor(now)) {
+      this.#level = level;
+      return;
+    }
     const worse = level && (!this.#level || RANK.indexOf(level) < RANK.indexOf(this.#level));
     if (level !== this.#level && (worse || !level)) this.#hush(); // what is worse breaks in; what is over falls silent
     if (level && (worse || now - this.#lastAt >= PATTERNS[level].every)) {
@@ -60,11 +87,14 @@ export class Tones {
   #burst({ starts, pulse, length, hz, gain }) {
     const context = this.#context;
     if (context.state === "suspended") context.resume();
-    const voice = this.#voice = context.createGain();
+    const voice = context.createGain();
+    this.#voice = voice;
     voice.connect(context.destination);
     const from = context.currentTime + 0.05;
     starts.forEach((start, k) => {
-      const at = from + start * pulse, tone = context.createOscillator(), shape = context.createGain();
+      const at = from + start * pulse,
+        tone = context.createOscillator(),
+        shape = context.createGain();
       tone.setPeriodicWave(this.#wave);
       tone.frequency.value = hz[k];
       shape.gain.setValueAtTime(0, at);

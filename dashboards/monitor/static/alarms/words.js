@@ -11,7 +11,13 @@ const MARKS = { high: "***", medium: "**", low: "*" };
 const RANK = { high: 0, medium: 1, low: 2 };
 const SHOWN_AFTER_END_S = 5; // what ends at once must still be readable
 
-export const BEATS = { N: "normal", S: "supraventricular", V: "ventricular", F: "fusion", Q: "unclassified" };
+export const BEATS = {
+  N: "normal",
+  S: "supraventricular",
+  V: "ventricular",
+  F: "fusion",
+  Q: "unclassified",
+};
 export const alarmKinds = () => Object.keys(words.alarms);
 
 export const rhythmLabels = () => Object.keys(words.rhythms);
@@ -33,11 +39,19 @@ export const remedy = (alarm) => {
 };
 
 /** Every alarm has these, also from a server that is a version behind. */
-export const completeAlarm = (alarm) => ({ acknowledged: null, acknowledged_by: "", silenced_until: null, level: 0, standing: alarm.announced && !alarm.over, ...alarm });
+export const completeAlarm = (alarm) => ({
+  acknowledged: null,
+  acknowledged_by: "",
+  silenced_until: null,
+  level: 0,
+  standing: alarm.announced && !alarm.over,
+  ...alarm,
+});
 
 /** "holds", "acknowledged", "silenced", "latched" (over, not acknowledged), "just over" or "over". */
 export function alarmState(alarm, now, silencedS = 0) {
-  if (!alarm.over) return alarm.acknowledged !== null ? "acknowledged" : silencedS > 0 ? "silenced" : "holds";
+  if (!alarm.over)
+    return alarm.acknowledged !== null ? "acknowledged" : silencedS > 0 ? "silenced" : "holds";
   if (alarm.latching && alarm.acknowledged === null) return "latched";
   return now - alarm.at < SHOWN_AFTER_END_S ? "just over" : "over";
 }
@@ -49,11 +63,25 @@ const CALM = ["acknowledged", "silenced"];
 export function standing(patient, now) {
   const state = (a) => alarmState(a, now, patient.silencedS(a));
   const current = [...patient.alarms.values()].filter((a) => a.announced && state(a) !== "over");
-  const outdone = (a) => current.some((b) => b.kind === a.kind && b !== a && (!b.over || b.onset > a.onset));
+  const outdone = (a) =>
+    current.some((b) => b.kind === a.kind && b !== a && (!b.over || b.onset > a.onset));
   const shown = current.filter((a) => !a.over || !outdone(a));
-  const order = (a) => [CALM.includes(state(a)) ? 1 : 0, RANK[a.priority], STATES.indexOf(state(a)), -a.onset];
-  shown.sort((a, b) => order(a).map((x, i) => x - order(b)[i]).find((x) => x !== 0) ?? 0);
-  return { arrhythmia: shown.filter((a) => !a.technical), technical: shown.filter((a) => a.technical) };
+  const order = (a) => [
+    CALM.includes(state(a)) ? 1 : 0,
+    RANK[a.priority],
+    STATES.indexOf(state(a)),
+    -a.onset,
+  ];
+  shown.sort(
+    (a, b) =>
+      order(a)
+        .map((x, i) => x - order(b)[i])
+        .find((x) => x !== 0) ?? 0,
+  );
+  return {
+    arrhythmia: shown.filter((a) => !a.technical),
+    technical: shown.filter((a) => a.technical),
+  };
 }
 
 /** "*** ASYSTOLE 6 s", and how it stands: over since, acknowledged by, silenced for, called again. */
@@ -66,7 +94,11 @@ export function alarmLine(alarm, state, silencedS = 0) {
   return (alarm.end === null ? `${text} · over` : `${text} · over ${time(alarm.end)}`) + again;
 }
 
-const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const TIME = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const SHORT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -75,7 +107,8 @@ export const time = (ms) => TIME.format(ms);
 export const shortTime = (ms) => SHORT.format(ms);
 
 /** Time of day, with the date where it is not the day of `today`. */
-export const dayTime = (ms, today) => (DAY.format(ms) === DAY.format(today) ? time(ms) : `${DAY.format(ms)} ${time(ms)}`);
+export const dayTime = (ms, today) =>
+  DAY.format(ms) === DAY.format(today) ? time(ms) : `${DAY.format(ms)} ${time(ms)}`;
 
 export function age(seconds) {
   if (seconds < 90) return `${Math.floor(seconds)} s`;
@@ -88,6 +121,8 @@ export function span(seconds) {
   return seconds < 3600 ? `${+(seconds / 60).toFixed(1)} min` : `${+(seconds / 3600).toFixed(1)} h`;
 }
 
-export const countdown = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+export const countdown = (seconds) =>
+  `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
-export const percent = (share) => (share === null || share === undefined ? "--" : `${(share * 100).toFixed(1)} %`);
+export const percent = (share) =>
+  share === null || share === undefined ? "--" : `${(share * 100).toFixed(1)} %`;

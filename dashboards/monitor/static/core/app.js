@@ -15,17 +15,31 @@ import { Session, signInForm } from "./session.js";
 import { openSettings } from "./settings.js";
 import { filter, WardPage } from "../ward/wardpage.js";
 
-const REFRESH_MS = 250, TOAST_S = 6;
+const REFRESH_MS = 250,
+  TOAST_S = 6;
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
-const HINTS = { ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   /: find   ?: keys", patient: "Space: pause   ← →: scroll   + −: zoom   n p: alarms   c: calipers   a: acknowledge   ?: keys   Esc: back" };
+const HINTS = {
+  ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   /: find   ?: keys",
+  patient:
+    "Space: pause   ← →: scroll   + −: zoom   n p: alarms   c: calipers   a: acknowledge   ?: keys   Esc: back",
+};
 const $ = (id) => document.getElementById(id);
 
 const model = new Model();
 const session = new Session();
 const actions = new Actions(session);
 const limits = new LimitsBook();
-const head = new Head({ model, session, filterAlarm, rename: () => session.askName().then(refresh) });
-let link = null, view = null, ward = null, commands = [], saidUntil = 0;
+const head = new Head({
+  model,
+  session,
+  filterAlarm,
+  rename: () => session.askName().then(refresh),
+});
+let link = null,
+  view = null,
+  ward = null,
+  commands = [],
+  saidUntil = 0;
 
 async function begin() {
   if (!(await session.load())) return signIn();
@@ -33,7 +47,10 @@ async function begin() {
   link ??= new Link({
     frame: (buffer) => model.frame(buffer),
     message: take,
-    connected: (yes) => { if (!yes) view?.lost?.(); refresh(); },
+    connected: (yes) => {
+      if (!yes) view?.lost?.();
+      refresh();
+    },
     refused: signIn,
   });
   open();
@@ -55,16 +72,19 @@ function take(message) {
   if (message.type === "hello") {
     commands = message.commands;
     model.reconnected();
-  }
-  else if (message.type === "patient") model.take(message);
+  } else if (message.type === "patient") model.take(message);
   else if (message.type === "events") takeEvents(message.events);
   else if (message.type === "ward") takeWard(message);
 }
 
 function takeEvents(events) {
   model.events(events);
-  for (const { action } of events) if (action?.action === "limits") for (const patient of model) limits.forget(patient.id);
-  if (events.some((event) => event.alarm || event.action)) { actions.check(); refresh(); }
+  for (const { action } of events)
+    if (action?.action === "limits") for (const patient of model) limits.forget(patient.id);
+  if (events.some((event) => event.alarm || event.action)) {
+    actions.check();
+    refresh();
+  }
 }
 
 function takeWard(message) {
@@ -83,11 +103,28 @@ function open() {
     model.show([id]);
     link.watch([id]);
     $("tools").replaceChildren();
-    view = new PatientView($("view"), model.get(id), { back: () => go("/"), session, actions, limits, say });
+    view = new PatientView($("view"), model.get(id), {
+      back: () => go("/"),
+      session,
+      actions,
+      limits,
+      say,
+    });
     $("view").focus();
   } else {
     document.title = "Ward · ecgwatch";
-    view = new WardPage($("view"), { model, link, limits, actions, say, commands: () => commands, open: (patient) => { filter.lastFocus = patient; go(`/patient?id=${encodeURIComponent(patient)}`); } });
+    view = new WardPage($("view"), {
+      model,
+      link,
+      limits,
+      actions,
+      say,
+      commands: () => commands,
+      open: (patient) => {
+        filter.lastFocus = patient;
+        go(`/patient?id=${encodeURIComponent(patient)}`);
+      },
+    });
     $("tools").replaceChildren(...view.tools);
     if (ward) view.tick(ward);
   }
@@ -121,19 +158,44 @@ function filterAlarm(level) {
   view.choose({ alarm: filter.alarm === level ? "" : level });
 }
 
-function settings() { openSettings({ session, rename: () => { closeDialog(); session.askName().then(refresh); }, signOut: () => session.signOut().then(() => { closeDialog(); begin(); }) }); }
+function settings() {
+  openSettings({
+    session,
+    rename: () => {
+      closeDialog();
+      session.askName().then(refresh);
+    },
+    signOut: () =>
+      session.signOut().then(() => {
+        closeDialog();
+        begin();
+      }),
+  });
+}
 
-function closeDialog() { document.querySelector("dialog[open]")?.close(); }
+function closeDialog() {
+  document.querySelector("dialog[open]")?.close();
+}
 
 const EVERYWHERE = {
-  "/": () => $("search").focus(), "?": openKeys, m: () => say(head.mute()), ",": settings,
-  t: () => { keep("theme", THEMES[prefs.theme]); say(`Theme: ${prefs.theme === "auto" ? "as the system" : prefs.theme}`); },
+  "/": () => $("search").focus(),
+  "?": openKeys,
+  m: () => say(head.mute()),
+  ",": settings,
+  t: () => {
+    keep("theme", THEMES[prefs.theme]);
+    say(`Theme: ${prefs.theme === "auto" ? "as the system" : prefs.theme}`);
+  },
 };
 
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || dialogOpen() || !link) return;
   if (event.target === $("search")) {
-    if (event.key === "Escape") { $("search").value = ""; find(); $("search").blur(); }
+    if (event.key === "Escape") {
+      $("search").value = "";
+      find();
+      $("search").blur();
+    }
     return;
   }
   if (event.target.closest("input, select, textarea") && event.key !== "Escape") return;
@@ -155,7 +217,8 @@ function frame() {
 }
 
 actions.addEventListener("change", ({ detail }) => {
-  if (detail) say(detail.patient ? `${detail.text} · ${detail.patient.id}` : detail.text, detail.phase);
+  if (detail)
+    say(detail.patient ? `${detail.text} · ${detail.patient.id}` : detail.text, detail.phase);
   refresh();
 });
 document.addEventListener("keydown", key);

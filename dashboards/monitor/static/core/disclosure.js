@@ -6,8 +6,12 @@ import { baselineMv, fitCanvas, plot } from "../patient/plot.js";
 import { colour, onTheme } from "./theme.js";
 import { dayTime, rhythmWord, shortTime } from "../alarms/words.js";
 
-const MINUTE = 60_000, HOUR = 60 * MINUTE, ROWS = 60;
-const TIMES_PX = 44, LEAST_ROW_PX = 12, MOST_POINTS = 4000;
+const MINUTE = 60_000,
+  HOUR = 60 * MINUTE,
+  ROWS = 60;
+const TIMES_PX = 44,
+  LEAST_ROW_PX = 12,
+  MOST_POINTS = 4000;
 const PARTS = 20; // the hour is fetched in stretches of 3 min, so that each pixel of a row has its range
 const ROW_MV = 2;
 
@@ -21,19 +25,40 @@ export class Disclosure {
     this.page = h("div", { class: "page" }, this.canvas);
     const labels = ["N", "AFIB", "O", "VT", "VF", "ASYS", "~"];
     this.element = h(
-      "section", { class: "disclosure", "aria-label": "Full disclosure" },
-      h("div", { class: "review-head" }, this.title, this.note, h("span", { class: "space" }), h("span", { class: "legend" }, ...labels.map((label) => h("span", { "data-label": label }, rhythmWord(label)))),
-        h("button", { onclick: () => this.go(-1) }, "‹ Hour before  ←"), h("button", { onclick: () => this.go(1) }, "Hour after  → ›"), h("button", { onclick: () => this.close() }, "Close  Esc")),
+      "section",
+      { class: "disclosure", "aria-label": "Full disclosure" },
+      h(
+        "div",
+        { class: "review-head" },
+        this.title,
+        this.note,
+        h("span", { class: "space" }),
+        h(
+          "span",
+          { class: "legend" },
+          ...labels.map((label) => h("span", { "data-label": label }, rhythmWord(label))),
+        ),
+        h("button", { onclick: () => this.go(-1) }, "‹ Hour before  ←"),
+        h("button", { onclick: () => this.go(1) }, "Hour after  → ›"),
+        h("button", { onclick: () => this.close() }, "Close  Esc"),
+      ),
       this.page,
     );
     this.from = Math.ceil(patient.time / MINUTE) * MINUTE - HOUR;
     this.canvas.addEventListener("click", (event) => this.show(this.#at(event)));
-    this.resize = new ResizeObserver(() => { if (!this.turn) this.#load(); this.#paint(); }); // its width decides how much is asked for
+    this.resize = new ResizeObserver(() => {
+      if (!this.turn) this.#load();
+      this.#paint();
+    }); // its width decides how much is asked for
     this.resize.observe(this.page);
     this.offTheme = onTheme(() => this.#paint());
   }
 
-  end() { this.turn++; this.resize.disconnect(); this.offTheme(); }
+  end() {
+    this.turn++;
+    this.resize.disconnect();
+    this.offTheme();
+  }
 
   key(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -52,50 +77,89 @@ export class Disclosure {
   }
 
   async #load() {
-    const mine = ++this.turn, { from, tape } = this;
-    setText(this.title, `${dayTime(from, this.patient.time).slice(0, -3)} to ${shortTime(from + HOUR)}`);
+    const mine = ++this.turn,
+      { from, tape } = this;
+    setText(
+      this.title,
+      `${dayTime(from, this.patient.time).slice(0, -3)} to ${shortTime(from + HOUR)}`,
+    );
     setText(this.note, "Loading …");
-    const columns = Math.min(MOST_POINTS, Math.round(this.page.clientWidth * (window.devicePixelRatio || 1) * (ROWS / PARTS)));
+    const columns = Math.min(
+      MOST_POINTS,
+      Math.round(this.page.clientWidth * (window.devicePixelRatio || 1) * (ROWS / PARTS)),
+    );
     let problem = "";
-    await tape.rhythm(from, from + HOUR).then((episodes) => { this.episodes = episodes; }, (refused) => { problem = refused.message; });
+    await tape.rhythm(from, from + HOUR).then(
+      (episodes) => {
+        this.episodes = episodes;
+      },
+      (refused) => {
+        problem = refused.message;
+      },
+    );
     for (let part = 0; part < PARTS; part++) {
       const start = from + (part * HOUR) / PARTS;
       if (mine !== this.turn) return;
       if (start > this.patient.time) break;
-      await tape.picture(start, start + HOUR / PARTS, columns).then((blocks) => { if (mine === this.turn) this.blocks.push(...blocks); }, (refused) => { problem = refused.message; });
+      await tape.picture(start, start + HOUR / PARTS, columns).then(
+        (blocks) => {
+          if (mine === this.turn) this.blocks.push(...blocks);
+        },
+        (refused) => {
+          problem = refused.message;
+        },
+      );
       if (part % 4 === 3) this.#paint();
     }
     if (mine !== this.turn) return;
-    setText(this.note, problem || (this.blocks.length ? "" : "No samples are stored of this hour."));
+    setText(
+      this.note,
+      problem || (this.blocks.length ? "" : "No samples are stored of this hour."),
+    );
     this.#paint();
   }
 
-  get #rowHeight() { return Math.max(LEAST_ROW_PX, this.page.clientHeight / ROWS); }
+  get #rowHeight() {
+    return Math.max(LEAST_ROW_PX, this.page.clientHeight / ROWS);
+  }
 
   #at(event) {
-    const box = this.canvas.getBoundingClientRect(), row = Math.floor((event.clientY - box.top) / this.#rowHeight);
-    return this.from + row * MINUTE + Math.max(0, (event.clientX - box.left - TIMES_PX) / (box.width - TIMES_PX)) * MINUTE;
+    const box = this.canvas.getBoundingClientRect(),
+      row = Math.floor((event.clientY - box.top) / this.#rowHeight);
+    return (
+      this.from +
+      row * MINUTE +
+      Math.max(0, (event.clientX - box.left - TIMES_PX) / (box.width - TIMES_PX)) * MINUTE
+    );
   }
 
   #paint() {
-    const { canvas, page, from } = this, height = this.#rowHeight, ratio = window.devicePixelRatio || 1;
+    const { canvas, page, from } = this,
+      height = this.#rowHeight,
+      ratio = window.devicePixelRatio || 1;
     if (!page.clientWidth) return;
     canvas.style.height = `${height * ROWS}px`;
     fitCanvas(canvas, page.clientWidth, height * ROWS);
-    const context = canvas.getContext("2d"), left = TIMES_PX * ratio, width = canvas.width - left;
+    const context = canvas.getContext("2d"),
+      left = TIMES_PX * ratio,
+      width = canvas.width - left;
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.font = `${10 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
     const zero = baselineMv(this.blocks, from, from + HOUR);
     for (let row = 0; row < ROWS; row++) {
-      const start = from + row * MINUTE, box = { x: left, y: row * height * ratio, width, height: height * ratio };
+      const start = from + row * MINUTE,
+        box = { x: left, y: row * height * ratio, width, height: height * ratio };
       if (row % 5 === 0) {
         context.fillStyle = colour("quiet");
         context.textAlign = "left";
         context.fillText(shortTime(start), 4 * ratio, box.y + box.height * 0.8);
       }
-      const blocks = this.blocks.filter((block) => block.t0 < start + MINUTE && block.t0 > start - 4 * MINUTE);
+      const blocks = this.blocks.filter(
+        (block) => block.t0 < start + MINUTE && block.t0 > start - 4 * MINUTE,
+      );
       if (!blocks.length) continue;
-      for (const [a, b, label] of this.#stretches(start)) this.#stretch(context, blocks, box, start, a, b, { zero, label, ratio });
+      for (const [a, b, label] of this.#stretches(start))
+        this.#stretch(context, blocks, box, start, a, b, { zero, label, ratio });
       this.#alarms(context, box, start, ratio);
     }
   }
@@ -115,13 +179,27 @@ export class Disclosure {
   }
 
   #stretch(context, blocks, box, start, a, b, { zero, label, ratio }) {
-    const x = box.x + ((a - start) / MINUTE) * box.width, width = ((b - a) / MINUTE) * box.width;
+    const x = box.x + ((a - start) / MINUTE) * box.width,
+      width = ((b - a) / MINUTE) * box.width;
     const name = label === null ? "trace" : rhythmColour(label);
     if (label === "ASYS") {
       context.fillStyle = colour("rhythm-ASYS");
       context.fillRect(x, box.y, width, box.height);
     }
-    plot(context, blocks, { ...box, x, width }, { from: a, to: b, level: box.height * 0.6, scale: box.height / ROW_MV, zero, colour: label === "ASYS" ? "#fff" : colour(name), line: ratio });
+    plot(
+      context,
+      blocks,
+      { ...box, x, width },
+      {
+        from: a,
+        to: b,
+        level: box.height * 0.6,
+        scale: box.height / ROW_MV,
+        zero,
+        colour: label === "ASYS" ? "#fff" : colour(name),
+        line: ratio,
+      },
+    );
   }
 
   #alarms(context, box, start, ratio) {

@@ -31,14 +31,20 @@ export function setData(element, name, value) {
 
 const SHAPES = {
   bell: "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 13a1.5 1.5 0 0 0 3 0z",
-  "bell-off": "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 13a1.5 1.5 0 0 0 3 0z M2.2 1.2 1.2 2.2l12.6 12.6 1-1z",
+  "bell-off":
+    "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 13a1.5 1.5 0 0 0 3 0z M2.2 1.2 1.2 2.2l12.6 12.6 1-1z",
 };
 
 /** A small drawing in the colour of the text around it; the words beside it say the same. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  for (const [key, value] of [["viewBox", "0 0 16 16"], ["class", "icon"], ["aria-hidden", "true"]]) svg.setAttribute(key, value);
+  for (const [key, value] of [
+    ["viewBox", "0 0 16 16"],
+    ["class", "icon"],
+    ["aria-hidden", "true"],
+  ])
+    svg.setAttribute(key, value);
   path.setAttribute("d", SHAPES[name]);
   path.setAttribute("fill", "currentColor");
   path.setAttribute("fill-rule", "evenodd");
@@ -48,9 +54,21 @@ export function icon(name) {
 
 /** A dialog that Escape closes; focus returns to where it was. `content` may hold an element with the attribute autofocus. */
 export function openDialog(title, content, { className = "", closed } = {}) {
-  const close = h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => dialog.close() }, "×");
-  const dialog = h("dialog", { class: className, "aria-label": title }, h("div", { class: "bar" }, h("h2", {}, title), close), content);
-  dialog.addEventListener("close", () => { dialog.remove(); closed?.(dialog.returnValue); });
+  const close = h(
+    "button",
+    { type: "button", class: "plain", "aria-label": "Close", onclick: () => dialog.close() },
+    "×",
+  );
+  const dialog = h(
+    "dialog",
+    { class: className, "aria-label": title },
+    h("div", { class: "bar" }, h("h2", {}, title), close),
+    content,
+  );
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    closed?.(dialog.returnValue);
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;

@@ -19,7 +19,10 @@ export class Head {
     this.first = true;
     $("sound").addEventListener("click", () => this.sound());
     $("who").addEventListener("click", () => context.rename());
-    $("chips").addEventListener("click", (event) => { const chip = event.target.closest(".chip"); if (chip) context.filterAlarm(chip.dataset.level); });
+    $("chips").addEventListener("click", (event) => {
+      const chip = event.target.closest(".chip");
+      if (chip) context.filterAlarm(chip.dataset.level);
+    });
     $("silenced").prepend(icon("bell-off"));
   }
 
@@ -33,14 +36,20 @@ export class Head {
 
   mute() {
     if (!this.tones.on) return "The tones are off.";
-    if (this.tones.mutedFor(now())) { this.tones.unmute(); return "Tones on."; }
+    if (this.tones.mutedFor(now())) {
+      this.tones.unmute();
+      return "Tones on.";
+    }
     this.tones.mute(now());
     return "Muted for 2 min.";
   }
 
   refresh(ward, connected) {
     setText($("clock"), time(wallClock()));
-    setText($("count"), ward ? `${ward.patients} ${ward.patients === 1 ? "patient" : "patients"}` : "");
+    setText(
+      $("count"),
+      ward ? `${ward.patients} ${ward.patients === 1 ? "patient" : "patients"}` : "",
+    );
     setText($("who-name"), this.context.session.name || "Your name?");
     if (ward) {
       this.#chips(ward.alarms);
@@ -50,8 +59,13 @@ export class Head {
     }
     this.tones.sound(connected && ward ? this.#loudest(ward.worst) : "", now());
     this.#soundButton();
-    const problem = !connected ? (ward ? "No connection to the monitor's server: what is shown is old. Trying again …" : "Connecting to the monitor's server …")
-      : ward && !ward.broker ? "The monitor cannot reach the Kafka broker: nothing new arrives. Trying again …" : "";
+    const problem = !connected
+      ? ward
+        ? "No connection to the monitor's server: what is shown is old. Trying again …"
+        : "Connecting to the monitor's server …"
+      : ward && !ward.broker
+        ? "The monitor cannot reach the Kafka broker: nothing new arrives. Trying again …"
+        : "";
     setHidden($("banner"), !problem);
     setText($("banner"), problem);
     document.body.classList.toggle("lost", !connected);
@@ -59,25 +73,47 @@ export class Head {
 
   /** The worst priority that nobody has acknowledged or silenced. */
   #loudest(worst) {
-    const loud = worst.filter((a) => a.acknowledged == null && a.standing !== false && !this.#isSilenced(a)).map((a) => a.priority);
+    const loud = worst
+      .filter((a) => a.acknowledged == null && a.standing !== false && !this.#isSilenced(a))
+      .map((a) => a.priority);
     return RANK.find((priority) => loud.includes(priority)) ?? "";
   }
 
   #isSilenced(alarm) {
-    const patient = this.context.model.get(alarm.patient), full = { silenced_until: null, ...alarm };
-    return patient?.known ? patient.silencedS(full) > 0 : full.silenced_until !== null && alarm.priority !== "high";
+    const patient = this.context.model.get(alarm.patient),
+      full = { silenced_until: null, ...alarm };
+    return patient?.known
+      ? patient.silencedS(full) > 0
+      : full.silenced_until !== null && alarm.priority !== "high";
   }
 
   #chips(counts) {
-    const texts = Object.keys(MARKS).filter((level) => counts[level]).map((level) => [level, `${MARKS[level]} ${counts[level]}`]);
+    const texts = Object.keys(MARKS)
+      .filter((level) => counts[level])
+      .map((level) => [level, `${MARKS[level]} ${counts[level]}`]);
     const key = texts.join();
     if (key === $("chips").dataset.key) return;
     $("chips").dataset.key = key;
-    $("chips").replaceChildren(...texts.map(([level, text]) => h("button", { class: "chip", "data-level": level, title: "Show only these patients" }, text)));
+    $("chips").replaceChildren(
+      ...texts.map(([level, text]) =>
+        h(
+          "button",
+          { class: "chip", "data-level": level, title: "Show only these patients" },
+          text,
+        ),
+      ),
+    );
   }
 
   #silenced(ward) {
-    const shown = [...this.context.model].reduce((n, patient) => n + [...patient.alarms.values()].filter((a) => !a.over && a.announced && patient.silencedS(a) > 0).length, 0);
+    const shown = [...this.context.model].reduce(
+      (n, patient) =>
+        n +
+        [...patient.alarms.values()].filter(
+          (a) => !a.over && a.announced && patient.silencedS(a) > 0,
+        ).length,
+      0,
+    );
     const count = ward.silenced ?? shown;
     setHidden($("silenced"), !count);
     setText($("silenced").lastChild, String(count));
@@ -86,7 +122,10 @@ export class Head {
 
   /** The worst alarm among the patients that this page does not show. */
   #elsewhere(worst) {
-    const hidden = worst.find((alarm) => !alarm.technical && alarm.acknowledged == null && !this.context.model.get(alarm.patient));
+    const hidden = worst.find(
+      (alarm) =>
+        !alarm.technical && alarm.acknowledged == null && !this.context.model.get(alarm.patient),
+    );
     setHidden($("elsewhere"), !hidden);
     if (!hidden) return;
     setData($("elsewhere"), "level", hidden.priority);
@@ -96,22 +135,43 @@ export class Head {
 
   /** New alarms, for those who listen to the page rather than look at it. */
   #announce(worst) {
-    const fresh = worst.filter((a) => !this.told.has(`${a.id} ${a.level ?? 0}`) && a.acknowledged == null);
+    const fresh = worst.filter(
+      (a) => !this.told.has(`${a.id} ${a.level ?? 0}`) && a.acknowledged == null,
+    );
     for (const alarm of fresh) this.told.add(`${alarm.id} ${alarm.level ?? 0}`);
     if (this.told.size > 2000) this.told = new Set([...this.told].slice(-1000));
-    if (fresh.length && !this.first) setText($("announce"), fresh.map((a) => `${a.technical ? "Technical" : a.priority} alarm, ${a.patient}: ${alarmText(a)}`).join(". "));
+    if (fresh.length && !this.first)
+      setText(
+        $("announce"),
+        fresh
+          .map(
+            (a) => `${a.technical ? "Technical" : a.priority} alarm, ${a.patient}: ${alarmText(a)}`,
+          )
+          .join(". "),
+      );
     this.first = false;
   }
 
   #soundButton() {
-    const { on } = this.tones, muted = this.tones.mutedFor(now()), state = on ? (muted ? "muted" : "on") : "off";
+    const { on } = this.tones,
+      muted = this.tones.mutedFor(now()),
+      state = on ? (muted ? "muted" : "on") : "off";
     const button = $("sound");
     if (button.dataset.state !== state) {
       button.dataset.state = state;
       button.replaceChildren(icon(state === "on" ? "bell" : "bell-off"), h("span"));
-      button.title = { on: "Tones are on. Click: off; m: mute for 2 min", muted: "Tones are muted. m: sound again", off: prefs.sound ? "Tones were on; the browser wants a click to turn them on again" : "Tones are off. Click: on" }[state];
+      button.title = {
+        on: "Tones are on. Click: off; m: mute for 2 min",
+        muted: "Tones are muted. m: sound again",
+        off: prefs.sound
+          ? "Tones were on; the browser wants a click to turn them on again"
+          : "Tones are off. Click: on",
+      }[state];
       button.setAttribute("aria-pressed", String(on));
     }
-    setText(button.lastChild, state === "muted" ? `Muted ${countdown(muted)}` : state === "on" ? "Tones on" : "Tones off");
+    setText(
+      button.lastChild,
+      state === "muted" ? `Muted ${countdown(muted)}` : state === "on" ? "Tones on" : "Tones off",
+    );
   }
 }

@@ -3,18 +3,63 @@
 import { h, openDialog } from "./dom.js";
 
 const KEYS = {
-  Everywhere: [["?", "these keys"], ["/", "find a patient"], ["m", "mute the tones for 2 min"], ["t", "light or dark"], [",", "settings"]],
-  Ward: [["← → ↑ ↓", "choose a patient"], ["Home End", "first, last"], ["Enter", "open"], ["a", "acknowledge the chosen patient's worst alarm"], ["o", "order by bed or by urgency"], ["PgUp PgDn", "page"]],
-  Patient: [
-    ["Space", "pause, go on"], ["← →", "scroll by a screen, with Shift by a tenth"], ["+ −", "zoom, from 1 s to a day"], ["n p", "next, previous alarm"], ["b B", "next, previous beat of the chosen class"],
-    ["1 2 3 4 5", "gain"], ["g", "25 or 50 mm/s"], ["c", "calipers"], ["a A", "acknowledge the worst alarm, all alarms"], ["s", "silence the worst alarm for 2 min"], ["r", "review the newest alarm"],
-    ["d", "full disclosure"], ["l", "alarm limits"], ["Esc", "back"],
+  Everywhere: [
+    ["?", "these keys"],
+    ["/", "find a patient"],
+    ["m", "mute the tones for 2 min"],
+    ["t", "light or dark"],
+    [",", "settings"],
   ],
-  Calipers: [["← →", "move the line by 4 ms, with Shift by 40 ms"], ["↑ ↓", "by 0.02 mV"], ["Tab", "the other line"]],
-  "Beats under review": [["N S V F Q", "relabel"], ["Delete", "no beat"], ["← →", "beat beside"]],
+  Ward: [
+    ["← → ↑ ↓", "choose a patient"],
+    ["Home End", "first, last"],
+    ["Enter", "open"],
+    ["a", "acknowledge the chosen patient's worst alarm"],
+    ["o", "order by bed or by urgency"],
+    ["PgUp PgDn", "page"],
+  ],
+  Patient: [
+    ["Space", "pause, go on"],
+    ["← →", "scroll by a screen, with Shift by a tenth"],
+    ["+ −", "zoom, from 1 s to a day"],
+    ["n p", "next, previous alarm"],
+    ["b B", "next, previous beat of the chosen class"],
+    ["1 2 3 4 5", "gain"],
+    ["g", "25 or 50 mm/s"],
+    ["c", "calipers"],
+    ["a A", "acknowledge the worst alarm, all alarms"],
+    ["s", "silence the worst alarm for 2 min"],
+    ["r", "review the newest alarm"],
+    ["d", "full disclosure"],
+    ["l", "alarm limits"],
+    ["Esc", "back"],
+  ],
+  Calipers: [
+    ["← →", "move the line by 4 ms, with Shift by 40 ms"],
+    ["↑ ↓", "by 0.02 mV"],
+    ["Tab", "the other line"],
+  ],
+  "Beats under review": [
+    ["N S V F Q", "relabel"],
+    ["Delete", "no beat"],
+    ["← →", "beat beside"],
+  ],
 };
 
 export function openKeys() {
-  const table = (name) => h("section", {}, h("h3", {}, name), h("dl", {}, ...KEYS[name].flatMap(([keys, text]) => [h("dt", {}, ...keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, text)])));
+  const table = (name) =>
+    h(
+      "section",
+      {},
+      h("h3", {}, name),
+      h(
+        "dl",
+        {},
+        ...KEYS[name].flatMap(([keys, text]) => [
+          h("dt", {}, ...keys.split(" ").map((key) => h("kbd", {}, key))),
+          h("dd", {}, text),
+        ]),
+      ),
+    );
   return openDialog("Keys", h("div", { class: "keys" }, ...Object.keys(KEYS).map(table)));
 }

@@ -24,26 +24,40 @@ export class Link {
     this.closed = true;
     const socket = this.#socket;
     this.#socket = null;
-    if (socket) { socket.onclose = socket.onmessage = null; socket.close(); }
+    if (socket) {
+      socket.onclose = socket.onmessage = null;
+      socket.close();
+    }
   }
 
-  get connected() { return this.#connected; }
+  get connected() {
+    return this.#connected;
+  }
 
   /** Show exactly these patients. */
   watch(ids) {
     this.#watched = ids;
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ watch: ids }));
+    if (this.#socket?.readyState === WebSocket.OPEN)
+      this.#socket.send(JSON.stringify({ watch: ids }));
   }
 
   #open() {
     if (this.closed) return;
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+    const socket = new WebSocket(
+      `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`,
+    );
     this.#socket = socket;
     this.#heardAt = performance.now();
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => { this.#tries = 0; this.watch(this.#watched); };
+    socket.onopen = () => {
+      this.#tries = 0;
+      this.watch(this.#watched);
+    };
     socket.onmessage = ({ data }) => this.#take(socket, data);
-    socket.onclose = ({ code }) => { if (code === SIGN_IN) this.handlers.refused(); else this.#lost(socket); };
+    socket.onclose = ({ code }) => {
+      if (code === SIGN_IN) this.handlers.refused();
+      else this.#lost(socket);
+    };
   }
 
   #take(socket, data) {
@@ -56,7 +70,8 @@ export class Link {
 
   #check() {
     const silent = performance.now() - this.#heardAt > SILENCE_MS;
-    if (silent && this.#socket && this.#socket.readyState <= WebSocket.OPEN) this.#lost(this.#socket);
+    if (silent && this.#socket && this.#socket.readyState <= WebSocket.OPEN)
+      this.#lost(this.#socket);
   }
 
   #lost(socket) {

@@ -16,7 +16,9 @@ let serverAheadMs = 0;
 /** The server's clock, ms since the epoch. */
 export const wallClock = () => Date.now() + serverAheadMs;
 
-export function setServerClock(ms) { serverAheadMs = ms - Date.now(); }
+export function setServerClock(ms) {
+  serverAheadMs = ms - Date.now();
+}
 
 const LETHAL = { asystole: "ASYS", ventricular_fibrillation: "VF", ventricular_tachycardia: "VT" };
 
@@ -53,8 +55,18 @@ export class Patient {
   take(state) {
     if (state.stream !== this.stream) this.#wipe();
     Object.assign(this, {
-      known: true, number: state.number, stream: state.stream, device: state.device, lead: state.lead, battery: state.battery ?? null,
-      vitals: state.vitals, rhythm: state.rhythm, beats: state.beats, references: state.references ?? [], ended: state.ended, historyLoaded: state.history_loaded,
+      known: true,
+      number: state.number,
+      stream: state.stream,
+      device: state.device,
+      lead: state.lead,
+      battery: state.battery ?? null,
+      vitals: state.vitals,
+      rhythm: state.rhythm,
+      beats: state.beats,
+      references: state.references ?? [],
+      ended: state.ended,
+      historyLoaded: state.history_loaded,
       samplesAt: state.samples_age_s === null ? -Infinity : now() - state.samples_age_s,
       vitalsAt: state.vitals_age_s === null ? -Infinity : now() - state.vitals_age_s,
     });
@@ -63,22 +75,46 @@ export class Patient {
     this.findings = new Map((state.findings ?? []).map((finding) => [finding.task, finding]));
     this.edits = state.edits ?? [];
     const arrivedAt = (id) => this.alarms.get(id)?.at ?? -Infinity;
-    this.alarms = new Map(state.alarms.map((alarm) => [alarm.id, { ...completeAlarm(alarm), at: arrivedAt(alarm.id) }]));
+    this.alarms = new Map(
+      state.alarms.map((alarm) => [alarm.id, { ...completeAlarm(alarm), at: arrivedAt(alarm.id) }]),
+    );
     this.restated++;
   }
 
   frame(frame) {
     if (frame.samples.length) {
-      if (!this.samples || this.samples.fs !== frame.fs || this.samples.countsPerMv !== frame.countsPerMv) this.samples = new Samples(frame);
+      if (
+        !this.samples ||
+        this.samples.fs !== frame.fs ||
+        this.samples.countsPerMv !== frame.countsPerMv
+      )
+        this.samples = new Samples(frame);
       this.samples.put(frame);
-      this.playhead.arrived(this.samples.end / frame.fs, frame.samples.length / frame.fs, now(), frame.past);
+      this.playhead.arrived(
+        this.samples.end / frame.fs,
+        frame.samples.length / frame.fs,
+        now(),
+        frame.past,
+      );
     }
     if (frame.past) return;
     this.samplesAt = now();
     this.ended = frame.end;
   }
 
-  event({ beat, reference, vitals, rhythm, alarm, score, finding, battery, action, silenced, edit }) {
+  event({
+    beat,
+    reference,
+    vitals,
+    rhythm,
+    alarm,
+    score,
+    finding,
+    battery,
+    action,
+    silenced,
+    edit,
+  }) {
     if (beat) {
       this.beats.push(beat);
       this.newBeats.push(beat);
@@ -87,9 +123,13 @@ export class Patient {
     if (reference) {
       this.references.push(reference);
       this.newReferences.push(reference);
-      if (this.references.length > BEATS_KEPT) this.references.splice(0, this.references.length - BEATS_KEPT);
+      if (this.references.length > BEATS_KEPT)
+        this.references.splice(0, this.references.length - BEATS_KEPT);
     }
-    if (vitals) { this.vitals = vitals; this.vitalsAt = now(); }
+    if (vitals) {
+      this.vitals = vitals;
+      this.vitalsAt = now();
+    }
     if (rhythm) this.rhythm = rhythm;
     if (alarm) this.#alarm({ ...completeAlarm(alarm), at: now() });
     if (score) this.score = score;
@@ -102,7 +142,9 @@ export class Patient {
 
   /** Alarms from the store that the live link did not tell. */
   older(alarms) {
-    for (const alarm of alarms) if (!this.alarms.has(alarm.id)) this.alarms.set(alarm.id, { ...completeAlarm(alarm), at: -Infinity });
+    for (const alarm of alarms)
+      if (!this.alarms.has(alarm.id))
+        this.alarms.set(alarm.id, { ...completeAlarm(alarm), at: -Infinity });
   }
 
   /** Those that are over make room, oldest first. */
@@ -110,16 +152,22 @@ export class Patient {
     this.alarms.delete(alarm.id);
     this.alarms.set(alarm.id, alarm);
     if (this.alarms.size <= ALARMS_KEPT) return;
-    const oldest = [...this.alarms.values()].filter((a) => a.over).sort((a, b) => a.onset - b.onset)[0];
+    const oldest = [...this.alarms.values()]
+      .filter((a) => a.over)
+      .sort((a, b) => a.onset - b.onset)[0];
     if (oldest) this.alarms.delete(oldest.id);
   }
 
   /** Now, by the stream's own time, in ms since the epoch. */
-  get time() { return this.samples ? this.samples.timeOf(this.samples.end) : this.vitals?.t ?? Date.now(); }
+  get time() {
+    return this.samples ? this.samples.timeOf(this.samples.end) : (this.vitals?.t ?? Date.now());
+  }
 
   /** The rhythm's label just now, or "". It is decided 15 s behind; a lethal one is told by its alarm, at once, and not for longer. */
   get rhythmLabel() {
-    const holds = [...this.alarms.values()].filter((a) => !a.over && LETHAL[a.kind]).sort((a, b) => b.onset - a.onset)[0];
+    const holds = [...this.alarms.values()]
+      .filter((a) => !a.over && LETHAL[a.kind])
+      .sort((a, b) => b.onset - a.onset)[0];
     if (holds) return LETHAL[holds.kind];
     const label = this.rhythm?.label ?? "";
     return Object.values(LETHAL).includes(label) ? "" : label;
@@ -129,26 +177,36 @@ export class Patient {
   silencedS(alarm) {
     if (alarm.priority === "high") return 0;
     let left = alarm.silenced_until === null ? 0 : alarm.silenced_until - this.time;
-    for (const { kind, until } of this.silenced) if (!kind || kind === alarm.kind) left = Math.max(left, until - wallClock());
+    for (const { kind, until } of this.silenced)
+      if (!kind || kind === alarm.kind) left = Math.max(left, until - wallClock());
     return Math.max(0, left / 1000);
   }
 
   /** Seconds for which some kind of alarm stays silent. */
-  get silenceS() { return Math.max(0, ...this.silenced.map(({ until }) => (until - wallClock()) / 1000)); }
+  get silenceS() {
+    return Math.max(0, ...this.silenced.map(({ until }) => (until - wallClock()) / 1000));
+  }
 
   /** V beats of the last minute. */
   get pvcPerMinute() {
     const since = (this.beats.at(-1)?.t ?? 0) - 60_000;
     let n = 0;
-    for (let k = this.beats.length - 1; k >= 0 && this.beats[k].t > since; k--) if (this.beats[k].label === "V") n++;
+    for (let k = this.beats.length - 1; k >= 0 && this.beats[k].t > since; k--)
+      if (this.beats[k].label === "V") n++;
     return n;
   }
 
-  get age() { return now() - this.samplesAt; }
+  get age() {
+    return now() - this.samplesAt;
+  }
 
-  get stale() { return this.age > STALE_S; }
+  get stale() {
+    return this.age > STALE_S;
+  }
 
-  get leadOff() { return this.samples !== null && this.samples.isOff(this.samples.end - 1); }
+  get leadOff() {
+    return this.samples?.isOff(this.samples.end - 1) ?? false;
+  }
 
   /** {text, reason, trusted}: a number only while it is measured now; "?" cannot be trusted, "--" there is none. */
   heartRate(connected) {
@@ -157,7 +215,8 @@ export class Patient {
     if (this.samplesAt === -Infinity) return none("no signal yet");
     if (this.ended) return none("stream ended");
     if (this.stale) return none("no data");
-    if (!this.vitals) return none(now() - this.vitalsAt > VITALS_STALE_S ? "no analysis yet" : "starting");
+    if (!this.vitals)
+      return none(now() - this.vitalsAt > VITALS_STALE_S ? "no analysis yet" : "starting");
     if (now() - this.vitalsAt > VITALS_STALE_S) return none("analysis stopped");
     if (this.vitals.reason === "artefact") return { text: "?", reason: "artefact" };
     if (this.vitals.hr === null) return none(this.vitals.reason || "no heart rate");
@@ -177,9 +236,13 @@ export class Model {
     this.#byNumber = new Map([...kept.values()].filter((p) => p.known).map((p) => [p.number, p]));
   }
 
-  get(id) { return this.#byId.get(id); }
+  get(id) {
+    return this.#byId.get(id);
+  }
 
-  [Symbol.iterator]() { return this.#byId.values(); }
+  [Symbol.iterator]() {
+    return this.#byId.values();
+  }
 
   /** The server may be another one now: its numbers mean nothing any more, and all will be sent again. */
   reconnected() {

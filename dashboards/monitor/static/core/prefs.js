@@ -2,14 +2,22 @@
 
 const KEY = "ecgwatch";
 const DEFAULTS = {
-  name: "", theme: "auto", sound: false, order: "bed",
-  speed: 25, gain: 10, // mm/s, mm/mV
+  name: "",
+  theme: "auto",
+  sound: false,
+  order: "bed",
+  speed: 25,
+  gain: 10, // mm/s, mm/mV
   fill: false, // the paper fills the width and is not to size
   screenMm: null, // pixels of the screen (not of CSS) per millimetre, as measured by the person
 };
 
 function stored() {
-  try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return {}; }
+  try {
+    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 export const prefs = { ...DEFAULTS, ...stored() };
@@ -18,7 +26,11 @@ const changes = new EventTarget();
 export function keep(name, value) {
   if (prefs[name] === value) return;
   prefs[name] = value;
-  try { localStorage.setItem(KEY, JSON.stringify(prefs)); } catch { /* private window: for this visit only */ }
+  try {
+    localStorage.setItem(KEY, JSON.stringify(prefs));
+  } catch {
+    /* private window: for this visit only */
+  }
   changes.dispatchEvent(new CustomEvent(name));
 }
 
@@ -31,4 +43,5 @@ export function onChange(name, listener) {
 const CSS_PX_PER_MM = 96 / 25.4; // what browsers take a screen for
 
 /** CSS pixels per millimetre of this screen: measured once by the person, else the browser's guess. A zoomed page keeps its millimetres. */
-export const pxPerMm = () => (prefs.screenMm ? prefs.screenMm / (window.devicePixelRatio || 1) : CSS_PX_PER_MM);
+export const pxPerMm = () =>
+  prefs.screenMm ? prefs.screenMm / (window.devicePixelRatio || 1) : CSS_PX_PER_MM;

@@ -25,23 +25,38 @@ export class Session {
     }
   }
 
-  get name() { return this.user || prefs.name; }
+  get name() {
+    return this.user || prefs.name;
+  }
 
-  may(role) { return RANKS.indexOf(this.role) >= RANKS.indexOf(role); }
+  may(role) {
+    return RANKS.indexOf(this.role) >= RANKS.indexOf(role);
+  }
 
   async signIn(token) {
     await send("POST", "/api/session", { token });
     return this.load();
   }
 
-  signOut() { return send("DELETE", "/api/session", {}); }
+  signOut() {
+    return send("DELETE", "/api/session", {});
+  }
 
   /** The name of whoever acts; asked for where nobody has given one. "" where they would rather not. */
-  async named() { return this.name || this.askName(); }
+  async named() {
+    return this.name || this.askName();
+  }
 
   askName() {
     return new Promise((resolve) => {
-      const input = h("input", { type: "text", maxlength: 60, autocomplete: "name", autofocus: true, "aria-label": "Your name", value: prefs.name });
+      const input = h("input", {
+        type: "text",
+        maxlength: 60,
+        autocomplete: "name",
+        autofocus: true,
+        "aria-label": "Your name",
+        value: prefs.name,
+      });
       const take = (event) => {
         event.preventDefault();
         if (!input.value.trim()) return input.focus();
@@ -49,8 +64,15 @@ export class Session {
         dialog.close();
       };
       const form = h(
-        "form", { class: "ask", onsubmit: take }, h("p", {}, "What you acknowledge, silence or edit is recorded with your name and the time. This browser remembers it."),
-        h("label", {}, "Your name ", input), h("div", { class: "buttons" }, h("button", { class: "primary" }, "That is me")),
+        "form",
+        { class: "ask", onsubmit: take },
+        h(
+          "p",
+          {},
+          "What you acknowledge, silence or edit is recorded with your name and the time. This browser remembers it.",
+        ),
+        h("label", {}, "Your name ", input),
+        h("div", { class: "buttons" }, h("button", { class: "primary" }, "That is me")),
       );
       const dialog = openDialog("Who are you?", form, { closed: () => resolve(prefs.name) });
       input.focus();
@@ -62,7 +84,12 @@ export class Session {
 /** The form that stands in for the page until somebody is let in. */
 export function signInForm(session, done) {
   const problem = h("p", { class: "problem", role: "alert" });
-  const token = h("input", { type: "password", autocomplete: "current-password", required: true, "aria-label": "Token" });
+  const token = h("input", {
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    "aria-label": "Token",
+  });
   const submit = async (event) => {
     event.preventDefault();
     problem.textContent = "";
@@ -75,8 +102,14 @@ export function signInForm(session, done) {
     token.select();
   };
   const form = h(
-    "form", { class: "sign-in", onsubmit: submit }, h("h1", {}, "Sign in"), h("p", {}, "This monitor wants a token. Whoever runs it has given you one."),
-    h("input", { type: "text", autocomplete: "username", value: "ecgwatch", hidden: true }), h("label", {}, "Token ", token), h("div", { class: "buttons" }, h("button", { class: "primary" }, "Sign in")), problem,
+    "form",
+    { class: "sign-in", onsubmit: submit },
+    h("h1", {}, "Sign in"),
+    h("p", {}, "This monitor wants a token. Whoever runs it has given you one."),
+    h("input", { type: "text", autocomplete: "username", value: "ecgwatch", hidden: true }),
+    h("label", {}, "Token ", token),
+    h("div", { class: "buttons" }, h("button", { class: "primary" }, "Sign in")),
+    problem,
   );
   queueMicrotask(() => token.focus());
   return form;

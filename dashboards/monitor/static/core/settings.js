@@ -3,37 +3,94 @@
 import { h, openDialog, setText } from "./dom.js";
 import { keep, prefs, pxPerMm } from "./prefs.js";
 
-const LEAST_PX_PER_MM = 1.5, MOST_PX_PER_MM = 14;
+const LEAST_PX_PER_MM = 1.5,
+  MOST_PX_PER_MM = 14;
 const NARROW_PX = 600; // a phone has no 100 mm
 
 function choice(label, name, options) {
-  const buttons = options.map(([value, text]) => h("label", {}, h("input", { type: "radio", name, value: String(value), checked: prefs[name] === value, onchange: () => keep(name, value) }), ` ${text}`));
+  const buttons = options.map(([value, text]) =>
+    h(
+      "label",
+      {},
+      h("input", {
+        type: "radio",
+        name,
+        value: String(value),
+        checked: prefs[name] === value,
+        onchange: () => keep(name, value),
+      }),
+      ` ${text}`,
+    ),
+  );
   return h("fieldset", {}, h("legend", {}, label), ...buttons);
 }
 
 export function openSettings({ session, signOut, rename }) {
-  const who = session.user ? [h("p", {}, `Signed in as ${session.user}; may ${session.role}.`), h("button", { onclick: signOut }, "Sign out")]
-    : [h("p", {}, session.name ? `What you do is recorded as ${session.name}.` : "You have not given a name yet."), h("button", { onclick: rename }, session.name ? "Change the name" : "Give a name")];
-  return openDialog("Settings", h(
-    "div", { class: "settings" },
-    choice("Light or dark", "theme", [["auto", "As the system"], ["light", "Light"], ["dark", "Dark"]]),
-    choice("ECG paper", "fill", [[false, "To size: a millimetre is a millimetre"], [true, "Fill the width"]]),
-    calibration(), h("fieldset", {}, h("legend", {}, "You"), ...who),
-  ), { className: "settings-dialog" });
+  const who = session.user
+    ? [
+        h("p", {}, `Signed in as ${session.user}; may ${session.role}.`),
+        h("button", { onclick: signOut }, "Sign out"),
+      ]
+    : [
+        h(
+          "p",
+          {},
+          session.name
+            ? `What you do is recorded as ${session.name}.`
+            : "You have not given a name yet.",
+        ),
+        h("button", { onclick: rename }, session.name ? "Change the name" : "Give a name"),
+      ];
+  return openDialog(
+    "Settings",
+    h(
+      "div",
+      { class: "settings" },
+      choice("Light or dark", "theme", [
+        ["auto", "As the system"],
+        ["light", "Light"],
+        ["dark", "Dark"],
+      ]),
+      choice("ECG paper", "fill", [
+        [false, "To size: a millimetre is a millimetre"],
+        [true, "Fill the width"],
+      ]),
+      calibration(),
+      h("fieldset", {}, h("legend", {}, "You"), ...who),
+    ),
+    { className: "settings-dialog" },
+  );
 }
 
 /** A bar that the person makes as long as it says, against a ruler. */
 function calibration() {
   const barMm = innerWidth < NARROW_PX ? 50 : 100;
-  const told = h("output", {}), bar = h("div", { class: "ruler", tabindex: 0, role: "slider", "aria-label": `Length of the bar: make it ${barMm} mm`, "aria-valuemin": LEAST_PX_PER_MM * barMm, "aria-valuemax": MOST_PX_PER_MM * barMm });
+  const told = h("output", {}),
+    bar = h("div", {
+      class: "ruler",
+      tabindex: 0,
+      role: "slider",
+      "aria-label": `Length of the bar: make it ${barMm} mm`,
+      "aria-valuemin": LEAST_PX_PER_MM * barMm,
+      "aria-valuemax": MOST_PX_PER_MM * barMm,
+    });
   const show = () => {
     const px = pxPerMm() * barMm;
     bar.style.width = `${px}px`;
     bar.setAttribute("aria-valuenow", px.toFixed(1));
-    setText(told, prefs.screenMm ? `${px.toFixed(1)} px for ${barMm} mm` : `${px.toFixed(1)} px, the browser's guess: not calibrated`);
+    setText(
+      told,
+      prefs.screenMm
+        ? `${px.toFixed(1)} px for ${barMm} mm`
+        : `${px.toFixed(1)} px, the browser's guess: not calibrated`,
+    );
   };
   const set = (px) => {
-    keep("screenMm", Math.max(LEAST_PX_PER_MM, Math.min(MOST_PX_PER_MM, px / barMm)) * (window.devicePixelRatio || 1));
+    keep(
+      "screenMm",
+      Math.max(LEAST_PX_PER_MM, Math.min(MOST_PX_PER_MM, px / barMm)) *
+        (window.devicePixelRatio || 1),
+    );
     show();
   };
   bar.addEventListener("pointerdown", (event) => {
@@ -41,7 +98,9 @@ function calibration() {
     const grab = event.clientX - bar.getBoundingClientRect().right;
     const move = (moved) => set(moved.clientX - bar.getBoundingClientRect().left - grab);
     bar.addEventListener("pointermove", move);
-    bar.addEventListener("pointerup", () => bar.removeEventListener("pointermove", move), { once: true });
+    bar.addEventListener("pointerup", () => bar.removeEventListener("pointermove", move), {
+      once: true,
+    });
   });
   bar.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: 10, ArrowDown: -10 }[event.key];
@@ -51,7 +110,30 @@ function calibration() {
   });
   show();
   return h(
-    "fieldset", { class: "calibration" }, h("legend", {}, "Size of this screen"),
-    h("p", {}, `Hold a ruler to the screen and drag the end of the bar until it is ${barMm} mm long. Arrows move it by a pixel, with Shift by a tenth.`), bar, h("div", { class: "buttons" }, told, h("button", { type: "button", onclick: () => { keep("screenMm", null); show(); } }, "Forget")),
+    "fieldset",
+    { class: "calibration" },
+    h("legend", {}, "Size of this screen"),
+    h(
+      "p",
+      {},
+      `Hold a ruler to the screen and drag the end of the bar until it is ${barMm} mm long. Arrows move it by a pixel, with Shift by a tenth.`,
+    ),
+    bar,
+    h(
+      "div",
+      { class: "buttons" },
+      told,
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            keep("screenMm", null);
+            show();
+          },
+        },
+        "Forget",
+      ),
+    ),
   );
 }

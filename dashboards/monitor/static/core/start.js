@@ -3,6 +3,7 @@
 const AGAIN_MS = 1500;
 
 import("/static/core/app.js").catch((problem) => {
-  document.getElementById("view").textContent = `The page could not be loaded (${problem.message}). Trying again …`;
+  document.getElementById("view").textContent =
+    `The page could not be loaded (${problem.message}). Trying again …`;
   setTimeout(() => location.reload(), AGAIN_MS);
 });

@@ -4,7 +4,8 @@ import { getJson, patientPath, period, send } from "../core/api.js";
 import { wallClock } from "../core/model.js";
 
 const DAY = 24 * 3600 * 1000;
-const BACK_MS = 5000, LOOK_MS = 250;
+const BACK_MS = 5000,
+  LOOK_MS = 250;
 
 export class Edits {
   constructor(patient, session) {
@@ -13,7 +14,9 @@ export class Edits {
 
   async load() {
     const now = wallClock();
-    this.stored = (await getJson(patientPath(this.patient.id, "edits", period(now - 365 * DAY, now + DAY)))).edits;
+    this.stored = (
+      await getJson(patientPath(this.patient.id, "edits", period(now - 365 * DAY, now + DAY)))
+    ).edits;
   }
 
   /** All that is known, oldest first. */
@@ -24,7 +27,9 @@ export class Edits {
   }
 
   /** The newest edit of a target, which is the one that counts. */
-  of(target, id) { return this.all.findLast((edit) => edit.target === target && edit.target_id === id); }
+  of(target, id) {
+    return this.all.findLast((edit) => edit.target === target && edit.target_id === id);
+  }
 
   /** Say it, in the person's name; "" when it has come back, else what went wrong. `told` hears how it goes on. */
   async say(edit, told) {
@@ -35,12 +40,16 @@ export class Edits {
     try {
       const { id } = await send("POST", patientPath(this.patient.id, "edits"), { ...edit, by });
       told("Sent");
-      for (const until = performance.now() + BACK_MS; performance.now() < until;) {
+      for (const until = performance.now() + BACK_MS; performance.now() < until; ) {
         if (this.all.some((known) => known.id === id)) return "";
-        await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+        await new Promise((resolve) => {
+          setTimeout(resolve, LOOK_MS);
+        });
       }
       await this.load().catch(() => {});
-      return this.all.some((known) => known.id === id) ? "" : "Sent, but it has not come back in 5 s: see whether the broker and the processor run.";
+      return this.all.some((known) => known.id === id)
+        ? ""
+        : "Sent, but it has not come back in 5 s: see whether the broker and the processor run.";
     } catch (refused) {
       return refused.message;
     }
@@ -50,4 +59,5 @@ export class Edits {
 const VERDICTS = { confirmed: "confirmed", rejected: "rejected", relabelled: "relabelled as" };
 
 /** "relabelled as S" */
-export const verdictWords = (edit) => `${VERDICTS[edit.verdict]}${edit.verdict === "relabelled" ? ` ${edit.label}` : ""}`;
+export const verdictWords = (edit) =>
+  `${VERDICTS[edit.verdict]}${edit.verdict === "relabelled" ? ` ${edit.label}` : ""}`;

@@ -23,12 +23,16 @@ export class HistoryRows {
     this.at = null;
   }
 
-  close() { this.#turn++; clearTimeout(this.#timer); }
+  close() {
+    this.#turn++;
+    clearTimeout(this.#timer);
+  }
 
   /** Show [from, to) ms in rows, `scale` CSS pixels per mV: at once what is known, and the rest when it has come. */
   draw(wanted) {
     const mine = ++this.#turn;
-    if (!this.wanted || wanted.from !== this.wanted.from || wanted.to !== this.wanted.to) this.picture = null;
+    if (!this.wanted || wanted.from !== this.wanted.from || wanted.to !== this.wanted.to)
+      this.picture = null;
     this.wanted = wanted;
     this.problem = "loading";
     this.#paint();
@@ -44,10 +48,18 @@ export class HistoryRows {
   }
 
   async #load(mine) {
-    const { from, to } = this.wanted, { tape } = this, newest = tape.patient.time, wide = to - from > SAMPLES_UP_TO_MS;
+    const { from, to } = this.wanted,
+      { tape } = this,
+      newest = tape.patient.time,
+      wide = to - from > SAMPLES_UP_TO_MS;
     const beats = to - from <= BEATS_UP_TO_MS ? tape.beats.want(from, to, newest) : null;
-    const rhythm = tape.rhythm(from, to).then((episodes) => { this.episodes = episodes; });
-    const signal = wide ? tape.picture(from, to, this.wanted.rows * this.canvas.width).then((blocks) => { if (mine === this.#turn) this.picture = blocks; })
+    const rhythm = tape.rhythm(from, to).then((episodes) => {
+      this.episodes = episodes;
+    });
+    const signal = wide
+      ? tape.picture(from, to, this.wanted.rows * this.canvas.width).then((blocks) => {
+          if (mine === this.#turn) this.picture = blocks;
+        })
       : tape.samples.want(from, to, newest);
     const found = await Promise.allSettled([signal, beats, rhythm]);
     if (mine !== this.#turn) return;
@@ -56,36 +68,68 @@ export class HistoryRows {
   }
 
   #paint() {
-    const { canvas, context } = this, { from, to, rows, scale } = this.wanted;
-    const ratio = window.devicePixelRatio || 1, height = canvas.height / rows, perRow = (to - from) / rows;
+    const { canvas, context } = this,
+      { from, to, rows, scale } = this.wanted;
+    const ratio = window.devicePixelRatio || 1,
+      height = canvas.height / rows,
+      perRow = (to - from) / rows;
     context.clearRect(0, 0, canvas.width, canvas.height);
-    const blocks = to - from > SAMPLES_UP_TO_MS ? this.picture ?? [] : this.tape.known(from, to);
+    const blocks = to - from > SAMPLES_UP_TO_MS ? (this.picture ?? []) : this.tape.known(from, to);
     const zero = baselineMv(blocks, from, to);
     for (let row = 0; row < rows; row++) {
-      const box = { x: 0, y: row * height, width: canvas.width, height }, start = from + row * perRow;
+      const box = { x: 0, y: row * height, width: canvas.width, height },
+        start = from + row * perRow;
       this.#rhythm(box, start, start + perRow, ratio);
-      plot(context, blocks, box, { from: start, to: start + perRow, level: height * 0.6, scale: scale * ratio, zero, colour: colour("trace"), line: 1.5 * ratio });
+      plot(context, blocks, box, {
+        from: start,
+        to: start + perRow,
+        level: height * 0.6,
+        scale: scale * ratio,
+        zero,
+        colour: colour("trace"),
+        line: 1.5 * ratio,
+      });
       this.#beats(box, start, start + perRow, ratio);
       this.#alarms(box, start, start + perRow, ratio);
       this.#stamp(box, start, perRow, ratio);
       this.#cursor(box, start, perRow, ratio);
     }
-    if (!blocks.length) this.#say(this.problem === "loading" ? "Loading …" : this.problem || "No samples are stored here.", ratio);
+    if (!blocks.length)
+      this.#say(
+        this.problem === "loading" ? "Loading …" : this.problem || "No samples are stored here.",
+        ratio,
+      );
     this.drawn();
   }
 
   #rhythm({ y, width, height }, from, to, ratio) {
     for (const { start, end, label } of this.episodes ?? []) {
       if (start >= to || end <= from) continue;
-      const left = ((Math.max(start, from) - from) / (to - from)) * width, right = ((Math.min(end, to) - from) / (to - from)) * width;
-      band(this.context, label, left, y + height - BAND_PX * ratio, Math.max(1, right - left), BAND_PX * ratio);
+      const left = ((Math.max(start, from) - from) / (to - from)) * width,
+        right = ((Math.min(end, to) - from) / (to - from)) * width;
+      band(
+        this.context,
+        label,
+        left,
+        y + height - BAND_PX * ratio,
+        Math.max(1, right - left),
+        BAND_PX * ratio,
+      );
     }
   }
 
   #beats({ y, width }, from, to, ratio) {
     if (this.wanted.to - this.wanted.from > BEATS_UP_TO_MS) return;
     const letters = (width / ratio / (to - from)) * 1000 >= LETTERS_FROM;
-    for (const beat of this.tape.knownBeats(from, to)) drawBeat(this.context, beat.label, ((beat.t - from) / (to - from)) * width, y, ratio, letters);
+    for (const beat of this.tape.knownBeats(from, to))
+      drawBeat(
+        this.context,
+        beat.label,
+        ((beat.t - from) / (to - from)) * width,
+        y,
+        ratio,
+        letters,
+      );
   }
 
   #alarms({ y, width, height }, from, to, ratio) {
@@ -104,7 +148,11 @@ export class HistoryRows {
     this.context.font = `${11 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
     this.context.textAlign = "left";
     this.context.fillStyle = colour("quiet");
-    this.context.fillText(perRow < 1_200_000 ? time(from) : shortTime(from), 4 * ratio, y + height - 8 * ratio);
+    this.context.fillText(
+      perRow < 1_200_000 ? time(from) : shortTime(from),
+      4 * ratio,
+      y + height - 8 * ratio,
+    );
   }
 
   #cursor({ y, width, height }, from, perRow, ratio) {
@@ -125,7 +173,8 @@ export class HistoryRows {
 export function band(context, label, x, y, width, height) {
   context.fillStyle = colour(rhythmColour(label));
   if (label !== "~") return context.fillRect(x, y, width, height);
-  for (let at = 0; at < width; at += 5) context.fillRect(x + at, y, Math.min(2, width - at), height);
+  for (let at = 0; at < width; at += 5)
+    context.fillRect(x + at, y, Math.min(2, width - at), height);
 }
 
 export function flag(context, x, y, size) {
@@ -137,4 +186,13 @@ export function flag(context, x, y, size) {
 }
 
 /** The name of a rhythm's colour in the style sheet. */
-export const rhythmColour = (label) => ({ N: "rhythm-N", AFIB: "rhythm-AFIB", VT: "rhythm-VT", VFL: "rhythm-VT", VF: "rhythm-VF", ASYS: "rhythm-ASYS", "~": "rhythm-none" })[label] ?? "rhythm-O";
+export const rhythmColour = (label) =>
+  ({
+    N: "rhythm-N",
+    AFIB: "rhythm-AFIB",
+    VT: "rhythm-VT",
+    VFL: "rhythm-VT",
+    VF: "rhythm-VF",
+    ASYS: "rhythm-ASYS",
+    "~": "rhythm-none",
+  })[label] ?? "rhythm-O";

@@ -21,11 +21,16 @@ export class LimitsBook {
     const { fields } = await getJson(patientPath(id, "limits"));
     const value = (name) => fields.find((field) => field.name === name)?.value;
     const [low, high] = [value("hr_low_bpm"), value("hr_high_bpm")];
-    this.#known.set(id, { range: low === undefined || high === undefined ? "" : `${low}–${high}`, at: performance.now() / 1000 });
+    this.#known.set(id, {
+      range: low === undefined || high === undefined ? "" : `${low}–${high}`,
+      at: performance.now() / 1000,
+    });
     return fields;
   }
 
-  forget(id) { this.#known.delete(id); }
+  forget(id) {
+    this.#known.delete(id);
+  }
 
   async #want(id) {
     this.#wanted.add(id);
@@ -33,7 +38,9 @@ export class LimitsBook {
     this.#asking = true;
     for (const next of this.#wanted) {
       this.#wanted.delete(next);
-      await this.read(next).catch(() => this.#known.set(next, { range: "", at: performance.now() / 1000 }));
+      await this.read(next).catch(() =>
+        this.#known.set(next, { range: "", at: performance.now() / 1000 }),
+      );
     }
     this.#asking = false;
   }

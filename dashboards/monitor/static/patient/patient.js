@@ -16,7 +16,15 @@ import { scoreLine } from "./scoreline.js";
 import { Tape } from "../trace/tape.js";
 import { inStep, quality, technicalText } from "../ward/tile.js";
 import { Trend } from "./trend.js";
-import { age, alarmLine, alarmState, BEATS, dayTime, rhythmInFull, standing } from "../alarms/words.js";
+import {
+  age,
+  alarmLine,
+  alarmState,
+  BEATS,
+  dayTime,
+  rhythmInFull,
+  standing,
+} from "../alarms/words.js";
 
 const SPEEDS = [25, 50];
 const MOST_LINES = 3; // of alarms in the head; the list has them all
@@ -29,15 +37,49 @@ export class PatientView {
     this.tape = new Tape(patient);
     this.edits = new Edits(patient, context.session);
     this.chart = new Chart(patient, this.tape, () => this.#shown());
-    this.trend = new Trend(patient, this.tape, { go: (t) => this.goTo(t), pointed: (t) => this.chart.cursor(t) });
+    this.trend = new Trend(patient, this.tape, {
+      go: (t) => this.goTo(t),
+      pointed: (t) => this.chart.cursor(t),
+    });
     this.list = new AlarmList(patient, context.actions, (alarm) => this.review(alarm));
     this.alarms = h("div", { class: "alarms", role: "group", "aria-label": "Standing alarms" });
-    this.score = h("div", { class: "score", title: "Against the reference annotations that are replayed with this record", hidden: true });
-    this.findings = h("div", { class: "findings", role: "group", "aria-label": "Added tasks", hidden: true });
-    this.facts = Object.fromEntries(["rate", "reason", "rhythm", "rr", "pvcs", "range", "sdnn", "rmssd", "quality", "time", "source", "scale"].map((name) => [name, h("span", { class: name })]));
+    this.score = h("div", {
+      class: "score",
+      title: "Against the reference annotations that are replayed with this record",
+      hidden: true,
+    });
+    this.findings = h("div", {
+      class: "findings",
+      role: "group",
+      "aria-label": "Added tasks",
+      hidden: true,
+    });
+    this.facts = Object.fromEntries(
+      [
+        "rate",
+        "reason",
+        "rhythm",
+        "rr",
+        "pvcs",
+        "range",
+        "sdnn",
+        "rmssd",
+        "quality",
+        "time",
+        "source",
+        "scale",
+      ].map((name) => [name, h("span", { class: name })]),
+    );
     this.panel = null; // what lies over the trace
     this.left = h("div", { class: "left" }, this.chart.element, this.#tools(), this.trend.element);
-    this.element = h("section", { class: "patient" }, this.#head(), this.score, this.left, this.#side());
+    this.element = h(
+      "section",
+      { class: "patient" },
+      this.#head(),
+      this.score,
+      this.left,
+      this.#side(),
+    );
     root.replaceChildren(this.element);
     this.chart.fit();
     this.#older();
@@ -48,12 +90,18 @@ export class PatientView {
     for (const part of [this.chart, this.trend, this.list]) part.close();
   }
 
-  frame(at) { if (!this.panel) this.chart.frame(at); }
+  frame(at) {
+    if (!this.panel) this.chart.frame(at);
+  }
 
   async #older() {
     try {
-      this.patient.older((await getJson(patientPath(this.patient.id, "alarms", { hours: 24 }))).alarms);
-    } catch { /* the list says what is not read */ }
+      this.patient.older(
+        (await getJson(patientPath(this.patient.id, "alarms", { hours: 24 }))).alarms,
+      );
+    } catch {
+      /* the list says what is not read */
+    }
   }
 
   key(event) {
@@ -61,10 +109,24 @@ export class PatientView {
     if (this.panel instanceof Disclosure) return this.panel.key(event);
     if (key === "Escape") return this.#escape();
     const actions = {
-      " ": () => this.chart.toggle(), ArrowLeft: () => this.chart.scroll(shiftKey ? -0.1 : -1), ArrowRight: () => this.chart.scroll(shiftKey ? 0.1 : 1),
-      "+": () => this.chart.zoom(-1), "=": () => this.chart.zoom(-1), "-": () => this.chart.zoom(1), n: () => this.nextAlarm(1), p: () => this.nextAlarm(-1),
-      b: () => this.nextBeat(1), B: () => this.nextBeat(-1), c: () => this.chart.calipers.toggle(), a: () => this.#worst("acknowledge"), A: () => this.context.actions.acknowledgeAll(this.patient), s: () => this.#worst("silence"),
-      g: () => keep("speed", SPEEDS[(SPEEDS.indexOf(prefs.speed) + 1) % SPEEDS.length]), d: () => this.disclose(), l: () => this.limits(), r: () => this.#newest(),
+      " ": () => this.chart.toggle(),
+      ArrowLeft: () => this.chart.scroll(shiftKey ? -0.1 : -1),
+      ArrowRight: () => this.chart.scroll(shiftKey ? 0.1 : 1),
+      "+": () => this.chart.zoom(-1),
+      "=": () => this.chart.zoom(-1),
+      "-": () => this.chart.zoom(1),
+      n: () => this.nextAlarm(1),
+      p: () => this.nextAlarm(-1),
+      b: () => this.nextBeat(1),
+      B: () => this.nextBeat(-1),
+      c: () => this.chart.calipers.toggle(),
+      a: () => this.#worst("acknowledge"),
+      A: () => this.context.actions.acknowledgeAll(this.patient),
+      s: () => this.#worst("silence"),
+      g: () => keep("speed", SPEEDS[(SPEEDS.indexOf(prefs.speed) + 1) % SPEEDS.length]),
+      d: () => this.disclose(),
+      l: () => this.limits(),
+      r: () => this.#newest(),
     };
     if (GAINS[key]) keep("gain", GAINS[key]);
     else if (actions[key] && !(this.panel && ![..."npar"].includes(key))) actions[key]();
@@ -73,12 +135,18 @@ export class PatientView {
   }
 
   refresh(connected, today) {
-    const { patient, facts } = this, dead = !connected || patient.stale || patient.ended;
+    const { patient, facts } = this,
+      dead = !connected || patient.stale || patient.ended;
     setClass(this.element, "dead", dead);
     const { arrhythmia, technical } = standing(patient, now());
     this.#standing(arrhythmia);
-    this.chart.refresh({ dead, technical: technicalText(patient, technical, connected), missing: this.#missing(connected) });
-    const { text, reason } = patient.heartRate(connected), fresh = !dead && patient.vitals;
+    this.chart.refresh({
+      dead,
+      technical: technicalText(patient, technical, connected),
+      missing: this.#missing(connected),
+    });
+    const { text, reason } = patient.heartRate(connected),
+      fresh = !dead && patient.vitals;
     setText(facts.rate, text);
     setText(facts.reason, reason);
     const rhythm = dead ? "" : patient.rhythmLabel;
@@ -89,10 +157,18 @@ export class PatientView {
     setText(facts.range, this.context.limits.range(patient.id) || "--");
     setText(facts.sdnn, fresh ? number(patient.vitals.sdnn) : "--");
     setText(facts.rmssd, fresh ? number(patient.vitals.rmssd) : "--");
-    setText(facts.quality, fresh ? `${quality(patient.vitals.quality, 0).replace("signal ", "")} ${Math.round(patient.vitals.quality * 100)} %` : "--");
+    setText(
+      facts.quality,
+      fresh
+        ? `${quality(patient.vitals.quality, 0).replace("signal ", "")} ${Math.round(patient.vitals.quality * 100)} %`
+        : "--",
+    );
     const { liveAt } = this.chart;
     setText(facts.time, Number.isFinite(liveAt) ? dayTime(liveAt, today) : "--");
-    setText(facts.source, patient.known ? [patient.lead, patient.device].filter(Boolean).join(" · ") : "");
+    setText(
+      facts.source,
+      patient.known ? [patient.lead, patient.device].filter(Boolean).join(" · ") : "",
+    );
     setHidden(this.score, !patient.score);
     if (patient.score) setText(this.score, scoreLine(patient.score));
     this.#found(dead ? new Map() : patient.findings, today);
@@ -119,28 +195,55 @@ export class PatientView {
   nextAlarm(step) {
     const alarms = [...this.patient.alarms.values()].sort((a, b) => a.onset - b.onset);
     const at = this.panel instanceof Review ? this.panel.alarm.onset : this.#middle();
-    const next = step > 0 ? alarms.find((alarm) => alarm.onset > at + 1) : alarms.findLast((alarm) => alarm.onset < at - 1);
+    const next =
+      step > 0
+        ? alarms.find((alarm) => alarm.onset > at + 1)
+        : alarms.findLast((alarm) => alarm.onset < at - 1);
     if (!next) return this.context.say(step > 0 ? "No later alarm." : "No earlier alarm.");
     if (this.panel instanceof Review) this.review(next);
     else this.chart.centre(next.onset);
   }
 
   async nextBeat(step) {
-    const label = this.beatClass.value, at = this.#middle();
-    const beat = await nextBeat(this.tape, label, at, step).catch((refused) => { this.context.say(refused.message); });
+    const label = this.beatClass.value,
+      at = this.#middle();
+    const beat = await nextBeat(this.tape, label, at, step).catch((refused) => {
+      this.context.say(refused.message);
+    });
     if (beat) this.chart.centre(beat.t);
-    else if (beat === null) this.context.say(`No ${step > 0 ? "later" : "earlier"} ${label} beat within a day.`);
+    else if (beat === null)
+      this.context.say(`No ${step > 0 ? "later" : "earlier"} ${label} beat within a day.`);
   }
 
   review(alarm) {
     this.#closePanel();
     const close = () => this.#closePanel(true);
-    this.#open(new Review(this.patient, alarm, { edits: this.edits, close, step: (step) => this.nextAlarm(step), show: (t) => this.goTo(t) }));
+    this.#open(
+      new Review(this.patient, alarm, {
+        edits: this.edits,
+        close,
+        step: (step) => this.nextAlarm(step),
+        show: (t) => this.goTo(t),
+      }),
+    );
   }
 
-  disclose() { this.#open(new Disclosure(this.patient, this.tape, { show: (t) => this.goTo(t), close: () => this.#closePanel(true) })); }
+  disclose() {
+    this.#open(
+      new Disclosure(this.patient, this.tape, {
+        show: (t) => this.goTo(t),
+        close: () => this.#closePanel(true),
+      }),
+    );
+  }
 
-  limits() { openLimits({ patient: this.patient, limits: this.context.limits, actions: this.context.actions }); }
+  limits() {
+    openLimits({
+      patient: this.patient,
+      limits: this.context.limits,
+      actions: this.context.actions,
+    });
+  }
 
   #middle() {
     if (this.chart.live) return this.patient.time + 1;
@@ -174,10 +277,21 @@ export class PatientView {
 
   /** What the keys act on: the worst alarm that somebody must look at. */
   #worst(action) {
-    const { arrhythmia, technical } = standing(this.patient, now()), { actions, say } = this.context;
-    const open = [...arrhythmia, ...technical].filter((a) => ["holds", "latched"].includes(alarmState(a, now(), this.patient.silencedS(a))));
-    const alarm = this.panel instanceof Review ? this.patient.alarms.get(this.panel.alarm.id) : open.find((a) => action === "acknowledge" || (a.priority !== "high" && !a.over));
-    if (!alarm) return say(action === "acknowledge" ? "No alarm to acknowledge." : "No alarm that can be silenced: high ones never are.");
+    const { arrhythmia, technical } = standing(this.patient, now()),
+      { actions, say } = this.context;
+    const open = [...arrhythmia, ...technical].filter((a) =>
+      ["holds", "latched"].includes(alarmState(a, now(), this.patient.silencedS(a))),
+    );
+    const alarm =
+      this.panel instanceof Review
+        ? this.patient.alarms.get(this.panel.alarm.id)
+        : open.find((a) => action === "acknowledge" || (a.priority !== "high" && !a.over));
+    if (!alarm)
+      return say(
+        action === "acknowledge"
+          ? "No alarm to acknowledge."
+          : "No alarm that can be silenced: high ones never are.",
+      );
     actions[action](this.patient, alarm);
   }
 
@@ -190,7 +304,8 @@ export class PatientView {
   #missing(connected) {
     const { patient } = this;
     if (!connected) return "";
-    if (!patient.known) return `Nothing has been heard of ${patient.id} yet; its trace appears here when it begins.`;
+    if (!patient.known)
+      return `Nothing has been heard of ${patient.id} yet; its trace appears here when it begins.`;
     if (patient.ended) return "The stream has ended.";
     if (patient.samplesAt === -Infinity) return "No samples yet.";
     return patient.stale ? `No data for ${age(patient.age)}: the trace is old.` : "";
@@ -198,14 +313,23 @@ export class PatientView {
 
   #standing(alarms) {
     const lines = alarms.map((alarm) => {
-      const silencedS = this.patient.silencedS(alarm), state = alarmState(alarm, now(), silencedS);
+      const silencedS = this.patient.silencedS(alarm),
+        state = alarmState(alarm, now(), silencedS);
       return { alarm, state, text: alarmLine(alarm, state, silencedS) };
     });
     const more = lines.splice(MOST_LINES).length;
-    const key = lines.map(({ alarm, state, text }) => `${alarm.id} ${alarm.priority} ${text} ${state}`).join("\n") + more;
+    const key =
+      lines
+        .map(({ alarm, state, text }) => `${alarm.id} ${alarm.priority} ${text} ${state}`)
+        .join("\n") + more;
     if (key === this.standingKey) return;
     this.standingKey = key;
-    this.alarms.replaceChildren(...lines.map(({ alarm, state, text }) => h("span", { class: "line", "data-level": alarm.priority, "data-state": state }, text)), ...(more ? [h("span", { class: "more" }, `+${more}`)] : []));
+    this.alarms.replaceChildren(
+      ...lines.map(({ alarm, state, text }) =>
+        h("span", { class: "line", "data-level": alarm.priority, "data-state": state }, text),
+      ),
+      ...(more ? [h("span", { class: "more" }, `+${more}`)] : []),
+    );
     for (const line of this.alarms.children) inStep(line);
   }
 
@@ -213,49 +337,148 @@ export class PatientView {
   #shown() {
     if (!this.facts) return;
     setText(this.facts.scale, this.chart.scale);
-    this.facts.scale.title = prefs.screenMm || prefs.fill ? "" : "The size of this screen is the browser's guess: measure it in the settings (,)";
+    this.facts.scale.title =
+      prefs.screenMm || prefs.fill
+        ? ""
+        : "The size of this screen is the browser's guess: measure it in the settings (,)";
     setText(this.pause, this.chart.live ? "Pause" : "Back to live");
     setData(this.left, "live", String(this.chart.live));
   }
 
   #head() {
     const { facts, patient } = this;
-    return h("div", { class: "title" }, h("a", { href: "/", class: "up", title: "Back to the ward (Esc)" }, "‹ Ward"), h("h1", { title: patient.id }, patient.id), facts.source, h("span", { class: "space" }), this.alarms);
+    return h(
+      "div",
+      { class: "title" },
+      h("a", { href: "/", class: "up", title: "Back to the ward (Esc)" }, "‹ Ward"),
+      h("h1", { title: patient.id }, patient.id),
+      facts.source,
+      h("span", { class: "space" }),
+      this.alarms,
+    );
   }
 
   #tools() {
-    const { facts, chart } = this, button = (text, title, press) => h("button", { title, onclick: press }, text);
+    const { facts, chart } = this,
+      button = (text, title, press) => h("button", { title, onclick: press }, text);
     this.pause = button("Pause", "Space", () => chart.toggle());
     this.pause.className = "pause";
-    this.beatClass = h("select", { "aria-label": "Class of beat to go to", title: "Class of beat that b and B go to" }, ...["V", "S", "F", "Q", "N"].map((label) => h("option", { value: label, title: BEATS[label] }, label)));
+    this.beatClass = h(
+      "select",
+      { "aria-label": "Class of beat to go to", title: "Class of beat that b and B go to" },
+      ...["V", "S", "F", "Q", "N"].map((label) =>
+        h("option", { value: label, title: BEATS[label] }, label),
+      ),
+    );
     return h(
-      "div", { class: "tools" }, facts.time, this.pause,
-      h("span", { class: "group" }, button("◂", "A screen back (←)", () => chart.scroll(-1)), button("▸", "A screen on (→)", () => chart.scroll(1)), button("−", "Wider (-)", () => chart.zoom(1)), button("+", "Closer (+)", () => chart.zoom(-1))),
-      h("span", { class: "group" }, button("‹ Alarm", "Previous alarm (p)", () => this.nextAlarm(-1)), button("Alarm ›", "Next alarm (n)", () => this.nextAlarm(1))),
-      h("span", { class: "group" }, button("‹", "Previous beat of this class (B)", () => this.nextBeat(-1)), this.beatClass, button("›", "Next beat of this class (b)", () => this.nextBeat(1))),
-      button("Calipers", "c", () => chart.calipers.toggle()), button("Hour", "Full disclosure (d)", () => this.disclose()),
-      h("span", { class: "group" }, button("25 / 50", "mm/s (g)", () => keep("speed", prefs.speed === 25 ? 50 : 25)), button("mV −", "Smaller (1 to 5)", () => this.#gain(-1)), button("mV +", "Larger (1 to 5)", () => this.#gain(1))),
-      h("span", { class: "space" }), facts.scale,
+      "div",
+      { class: "tools" },
+      facts.time,
+      this.pause,
+      h(
+        "span",
+        { class: "group" },
+        button("◂", "A screen back (←)", () => chart.scroll(-1)),
+        button("▸", "A screen on (→)", () => chart.scroll(1)),
+        button("−", "Wider (-)", () => chart.zoom(1)),
+        button("+", "Closer (+)", () => chart.zoom(-1)),
+      ),
+      h(
+        "span",
+        { class: "group" },
+        button("‹ Alarm", "Previous alarm (p)", () => this.nextAlarm(-1)),
+        button("Alarm ›", "Next alarm (n)", () => this.nextAlarm(1)),
+      ),
+      h(
+        "span",
+        { class: "group" },
+        button("‹", "Previous beat of this class (B)", () => this.nextBeat(-1)),
+        this.beatClass,
+        button("›", "Next beat of this class (b)", () => this.nextBeat(1)),
+      ),
+      button("Calipers", "c", () => chart.calipers.toggle()),
+      button("Hour", "Full disclosure (d)", () => this.disclose()),
+      h(
+        "span",
+        { class: "group" },
+        button("25 / 50", "mm/s (g)", () => keep("speed", prefs.speed === 25 ? 50 : 25)),
+        button("mV −", "Smaller (1 to 5)", () => this.#gain(-1)),
+        button("mV +", "Larger (1 to 5)", () => this.#gain(1)),
+      ),
+      h("span", { class: "space" }),
+      facts.scale,
     );
   }
 
   #gain(step) {
-    const gains = Object.values(GAINS), next = gains[gains.indexOf(prefs.gain) + step];
+    const gains = Object.values(GAINS),
+      next = gains[gains.indexOf(prefs.gain) + step];
     if (next) keep("gain", next);
   }
 
   #side() {
-    const fact = (name, value, unit) => h("div", { class: "fact" }, h("span", { class: "label" }, name), value, h("span", { class: "unit" }, unit));
+    const fact = (name, value, unit) =>
+      h(
+        "div",
+        { class: "fact" },
+        h("span", { class: "label" }, name),
+        value,
+        h("span", { class: "unit" }, unit),
+      );
     const { facts, patient } = this;
-    const report = (hours) => h("a", { class: "button", target: "_blank", rel: "noopener", href: "#", onclick: (event) => { event.currentTarget.href = patientPath(patient.id, "report", { from: Math.floor(patient.time - hours * 3_600_000), to: Math.floor(patient.time) + 1 }); } }, `${hours} h`);
+    const report = (hours) =>
+      h(
+        "a",
+        {
+          class: "button",
+          target: "_blank",
+          rel: "noopener",
+          href: "#",
+          onclick: (event) => {
+            event.currentTarget.href = patientPath(patient.id, "report", {
+              from: Math.floor(patient.time - hours * 3_600_000),
+              to: Math.floor(patient.time) + 1,
+            });
+          },
+        },
+        `${hours} h`,
+      );
     return h(
-      "aside", {},
-      h("div", { class: "now" }, h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason), h("div", { class: "rhythmline" }, facts.rhythm), this.findings),
-      h("div", { class: "facts" }, fact("RR", facts.rr, "ms"), fact("PVC", facts.pvcs, "/min"), fact("Limits", facts.range, "bpm"), fact("SDNN", facts.sdnn, "ms"), fact("RMSSD", facts.rmssd, "ms"), fact("Signal", facts.quality, "")),
-      h("div", { class: "doors" }, h("button", { title: "l", onclick: () => this.limits() }, "Limits"), h("span", { class: "group", role: "group", "aria-label": "Report of the last hours, in a new tab" }, h("span", { class: "label" }, "Report"), ...REPORT_HOURS.map(report))),
-      h("h2", {}, "Alarms"), this.list.element,
+      "aside",
+      {},
+      h(
+        "div",
+        { class: "now" },
+        h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason),
+        h("div", { class: "rhythmline" }, facts.rhythm),
+        this.findings,
+      ),
+      h(
+        "div",
+        { class: "facts" },
+        fact("RR", facts.rr, "ms"),
+        fact("PVC", facts.pvcs, "/min"),
+        fact("Limits", facts.range, "bpm"),
+        fact("SDNN", facts.sdnn, "ms"),
+        fact("RMSSD", facts.rmssd, "ms"),
+        fact("Signal", facts.quality, ""),
+      ),
+      h(
+        "div",
+        { class: "doors" },
+        h("button", { title: "l", onclick: () => this.limits() }, "Limits"),
+        h(
+          "span",
+          { class: "group", role: "group", "aria-label": "Report of the last hours, in a new tab" },
+          h("span", { class: "label" }, "Report"),
+          ...REPORT_HOURS.map(report),
+        ),
+      ),
+      h("h2", {}, "Alarms"),
+      this.list.element,
     );
   }
 }
 
-const number = (value) => (value === null || value === undefined ? "--" : String(Math.round(value)));
+const number = (value) =>
+  value === null || value === undefined ? "--" : String(Math.round(value));

@@ -7,10 +7,17 @@ const LOOKED_AT = 4000; // samples, for a baseline
 /** The median of the samples in [from, to) ms, in mV; 0 where there are none. */
 export function baselineMv(blocks, from, to) {
   const found = [];
-  const step = Math.max(1, Math.floor(blocks.reduce((n, block) => n + block.values.length, 0) / LOOKED_AT));
+  const step = Math.max(
+    1,
+    Math.floor(blocks.reduce((n, block) => n + block.values.length, 0) / LOOKED_AT),
+  );
   for (const { t0, dt, values, countsPerMv, envelope } of blocks) {
     const per = envelope ? dt / 2 : dt;
-    for (let k = Math.max(0, Math.ceil((from - t0) / per)); k < values.length && t0 + k * per < to; k += step) {
+    for (
+      let k = Math.max(0, Math.ceil((from - t0) / per));
+      k < values.length && t0 + k * per < to;
+      k += step
+    ) {
       if (values[k] !== MISSING) found.push(values[k] / countsPerMv);
     }
   }
@@ -22,7 +29,12 @@ export function baselineMv(blocks, from, to) {
  * Draw blocks between `from` and `to` (ms) into a rectangle of device pixels.
  * box: {x, y, width, height}; `level` is where `zero` mV lies below its top, `scale` the pixels per mV.
  */
-export function plot(context, blocks, { x, y, width, height }, { from, to, level, scale, zero = 0, colour, line = 1.5 }) {
+export function plot(
+  context,
+  blocks,
+  { x, y, width, height },
+  { from, to, level, scale, zero = 0, colour, line = 1.5 },
+) {
   context.save();
   context.beginPath();
   context.rect(x, y, width, height);
@@ -33,8 +45,14 @@ export function plot(context, blocks, { x, y, width, height }, { from, to, level
   const perMs = width / (to - from);
   for (const block of blocks) {
     if (block.t0 >= to || block.t0 + length(block) <= from) continue;
-    const map = { left: x + (block.t0 - from) * perMs, step: block.dt * perMs, middle: y + level + zero * scale, perCount: scale / block.countsPerMv };
-    const first = Math.max(0, Math.floor((from - block.t0) / block.dt) - 1), last = Math.min(count(block) - 1, Math.ceil((to - block.t0) / block.dt) + 1);
+    const map = {
+      left: x + (block.t0 - from) * perMs,
+      step: block.dt * perMs,
+      middle: y + level + zero * scale,
+      perCount: scale / block.countsPerMv,
+    };
+    const first = Math.max(0, Math.floor((from - block.t0) / block.dt) - 1),
+      last = Math.min(count(block) - 1, Math.ceil((to - block.t0) / block.dt) + 1);
     if (block.envelope || map.step < 0.6) columns(context, block, map, first, last, line);
     else polyline(context, block, map, first, last);
   }
@@ -50,8 +68,12 @@ function polyline(context, { values }, { left, step, middle, perCount }, first, 
   let drawing = false;
   context.beginPath();
   for (let k = first; k <= last; k++) {
-    if (values[k] === MISSING) { drawing = false; continue; }
-    const px = left + k * step, py = middle - values[k] * perCount;
+    if (values[k] === MISSING) {
+      drawing = false;
+      continue;
+    }
+    const px = left + k * step,
+      py = middle - values[k] * perCount;
     if (drawing) context.lineTo(px, py);
     else context.moveTo(px, py);
     drawing = true;
@@ -60,11 +82,22 @@ function polyline(context, { values }, { left, step, middle, perCount }, first, 
 }
 
 /** One bar per column of pixels, joined to the one before. */
-function columns(context, { values, envelope }, { left, step, middle, perCount }, first, last, line) {
-  let column = null, low = 0, high = 0, before = null;
+function columns(
+  context,
+  { values, envelope },
+  { left, step, middle, perCount },
+  first,
+  last,
+  line,
+) {
+  let column = null,
+    low = 0,
+    high = 0,
+    before = null;
   const put = () => {
     if (column === null) return;
-    let top = middle - high * perCount, bottom = middle - low * perCount;
+    let top = middle - high * perCount,
+      bottom = middle - low * perCount;
     if (before && before.column === column - 1) {
       top = Math.min(top, before.bottom);
       bottom = Math.max(bottom, before.top);
@@ -73,7 +106,8 @@ function columns(context, { values, envelope }, { left, step, middle, perCount }
     before = { column, top: middle - high * perCount, bottom: middle - low * perCount };
   };
   for (let k = first; k <= last; k++) {
-    const a = envelope ? values[2 * k] : values[k], b = envelope ? values[2 * k + 1] : a;
+    const a = envelope ? values[2 * k] : values[k],
+      b = envelope ? values[2 * k + 1] : a;
     if (a === MISSING || b === MISSING) continue;
     const at = Math.round(left + k * step);
     if (at !== column) {
@@ -91,18 +125,25 @@ function columns(context, { values, envelope }, { left, step, middle, perCount }
 
 /** Millimetre paper: 1 mm (where there is room) and 5 mm; `mm` in device pixels. */
 export function drawPaper(context, width, height, mm, ratio, [fine, coarse]) {
-  for (const [every, colour] of [[1, fine], [5, coarse]]) {
+  for (const [every, colour] of [
+    [1, fine],
+    [5, coarse],
+  ]) {
     if (mm * every < 3) continue;
     context.fillStyle = colour;
     const line = Math.max(1, Math.round(ratio / 2));
-    for (let k = 0; k * mm * every <= width + 1; k++) context.fillRect(Math.min(width - 1, Math.round(k * mm * every)), 0, line, height);
-    for (let k = 0; k * mm * every <= height + 1; k++) context.fillRect(0, Math.min(height - 1, Math.round(k * mm * every)), width, line);
+    for (let k = 0; k * mm * every <= width + 1; k++)
+      context.fillRect(Math.min(width - 1, Math.round(k * mm * every)), 0, line, height);
+    for (let k = 0; k * mm * every <= height + 1; k++)
+      context.fillRect(0, Math.min(height - 1, Math.round(k * mm * every)), width, line);
   }
 }
 
 /** Give a canvas the pixels it has on the screen; true where that changed (and wiped) it. */
 export function fitCanvas(canvas, width = canvas.clientWidth, height = canvas.clientHeight) {
-  const ratio = window.devicePixelRatio || 1, w = Math.round(width * ratio), h = Math.round(height * ratio);
+  const ratio = window.devicePixelRatio || 1,
+    w = Math.round(width * ratio),
+    h = Math.round(height * ratio);
   if (canvas.width === w && canvas.height === h) return false;
   canvas.width = w;
   canvas.height = h;

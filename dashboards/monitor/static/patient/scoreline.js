@@ -4,7 +4,15 @@ const share = (value) => (value === null || value === undefined ? "--" : (value 
 
 const beats = (name, { se, ppv, n }) => `${name} Se ${share(se)} +P ${share(ppv)} (${n})`;
 
-export function scoreLine({ qrs, v, s, rhythm, episodes, episodes_alarmed: alarmed, worst_delay_s: delay }) {
+export function scoreLine({
+  qrs,
+  v,
+  s,
+  rhythm,
+  episodes,
+  episodes_alarmed: alarmed,
+  worst_delay_s: delay,
+}) {
   const parts = [beats("QRS", qrs), beats("V", v), beats("S", s), `rhythm ${share(rhythm)} %`];
   if (episodes) parts.push(`alarms ${alarmed} of ${episodes}`);
   if (delay !== null && delay !== undefined) parts.push(`slowest ${delay.toFixed(1)} s`);

@@ -4,7 +4,9 @@ import { h, setText } from "../core/dom.js";
 import { prefs } from "../core/prefs.js";
 
 const SNAP_PX = 7; // near a beat's mark a line jumps to it
-const STEP_MS = 4, BIG_MS = 40, STEP_MV = 0.02;
+const STEP_MS = 4,
+  BIG_MS = 40,
+  STEP_MV = 0.02;
 
 export class Calipers {
   constructor(chart) {
@@ -13,7 +15,13 @@ export class Calipers {
     this.lines = [this.#line("First line", 0), this.#line("Second line", 1)];
     this.levels = [h("div", { class: "caliper level" }), h("div", { class: "caliper level" })];
     this.reading = h("output", { class: "reading", "aria-live": "polite" });
-    this.element = h("div", { class: "calipers", hidden: true }, ...this.levels, ...this.lines, this.reading);
+    this.element = h(
+      "div",
+      { class: "calipers", hidden: true },
+      ...this.levels,
+      ...this.lines,
+      this.reading,
+    );
     chart.rows.append(this.element);
   }
 
@@ -22,10 +30,15 @@ export class Calipers {
     const { chart } = this;
     if (chart.live && !chart.pause()) return;
     this.open = true;
-    const { from, to } = chart.shown, beats = chart.tape.knownBeats(from, to).slice(-2);
-    const [a, b] = beats.length === 2 && chart.placeOf(beats[0].t).row === chart.placeOf(beats[1].t).row ? beats.map((beat) => beat.t) : [from + (to - from) * 0.05, from + (to - from) * 0.1];
+    const { from, to } = chart.shown,
+      beats = chart.tape.knownBeats(from, to).slice(-2);
+    const [a, b] =
+      beats.length === 2 && chart.placeOf(beats[0].t).row === chart.placeOf(beats[1].t).row
+        ? beats.map((beat) => beat.t)
+        : [from + (to - from) * 0.05, from + (to - from) * 0.1];
     this.t = [a, b];
-    const row = Math.max(0, chart.placeOf(a).row), middle = (row + 0.6) * chart.rowHeight;
+    const row = Math.max(0, chart.placeOf(a).row),
+      middle = (row + 0.6) * chart.rowHeight;
     this.y = [middle, middle - chart.mm * prefs.gain];
     this.place();
     this.lines[1].focus();
@@ -51,19 +64,27 @@ export class Calipers {
     this.place();
   }
 
-  stop() { this.dragging = false; }
+  stop() {
+    this.dragging = false;
+  }
 
   /** {ms, bpm, mv} between the lines. */
   get measured() {
     const ms = Math.abs(this.t[1] - this.t[0]);
-    return { ms, bpm: ms ? 60_000 / ms : Infinity, mv: (this.y[0] - this.y[1]) / (this.chart.mm * prefs.gain) };
+    return {
+      ms,
+      bpm: ms ? 60_000 / ms : Infinity,
+      mv: (this.y[0] - this.y[1]) / (this.chart.mm * prefs.gain),
+    };
   }
 
   /** Put the lines where their times are. */
   place() {
     this.element.hidden = !this.open || this.chart.live;
     if (this.element.hidden) return;
-    const { chart } = this, { row } = chart.placeOf(this.t[0]), top = Math.max(0, row) * chart.rowHeight;
+    const { chart } = this,
+      { row } = chart.placeOf(this.t[0]),
+      top = Math.max(0, row) * chart.rowHeight;
     this.lines.forEach((line, k) => {
       const place = chart.placeOf(this.t[k]);
       line.hidden = place.row < 0;
@@ -73,18 +94,32 @@ export class Calipers {
       line.setAttribute("aria-valuetext", new Date(this.t[k]).toISOString().slice(11, 23));
       line.setAttribute("aria-valuenow", String(Math.round(this.t[k])));
     });
-    this.levels.forEach((level, k) => { level.style.top = `${this.y[k]}px`; });
+    this.levels.forEach((level, k) => {
+      level.style.top = `${this.y[k]}px`;
+    });
     const { ms, bpm, mv } = this.measured;
-    setText(this.reading, `${ms.toFixed(0)} ms · ${Number.isFinite(bpm) ? bpm.toFixed(1) : "--"} bpm · ${mv.toFixed(2)} mV`);
+    setText(
+      this.reading,
+      `${ms.toFixed(0)} ms · ${Number.isFinite(bpm) ? bpm.toFixed(1) : "--"} bpm · ${mv.toFixed(2)} mV`,
+    );
     const left = Math.min(...this.t.map((t) => chart.placeOf(t).x));
     this.reading.style.left = `${Math.max(0, Math.min(left, chart.width - this.reading.offsetWidth))}px`;
     this.reading.style.top = `${Math.max(0, top + chart.rowHeight - 30)}px`;
   }
 
   #line(label, k) {
-    const line = h("button", { class: "caliper time", type: "button", role: "slider", "aria-label": label, "aria-orientation": "horizontal", title: "← → 4 ms, with Shift 40 ms; ↑ ↓ 0.02 mV" });
+    const line = h("button", {
+      class: "caliper time",
+      type: "button",
+      role: "slider",
+      "aria-label": label,
+      "aria-orientation": "horizontal",
+      title: "← → 4 ms, with Shift 40 ms; ↑ ↓ 0.02 mV",
+    });
     line.addEventListener("keydown", (event) => {
-      const step = event.shiftKey ? BIG_MS : STEP_MS, move = { ArrowLeft: -step, ArrowRight: step }[event.key], lift = { ArrowUp: STEP_MV, ArrowDown: -STEP_MV }[event.key];
+      const step = event.shiftKey ? BIG_MS : STEP_MS,
+        move = { ArrowLeft: -step, ArrowRight: step }[event.key],
+        lift = { ArrowUp: STEP_MV, ArrowDown: -STEP_MV }[event.key];
       if (move === undefined && lift === undefined) return;
       if (move) this.t[k] += move;
       if (lift) this.y[k] -= lift * this.chart.mm * prefs.gain;
@@ -95,19 +130,28 @@ export class Calipers {
     line.addEventListener("pointerdown", (event) => {
       event.stopPropagation();
       line.setPointerCapture(event.pointerId);
-      const move = (moved) => { this.t[k] = this.#under(moved).t; this.place(); };
+      const move = (moved) => {
+        this.t[k] = this.#under(moved).t;
+        this.place();
+      };
       line.addEventListener("pointermove", move);
-      line.addEventListener("pointerup", () => line.removeEventListener("pointermove", move), { once: true });
+      line.addEventListener("pointerup", () => line.removeEventListener("pointermove", move), {
+        once: true,
+      });
     });
     return line;
   }
 
   /** Time and height under the pointer; near a beat, the beat's time. */
   #under(event) {
-    const { chart } = this, box = chart.rows.getBoundingClientRect();
-    const x = event.clientX - box.left, y = event.clientY - box.top, { t, row } = chart.at(x, y);
+    const { chart } = this,
+      box = chart.rows.getBoundingClientRect();
+    const x = event.clientX - box.left,
+      y = event.clientY - box.top,
+      { t, row } = chart.at(x, y);
     const near = (SNAP_PX * (chart.at(chart.width, y).t - chart.at(0, y).t)) / chart.width; // ms
-    let best = t, least = event.altKey ? 0 : near;
+    let best = t,
+      least = event.altKey ? 0 : near;
     for (const beat of chart.tape.knownBeats(t - near, t + near)) {
       if (chart.placeOf(beat.t).row === row && Math.abs(beat.t - t) < least) {
         best = beat.t;

@@ -10,7 +10,8 @@ import { Sweep } from "./sweep.js";
 import { colour, onTheme } from "../core/theme.js";
 import { dayTime, span } from "../alarms/words.js";
 
-const ROWS = 3, MOST_SECONDS = 10;
+const ROWS = 3,
+  MOST_SECONDS = 10;
 const WIDTH_MM = 250; // of a row of 10 s at 25 mm/s
 export const GAINS = { 1: 2.5, 2: 5, 3: 10, 4: 20, 5: 40 };
 const STEPS_S = [1, 2, 5, 10, 60, 120, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
@@ -20,14 +21,38 @@ export class Chart {
   constructor(patient, tape, changed) {
     Object.assign(this, { patient, tape, changed });
     this.paper = h("canvas", { class: "paper", "aria-hidden": "true" });
-    this.canvas = h("canvas", { class: "trace", role: "img", "aria-label": `Live ECG of ${patient.id}` });
-    this.past = h("canvas", { class: "past", role: "img", "aria-label": `Stored ECG of ${patient.id}`, hidden: true });
+    this.canvas = h("canvas", {
+      class: "trace",
+      role: "img",
+      "aria-label": `Live ECG of ${patient.id}`,
+    });
+    this.past = h("canvas", {
+      class: "past",
+      role: "img",
+      "aria-label": `Stored ECG of ${patient.id}`,
+      hidden: true,
+    });
     this.technical = h("div", { class: "technical" });
     this.note = h("div", { class: "note" });
     this.badge = h("div", { class: "badge", hidden: true });
-    this.rows = h("div", { class: "rows" }, this.paper, this.canvas, this.past, this.technical, this.badge, this.note);
+    this.rows = h(
+      "div",
+      { class: "rows" },
+      this.paper,
+      this.canvas,
+      this.past,
+      this.technical,
+      this.badge,
+      this.note,
+    );
     this.element = h("div", { class: "chart" }, this.rows);
-    this.sweep = new Sweep(patient, { rows: ROWS, seconds: MOST_SECONDS, letters: true, mmPerMv: prefs.gain, mm: 1 });
+    this.sweep = new Sweep(patient, {
+      rows: ROWS,
+      seconds: MOST_SECONDS,
+      letters: true,
+      mmPerMv: prefs.gain,
+      mm: 1,
+    });
     this.history = new HistoryRows(this.past, tape, () => this.calipers.place());
     this.calipers = new Calipers(this);
     this.from = null; // start of the stretch that is shown, ms; null while it is live
@@ -35,7 +60,10 @@ export class Chart {
     this.#drag();
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(this.element);
-    this.endings = [onTheme(() => this.fit(true)), ...["gain", "speed", "fill", "screenMm"].map((name) => onChange(name, () => this.fit(true)))];
+    this.endings = [
+      onTheme(() => this.fit(true)),
+      ...["gain", "speed", "fill", "screenMm"].map((name) => onChange(name, () => this.fit(true))),
+    ];
   }
 
   close() {
@@ -44,9 +72,13 @@ export class Chart {
     this.history.close();
   }
 
-  get live() { return this.from === null; }
+  get live() {
+    return this.from === null;
+  }
 
-  get paperSpan() { return ROWS * this.seconds * 1000; }
+  get paperSpan() {
+    return ROWS * this.seconds * 1000;
+  }
 
   /** What is shown, {from, to} in ms. */
   get shown() {
@@ -61,14 +93,20 @@ export class Chart {
     return samples ? samples.timeOf(playhead.at(now()) * samples.fs) : NaN;
   }
 
-  frame(at) { if (this.live) this.sweep.draw(at); }
+  frame(at) {
+    if (this.live) this.sweep.draw(at);
+  }
 
   /** Lay out anew; nothing happens where nothing has changed, unless `all` must be drawn again. */
   fit(all = false) {
     const { clientWidth: wide, clientHeight: tall } = this.element;
     if (!wide || !tall) return;
-    const ratio = window.devicePixelRatio || 1, mm = prefs.fill ? wide / WIDTH_MM : pxPerMm();
-    this.seconds = Math.max(1, Math.min(MOST_SECONDS, Math.floor(wide / (mm * prefs.speed) + 1e-6)));
+    const ratio = window.devicePixelRatio || 1,
+      mm = prefs.fill ? wide / WIDTH_MM : pxPerMm();
+    this.seconds = Math.max(
+      1,
+      Math.min(MOST_SECONDS, Math.floor(wide / (mm * prefs.speed) + 1e-6)),
+    );
     this.mm = mm;
     this.width = Math.min(wide, this.seconds * prefs.speed * mm);
     this.height = tall;
@@ -79,24 +117,47 @@ export class Chart {
     if (!again) return;
     const paper = this.paper.getContext("2d");
     paper.clearRect(0, 0, this.paper.width, this.paper.height);
-    drawPaper(paper, this.paper.width, this.paper.height, mm * ratio, ratio, [colour("grid-1"), colour("grid-5")]);
-    Object.assign(this.sweep.options, { seconds: this.seconds, mmPerMv: prefs.gain, mm: mm * ratio });
-    this.sweep.place(this.canvas.getContext("2d"), 0, 0, this.canvas.width, this.canvas.height, ratio);
+    drawPaper(paper, this.paper.width, this.paper.height, mm * ratio, ratio, [
+      colour("grid-1"),
+      colour("grid-5"),
+    ]);
+    Object.assign(this.sweep.options, {
+      seconds: this.seconds,
+      mmPerMv: prefs.gain,
+      mm: mm * ratio,
+    });
+    this.sweep.place(
+      this.canvas.getContext("2d"),
+      0,
+      0,
+      this.canvas.width,
+      this.canvas.height,
+      ratio,
+    );
     this.sweep.redraw();
     this.#draw();
   }
 
   /** "25 mm/s   10 mm/mV": of what is shown; "≈" while nobody has measured this screen. */
   get scale() {
-    const rows = this.#rows, speed = this.live || this.span === this.paperSpan ? prefs.speed : this.width / this.mm / (this.span / rows / 1000);
+    const rows = this.#rows,
+      speed =
+        this.live || this.span === this.paperSpan
+          ? prefs.speed
+          : this.width / this.mm / (this.span / rows / 1000);
     const shown = speed >= 10 ? Math.round(speed) : +speed.toPrecision(2);
     return `${prefs.screenMm || prefs.fill ? "" : "≈ "}${shown} mm/s   ${prefs.gain} mm/mV${prefs.fill ? "   not to size" : ""}`;
   }
 
-  get #rows() { return this.span !== null && this.span < this.paperSpan ? 1 : ROWS; }
+  get #rows() {
+    return this.span !== null && this.span < this.paperSpan ? 1 : ROWS;
+  }
 
   /** Hold what is on the screen, or go on. */
-  toggle() { if (this.live) this.pause(); else this.resume(); }
+  toggle() {
+    if (this.live) this.pause();
+    else this.resume();
+  }
 
   pause() {
     if (!this.live || !Number.isFinite(this.liveAt)) return false;
@@ -122,7 +183,9 @@ export class Chart {
   }
 
   /** With `at` in the middle. */
-  centre(at, length) { this.show(at - (length ?? this.span ?? this.paperSpan) / 2, length); }
+  centre(at, length) {
+    this.show(at - (length ?? this.span ?? this.paperSpan) / 2, length);
+  }
 
   scroll(screens) {
     if (this.live && (screens > 0 || !this.pause())) return;
@@ -139,25 +202,41 @@ export class Chart {
     const next = steps[at + step];
     if (!next) return;
     const middle = this.from + this.span / 2;
-    this.show(Math.min(middle - next / 2, Math.max(this.patient.time, this.from + this.span) - next), next);
+    this.show(
+      Math.min(middle - next / 2, Math.max(this.patient.time, this.from + this.span) - next),
+      next,
+    );
   }
 
-  setGain(gain) { keep("gain", gain); }
+  setGain(gain) {
+    keep("gain", gain);
+  }
 
   /** A time and a voltage for a place on the chart (CSS pixels from its corner): {row, t, mv}. */
   at(x, y) {
-    const rows = this.#rows, row = Math.max(0, Math.min(rows - 1, Math.floor(y / (this.height / rows))));
+    const rows = this.#rows,
+      row = Math.max(0, Math.min(rows - 1, Math.floor(y / (this.height / rows))));
     const perRow = this.span / rows;
-    return { row, t: this.from + row * perRow + (x / this.width) * perRow, mv: -y / (this.mm * prefs.gain) };
+    return {
+      row,
+      t: this.from + row * perRow + (x / this.width) * perRow,
+      mv: -y / (this.mm * prefs.gain),
+    };
   }
 
   /** The place of a time: {row, x} in CSS pixels, row -1 where it is not shown. */
   placeOf(t) {
-    const rows = this.#rows, perRow = this.span / rows, row = Math.floor((t - this.from) / perRow);
-    return row < 0 || row >= rows ? { row: -1, x: 0 } : { row, x: ((t - this.from - row * perRow) / perRow) * this.width };
+    const rows = this.#rows,
+      perRow = this.span / rows,
+      row = Math.floor((t - this.from) / perRow);
+    return row < 0 || row >= rows
+      ? { row: -1, x: 0 }
+      : { row, x: ((t - this.from - row * perRow) / perRow) * this.width };
   }
 
-  get rowHeight() { return this.height / this.#rows; }
+  get rowHeight() {
+    return this.height / this.#rows;
+  }
 
   /** The state of the stream, in words and colours. */
   refresh({ dead, technical, missing }) {
@@ -166,7 +245,9 @@ export class Chart {
     setText(this.note, this.live ? missing : "");
   }
 
-  cursor(t) { this.history.cursor(this.live ? null : t); }
+  cursor(t) {
+    this.history.cursor(this.live ? null : t);
+  }
 
   #draw() {
     const { live } = this;
@@ -176,7 +257,10 @@ export class Chart {
     setHidden(this.badge, live);
     if (!live) {
       const { from, to } = this.shown;
-      setText(this.badge, `History · ${dayTime(from, this.patient.time)} · ${span(this.span / 1000)} · Space: back to live`);
+      setText(
+        this.badge,
+        `History · ${dayTime(from, this.patient.time)} · ${span(this.span / 1000)} · Space: back to live`,
+      );
       this.history.draw({ from, to, rows: this.#rows, scale: prefs.gain * this.mm });
     }
     this.calipers.place();
@@ -187,7 +271,10 @@ export class Chart {
   #drag() {
     let start = null;
     const moved = (event) => {
-      if (this.calipers.dragging) { this.calipers.drag(event); return; }
+      if (this.calipers.dragging) {
+        this.calipers.drag(event);
+        return;
+      }
       if (!start) return;
       if (this.live && (Math.abs(event.clientX - start.x) < 6 || !this.pause())) return;
       start.from ??= this.from;
@@ -201,11 +288,19 @@ export class Chart {
       else start = { x: event.clientX };
     });
     this.rows.addEventListener("pointermove", moved);
-    for (const name of ["pointerup", "pointercancel"]) this.rows.addEventListener(name, () => { start = null; this.calipers.stop(); });
-    this.rows.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey) return;
-      event.preventDefault();
-      this.zoom(Math.sign(event.deltaY));
-    }, { passive: false });
+    for (const name of ["pointerup", "pointercancel"])
+      this.rows.addEventListener(name, () => {
+        start = null;
+        this.calipers.stop();
+      });
+    this.rows.addEventListener(
+      "wheel",
+      (event) => {
+        if (!event.ctrlKey) return;
+        event.preventDefault();
+        this.zoom(Math.sign(event.deltaY));
+      },
+      { passive: false },
+    );
   }
 }

@@ -24,10 +24,14 @@ export class FixedGain {
 
   begin(pass) {
     if (pass === this.passed) return;
-    const { samples, perRow } = this.sweep, start = pass * perRow;
+    const { samples, perRow } = this.sweep,
+      start = pass * perRow;
     this.passed = pass;
     this.looked = start;
-    const around = samples.sorted(start - BASELINE_S * samples.fs, start + (BASELINE_S * samples.fs) / 2);
+    const around = samples.sorted(
+      start - BASELINE_S * samples.fs,
+      start + (BASELINE_S * samples.fs) / 2,
+    );
     this.baseline = median(around.length ? around : samples.sorted(start, start + perRow));
   }
 
@@ -55,16 +59,24 @@ export class FittingGain {
   begin(pass) {
     if (pass === this.passed) return;
     this.passed = pass;
-    const { samples, perRow, rowHeight, ratio, pen } = this.sweep, start = pass * perRow;
-    const values = samples.sorted(start - 6 * samples.fs, Math.min(start + perRow, Math.max(start + 2 * samples.fs, pen)));
-    const lowest = values.length ? values[0] : 0, highest = values.length ? values[values.length - 1] : 0;
+    const { samples, perRow, rowHeight, ratio, pen } = this.sweep,
+      start = pass * perRow;
+    const values = samples.sorted(
+      start - 6 * samples.fs,
+      Math.min(start + perRow, Math.max(start + 2 * samples.fs, pen)),
+    );
+    const lowest = values.length ? values[0] : 0,
+      highest = values.length ? values[values.length - 1] : 0;
     const range = (highest - lowest) / samples.countsPerMv;
-    const full = FULL_SCALES_MV.find((mv) => mv * 0.9 >= range) ?? FULL_SCALES_MV[FULL_SCALES_MV.length - 1];
+    const full =
+      FULL_SCALES_MV.find((mv) => mv * 0.9 >= range) ?? FULL_SCALES_MV[FULL_SCALES_MV.length - 1];
     const free = rowHeight - TICKS_PX * ratio;
     this.baseline = (lowest + highest) / 2;
     this.scale = free / full;
     this.level = TICKS_PX * ratio + free / 2;
   }
 
-  follow() { return false; }
+  follow() {
+    return false;
+  }
 }

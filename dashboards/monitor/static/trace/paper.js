@@ -3,32 +3,61 @@
 import { drawPaper, fitCanvas, baselineMv, plot } from "../patient/plot.js";
 import { colour } from "../core/theme.js";
 
-const PULSE_MM = 5, LEAD_IN_MM = 8; // the calibration pulse and the paper it takes
+const PULSE_MM = 5,
+  LEAD_IN_MM = 8; // the calibration pulse and the paper it takes
 const MOST_S = 10; // of a row
-const SPEED = 25, GAIN = 10;
+const SPEED = 25,
+  GAIN = 10;
 
 /** What a row of paper of this width (CSS pixels) holds: {seconds, left}. */
-export const rowOf = (width, mm) => ({ seconds: Math.max(1, Math.min(MOST_S, Math.floor((width / mm - LEAD_IN_MM) / SPEED))), left: LEAD_IN_MM * mm });
+export const rowOf = (width, mm) => ({
+  seconds: Math.max(1, Math.min(MOST_S, Math.floor((width / mm - LEAD_IN_MM) / SPEED))),
+  left: LEAD_IN_MM * mm,
+});
 
 /** Draw [from, to) in rows; returns for a time its place {x, y} in CSS pixels (y is the row's top). */
 export function drawOnPaper(canvas, blocks, { from, to, rows, rowHeight, mm, marks }) {
   fitCanvas(canvas);
-  const ratio = window.devicePixelRatio || 1, context = canvas.getContext("2d"), { seconds, left } = rowOf(canvas.clientWidth, mm), perRow = seconds * 1000;
+  const ratio = window.devicePixelRatio || 1,
+    context = canvas.getContext("2d"),
+    { seconds, left } = rowOf(canvas.clientWidth, mm),
+    perRow = seconds * 1000;
   context.fillStyle = colour("paper");
   context.fillRect(0, 0, canvas.width, canvas.height);
-  drawPaper(context, canvas.width, canvas.height, mm * ratio, ratio, [colour("paper-1"), colour("paper-5")]);
-  const zero = baselineMv(blocks, from, to), scale = GAIN * mm * ratio;
+  drawPaper(context, canvas.width, canvas.height, mm * ratio, ratio, [
+    colour("paper-1"),
+    colour("paper-5"),
+  ]);
+  const zero = baselineMv(blocks, from, to),
+    scale = GAIN * mm * ratio;
   for (let row = 0; row < rows; row++) {
-    const box = { x: left * ratio, y: row * rowHeight * ratio, width: seconds * SPEED * mm * ratio, height: rowHeight * ratio }, start = from + row * perRow;
+    const box = {
+        x: left * ratio,
+        y: row * rowHeight * ratio,
+        width: seconds * SPEED * mm * ratio,
+        height: rowHeight * ratio,
+      },
+      start = from + row * perRow;
     pulse(context, box.y + box.height * 0.6, mm * ratio, ratio);
     for (const { t, name } of marks) {
       if (t < start || t >= start + perRow) continue;
       context.fillStyle = colour(name);
       context.fillRect(box.x + ((t - start) / perRow) * box.width, box.y, 2 * ratio, box.height);
     }
-    plot(context, blocks, box, { from: start, to: start + perRow, level: box.height * 0.6, scale, zero, colour: colour("ink"), line: 1.3 * ratio });
+    plot(context, blocks, box, {
+      from: start,
+      to: start + perRow,
+      level: box.height * 0.6,
+      scale,
+      zero,
+      colour: colour("ink"),
+      line: 1.3 * ratio,
+    });
   }
-  return (t) => { const row = Math.floor((t - from) / perRow); return { x: left + ((t - from - row * perRow) / 1000) * SPEED * mm, y: row * rowHeight }; };
+  return (t) => {
+    const row = Math.floor((t - from) / perRow);
+    return { x: left + ((t - from - row * perRow) / 1000) * SPEED * mm, y: row * rowHeight };
+  };
 }
 
 /** 1 mV, 0.2 s. */

@@ -26,7 +26,8 @@ export class Playhead {
     const at = this.at(now);
     this.#newest = newest;
     if (length > 0) this.#chunk = Math.max(length, this.#chunk * 0.9);
-    if (past) this.#arrivals = []; // old news came in one burst and tells nothing of the pace
+    if (past)
+      this.#arrivals = []; // old news came in one burst and tells nothing of the pace
     else this.#measure(now);
     if (past || at === -Infinity) return this.#settle(now);
     const delay = this.#chunk + MARGIN_S * this.#pace;
@@ -34,7 +35,7 @@ export class Playhead {
     if (excess > JUMP_S * this.#pace) return this.#settle(now);
     this.#from = at;
     this.#fromNow = now;
-    const bend = Math.abs(excess) < 0.05 * this.#pace ? 0 : 0.2 * excess / this.#pace;
+    const bend = Math.abs(excess) < 0.05 * this.#pace ? 0 : (0.2 * excess) / this.#pace;
     this.#bent = this.#pace * (1 + Math.max(-BEND, Math.min(BEND, bend)));
   }
 
@@ -51,7 +52,8 @@ export class Playhead {
 
   #measure(now) {
     const last = this.#arrivals.at(-1);
-    if (last && now - last.now < 0.02) last.newest = this.#newest; // chunks that travelled together
+    if (last && now - last.now < 0.02)
+      last.newest = this.#newest; // chunks that travelled together
     else this.#arrivals.push({ now, newest: this.#newest });
     while (now - this.#arrivals[0].now > PACE_S[1]) this.#arrivals.shift();
     const first = this.#arrivals[0];

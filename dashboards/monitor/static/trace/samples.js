@@ -8,9 +8,16 @@ export function decodeFrame(buffer) {
   const view = new DataView(buffer);
   const flags = view.getUint8(1);
   return {
-    kind: view.getUint8(0), leadOff: (flags & 1) !== 0, end: (flags & 2) !== 0, past: (flags & 4) !== 0,
-    number: view.getUint32(4, true), stream: view.getUint32(8, true), t0: view.getFloat64(16, true), first: view.getFloat64(24, true),
-    fs: view.getFloat64(32, true), countsPerMv: view.getFloat32(40, true),
+    kind: view.getUint8(0),
+    leadOff: (flags & 1) !== 0,
+    end: (flags & 2) !== 0,
+    past: (flags & 4) !== 0,
+    number: view.getUint32(4, true),
+    stream: view.getUint32(8, true),
+    t0: view.getFloat64(16, true),
+    first: view.getFloat64(24, true),
+    fs: view.getFloat64(32, true),
+    countsPerMv: view.getFloat32(40, true),
     samples: new Int16Array(buffer, HEADER, view.getUint32(12, true)),
   };
 }
@@ -34,7 +41,8 @@ export class Samples {
     for (let i = this.end; i < first; i++) this.#set(i, MISSING, 0);
     if (first < this.end) this.late++;
     for (let k = 0; k < samples.length; k++) {
-      if (first + k >= this.end - this.size) this.#set(first + k, samples[k], frame.leadOff ? 1 : 0);
+      if (first + k >= this.end - this.size)
+        this.#set(first + k, samples[k], frame.leadOff ? 1 : 0);
     }
     this.end = Math.max(this.end, first + samples.length);
     this.begin = Math.max(Math.min(this.begin, first), this.end - this.size);
@@ -42,14 +50,22 @@ export class Samples {
   }
 
   /** Raw value at an index, MISSING where there is none. */
-  at(index) { return index >= this.begin && index < this.end ? this.values[index % this.size] : MISSING; }
+  at(index) {
+    return index >= this.begin && index < this.end ? this.values[index % this.size] : MISSING;
+  }
 
-  isOff(index) { return this.off[index % this.size] === 1; }
+  isOff(index) {
+    return this.off[index % this.size] === 1;
+  }
 
   /** Index (not whole) of a time in ms since the epoch. */
-  indexOf(ms) { return ((ms - this.origin) * this.fs) / 1000; }
+  indexOf(ms) {
+    return ((ms - this.origin) * this.fs) / 1000;
+  }
 
-  timeOf(index) { return this.origin + (index * 1000) / this.fs; }
+  timeOf(index) {
+    return this.origin + (index * 1000) / this.fs;
+  }
 
   /** Present values of a stretch in order, for the baseline and the range: a view that holds until the next call. */
   sorted(from, to) {
@@ -66,7 +82,14 @@ export class Samples {
   block() {
     const values = new Int16Array(Math.max(0, this.end - this.begin));
     for (let k = 0; k < values.length; k++) values[k] = this.values[(this.begin + k) % this.size];
-    return { t0: this.timeOf(this.begin), fs: this.fs, dt: 1000 / this.fs, countsPerMv: this.countsPerMv, envelope: false, values };
+    return {
+      t0: this.timeOf(this.begin),
+      fs: this.fs,
+      dt: 1000 / this.fs,
+      countsPerMv: this.countsPerMv,
+      envelope: false,
+      values,
+    };
   }
 
   #set(index, value, off) {

@@ -5,7 +5,8 @@ import { h } from "../core/dom.js";
 import { baselineMv, fitCanvas, length, plot } from "../patient/plot.js";
 import { colour, onTheme } from "../core/theme.js";
 
-const AGAIN_MS = 4000, TRIES = 15;
+const AGAIN_MS = 4000,
+  TRIES = 15;
 const HEIGHT_MV = 2.4;
 
 const fetched = new Map(); // by alarm id, as strips never change
@@ -26,7 +27,12 @@ export class SmallStrip {
     Object.assign(this, { patientId, alarm, tries: 0, blocks: null });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.element = h("div", { class: "small-strip" }, this.canvas);
-    this.seen = new IntersectionObserver((entries) => { if (entries.some((e) => e.isIntersecting)) { this.seen.disconnect(); this.#load(); } });
+    this.seen = new IntersectionObserver((entries) => {
+      if (entries.some((e) => e.isIntersecting)) {
+        this.seen.disconnect();
+        this.#load();
+      }
+    });
     this.seen.observe(this.element);
     this.offTheme = onTheme(() => this.#paint());
   }
@@ -49,13 +55,33 @@ export class SmallStrip {
   #paint() {
     if (!this.blocks?.length || !this.canvas.clientWidth) return;
     fitCanvas(this.canvas);
-    const { canvas, blocks } = this, context = canvas.getContext("2d"), ratio = window.devicePixelRatio || 1;
-    const from = blocks[0].t0, last = blocks.at(-1), to = last.t0 + length(last);
+    const { canvas, blocks } = this,
+      context = canvas.getContext("2d"),
+      ratio = window.devicePixelRatio || 1;
+    const from = blocks[0].t0,
+      last = blocks.at(-1),
+      to = last.t0 + length(last);
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.fillStyle = colour(this.alarm.technical ? "low" : this.alarm.priority);
-    context.fillRect(((this.alarm.onset - from) / (to - from)) * canvas.width, 0, ratio, canvas.height);
-    plot(context, blocks, { x: 0, y: 0, width: canvas.width, height: canvas.height }, {
-      from, to, level: canvas.height * 0.6, scale: canvas.height / HEIGHT_MV, zero: baselineMv(blocks, from, to), colour: colour("trace"), line: ratio,
-    });
+    context.fillRect(
+      ((this.alarm.onset - from) / (to - from)) * canvas.width,
+      0,
+      ratio,
+      canvas.height,
+    );
+    plot(
+      context,
+      blocks,
+      { x: 0, y: 0, width: canvas.width, height: canvas.height },
+      {
+        from,
+        to,
+        level: canvas.height * 0.6,
+        scale: canvas.height / HEIGHT_MV,
+        zero: baselineMv(blocks, from, to),
+        colour: colour("trace"),
+        line: ratio,
+      },
+    );
   }
 }

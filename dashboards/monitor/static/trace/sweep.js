@@ -30,7 +30,15 @@ export class Sweep {
 
   /** Draw into this rectangle (device pixels) from now on. */
   place(context, x, y, width, height, ratio) {
-    if (context === this.context && x === this.x && y === this.y && width === this.width && height === this.height && ratio === this.ratio) return;
+    if (
+      context === this.context &&
+      x === this.x &&
+      y === this.y &&
+      width === this.width &&
+      height === this.height &&
+      ratio === this.ratio
+    )
+      return;
     if (this.context && this.width) this.context.clearRect(this.x, this.y, this.width, this.height);
     Object.assign(this, { context, x, y, width, height, ratio });
     this.redraw();
@@ -71,12 +79,19 @@ export class Sweep {
     this.perRow = this.options.seconds * samples.fs;
     const perPixel = this.perRow / this.breadth; // samples per device pixel
     this.gap = Math.ceil(GAP_PX * this.ratio * perPixel);
-    this.oldest = Math.max(samples.begin, to - Math.floor(this.options.rows * this.perRow) + this.gap + Math.ceil(LINE_PX * this.ratio * perPixel));
+    this.oldest = Math.max(
+      samples.begin,
+      to -
+        Math.floor(this.options.rows * this.perRow) +
+        this.gap +
+        Math.ceil(LINE_PX * this.ratio * perPixel),
+    );
     if (this.drawn < this.oldest || to < this.drawn) this.#everything(to);
     else if (to - this.drawn >= perPixel) this.#onward(to); // less than a pixel is not worth a frame
     this.#new(this.patient.newBeats, false);
     this.#new(this.patient.newReferences, true);
-    if (this.outside && now - this.refitted > REFIT_S) { // the trace has left its tile: fit everything again
+    if (this.outside && now - this.refitted > REFIT_S) {
+      // the trace has left its tile: fit everything again
       this.refitted = now;
       this.redraw();
     }
@@ -96,9 +111,13 @@ export class Sweep {
   }
 
   #onward(to) {
-    for (let from = Math.max(this.cleared, this.drawn); from < to + this.gap;) {
+    for (let from = Math.max(this.cleared, this.drawn); from < to + this.gap; ) {
       const end = Math.min(to + this.gap, this.#rowEnd(from));
-      const left = Math.floor(this.#x(from)), right = Math.min(this.x + this.width, Math.ceil(this.#x(from) + ((end - from) / this.perRow) * this.breadth));
+      const left = Math.floor(this.#x(from)),
+        right = Math.min(
+          this.x + this.width,
+          Math.ceil(this.#x(from) + ((end - from) / this.perRow) * this.breadth),
+        );
       this.context.clearRect(left, this.#top(from), right - left, this.rowHeight);
       from = end;
     }
@@ -107,11 +126,17 @@ export class Sweep {
   }
 
   /** The pass that an index belongs to: how often the pen has gone over a row before. */
-  pass(index) { return Math.floor(index / this.perRow + EDGE); }
+  pass(index) {
+    return Math.floor(index / this.perRow + EDGE);
+  }
 
-  #rowEnd(index) { return (this.pass(index) + 1) * this.perRow; }
+  #rowEnd(index) {
+    return (this.pass(index) + 1) * this.perRow;
+  }
 
-  #x(index) { return this.left + (index / this.perRow - this.pass(index)) * this.breadth; }
+  #x(index) {
+    return this.left + (index / this.perRow - this.pass(index)) * this.breadth;
+  }
 
   #top(index) {
     const { rows } = this.options;
@@ -130,7 +155,10 @@ export class Sweep {
   /** One polyline within a row; broken where samples are missing or the baseline moves, grey where a lead is off. */
   #stretch(first, last) {
     const { context, samples, gain } = this;
-    const pass = this.pass(this.drawn), top = this.#top(this.drawn), step = this.breadth / this.perRow, start = this.left - pass * this.perRow * step;
+    const pass = this.pass(this.drawn),
+      top = this.#top(this.drawn),
+      step = this.breadth / this.perRow,
+      start = this.left - pass * this.perRow * step;
     gain.begin(pass);
     if (!this.options.mmPerMv) this.#calibration(gain.scale, top);
     context.save();
@@ -139,18 +167,29 @@ export class Sweep {
     context.clip();
     context.lineWidth = LINE_PX * this.ratio;
     context.lineJoin = "round";
-    const perCount = gain.scale / samples.countsPerMv, middle = top + gain.level;
+    const perCount = gain.scale / samples.countsPerMv,
+      middle = top + gain.level;
     let line = ""; // colour of the line that is being drawn
     for (let i = first; i <= last; i++) {
       const value = samples.at(i);
       const moved = gain.follow(i);
-      if (line && (moved || value === MISSING)) { context.stroke(); line = ""; }
+      if (line && (moved || value === MISSING)) {
+        context.stroke();
+        line = "";
+      }
       if (value === MISSING) continue;
-      const x = start + i * step, y = middle - (value - gain.baseline) * perCount;
+      const x = start + i * step,
+        y = middle - (value - gain.baseline) * perCount;
       if ((y < top || y > top + this.rowHeight) && !this.options.mmPerMv) this.outside = true;
       const now = this.dead || samples.isOff(i) ? "off" : "trace";
-      if (now === line) { context.lineTo(x, y); continue; }
-      if (line) { context.lineTo(x, y); context.stroke(); }
+      if (now === line) {
+        context.lineTo(x, y);
+        continue;
+      }
+      if (line) {
+        context.lineTo(x, y);
+        context.stroke();
+      }
       line = now;
       context.strokeStyle = colour(line);
       context.beginPath();
@@ -168,7 +207,8 @@ export class Sweep {
     context.clearRect(this.x, top, this.left - this.x, this.rowHeight);
     context.fillStyle = colour("faint");
     const bar = scale; // full scales begin at 1 mV, so it is never taller than the tile
-    const x = this.x + 3 * ratio, y = top + (this.rowHeight + TICKS_PX * ratio + bar) / 2;
+    const x = this.x + 3 * ratio,
+      y = top + (this.rowHeight + TICKS_PX * ratio + bar) / 2;
     context.fillRect(x, y - bar, ratio, bar);
     context.fillRect(x - 2 * ratio, y - bar, 5 * ratio, ratio);
     context.fillRect(x - 2 * ratio, y - ratio, 5 * ratio, ratio);
@@ -177,7 +217,8 @@ export class Sweep {
   /** Beats mostly come after the sweep has passed them; those ahead of the pen wait for it. */
   #new(beats, reference) {
     let kept = 0;
-    for (let k = 0; k < beats.length; k++) if (!this.#beat(beats[k], reference)) beats[kept++] = beats[k];
+    for (let k = 0; k < beats.length; k++)
+      if (!this.#beat(beats[k], reference)) beats[kept++] = beats[k];
     beats.length = kept;
   }
 
@@ -186,7 +227,8 @@ export class Sweep {
     const index = this.samples.indexOf(beat.t);
     if (index > this.drawn) return false;
     if (index < this.oldest || (reference && !this.options.letters)) return true;
-    const x = this.#x(index), top = this.#top(index);
+    const x = this.#x(index),
+      top = this.#top(index);
     if (reference) drawReference(this.context, beat.label, x, top + this.rowHeight, this.ratio);
     else drawBeat(this.context, beat.label, x, top, this.ratio, this.options.letters);
     return true;

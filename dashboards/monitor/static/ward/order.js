@@ -7,10 +7,14 @@ export class Order {
   #shown = [];
   #since = null;
 
-  get shown() { return this.#shown; }
+  get shown() {
+    return this.#shown;
+  }
 
   /** Whether a wish stands that is not granted yet. */
-  get waits() { return this.#since !== null; }
+  get waits() {
+    return this.#since !== null;
+  }
 
   /** At once: a page was turned, a filter chosen. */
   set(ids) {
@@ -22,7 +26,7 @@ export class Order {
   /** The state of the ward wishes for this order at `now` s. Whether it is time to show it. */
   wish(ids, now) {
     const differs = ids.length !== this.#shown.length || ids.some((id, k) => id !== this.#shown[k]);
-    this.#since = differs ? this.#since ?? now : null;
+    this.#since = differs ? (this.#since ?? now) : null;
     return differs && now - this.#since >= HOLD_S;
   }
 }

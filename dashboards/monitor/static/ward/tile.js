@@ -3,7 +3,15 @@
 import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
 import { Sweep } from "../trace/sweep.js";
-import { age, alarmLine, alarmState, countdown, remedy, rhythmWord, standing } from "../alarms/words.js";
+import {
+  age,
+  alarmLine,
+  alarmState,
+  countdown,
+  remedy,
+  rhythmWord,
+  standing,
+} from "../alarms/words.js";
 
 const SECONDS = 8;
 
@@ -24,10 +32,19 @@ export class Tile {
     this.pvcs = h("div", { class: "pvcs" });
     this.quality = h("div", { class: "quality" });
     this.element = h(
-      "a", { class: "tile", href: `/patient?id=${encodeURIComponent(patient.id)}` },
+      "a",
+      { class: "tile", href: `/patient?id=${encodeURIComponent(patient.id)}` },
       h("div", { class: "head" }, this.name, this.alarm, this.silence, this.more),
       this.strip,
-      h("div", { class: "numbers" }, this.rate, h("div", { class: "beneath" }, this.reason, this.range), this.rhythm, this.pvcs, this.quality),
+      h(
+        "div",
+        { class: "numbers" },
+        this.rate,
+        h("div", { class: "beneath" }, this.reason, this.range),
+        this.rhythm,
+        this.pvcs,
+        this.quality,
+      ),
     );
     this.element.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -55,17 +72,25 @@ export class Tile {
     const pvcs = dead ? 0 : patient.pvcPerMinute;
     setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
     const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
-    setText(this.quality, patient.battery === null || dead ? signal : `${signal} · bat ${Math.round(patient.battery * 100)} %`);
+    setText(
+      this.quality,
+      patient.battery === null || dead
+        ? signal
+        : `${signal} · bat ${Math.round(patient.battery * 100)} %`,
+    );
   }
 
   /** What `a` acknowledges: the worst alarm that somebody must look at. */
   get worst() {
     const { arrhythmia, technical } = standing(this.patient, now());
-    return [...arrhythmia, ...technical].find((a) => ["holds", "latched", "silenced"].includes(alarmState(a, now(), this.patient.silencedS(a))));
+    return [...arrhythmia, ...technical].find((a) =>
+      ["holds", "latched", "silenced"].includes(alarmState(a, now(), this.patient.silencedS(a))),
+    );
   }
 
   #alarm(alarms) {
-    const [worst] = alarms, head = this.alarm.parentElement;
+    const [worst] = alarms,
+      head = this.alarm.parentElement;
     const left = worst ? this.patient.silencedS(worst) : 0;
     const state = worst ? alarmState(worst, now(), left) : "";
     setData(head, "level", worst ? worst.priority : "");
@@ -88,7 +113,8 @@ export function inStep(element) {
 
 export function technicalText(patient, technical, connected) {
   if (!connected || patient.ended) return "";
-  if (technical.length) return remedy(technical[0]) + (technical.length > 1 ? ` +${technical.length - 1}` : "");
+  if (technical.length)
+    return remedy(technical[0]) + (technical.length > 1 ? ` +${technical.length - 1}` : "");
   if (patient.leadOff && !patient.stale) return remedy({ kind: "lead_off" });
   return "";
 }

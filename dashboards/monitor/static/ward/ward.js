@@ -7,7 +7,9 @@ import { Tile } from "./tile.js";
 
 export const PAGE = 64;
 const TILE_SHAPE = 2.9; // width to height that a trace of 8 s likes
-const MIN_HEIGHT = 92, MAX_HEIGHT = 300, MIN_WIDTH = 300;
+const MIN_HEIGHT = 92,
+  MAX_HEIGHT = 300,
+  MIN_WIDTH = 300;
 const FEW = 4; // so many patients may fill the screen: they are watched from across the room
 const LARGEST_PX = 16e6; // of one canvas; phones refuse more
 
@@ -23,7 +25,9 @@ export class Ward {
     this.order = new Order();
     this.resize = new ResizeObserver(() => this.#arrange());
     this.resize.observe(root);
-    this.offTheme = onTheme(() => { for (const tile of this.tiles.values()) tile.sweep.redraw(); });
+    this.offTheme = onTheme(() => {
+      for (const tile of this.tiles.values()) tile.sweep.redraw();
+    });
   }
 
   close() {
@@ -44,33 +48,58 @@ export class Ward {
   }
 
   #place(ids) {
-    const kept = new Set(ids), focused = document.activeElement;
+    const kept = new Set(ids),
+      focused = document.activeElement;
     this.watch(ids);
-    for (const [id, tile] of this.tiles) if (!kept.has(id)) { tile.element.remove(); this.tiles.delete(id); }
+    for (const [id, tile] of this.tiles)
+      if (!kept.has(id)) {
+        tile.element.remove();
+        this.tiles.delete(id);
+      }
     ids.forEach((id, k) => {
-      if (!this.tiles.has(id)) this.tiles.set(id, new Tile(this.model.get(id), { open: () => this.open(id), limits: this.limits }));
+      if (!this.tiles.has(id))
+        this.tiles.set(
+          id,
+          new Tile(this.model.get(id), { open: () => this.open(id), limits: this.limits }),
+        );
       const { element } = this.tiles.get(id);
-      if (this.grid.children[k + 1] !== element) this.grid.insertBefore(element, this.grid.children[k + 1] ?? null);
+      if (this.grid.children[k + 1] !== element)
+        this.grid.insertBefore(element, this.grid.children[k + 1] ?? null);
     });
     if (focused?.isConnected && this.grid.contains(focused)) focused.focus({ preventScroll: true }); // a moved element loses it
     this.#arrange();
   }
 
-  frame(at) { for (const tile of this.tiles.values()) tile.sweep.draw(at); }
+  frame(at) {
+    for (const tile of this.tiles.values()) tile.sweep.draw(at);
+  }
 
-  refresh(connected) { for (const tile of this.tiles.values()) tile.refresh(connected); }
+  refresh(connected) {
+    for (const tile of this.tiles.values()) tile.refresh(connected);
+  }
 
-  get elements() { return [...this.grid.children].slice(1); }
+  get elements() {
+    return [...this.grid.children].slice(1);
+  }
 
   /** The tile that has the focus. */
-  get chosen() { return [...this.tiles.values()].find((tile) => tile.element === document.activeElement); }
+  get chosen() {
+    return [...this.tiles.values()].find((tile) => tile.element === document.activeElement);
+  }
 
   /** Arrows move, Home and End jump; Enter opens, as on any link. */
   key(event) {
     const tiles = this.elements;
     if (!tiles.length) return false;
     const at = tiles.indexOf(document.activeElement);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + this.columns, ArrowUp: at - this.columns, Home: 0, End: tiles.length - 1 }[event.key];
+    const to = {
+      ArrowRight: at + 1,
+      ArrowLeft: at - 1,
+      ArrowDown: at + this.columns,
+      ArrowUp: at - this.columns,
+      Home: 0,
+      End: tiles.length - 1,
+    }[event.key];
     if (to === undefined) return false;
     const target = at < 0 && event.key !== "End" ? 0 : to;
     if (target >= 0 && target < tiles.length) tiles[target].focus();
@@ -84,30 +113,50 @@ export class Ward {
     const { clientWidth: width, clientHeight: height } = this.root;
     let best = { area: -1, columns: 1 };
     for (let columns = 1; columns <= n; columns++) {
-      const w = width / columns, tall = height / Math.ceil(n / columns);
+      const w = width / columns,
+        tall = height / Math.ceil(n / columns);
       if (columns > 1 && w < MIN_WIDTH && tall >= MIN_HEIGHT) break;
       const area = Math.min(w, tall * TILE_SHAPE) * Math.min(tall, w / TILE_SHAPE);
       if (area > best.area) best = { area, columns };
     }
-    this.columns = width < 2 * MIN_WIDTH && n > 1 ? Math.max(1, Math.floor(width / MIN_WIDTH)) : best.columns;
-    const rows = Math.ceil(n / this.columns), highest = n <= FEW ? height : MAX_HEIGHT;
+    this.columns =
+      width < 2 * MIN_WIDTH && n > 1 ? Math.max(1, Math.floor(width / MIN_WIDTH)) : best.columns;
+    const rows = Math.ceil(n / this.columns),
+      highest = n <= FEW ? height : MAX_HEIGHT;
     this.grid.style.setProperty("--columns", this.columns);
-    this.grid.style.setProperty("--row", `${Math.max(MIN_HEIGHT, Math.min(highest, Math.floor(height / rows)))}px`);
+    this.grid.style.setProperty(
+      "--row",
+      `${Math.max(MIN_HEIGHT, Math.min(highest, Math.floor(height / rows)))}px`,
+    );
     this.#fit();
   }
 
   /** The canvas as large as the grid, and each trace in the rectangle of its tile. */
   #fit() {
-    const { grid, canvas } = this, wide = grid.clientWidth, tall = grid.clientHeight;
+    const { grid, canvas } = this,
+      wide = grid.clientWidth,
+      tall = grid.clientHeight;
     const ratio = Math.min(window.devicePixelRatio || 1, Math.sqrt(LARGEST_PX / (wide * tall)));
-    const width = Math.round(wide * ratio), height = Math.round(tall * ratio);
+    const width = Math.round(wide * ratio),
+      height = Math.round(tall * ratio);
     canvas.width = width; // clears it, too
     canvas.height = height;
     const from = grid.getBoundingClientRect();
-    const boxes = [...this.tiles.values()].map((tile) => [tile.sweep, tile.strip.getBoundingClientRect()]);
+    const boxes = [...this.tiles.values()].map((tile) => [
+      tile.sweep,
+      tile.strip.getBoundingClientRect(),
+    ]);
     for (const [sweep, box] of boxes) {
-      const x = Math.round((box.left - from.left) * ratio), y = Math.round((box.top - from.top) * ratio);
-      sweep.place(this.context, x, y, Math.round(box.width * ratio), Math.round(box.height * ratio), ratio);
+      const x = Math.round((box.left - from.left) * ratio),
+        y = Math.round((box.top - from.top) * ratio);
+      sweep.place(
+        this.context,
+        x,
+        y,
+        Math.round(box.width * ratio),
+        Math.round(box.height * ratio),
+        ratio,
+      );
       sweep.redraw();
     }
   }

@@ -10,7 +10,14 @@ import { rhythmLabels, rhythmWord } from "../alarms/words.js";
 /** What a person has chosen; it outlives a look at one patient. */
 export const filter = { offset: 0, search: "", alarm: "", rhythm: "", lastFocus: null };
 
-const ALARMS = [["", "Any state"], ["any", "With an alarm"], ["high", "*** high"], ["medium", "** medium"], ["low", "* low"], ["technical", "Technical"]];
+const ALARMS = [
+  ["", "Any state"],
+  ["any", "With an alarm"],
+  ["high", "*** high"],
+  ["medium", "** medium"],
+  ["low", "* low"],
+  ["technical", "Technical"],
+];
 
 export class WardPage {
   #asked = 0; // lists of names, so far
@@ -21,30 +28,80 @@ export class WardPage {
   constructor(root, context) {
     this.context = context;
     this.total = 0;
-    this.ward = new Ward(root, { model: context.model, open: context.open, limits: context.limits, watch: (ids) => { context.model.show(ids); context.link.watch(ids); } });
-    const select = (label, options, value, take) => h("select", { "aria-label": label, onchange: (event) => take(event.target.value) }, ...options.map(([v, text]) => h("option", { value: v, selected: v === value }, text)));
-    this.orderSelect = select("Order", [["bed", "By bed"], ["urgency", "By urgency"]], prefs.order, (value) => keep("order", value));
-    this.alarmSelect = select("Alarm", ALARMS, filter.alarm, (value) => this.choose({ alarm: value }));
-    this.rhythmSelect = select("Rhythm", [["", "Any rhythm"], ...rhythmLabels().map((label) => [label, rhythmWord(label)])], filter.rhythm, (value) => this.choose({ rhythm: value }));
+    this.ward = new Ward(root, {
+      model: context.model,
+      open: context.open,
+      limits: context.limits,
+      watch: (ids) => {
+        context.model.show(ids);
+        context.link.watch(ids);
+      },
+    });
+    const select = (label, options, value, take) =>
+      h(
+        "select",
+        { "aria-label": label, onchange: (event) => take(event.target.value) },
+        ...options.map(([v, text]) => h("option", { value: v, selected: v === value }, text)),
+      );
+    this.orderSelect = select(
+      "Order",
+      [
+        ["bed", "By bed"],
+        ["urgency", "By urgency"],
+      ],
+      prefs.order,
+      (value) => keep("order", value),
+    );
+    this.alarmSelect = select("Alarm", ALARMS, filter.alarm, (value) =>
+      this.choose({ alarm: value }),
+    );
+    this.rhythmSelect = select(
+      "Rhythm",
+      [["", "Any rhythm"], ...rhythmLabels().map((label) => [label, rhythmWord(label)])],
+      filter.rhythm,
+      (value) => this.choose({ rhythm: value }),
+    );
     this.where = h("span", { class: "where" });
-    this.previous = h("button", { "aria-label": "Previous page", onclick: () => this.turn(-1) }, "‹");
+    this.previous = h(
+      "button",
+      { "aria-label": "Previous page", onclick: () => this.turn(-1) },
+      "‹",
+    );
     this.next = h("button", { "aria-label": "Next page", onclick: () => this.turn(1) }, "›");
-    this.pager = h("nav", { class: "pager", "aria-label": "Pages", hidden: true }, this.previous, this.where, this.next);
+    this.pager = h(
+      "nav",
+      { class: "pager", "aria-label": "Pages", hidden: true },
+      this.previous,
+      this.where,
+      this.next,
+    );
     this.tools = [this.pager, this.orderSelect, this.alarmSelect, this.rhythmSelect];
-    this.offOrder = onChange("order", () => { this.orderSelect.value = prefs.order; this.choose({}); });
+    this.offOrder = onChange("order", () => {
+      this.orderSelect.value = prefs.order;
+      this.choose({});
+    });
   }
 
-  close() { this.ward.close(); this.offOrder(); this.#oldest = Infinity; }
+  close() {
+    this.ward.close();
+    this.offOrder();
+    this.#oldest = Infinity;
+  }
 
-  frame(at) { this.ward.frame(at); }
+  frame(at) {
+    this.ward.frame(at);
+  }
 
-  refresh(connected) { this.ward.refresh(connected); }
+  refresh(connected) {
+    this.ward.refresh(connected);
+  }
 
   /** The server's word once a second: names are asked for again when some came or went, tiles wait to move, or state decides who is shown. */
   tick(ward) {
     const stateMatters = prefs.order === "urgency" || filter.alarm || filter.rhythm;
     const knowsNobody = this.#revision === -1 && !ward.broker && this.ward.tiles.size; // a server that has come back; those shown stay
-    if (!knowsNobody && (ward.revision !== this.#revision || stateMatters || this.ward.order.waits)) this.load(ward.revision, false);
+    if (!knowsNobody && (ward.revision !== this.#revision || stateMatters || this.ward.order.waits))
+      this.load(ward.revision, false);
   }
 
   /** The link was lost: all may be different. */
@@ -68,7 +125,12 @@ export class WardPage {
   }
 
   key(event) {
-    const actions = { PageDown: () => this.turn(1), PageUp: () => this.turn(-1), o: () => keep("order", prefs.order === "bed" ? "urgency" : "bed"), a: () => this.#acknowledge() };
+    const actions = {
+      PageDown: () => this.turn(1),
+      PageUp: () => this.turn(-1),
+      o: () => keep("order", prefs.order === "bed" ? "urgency" : "bed"),
+      a: () => this.#acknowledge(),
+    };
     if (this.ward.key(event)) return true;
     if (!actions[event.key]) return false;
     actions[event.key]();
@@ -76,29 +138,47 @@ export class WardPage {
   }
 
   #acknowledge() {
-    const tile = this.ward.chosen, alarm = tile?.worst;
+    const tile = this.ward.chosen,
+      alarm = tile?.worst;
     if (alarm) this.context.actions.acknowledge(tile.patient, alarm);
-    else this.context.say(tile ? "No alarm to acknowledge." : "Choose a patient first, with the arrows.");
+    else
+      this.context.say(
+        tile ? "No alarm to acknowledge." : "Choose a patient first, with the arrows.",
+      );
   }
 
   /** Fetch the names of this page; `atOnce` where a person has asked for it, else tiles wait before they move. */
   async load(revision, atOnce) {
-    const mine = ++this.#asked, { search, alarm, rhythm, offset } = filter;
+    const mine = ++this.#asked,
+      { search, alarm, rhythm, offset } = filter;
     if (atOnce) this.#oldest = mine;
-    const query = new URLSearchParams({ offset, limit: PAGE, search, order: prefs.order, ...(alarm && { alarm }), ...(rhythm && { rhythm }) });
+    const query = new URLSearchParams({
+      offset,
+      limit: PAGE,
+      search,
+      order: prefs.order,
+      ...(alarm && { alarm }),
+      ...(rhythm && { rhythm }),
+    });
     try {
       const page = await getJson(`/api/patients?${query}`);
       if (mine < this.#oldest) return;
       this.#oldest = mine;
       this.#revision = revision;
       this.total = page.total;
-      if (offset && offset >= page.total) { filter.offset = 0; this.load(revision, true); return; }
+      if (offset && offset >= page.total) {
+        filter.offset = 0;
+        this.load(revision, true);
+        return;
+      }
       const ids = page.patients.map((patient) => patient.id);
       if (atOnce) this.ward.show(ids, this.#note());
       else this.ward.wish(ids, this.#note(), now());
       this.#pages(ids.length);
       this.#focus();
-    } catch { /* the link is down and says so; the next sign of life asks again */ }
+    } catch {
+      /* the link is down and says so; the next sign of life asks again */
+    }
   }
 
   #focus() {
@@ -118,8 +198,27 @@ export class WardPage {
   #note() {
     const { search, alarm, rhythm } = filter;
     if (!search && !alarm && !rhythm) return this.#emptyWard();
-    const wanted = [search && `with “${search}” in the name`, alarm && `in the state “${ALARMS.find(([value]) => value === alarm)[1]}”`, rhythm && `in the rhythm “${rhythmWord(rhythm)}”`].filter(Boolean);
-    return h("div", {}, h("p", {}, `No patient ${wanted.join(" and ")}.`), h("button", { onclick: () => { filter.rhythm = this.rhythmSelect.value = ""; document.getElementById("search").value = ""; this.choose({ search: "", alarm: "" }); } }, "Show all"));
+    const wanted = [
+      search && `with “${search}” in the name`,
+      alarm && `in the state “${ALARMS.find(([value]) => value === alarm)[1]}”`,
+      rhythm && `in the rhythm “${rhythmWord(rhythm)}”`,
+    ].filter(Boolean);
+    return h(
+      "div",
+      {},
+      h("p", {}, `No patient ${wanted.join(" and ")}.`),
+      h(
+        "button",
+        {
+          onclick: () => {
+            filter.rhythm = this.rhythmSelect.value = "";
+            document.getElementById("search").value = "";
+            this.choose({ search: "", alarm: "" });
+          },
+        },
+        "Show all",
+      ),
+    );
   }
 
   #emptyWard() {
@@ -129,13 +228,20 @@ export class WardPage {
         try {
           await navigator.clipboard.writeText(text);
           button.textContent = "Copied";
-        } catch { // only allowed on this machine or over https
+        } catch {
+          // only allowed on this machine or over https
           getSelection().selectAllChildren(button.previousSibling);
           button.textContent = "Selected";
         }
       });
       return h("div", { class: "command" }, h("code", {}, text), button);
     };
-    return h("div", { class: "empty" }, h("h1", {}, "No patient yet"), h("p", {}, "A patient appears here as soon as its samples arrive. To send some:"), ...this.context.commands().map(command));
+    return h(
+      "div",
+      { class: "empty" },
+      h("h1", {}, "No patient yet"),
+      h("p", {}, "A patient appears here as soon as its samples arrive. To send some:"),
+      ...this.context.commands().map(command),
+    );
   }
 }
