@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -90,15 +91,16 @@ class EventProducer:
             {k: v.encode() for k, v in headers.items()},
         )
 
-    def state(self, patient_id: str, state: bytes | None, offset: int, partition: int) -> None:
-        """Send a patient's snapshot to ecg.state: `offset` is the first message of the input that
-        is not inside; None removes it."""
+    def state(
+        self, patient_id: str, state: bytes | None, partition: int, headers: Mapping[str, str] = {}
+    ) -> None:
+        """Send a patient's snapshot to ecg.state; None removes it."""
         self._send(
             topics.STATE.name,
             patient_id.encode(),
             state,
             partition,
-            {OFFSET_HEADER: str(offset).encode()},
+            {name: value.encode() for name, value in headers.items()},
         )
 
     def mark(self) -> int:

@@ -56,7 +56,7 @@ class Processor:
     """One worker of the group. `run` ends after `stop`, or raises what broke it; run it once."""
 
     broker: str
-    ward: WardLike
+    make_ward: Callable[[], WardLike]
     sink: Sink
     clock: Clock
     whole_fetches: bool = True
@@ -77,8 +77,15 @@ class Processor:
         event_producer = self._event_producer = EventProducer(self.broker)
         actions = ActionReader(self.broker)
         stall_guard = StallGuard(self.clock, SESSION_S - HEARTBEAT_S)
+        self._reader = SnapshotReader(self.broker)
         self._worker = Worker(
-            self.ward, event_producer, actions, self.clock, self.counters, stall_guard
+            self.make_ward,
+            self._reader,
+            event_producer,
+            actions,
+            self.clock,
+            self.counters,
+            stall_guard,
         )
         self._app = _faust_app(self.broker)
         self._worker.held_up = lambda: self.full
@@ -87,7 +94,6 @@ class Processor:
         self._checkpointer = Checkpointer(
             self._worker, self.sink, event_producer, self._delivery, self.clock, stall_guard
         )
-        self._reader = SnapshotReader(self.broker)
         self._ready = False
         _connect(self._app, self._assigned, self._revoked)
         await self._app.start()
@@ -125,10 +131,10 @@ class Processor:
 
     async def _assigned(self, assigned: set[TP]) -> None:
         partitions = {tp.partition for tp in assigned if tp.topic == topics.SAMPLES.name}
-        states = await asyncio.to_thread(self._reader.read, partitions)
-        await self._worker.restore(partitions, states)
+        restored = await asyncio.to_thread(self._reader.read, partitions)
+        await self._worker.restore(partitions, restored)
         self.partitions = partitions
-        log.info("assigned partitions %s, %d snapshots", sorted(partitions), len(states))
+        log.info("assigned partitions %s, %d snapshots", sorted(partitions), len(restored.states))
         if not self._ready:
             self._ready = True
             self.on_ready()

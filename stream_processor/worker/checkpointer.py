@@ -192,7 +192,7 @@ class Checkpointer:
             ended = self._ended.setdefault(snapshot.partition, {})
             ended.pop(patient, None)
             if snapshot.state == ENDED:
-                ended[patient] = snapshot.offset
+                ended[patient] = snapshot.inside[snapshot.partition]
 
     def _removable(self, partitions: Iterable[int]) -> list[tuple[int, str]]:
         """Patients whose end has been committed: nobody will read their input again, so their
@@ -251,9 +251,14 @@ class Checkpointer:
         self._sink.flush()
 
     def _write(self, states: dict[str, Snapshot], removable: list[tuple[int, str]]) -> None:
-        self._event_producer.settle(self._event_producer.mark())
+        producer, worker = self._event_producer, self._worker
+        producer.settle(producer.mark())
         for patient, snapshot in states.items():
-            self._event_producer.state(patient, snapshot.state, snapshot.offset, snapshot.partition)
-        for partition, patient in removable:
-            self._event_producer.state(patient, None, self._committed[partition], partition)
-        self._event_producer.settle(self._event_producer.mark())
+            producer.state(
+                patient, snapshot.state, snapshot.partition, snapshot.headers(worker.layout)
+            )
+        producer.settle(producer.mark())
+        moved = [(p, patient) for patient in states for p in worker.outdated.pop(patient, ())]
+        for partition, patient in [*removable, *moved]:
+            producer.state(patient, None, partition)
+        producer.settle(producer.mark())

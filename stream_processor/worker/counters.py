@@ -15,6 +15,9 @@ class Counters:
     chunks: int = 0  # of these, handed to the ward
     replayed: int = 0  # already inside a restored snapshot
     dead_letters: int = 0
+    refused: int = 0  # chunks and actions that would break the ward
+    rebuilds: int = 0  # times that the ward broke
+    states_lost: int = 0  # snapshots that could not be used
     beats: int = 0
     alarms: int = 0
     events: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from stream_processor.kafka.event_producer import Record
 
@@ -17,6 +17,8 @@ class PendingInput:
     def __init__(self) -> None:
         self._pending: dict[int, deque[Record]] = {}
         self._open: set[int] = set()
+        self._later: set[int] = set()  # open once `_first` have been processed
+        self._first: dict[int, int] = {}  # by partition: processed up to this offset
         self._next: dict[int, int] = {}  # offset behind the last message processed
         self._expected: dict[int, int] = {}  # offset behind the last message kept
         self.count = 0
@@ -24,8 +26,8 @@ class PendingInput:
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those that are open."""
-        return frozenset(self._open)
+        """Those that are open, now or later."""
+        return frozenset(self._open | self._later)
 
     @property
     def full(self) -> bool:
@@ -66,21 +68,55 @@ class PendingInput:
     def done(self, taken: Iterable[tuple[int, Record]]) -> None:
         """What `take` gave has been processed."""
         self._next.update((partition, record.offset + 1) for partition, record in taken)
+        if self._first:
+            self._first = {p: at for p, at in self._first.items() if self._next.get(p, 0) < at}
+        if self._later and not self._first:
+            self.open_all()
 
-    def open(self, partitions: Iterable[int]) -> None:
-        """Let `take` have these partitions' messages."""
-        self._open.update(partitions)
+    def open(self, partitions: Iterable[int], first: Mapping[int, int] | None = None) -> None:
+        """Let `take` have these partitions' messages; with `first`, once those other partitions
+        have been processed up to their offsets."""
+        if first:
+            self._later.update(partitions)
+            self._first = dict(first)
+        else:
+            self._open.update(partitions)
+
+    def open_all(self) -> None:
+        """Wait for no other partition any longer."""
+        self._open |= self._later
+        self._later, self._first = set(), {}
+
+    def rewind(self, partition: int, records: Sequence[Record], start: int) -> None:
+        """Process these messages again, which begin at offset `start`, before what waits."""
+        waiting = self._pending.setdefault(partition, deque())
+        behind = waiting[0].offset if waiting else self._expected.get(partition, 0)
+        again = [r for r in records if r.offset < behind]
+        waiting.extendleft(reversed(again))
+        self.count += len(again)
+        self.bytes += sum(len(r.value or b"") for r in again)
+        self._next[partition] = start
 
     def close(self, partitions: Iterable[int]) -> None:
         """Forget these partitions and what waits of them: whoever gets them reads again from the
         commit."""
         for partition in partitions:
             self._open.discard(partition)
+            self._later.discard(partition)
+            self._first.pop(partition, None)
             self._next.pop(partition, None)
             self._expected.pop(partition, None)
             left = self._pending.pop(partition, deque())
             self.count -= len(left)
             self.bytes -= sum(len(r.value or b"") for r in left)
+
+    def taken(self) -> dict[int, int]:
+        """For each open partition the offset behind the last message that `take` gave."""
+        return {
+            p: waiting[0].offset if (waiting := self._pending.get(p)) else self._expected[p]
+            for p in self._open
+            if p in self._expected
+        }
 
     def positions(self) -> dict[int, int]:
         """For each partition the offset behind the last message processed; none where nothing has

@@ -1,81 +1,149 @@
 """Reading back the patients' snapshots from the compacted topic ecg.state.
 
-A message is one patient's complete state. Its header `offset` is the first message of the patient's
-input partition that is NOT inside: whatever comes again from before it is skipped, exactly, whether
-the stream went on, ended or started anew in between. An empty value says that the patient's stream
-had ended by then; None (a tombstone) that nothing is to be known.
+A message is one patient's complete state. Its header `inside` says for each partition of
+ecg.samples that the patient's chunks came from, usually one, which is the first message that is NOT
+inside: whatever comes again from before it is skipped, exactly, whether the stream went on, ended or
+started anew in between. Offsets mean nothing in another topic: `topic` names the ecg.samples they
+are of by Kafka's id; if it was made anew, the state holds and its offsets do not. `of` is how many
+partitions there were: if there are more now, a patient belongs to the partition that Kafka's
+partitioner gives it among them, where its actions and, from their next connection on, its chunks
+go. An empty value says that the patient's stream had ended by then; None (a tombstone) that nothing
+is to be known.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import confluent_kafka
+from kafka.partitioner.default import murmur2
 
 from ingest import topics
-from stream_processor.kafka.event_producer import OFFSET_HEADER
+from stream_processor.worker.topic_id import TopicIds
 
 log = logging.getLogger(__name__)
 ENDED = b""
+INSIDE, TOPIC, OF = "inside", "topic", "of"  # headers
 _TIMEOUT_S = 30.0
 _BATCH = 500
 
 
+class Layout(NamedTuple):
+    """Of ecg.samples."""
+
+    topic: str = ""  # its id; "": the broker cannot tell
+    partitions: int = 0
+
+
 class Snapshot(NamedTuple):
-    """A patient's state (ENDED: no open stream) and the first input offset that is not inside."""
+    """A patient's state (ENDED: no open stream), the partition whose it is, and by partition the
+    first input offset that is not inside."""
 
     partition: int
     state: bytes
-    offset: int
+    inside: Mapping[int, int]
+
+    def headers(self, layout: Layout) -> dict[str, str]:
+        """Of the message."""
+        inside = json.dumps({str(p): at for p, at in self.inside.items()})
+        return {INSIDE: inside, TOPIC: layout.topic, OF: str(layout.partitions)}
+
+
+class Restored(NamedTuple):
+    """What is known of some partitions' patients."""
+
+    states: dict[str, Snapshot]
+    layout: Layout = Layout()
+    # by patient: partitions that hold a snapshot of it which no longer counts
+    outdated: Mapping[str, set[int]] = {}
+    # of partitions that have come to the topic since: they begin once the others have been
+    # processed up to these offsets, so that patients who move keep their order
+    added: frozenset[int] = frozenset()
+    before: Mapping[int, int] = {}
+
+
+class _Kept(NamedTuple):
+    snapshot: Snapshot
+    layout: Layout
+    time_ms: int
+
+
+def home_of(patient_id: str, partitions: int) -> int:
+    """The partition of a patient's messages, as Kafka's own clients choose it."""
+    return (murmur2(patient_id.encode()) & 0x7FFFFFFF) % partitions
 
 
 class SnapshotReader:
     """Reads whole partitions of ecg.state with a plain consumer, outside the group."""
 
     def __init__(self, broker: str) -> None:
+        self._topic_ids = TopicIds(broker)
         self._settings = {
             "bootstrap.servers": broker,
-            # librdkafka wants a name; nothing is ever committed under it
-            "group.id": f"ecgwatch-state-{uuid.uuid4()}",
+            # nothing is committed under it; the commits of the processors are looked up
+            "group.id": topics.PROCESSOR_GROUP,
             "enable.auto.commit": False,
             "enable.partition.eof": False,
             "auto.offset.reset": "earliest",
             "log_level": 2,
         }
 
-    def read(self, partitions: Iterable[int]) -> dict[str, Snapshot]:
+    def read(self, partitions: Iterable[int]) -> Restored:
         """The last snapshot of every patient of these partitions. Blocks; seconds for thousands of
         patients."""
+        wanted = sorted(partitions)
         consumer = confluent_kafka.Consumer(self._settings)
         try:
-            ends = {
-                p: consumer.get_watermark_offsets(
-                    confluent_kafka.TopicPartition(topics.STATE.name, p), _TIMEOUT_S
-                )
-                for p in partitions
-            }
-            inputs = {
-                p: consumer.get_watermark_offsets(
-                    confluent_kafka.TopicPartition(topics.SAMPLES.name, p), _TIMEOUT_S
-                )[1]
-                for p in ends
-            }
+            asked = self._topic_ids.ask(topics.SAMPLES.name)
+            there = consumer.list_topics(topics.SAMPLES.name, timeout=_TIMEOUT_S)
+            count = len(there.topics[topics.SAMPLES.name].partitions)
+            ends = {p: _extent(consumer, topics.STATE.name, p) for p in wanted}
+            inputs = {p: _extent(consumer, topics.SAMPLES.name, p)[1] for p in wanted}
             left = {p: high for p, (low, high) in ends.items() if high > low}
-            return {
-                patient: s
-                for patient, s in self._last(consumer, left).items()
-                if _belongs(patient, s, inputs)
-            }
+            kept = self._last(consumer, left)
+            layout = Layout(asked(), count)
+            found = restored(kept, layout, wanted, inputs)
+            before = _behind(consumer, set(wanted) - found.added, inputs) if found.added else {}
+            return found._replace(before=before)
         finally:
             consumer.close()
 
-    def _last(
-        self, consumer: confluent_kafka.Consumer, left: dict[int, int]
-    ) -> dict[str, Snapshot]:
-        found: dict[str, Snapshot] = {}
+    def input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[confluent_kafka.Message]]]:
+        """Messages of ecg.samples, by partition, from the processors' commit up to an offset; with
+        the offset of the first one. Blocks."""
+        consumer = confluent_kafka.Consumer(self._settings)
+        try:
+            starts = {}
+            for place in consumer.committed(_places(until), _TIMEOUT_S):
+                low, _ = _extent(consumer, topics.SAMPLES.name, place.partition)
+                starts[place.partition] = max(low, place.offset)
+            found: dict[int, tuple[int, list[confluent_kafka.Message]]] = {
+                p: (min(start, until[p]), []) for p, start in starts.items()
+            }
+            left = {p: end for p, end in until.items() if starts[p] < end}
+            consumer.assign(
+                [confluent_kafka.TopicPartition(topics.SAMPLES.name, p, starts[p]) for p in left]
+            )
+            while left:
+                for message in consumer.consume(_BATCH, timeout=0.2):
+                    if message.error():
+                        raise confluent_kafka.KafkaException(message.error())
+                    partition = message.partition() or 0
+                    if (message.offset() or 0) < until[partition]:
+                        found[partition][1].append(message)
+                for place in consumer.position(_places(left)):
+                    if place.offset >= until[place.partition]:
+                        del left[place.partition]
+            return found
+        finally:
+            consumer.close()
+
+    def _last(self, consumer: confluent_kafka.Consumer, left: dict[int, int]) -> list[tuple[str, _Kept]]:
+        """The last snapshot of each patient in each partition."""
+        found: dict[tuple[int, str], _Kept] = {}
         consumer.assign(
             [
                 confluent_kafka.TopicPartition(
@@ -96,24 +164,82 @@ class SnapshotReader:
                 )[0].offset
                 if position >= left[p]:
                     del left[p]
-        return found
+        return [(patient, kept) for (_, patient), kept in found.items()]
 
 
-def _apply(found: dict[str, Snapshot], message: confluent_kafka.Message) -> None:
+def restored(
+    kept: Iterable[tuple[str, _Kept]],
+    layout: Layout,
+    ours: Iterable[int],
+    ends: Mapping[int, int],
+) -> Restored:
+    """What holds of the snapshots in our partitions, now that the topic is so; `ends` of
+    ecg.samples."""
+    ours, kept = set(ours), sorted(kept, key=lambda item: item[1].time_ms)
+    states: dict[str, Snapshot] = {}
+    outdated: dict[str, set[int]] = {}
+    fewest = layout.partitions
+    for patient, (snapshot, made, _) in kept:  # a later one replaces the earlier ones
+        inside = {p: at for p, at in snapshot.inside.items() if at <= ends.get(p, at)}
+        if made.topic != layout.topic and made.topic and layout.topic:
+            inside = {}
+        if inside != snapshot.inside:
+            log.warning("snapshot of %s is of an earlier %s", patient, topics.SAMPLES.name)
+        home = snapshot.partition
+        if made.partitions and made.partitions < layout.partitions:
+            fewest = min(fewest, made.partitions)
+            home = home_of(patient, layout.partitions)
+            home = home if home in ours else snapshot.partition
+        if (earlier := states.get(patient)) is not None:
+            inside = {
+                p: max(earlier.inside.get(p, 0), inside.get(p, 0))
+                for p in earlier.inside.keys() | inside.keys()
+            }
+        states[patient] = Snapshot(home, snapshot.state, inside)
+        outdated.setdefault(patient, set()).add(snapshot.partition)
+    for patient, snapshot in states.items():
+        outdated[patient].discard(snapshot.partition)
+    added = frozenset(p for p in ours if p >= fewest)
+    return Restored(states, layout, {p: of for p, of in outdated.items() if of}, added)
+
+
+def _apply(found: dict[tuple[int, str], _Kept], message: confluent_kafka.Message) -> None:
     patient, value = bytes(message.key() or b"").decode(errors="replace"), message.value()
-    offset = dict(message.headers() or []).get(OFFSET_HEADER) or b""
+    partition = message.partition() or 0
     if value is None:
-        found.pop(patient, None)
-    elif offset.isdigit():
-        found[patient] = Snapshot(message.partition() or 0, value, int(offset))
-
-
-def _belongs(patient: str, snapshot: Snapshot, inputs: dict[int, int]) -> bool:
-    """False where ecg.samples ends before the snapshot's offset: the topic was made anew, and
-    skipping would lose its messages."""
-    if snapshot.offset <= inputs[snapshot.partition]:
-        return True
-    log.warning(
-        "snapshot of %s is from an earlier life of %s: dropped", patient, topics.SAMPLES.name
+        found.pop((partition, patient), None)
+        return
+    headers = dict(message.headers() or [])
+    try:
+        inside = {int(p): int(at) for p, at in json.loads(headers[INSIDE] or b"").items()}
+        layout = Layout((headers[TOPIC] or b"").decode(), int(headers[OF] or b"0"))
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return  # of another program, or of a version before these headers
+    found[partition, patient] = _Kept(
+        Snapshot(partition, value, inside), layout, message.timestamp()[1]
     )
-    return False
+
+
+def _behind(
+    consumer: confluent_kafka.Consumer, partitions: Iterable[int], ends: Mapping[int, int]
+) -> dict[int, int]:
+    """The ends of those partitions of which something is left to be processed."""
+    wanted = {p: ends[p] for p in partitions}
+    committed = consumer.committed(_places(wanted), _TIMEOUT_S)
+    lows = {p: _extent(consumer, topics.SAMPLES.name, p)[0] for p in wanted}
+    return {
+        place.partition: wanted[place.partition]
+        for place in committed
+        if max(place.offset, lows[place.partition]) < wanted[place.partition]
+    }
+
+
+def _places(partitions: Iterable[int]) -> list[confluent_kafka.TopicPartition]:
+    return [confluent_kafka.TopicPartition(topics.SAMPLES.name, p) for p in partitions]
+
+
+def _extent(consumer: confluent_kafka.Consumer, topic: str, partition: int) -> tuple[int, int]:
+    low, high = consumer.get_watermark_offsets(
+        confluent_kafka.TopicPartition(topic, partition), _TIMEOUT_S
+    )
+    return low, high

@@ -1,19 +1,36 @@
-"""Chunks as they come, to runs of consecutive samples: gaps found, duplicates and late chunks
-dropped and counted."""
+"""Chunks as they come, to runs of consecutive samples: gaps found, repeats and late chunks dropped
+and counted, and one stream per patient whoever sends.
+
+One sender (device, lead, rate) holds a patient's stream. What does not go on from it is a contender
+(contenders.py): it takes the place of the stream once the holder has ended or has been silent while
+the contender sent for some seconds; if the holder speaks first, the contender is refused. Nothing
+of a contender that takes over is lost. All of this follows from the order of the patient's chunks
+alone, never from how they were pushed or from a clock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ingest.bounds import jump_problem
 from ingest.messages import SampleChunk
+from stream_processor.pipeline.stages.contenders import Contender, Why, contend
 
 # a device clock may drift by this much before a chunk with first_sample 0 counts as a new stream
 SAME_STREAM_NS = 10**9
+HEAD = 64  # samples of a stream's beginning that tell a repeat of its first chunk from a restart
+QUICK_S = 3.0  # a contender sends so long before it takes over
+CONTESTED_S = 10.0  # the same once two senders have been seen
+# what looks like the stream sent again is a restart once it has gone on for so long
+REPEAT_S = 30.0
+ENDED = 1000  # patients whose last stream's end is remembered, against late chunks
 
 
 class Stream(msgspec.Struct):
@@ -28,18 +45,30 @@ class Stream(msgspec.Struct):
     next_sample: int  # one past the last sample admitted
 
 
+class Held(msgspec.Struct):
+    """All that admission remembers of a patient."""
+
+    stream: Stream
+    start_ns: int  # of the stream, as the newest chunk tells it: clocks drift, and step
+    head: bytes | None = None  # first samples; None for a stream that we joined late
+    contested: bool = False  # another sender has been seen
+    contenders: list[Contender] = []
+
+
 @dataclass
 class Run:
     """Consecutive new samples of one patient, and what happened just before and after them."""
 
     patient_id: str
     opens: Stream | None = None  # a stream starts here
+    restarted: bool = False  # with the same device's earlier stream unfinished
     missing: int = 0  # samples lost just before this run
     first_sample: int = 0
     lead_off: bool = False
     ends: bool = False  # the stream ends after this run
     battery: float | None = None
     fault: str = ""
+    refused: str = ""  # who else sent as this patient just before, and was refused
     parts: list[npt.NDArray[np.int16]] = field(default_factory=list)
 
     def counts(self) -> npt.NDArray[np.int16]:
@@ -61,28 +90,27 @@ class Counters:
     gaps: int = 0
     missing: int = 0  # samples
     streams: int = 0
+    refused: int = 0  # chunks of another sender, or far ahead of their stream
 
 
 class Admission:
     """Decides, chunk by chunk, what is new.
 
-    A stream starts with first_sample 0 at a new start time, or where the sender's properties
-    change.
+    A stream starts with a patient's first chunk, with first_sample 0 at a new start time or with
+    other samples, if the gain changes, and if a contender takes over.
     """
 
     def __init__(self) -> None:
-        self.streams: dict[str, Stream] = {}
         self.counters = Counters()
+        self._held: dict[str, Held] = {}
+        self._ended: OrderedDict[str, Stream] = OrderedDict()
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[list[Run]]:
         """Rounds of runs, in order; within a round each patient appears once."""
         rounds: list[list[Run]] = []
         last: dict[str, tuple[int, Run]] = {}  # round and run of each patient's newest run
-        for chunk in chunks:
-            run = self._admit(chunk)
-            if run is None:
-                continue
-            place, open_run = last.get(chunk.patient_id, (-1, None))
+        for run in (run for chunk in chunks for run in self._admit(chunk)):
+            place, open_run = last.get(run.patient_id, (-1, None))
             if open_run is not None and _continues(open_run, run):
                 open_run.parts += run.parts
                 open_run.ends = run.ends
@@ -91,24 +119,85 @@ class Admission:
             if place == len(rounds):
                 rounds.append([])
             rounds[place].append(run)
-            last[chunk.patient_id] = place, run
+            last[run.patient_id] = place, run
         return rounds
 
     def forget(self, patient_id: str) -> None:
-        """The patient's stream has been closed."""
-        self.streams.pop(patient_id, None)
+        """The patient's stream has been closed by somebody else than its sender."""
+        self._held.pop(patient_id, None)
 
-    def _admit(self, chunk: SampleChunk) -> Run | None:
-        stream, opens = self.streams.get(chunk.patient_id), None
-        if stream is None or _is_new(stream, chunk):
-            stream = opens = _stream(chunk)
-            self.streams[chunk.patient_id] = stream
-            self.counters.streams += 1
-        counts, first = chunk.counts(), chunk.first_sample
-        seen = stream.next_sample - first
-        if seen >= len(counts) and not (chunk.end and seen == len(counts)):
-            self.counters.duplicates += 1
+    def snapshot(self, patient_id: str) -> Held | None:
+        """All that is remembered of a patient with an open stream."""
+        return self._held.get(patient_id)
+
+    def restore(self, patient_id: str, state: Any) -> Stream | None:
+        """Remember what `snapshot` returned, as plain data; returns the open stream. Raises
+        msgspec.ValidationError."""
+        held = msgspec.convert(state, Held | None)
+        self.forget(patient_id)
+        if held is None:
             return None
+        self._held[patient_id] = held
+        return msgspec.structs.replace(held.stream)
+
+    def _admit(self, chunk: SampleChunk) -> Iterator[Run]:
+        held = self._held.get(chunk.patient_id)
+        if held is None:
+            if self._is_late_for_ended(chunk):
+                self.counters.duplicates += 1
+            else:
+                yield from self._begin(chunk)
+        elif (why := _why_not_next(held, chunk)) is None:
+            yield from self._go_on(held, chunk)
+        elif why == "new":
+            yield from self._begin(chunk, before=held)
+        else:
+            if why in ("repeat", "moved"):
+                self.counters.duplicates += 1
+            # a chunk that begins otherwise than the stream it seems to repeat decides at once
+            needed_s = 0.0 if _begins_otherwise(held, chunk) else _needed_s(held, why)
+            won = contend(held.contenders, chunk, why, needed_s)
+            if won is not None:
+                held.contested = held.contested or won.why == "rival"
+                yield from self._take_over(won, before=held)
+
+    def _begin(self, chunk: SampleChunk, before: Held | None = None) -> Iterator[Run]:
+        """A new stream with this chunk."""
+        stream = Stream(
+            patient_id=chunk.patient_id,
+            device_id=chunk.device_id,
+            lead=chunk.lead,
+            fs_hz=chunk.fs_hz,
+            counts_per_mv=chunk.counts_per_mv,
+            start_ns=chunk.start_ns,
+            next_sample=chunk.first_sample,
+        )
+        held = Held(stream, stream.start_ns, b"" if chunk.first_sample == 0 else None)
+        restarted = False
+        if before is not None:
+            held.contested = before.contested
+            goes_back = chunk.first_sample < before.stream.next_sample
+            restarted = goes_back and before.stream.device_id == stream.device_id
+        self._held[chunk.patient_id] = held
+        self.counters.streams += 1
+        opens = msgspec.structs.replace(stream)
+        for run in self._go_on(held, chunk):
+            if opens is not None:
+                run.opens, run.restarted = opens, restarted
+            opens = None
+            yield run
+
+    def _take_over(self, won: Contender, before: Held | None) -> Iterator[Run]:
+        """The contender's chunks, as a stream of their own."""
+        first, *others = won.chunks
+        yield from self._begin(first, before)
+        for chunk in others:
+            yield from self._admit(chunk)
+
+    def _go_on(self, held: Held, chunk: SampleChunk) -> Iterator[Run]:
+        """The samples of a chunk that are new; and after the end of the stream, who waited."""
+        stream, counts, first = held.stream, chunk.counts(), chunk.first_sample
+        seen = stream.next_sample - first
         if seen > 0:
             counts, first = counts[seen:], stream.next_sample
             self.counters.duplicates += 1
@@ -117,47 +206,97 @@ class Admission:
         self.counters.missing += missing
         self.counters.chunks += 1
         self.counters.samples += len(counts)
-        stream.next_sample = first + len(counts)
-        return Run(
-            chunk.patient_id,
-            opens,
-            missing,
-            first,
-            chunk.lead_off,
-            chunk.end,
-            chunk.battery,
-            chunk.fault,
-            [counts],
+        stream.next_sample, held.start_ns = first + len(counts), chunk.start_ns
+        if held.head is not None and len(held.head) < 2 * HEAD:
+            held.head = held.head + counts[: HEAD - len(held.head) // 2].tobytes()
+        waiting, held.contenders = held.contenders, []
+        run = Run(
+            patient_id=chunk.patient_id,
+            missing=missing,
+            first_sample=first,
+            lead_off=chunk.lead_off,
+            ends=chunk.end,
+            battery=chunk.battery,
+            fault=chunk.fault,
+            parts=[counts],
+        )
+        if chunk.end:
+            del self._held[chunk.patient_id]
+            self._remember_end(stream)
+            yield run
+            rival = next((c for c in waiting if c.why == "rival"), None)
+            if rival is not None:
+                yield from self._take_over(rival, before=None)
+            return
+        for contender in waiting:
+            if contender.why in ("rival", "ahead"):
+                self.counters.refused += len(contender.chunks)
+            if contender.why == "rival":
+                held.contested, run.refused = True, _name(contender.chunks[-1])
+        yield run
+
+    def _remember_end(self, stream: Stream) -> None:
+        self._ended[stream.patient_id] = stream
+        self._ended.move_to_end(stream.patient_id)
+        if len(self._ended) > ENDED:
+            self._ended.popitem(last=False)
+
+    def _is_late_for_ended(self, chunk: SampleChunk) -> bool:
+        """Whether a chunk belongs to a stream that has ended. First samples begin a new one."""
+        ended = self._ended.get(chunk.patient_id)
+        return (
+            ended is not None
+            and chunk.first_sample > 0
+            and _sender(ended) == _sender(chunk)
+            and abs(chunk.start_ns - ended.start_ns) <= SAME_STREAM_NS
+            and chunk.first_sample + chunk.n <= ended.next_sample
         )
 
 
+def _why_not_next(held: Held, chunk: SampleChunk) -> Why | None:
+    """Why a chunk does not go on from the stream; None if it does."""
+    stream = held.stream
+    if _sender(stream) != _sender(chunk):
+        return "rival"
+    moved = all(
+        abs(chunk.start_ns - start) > SAME_STREAM_NS for start in (held.start_ns, stream.start_ns)
+    )
+    if chunk.first_sample == 0 and stream.next_sample and (moved or _begins_otherwise(held, chunk)):
+        return "new"
+    seen = stream.next_sample - chunk.first_sample
+    if seen >= chunk.n and not (chunk.end and seen == chunk.n):
+        return "moved" if moved else "repeat"
+    if jump_problem(stream.next_sample, chunk) is not None:
+        return "ahead"
+    return "new" if stream.counts_per_mv != chunk.counts_per_mv else None
+
+
+def _begins_otherwise(held: Held, chunk: SampleChunk) -> bool:
+    """Whether a chunk of the same sender holds other samples at the beginning of the stream than
+    the stream did."""
+    if not held.head or _sender(held.stream) != _sender(chunk):
+        return False
+    known = held.head[2 * chunk.first_sample :]
+    n = min(len(known), len(chunk.samples))
+    return known[:n] != chunk.samples[:n]
+
+
+def _needed_s(held: Held, why: Why) -> float:
+    if why == "rival" and held.contested:
+        return CONTESTED_S
+    return REPEAT_S if why == "repeat" else QUICK_S
+
+
+def _sender(who: Stream | SampleChunk) -> tuple[str, str, float]:
+    return who.device_id, who.lead, who.fs_hz
+
+
+def _name(chunk: SampleChunk) -> str:
+    return " ".join(filter(None, (chunk.device_id, chunk.lead, f"{chunk.fs_hz:g} Hz")))
+
+
 def _continues(before: Run, run: Run) -> bool:
-    said_before, says = (
-        (before.lead_off, before.battery, before.fault),
-        (run.lead_off, run.battery, run.fault),
-    )
-    return not (before.ends or run.opens or run.missing) and said_before == says
-
-
-def _is_new(stream: Stream, chunk: SampleChunk) -> bool:
-    same_sender = (stream.device_id, stream.lead, stream.fs_hz, stream.counts_per_mv) == (
-        chunk.device_id,
-        chunk.lead,
-        chunk.fs_hz,
-        chunk.counts_per_mv,
-    )
-    return not same_sender or (
-        chunk.first_sample == 0 and abs(chunk.start_ns - stream.start_ns) > SAME_STREAM_NS
-    )
-
-
-def _stream(chunk: SampleChunk) -> Stream:
-    return Stream(
-        chunk.patient_id,
-        chunk.device_id,
-        chunk.lead,
-        chunk.fs_hz,
-        chunk.counts_per_mv,
-        chunk.start_ns,
-        next_sample=chunk.first_sample,
-    )
+    state_before = before.lead_off, before.battery, before.fault
+    state = run.lead_off, run.battery, run.fault
+    apart = before.ends or run.opens or run.missing or run.refused
+    return not apart and state_before == state
