@@ -107,20 +107,31 @@ def generate(
 def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
     """The worker; puts (wall clock, CPU seconds, counters, CPU seconds by stage) on the queue every
     second."""
-    from stream_processor.pipeline.ward import build_ward
+    from models.serving import runtime
+    from stream_processor.pipeline.stage_list import StepTimes
+    from stream_processor.pipeline.ward import Ward
     from stream_processor.sinks.sqlite import SqliteSink
     from stream_processor.worker.app import Processor
 
     async def main() -> None:
-        ward = build_ward(SystemClock())
+        model, clock, timings = runtime.load(), SystemClock(), StepTimes()
         processor = Processor(
-            broker, ward, SqliteSink(Path(store)), SystemClock(), whole_fetches=not stock
+            broker,
+            lambda: Ward(model, clock, timings=timings),
+            SqliteSink(Path(store)),
+            SystemClock(),
+            whole_fetches=not stock,
         )
         task = asyncio.create_task(processor.run())
         while not stop.is_set() and not task.done():
             await asyncio.sleep(1.0)
             reports.put(
-                (time.time(), time.process_time(), processor.counters.as_dict(), dict(ward.timings))
+                (
+                    time.time(),
+                    time.process_time(),
+                    processor.counters.as_dict(),
+                    dict(timings.seconds),
+                )
             )
         processor.stop()
         await task

@@ -49,6 +49,10 @@ AlarmKind = Literal[
     "battery",
     "device",
     "atrial_fibrillation_end",
+    "two_senders",
+    "restart",
+    "input_refused",
+    "state_lost",
 ]
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from ingest.messages import Action, Beat, Event, SampleChunk, sample_offset_ns
+from ingest.messages import Action, AlarmKind, Beat, Event, SampleChunk, sample_offset_ns
+from models.serving.runtime import Model
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.worker.operator_actions import Placed
 
@@ -41,7 +42,8 @@ class FakeWard:
         self.duplicates = 0
         self.clock_calls = 0
         self.acted: list[tuple[int, str]] = []
-        self.expected: dict[str, int] = {}
+        self.expected: dict[int, int] = {}
+        self.told: list[tuple[str, AlarmKind, str]] = []
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
         return [beat for c in chunks if (beat := self._beat(c)) is not None]
@@ -71,12 +73,19 @@ class FakeWard:
         self.clock_calls += 1
         return []
 
-    def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]:
-        self.acted += [(place, action.patient_id) for place, action in actions]
+    def act(self, actions: Sequence[tuple[int, int, Action]]) -> list[Event]:
+        self.acted += [(place, action.patient_id) for _, place, action in actions]
         return []
 
-    def expect_actions(self, patient_id: str, end: int) -> None:
-        self.expected[patient_id] = end
+    def expect_actions(self, ends: Mapping[int, int]) -> None:
+        self.expected = dict(ends)
+
+    def tell(self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str) -> list[Event]:
+        self.told.append((patient_id, kind, detail))
+        return []
+
+    def use(self, model: Model) -> None:
+        pass
 
     def patients(self) -> list[str]:
         return list(self.state)

@@ -108,6 +108,7 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import load_profiles, model_folder, open_sink
     from ecgwatch.telemetry import publisher
+    from stream_processor.pipeline.stage_list import StepTimes
     from stream_processor.pipeline.ward import Ward
     from stream_processor.worker.app import Processor
     from stream_processor.worker.archive import Archive
@@ -117,11 +118,11 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     sink = open_sink(chosen)
     ready = f"processing ecg.samples from {chosen.broker} into {chosen.sink}"
     models = ModelWatch(model_folder(chosen), clock)
-    ward = Ward(models.model, clock, load_profiles(chosen))
-    publish = publisher(chosen, parent, ward.timings, clock)
+    profiles, timings = load_profiles(chosen), StepTimes()
+    publish = publisher(chosen, parent, timings.seconds, clock)
     processor = Processor(
         chosen.broker,
-        ward,
+        lambda: Ward(models.model, clock, profiles, timings),
         sink,
         clock,
         on_ready=lambda: typer.echo(ready),

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import confluent_kafka
 
@@ -38,6 +38,14 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+
+
+class Letter(NamedTuple):
+    """A Record made by hand."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
 
 
 class EventProducerError(Exception):

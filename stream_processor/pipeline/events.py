@@ -6,7 +6,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingest.messages import Alarm, Beat, Finding, Rhythm, Strip, Vitals, Waveform, sample_offset_ns
+import msgspec
+
+from ingest.messages import (
+    Alarm,
+    AlarmKind,
+    Beat,
+    Finding,
+    Rhythm,
+    Strip,
+    Vitals,
+    Waveform,
+    sample_offset_ns,
+)
 from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.engine import AlarmStep
@@ -130,7 +142,43 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
         latching=kind.latching,
         value=_rounded(a.value),
         limit=a.limit,
-        text=kind.text.format(value=a.value, limit=a.limit),
+        text=kind.text.format(value=a.value, limit=a.limit, detail=a.detail),
+    )
+
+
+def technical(
+    patient_id: str,
+    stream: Stream | None,
+    kind: AlarmKind,
+    now_ns: int,
+    detail: str,
+    before: Alarm | None,
+) -> Alarm:
+    """An alarm about a patient's input or state, not about its signal: it happened now; `before` is
+    the one of its kind that nobody has acknowledged yet, and that it goes on."""
+    entry = CATALOGUE[kind]
+    text = entry.text.format(detail=detail)
+    if before is not None:
+        return msgspec.structs.replace(before, step="update", changed_ns=now_ns, text=text)
+    sample = 0 if stream is None else stream.next_sample
+    return Alarm(
+        patient_id=patient_id,
+        device_id="" if stream is None else stream.device_id,
+        lead="" if stream is None else stream.lead,
+        fs_hz=FS_HZ if stream is None else stream.fs_hz,
+        id=f"{patient_id}:{kind}:{now_ns}",
+        kind=kind,
+        priority=entry.priority,
+        step="onset",
+        changed_ns=now_ns,
+        onset_ns=now_ns,
+        raised_ns=now_ns,
+        end_ns=now_ns,
+        onset_sample=sample,
+        raised_sample=sample,
+        end_sample=sample,
+        latching=entry.latching,
+        text=text,
     )
 
 

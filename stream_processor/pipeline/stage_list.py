@@ -45,9 +45,10 @@ class StageList:
         """What each remembers of the row."""
         return {name: stage.snapshot(row) for name, stage in self._stages.items()}
 
-    def is_snapshot(self, states: dict[str, State]) -> bool:
-        """Whether these are the states of just these stages."""
-        return states.keys() == self._stages.keys()
+    def check(self, states: dict[str, State]) -> None:
+        """Raise ValueError if these are not the states of just these stages."""
+        if states.keys() != self._stages.keys():
+            raise ValueError(f"stages {sorted(states)}, expected {sorted(self._stages)}")
 
     def restore(self, row: int, states: dict[str, State]) -> None:
         """Make an open row remember what `snapshot` returned."""

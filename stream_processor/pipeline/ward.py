@@ -14,18 +14,24 @@ tests: the same stages, the same numbers. Not thread-safe: one call at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from ingest.clock import Clock
-from ingest.messages import Action, Event, RhythmLabel, SampleChunk, Vitals
+from ingest.messages import (
+    Action,
+    AlarmKind,
+    Event,
+    RhythmLabel,
+    SampleChunk,
+    Vitals,
+    sample_offset_ns,
+)
 from models.serving import runtime
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.signal.windows import Windower, Windows
-from stream_processor.pipeline import events
+from stream_processor.pipeline import events, states
 from stream_processor.pipeline.alarms.engine import AlarmEngine, AlarmStep
 from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
 from stream_processor.pipeline.alarms.limits import PatientLimits
@@ -33,7 +39,7 @@ from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.pipeline.patient_clock import PatientClock
 from stream_processor.pipeline.stage_list import StageList, StepTimes
 from stream_processor.pipeline.stages.added import AddedTasks
-from stream_processor.pipeline.stages.admission import Admission, Run, Stream
+from stream_processor.pipeline.stages.admission import Admission, Run, Stream, name_of
 from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.findings import TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
@@ -48,7 +54,6 @@ from stream_processor.pipeline.stages.waveform_recorder import (
     WaveformRecorder,
 )
 
-STATE_VERSION = 7
 # tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
 BUILT_IN = ("lethal", "rhythm")
 EVERYBODY_ADULT = Profiles.load(None)
@@ -57,7 +62,13 @@ EVERYBODY_ADULT = Profiles.load(None)
 class Ward:
     """Every patient of one processor."""
 
-    def __init__(self, model: Model, clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> None:
+    def __init__(
+        self,
+        model: Model,
+        clock: Clock,
+        profiles: Profiles = EVERYBODY_ADULT,
+        timings: StepTimes | None = None,
+    ) -> None:
         self.admission = Admission()
         self._recorder, self._conditioner = WaveformRecorder(), Conditioner()
         self._windower, self._detector = Windower(model.input), BeatDetector(model)
@@ -85,8 +96,7 @@ class Ward:
         self._clock, self._heard, self._limits = clock, PatientClock(clock), PatientLimits(profiles)
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
-        self._timed = StepTimes()
-        self.timings = self._timed.seconds
+        self._timed = timings or StepTimes()
 
     def use(self, model: Model) -> None:
         """Go on with a model that extends this one (models/serving/extension.py), between two
@@ -106,6 +116,8 @@ class Ward:
             for run in runs:
                 found += self._before(run)
             rows = [self._row[run.patient_id] for run in runs]
+            for row, run in zip(rows, runs, strict=True):
+                self._stream[row].next_sample = run.next_sample
             with self._timed("tape"):
                 pieces = [
                     Piece(row, run.first_sample, run.counts())
@@ -123,27 +135,42 @@ class Ward:
             found += self._end([run.patient_id for run in runs if run.ends])
         return found
 
-    def act(self, actions: Sequence[tuple[int, Action]]) -> list[Event]:
-        """Take what people did, each with its place in the partition it came from; what was taken
-        before counts once."""
+    def act(self, actions: Sequence[tuple[int, int, Action]]) -> list[Event]:
+        """Take what people did, each with its partition and its place there; what was taken before
+        counts once."""
         found: list[Event] = []
-        for place, action in actions:
+        for partition, place, action in actions:
             age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9)
-            found += self._lifecycle.act(action, place, age_s)
-            if action.action in ("limits", "profile") and action.patient_id in self._row:
+            found += self._lifecycle.act(action, partition, place, age_s)
+            if action.patient_id not in self._row:
+                self._lifecycle.forget_idle(action.patient_id)
+            elif action.action in ("limits", "profile"):
                 self._set_limits(action.patient_id)
         return found
 
-    def expect_actions(self, patient_id: str, end: int) -> None:
-        """Actions are placed from 0 to `end` so far; if more have been taken, the topic was made
-        anew, and counting starts again."""
-        if self._lifecycle.acted(patient_id) > end:
-            self._lifecycle.forget_actions(patient_id)
+    def expect_actions(self, ends: Mapping[int, int]) -> None:
+        """In these partitions actions are placed from 0 to these ends so far; if more have been
+        taken, the topic was made anew, and counting starts again."""
+        self._lifecycle.expect_actions(ends)
+
+    def tell(self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str) -> list[Event]:
+        """Raise a technical alarm about a patient, with or without a stream; it stands until it is
+        acknowledged. `at_ns`: when, if nothing else is known of the patient's time."""
+        row = self._row.get(patient_id)
+        stream = None if row is None else self._stream[row]
+        now_ns = self._lifecycle.now_ns(patient_id) or at_ns or self._clock.now_ns()
+        before = self._lifecycle.unanswered(patient_id, kind)
+        alarm = events.technical(patient_id, stream, kind, now_ns, detail, before)
+        profile = self._limits.combined(patient_id, *self._own_limits(patient_id))
+        return [*self._lifecycle.take(alarm, profile.escalate_s)]
 
     def on_clock(self) -> list[Event]:
         """What time alone brings: no-signal alarms, the end of streams that have long been silent,
         re-alarms."""
-        found = self._end(self._heard.over())
+        over = self._heard.over()
+        found = self._end(over)
+        for patient in over:
+            self.admission.forget(patient)
         for patient in self._heard.silent(lambda patient: self._limits[patient].no_signal_s):
             self._heard.lose(patient)
             row = self._row[patient]
@@ -153,7 +180,9 @@ class Ward:
         for patient, passed_ns in self._heard.passed_ns(self._lifecycle.patients()).items():
             until_ns = self._lifecycle.now_ns(patient) + passed_ns
             profile = self._limits.combined(patient, *self._own_limits(patient))
-            found += self._lifecycle.advance(patient, until_ns, profile.escalate_s)
+            found += self._lifecycle.skip(patient, until_ns, profile.escalate_s)
+            if patient not in self._row:
+                self._lifecycle.forget_idle(patient)
         return found
 
     def flush(self, patient_id: str) -> list[Event]:
@@ -172,43 +201,43 @@ class Ward:
     def snapshot(self, patient_id: str) -> bytes:
         """All that is remembered of a patient: restored, and given the chunks that follow, a ward
         goes on exactly as this one would."""
-        state: dict[str, Any] = {
-            "version": STATE_VERSION,
-            "lifecycle": self._lifecycle.snapshot(patient_id),
-            "stream": None,
-        }
-        if (row := self._row.get(patient_id)) is not None:
-            state["stream"] = self._stream[row]
-            state["lost"] = self._heard.is_lost(patient_id)
-            state["stages"] = self._stages.snapshot(row)
-        return msgspec.msgpack.encode(state)
+        lifecycle = self._lifecycle.snapshot(patient_id)
+        if (row := self._row.get(patient_id)) is None:
+            return states.pack(states.State(patient_id, lifecycle))
+        stream = states.StreamState(
+            self._stream[row],
+            self.admission.snapshot(patient_id),
+            self._heard.is_lost(patient_id),
+            self._stages.snapshot(row),
+        )
+        return states.pack(states.State(patient_id, lifecycle, stream))
 
     def restore(self, patient_id: str, state: bytes) -> None:
-        """Open a patient with what `snapshot` returned. Raises ValueError for the state of another
-        version."""
+        """Open a patient with what `snapshot` returned. Raises ValueError, and knows nothing of the
+        patient then, if it is damaged, of another version or of another patient."""
+        self.close(patient_id)
+        loaded = states.unpack(state, patient_id)
         try:
-            loaded = msgspec.msgpack.decode(state)
-            known = loaded["stream"] is None or self._stages.is_snapshot(loaded["stages"])
-            if loaded["version"] != STATE_VERSION or not known:
-                raise ValueError(f"state of version {loaded['version']}, expected {STATE_VERSION}")
-            stream = msgspec.convert(loaded["stream"], Stream | None)
-            self._lifecycle.restore(patient_id, loaded["lifecycle"])
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
-            raise ValueError(f"not a state: {error}") from error
-        if patient_id in self._row:
-            self._close_stream(patient_id)
-        if stream is None:
-            return
-        row = self._open(stream)
-        self._stages.restore(row, loaded["stages"])
-        self.admission.streams[patient_id] = stream
-        if loaded["lost"]:
-            self._heard.lose(patient_id)
+            self._lifecycle.restore(patient_id, loaded.lifecycle)
+            if loaded.stream is not None:
+                self._restore_stream(loaded.stream)
+        except Exception as error:  # whatever bytes may hold: a stage finds it in its own way
+            self.close(patient_id)
+            raise ValueError(f"not a state: {type(error).__name__}: {error}") from error
+
+    def _restore_stream(self, state: states.StreamState) -> None:
+        self._stages.check(state.stages)
+        row = self._open(state.stream)
+        self._stages.restore(row, state.stages)
+        self.admission.restore(state.stream.patient_id, state.admission)
+        if state.lost:
+            self._heard.lose(state.stream.patient_id)
 
     def close(self, patient_id: str) -> None:
         """Forget a patient, standing alarms and all."""
         self._lifecycle.forget(patient_id)
         self._heard.forget(patient_id)
+        self.admission.forget(patient_id)
         if patient_id in self._row:
             self._close_stream(patient_id)
 
@@ -236,18 +265,22 @@ class Ward:
         if run.opens:
             if patient in self._row:
                 found += self._end([patient])
-                self.admission.streams[patient] = run.opens
             row = self._open(run.opens)
             self._lifecycle.begin_stream(patient, run.opens.start_ns)
             if run.first_sample:  # we joined late
                 self._stages.restart(row, run.first_sample)
         row = self._row[patient]
-        self._alarms.device(row, run.battery, run.fault)
-        if self._heard.hear(patient):
-            at = run.first_sample * FS_HZ / self._stream[row].fs_hz
-            found += self._alarm_events(self._alarms.signal_back(row, at))
         if run.missing:
             found += self._gap(row, run)
+        self._alarms.device(row, run.battery, run.fault)
+        at = run.first_sample * FS_HZ / self._stream[row].fs_hz
+        if run.restarted:
+            found += self._alarm_events(self._alarms.restarted(row, at))
+        if run.refused:
+            held = name_of(self._stream[row])
+            self._alarms.refused(row, at, f"{held} is used, {run.refused} is refused")
+        if self._heard.hear(patient):
+            found += self._alarm_events(self._alarms.signal_back(row, at))
         return found
 
     def _gap(self, row: int, run: Run) -> list[Event]:
@@ -256,11 +289,16 @@ class Ward:
         lost_from = (run.first_sample - run.missing) * FS_HZ / stream.fs_hz
         end = int(np.ceil(lost_from))
         before = self._tracker.finish(row, end)
-        steps = self._alarms.finish(row, before, end)
+        found = self._alarm_events(self._alarms.finish(row, before, end))
+        stream.next_sample = run.first_sample
         sample = self._stages.restart(row, run.first_sample)
-        steps += self._alarms.gap(row, lost_from, sample)
-        spans = before + lost(row, end, sample)
-        return self._rhythm_events(spans) + self._alarm_events(steps)
+        found += self._lifecycle.skip(
+            run.patient_id,
+            stream.start_ns + sample_offset_ns(run.first_sample, stream.fs_hz),
+            self._limits[run.patient_id].escalate_s,
+        )
+        found += self._alarm_events(self._alarms.gap(row, lost_from, sample))
+        return self._rhythm_events(before + lost(row, end, sample)) + found
 
     def _end(self, patients: Sequence[str]) -> list[Event]:
         """These streams are over; what is latched stays standing."""
@@ -296,7 +334,6 @@ class Ward:
         del self._stream[row]
         self._heard.end_stream(patient_id)
         self._limits.forget(patient_id)
-        self.admission.forget(patient_id)
 
     def _analyse(self, windows: list[Windows]) -> list[Event]:
         with self._timed("backbone"):

@@ -33,10 +33,11 @@ from stream_processor.kafka.event_producer import EventProducer
 from stream_processor.sinks.base import Sink
 from stream_processor.worker.checkpointer import Checkpointer
 from stream_processor.worker.counters import Counters
+from stream_processor.worker.guarded_ward import GuardedWard, WardLike
 from stream_processor.worker.operator_actions import ActionReader
 from stream_processor.worker.snapshots import SnapshotReader
 from stream_processor.worker.stall_guard import StallGuard
-from stream_processor.worker.worker import WardLike, Worker
+from stream_processor.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 MEASURE_S, LOG_EVERY_S = 0.5, 15.0
@@ -63,7 +64,7 @@ class Processor:
     on_ready: Callable[[], None] = lambda: None
     # called every LOG_EVERY_S in a thread of its own
     publish: Callable[[Counters], None] = lambda _: None
-    next_model: Callable[[], Model | None] = lambda: None  # see Worker
+    next_model: Callable[[], Model | None] = lambda: None  # see GuardedWard
     counters: Counters = field(default_factory=Counters)
     partitions: set[int] = field(default_factory=set, init=False)  # assigned and restored
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -78,18 +79,13 @@ class Processor:
         actions = ActionReader(self.broker)
         stall_guard = StallGuard(self.clock, SESSION_S - HEARTBEAT_S)
         self._reader = SnapshotReader(self.broker)
-        self._worker = Worker(
-            self.make_ward,
-            self._reader,
-            event_producer,
-            actions,
-            self.clock,
-            self.counters,
-            stall_guard,
+        ward = GuardedWard(
+            self.make_ward, event_producer, actions, self.clock, self.counters, stall_guard
         )
+        ward.next_model = self.next_model
+        self._worker = Worker(ward, self._reader, self.clock, self.counters)
         self._app = _faust_app(self.broker)
         self._worker.held_up = lambda: self.full
-        self._worker.next_model = self.next_model
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
         self._checkpointer = Checkpointer(
             self._worker, self.sink, event_producer, self._delivery, self.clock, stall_guard
@@ -172,7 +168,7 @@ class Processor:
             if self.clock.steady_s() - said_s >= LOG_EVERY_S:
                 said_s = self.clock.steady_s()
                 self.counters.latency_p50_s, self.counters.latency_p99_s = (
-                    self._worker.latencies.take()
+                    self._worker.ward.latencies.take()
                 )
                 figures = replace(self.counters)
                 log.info("%s", self.counters.line())

@@ -255,10 +255,14 @@ class Checkpointer:
         producer.settle(producer.mark())
         for patient, snapshot in states.items():
             producer.state(
-                patient, snapshot.state, snapshot.partition, snapshot.headers(worker.layout)
+                patient, snapshot.state, snapshot.partition, snapshot.headers(worker.ward.layout)
             )
-        producer.settle(producer.mark())
-        moved = [(p, patient) for patient in states for p in worker.outdated.pop(patient, ())]
-        for partition, patient in [*removable, *moved]:
+        for partition, patient in removable:
             producer.state(patient, None, partition)
         producer.settle(producer.mark())
+        # only now that the patient's new partition has its state
+        moved = [(p, patient) for patient in states for p in worker.ward.outdated.pop(patient, ())]
+        for partition, patient in moved:
+            producer.state(patient, None, partition)
+        if moved:
+            producer.settle(producer.mark())

@@ -22,6 +22,7 @@ import confluent_kafka
 from kafka.partitioner.default import murmur2
 
 from ingest import topics
+from stream_processor.kafka.event_producer import Letter
 from stream_processor.worker.topic_id import TopicIds
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class _Kept(NamedTuple):
 
 def home_of(patient_id: str, partitions: int) -> int:
     """The partition of a patient's messages, as Kafka's own clients choose it."""
-    return (murmur2(patient_id.encode()) & 0x7FFFFFFF) % partitions
+    return int(murmur2(patient_id.encode()) & 0x7FFFFFFF) % partitions
 
 
 class SnapshotReader:
@@ -111,7 +112,7 @@ class SnapshotReader:
         finally:
             consumer.close()
 
-    def input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[confluent_kafka.Message]]]:
+    def input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[Letter]]]:
         """Messages of ecg.samples, by partition, from the processors' commit up to an offset; with
         the offset of the first one. Blocks."""
         consumer = confluent_kafka.Consumer(self._settings)
@@ -120,7 +121,7 @@ class SnapshotReader:
             for place in consumer.committed(_places(until), _TIMEOUT_S):
                 low, _ = _extent(consumer, topics.SAMPLES.name, place.partition)
                 starts[place.partition] = max(low, place.offset)
-            found: dict[int, tuple[int, list[confluent_kafka.Message]]] = {
+            found: dict[int, tuple[int, list[Letter]]] = {
                 p: (min(start, until[p]), []) for p, start in starts.items()
             }
             left = {p: end for p, end in until.items() if starts[p] < end}
@@ -131,9 +132,9 @@ class SnapshotReader:
                 for message in consumer.consume(_BATCH, timeout=0.2):
                     if message.error():
                         raise confluent_kafka.KafkaException(message.error())
-                    partition = message.partition() or 0
-                    if (message.offset() or 0) < until[partition]:
-                        found[partition][1].append(message)
+                    partition, offset = message.partition() or 0, message.offset() or 0
+                    if offset < until[partition]:
+                        found[partition][1].append(Letter(offset, message.key(), message.value()))
                 for place in consumer.position(_places(left)):
                     if place.offset >= until[place.partition]:
                         del left[place.partition]
@@ -141,7 +142,9 @@ class SnapshotReader:
         finally:
             consumer.close()
 
-    def _last(self, consumer: confluent_kafka.Consumer, left: dict[int, int]) -> list[tuple[str, _Kept]]:
+    def _last(
+        self, consumer: confluent_kafka.Consumer, left: dict[int, int]
+    ) -> list[tuple[str, _Kept]]:
         """The last snapshot of each patient in each partition."""
         found: dict[tuple[int, str], _Kept] = {}
         consumer.assign(
@@ -168,10 +171,7 @@ class SnapshotReader:
 
 
 def restored(
-    kept: Iterable[tuple[str, _Kept]],
-    layout: Layout,
-    ours: Iterable[int],
-    ends: Mapping[int, int],
+    kept: Iterable[tuple[str, _Kept]], layout: Layout, ours: Iterable[int], ends: Mapping[int, int]
 ) -> Restored:
     """What holds of the snapshots in our partitions, now that the topic is so; `ends` of
     ecg.samples."""
@@ -212,7 +212,8 @@ def _apply(found: dict[tuple[int, str], _Kept], message: confluent_kafka.Message
     headers = dict(message.headers() or [])
     try:
         inside = {int(p): int(at) for p, at in json.loads(headers[INSIDE] or b"").items()}
-        layout = Layout((headers[TOPIC] or b"").decode(), int(headers[OF] or b"0"))
+        topic = headers[TOPIC] or b""
+        layout = Layout(topic if isinstance(topic, str) else topic.decode(), int(headers[OF] or 0))
     except (KeyError, ValueError, AttributeError, TypeError):
         return  # of another program, or of a version before these headers
     found[partition, patient] = _Kept(

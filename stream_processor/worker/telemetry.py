@@ -26,7 +26,7 @@ _ESCAPED = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 
 
 class InfluxTelemetry:
-    """Writes the counters of one worker. `timings` is Ward.timings: CPU seconds per step."""
+    """Writes the counters of one worker. `timings`: CPU seconds of the ward per step."""
 
     def __init__(
         self,

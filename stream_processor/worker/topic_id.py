@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import TimeoutError
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, TopicDescription
+from confluent_kafka.admin import AdminClient
 
 TIMEOUT_S = 2.0
 
@@ -25,7 +25,7 @@ class TopicIds:
         if self._silent:
             return str
         admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0})
-        asked: Future[TopicDescription] = admin.describe_topics(
+        asked = admin.describe_topics(
             confluent_kafka.TopicCollection([topic]), request_timeout=TIMEOUT_S
         )[topic]
 

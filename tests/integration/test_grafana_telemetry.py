@@ -31,7 +31,7 @@ async def test_figures_are_published_beside_the_work(
     with EmbeddedBroker() as broker:
         create_topics(broker.address)
         send(broker.address, range(10))
-        processor = app.Processor(broker.address, FakeWard(), sink, SystemClock(), publish=publish)
+        processor = app.Processor(broker.address, FakeWard, sink, SystemClock(), publish=publish)
         running = asyncio.create_task(processor.run())
         await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
         await until(lambda: len(told) >= 2)

@@ -79,7 +79,7 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
         models = ModelWatch(place, clock)
         sink = SqliteSink(tmp_path / "events.db", keep_days=30_000, waveform_days=30_000)
         processor = Processor(
-            broker.address, Ward(models.model, clock), sink, clock, next_model=models.take
+            broker.address, lambda: Ward(models.model, clock), sink, clock, next_model=models.take
         )
         running = asyncio.create_task(processor.run())
         producer = confluent_kafka.Producer(

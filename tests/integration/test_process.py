@@ -31,7 +31,9 @@ async def processing(
     address: str, sink: FakeSink, *, whole: bool = True, ward: FakeWard | None = None
 ) -> AsyncIterator[Processor]:
     """A processor, running until the block ends; then it finishes as at Ctrl-C."""
-    processor = Processor(address, ward or FakeWard(), sink, SystemClock(), whole_fetches=whole)
+    processor = Processor(
+        address, lambda: ward or FakeWard(), sink, SystemClock(), whole_fetches=whole
+    )
     task = asyncio.create_task(processor.run())
     try:
         yield processor

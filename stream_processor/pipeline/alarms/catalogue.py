@@ -21,7 +21,7 @@ class AlarmRow(NamedTuple):
 
     priority: Priority
     name: str  # as the page and reports say it
-    text: str  # with {value} and {limit}
+    text: str  # with {value}, {limit} and {detail}
     # when it holds; None: it happens (transient_alarms.py, the ward), and stands for a while
     rule: Rule | None = None
     # A rule can begin to answer otherwise with every beat, with every second, or, as silence grows
@@ -205,6 +205,37 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
         rules.device,
         technical=True,
         remedy="see what the device reports",
+    ),
+    "two_senders": AlarmRow(
+        "medium",
+        "Two senders",
+        "Two senders for one patient: {detail}",
+        rules.two_senders,
+        technical=True,
+        remedy="switch one of them off",
+    ),
+    "restart": AlarmRow(
+        "low",
+        "Device restarted",
+        "Device has restarted: a new stream begins",
+        technical=True,
+        remedy="see why, if it goes on",
+    ),
+    "input_refused": AlarmRow(
+        "medium",
+        "Input refused",
+        "Input refused: {detail}",
+        latching=True,
+        technical=True,
+        remedy="see ecg.dead-letter",
+    ),
+    "state_lost": AlarmRow(
+        "medium",
+        "Begins anew",
+        "Begins anew: what was remembered cannot be used",
+        latching=True,
+        technical=True,
+        remedy="check the patient's limits",
     ),
 }
 

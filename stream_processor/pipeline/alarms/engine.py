@@ -52,6 +52,7 @@ class Active(msgspec.Struct, frozen=True):
     value: float | None = None
     limit: float | None = None
     happened: float | None = None  # end of what happened; None for a condition
+    detail: str = ""
 
 
 class AlarmStep(NamedTuple):
@@ -124,6 +125,15 @@ class AlarmEngine(StructStage[_State]):
         """What the device says of itself with the signal that follows."""
         facts = self._state[row].facts
         facts.battery, facts.fault = battery, fault
+
+    def restarted(self, row: int, sample: float) -> list[AlarmStep]:
+        """The device has begun its stream anew, here."""
+        return self._happens(row, "restart", Condition(sample, end=sample), sample)
+
+    def refused(self, row: int, sample: float, detail: str) -> None:
+        """Somebody else sends as this patient, and was refused; `detail` names both."""
+        facts = self._state[row].facts
+        facts.refused, facts.refused_at = detail, sample
 
     def signal_lost(self, row: int, last: float, now: float) -> list[AlarmStep]:
         """No chunk has come for too long; `last` is the end of the signal, `now` the moment by the
@@ -224,7 +234,7 @@ class AlarmEngine(StructStage[_State]):
         if announced:
             state.announced[kind] = raised
         state.active[kind] = alarm = Active(
-            c.onset, raised, announced, refractory, raised, c.value, c.limit, c.end
+            c.onset, raised, announced, refractory, raised, c.value, c.limit, c.end, c.detail
         )
         return [AlarmStep(row, kind, "onset", alarm, raised)]
 
@@ -235,17 +245,17 @@ class AlarmEngine(StructStage[_State]):
         wants to know it."""
         state, text = self._state[row], CATALOGUE[kind].text
         alarm = state.active[kind]
-        if (
-            not alarm.announced
-            or needed - alarm.told < UPDATE
-            or text.format(value=c.value, limit=c.limit)
-            == text.format(value=alarm.value, limit=alarm.limit)
-        ):
+        said, says = (
+            text.format(value=one.value, limit=one.limit, detail=one.detail) for one in (alarm, c)
+        )
+        if not alarm.announced or needed - alarm.told < UPDATE or said == says:
             return []
         return self._update(
             row,
             kind,
-            msgspec.structs.replace(alarm, value=c.value, limit=c.limit, told=needed),
+            msgspec.structs.replace(
+                alarm, value=c.value, limit=c.limit, detail=c.detail, told=needed
+            ),
             needed,
         )
 

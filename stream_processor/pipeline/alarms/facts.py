@@ -56,6 +56,8 @@ class Facts(msgspec.Struct):
     not_af: float = 0.0  # readable signal without AF since then, samples
     battery: float | None = None
     fault: str = ""
+    refused: str = ""  # the senders of which one was refused, and when last
+    refused_at: float = 0.0
 
     @property
     def lethal_mean(self) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.messages import Action, Alarm
+from ingest.messages import Action, Alarm, AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 
 ANY = ""  # silence: alarms of any kind
@@ -33,7 +33,8 @@ class _Patient(msgspec.Struct):
     limits: dict[str, float] = {}  # the patient's own, on top of the profile
     profile: str = ""  # the name of the one that was given at admission; "" for the file's
     now_ns: int = 0
-    acted: int = 0  # actions before this place in their partition have been taken
+    # by partition: actions before this place have been taken
+    acted: dict[int, int] = {}
 
 
 class AlarmLifecycle:
@@ -44,11 +45,7 @@ class AlarmLifecycle:
 
     def patients(self) -> list[str]:
         """Those of whom something must be remembered when no stream is open."""
-        return [
-            id_
-            for id_, p in self._patients.items()
-            if p.standing or p.silenced or p.limits or p.profile
-        ]
+        return [id_ for id_, p in self._patients.items() if _is_kept(p)]
 
     def limits(self, patient_id: str) -> Mapping[str, float]:
         """The patient's own limits."""
@@ -59,11 +56,6 @@ class AlarmLifecycle:
         """The name of the profile that the patient was given; "" for the file's."""
         patient = self._patients.get(patient_id)
         return patient.profile if patient else ""
-
-    def acted(self, patient_id: str) -> int:
-        """One past the place of the last action taken."""
-        patient = self._patients.get(patient_id)
-        return patient.acted if patient else 0
 
     def now_ns(self, patient_id: str) -> int:
         """How far the patient's time has come."""
@@ -114,6 +106,26 @@ class AlarmLifecycle:
                 found.append(standing.alarm)
         return sorted(found, key=lambda a: a.changed_ns)
 
+    def skip(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
+        """Time has come so far without a signal: as `advance`, but each alarm calls again once at
+        most. What was not told while it was due is not made up for."""
+        patient = self._patients.get(patient_id)
+        every = round(escalate_s * 1e9)
+        for standing in patient.standing.values() if patient else ():
+            missed = (now_ns - standing.called_ns) // every - 1
+            standing.called_ns += max(0, missed) * every
+        return self.advance(patient_id, now_ns, escalate_s)
+
+    def unanswered(self, patient_id: str, kind: AlarmKind) -> Alarm | None:
+        """The newest alarm of this kind that stands and that nobody has acknowledged."""
+        patient = self._patients.get(patient_id)
+        found = [
+            s.alarm
+            for s in (patient.standing.values() if patient else ())
+            if s.alarm.kind == kind and s.alarm.acknowledged_ns is None
+        ]
+        return found[-1] if found else None
+
     def begin_stream(self, patient_id: str, at_ns: int) -> None:
         """A stream begins, with a timeline of its own: what was left of silences and of the time to
         the next call is left."""
@@ -137,14 +149,20 @@ class AlarmLifecycle:
                 s.over = True
                 if s.alarm.acknowledged_ns is not None:
                     del patient.standing[s.alarm.id]
+            self.forget_idle(patient_id)
 
-    def act(self, action: Action, place: int, age_s: float = 0.0) -> list[Alarm]:
-        """What a person did, so many seconds ago, with its place in its partition; what was taken
-        before is not taken again."""
+    def forget_idle(self, patient_id: str) -> None:
+        """Forget a patient without a stream unless something must be remembered."""
+        if (patient := self._patients.get(patient_id)) is not None and not _is_kept(patient):
+            del self._patients[patient_id]
+
+    def act(self, action: Action, partition: int, place: int, age_s: float = 0.0) -> list[Alarm]:
+        """What a person did, so many seconds ago, with its partition and its place there; what was
+        taken before is not taken again."""
         patient = self._patients.setdefault(action.patient_id, _Patient())
-        if place < patient.acted:
+        if place < patient.acted.get(partition, 0):
             return []
-        patient.acted = place + 1
+        patient.acted[partition] = place + 1
         if action.action == "acknowledge":
             return _acknowledge(patient, action)
         if action.action == "profile":
@@ -166,10 +184,13 @@ class AlarmLifecycle:
             )
         return _resilence(patient)
 
-    def forget_actions(self, patient_id: str) -> None:
-        """The topic of actions was made anew: its places count from 0 again."""
-        if patient_id in self._patients:
-            self._patients[patient_id].acted = 0
+    def expect_actions(self, ends: Mapping[int, int]) -> None:
+        """These partitions end here. If more was taken, the topic of actions was made anew: places
+        count from 0 again."""
+        for patient in self._patients.values():
+            for partition, place in list(patient.acted.items()):
+                if place > ends.get(partition, place):
+                    del patient.acted[partition]
 
     def snapshot(self, patient_id: str) -> dict[str, Any] | None:
         """All that is remembered of a patient, as plain data."""
@@ -185,6 +206,11 @@ class AlarmLifecycle:
     def forget(self, patient_id: str) -> None:
         """Somebody else minds the patient now."""
         self._patients.pop(patient_id, None)
+
+
+def _is_kept(patient: _Patient) -> bool:
+    """Whether something must be remembered of a patient without a stream."""
+    return bool(patient.standing or patient.silenced or patient.limits or patient.profile)
 
 
 def _merged(alarm: Alarm, before: Alarm) -> Alarm:

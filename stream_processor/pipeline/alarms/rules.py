@@ -37,6 +37,9 @@ HERALDS, HERALD_S = 3, 10.0  # V beats shortly before a fibrillatory wave: artef
 HERALDED_S = 1.0  # by so much sooner is it told then
 
 
+REFUSED_S = 10.0  # without a chunk of another sender, there is but one again
+
+
 class Condition(NamedTuple):
     """A condition that holds, or an event that happened."""
 
@@ -44,6 +47,7 @@ class Condition(NamedTuple):
     value: float | None = None
     limit: float | None = None
     end: float | None = None  # of an event
+    detail: str = ""  # what else the text says
 
 
 class _Unknown:
@@ -194,6 +198,11 @@ def battery(f: Facts, p: Profile, holding: bool) -> Answer:
 
 def device(f: Facts, p: Profile, holding: bool) -> Answer:
     return Condition(f.now) if f.fault else None
+
+
+def two_senders(f: Facts, p: Profile, holding: bool) -> Answer:
+    recent = f.refused and f.now - f.refused_at < REFUSED_S * FS_HZ
+    return Condition(f.now, detail=f.refused) if recent else None
 
 
 def _is_fast_and_mostly_v(f: Facts, p: Profile, holding: bool) -> bool:

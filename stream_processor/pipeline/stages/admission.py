@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -71,6 +70,11 @@ class Run:
     refused: str = ""  # who else sent as this patient just before, and was refused
     parts: list[npt.NDArray[np.int16]] = field(default_factory=list)
 
+    @property
+    def next_sample(self) -> int:
+        """One past the last one."""
+        return self.first_sample + sum(map(len, self.parts))
+
     def counts(self) -> npt.NDArray[np.int16]:
         """All samples of the run."""
         return (
@@ -126,19 +130,13 @@ class Admission:
         """The patient's stream has been closed by somebody else than its sender."""
         self._held.pop(patient_id, None)
 
-    def snapshot(self, patient_id: str) -> Held | None:
-        """All that is remembered of a patient with an open stream."""
-        return self._held.get(patient_id)
+    def snapshot(self, patient_id: str) -> Held:
+        """All that is remembered of a patient with an open stream. Not to be changed."""
+        return self._held[patient_id]
 
-    def restore(self, patient_id: str, state: Any) -> Stream | None:
-        """Remember what `snapshot` returned, as plain data; returns the open stream. Raises
-        msgspec.ValidationError."""
-        held = msgspec.convert(state, Held | None)
-        self.forget(patient_id)
-        if held is None:
-            return None
-        self._held[patient_id] = held
-        return msgspec.structs.replace(held.stream)
+    def restore(self, patient_id: str, state: Held) -> None:
+        """Remember what `snapshot` returned."""
+        self._held[patient_id] = state
 
     def _admit(self, chunk: SampleChunk) -> Iterator[Run]:
         held = self._held.get(chunk.patient_id)
@@ -176,16 +174,17 @@ class Admission:
         restarted = False
         if before is not None:
             held.contested = before.contested
-            goes_back = chunk.first_sample < before.stream.next_sample
+            sent_s = before.stream.next_sample / before.stream.fs_hz
+            goes_back = chunk.first_sample / chunk.fs_hz < sent_s
             restarted = goes_back and before.stream.device_id == stream.device_id
         self._held[chunk.patient_id] = held
         self.counters.streams += 1
-        opens = msgspec.structs.replace(stream)
-        for run in self._go_on(held, chunk):
-            if opens is not None:
-                run.opens, run.restarted = opens, restarted
-            opens = None
-            yield run
+        opens = msgspec.structs.replace(stream)  # before it goes on
+        runs = self._go_on(held, chunk)
+        run = next(runs)
+        run.opens, run.restarted = opens, restarted
+        yield run
+        yield from runs
 
     def _take_over(self, won: Contender, before: Held | None) -> Iterator[Run]:
         """The contender's chunks, as a stream of their own."""
@@ -232,7 +231,7 @@ class Admission:
             if contender.why in ("rival", "ahead"):
                 self.counters.refused += len(contender.chunks)
             if contender.why == "rival":
-                held.contested, run.refused = True, _name(contender.chunks[-1])
+                held.contested, run.refused = True, name_of(contender.chunks[-1])
         yield run
 
     def _remember_end(self, stream: Stream) -> None:
@@ -291,8 +290,9 @@ def _sender(who: Stream | SampleChunk) -> tuple[str, str, float]:
     return who.device_id, who.lead, who.fs_hz
 
 
-def _name(chunk: SampleChunk) -> str:
-    return " ".join(filter(None, (chunk.device_id, chunk.lead, f"{chunk.fs_hz:g} Hz")))
+def name_of(who: Stream | SampleChunk) -> str:
+    """Device, lead and rate of a sender, for people."""
+    return " ".join(filter(None, (who.device_id, who.lead, f"{who.fs_hz:g} Hz")))
 
 
 def _continues(before: Run, run: Run) -> bool:

@@ -60,7 +60,7 @@ class Timeline:
             "by": "Ada",
             "action": action,
         } | fields
-        found = self.lifecycle.act(msgspec.convert(values, Action), self.place)
+        found = self.lifecycle.act(msgspec.convert(values, Action), 0, self.place)
         self.place += 1
         return _words(found)
 
@@ -142,6 +142,7 @@ def test_acknowledging_tells_who_and_when_and_covers_earlier_ones_of_the_kind() 
             action="acknowledge",
             alarm_id="p:ventricular_tachycardia:50",
         ),
+        0,
         9,
     )
     assert (last.acknowledged_by, last.acknowledged_ns, last.end_ns) == ("Grace", 77, 55 * S)
@@ -233,9 +234,9 @@ def test_an_action_counts_once() -> None:
     t = Timeline()
     t.engine("asystole", 10)
     action = Action(patient_id="p", time_ns=1, id="a", by="Ada", action="acknowledge")
-    assert len(t.lifecycle.act(action, 5)) == 1
+    assert len(t.lifecycle.act(action, 0, 5)) == 1
     assert t.lifecycle.advance("p", 131 * S, ESCALATE_S)[0].step == "escalated"
-    assert t.lifecycle.act(action, 5) == []  # read again after a restart
+    assert t.lifecycle.act(action, 0, 5) == []  # read again after a restart
 
 
 @pytest.mark.parametrize("moment", [5, 15, 25, 200])
@@ -266,3 +267,36 @@ def test_a_restart_changes_nothing(moment: float) -> None:
         return words
 
     assert tell(True) == tell(False)
+
+
+def test_without_a_signal_an_alarm_calls_again_once_however_long_it_took() -> None:
+    t = Timeline()
+    t.engine("asystole", 10)
+    again = t.lifecycle.skip("p", 30 * 86400 * S, ESCALATE_S)
+    assert [a.level for a in again] == [1]
+    assert 30 * 86400 - ESCALATE_S < again[0].changed_ns / S <= 30 * 86400
+    assert t.lifecycle.skip("p", 30 * 86400 * S + S, ESCALATE_S) == []
+    assert len(t.lifecycle.skip("p", (30 * 86400 + ESCALATE_S) * S, ESCALATE_S)) == 1
+
+
+def test_places_of_actions_are_compared_within_their_partition() -> None:
+    t = Timeline()
+    t.engine("asystole", 10)
+    action = Action(patient_id="p", time_ns=1, id="a", by="Ada", action="acknowledge")
+    assert len(t.lifecycle.act(action, 0, 700)) == 1
+    t.engine("ventricular_fibrillation", 20)
+    assert len(t.lifecycle.act(action, 12, 0)) == 1  # the patient has moved to a new partition
+    assert t.lifecycle.act(action, 12, 0) == []
+    t.engine("ventricular_tachycardia", 30)
+    t.lifecycle.expect_actions({0: 800, 12: 0})  # the second one was made anew
+    assert t.lifecycle.act(action, 0, 700) == []
+    assert len(t.lifecycle.act(action, 12, 0)) == 1
+
+
+def test_nothing_is_kept_of_patients_of_whom_nothing_must_be_remembered() -> None:
+    t = Timeline()
+    t.engine("hr_high", 10)
+    t.engine("hr_high", 10, "end", 12)
+    assert t.lifecycle.snapshot("p") is not None
+    t.lifecycle.end_stream("p")
+    assert t.lifecycle.snapshot("p") is None

@@ -343,14 +343,14 @@ def test_atrial_fibrillation_begins_after_30_s_and_ends_after_30_s_without() -> 
 def test_every_kind_has_a_rule_or_happens_and_a_text() -> None:
     assert set(get_args(AlarmKind)) == set(CATALOGUE)
     for kind in CATALOGUE.values():
-        assert kind.text.format(value=3.14, limit=2.72)
+        assert kind.text.format(value=3.14, limit=2.72, detail="words")
 
 
 def test_every_kind_has_a_story() -> None:
     told = {row.kind for _, _, expected in STORIES.values() for row in expected}
     below = {"atrial_fibrillation", "atrial_fibrillation_end", "battery", "device"}
-    # tests/contract/test_ward.py, tests/integration/test_technical_alarms.py
-    by_the_ward = {"no_signal", "gap"}
+    # tests/contract/test_ward.py, test_batches.py, tests/integration/test_technical_alarms.py
+    by_the_ward = {"no_signal", "gap", "restart", "two_senders", "input_refused", "state_lost"}
     assert told | below | by_the_ward == set(CATALOGUE)
 
 

@@ -1,6 +1,6 @@
 """Slices, rounds and their order, without a broker."""
 
-import asyncio
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -13,9 +13,10 @@ from ingest.messages import Action, encode
 from stream_processor.worker.app import Processor
 from stream_processor.worker.checkpointer import BLOCK_PATIENTS, COMMIT_S, STORE_S, Checkpointer
 from stream_processor.worker.counters import Counters
+from stream_processor.worker.guarded_ward import GuardedWard, WardBrokeError
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.pending_input import PendingInput
-from stream_processor.worker.snapshots import ENDED, Snapshot
+from stream_processor.worker.snapshots import ENDED, Restored, Snapshot
 from stream_processor.worker.stall_guard import StalledError, StallGuard
 from stream_processor.worker.worker import GRACE_S, Worker
 from tests.fakes import FakeActions, FakeSink, FakeWard, chunk, expected, stored
@@ -34,6 +35,8 @@ class Journal:
     def __init__(self, sink: FakeSink) -> None:
         self.steps: list[str] = []
         self.states: dict[str, Snapshot] = {}
+        self.kept: dict[tuple[int, str], Snapshot] = {}
+        self.sent: dict[int, list[Message]] = {}
         self.committed: dict[int, int] = {}
         self.letters: list[str] = []
         self.refuse = False
@@ -42,13 +45,28 @@ class Journal:
     def event(self, event, partition) -> None:
         self.steps.append("event")
 
-    def dead_letter(self, record, partition, reason) -> None:
-        self.letters.append(reason)
+    def dead_letter(self, record, partition, reason, topic="ecg.samples") -> None:
+        self.letters.append((topic, partition, record.offset, reason))
 
-    def state(self, patient_id, state, offset, partition) -> None:
+    def state(self, patient_id, state, partition, headers=None) -> None:
         assert not self._sink.waiting, "a snapshot was written before its events were safe"
         self.steps.append("state" if state is not None else "removal")
-        self.states[patient_id] = Snapshot(partition, state, offset)
+        inside = {int(p): at for p, at in json.loads((headers or {}).get("inside", "{}")).items()}
+        self.states[patient_id] = Snapshot(partition, state, inside)
+        self.kept[partition, patient_id] = self.states[patient_id]
+
+    def read(self, partitions) -> Restored:
+        """What ecg.state holds of these."""
+        kept = {key: s for key, s in self.kept.items() if s.state is not None}
+        return Restored({patient: s for (p, patient), s in kept.items() if p in partitions})
+
+    def input(self, until):
+        """What ecg.samples holds."""
+        found = {}
+        for p, end in until.items():
+            start = self.committed.get(p, 0)
+            found[p] = start, [m for m in self.sent.get(p, []) if start <= m.offset < end]
+        return found
 
     def mark(self) -> int:
         return 0
@@ -73,17 +91,29 @@ class Bench:
     """A worker and a keeper on a fake ward, sink and journal."""
 
     def __init__(self) -> None:
-        self.clock, self.ward, self.sink = ManualClock(), FakeWard(), FakeSink()
+        self.clock, self.sink = ManualClock(), FakeSink()
         self.journal = Journal(self.sink)
         self.actions = FakeActions()
         self.stall_guard = StallGuard(self.clock, limit_s=8.0)
-        self.worker = Worker(
-            self.ward, self.journal, self.actions, self.clock, Counters(), self.stall_guard
+        self.wards: list[FakeWard] = []
+        counters = Counters()
+        guarded = GuardedWard(
+            self.make_ward, self.journal, self.actions, self.clock, counters, self.stall_guard
         )
+        self.worker = Worker(guarded, self.journal, self.clock, counters)
         self.checkpointer = Checkpointer(
             self.worker, self.sink, self.journal, self.journal, self.clock, self.stall_guard
         )
         self.worker.pending.open([0, 1])
+
+    def make_ward(self) -> FakeWard:
+        self.wards.append(FakeWard())
+        return self.wards[-1]
+
+    @property
+    def ward(self) -> FakeWard:
+        """The worker's."""
+        return self.worker.ward._ward
 
     def receive(
         self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False
@@ -92,6 +122,7 @@ class Bench:
             Message(offset + i, encode(chunk(patient, n, end=end and n == numbers[-1])))
             for i, n in enumerate(numbers)
         ]
+        self.journal.sent.setdefault(partition, []).extend(messages)
         self.worker.receive(partition, messages)
 
 
@@ -110,7 +141,7 @@ async def test_round_is_events_then_snapshots_then_commit(bench):
     steps = bench.journal.steps
     assert steps == ["event"] * 3 + ["settle", "state", "settle", "commit"]
     assert bench.journal.committed == {0: 3}
-    assert bench.journal.states["a"].offset == 3
+    assert bench.journal.states["a"].inside == {0: 3}
     assert stored(bench.sink) == expected(["a"], 3)
 
 
@@ -124,7 +155,7 @@ async def test_busy_sink_holds_snapshots_and_commit_back(bench):
     bench.sink.busy = False
     assert await bench.checkpointer.finish([0])
     assert bench.journal.committed == {0: 3}
-    assert bench.journal.states["a"].offset == 3
+    assert bench.journal.states["a"].inside == {0: 3}
 
 
 async def test_a_round_of_many_blocks_does_not_keep_events_from_the_store(bench):
@@ -145,7 +176,7 @@ async def test_a_round_of_many_blocks_does_not_keep_events_from_the_store(bench)
     assert seen[1] == expected(["a"], 3) | expected([f"b{i}" for i in range(BLOCK_PATIENTS)], 1), (
         "stored between the blocks"
     )
-    assert bench.journal.states["a"].offset == 3
+    assert bench.journal.states["a"].inside == {0: 3}
 
 
 async def test_a_sink_that_is_busy_between_blocks_ends_the_round(bench):
@@ -170,7 +201,7 @@ async def test_crash_after_any_round_goes_on_exactly(bench):
     successor = Bench()
     successor.sink = bench.sink
     successor.checkpointer._sink = bench.sink
-    await successor.worker.restore([0], bench.journal.states)
+    await successor.worker.restore([0], Restored(bench.journal.states))
     committed = bench.journal.committed[0]
     successor.receive(0, "a", range(committed, 8), offset=committed)
     await successor.worker.slice()
@@ -195,7 +226,7 @@ async def test_messages_wait_until_their_partition_is_open(bench):
     bench.receive(7, "a", range(2))
     await bench.worker.slice()
     assert bench.worker.events == []
-    await bench.worker.restore([7], {})
+    await bench.worker.restore([7], Restored({}))
     await bench.worker.slice()
     assert len(bench.worker.events) == 2
 
@@ -216,7 +247,7 @@ async def test_release_closes_patients_and_forgets_what_is_pending(bench):
 async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(bench, busy):
     """Stored later, it would overwrite what their next owner has made since: an alarm that has
     ended would be open again."""
-    processor = Processor("no broker", bench.ward, bench.sink, bench.clock)
+    processor = Processor("no broker", FakeWard, bench.sink, bench.clock)
     processor._worker, processor._checkpointer, processor._delivery = (
         bench.worker,
         bench.checkpointer,
@@ -289,15 +320,19 @@ async def test_timers_run_without_messages_but_not_while_the_delivery_waits(benc
     assert bench.ward.clock_calls == 2
 
 
-async def test_what_breaks_the_ward_breaks_the_worker(bench):
-    def burst(chunks):
+async def test_what_breaks_the_ward_whatever_it_gets_breaks_the_worker(bench, monkeypatch):
+    def burst(ward):
         raise ZeroDivisionError
 
-    bench.ward.push = burst
+    monkeypatch.setattr(FakeWard, "on_clock", burst)
     bench.receive(0, "a", range(1))
-    with pytest.raises(ZeroDivisionError):
-        await bench.worker.run(asyncio.Event())
-    assert bench.worker.pending.positions() == {}  # so that nothing of it can be committed
+    bench.clock.advance(1.0)
+    await bench.worker.slice()
+    assert bench.worker.counters.rebuilds == 1
+    bench.clock.advance(2 * GRACE_S)
+    with pytest.raises(WardBrokeError, match="ZeroDivisionError"):
+        await bench.worker.slice()
+    assert bench.journal.committed == {}
 
 
 async def test_rounds_are_due_by_time_and_when_idle(bench):
@@ -356,8 +391,8 @@ async def test_an_action_alone_makes_a_snapshot_due(bench):
 
 
 async def test_restored_patients_hear_where_the_actions_end(bench):
-    state = Snapshot(0, b"[150, 3]", 3)
-    await bench.worker.restore([0], {"a": state})
-    assert bench.ward.expected == {"a": 7}
+    state = Snapshot(0, b"[150, 3]", {0: 3})
+    await bench.worker.restore([0], Restored({"a": state}))
+    assert bench.ward.expected == {0: 7, 1: 7}
     await bench.worker.release([0])
     assert bench.actions.assigned == {1}
