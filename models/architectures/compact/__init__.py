@@ -1,0 +1,1 @@
+"""The smallest systems: binary weights, beat templates, mixed kernels of a few channels."""

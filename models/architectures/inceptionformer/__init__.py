@@ -1,0 +1,1 @@
+"""The InceptionFormer family: multi-kernel depthwise stages, then attention; its mixers, its variants, and the SandwichNets."""

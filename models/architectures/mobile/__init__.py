@@ -1,0 +1,1 @@
+"""Families made for small devices: inverted residuals, shuffles, compound scaling."""

@@ -1,0 +1,1 @@
+"""Residual networks: one backbone, one per lead, one per view of the signal."""
