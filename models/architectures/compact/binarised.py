@@ -1,12 +1,17 @@
-"""A network of binary weights and activations, and its real-valued teacher (Wu et al. 2020, DOI 10.1016/j.compbiomed.2020.103800).
+"""A network of binary weights and activations, and its real-valued teacher (Wu et al. 2020, DOI
+10.1016/j.compbiomed.2020.103800).
 
-Nine convolutions of kernel 11, each followed by mean pooling, norm and sign; weights are the signs of real ones, through which gradients
-pass unchanged where the real one lies within +-1 (straight-through, Courbariaux et al. 2016, arXiv 1602.02830). It learns from the
-probabilities of a teacher of the same shape. Published: CinC 2017 F1 0.88 (teacher) and 0.87 on the 300 validation records.
+Nine convolutions of kernel 11, each followed by mean pooling, norm and sign; weights are the signs
+of real ones, through which gradients pass unchanged where the real one lies within +-1
+(straight-through, Courbariaux et al. 2016, arXiv 1602.02830). It learns from the probabilities of a
+teacher of the same shape. Published: CinC 2017 F1 0.88 (teacher) and 0.87 on the 300 validation
+records.
 
-We differ: 16 to 128 channels; no pooling after the last convolution; BatchNorm in the teacher too; a scale of each output at the end; the input is rounded to sixteenths, so that
-all sums before a norm are exact and no sign depends on the order of summation. The exported file holds one bit per weight (models.training
-packs them when the network is set to evaluation); the runtime unpacks them when it loads, so that size is gained and time is not.
+We differ: 16 to 128 channels; no pooling after the last convolution; BatchNorm in the teacher too;
+a scale of each output at the end; the input is rounded to sixteenths, so that all sums before a
+norm are exact and no sign depends on the order of summation. The exported file holds one bit per
+weight (packed when the network is set to evaluation); the runtime unpacks them when it loads, so
+that size is gained and time is not.
 """
 
 from __future__ import annotations
@@ -51,7 +56,9 @@ class Sign(nn.Module):
 
 
 class BinaryWeights(nn.Module):
-    """Real weights that are trained, and their signs, which are used; in the exported graph only the packed signs are left."""
+    """Real weights that are trained, and their signs, which are used; in the exported graph only
+    the packed signs are left.
+    """
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -95,21 +102,30 @@ class BinaryHead(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weights = BinaryWeights(outputs, inputs)
-        self.scale, self.offset = nn.Parameter(torch.full((outputs,), inputs**-0.5)), nn.Parameter(torch.zeros(outputs))
+        self.scale, self.offset = (
+            nn.Parameter(torch.full((outputs,), inputs**-0.5)),
+            nn.Parameter(torch.zeros(outputs)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.weights()) * self.scale + self.offset
 
 
 class Binarised(System):
-    """(B, 1, T) scaled samples, T of 256 or more, to (B, outputs) logits; `binary` off: the teacher."""
+    """(B, 1, T) scaled samples, T of 256 or more, to (B, outputs) logits; `binary` off: the
+    teacher.
+    """
 
     def __init__(self, outputs: int, binary: bool = True) -> None:
         super().__init__()
         self.binary = binary
         layers: list[nn.Module] = []
         for a, b in zip((1, *WIDTHS), WIDTHS, strict=False):
-            layers += [BinaryConv(a, b)] if binary else [nn.Conv2d(a, b, (1, KERNEL), padding=(0, KERNEL // 2), bias=False)]
+            layers += (
+                [BinaryConv(a, b)]
+                if binary
+                else [nn.Conv2d(a, b, (1, KERNEL), padding=(0, KERNEL // 2), bias=False)]
+            )
             pool = nn.AvgPool2d((1, 2)) if b != WIDTHS[-1] else nn.Identity()
             layers += [pool, nn.BatchNorm2d(b), Sign() if binary else nn.ReLU()]
         self.body = nn.Sequential(*layers)
@@ -142,7 +158,11 @@ def build(problem: Problem) -> nn.Module:
     return Binarised(len(problem.outputs))
 
 
-@architecture("binarised_teacher", kinds=("classes",), source="Wu et al. 2020, DOI 10.1016/j.compbiomed.2020.103800")
+@architecture(
+    "binarised_teacher",
+    kinds=("classes",),
+    source="Wu et al. 2020, DOI 10.1016/j.compbiomed.2020.103800",
+)
 def teacher(problem: Problem) -> nn.Module:
     """The binarised network's shape with real weights: its teacher."""
     return Binarised(len(problem.outputs), binary=False)

@@ -1,7 +1,8 @@
-"""LiteNet: a squeeze, then kernels of several lengths in one layer (He et al. 2018, Sensors 18(4):1229, DOI 10.3390/s18041229).
+"""LiteNet: a squeeze, then kernels of several lengths in one layer (He et al. 2018, Sensors
+18(4):1229, DOI 10.3390/s18041229).
 
-A block squeezes its channels by a pointwise convolution and looks at the result with kernels 1, 3 and 5 side by side: SqueezeNet's Fire
-module and Inception in one.
+A block squeezes its channels by a pointwise convolution and looks at the result with kernels 1, 3
+and 5 side by side: SqueezeNet's Fire module and Inception in one.
 
 We differ: four blocks of 16 to 48 channels at stride 2 for 10 s, BatchNorm, global mean pooling.
 """
@@ -22,19 +23,25 @@ WIDTHS, KERNELS = (16, 24, 32, 48), (1, 3, 5)
 
 
 class MixedKernels(nn.Module):
-    """Kernels 1, 3 and 5 side by side, half of the channels from 3: (B, inputs, 1, T) to (B, outputs, 1, T)."""
+    """Kernels 1, 3 and 5 side by side, half of the channels from 3: (B, inputs, 1, T) to (B,
+    outputs, 1, T).
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         shares = outputs // 4, outputs // 2, outputs // 4
-        self.branches = nn.ModuleList(biased(inputs, share, k) for share, k in zip(shares, KERNELS, strict=True))
+        self.branches = nn.ModuleList(
+            biased(inputs, share, k) for share, k in zip(shares, KERNELS, strict=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
 class Widen(nn.Module):
-    """The squeezed channels repeated to the full width, for the ablation: no kernel longer than one."""
+    """The squeezed channels repeated to the full width, for the ablation: no kernel longer than
+    one.
+    """
 
     def __init__(self, times: int) -> None:
         super().__init__()

@@ -1,11 +1,14 @@
-"""A matched-filter network for beats: kernels that are templates, their best match anywhere, and RR intervals (Farag 2023, Sensors
-23(3):1365, DOI 10.3390/s23031365; MIT-BIH between patients: accuracy 98.18, F1 92.17, S Se 85.3, V Se 96.3; 15 KB).
+"""A matched-filter network for beats: kernels that are templates, their best match anywhere, and RR
+intervals (Farag 2023, Sensors 23(3):1365, DOI 10.3390/s23031365; MIT-BIH between patients: accuracy
+98.18, F1 92.17, S Se 85.3, V Se 96.3; 15 KB).
 
-A convolution whose kernels are beats answers with how like each template the signal is at each moment; the maximum over time is the match.
-A small dense head reads the matches and the intervals around the beat.
+A convolution whose kernels are beats answers with how like each template the signal is at each
+moment; the maximum over time is the match. A small dense head reads the matches and the intervals
+around the beat.
 
-We differ: correlations are normed by the energy of template and signal, so that a match is 1 whatever the amplitude; templates hold the
-signal and its derivative; the intervals are those that the task gives a beat. Templates begin as mean beats of the training patients
+We differ: correlations are normed by the energy of template and signal, so that a match is 1
+whatever the amplitude; templates hold the signal and its derivative; the intervals are those that
+the task gives a beat. Templates begin as mean beats of the training patients
 (models/training/steps/templates.py) or at random.
 """
 
@@ -24,7 +27,9 @@ TEMPLATES, LENGTH, HIDDEN = 24, 64, 32
 
 
 class TemplateBank(nn.Module):
-    """Best normed correlation with each template anywhere in a beat: (N, 2, T) to (N, TEMPLATES), from -1 to 1."""
+    """Best normed correlation with each template anywhere in a beat: (N, 2, T) to (N, TEMPLATES),
+    from -1 to 1.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +43,9 @@ class TemplateBank(nn.Module):
 
     def matches(self, x: Tensor) -> Tensor:
         """At every moment: (N, TEMPLATES, T - LENGTH + 1)."""
-        templates = self.templates / (self.templates.square().sum(dim=(1, 2), keepdim=True) + 1e-6).sqrt()
+        templates = (
+            self.templates / (self.templates.square().sum(dim=(1, 2), keepdim=True) + 1e-6).sqrt()
+        )
         answer = functional.conv2d(x.unsqueeze(2), templates.unsqueeze(2)).squeeze(2)
         energy = functional.avg_pool1d(x.square().sum(dim=1, keepdim=True), LENGTH, 1) * LENGTH
         return answer / (energy + 1e-3).sqrt()
@@ -66,11 +73,18 @@ class MatchedFilter(System):
         super().__init__()
         self.length = length
         self.bank: nn.Module = TemplateBank()
-        self.head = nn.Sequential(nn.Linear(TEMPLATES + extra, HIDDEN), nn.ReLU(), nn.Dropout(0.1), nn.Linear(HIDDEN, outputs))
+        self.head = nn.Sequential(
+            nn.Linear(TEMPLATES + extra, HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(0.1),
+            nn.Linear(HIDDEN, outputs),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.flatten(0, 1)
-        seen = torch.cat([self.bank(with_slope(rows[:, : self.length])), rows[:, self.length :]], dim=1)
+        seen = torch.cat(
+            [self.bank(with_slope(rows[:, : self.length])), rows[:, self.length :]], dim=1
+        )
         return self.head(seen).unflatten(0, (-1, x.shape[1])).transpose(1, 2)
 
     def ablate(self) -> Sequence[nn.Module]:

@@ -1,10 +1,11 @@
-"""PDNet: pointwise, then depthwise convolutions (CMES 125(1):365, 2020, DOI 10.32604/cmes.2020.010798; 98.2 % of MIT-BIH's beats,
-patients on both sides of the split).
+"""PDNet: pointwise, then depthwise convolutions (CMES 125(1):365, 2020, DOI
+10.32604/cmes.2020.010798; 98.2 % of MIT-BIH's beats, patients on both sides of the split).
 
-A PD block mixes channels first and convolves each by itself after: the order of a separable convolution turned round, with about one
-kernel's length fewer weights than a plain convolution.
+A PD block mixes channels first and convolves each by itself after: the order of a separable
+convolution turned round, with about one kernel's length fewer weights than a plain convolution.
 
-We differ: four blocks of 16 to 48 channels with kernel 9 at stride 2, BatchNorm, the zoo's common loss instead of the paper's own.
+We differ: four blocks of 16 to 48 channels with kernel 9 at stride 2, BatchNorm, the zoo's common
+loss instead of the paper's own.
 """
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
-"""The InceptionFormer family: multi-kernel depthwise stages, then attention; its mixers, its variants, and the SandwichNets."""
+"""The InceptionFormer family: multi-kernel depthwise stages, then attention; its mixers, its
+variants, and the SandwichNets.
+"""

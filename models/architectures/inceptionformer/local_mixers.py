@@ -1,4 +1,6 @@
-"""Mixers of tokens that look into windows of ten: each takes (B, L, C), L a multiple of ten, and gives the same."""
+"""Mixers of tokens that look into windows of ten: each takes (B, L, C), L a multiple of ten, and
+gives the same.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,28 @@ def windows(x: Tensor) -> Tensor:
 
 
 class Window(nn.Module):
-    """Attention inside each window (Liu et al. 2021, arXiv 2103.14030), with a learned bias for the distance of two tokens."""
+    """Attention inside each window (Liu et al. 2021, arXiv 2103.14030), with a learned bias for the
+    distance of two tokens.
+    """
 
     SHIFT = 0
 
     def __init__(self, channels: int, heads: int, length: int) -> None:
         super().__init__()
-        self.qkv, self.out, self.attend = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels), WeightedSum(heads)
+        self.qkv, self.out, self.attend = (
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+            WeightedSum(heads),
+        )
         self.distance = nn.Parameter(torch.zeros(heads, 2 * WINDOW - 1))
         at = torch.arange(WINDOW)
         self.register_buffer("index", at[:, None] - at[None] + WINDOW - 1)
         self.register_buffer("mask", self._mask(length))
 
     def _mask(self, length: int) -> Tensor:
-        """(windows, 1, 10, 10): large and negative between tokens that only the shift has brought into one window."""
+        """(windows, 1, 10, 10): large and negative between tokens that only the shift has brought
+        into one window.
+        """
         turned = torch.roll(torch.arange(length) < self.SHIFT, -self.SHIFT).view(-1, WINDOW)
         return -1e4 * (turned[:, None, :, None] != turned[:, None, None, :]).float()
 
@@ -44,13 +54,17 @@ class Window(nn.Module):
 
 
 class ShiftedWindow(Window):
-    """Windows moved by half of their length, so that what a window's border parted meets; the first and last tokens do not."""
+    """Windows moved by half of their length, so that what a window's border parted meets; the first
+    and last tokens do not.
+    """
 
     SHIFT = WINDOW // 2
 
 
 class WindowPair(nn.Module):
-    """Windows, then shifted windows, as Swin stacks them: two mixers in a row, so that one layer already crosses borders."""
+    """Windows, then shifted windows, as Swin stacks them: two mixers in a row, so that one layer
+    already crosses borders.
+    """
 
     def __init__(self, channels: int, heads: int, length: int) -> None:
         super().__init__()
@@ -63,16 +77,22 @@ class WindowPair(nn.Module):
 
 
 class BiRouting(nn.Module):
-    """Bi-level routing (BiFormer, Zhu et al. 2023, arXiv 2303.08810): each window attends to the few windows most like it, gathered whole.
+    """Bi-level routing (BiFormer, Zhu et al. 2023, arXiv 2303.08810): each window attends to the
+    few windows most like it, gathered whole.
 
-    Likeness is that of the windows' mean queries and keys; a depthwise convolution of the values is added. The number of windows kept is
-    fixed by the length (two in five, at least one), so that the graph has no shape that depends on data.
+    Likeness is that of the windows' mean queries and keys; a depthwise convolution of the values is
+    added. The number of windows kept is fixed by the length (two in five, at least one), so that
+    the graph has no shape that depends on data.
     """
 
     def __init__(self, channels: int, heads: int, length: int) -> None:
         super().__init__()
         self.kept = max(1, length // WINDOW * 2 // 5)
-        self.qkv, self.out, self.attend = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels), WeightedSum(heads)
+        self.qkv, self.out, self.attend = (
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+            WeightedSum(heads),
+        )
         self.local = nn.Conv1d(channels, channels, 5, padding=2, groups=channels)
 
     def routes(self, q: Tensor, k: Tensor) -> Tensor:
@@ -82,7 +102,9 @@ class BiRouting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        index = self.routes(q, k)[..., None, None].expand(-1, -1, -1, WINDOW, x.shape[2])  # (B, windows, kept, 10, C)
+        index = self.routes(q, k)[..., None, None].expand(
+            -1, -1, -1, WINDOW, x.shape[2]
+        )  # (B, windows, kept, 10, C)
         keys, values = (self._gathered(windows(part), index) for part in (k, v))
         seen = self.attend(windows(q), keys, values).flatten(1, 2)
         return self.out(seen + self.local(v.transpose(1, 2)).transpose(1, 2))
@@ -95,7 +117,9 @@ class BiRouting(nn.Module):
 
 
 class HiLo(nn.Module):
-    """HiLo attention (Pan et al. 2022, arXiv 2205.13213): half the heads inside windows (high), half on the windows' means (low)."""
+    """HiLo attention (Pan et al. 2022, arXiv 2205.13213): half the heads inside windows (high),
+    half on the windows' means (low).
+    """
 
     def __init__(self, channels: int, heads: int, length: int) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Mixers of tokens that see the whole window: each takes (B, L, C) and gives the same, with the keys and values it chooses."""
+"""Mixers of tokens that see the whole window: each takes (B, L, C) and gives the same, with the
+keys and values it chooses.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,17 @@ class Shorten(nn.Module):
 
 
 class SpatialReduction(nn.Module):
-    """SR attention (Wang et al. 2021, DOI 10.1109/ICCV48922.2021.00061): keys and values of half the length, queries of all."""
+    """SR attention (Wang et al. 2021, DOI 10.1109/ICCV48922.2021.00061): keys and values of half
+    the length, queries of all.
+    """
 
     def __init__(self, channels: int, heads: int, length: int) -> None:
         super().__init__()
-        self.query, self.kv, self.out = nn.Linear(channels, channels), nn.Linear(channels, 2 * channels), nn.Linear(channels, channels)
+        self.query, self.kv, self.out = (
+            nn.Linear(channels, channels),
+            nn.Linear(channels, 2 * channels),
+            nn.Linear(channels, channels),
+        )
         self.shorten, self.attend = Shorten(channels, 2), WeightedSum(heads)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +46,8 @@ class SpatialReduction(nn.Module):
 
 
 class Shunted(nn.Module):
-    """Shunted attention (Ren et al. 2022, arXiv 2111.15193): half the heads see keys a fourth as long, half see keys half as long.
+    """Shunted attention (Ren et al. 2022, arXiv 2111.15193): half the heads see keys a fourth as
+    long, half see keys half as long.
 
     A depthwise convolution of the values is added to them, as in the source.
     """
@@ -51,12 +60,16 @@ class Shunted(nn.Module):
         self.query, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
         self.shorten = nn.ModuleList(Shorten(channels, by) for by in self.STEPS)
         self.kv = nn.ModuleList(nn.Linear(channels, 2 * half) for _ in self.STEPS)
-        self.local = nn.ModuleList(nn.Conv1d(half, half, 3, padding=1, groups=half) for _ in self.STEPS)
+        self.local = nn.ModuleList(
+            nn.Conv1d(half, half, 3, padding=1, groups=half) for _ in self.STEPS
+        )
         self.attend = WeightedSum(heads // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = []
-        for q, shorten, kv, local in zip(self.query(x).chunk(2, dim=-1), self.shorten, self.kv, self.local, strict=True):
+        for q, shorten, kv, local in zip(
+            self.query(x).chunk(2, dim=-1), self.shorten, self.kv, self.local, strict=True
+        ):
             k, v = kv(shorten(x)).chunk(2, dim=-1)
             v = v + local(v.transpose(1, 2)).transpose(1, 2)
             seen.append(self.attend(q, k, v))
@@ -64,9 +77,11 @@ class Shunted(nn.Module):
 
 
 class SparseTokens(nn.Module):
-    """Semantic tokens (STViT, Chang et al. 2023, arXiv 2303.08685): a few pooled tokens gather from all, mix, and give back to all.
+    """Semantic tokens (STViT, Chang et al. 2023, arXiv 2303.08685): a few pooled tokens gather from
+    all, mix, and give back to all.
 
-    We differ: the pooled tokens are means of neighbours, of which there is one for five tokens, and recovery is in the same layer.
+    We differ: the pooled tokens are means of neighbours, of which there is one for five tokens, and
+    recovery is in the same layer.
     """
 
     POOL = 5
@@ -75,7 +90,11 @@ class SparseTokens(nn.Module):
         super().__init__()
         self.gather = nn.ModuleList(nn.Linear(channels, n * channels) for n in (1, 2))
         self.spread = nn.ModuleList(nn.Linear(channels, n * channels) for n in (1, 2))
-        self.norm, self.out, self.attend = nn.LayerNorm(channels), nn.Linear(channels, channels), WeightedSum(heads)
+        self.norm, self.out, self.attend = (
+            nn.LayerNorm(channels),
+            nn.Linear(channels, channels),
+            WeightedSum(heads),
+        )
 
     def _cross(self, layers: nn.ModuleList, asking: Tensor, answering: Tensor) -> Tensor:
         return self.attend(layers[0](asking), *layers[1](answering).chunk(2, dim=-1))

@@ -1,11 +1,15 @@
-"""InceptionFormer: stages of multi-kernel depthwise convolutions, a stage in which they alternate with attention, a stage of attention.
+"""InceptionFormer: stages of multi-kernel depthwise convolutions, a stage in which they alternate
+with attention, a stage of attention.
 
-The design is of the project's source (github.com/hhhey-lw/LongWeiBlog, ecg_exp.md), after Inception (Szegedy et al. 2015, DOI
-10.1109/CVPR.2015.7298594) and InceptionNeXt (Yu et al. 2023, arXiv 2303.16900). Its layers are rebuilt from the parameter counts that it
-gives: 12.451 million at dimensions 64 to 512 on 12 leads. Its figures (CPSC2018 F1 0.853) have thresholds that were picked on the test fold.
+The design is of the project's source (github.com/hhhey-lw/LongWeiBlog, ecg_exp.md), after Inception
+(Szegedy et al. 2015, DOI 10.1109/CVPR.2015.7298594) and InceptionNeXt (Yu et al. 2023, arXiv
+2303.16900). Its layers are rebuilt from the parameter counts that it gives: 12.451 million at
+dimensions 64 to 512 on 12 leads. Its figures (CPSC2018 F1 0.853) have thresholds that were picked
+on the test fold.
 
-We differ: BatchNorm in convolution blocks, a stem of stride 4 at the small size, dimensions 16 to 96, and the window padded by zeros on the
-left so that every stage divides into windows of ten tokens.
+We differ: BatchNorm in convolution blocks, a stem of stride 4 at the small size, dimensions 16 to
+96, and the window padded by zeros on the left so that every stage divides into windows of ten
+tokens.
 """
 
 from __future__ import annotations
@@ -64,7 +68,13 @@ class InceptionFormer(System):
     """(B, leads, T) scaled samples to (B, outputs) logits."""
 
     def __init__(
-        self, leads: int, length: int, outputs: int, size: Size = HERE, mixer: Mixer = self_attention, block: Block = ConvBlock
+        self,
+        leads: int,
+        length: int,
+        outputs: int,
+        size: Size = HERE,
+        mixer: Mixer = self_attention,
+        block: Block = ConvBlock,
     ) -> None:
         super().__init__()
         self.pad = -length % (size.stem_stride * 8 * WINDOW)
@@ -78,7 +88,11 @@ class InceptionFormer(System):
             for place in range(depth):
                 attends = stage > size.mixed or (stage == size.mixed and place % 2 == 1)
                 heads = max(1, channels // size.head)
-                mixed = MixerLayer(channels, mixer(channels, heads, tokens >> stage)) if attends else None
+                mixed = (
+                    MixerLayer(channels, mixer(channels, heads, tokens >> stage))
+                    if attends
+                    else None
+                )
                 layers.append(OnTokens(mixed) if mixed else block(channels))
             self.stages.append(nn.Sequential(*layers))
         self.head = nn.Linear(size.channels[-1], outputs)

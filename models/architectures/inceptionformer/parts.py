@@ -12,7 +12,9 @@ STEM_KERNEL = 7
 
 
 class Stem(nn.Module):
-    """Four kernels side by side, then one convolution over all of them: (B, leads, 1, T) to (B, C, 1, T / stride)."""
+    """Four kernels side by side, then one convolution over all of them: (B, leads, 1, T) to (B, C,
+    1, T / stride).
+    """
 
     def __init__(self, leads: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -30,11 +32,15 @@ class Stem(nn.Module):
 
 def pointwise_mlp(channels: int, expansion: int) -> nn.Sequential:
     """Two pointwise convolutions: (B, C, 1, L) to the same."""
-    return nn.Sequential(biased(channels, expansion * channels), nn.GELU(), biased(expansion * channels, channels))
+    return nn.Sequential(
+        biased(channels, expansion * channels), nn.GELU(), biased(expansion * channels, channels)
+    )
 
 
 class ConvBlock(nn.Module):
-    """Norm, depthwise convolution of four kernels, norm, pointwise MLP, residual: (B, C, 1, L) to the same."""
+    """Norm, depthwise convolution of four kernels, norm, pointwise MLP, residual: (B, C, 1, L) to
+    the same.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -47,9 +53,11 @@ class ConvBlock(nn.Module):
 
 
 class InceptionNext(nn.Module):
-    """InceptionNeXt's block (Yu et al. 2023, arXiv 2303.16900): three eighths of the channels are convolved, the others pass as they are.
+    """InceptionNeXt's block (Yu et al. 2023, arXiv 2303.16900): three eighths of the channels are
+    convolved, the others pass as they are.
 
-    (B, C, 1, L) to the same. We differ: one axis, so that the three branches are three lengths of kernel.
+    (B, C, 1, L) to the same. We differ: one axis, so that the three branches are three lengths of
+    kernel.
     """
 
     BRANCHES = (3, 11, 19)
@@ -57,7 +65,9 @@ class InceptionNext(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.share = channels // 8
-        self.branches = nn.ModuleList(biased(self.share, self.share, k, groups=self.share) for k in self.BRANCHES)
+        self.branches = nn.ModuleList(
+            biased(self.share, self.share, k, groups=self.share) for k in self.BRANCHES
+        )
         self.norm = nn.BatchNorm2d(channels)
         self.mlp = pointwise_mlp(channels, 4)
         self.scale = nn.Parameter(torch.full((channels, 1, 1), 0.1))

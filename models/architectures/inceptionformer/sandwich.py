@@ -1,8 +1,10 @@
-"""SandwichNet and SandwichPro: inverted residuals whose middle is a depthwise convolution of four kernels.
+"""SandwichNet and SandwichPro: inverted residuals whose middle is a depthwise convolution of four
+kernels.
 
-Both are of the project's source (github.com/hhhey-lw/LongWeiBlog), after the inverted residual (Sandler et al. 2018, DOI
-10.1109/CVPR.2018.00474). SandwichNet: pointwise to twice the channels, multi-kernel depthwise, pointwise back. SandwichPro adds a second
-residual that mixes channels: a gated linear unit (Shazeer 2020, arXiv 2002.05202) or an MLP with a depthwise convolution inside.
+Both are of the project's source (github.com/hhhey-lw/LongWeiBlog), after the inverted residual
+(Sandler et al. 2018, DOI 10.1109/CVPR.2018.00474). SandwichNet: pointwise to twice the channels,
+multi-kernel depthwise, pointwise back. SandwichPro adds a second residual that mixes channels: a
+gated linear unit (Shazeer 2020, arXiv 2002.05202) or an MLP with a depthwise convolution inside.
 
 We differ: stages, stem and dimensions are those of InceptionFormer here; the source gives no sizes.
 """
@@ -19,7 +21,6 @@ from models.architectures.inceptionformer.network import HERE
 from models.architectures.inceptionformer.parts import KERNELS, Stem, merge
 from models.architectures.layers.depthwise import SplitKernels, biased
 from models.architectures.layers.system import System
-
 
 PRO_DEPTHS = (1, 1, 1, 1)  # two residuals a block
 
@@ -43,7 +44,11 @@ class GatedLinear(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm, self.widen, self.narrow = nn.BatchNorm2d(channels), biased(channels, 2 * channels), biased(channels, channels)
+        self.norm, self.widen, self.narrow = (
+            nn.BatchNorm2d(channels),
+            biased(channels, 2 * channels),
+            biased(channels, channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.widen(self.norm(x)).chunk(2, dim=1)
@@ -55,7 +60,11 @@ class DepthwiseMlp(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm, self.widen, self.narrow = nn.BatchNorm2d(channels), biased(channels, 2 * channels), biased(2 * channels, channels)
+        self.norm, self.widen, self.narrow = (
+            nn.BatchNorm2d(channels),
+            biased(channels, 2 * channels),
+            biased(2 * channels, channels),
+        )
         self.inside = biased(2 * channels, 2 * channels, 3, groups=2 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +76,9 @@ class SandwichNet(System):
 
     last_map = "body"
 
-    def __init__(self, leads: int, outputs: int, channel_mixer: Callable[[int], nn.Module] | None = None) -> None:
+    def __init__(
+        self, leads: int, outputs: int, channel_mixer: Callable[[int], nn.Module] | None = None
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = [Stem(leads, HERE.channels[0], HERE.stem_stride)]
         depths = PRO_DEPTHS if channel_mixer else HERE.depths
@@ -75,7 +86,10 @@ class SandwichNet(System):
             if stage:
                 layers.append(merge(HERE.channels[stage - 1], channels))
             for _ in range(depth):
-                layers += [Sandwich(channels), *([channel_mixer(channels)] if channel_mixer else [])]
+                layers += [
+                    Sandwich(channels),
+                    *([channel_mixer(channels)] if channel_mixer else []),
+                ]
         self.mixer = channel_mixer
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(HERE.channels[-1], outputs)

@@ -1,7 +1,9 @@
-"""InceptionFormer and the variants of its size, its pooling and its stages (Yu et al. 2023, arXiv 2303.16900; the project's source).
+"""InceptionFormer and the variants of its size, its pooling and its stages (Yu et al. 2023, arXiv
+2303.16900; the project's source).
 
-Published by the source on CPSC2018 (base 0.853 F1; 12.45 M parameters): class token 0.849, attention in all stages 0.841, three stages 0.840,
-half the dimensions 0.827. Gaps below 0.02 on 690 records are within noise. We differ: as models/architectures/inceptionformer/network.py says.
+Published by the source on CPSC2018 (base 0.853 F1; 12.45 M parameters): class token 0.849,
+attention in all stages 0.841, three stages 0.840, half the dimensions 0.827. Gaps below 0.02 on 690
+records are within noise. We differ: as models/architectures/inceptionformer/network.py says.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from models.architectures import Problem, architecture
 from models.architectures.inceptionformer.network import HERE, TINY, InceptionFormer, WithClassToken
 
 THREE_STAGES = replace(HERE, channels=HERE.channels[:3], depths=HERE.depths[:3])
-ONLY_ATTENTION = replace(HERE, mixed=-1, stem_stride=8)  # attention over 320 tokens would cost twice the budget
+ONLY_ATTENTION = replace(
+    HERE, mixed=-1, stem_stride=8
+)  # attention over 320 tokens would cost twice the budget
 
 
 def sizes(problem: Problem) -> tuple[int, int, int]:

@@ -1,8 +1,9 @@
 """InceptionFormer with other attention in place of the full one.
 
-Spatial reduction (Wang et al. 2021, DOI 10.1109/ICCV48922.2021.00061; CPSC2018 F1 0.820, full attention 0.853), shunted (arXiv 2111.15193;
-0.839, with InceptionNeXt blocks 0.855), bi-level routing (arXiv 2303.08810; 0.834), windows and shifted windows (arXiv 2103.14030; 0.826
-and 0.813), sparse tokens (arXiv 2303.08685; 0.831), HiLo (arXiv 2205.13213). We differ: one axis, sizes as in
+Spatial reduction (Wang et al. 2021, DOI 10.1109/ICCV48922.2021.00061; CPSC2018 F1 0.820, full
+attention 0.853), shunted (arXiv 2111.15193; 0.839, with InceptionNeXt blocks 0.855), bi-level
+routing (arXiv 2303.08810; 0.834), windows and shifted windows (arXiv 2103.14030; 0.826 and 0.813),
+sparse tokens (arXiv 2303.08685; 0.831), HiLo (arXiv 2205.13213). We differ: one axis, sizes as in
 models/architectures/inceptionformer/network.py, and what each mixer's own docstring says.
 """
 
@@ -19,7 +20,9 @@ from models.architectures.inceptionformer.network import HERE, InceptionFormer
 from models.architectures.inceptionformer.parts import InceptionNext
 from models.architectures.inceptionformer.variants import sizes
 
-SMALLER = replace(HERE, channels=(16, 32, 48, 96), depths=(1, 1, 2, 1), head=12)  # for mixers and blocks that cost more than the family's own
+SMALLER = replace(
+    HERE, channels=(16, 32, 48, 96), depths=(1, 1, 2, 1), head=12
+)  # for mixers and blocks that cost more than the family's own
 
 
 @architecture(

@@ -1,8 +1,10 @@
 """InceptionFormer with gates or convolutions in place of attention.
 
-Convolutional modulation (SMT, Lin et al. 2023, arXiv 2307.08579; CPSC2018 F1 0.842, attention 0.853), squeeze-and-excitation (Hu et al.
-2018, DOI 10.1109/CVPR.2018.00745; 0.836), coordinate attention (Hou et al. 2021, DOI 10.1109/CVPR46437.2021.01350; 0.819). We differ: one
-axis, sizes as in models/architectures/inceptionformer/network.py; gates follow the family's own convolution of four kernels.
+Convolutional modulation (SMT, Lin et al. 2023, arXiv 2307.08579; CPSC2018 F1 0.842, attention
+0.853), squeeze-and-excitation (Hu et al. 2018, DOI 10.1109/CVPR.2018.00745; 0.836), coordinate
+attention (Hou et al. 2021, DOI 10.1109/CVPR46437.2021.01350; 0.819). We differ: one axis, sizes as
+in models/architectures/inceptionformer/network.py; gates follow the family's own convolution of
+four kernels.
 """
 
 from __future__ import annotations
@@ -10,7 +12,11 @@ from __future__ import annotations
 from torch import nn
 
 from models.architectures import Problem, architecture
-from models.architectures.inceptionformer.gated_mixers import ChannelGate, ConvModulation, Coordinate
+from models.architectures.inceptionformer.gated_mixers import (
+    ChannelGate,
+    ConvModulation,
+    Coordinate,
+)
 from models.architectures.inceptionformer.network import InceptionFormer
 from models.architectures.inceptionformer.variants import sizes
 

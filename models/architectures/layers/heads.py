@@ -9,13 +9,17 @@ from models.architectures.layers.attention import Weights
 
 
 class WeightedSum(nn.Module):
-    """softmax(Q K' / sqrt(d) + bias) V in heads: queries (..., N, C), keys and values (..., M, C) to (..., N, C)."""
+    """softmax(Q K' / sqrt(d) + bias) V in heads: queries (..., N, C), keys and values (..., M, C)
+    to (..., N, C).
+    """
 
     def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads, self.weights = heads, Weights(dim=-1)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
         q, k, v = (split_heads(part, self.heads) for part in (query, key, value))
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2))  # (..., heads, N, M)
         return join_heads(torch.matmul(self.weights(scores if bias is None else scores + bias), v))
@@ -37,7 +41,11 @@ class MixerLayer(nn.Module):
     def __init__(self, channels: int, mixer: nn.Module, expansion: int = 2) -> None:
         super().__init__()
         self.norm1, self.norm2, self.mixer = nn.LayerNorm(channels), nn.LayerNorm(channels), mixer
-        self.mlp = nn.Sequential(nn.Linear(channels, expansion * channels), nn.GELU(), nn.Linear(expansion * channels, channels))
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, expansion * channels),
+            nn.GELU(),
+            nn.Linear(expansion * channels, channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.mixer(self.norm1(x))

@@ -1,11 +1,13 @@
 """Inverted residuals: MobileNetV2, MobileNetV3 and EfficientNet on one lead.
 
-MobileNetV2 (Sandler et al. 2018, DOI 10.1109/CVPR.2018.00474) widens, convolves depthwise and narrows again without an activation: the
-bottleneck is linear. MobileNetV3 (Howard et al. 2019, DOI 10.1109/ICCV.2019.00140) adds channel gates with a hard sigmoid and h-swish.
-EfficientNet (Tan and Le 2019, arXiv 1905.11946) adds gates with swish and scales depth, width and resolution together.
+MobileNetV2 (Sandler et al. 2018, DOI 10.1109/CVPR.2018.00474) widens, convolves depthwise and
+narrows again without an activation: the bottleneck is linear. MobileNetV3 (Howard et al. 2019, DOI
+10.1109/ICCV.2019.00140) adds channel gates with a hard sigmoid and h-swish. EfficientNet (Tan and
+Le 2019, arXiv 1905.11946) adds gates with swish and scales depth, width and resolution together.
 
-We differ: one axis, kernel 9 as beats are longer than edges, 16 to 64 channels, a stem of stride 4; EfficientNet's resolution is the
-sampling rate at which its stem hands over, and its scale is compound coefficient 0 (B0) of a base of our own.
+We differ: one axis, kernel 9 as beats are longer than edges, 16 to 64 channels, a stem of stride 4;
+EfficientNet's resolution is the sampling rate at which its stem hands over, and its scale is
+compound coefficient 0 (B0) of a base of our own.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ from models.architectures.layers.system import System
 
 KERNEL, EXPANSION = 9, 6
 WIDTHS, DEPTHS = (16, 24, 40, 64), (1, 2, 2, 2)
-ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15  # depth, width and resolution of EfficientNet for one step of its coefficient
+ALPHA, BETA, GAMMA = (
+    1.2,
+    1.1,
+    1.15,
+)  # depth, width and resolution of EfficientNet for one step of its coefficient
 
 
 class HardGate(nn.Module):
@@ -30,7 +36,11 @@ class HardGate(nn.Module):
 
     def __init__(self, channels: int, hidden: int, gate: nn.Module) -> None:
         super().__init__()
-        self.squeeze, self.excite, self.gate = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1), gate
+        self.squeeze, self.excite, self.gate = (
+            nn.Conv2d(channels, hidden, 1),
+            nn.Conv2d(hidden, channels, 1),
+            gate,
+        )
 
     def weights(self, x: Tensor) -> Tensor:
         """(B, C, 1, 1), from 0 to 1."""
@@ -41,15 +51,27 @@ class HardGate(nn.Module):
 
 
 class Inverted(nn.Module):
-    """Widen, depthwise, gate, narrow without activation; residual if shapes allow: (B, inputs, 1, T) to (B, outputs, 1, ceil(T / stride))."""
+    """Widen, depthwise, gate, narrow without activation; residual if shapes allow: (B, inputs, 1,
+    T) to (B, outputs, 1, ceil(T / stride)).
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int, expansion: int, active: type[nn.Module] = nn.ReLU6, gate: nn.Module | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        expansion: int,
+        active: type[nn.Module] = nn.ReLU6,
+        gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
         inner = expansion * inputs
-        self.widen = nn.Sequential(conv(inputs, inner, 1), active()) if expansion > 1 else nn.Identity()
-        self.along_time: nn.Module = nn.Sequential(conv(inner, inner, KERNEL, stride, groups=inner), active())
+        self.widen = (
+            nn.Sequential(conv(inputs, inner, 1), active()) if expansion > 1 else nn.Identity()
+        )
+        self.along_time: nn.Module = nn.Sequential(
+            conv(inner, inner, KERNEL, stride, groups=inner), active()
+        )
         self.gate: nn.Module = HardGate(inner, max(4, inputs // 4), gate) if gate else nn.Identity()
         self.narrow = conv(inner, outputs, 1)
         self.residual = inputs == outputs and stride == 1
@@ -77,10 +99,14 @@ class InvertedNet(System):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [conv(leads, widths[0], 15, stem_stride), active()]
-        for stage, ((a, b), depth) in enumerate(zip(pairwise((widths[0], *widths)), depths, strict=True)):
+        for stage, ((a, b), depth) in enumerate(
+            zip(pairwise((widths[0], *widths)), depths, strict=True)
+        ):
             for place in range(depth):
                 stride = 2 if stage and not place else 1
-                layers.append(Inverted(b if place else a, b, stride, expansion if stage else 1, active, gate))
+                layers.append(
+                    Inverted(b if place else a, b, stride, expansion if stage else 1, active, gate)
+                )
         self.body = nn.Sequential(*layers)
         self.dropout, self.head = nn.Dropout(0.2), nn.Linear(widths[-1], outputs)
 
@@ -88,7 +114,9 @@ class InvertedNet(System):
         return self.head(self.dropout(self.body(x.unsqueeze(2)).mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Without gates if it has gates, else without depthwise convolutions in the blocks that keep the rate."""
+        """Without gates if it has gates, else without depthwise convolutions in the blocks that
+        keep the rate.
+        """
         gone: list[nn.Module] = []
         for block in (layer for layer in self.body if isinstance(layer, Inverted)):
             if isinstance(block.gate, HardGate):
@@ -101,7 +129,9 @@ class InvertedNet(System):
 
 
 def compound(step: float) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Widths, depths and stride of the stem of EfficientNet scaled by one coefficient; 0 is the base."""
+    """Widths, depths and stride of the stem of EfficientNet scaled by one coefficient; 0 is the
+    base.
+    """
     widths = tuple(8 * max(1, round(w * BETA**step / 8)) for w in WIDTHS)
     depths = tuple(max(1, round(d * ALPHA**step)) for d in DEPTHS)
     return widths, depths, max(1, round(4 / GAMMA**step))
@@ -126,7 +156,9 @@ def mobilenet_v2(problem: Problem) -> nn.Module:
 )
 def mobilenet_v3(problem: Problem) -> nn.Module:
     """Inverted residuals with hard gates and h-swish."""
-    return InvertedNet(problem.rows, len(problem.outputs), expansion=4, active=nn.Hardswish, gate=nn.Hardsigmoid())
+    return InvertedNet(
+        problem.rows, len(problem.outputs), expansion=4, active=nn.Hardswish, gate=nn.Hardsigmoid()
+    )
 
 
 @architecture(
@@ -138,4 +170,12 @@ def mobilenet_v3(problem: Problem) -> nn.Module:
 def efficientnet(problem: Problem) -> nn.Module:
     """Gated inverted residuals under compound scaling."""
     widths, depths, stride = compound(0)
-    return InvertedNet(problem.rows, len(problem.outputs), widths, depths, stride, active=nn.SiLU, gate=nn.Sigmoid())
+    return InvertedNet(
+        problem.rows,
+        len(problem.outputs),
+        widths,
+        depths,
+        stride,
+        active=nn.SiLU,
+        gate=nn.Sigmoid(),
+    )

@@ -1,7 +1,8 @@
 """ShuffleNetV2 on one lead (Ma et al. 2018, DOI 10.1007/978-3-030-01264-9_8).
 
-A block splits its channels: half pass untouched, half go through pointwise, depthwise and pointwise convolutions; the halves are put side by
-side and shuffled, so that the next block splits them otherwise. No group convolution but depthwise, no addition.
+A block splits its channels: half pass untouched, half go through pointwise, depthwise and pointwise
+convolutions; the halves are put side by side and shuffled, so that the next block splits them
+otherwise. No group convolution but depthwise, no addition.
 
 We differ: one axis, kernel 9, 16 to 64 channels, a stem of stride 4.
 """
@@ -48,12 +49,16 @@ class Keep(nn.Module):
 
 
 class Halve(nn.Module):
-    """Both halves of the output are convolved at stride 2: (B, inputs, 1, T) to (B, outputs, 1, ceil(T / 2))."""
+    """Both halves of the output are convolved at stride 2: (B, inputs, 1, T) to (B, outputs, 1,
+    ceil(T / 2)).
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half = outputs // 2
-        self.left = nn.Sequential(conv(inputs, inputs, KERNEL, 2, groups=inputs), conv_relu(inputs, half, 1))
+        self.left = nn.Sequential(
+            conv(inputs, inputs, KERNEL, 2, groups=inputs), conv_relu(inputs, half, 1)
+        )
         self.right, self.shuffle = branch(inputs, half, 2), Shuffle()
 
     def forward(self, x: Tensor) -> Tensor:

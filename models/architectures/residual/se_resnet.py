@@ -1,10 +1,12 @@
-"""SE-ResNet of the 2020 Challenge's second place (Zhao et al. 2020, DOI 10.22489/CinC.2020.112; official test score 0.520).
+"""SE-ResNet of the 2020 Challenge's second place (Zhao et al. 2020, DOI 10.22489/CinC.2020.112;
+official test score 0.520).
 
-Basic residual blocks of kernel 7 with squeeze-and-excitation in four stages, and a threshold for every class that is fitted after training
-and travels with the network.
+Basic residual blocks of kernel 7 with squeeze-and-excitation in four stages, and a threshold for
+every class that is fitted after training and travels with the network.
 
-We differ: 16 to 48 channels and a stem of stride 4 for one lead (32 to 128 on 12 leads, where it is the zoo's teacher), no age and sex, and
-the thresholds act as offsets of the logits, so that the likeliest class is chosen by them too.
+We differ: 16 to 48 channels and a stem of stride 4 for one lead (32 to 128 on 12 leads, where it is
+the zoo's teacher), no age and sex, and the thresholds act as offsets of the logits, so that the
+likeliest class is chosen by them too.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ DEPTH, KERNEL, REDUCTION, DROPOUT = 2, 7, 8, 0.2
 
 
 class Thresholds(nn.Module):
-    """What is subtracted from each class's logit, so that zero is the threshold: (B, K) to the same. A buffer: stored, never trained."""
+    """What is subtracted from each class's logit, so that zero is the threshold: (B, K) to the
+    same. A buffer: stored, never trained.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -50,10 +54,24 @@ class SeResNet(System):
         for inputs, channels in pairwise((widths[0], *widths)):
             for place in range(DEPTH):
                 stride = 2 if place == 0 and blocks else 1
-                blocks.append(Residual(inputs if place == 0 else channels, channels, KERNEL, stride, SqueezeExcite(channels, REDUCTION)))
-        self.stem = nn.Sequential(conv_relu(leads, widths[0], 15, 2), nn.MaxPool2d((1, 3), (1, 2), (0, 1)))
+                blocks.append(
+                    Residual(
+                        inputs if place == 0 else channels,
+                        channels,
+                        KERNEL,
+                        stride,
+                        SqueezeExcite(channels, REDUCTION),
+                    )
+                )
+        self.stem = nn.Sequential(
+            conv_relu(leads, widths[0], 15, 2), nn.MaxPool2d((1, 3), (1, 2), (0, 1))
+        )
         self.body = nn.Sequential(*blocks)
-        self.dropout, self.head, self.thresholds = nn.Dropout(DROPOUT), nn.Linear(widths[-1], outputs), Thresholds(outputs)
+        self.dropout, self.head, self.thresholds = (
+            nn.Dropout(DROPOUT),
+            nn.Linear(widths[-1], outputs),
+            Thresholds(outputs),
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """(B, leads, T) to (B, widths[-1])."""
@@ -80,4 +98,6 @@ class SeResNet(System):
 )
 def build(problem: Problem) -> nn.Module:
     """Residual network with channel gates and stored class thresholds."""
-    return SeResNet(problem.rows, len(problem.outputs), TWELVE_LEADS if problem.rows > 1 else ONE_LEAD)
+    return SeResNet(
+        problem.rows, len(problem.outputs), TWELVE_LEADS if problem.rows > 1 else ONE_LEAD
+    )

@@ -1,15 +1,19 @@
-"""Two streams: a residual network on the signal beside one on its spectrogram, their features side by side.
+"""Two streams: a residual network on the signal beside one on its spectrogram, their features side
+by side.
 
-A baseline of the project's source (github.com/hhhey-lw/LongWeiBlog; CPSC2018 F1 0.832 for both streams, 0.819 and 0.793 for each alone),
-with the residual blocks of He et al. 2016 (DOI 10.1109/CVPR.2016.90).
+A baseline of the project's source (github.com/hhhey-lw/LongWeiBlog; CPSC2018 F1 0.832 for both
+streams, 0.819 and 0.793 for each alone), with the residual blocks of He et al. 2016 (DOI
+10.1109/CVPR.2016.90).
 
-We differ: Hann windows of 64 samples instead of Hamming windows of 100, the spectrogram as fixed convolutions inside the exported graph,
-two-dimensional blocks of 8 to 24 channels, and 16 to 48 channels on the signal.
+We differ: Hann windows of 64 samples instead of Hamming windows of 100, the spectrogram as fixed
+convolutions inside the exported graph, two-dimensional blocks of 8 to 24 channels, and 16 to 48
+channels on the signal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +36,9 @@ class PlaneBlock(nn.Module):
             nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
         )  # fmt: skip
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.shortcut(x) + self.body(x))
@@ -44,7 +50,9 @@ class SpectrumStream(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.spectrum, self.norm = Stft(SIZE, HOP), nn.BatchNorm2d(1)
-        self.blocks = nn.Sequential(*(PlaneBlock(a, b) for a, b in zip((1, *SPECTRUM), SPECTRUM, strict=False)))
+        self.blocks = nn.Sequential(
+            *(PlaneBlock(a, b) for a, b in zip((1, *SPECTRUM), SPECTRUM, strict=False))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(self.norm(self.spectrum(x))).mean(dim=(2, 3))
@@ -64,8 +72,10 @@ class TwoStream(System):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        blocks = [Residual(a, b, 7, 2) for a, b in zip(SIGNAL, SIGNAL[1:], strict=False)]
-        self.signal = nn.Sequential(conv_relu(1, SIGNAL[0], 15, 4), Residual(SIGNAL[0], SIGNAL[0], 7), *blocks)
+        blocks = [Residual(a, b, 7, 2) for a, b in pairwise(SIGNAL)]
+        self.signal = nn.Sequential(
+            conv_relu(1, SIGNAL[0], 15, 4), Residual(SIGNAL[0], SIGNAL[0], 7), *blocks
+        )
         self.spectrum: nn.Module = SpectrumStream()
         self.dropout, self.head = nn.Dropout(0.2), nn.Linear(SIGNAL[-1] + SPECTRUM[-1], outputs)
 

@@ -1,10 +1,13 @@
-"""Dual-path recurrent network (Wang, Rahardja, Franti and Rahardja 2023, DOI 10.1016/j.bspc.2022.104067; CinC 2017).
+"""Dual-path recurrent network (Wang, Rahardja, Franti and Rahardja 2023, DOI
+10.1016/j.bspc.2022.104067; CinC 2017).
 
-Frames of the signal are cut into chunks that overlap by half. A bidirectional LSTM runs inside every chunk, another across chunks at equal
-places, each with a residual, in turn; the chunks are added where they overlap. A recurrence over thousands of steps becomes two short ones.
+Frames of the signal are cut into chunks that overlap by half. A bidirectional LSTM runs inside
+every chunk, another across chunks at equal places, each with a residual, in turn; the chunks are
+added where they overlap. A recurrence over thousands of steps becomes two short ones.
 
-We differ: 20 channels, kernel 16 at stride 8, chunks of 18 frames, 2 blocks; the mean over time beside four means of quarters; BatchNorm in
-the stem; no mixup and no large-margin softmax (the zoo's common recipe). The published code leaves a dropout on when it judges.
+We differ: 20 channels, kernel 16 at stride 8, chunks of 18 frames, 2 blocks; the mean over time
+beside four means of quarters; BatchNorm in the stem; no mixup and no large-margin softmax (the
+zoo's common recipe). The published code leaves a dropout on when it judges.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ KERNEL, STRIDE, HOP = 16, 8, 9  # a chunk is two hops
 
 
 def unfold(x: Tensor) -> Tensor:
-    """Frames (B, N, C), N a multiple of HOP, to chunks (B, N / HOP + 1, 2 HOP, C) that overlap by half; zeros outside."""
+    """Frames (B, N, C), N a multiple of HOP, to chunks (B, N / HOP + 1, 2 HOP, C) that overlap by
+    half; zeros outside.
+    """
     halves = functional.pad(x, (0, 0, HOP, HOP)).unflatten(1, (x.shape[1] // HOP + 2, HOP))
     return torch.cat([halves[:, :-1], halves[:, 1:]], dim=2)
 
@@ -35,7 +40,9 @@ def fold(chunks: Tensor) -> Tensor:
 
 
 class Path(nn.Module):
-    """A bidirectional LSTM along the last but one axis with norm and residual: (B, A, N, C) to the same."""
+    """A bidirectional LSTM along the last but one axis with norm and residual: (B, A, N, C) to the
+    same.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,10 +73,16 @@ class DualPath(System):
         super().__init__()
         frames = (length - KERNEL) // STRIDE + 1
         self.pad = -frames % (HOP * QUARTERS)
-        self.stem = nn.Sequential(nn.Conv2d(1, CHANNELS, (1, KERNEL), (1, STRIDE), bias=False), nn.BatchNorm2d(CHANNELS), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, CHANNELS, (1, KERNEL), (1, STRIDE), bias=False),
+            nn.BatchNorm2d(CHANNELS),
+            nn.ReLU(),
+        )
         self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
         self.dropout = nn.Dropout(0.2)
-        self.head = nn.Sequential(nn.Linear((1 + QUARTERS) * CHANNELS, 32), nn.ReLU(), nn.Linear(32, outputs))
+        self.head = nn.Sequential(
+            nn.Linear((1 + QUARTERS) * CHANNELS, 32), nn.ReLU(), nn.Linear(32, outputs)
+        )
 
     def frames(self, x: Tensor) -> Tensor:
         """(B, 1, T) to (B, N, C), zeros before the oldest frame."""
@@ -78,7 +91,9 @@ class DualPath(System):
     def forward(self, x: Tensor) -> Tensor:
         y = fold(self.blocks(unfold(self.frames(x))))
         quarters = y.unflatten(1, (QUARTERS, y.shape[1] // QUARTERS)).mean(dim=2)
-        return self.head(self.dropout(torch.cat([y.mean(dim=1, keepdim=True), quarters], dim=1).flatten(1)))
+        return self.head(
+            self.dropout(torch.cat([y.mean(dim=1, keepdim=True), quarters], dim=1).flatten(1))
+        )
 
     def ablate(self) -> Sequence[nn.Module]:
         """Nothing goes from chunk to chunk."""

@@ -1,11 +1,13 @@
-"""ECGNet: parallel kernels, residual convolutions, and a recurrent layer that reads the signal itself (Murugesan et al. 2018, DOI
-10.1109/MeMeA.2018.8438739; 97.6 % of MIT-BIH's beats, patients on both sides of the split).
+"""ECGNet: parallel kernels, residual convolutions, and a recurrent layer that reads the signal
+itself (Murugesan et al. 2018, DOI 10.1109/MeMeA.2018.8438739; 97.6 % of MIT-BIH's beats, patients
+on both sides of the split).
 
-Four kernels of 15 to 21 samples look at the signal side by side; residual convolutions follow; an LSTM beside them reads the signal, and
-both are classified together.
+Four kernels of 15 to 21 samples look at the signal side by side; residual convolutions follow; an
+LSTM beside them reads the signal, and both are classified together.
 
-We differ: 16 to 32 channels in 6 blocks of kernel 9 for 10 s, the branches meet as channels (the published code joins them in time), the
-LSTM reads means of 16 samples and the convolutions are averaged over time.
+We differ: 16 to 32 channels in 6 blocks of kernel 9 for 10 s, the branches meet as channels (the
+published code joins them in time), the LSTM reads means of 16 samples and the convolutions are
+averaged over time.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ KERNEL, HIDDEN, STEP = 9, 24, 16
 
 
 class PreActivation(nn.Module):
-    """Norm, ReLU, convolution, twice, beside a shortcut (He et al. 2016, arXiv 1603.05027): (B, inputs, 1, T) to (B, outputs, 1, T)."""
+    """Norm, ReLU, convolution, twice, beside a shortcut (He et al. 2016, arXiv 1603.05027): (B,
+    inputs, 1, T) to (B, outputs, 1, T).
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

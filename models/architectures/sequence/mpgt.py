@@ -1,11 +1,14 @@
-"""Multi-scale progressive gated transformer (MPGT, ACML 2022, Proceedings of Machine Learning Research 189).
+"""Multi-scale progressive gated transformer (MPGT, ACML 2022, Proceedings of Machine Learning
+Research 189).
 
-A coarse and a fine extractor (convolution, max pooling, convolution, mean pooling) make tokens of one number; each goes through blocks of
-attention, MLP, temporal convolutions (Bai et al. 2018, arXiv 1803.01271) and MLP. After each block the coarse tokens are carried into the
-fine ones by a gate of their own: y = x1 sigmoid(tanh(W x1)) + x2. The gate lies between 0.27 and 0.73, so that neither scale is ever shut off.
+A coarse and a fine extractor (convolution, max pooling, convolution, mean pooling) make tokens of
+one number; each goes through blocks of attention, MLP, temporal convolutions (Bai et al. 2018,
+arXiv 1803.01271) and MLP. After each block the coarse tokens are carried into the fine ones by a
+gate of their own: y = x1 sigmoid(tanh(W x1)) + x2. The gate lies between 0.27 and 0.73, so that
+neither scale is ever shut off.
 
-We differ: sizes are ours (48 channels, 40 tokens in 10 s, two blocks a scale), for the abstract and the project's notes give none; zeros are
-put before windows that 32 does not divide.
+We differ: sizes are ours (48 channels, 40 tokens in 10 s, two blocks a scale), for the abstract and
+the project's notes give none; zeros are put before windows that 32 does not divide.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ class Causal(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH, (1, KERNEL), dilation=(1, d), groups=WIDTH) for d in DILATIONS)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(WIDTH, WIDTH, (1, KERNEL), dilation=(1, d), groups=WIDTH) for d in DILATIONS
+        )
         self.mix = biased(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,15 +56,21 @@ class Causal(nn.Module):
 
 def feed_forward() -> nn.Module:
     """Token by token."""
-    return nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Dropout(0.1), nn.Linear(2 * WIDTH, WIDTH))
+    return nn.Sequential(
+        nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Dropout(0.1), nn.Linear(2 * WIDTH, WIDTH)
+    )
 
 
 class Block(nn.Module):
-    """Attention, MLP, temporal convolution, MLP, each with norm and residual: (B, N, WIDTH) to the same."""
+    """Attention, MLP, temporal convolution, MLP, each with norm and residual: (B, N, WIDTH) to the
+    same.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.parts = nn.ModuleList([SelfAttention(WIDTH, HEADS), feed_forward(), Causal(), feed_forward()])
+        self.parts = nn.ModuleList(
+            [SelfAttention(WIDTH, HEADS), feed_forward(), Causal(), feed_forward()]
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in self.parts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +110,9 @@ class Mpgt(System):
         count = (length + self.pad) // 32
         self.coarse, self.fine = extractor(25, 4, 2), extractor(7, 2, 2)
         self.place = positions(count, WIDTH)
-        self.coarse_blocks, self.fine_blocks = (nn.ModuleList(Block() for _ in range(BLOCKS)) for _ in range(2))
+        self.coarse_blocks, self.fine_blocks = (
+            nn.ModuleList(Block() for _ in range(BLOCKS)) for _ in range(2)
+        )
         self.gates = nn.ModuleList(Gate() for _ in range(BLOCKS))
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, outputs)
 

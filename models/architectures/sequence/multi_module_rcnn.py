@@ -1,12 +1,15 @@
-"""Multi-module recurrent convolutions with a transformer (Le et al., BHI 2021, DOI 10.1109/BHI50953.2021.9508527; MIT-BIH F1 99.14 by
-ten folds of beats, patients on both sides of the split).
+"""Multi-module recurrent convolutions with a transformer (Le et al., BHI 2021, DOI
+10.1109/BHI50953.2021.9508527; MIT-BIH F1 99.14 by ten folds of beats, patients on both sides of the
+split).
 
-A recurrent convolution (Liang and Hu 2015, DOI 10.1109/CVPR.2015.7298958) applies one kernel to its own output again and again: the same
-weights, a growing field of view. One such network reads the signal, one its spectrogram, a third module features of the rhythm; a
-transformer encoder fuses the three.
+A recurrent convolution (Liang and Hu 2015, DOI 10.1109/CVPR.2015.7298958) applies one kernel to its
+own output again and again: the same weights, a growing field of view. One such network reads the
+signal, one its spectrogram, a third module features of the rhythm; a transformer encoder fuses the
+three.
 
-We differ: 16 to 32 and 4 to 16 channels, three tokens of 64, and instead of age and sex, which a stream has not, the third module reads how
-like the signal's steepness is to itself 0.28 to 1.5 s later: the RR intervals, without finding beats.
+We differ: 16 to 32 and 4 to 16 channels, three tokens of 64, and instead of age and sex, which a
+stream has not, the third module reads how like the signal's steepness is to itself 0.28 to 1.5 s
+later: the RR intervals, without finding beats.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ POOL, LAGS = 5, range(7, 38)  # means of 40 ms; lags of 0.28 to 1.48 s
 
 
 class RecurrentConv(nn.Module):
-    """h = f(W x), then h = f(W x + U h) STEPS times with the same U and a norm of each step's own: (B, inputs, H, T) to (B, outputs, H, T)."""
+    """h = f(W x), then h = f(W x + U h) STEPS times with the same U and a norm of each step's own:
+    (B, inputs, H, T) to (B, outputs, H, T).
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int]) -> None:
         super().__init__()
@@ -76,12 +81,19 @@ class SpectrumModule(nn.Module):
 
 
 def likeness(x: Tensor) -> Tensor:
-    """How like the signal's steepness is to itself one lag later: (B, 1, T) to (B, lags), from -1 to 1."""
+    """How like the signal's steepness is to itself one lag later: (B, 1, T) to (B, lags), from -1
+    to 1.
+    """
     steep = (x[:, 0, 1:] - x[:, 0, :-1]).abs()
     level = functional.avg_pool1d(steep.unsqueeze(1), POOL).squeeze(1)  # (B, T / 5)
     level = level - level.mean(dim=1, keepdim=True)
     power = level.square().sum(dim=1, keepdim=True) + 1e-3
-    return torch.cat([(level[:, lag:] * level[:, :-lag]).sum(dim=1, keepdim=True) for lag in LAGS], dim=1) / power
+    return (
+        torch.cat(
+            [(level[:, lag:] * level[:, :-lag]).sum(dim=1, keepdim=True) for lag in LAGS], dim=1
+        )
+        / power
+    )
 
 
 class RhythmModule(nn.Module):
@@ -102,7 +114,9 @@ class MultiModule(System):
         super().__init__()
         self.modules_ = nn.ModuleList([SignalModule(), SpectrumModule(), RhythmModule()])
         self.origin = nn.Parameter(0.02 * torch.randn(1, 3, TOKEN))
-        self.fuse = nn.Sequential(*(EncoderLayer(TOKEN, HEADS) for _ in range(LAYERS)), nn.LayerNorm(TOKEN))
+        self.fuse = nn.Sequential(
+            *(EncoderLayer(TOKEN, HEADS) for _ in range(LAYERS)), nn.LayerNorm(TOKEN)
+        )
         self.head = nn.Linear(TOKEN, outputs)
 
     def tokens(self, x: Tensor) -> Tensor:
