@@ -2,7 +2,8 @@
 one file and its mechanism's tests.
 
 The list is the registry (models/architectures/__init__.py says how to add to it). Beside the checks
-here a system needs tests that only its own mechanism passes, in mechanisms/test_NAME.py.
+here a system needs tests that only its own mechanism passes, in mechanisms, in
+a test_NAME.py in any folder.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def made(name: str, problem: Problem) -> Any:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_its_mechanism_has_tests_of_its_own(name: str) -> None:
-    path = MECHANISMS / f"test_{name}.py"
-    assert path.exists(), f"write {path.name}: tests that only this mechanism passes"
+    path = next(MECHANISMS.rglob(f"test_{name}.py"), None)
+    assert path, f"write test_{name}.py: tests that only this mechanism passes"
     tests = [
         node
         for node in ast.walk(ast.parse(path.read_text()))
@@ -84,12 +85,8 @@ def test_its_mechanism_has_tests_of_its_own(name: str) -> None:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_its_docstring_names_the_paper_and_how_ours_differs(name: str) -> None:
     one = architectures.zoo()[name]
-    text = " ".join(
-        (
-            ast.get_docstring(ast.parse((HERE / f"{one.module.rpartition('.')[2]}.py").read_text()))
-            or ""
-        ).split()
-    )
+    file = HERE.joinpath(*one.module.split(".")[2:]).with_suffix(".py")
+    text = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
     assert "DOI 10." in text or "arXiv" in text
     assert "DOI" in one.arguments["source"] or "arXiv" in one.arguments["source"]
     assert "We differ:" in text

@@ -27,6 +27,7 @@ from models.architectures import Problem, architecture
 from models.architectures.layers.system import System
 
 WIDTHS, KERNEL, FINENESS = (16, 16, 32, 32, 64, 64, 96, 96, 128), 11, 16.0
+TIE = 1e-4
 
 
 class StraightSign(torch.autograd.Function):
@@ -49,10 +50,11 @@ def signs(x: Tensor) -> Tensor:
 
 
 class Sign(nn.Module):
-    """Binary activations: shape kept."""
+    """Binary activations: shape kept. Zero may come out of a norm as a little less, and counts as positive."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return signs(x) if torch.onnx.is_in_onnx_export() else StraightSign.apply(x)
+        y = x + TIE
+        return signs(y) if torch.onnx.is_in_onnx_export() else StraightSign.apply(y)
 
 
 class BinaryWeights(nn.Module):
