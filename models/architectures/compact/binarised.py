@@ -17,7 +17,6 @@ that size is gained and time is not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,23 +29,16 @@ WIDTHS, KERNEL, FINENESS = (16, 16, 32, 32, 64, 64, 96, 96, 128), 11, 16.0
 TIE = 1e-4
 
 
-class StraightSign(torch.autograd.Function):
-    """Sign, +1 at zero; the gradient passes where the input lies within +-1."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return signs(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= 1)
-
-
 def signs(x: Tensor) -> Tensor:
     """+1 from zero on, else -1."""
     return torch.where(x >= 0, 1.0, -1.0)
+
+
+def straight_sign(x: Tensor) -> Tensor:
+    """Signs; the gradient passes where the input lies within +-1 and stops beyond."""
+    sign = signs(x)
+    through = sign * x.clamp(-1, 1)
+    return sign * (1 + (through - through.detach()))
 
 
 class Sign(nn.Module):
@@ -54,7 +46,7 @@ class Sign(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x + TIE
-        return signs(y) if torch.onnx.is_in_onnx_export() else StraightSign.apply(y)
+        return signs(y) if torch.onnx.is_in_onnx_export() else straight_sign(y)
 
 
 class BinaryWeights(nn.Module):
@@ -82,7 +74,7 @@ class BinaryWeights(nn.Module):
         if not self.binary:
             return self.real
         if not torch.onnx.is_in_onnx_export():
-            return StraightSign.apply(self.real)
+            return straight_sign(self.real)
         bits = torch.bitwise_right_shift(self.packed.unsqueeze(1), self.places) % 2
         return bits.view(self.real.shape).float() * 2 - 1
 

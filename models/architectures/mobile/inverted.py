@@ -109,6 +109,9 @@ class InvertedNet(System):
                 )
         self.body = nn.Sequential(*layers)
         self.dropout, self.head = nn.Dropout(0.2), nn.Linear(widths[-1], outputs)
+        for module in self.body.modules():
+            if isinstance(module, nn.Conv2d):  # He et al. 2015: otherwise twenty layers fade
+                nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.dropout(self.body(x.unsqueeze(2)).mean(dim=(2, 3))))

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from pathlib import Path
 
 from models.architectures import load
-from models.architectures.compact.binarised import Binarised, BinaryConv, StraightSign
+from models.architectures.compact.binarised import Binarised, BinaryConv, straight_sign
 from models.serving.runtime import Network
 from models.training.problems import PIECE
 from models.training.release.windowed_export import export
@@ -18,7 +18,7 @@ from tests.contract.mechanisms.responses import numbers
 
 def test_the_gradient_passes_within_one_and_stops_beyond() -> None:
     x = torch.tensor([-1.5, -1.0, -0.2, 0.0, 0.7, 1.1], requires_grad=True)
-    y = StraightSign.apply(x)
+    y = straight_sign(x)
     y.backward(torch.full((6,), 2.0))
     assert y.tolist() == [-1, -1, -1, 1, 1, 1]
     assert x.grad.tolist() == [0, 2, 2, 2, 2, 0]

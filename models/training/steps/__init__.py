@@ -1,0 +1,3 @@
+"""Ways of training, or of making smaller, that apply to any architecture: each a command of its own
+(`ecgwatch train --method`).
+"""
