@@ -17,7 +17,7 @@ from tests.contract.mechanisms.responses import numbers
 
 
 def test_the_gradient_passes_within_one_and_stops_beyond() -> None:
-    x = torch.tensor([-1.5, -1.0, -0.2, 0.0, 0.7, 1.1], requires_grad=True)
+    x = torch.tensor([-1.5, -0.9, -0.2, 0.0, 0.7, 1.1], requires_grad=True)
     y = straight_sign(x)
     y.backward(torch.full((6,), 2.0))
     assert y.tolist() == [-1, -1, -1, 1, 1, 1]
