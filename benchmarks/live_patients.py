@@ -112,16 +112,20 @@ def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
     from stream_processor.pipeline.ward import Ward
     from stream_processor.sinks.sqlite import SqliteSink
     from stream_processor.worker.app import Processor
+    from stream_processor.worker.archive import Archive
 
     async def main() -> None:
         model, clock, timings = runtime.load(), SystemClock(), StepTimes()
         processor = Processor(
             broker,
             lambda: Ward(model, clock, timings=timings),
-            SqliteSink(Path(store)),
             SystemClock(),
             whole_fetches=not stock,
         )
+        archive = Archive(
+            broker, lambda: SqliteSink(Path(store)), SystemClock(), processor.counters
+        )
+        archive.start(broken=lambda: None)
         task = asyncio.create_task(processor.run())
         while not stop.is_set() and not task.done():
             await asyncio.sleep(1.0)
@@ -135,6 +139,7 @@ def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
             )
         processor.stop()
         await task
+        archive.stop()
 
     asyncio.run(main())
 

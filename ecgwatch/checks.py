@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 from confluent_kafka import KafkaException
@@ -18,10 +17,13 @@ from ecgwatch.settings import Settings
 from ecgwatch.stores import missing_file, open_sink
 from ingest.broker import check_reachable, unreachable
 from ingest.errors import EcgwatchError, UnreachableError
+from ingest.kafka_access import kafka_python, librdkafka
+from ingest.redact import STARS, redacted
 from ingest.topics import ALL
 from stream_processor.sinks.base import SinkBusyError
 
 TIMEOUT_S = 5.0
+SECRET = ("_token", "_password")  # how the names of secret settings end
 EMBEDDED_ID = "mockCluster"  # how the cluster of ingest/embedded.py calls itself
 
 
@@ -48,24 +50,17 @@ def findings(settings: Settings) -> list[Finding]:
 def shown(settings: Settings) -> dict[str, str]:
     """Each setting's value as it may be shown: no token, no password of a URL."""
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
-    values["influx_token"] = "********" if settings.influx_token else ""
-    values["monitor_token"] = "********" if settings.monitor_token else ""
-    values["grafana_token"] = "********" if settings.grafana_token else ""
-    return {name: _without_password(value) or "(not set)" for name, value in values.items()}
-
-
-def _without_password(value: str) -> str:
-    password = urlsplit(value.removeprefix("influxdb:")).password if "://" in value else None
-    return value.replace(f":{password}@", ":********@") if password else value
+    values |= {name: STARS for name, value in values.items() if value and name.endswith(SECRET)}
+    return {name: redacted(value) or "(not set)" for name, value in values.items()}
 
 
 def _find(part: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
         return Finding(part, True, look(settings))
     except EcgwatchError as error:
-        return Finding(part, False, error.problem, error.remedy)
+        return Finding(part, False, redacted(error.problem), error.remedy)
     except SinkBusyError as error:
-        return Finding(part, False, str(error))
+        return Finding(part, False, redacted(str(error)))
 
 
 def _installation(settings: Settings) -> str:
@@ -79,18 +74,17 @@ def _installation(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    check_reachable(settings.broker)
+    broker = settings.kafka
+    check_reachable(broker)
     try:
-        cluster = AdminClient({"bootstrap.servers": settings.broker, "log_level": 0}).list_topics(
-            timeout=TIMEOUT_S
-        )
+        cluster = AdminClient(
+            {**librdkafka(broker), "log_level": 0, "socket.timeout.ms": round(TIMEOUT_S * 1000)}
+        ).list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
-        raise unreachable(settings.broker) from error
+        raise unreachable(broker) from error
     embedded = (cluster.cluster_id or "").startswith(EMBEDDED_ID)
     version = (
-        "the embedded broker (in memory)"
-        if embedded
-        else f"Apache Kafka {_kafka_version(settings.broker)}"
+        "the embedded broker (in memory)" if embedded else f"Apache Kafka {_kafka_version(broker)}"
     )
     missing = [topic.name for topic in ALL if topic.name not in cluster.topics]
     topics = (
@@ -98,16 +92,14 @@ def _broker(settings: Settings) -> str:
         if missing
         else "all topics are there"
     )
-    return f"{version} at {settings.broker}, {len(cluster.brokers)} node{'s' if len(cluster.brokers) > 1 else ''}, {topics}"
+    return f"{version} at {broker}, {len(cluster.brokers)} node{'s' if len(cluster.brokers) > 1 else ''}, {topics}"
 
 
 def _kafka_version(broker: str) -> str:
     """As its protocol versions tell it; a broker does not say."""
     admin = None
     try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=broker.split(","), bootstrap_timeout_ms=TIMEOUT_S * 1000
-        )
+        admin = KafkaAdminClient(**kafka_python(broker), bootstrap_timeout_ms=TIMEOUT_S * 1000)
         node = admin.describe_cluster()["brokers"][0]["broker_id"]
         return ".".join(map(str, admin.get_broker_version_data(node).broker_version))
     except KafkaError as error:
@@ -136,9 +128,9 @@ def _grafana(settings: Settings) -> str:
         )
         answer.raise_for_status()
         health = answer.json()
-        return f"Grafana {health['version']} at {_without_password(settings.grafana)}, database {health['database']}"
+        return f"Grafana {health['version']} at {redacted(settings.grafana)}, database {health['database']}"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        problem = f"no Grafana answers at {_without_password(settings.grafana)}: {error}"
+        problem = f"no Grafana answers at {redacted(settings.grafana)}: {error}"
         raise UnreachableError(
             problem,
             "Start it, or set ECGWATCH_GRAFANA to its address, such as http://localhost:3000.",

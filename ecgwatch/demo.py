@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-import confluent_kafka
+from confluent_kafka import TopicPartition
 
+from ingest.consumers import extents, open_reader
 from ingest.errors import EcgwatchError
 from ingest.messages import Alarm, decode
 from ingest.topics import ALARMS
@@ -110,18 +111,11 @@ def start_ward(children: Children, broker: str, have_record: Callable[[str], boo
 def alarms(broker: str, stop: threading.Event, tick: Callable[[], None]) -> Iterator[Alarm]:
     """Announced alarms as they come, but for new values of them, until stopped; calls `tick` a few
     times a second."""
-    settings = {
-        "bootstrap.servers": broker,
-        "group.id": "ecgwatch-demo",
-        "auto.offset.reset": "earliest",
-        "log_level": 0,
-    }
-    consumer = confluent_kafka.Consumer(settings)
-    partitions = consumer.list_topics(ALARMS.name, timeout=STOP_S).topics[ALARMS.name].partitions
+    consumer = open_reader(broker)
     consumer.assign(
         [
-            confluent_kafka.TopicPartition(ALARMS.name, p, confluent_kafka.OFFSET_BEGINNING)
-            for p in partitions
+            TopicPartition(ALARMS.name, p, low)
+            for p, (low, _) in extents(consumer, ALARMS.name).items()
         ]
     )
     try:

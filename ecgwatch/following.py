@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
-import confluent_kafka
 from confluent_kafka import TopicPartition
 
-from ingest.broker import TIMEOUT_S, create_topics
+from ingest.broker import create_topics
+from ingest.consumers import extents, open_reader
 from ingest.messages import Alarm, BadMessageError, decode
 from ingest.topics import ALARMS
 
@@ -19,21 +18,9 @@ def follow(broker: str, on_ready: Callable[[], None]) -> Iterator[Alarm]:
     """Every step from now on, forever; `on_ready` is called once none can be missed. Raises
     UnreachableError."""
     create_topics(broker)  # asks whether the broker is there, too
-    settings = {
-        "bootstrap.servers": broker,
-        "group.id": f"ecgwatch-tail-{uuid.uuid4()}",
-        "enable.auto.commit": False,
-        "log_level": 2,
-    }
-    consumer = confluent_kafka.Consumer(settings)
+    consumer = open_reader(broker)
     try:
-        partitions = (
-            consumer.list_topics(ALARMS.name, timeout=TIMEOUT_S).topics[ALARMS.name].partitions
-        )
-        ends = {
-            p: consumer.get_watermark_offsets(TopicPartition(ALARMS.name, p), TIMEOUT_S)[1]
-            for p in partitions
-        }
+        ends = {p: high for p, (_, high) in extents(consumer, ALARMS.name).items()}
         consumer.assign([TopicPartition(ALARMS.name, p, end) for p, end in ends.items()])
         on_ready()
         while True:

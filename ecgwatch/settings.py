@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.errors import BadInputError
+from ingest.kafka_access import Broker, Mechanism, Protocol, Security
 
 PREFIX = "ECGWATCH_"
 # read by this module, the tests and tools/
@@ -30,6 +31,20 @@ class Settings(BaseModel):
     broker: str = Field(
         "localhost:9092", description="Kafka bootstrap servers, HOST:PORT[,HOST:PORT...]"
     )
+    kafka_protocol: Protocol = Field(
+        "plaintext", description="plaintext, ssl, sasl_plaintext or sasl_ssl"
+    )
+    kafka_mechanism: Mechanism = Field(
+        "SCRAM-SHA-512", description="with sasl: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_username: str = Field("", description="with sasl: the name to log in to Kafka with")
+    kafka_password: str = Field("", description="with sasl: its password")
+    kafka_ca: str = Field(
+        "", description="PEM file of who signed the broker's certificate; empty: the system's"
+    )
+    kafka_certificate: str = Field("", description="PEM file of our certificate, for mutual TLS")
+    kafka_key: str = Field("", description="PEM file of its key")
+    kafka_key_password: str = Field("", description="password of that key")
     sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")
@@ -68,6 +83,33 @@ class Settings(BaseModel):
     monitor_token: str = Field(
         "", description="a single admin token of the monitor, for containers"
     )
+
+    @property
+    def kafka(self) -> Broker:
+        """The broker and how to log in. Raises BadInputError for settings that do not go together."""
+        found = Security(
+            self.kafka_protocol,
+            self.kafka_mechanism,
+            self.kafka_username,
+            self.kafka_password,
+            self.kafka_ca,
+            self.kafka_certificate,
+            self.kafka_key,
+            self.kafka_key_password,
+        )
+        if found.sasl and not (found.username and found.password):
+            raise BadInputError(
+                f"kafka_protocol is {found.protocol}, and name or password is missing",
+                "Set ECGWATCH_KAFKA_USERNAME and ECGWATCH_KAFKA_PASSWORD.",
+            )
+        try:
+            found.context()
+        except OSError as error:
+            raise BadInputError(
+                f"the TLS files for Kafka cannot be used: {error}",
+                "ECGWATCH_KAFKA_CA, _CERTIFICATE and _KEY name PEM files.",
+            ) from error
+        return Broker(self.broker, found)
 
 
 def load(

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ecgwatch.settings import Settings
 from ingest.errors import BadInputError, UnreachableError
+from ingest.redact import redacted
 from models.serving.runtime import ARTIFACTS, DEPLOYED
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink, SinkBusyError
@@ -34,7 +35,7 @@ def open_sink(settings: Settings) -> Sink:
         and urlsplit(place).hostname
     ):
         return _influx(place, settings)
-    raise BadInputError(f"setting sink = {settings.sink!r} names no store", REMEDY)
+    raise BadInputError(f"setting sink = {redacted(settings.sink)!r} names no store", REMEDY)
 
 
 def load_profiles(settings: Settings) -> Profiles:
@@ -67,7 +68,7 @@ def _influx(url: str, settings: Settings) -> Sink:
 
     if not settings.influx_token:
         raise BadInputError(
-            f"InfluxDB at {url} needs a token",
+            f"InfluxDB at {redacted(url)} needs a token",
             "Set ECGWATCH_INFLUX_TOKEN, or influx_token in the settings file.",
         )
     if settings.influx_waveform_bucket == settings.influx_bucket:

@@ -3,7 +3,8 @@
 Who calls what:
 
 - the codec (`ingest.messages.decode`, so the stream processor and the scorer): `chunk_problems`,
-  `reference_problems`; a message with a problem goes to the dead-letter topic with the reason.
+  `reference_problems`, `action_problems`, `edit_problems`; a message with a problem goes to the
+  dead-letter topic with the reason.
 - `ingest.producer.Producer.send` (so `replay`, `simulate`, a gateway): the same two, and
   `jump_problem`; raises BadInputError before anything is sent.
 - `ingest.replay.check_stream`: `stream_problems`, before a broker is asked for.
@@ -19,16 +20,22 @@ the start of the stream.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ingest.messages import Reference, SampleChunk
+    from ingest.messages import Action, Edit, Reference, SampleChunk
 
 MIN_FS_HZ, MAX_FS_HZ = 100.0, 1000.0
 MIN_COUNTS_PER_MV, MAX_COUNTS_PER_MV = 0.01, 1e9
+# whose alarms are the system's own and no patient's (stream_processor/system_alarms.py)
+SYSTEM = "(ecgwatch)"
 MAX_NAME = 128  # characters of a patient id, a device id or a lead
 MAX_FAULT = 200  # characters
 MAX_SYMBOL, MAX_AUX = 16, 2000  # characters; WFDB's are up to 3 and 255
+MAX_BY, MAX_NOTE, MAX_ID = 64, 2000, 400  # characters of who signs, a note, an id
+MAX_SILENCE_S = 24 * 3600.0
+MAX_LIMITS = 64  # in one action
 MAX_CHUNK_S = 60.0
 MAX_STREAM_S = 10 * 366 * 24 * 3600.0
 MAX_JUMP_S = 3600.0  # a stream that goes on later than this after its last sample must begin anew
@@ -52,6 +59,7 @@ def chunk_problems(chunk: SampleChunk) -> list[Problem]:
     c, n = chunk, len(chunk.samples)
     checks = (
         *_name_checks("patient_id", c.patient_id),
+        (c.patient_id != SYSTEM, "patient_id", f"is {SYSTEM}, which stands for no patient"),
         *_name_checks("device_id", c.device_id, required=False),
         *_name_checks("lead", c.lead, required=False),
         *_signal_checks(c.fs_hz, c.counts_per_mv),
@@ -87,6 +95,49 @@ def reference_problems(note: Reference) -> list[Problem]:
         (len(note.aux) <= MAX_AUX, "aux", f"is longer than {MAX_AUX} characters"),
     )
     return [Problem(field, reason.format(c=note)) for good, field, reason in checks if not good]
+
+
+def action_problems(action: Action) -> list[Problem]:
+    """What no alarm life cycle could use of an action. Which limits there are, and what each may be,
+    is known to the processor alone: it leaves out those that it cannot use."""
+    a = action
+    silence_s = a.seconds if a.seconds is not None else 0.0
+    checks = (
+        *_name_checks("patient_id", a.patient_id),
+        *_signed_checks(a),
+        (len(a.alarm_id) <= MAX_ID, "alarm_id", f"is longer than {MAX_ID} characters"),
+        (0 <= silence_s <= MAX_SILENCE_S, "seconds", "{c.seconds} is outside 0 to 86400"),
+        (
+            a.action != "silence" or a.seconds is not None,
+            "seconds",
+            "is missing: a silence needs an end",
+        ),
+        (len(a.limits) <= MAX_LIMITS, "limits", f"are more than {MAX_LIMITS}"),
+        (
+            all(len(name) <= MAX_NAME for name in a.limits),
+            "limits",
+            f"hold a name longer than {MAX_NAME} characters",
+        ),
+        (
+            all(value is None or isfinite(value) for value in a.limits.values()),
+            "limits",
+            "hold a value that is no finite number",
+        ),
+    )
+    return [Problem(field, reason.format(c=a)) for good, field, reason in checks if not good]
+
+
+def edit_problems(edit: Edit) -> list[Problem]:
+    """What no store could keep of an edit."""
+    checks = (
+        *_name_checks("patient_id", edit.patient_id),
+        *_signed_checks(edit),
+        (len(edit.target_id) <= MAX_ID, "target_id", f"is longer than {MAX_ID} characters"),
+        (0 <= edit.at_ns < MAX_TIME_NS, "at_ns", "{c.at_ns} is outside the years 1970-2200"),
+        (len(edit.said) <= MAX_NAME, "said", f"is longer than {MAX_NAME} characters"),
+        (len(edit.label) <= MAX_NAME, "label", f"is longer than {MAX_NAME} characters"),
+    )
+    return [Problem(field, reason.format(c=edit)) for good, field, reason in checks if not good]
 
 
 def stream_problems(
@@ -125,8 +176,8 @@ def name_problem(field: str, text: str, *, required: bool = True) -> Problem | N
     """Whether a text can be no patient id, device id or lead.
 
     Such a name has at most MAX_NAME characters, all of them printable (blanks and every script are;
-    control characters, line ends and lone surrogates are not), and does not begin or end with a
-    blank. An empty one is refused if it is `required`.
+    control characters, line ends and lone surrogates are not), does not begin or end with a blank,
+    and is not "." or "..". An empty one is refused if it is `required`.
     """
     return next(
         (
@@ -148,12 +199,18 @@ class _Signal(NamedTuple):
     counts_per_mv: float
 
 
+_DOTS = (".", "..")
 # (is it good, field, reason if not; {c} is the message)
 _Checks = tuple[tuple[bool, str, str], ...]
 
 
 def _name_checks(field: str, text: str, *, required: bool = True) -> _Checks:
-    if 0 < len(text) <= MAX_NAME and text.isprintable() and " " not in (text[0], text[-1]):
+    if (
+        0 < len(text) <= MAX_NAME
+        and text.isprintable()
+        and " " not in (text[0], text[-1])
+        and text not in _DOTS
+    ):
         return ()  # asked of every chunk three times
     if len(text) > MAX_NAME:  # nothing more is asked of a text of any length
         return ((False, field, f"is longer than {MAX_NAME} characters"),)
@@ -161,6 +218,18 @@ def _name_checks(field: str, text: str, *, required: bool = True) -> _Checks:
         (bool(text) or not required, field, "is empty"),
         (text.isprintable(), field, "holds characters that cannot be printed"),
         (text == text.strip(), field, "begins or ends with a blank"),
+        (text not in _DOTS, field, "is . or .., which no address of a page can hold"),
+    )
+
+
+def _signed_checks(message: Action | Edit) -> _Checks:
+    """What all that people send has in common: when, under which id, by whom, with which note."""
+    m = message
+    return (
+        (0 <= m.time_ns < MAX_TIME_NS, "time_ns", "{c.time_ns} is outside the years 1970-2200"),
+        (0 < len(m.id) <= MAX_ID, "id", f"is empty or longer than {MAX_ID} characters"),
+        (len(m.by) <= MAX_BY, "by", f"is longer than {MAX_BY} characters"),
+        (len(m.note) <= MAX_NOTE, "note", f"is longer than {MAX_NOTE} characters"),
     )
 
 

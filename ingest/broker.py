@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from ingest.errors import BadInputError, UnreachableError
+from ingest.kafka_access import kafka_python, security_of
 from ingest.topics import ALL, PARTITIONS, Topic
 
 # The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one
@@ -47,6 +48,12 @@ class Lag(NamedTuple):
 
 def unreachable(broker: str) -> UnreachableError:
     """The error of a broker that does not answer."""
+    security = security_of(broker)
+    if security.protocol != "plaintext":
+        remedy = "Is it running, does this port speak that protocol, and does it take our certificate or name and password (ECGWATCH_KAFKA_...)?"
+        return UnreachableError(
+            f"Kafka broker {broker} does not answer over {security.protocol}", remedy
+        )
     remedy = "Start it, or name another with --broker HOST:PORT (ECGWATCH_BROKER). `ecgwatch demo` brings a broker of its own."
     return UnreachableError(f"Kafka broker {broker} does not answer", remedy)
 
@@ -71,11 +78,7 @@ def check_reachable(broker: str) -> None:
 
 def settings(broker: str) -> dict[str, Any]:
     """What every kafka-python client here is opened with."""
-    return {
-        "bootstrap_servers": broker.split(","),
-        "api_version": API_VERSION,
-        "reconnect_backoff_max_ms": 1000,
-    }
+    return {**kafka_python(broker), "api_version": API_VERSION, "reconnect_backoff_max_ms": 1000}
 
 
 def create_topics(broker: str) -> list[Made]:

@@ -15,7 +15,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ingest.bounds import Problem, chunk_problems, reference_problems, sentence
+from ingest.bounds import (
+    Problem,
+    action_problems,
+    chunk_problems,
+    edit_problems,
+    reference_problems,
+    sentence,
+)
 
 SCHEMA = 1
 
@@ -53,6 +60,7 @@ AlarmKind = Literal[
     "restart",
     "input_refused",
     "state_lost",
+    "store_away",
 ]
 
 
@@ -200,8 +208,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waveform(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to 10 s of the signal as it came, for history. Only stored. Identity: (patient_id,
-    start_ns)."""
+    """Up to 10 s of the signal as it came, for history. Topic ecg.waveforms. Identity:
+    (patient_id, start_ns)."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -216,8 +224,8 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strip(msgspec.Struct, frozen=True, kw_only=True):
-    """The signal from 10 s before an alarm's onset to 10 s after, as far as there is any. Only
-    stored. Identity: the alarm's."""
+    """The signal from 10 s before an alarm's onset to 10 s after, as far as there is any. Topic
+    ecg.strips. Identity: the alarm's."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -413,6 +421,10 @@ def decode(data: bytes, kind: type[M]) -> M:
         problems = chunk_problems(message)
     elif isinstance(message, Reference):
         problems = reference_problems(message)
+    elif isinstance(message, Action):
+        problems = action_problems(message)
+    elif isinstance(message, Edit):
+        problems = edit_problems(message)
     if problems:
         raise BadMessageError(f"{kind.__name__}: {sentence(problems)}")
     return message

@@ -12,6 +12,7 @@ import confluent_kafka
 
 from ingest.broker import TIMEOUT_S, create_topics, unreachable
 from ingest.errors import UnreachableError
+from ingest.kafka_access import librdkafka
 from ingest.messages import Action, Edit, JournalEntry, encode
 from ingest.registry.records import DeviceRecord, PersonRecord, Record, encode_record
 from ingest.topics import ACKS, EDITS, JOURNAL, REGISTRY
@@ -67,7 +68,7 @@ class OperatorOutlet:
             if self._producer is None:
                 create_topics(self._broker)
                 settings = {
-                    "bootstrap.servers": self._broker,
+                    **librdkafka(self._broker),
                     "enable.idempotence": True,
                     "acks": "all",
                     "linger.ms": 0,

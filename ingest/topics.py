@@ -24,6 +24,8 @@ RHYTHM = Topic("ecg.rhythm", 7 * DAY_MS)
 VITALS = Topic("ecg.vitals", 7 * DAY_MS)
 ALARMS = Topic("ecg.alarms", 30 * DAY_MS)
 FINDINGS = Topic("ecg.findings", 7 * DAY_MS)  # what tasks say that the model learned in the field
+STRIPS = Topic("ecg.strips", 7 * DAY_MS)  # the signal around each alarm
+WAVEFORMS = Topic("ecg.waveforms", 7 * DAY_MS)  # the signal as it came, in blocks, for the store
 ACKS = Topic("ecg.acks", 30 * DAY_MS)  # what people did about alarms
 # every attempt to tell somebody of an alarm
 NOTIFICATIONS = Topic("ecg.notifications", 30 * DAY_MS)
@@ -49,6 +51,8 @@ ALL = (
     VITALS,
     ALARMS,
     FINDINGS,
+    STRIPS,
+    WAVEFORMS,
     ACKS,
     NOTIFICATIONS,
     SCORES,
@@ -62,6 +66,4 @@ ALL = (
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
 SCORES_GROUP = "ecgwatch-scores"  # the live scorer's
-ARCHIVE_GROUP = (
-    "ecgwatch-archive"  # of what stores actions, deliveries, scores, edits and the journal
-)
+ARCHIVE_GROUP = "ecgwatch-archive"  # of what stores all events

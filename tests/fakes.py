@@ -3,12 +3,19 @@ need."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
 
+from ingest.clock import SystemClock
 from ingest.messages import Action, AlarmKind, Beat, Event, SampleChunk, sample_offset_ns
 from models.serving.runtime import Model
-from stream_processor.sinks.base import SinkBusyError
+from stream_processor.sinks.base import Sink, SinkBusyError
+from stream_processor.sinks.refusals import Refused
+from stream_processor.worker.archive import Archive
+from stream_processor.worker.counters import Counters
 from stream_processor.worker.operator_actions import Placed
 
 FS_HZ = 250.0
@@ -147,6 +154,26 @@ class FakeSink:
     @property
     def pending(self) -> int:
         return len(self.waiting)
+
+    def take_refused(self) -> list[Refused]:
+        return []
+
+    def close(self) -> None:
+        """It is kept for whoever opens it again."""
+
+
+@asynccontextmanager
+async def archiving(
+    address: str, sink: FakeSink | Sink, counters: Counters | None = None
+) -> AsyncIterator[Archive]:
+    """Stores what comes while the block runs."""
+    archive = Archive(address, lambda: cast(Sink, sink), SystemClock(), counters)
+    archive.start(broken=lambda: None)
+    try:
+        yield archive
+    finally:
+        await asyncio.to_thread(archive.stop)  # others' event loop must not wait
+        assert archive.error is None
 
 
 def expected(patients: Sequence[str], chunks: int) -> set[tuple[str, int, float]]:

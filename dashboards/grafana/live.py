@@ -25,6 +25,7 @@ from aiokafka.errors import KafkaError
 from ingest import topics
 from ingest.clock import Clock
 from ingest.errors import BadInputError
+from ingest.kafka_access import aiokafka
 from ingest.messages import BadMessageError, SampleChunk, decode, sample_offset_ns
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ class LiveFeed:
     async def _session(self, deliver: Callable[[SampleChunk], None]) -> None:
         consumer = AIOKafkaConsumer(
             topics.SAMPLES.name,
-            bootstrap_servers=self._broker,
+            **aiokafka(self._broker),
             enable_auto_commit=False,
             auto_offset_reset="latest",
             fetch_max_wait_ms=100,

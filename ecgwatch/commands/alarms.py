@@ -122,7 +122,7 @@ def ack(
             _warn(
                 f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same"
             )
-    act(chosen.broker, patient, by, note, action="acknowledge", alarm_id=alarm_id)
+    act(chosen.kafka, patient, by, note, action="acknowledge", alarm_id=alarm_id)
     typer.echo(f"acknowledgement of {alarm_id or f'all standing alarms of {patient}'} sent")
 
 
@@ -149,7 +149,7 @@ def silence(
         check_silenceable(patient, kind)
     seconds = seconds_of(duration)
     _warn_where_unknown(chosen, patient)
-    act(chosen.broker, patient, by, note, action="silence", kind=kind, seconds=seconds)
+    act(chosen.kafka, patient, by, note, action="silence", kind=kind, seconds=seconds)
     typer.echo(f"{kind or 'medium and low alarms'} of {patient} silenced for {duration}")
 
 
@@ -164,7 +164,7 @@ def resume(
     """End every silence of a patient."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     _warn_where_unknown(chosen, patient)
-    act(chosen.broker, patient, by, note, action="resume")
+    act(chosen.kafka, patient, by, note, action="resume")
     typer.echo(f"silences of {patient} ended")
 
 
@@ -182,7 +182,7 @@ def tail(
     chosen, _ = settings.load({"broker": broker})
     try:
         for alarm in follow(
-            chosen.broker,
+            chosen.kafka,
             lambda: typer.echo(f"following the alarms of {patient or 'everybody'}", err=True),
         ):
             if patient in (None, alarm.patient_id):
@@ -235,7 +235,7 @@ def profile(
     assert patient is not None
     check_limits(base, actions, limits)
     _warn_where_unknown(chosen, patient)
-    act(chosen.broker, patient, by, note, action="limits", limits=limits)
+    act(chosen.kafka, patient, by, note, action="limits", limits=limits)
     changes = [
         f"{name} {'as in the profile' if value is None else f'= {value:g}'}"
         for name, value in limits.items()
@@ -266,7 +266,7 @@ def reconcile(
     end_ns = FOREVER_NS if to_time is None else parse_time("--to", to_time)
     file = notifications_file(chosen) if chosen.notifications else None
     with _store(chosen) as store:
-        lines, holds = reconcile_period(chosen.broker, store, file, start_ns, end_ns, SystemClock())
+        lines, holds = reconcile_period(chosen.kafka, store, file, start_ns, end_ns, SystemClock())
     for line in lines:
         typer.echo(line)
     if not holds:

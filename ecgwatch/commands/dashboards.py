@@ -84,14 +84,14 @@ def live(
     chosen, _ = settings.load({"grafana": url, "grafana_token": token, "broker": broker})
     pushing.check_names(patients, stream)
     _address(chosen)
-    create_topics(chosen.broker)
+    create_topics(chosen.kafka)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     # what matters of its many lines is said by us
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     publisher = pushing.Publisher(chosen.grafana, chosen.grafana_token, stream, SystemClock())
     typer.echo(f"pushing {', '.join(patients)} to {chosen.grafana} as stream/{stream}/PATIENT")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(pushing.publish(pushing.LiveFeed(chosen.broker, patients), publisher))
+        asyncio.run(pushing.publish(pushing.LiveFeed(chosen.kafka, patients), publisher))
 
 
 def _address(chosen: settings.Settings) -> None:

@@ -37,7 +37,7 @@ def add(
         made, token = steps.add_device(registry, device, who, model=model, notes=notes)
         return made
 
-    take(chosen.broker, by, make)
+    take(chosen.kafka, by, make)
     typer.echo(token)
     typer.echo(
         f"This is the token of {device}; it is shown only now. Kafka keeps its hash.\n"
@@ -53,7 +53,7 @@ def list_devices(broker: options.Broker = None) -> None:
     from ingest.registry.reader import read_registry
 
     chosen, _ = settings.load({"broker": broker})
-    registry, states = read_registry(chosen.broker), read_states(chosen.broker)
+    registry, states = read_registry(chosen.kafka), read_states(chosen.broker)
     now_ns = SystemClock().now_ns()
     for device in sorted(registry.devices.values(), key=lambda d: d.device_id):
         bound, state = registry.binding(device.device_id), states.get(device.device_id)
@@ -74,7 +74,7 @@ def list_devices(broker: options.Broker = None) -> None:
 def assign(device: Device, patient: Patient, by: By = None, broker: options.Broker = None) -> None:
     """Give a device to an admitted patient; another one that the patient wears is released."""
     chosen, _ = settings.load({"broker": broker})
-    take(chosen.broker, by, lambda registry, who: steps.assign(registry, device, patient, who))
+    take(chosen.kafka, by, lambda registry, who: steps.assign(registry, device, patient, who))
     typer.echo(f"{patient} wears {device}")
 
 
@@ -82,7 +82,7 @@ def assign(device: Device, patient: Patient, by: By = None, broker: options.Brok
 def release(device: Device, by: By = None, broker: options.Broker = None) -> None:
     """Take a device off whoever wears it: the stream ends."""
     chosen, _ = settings.load({"broker": broker})
-    take(chosen.broker, by, lambda registry, who: steps.release(registry, device, who))
+    take(chosen.kafka, by, lambda registry, who: steps.release(registry, device, who))
     typer.echo(f"nobody wears {device}")
 
 
@@ -90,5 +90,5 @@ def release(device: Device, by: By = None, broker: options.Broker = None) -> Non
 def revoke(device: Device, by: By = None, broker: options.Broker = None) -> None:
     """Make a device's token worthless, at once and in every running server."""
     chosen, _ = settings.load({"broker": broker})
-    take(chosen.broker, by, lambda registry, who: steps.revoke(registry, device, who))
+    take(chosen.kafka, by, lambda registry, who: steps.revoke(registry, device, who))
     typer.echo(f"the token of {device} is revoked")

@@ -96,10 +96,10 @@ def monitor(
     open_sink(chosen).close()  # a sink that cannot work is told at once, not on the page
     clock = SystemClock()
     app = create_app(
-        KafkaFeed(chosen.broker, clock),
+        KafkaFeed(chosen.kafka, clock),
         partial(open_sink, chosen),
         clock,
-        send=OperatorOutlet(chosen.broker).send,
+        send=OperatorOutlet(chosen.kafka).send,
         profiles=load_profiles(chosen),
         access=Access(known, clock),
         hosts=[*LOOPBACK_NAMES, host, *(name or [])],

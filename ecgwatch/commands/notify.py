@@ -67,7 +67,7 @@ def notify(
     if test is not None:
         _test(plan, sender, test)
     if not check and test is None:
-        _serve(chosen.broker, plan, sender)
+        _serve(chosen.kafka, plan, sender)
 
 
 def notifications_file(chosen: settings.Settings) -> Path:

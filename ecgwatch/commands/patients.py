@@ -46,7 +46,7 @@ def admit(
     if profile:
         load_profiles(chosen).check(profile)
     take(
-        chosen.broker,
+        chosen.kafka,
         by,
         lambda registry, who: steps.admit(
             registry,
@@ -86,10 +86,10 @@ def transfer(
         )
     chosen, _ = settings.load({"broker": broker})
     if bed is not None:
-        take(chosen.broker, by, lambda registry, who: steps.transfer(registry, patient, bed, who))
+        take(chosen.kafka, by, lambda registry, who: steps.transfer(registry, patient, bed, who))
         typer.echo(f"{patient} is in bed {bed}")
     if device is not None:
-        take(chosen.broker, by, lambda registry, who: steps.assign(registry, device, patient, who))
+        take(chosen.kafka, by, lambda registry, who: steps.assign(registry, device, patient, who))
         typer.echo(f"{patient} wears {device}")
 
 
@@ -97,7 +97,7 @@ def transfer(
 def discharge(patient: Patient, by: By = None, broker: options.Broker = None) -> None:
     """End a patient's stay: stream and alarms end, bed and devices are free, the record is kept."""
     chosen, _ = settings.load({"broker": broker})
-    take(chosen.broker, by, lambda registry, who: steps.discharge(registry, patient, who))
+    take(chosen.kafka, by, lambda registry, who: steps.discharge(registry, patient, who))
     typer.echo(f"{patient} is discharged")
 
 
@@ -110,7 +110,7 @@ def list_patients(
     from ingest.registry.reader import read_registry
 
     chosen, _ = settings.load({"broker": broker})
-    registry = read_registry(chosen.broker)
+    registry = read_registry(chosen.kafka)
     found = [p for p in registry.people.values() if p.present or every]
     for person in sorted(found, key=lambda p: (not p.present, p.bed, p.patient_id)):
         device = registry.holder(person.patient_id)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -16,6 +17,7 @@ import typer
 from ecgwatch import options, settings
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
+from ingest.redact import redacted
 from stream_processor.worker.stall_guard import StalledError
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ USER_ERRORS = (1, 2, 3)
 def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
     """Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store. Start
     several to share the work."""
+    from ecgwatch.stores import open_sink
+
     chosen, _ = settings.load({"broker": broker, "sink": sink})
+    open_sink(chosen).close()  # a store that cannot work is told at once
     # This module and not `ecgwatch process`: the worker starts without what the other commands
     # import.
     command = [
@@ -115,15 +120,13 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     from stream_processor.worker.model_watch import ModelWatch
 
     clock = SystemClock()
-    sink = open_sink(chosen)
-    ready = f"processing ecg.samples from {chosen.broker} into {chosen.sink}"
+    ready = f"processing ecg.samples from {chosen.broker} into {redacted(chosen.sink)}"
     models = ModelWatch(model_folder(chosen), clock)
     profiles, timings = load_profiles(chosen), StepTimes()
     publish = publisher(chosen, parent, timings.seconds, clock)
     processor = Processor(
-        chosen.broker,
+        chosen.kafka,
         lambda: Ward(models.model, clock, profiles, timings),
-        sink,
         clock,
         on_ready=lambda: typer.echo(ready),
         publish=publish,
@@ -133,14 +136,13 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, processor.stop)
     orphaned = asyncio.create_task(_stop_without(parent, processor))
-    archive = Archive(chosen.broker, open_sink(chosen), clock)
+    archive = Archive(chosen.kafka, partial(open_sink, chosen), clock, processor.counters)
     archive.start(broken=lambda: loop.call_soon_threadsafe(processor.stop))
     try:
         await processor.run()
     finally:
         orphaned.cancel()
         archive.stop()
-        sink.close()
     if archive.error is not None:
         raise archive.error
 

@@ -101,7 +101,7 @@ def replay(
             min(to_s or math.inf, source.duration_s or math.inf) - from_s for source in sources
         )
     )
-    stream_to_broker(begin, start_ns, length_s, broker=held.broker, speed=pace, clock=clock)
+    stream_to_broker(begin, start_ns, length_s, broker=held.kafka, speed=pace, clock=clock)
 
 
 def _names(sources: list[Source], patients: list[str] | None) -> list[str]:

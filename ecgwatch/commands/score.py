@@ -24,9 +24,9 @@ def score(broker: options.Broker = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     Scorer(
-        chosen.broker,
+        chosen.kafka,
         SystemClock(),
-        on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.broker}"),
+        on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.kafka}"),
         on_end=lambda said: typer.echo(line(said)),
     ).run(stop)
 

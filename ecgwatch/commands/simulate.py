@@ -90,7 +90,7 @@ def simulate(
 
     lengths = [for_s or (None if scenario.loop else scenario.script_s) for _, scenario, _ in cast]
     length_s = None if None in lengths else max(length for length in lengths if length is not None)
-    stream_to_broker(begin, start_ns, length_s, broker=held.broker, speed=pace, clock=clock)
+    stream_to_broker(begin, start_ns, length_s, broker=held.kafka, speed=pace, clock=clock)
 
 
 def _cast(

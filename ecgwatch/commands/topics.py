@@ -6,10 +6,11 @@ import time
 from typing import Annotated
 
 import typer
+from confluent_kafka import KafkaException
 
 from ecgwatch import options, settings
 from ingest import topics as kafka_topics
-from ingest.broker import Lag, create_topics, lags
+from ingest.broker import Lag, create_topics, lags, unreachable
 from ingest.clock import SystemClock
 
 POLL_S = 0.5
@@ -21,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="The Kafka topics, and how much is 
 def create(broker: options.Broker = None) -> None:
     """Make the topics that are not there yet."""
     held, _ = settings.load({"broker": broker})
-    for made in create_topics(held.broker):
+    for made in create_topics(held.kafka):
         days = made.topic.retention_ms / kafka_topics.DAY_MS
         length = "for ever" if made.topic.retention_ms == kafka_topics.FOREVER else f"{days:g} days"
         kept = f"{made.partitions} partitions, " + (
@@ -40,19 +41,34 @@ def lag(
     ] = None,
     broker: options.Broker = None,
 ) -> None:
-    """Show how many chunks the stream processor has left to process."""
+    """Show how many chunks the stream processor has left to process, and events to store."""
     held, _ = settings.load({"broker": broker})
     clock = SystemClock()
     end_s = clock.steady_s() + (wait or 0.0)
     while True:
-        found = lags(held.broker, kafka_topics.PROCESSOR_GROUP, kafka_topics.SAMPLES.name)
+        found = lags(held.kafka, kafka_topics.PROCESSOR_GROUP, kafka_topics.SAMPLES.name)
         left = sum(one.left for one in found)
+        unstored = 0 if left else to_store(held.kafka)  # of the processed
+        left += unstored
         if wait is None or left == 0 or clock.steady_s() >= end_s:
             break
         time.sleep(min(POLL_S, max(end_s - clock.steady_s(), 0.0)))
     _show(found)
+    if unstored:
+        typer.echo(f"{unstored} events left to store")
     if wait is not None and left:
         raise typer.Exit(1)
+
+
+def to_store(broker: str) -> int:
+    """How many messages are not in the store yet. Raises UnreachableError."""
+    from ingest.consumers import lag as group_lag
+    from stream_processor.worker.archive import KINDS
+
+    try:
+        return group_lag(broker, kafka_topics.ARCHIVE_GROUP, KINDS)
+    except KafkaException as error:
+        raise unreachable(broker) from error
 
 
 def _show(found: list[Lag]) -> None:

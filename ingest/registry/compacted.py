@@ -6,11 +6,12 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import confluent_kafka
 
 from ingest.broker import TIMEOUT_S, create_topics, unreachable
+from ingest.consumers import open_consumer
 from ingest.messages import BadMessageError
 from ingest.topics import Topic
 
@@ -26,15 +27,9 @@ class TopicReader(Generic[R]):
 
     def __init__(self, broker: str, topic: Topic, decode: Callable[[bytes], R]) -> None:
         self._topic, self._decode = topic, decode
-        settings: dict[str, Any] = {
-            "bootstrap.servers": broker,
-            "group.id": f"ecgwatch-reader-{uuid.uuid4()}",  # librdkafka wants a name; nothing is committed under it
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 100,
-            "log_level": 2,
-        }
-        self._consumer = confluent_kafka.Consumer(settings)
+        self._consumer = open_consumer(
+            broker, f"ecgwatch-reader-{uuid.uuid4()}", fetch_wait_max_ms=100
+        )
         self._ends: dict[int, int] | None = None
         self._seen: dict[int, int] = {}
 

@@ -14,6 +14,7 @@ import confluent_kafka
 
 from ingest.broker import TIMEOUT_S
 from ingest.clock import Clock
+from ingest.kafka_access import librdkafka
 
 log = logging.getLogger(__name__)
 AWAY_S = 2.0  # the oldest message waits for longer: the broker is away
@@ -33,7 +34,7 @@ class KafkaOutlet:
         self._clock = clock
         self._producer = confluent_kafka.Producer(
             {
-                "bootstrap.servers": broker,
+                **librdkafka(broker),
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 5,

@@ -16,7 +16,19 @@ from typing import Any, NamedTuple, Protocol
 import confluent_kafka
 
 from ingest import topics
-from ingest.messages import Alarm, Beat, Event, Finding, Rhythm, Vitals, encode
+from ingest.kafka_access import librdkafka
+from ingest.messages import (
+    Alarm,
+    Beat,
+    Event,
+    Finding,
+    Rhythm,
+    Stored,
+    Strip,
+    Vitals,
+    Waveform,
+    encode,
+)
 
 TOPICS = {
     Beat: topics.BEATS.name,
@@ -24,6 +36,8 @@ TOPICS = {
     Vitals: topics.VITALS.name,
     Alarm: topics.ALARMS.name,
     Finding: topics.FINDINGS.name,
+    Strip: topics.STRIPS.name,
+    Waveform: topics.WAVEFORMS.name,
 }
 OFFSET_HEADER = "offset"
 _QUEUE_WAIT_S = 0.1
@@ -59,7 +73,7 @@ class EventProducer:
 
     def __init__(self, broker: str) -> None:
         settings = {
-            "bootstrap.servers": broker,
+            **librdkafka(broker),
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 20,
@@ -77,9 +91,13 @@ class EventProducer:
         self._failure: str | None = None
 
     def event(self, event: Event, partition: int | None) -> None:
-        """Send an event to its topic; one that is only stored has none."""
-        if type(event) in TOPICS:
-            self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
+        """Send an event to its topic."""
+        self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
+
+    def refused_event(self, event: Stored, reason: str) -> None:
+        """Send an event that the store will never take to ecg.dead-letter; the headers say why."""
+        headers = {"reason": reason.encode(), "kind": type(event).__name__.encode()}
+        self._send(topics.DEAD_LETTER.name, event.patient_id.encode(), encode(event), None, headers)
 
     def dead_letter(
         self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name

@@ -5,7 +5,9 @@ from __future__ import annotations
 import confluent_kafka
 
 from ingest.broker import create_topics
+from ingest.consumers import open_consumer as open_member
 from ingest.errors import BadInputError
+from ingest.kafka_access import librdkafka
 from ingest.topics import ALARMS, NOTIFICATIONS
 
 GROUP = "ecgwatch-notify"
@@ -26,7 +28,7 @@ def check_topics(broker: str) -> None:
 def open_producer(broker: str) -> confluent_kafka.Producer:
     """For Deliveries."""
     settings = {
-        "bootstrap.servers": broker,
+        **librdkafka(broker),
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": 5,
@@ -38,13 +40,9 @@ def open_producer(broker: str) -> confluent_kafka.Producer:
 
 def open_consumer(broker: str) -> confluent_kafka.Consumer:
     """A member of the group."""
-    settings = {
-        "bootstrap.servers": broker,
-        "group.id": GROUP,
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "session.timeout.ms": int(SESSION_S * 1000),
-        "max.poll.interval.ms": 600_000,  # taking over a day of alarms may last
-        "log_level": 2,
-    }
-    return confluent_kafka.Consumer(settings)
+    return open_member(
+        broker,
+        GROUP,
+        session_timeout_ms=int(SESSION_S * 1000),
+        max_poll_interval_ms=600_000,  # taking over a day of alarms may last
+    )

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from ingest.broker import check_reachable, unreachable
+from ingest.consumers import TIMEOUT_S, extents, open_reader, patiently, read_to_end
 from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import Topic
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", Alarm, Delivery)
-T = TypeVar("T")
-_TIMEOUT_S = 30.0
-_BATCH = 1000
-_TRIES, _PAUSE_S = 30, 0.2
 
 
 class Kept(NamedTuple, Generic[M]):
@@ -59,18 +54,6 @@ def read(
         raise unreachable(broker) from error
 
 
-def patiently(ask: Callable[[], T]) -> T:
-    """Ask a broker that may not be able to tell just now: its topic has just been made, or a leader
-    has moved."""
-    for _ in range(_TRIES - 1):
-        try:
-            return ask()
-        except KafkaException as error:
-            log.debug("trying again: %s", error)
-        time.sleep(_PAUSE_S)
-    return ask()
-
-
 def _read(
     broker: str,
     topic: Topic,
@@ -79,56 +62,28 @@ def _read(
     since_ms: int | None,
     keep: Callable[[Kept[M]], bool],
 ) -> Contents[M]:
-    consumer = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": broker,
-            # librdkafka wants a name; nothing is ever committed under it
-            "group.id": f"ecgwatch-reader-{uuid.uuid4()}",
-            "enable.auto.commit": False,
-            "log_level": 0,
-        }
-    )
+    consumer = open_reader(broker)
     try:
-        there = sorted(
-            consumer.list_topics(topic.name, timeout=_TIMEOUT_S).topics[topic.name].partitions
+        there = extents(consumer, topic.name)
+        wanted = set(there) if partitions is None else set(partitions) & set(there)
+        within = {p: there[p] for p in sorted(wanted)}
+        messages = read_to_end(
+            consumer, topic.name, within, _starts(consumer, topic, within, since_ms)
         )
-        wanted = there if partitions is None else sorted(set(partitions) & set(there))
-        marks = {
-            p: consumer.get_watermark_offsets(TopicPartition(topic.name, p), _TIMEOUT_S)
-            for p in wanted
-        }
-        left = {p: high for p, (low, high) in marks.items() if high > low}
-        kept = (k for m in _messages(consumer, topic, left, since_ms) for k in _kept(m, kind))
-        found = [k for k in kept if k.offset < left[k.partition] and keep(k)]
-        return Contents(len(there), {p for p, (low, _) in marks.items() if low > 0}, found)
+        found = [k for message in messages for k in _kept(message, kind) if keep(k)]
+        return Contents(len(there), {p for p, (low, _) in within.items() if low > 0}, found)
     finally:
         consumer.close()
 
 
-def _messages(
-    consumer: confluent_kafka.Consumer, topic: Topic, left: dict[int, int], since_ms: int | None
-) -> Iterator[confluent_kafka.Message]:
-    starts = [TopicPartition(topic.name, p, OFFSET_BEGINNING) for p in left]
-    if since_ms is not None and left:
-        asked = consumer.offsets_for_times(
-            [TopicPartition(topic.name, p, since_ms) for p in left], timeout=_TIMEOUT_S
-        )
-        # Below zero: nothing since then, or a broker that cannot tell, such as the embedded one.
-        # All of it, then.
-        starts = [
-            TopicPartition(topic.name, a.partition, a.offset if a.offset >= 0 else OFFSET_BEGINNING)
-            for a in asked
-        ]
-    consumer.assign(starts)
-    left = dict(left)
-    while left:
-        for message in consumer.consume(_BATCH, timeout=0.2):
-            if message.error():
-                raise KafkaException(message.error())
-            yield message
-        for position in consumer.position([TopicPartition(topic.name, p) for p in left]):
-            if position.offset >= left[position.partition]:
-                del left[position.partition]
+def _starts(
+    consumer: confluent_kafka.Consumer, topic: Topic, within: Iterable[int], since_ms: int | None
+) -> dict[int, int]:
+    """By partition: the first message since then. None where there is none, or where the broker
+    cannot tell, as the embedded one: all of it, then."""
+    wanted = [TopicPartition(topic.name, p, since_ms) for p in within if since_ms is not None]
+    asked = consumer.offsets_for_times(wanted, timeout=TIMEOUT_S) if wanted else []
+    return {a.partition: a.offset for a in asked if a.offset >= 0}
 
 
 def _kept(message: confluent_kafka.Message, kind: type[M]) -> list[Kept[M]]:

@@ -23,13 +23,14 @@ import confluent_kafka
 from confluent_kafka import TopicPartition
 
 from ingest.clock import Clock
+from ingest.consumers import patiently
 from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.queue import GIVE_UP_S, Attempt, Entry, NotificationQueue
-from stream_processor.notifications.reading import patiently, read
+from stream_processor.notifications.reading import read
 from stream_processor.notifications.text import Note, note
 
 log = logging.getLogger(__name__)

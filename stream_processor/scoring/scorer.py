@@ -31,7 +31,9 @@ import msgspec
 from ingest import topics
 from ingest.broker import Made, create_topics, unreachable
 from ingest.clock import Clock
+from ingest.consumers import extents, open_consumer, open_reader, read_to_end
 from ingest.errors import BadInputError
+from ingest.kafka_access import librdkafka
 from ingest.messages import BadMessageError, Score, decode, encode
 from stream_processor.scoring.live import LiveScore
 from stream_processor.scoring.scorer_parts import HELD, INPUTS, Part, Patient, fresh_start
@@ -67,23 +69,24 @@ class Scorer:
         """Score until stopped. Raises UnreachableError where the broker does not answer at the
         start, BadInputError for unequal topics."""
         _check(create_topics(self._broker))
-        base = {"bootstrap.servers": self._broker, "log_level": 2}
         self._stop = stop
         self._producer = confluent_kafka.Producer(
-            base | {"enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 0}
-        )
-        self._consumer = confluent_kafka.Consumer(
-            base
-            | {
-                "group.id": topics.SCORES_GROUP,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "partition.assignment.strategy": "range",
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 2_000,
-                "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": 16_384,
+            {
+                **librdkafka(self._broker),
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "message.timeout.ms": 0,
+                "log_level": 2,
             }
+        )
+        self._consumer = open_consumer(
+            self._broker,
+            topics.SCORES_GROUP,
+            partition_assignment_strategy="range",
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            fetch_wait_max_ms=100,
+            queued_max_messages_kbytes=16_384,
         )
         try:
             self._consumer.subscribe(
@@ -376,28 +379,10 @@ def _read(broker: str, number: int, begin: int) -> list[confluent_kafka.Message]
     nothing was committed then."""
     if begin < 0:
         return []
-    consumer = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": broker,
-            "group.id": f"{topics.SCORES_GROUP}-state",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "log_level": 2,
-        }
-    )
+    consumer, topic = open_reader(broker), topics.SCORES.name
     try:
-        low, high = consumer.get_watermark_offsets(_tp(topics.SCORES.name, number), _TIMEOUT_S)
-        if high <= max(low, begin):
-            return []
-        consumer.assign([_tp(topics.SCORES.name, number, max(low, begin))])
-        found: list[confluent_kafka.Message] = []
-        while not found or (found[-1].offset() or 0) < high - 1:
-            some = [m for m in consumer.consume(_BATCH, timeout=_TIMEOUT_S) if m.error() is None]
-            if not some:
-                raise confluent_kafka.KafkaException(
-                    confluent_kafka.KafkaError(confluent_kafka.KafkaError._TIMED_OUT)
-                )
-            found += some
-        return found
+        return list(
+            read_to_end(consumer, topic, extents(consumer, topic, [number]), {number: begin})
+        )
     finally:
         consumer.close()

@@ -3,13 +3,13 @@
 A write is idempotent: an event replaces the stored one of the same identity (see
 ingest/messages.py), so processing input again changes nothing. `flush` either makes everything
 added so far durable or raises SinkBusyError and keeps what is not for the next flush. An event that
-the store will never take (a time beyond its range, say) is set aside, logged in full and kept in
-`refused`: it stops nothing else.
+the store will never take (a time beyond its range, say) is set aside, for `take_refused`: however
+many they are, they stop nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from ingest.messages import (
     Vitals,
     Waveform,
 )
+from stream_processor.sinks.refusals import Refused
 
 FOREVER_NS = 2**63 - 1
 E = TypeVar("E", bound=Stored)
@@ -102,9 +103,9 @@ class Sink(Protocol):
         """Events added and not yet flushed."""
         ...
 
-    @property
-    def refused(self) -> Sequence[Stored]:
-        """The events that the store will never take, the last 1,000 of them."""
+    def take_refused(self) -> list[Refused]:
+        """The events that the store will never take, since the last call: whoever stores sends them
+        to the dead-letter topic."""
         ...
 
     def patients(self) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -24,6 +25,7 @@ from influxdb_client.domain.dialect import Dialect
 from influxdb_client.rest import ApiException
 
 from ingest.messages import Stored, Waveform
+from ingest.redact import redacted
 from stream_processor.sinks import influx_lines as lines
 from stream_processor.sinks.base import (
     FOREVER_NS,
@@ -44,6 +46,7 @@ RETRY_AFTER_S = (0.25, 0.75)  # within one flush; the caller tries again later a
 MIN_NS, MAX_NS = -(2**63) + 2, 2**63 - 2  # what InfluxDB can hold
 BAD_POINTS = {400, 413, 422}
 TOO_OLD = "outside retention policy"
+DROPPED = re.compile(r"dropped=(\d+)")
 LINES = 20_000  # in one request
 DAY_S = 86_400
 NAMES = (
@@ -73,7 +76,8 @@ class InfluxSink(QueuedSink):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__()
-        self._url, self._org, self._bucket, self._sleep = url, org, bucket, sleep
+        self._org, self._bucket, self._sleep = org, bucket, sleep
+        self._shown = redacted(url)  # for people
         self._waveform_bucket, self._waveform_s = waveform_bucket, round(waveform_days * DAY_S)
         self._client = InfluxDBClient(
             url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000)
@@ -110,15 +114,16 @@ class InfluxSink(QueuedSink):
         version = self._ask(self._client.version)
         if self._find(self._bucket) is None:
             raise SinkBusyError(
-                f"InfluxDB {version} at {self._url} has no bucket {self._bucket!r}. {NAMES}"
+                f"InfluxDB {version} at {self._shown} has no bucket {self._bucket!r}. {NAMES}"
             )
         waveforms = f"{self._waveform_bucket}{'' if self._find(self._waveform_bucket) else ' (made with the first waveform)'}"
-        return f"InfluxDB {version} at {self._url}, org {self._org}, bucket {self._bucket}, waveforms in {waveforms}"
+        return f"InfluxDB {version} at {self._shown}, org {self._org}, bucket {self._bucket}, waveforms in {waveforms}"
 
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
     def _write(self, batch: Sequence[Stored]) -> None:
+        lines_in_all = 0
         for bucket, events in groupby(
             sorted(batch, key=lambda e: type(e) is Waveform), key=lambda e: self._bucket_of(type(e))
         ):
@@ -129,10 +134,12 @@ class InfluxSink(QueuedSink):
                 ]
             except ValueError as error:  # text that is none, or samples that cannot be unpacked
                 raise RefusedError(str(error)) from error
+            lines_in_all += len(data)
             for record in records:
-                self._write_to(bucket, record)
+                self._write_to(bucket, record, whole=len(data) == lines_in_all == len(batch))
 
-    def _write_to(self, bucket: str, record: bytes) -> None:
+    def _write_to(self, bucket: str, record: bytes, *, whole: bool) -> None:
+        """Write lines, which are `whole` if they are a batch of as many events."""
         for pause_s in (*RETRY_AFTER_S, None):
             try:
                 self._writer.write(bucket, self._org, record)
@@ -145,7 +152,12 @@ class InfluxSink(QueuedSink):
                     self._tell_too_old(error)
                     return
                 if error.status in BAD_POINTS:
-                    raise RefusedError(_reason(error)) from error
+                    dropped = DROPPED.search(str(error.message))
+                    number = len(record.splitlines())
+                    raise RefusedError(
+                        _reason(error),
+                        all_of_it=whole and dropped is not None and int(dropped[1]) == number,
+                    ) from error
                 problem: Exception = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 problem = error
@@ -158,7 +170,9 @@ class InfluxSink(QueuedSink):
         # a token that may not list organisations learns ours from it
         events = self._find(self._bucket)
         if events is None:
-            raise SinkBusyError(f"InfluxDB at {self._url} has no bucket {self._bucket!r}. {NAMES}")
+            raise SinkBusyError(
+                f"InfluxDB at {self._shown} has no bucket {self._bucket!r}. {NAMES}"
+            )
         try:
             rules = [{"type": "expire", "everySeconds": self._waveform_s}]
             self._client.buckets_api().create_bucket(
@@ -169,7 +183,7 @@ class InfluxSink(QueuedSink):
                 return
             command = f"influx bucket create --name {self._waveform_bucket} --retention {self._waveform_s}s"
             raise SinkBusyError(
-                f"InfluxDB at {self._url} has no bucket {self._waveform_bucket!r} (ECGWATCH_INFLUX_WAVEFORM_BUCKET) and this token may not"
+                f"InfluxDB at {self._shown} has no bucket {self._waveform_bucket!r} (ECGWATCH_INFLUX_WAVEFORM_BUCKET) and this token may not"
                 f" make it: {_reason(error)}. Make it ({command}), and let the token read and write it."
             ) from error
         log.info(
@@ -237,7 +251,7 @@ class InfluxSink(QueuedSink):
                 elif not header:
                     header = row
                 elif header[1:2] == ["error"]:
-                    raise SinkBusyError(f"InfluxDB at {self._url} ended a query: {row[1]}")
+                    raise SinkBusyError(f"InfluxDB at {self._shown} ended a query: {row[1]}")
                 else:
                     yield dict(zip(header, row, strict=True))
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -254,10 +268,10 @@ class InfluxSink(QueuedSink):
     def _busy(self, error: Exception) -> SinkBusyError:
         if isinstance(error, ApiException):
             return SinkBusyError(
-                f"InfluxDB at {self._url}: {_reason(error)}. {REMEDY.get(error.status, 'Look at its log.')}"
+                f"InfluxDB at {self._shown}: {_reason(error)}. {REMEDY.get(error.status, 'Look at its log.')}"
             )
         return SinkBusyError(
-            f"InfluxDB at {self._url} does not answer: {error}. Is it running, and is the URL right?"
+            f"InfluxDB at {self._shown} does not answer: {redacted(str(error))}. Is it running, and is the URL right?"
         )
 
 

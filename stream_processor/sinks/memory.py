@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from ingest.messages import Stored
 from stream_processor.sinks.base import FOREVER_NS, KINDS, E, Kind, event_time, identity
+from stream_processor.sinks.refusals import Refused
 
 
 class MemorySink:
@@ -16,7 +16,6 @@ class MemorySink:
     def __init__(self) -> None:
         self._pending: list[Stored] = []
         self._stored: dict[Kind, dict[tuple[Any, ...], Stored]] = {kind: {} for kind in KINDS}
-        self.refused: Sequence[Stored] = deque()
 
     def add(self, event: Stored) -> None:
         self._pending.append(event)
@@ -29,6 +28,9 @@ class MemorySink:
     @property
     def pending(self) -> int:
         return len(self._pending)
+
+    def take_refused(self) -> list[Refused]:
+        return []
 
     def patients(self) -> list[str]:
         return sorted(

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from ingest.messages import Stored
-from stream_processor.sinks.refusals import Refusals
+from stream_processor.sinks.base import event_time
+from stream_processor.sinks.refusals import Refusals, Refused
 
 BATCH = 5_000
 
@@ -17,7 +18,7 @@ class QueuedSink(ABC):
 
     def __init__(self) -> None:
         self._pending: list[Stored] = []
-        self._refusals = Refusals()
+        self._refusals = Refusals(event_time)
 
     def add(self, event: Stored) -> None:
         """Keep an event for the next flush."""
@@ -35,10 +36,9 @@ class QueuedSink(ABC):
         """Events that wait."""
         return len(self._pending)
 
-    @property
-    def refused(self) -> Sequence[Stored]:
-        """Events that were set aside because the store refuses them for good."""
-        return self._refusals.events
+    def take_refused(self) -> list[Refused]:
+        """Events that were set aside since the last call, for the store refuses them for good."""
+        return self._refusals.take()
 
     @abstractmethod
     def _write(self, batch: Sequence[Stored]) -> None:

@@ -3,59 +3,73 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from ingest.messages import Stored
-from stream_processor.sinks.base import SinkBusyError
 
 log = logging.getLogger(__name__)
-KEPT = 1000
-MOST = 20  # of one batch; where more are refused, it is the store that is not as it should be
+LOGGED = 3  # events of a batch that are logged in full; all of them go to their topic
+
+
+class Refused(NamedTuple):
+    """An event that the store will never take, and why."""
+
+    event: Stored
+    reason: str
 
 
 class RefusedError(Exception):
-    """The store will never take this batch as it is; the text says why."""
+    """The store will never take this batch as it is; the text says why. `all_of_it`: none of its
+    events, and the rest need not be tried one by one."""
+
+    def __init__(self, reason: str, *, all_of_it: bool = False) -> None:
+        super().__init__(reason)
+        self.all_of_it = all_of_it
 
 
 class Refusals:
-    """The events that were set aside, each logged in full."""
+    """The events that were set aside and not yet taken away."""
 
-    def __init__(self) -> None:
-        self.events: deque[Stored] = deque(maxlen=KEPT)
+    def __init__(self, key: Callable[[Stored], int]) -> None:
+        self._key, self._found = key, list[Refused]()
 
     def write(self, batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None]) -> None:
         """Write a batch, all but its refused events, which are found by halving: a few calls of
-        `write` for each.
-
-        Raises SinkBusyError as `write` does, and where more than MOST events are refused; then
-        nothing is set aside.
-        """
-        found: list[tuple[Stored, str]] = []
-        _halve(batch, write, found)
-        for event, reason in found:
+        `write` for each, or for each run of them. Raises SinkBusyError as `write` does; then
+        nothing is set aside."""
+        found: list[Refused] = []
+        try:
+            write(batch)
+        except RefusedError:
+            # sorted by time: a store mostly refuses what is too old, which then lies together
+            _halve(sorted(batch, key=self._key), write, found)
+        for event, reason in found[:LOGGED]:
             log.error(
                 "the store refuses this event for good, it is set aside: %s: %s",
                 reason,
                 msgspec.json.encode(event).decode(),
             )
-            self.events.append(event)
+        if len(found) > LOGGED:
+            log.error("and %d more of this batch", len(found) - LOGGED)
+        self._found += found
+
+    def take(self) -> list[Refused]:
+        """What was set aside since the last call."""
+        found, self._found = self._found, []
+        return found
 
 
 def _halve(
-    batch: Sequence[Stored],
-    write: Callable[[Sequence[Stored]], None],
-    found: list[tuple[Stored, str]],
+    batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None], found: list[Refused]
 ) -> None:
     try:
         write(batch)
     except RefusedError as error:
-        if len(batch) == 1:
-            found.append((batch[0], str(error)))
-            if len(found) > MOST:
-                raise SinkBusyError(f"the store refuses most events: {error}") from error
+        if len(batch) == 1 or error.all_of_it:
+            found += [Refused(event, str(error)) for event in batch]
             return
         middle = len(batch) // 2
         _halve(batch[:middle], write, found)

@@ -1,7 +1,9 @@
 """Events in an SQLite file: the embedded store, one writing process and any number of readers.
 
-What is older than the patient's stream by more than `keep_days` (waveforms: `waveform_days`) is
-deleted, some with each flush; alarms and their strips, and what people did and were told, stay.
+What is older by more than `keep_days` (waveforms: `waveform_days`) than the newest that is stored of
+the patient is deleted, some with each flush; alarms and their strips, and what people did and were
+told, stay. This machine's clock has a say, too: what is stored of the future, by a device whose
+clock is wrong, makes nothing old.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ingest.clock import Clock, SystemClock
 from ingest.messages import Stored
 from stream_processor.sinks import sqlite_tables as tables
 from stream_processor.sinks.base import (
@@ -37,9 +40,15 @@ DAY_NS = 86_400_000_000_000
 class SqliteSink(QueuedSink):
     """A Sink on one SQLite file in WAL mode. Raises SinkBusyError where the file cannot be opened."""
 
-    def __init__(self, path: Path, keep_days: float = 30.0, waveform_days: float = 7.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep_days: float = 30.0,
+        waveform_days: float = 7.0,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
-        self._path = path
+        self._path, self._clock = path, clock or SystemClock()
         days = {"keep_days": keep_days, "waveform_days": waveform_days}
         self._keep_ns = {
             kind: round(days[f.kept] * DAY_NS) for kind, f in FILING.items() if f.kept != "always"
@@ -103,14 +112,16 @@ class SqliteSink(QueuedSink):
                 self._trim(patient, time)
 
     def _trim(self, patient: str, time: int) -> None:
-        """Delete some rows older than the retention, at most once a minute of a patient's time."""
+        """Delete some rows older than the retention, at most once a minute of a patient's time.
+        `time`: of the newest event that has just been written."""
         if patient not in self._newest:
             found = [
                 self._connection.execute(tables.newest(kind), (patient,)).fetchone()[0]
                 for kind in OF_A_STREAM
             ]
             self._newest[patient] = max(at or 0 for at in found)
-        self._newest[patient] = newest = max(time, self._newest[patient])
+        self._newest[patient] = max(time, self._newest[patient])
+        newest = min(self._newest[patient], self._clock.now_ns())
         if newest < self._trimmed_at.get(patient, 0) + TRIM_EVERY_NS:
             return
         self._trimmed_at[patient] = newest

@@ -1,8 +1,8 @@
-"""The stream processor: faust's consumer group around Worker (slices, ward) and Keeper (store,
-snapshots, commits).
+"""The stream processor: faust's consumer group around Worker (slices, ward) and Checkpointer
+(snapshots, commits).
 
-    ecg.samples -> delivery.py -> Worker -> Ward -> events -> event_producer.py -> their topics
-                                   |                  `---> Keeper -> sink, ecg.state, commit
+    ecg.samples -> delivery.py -> Worker -> Ward -> events -> event_producer.py -> their topics -> archive.py -> sink
+                                   `---> Checkpointer -> ecg.state, commit
 
 Partitions are the unit of scaling: start more processes. When they come, their patients are
 restored from ecg.state before their first message is processed; before they go, they get a last
@@ -23,14 +23,15 @@ from typing import Any
 
 import faust
 from faust.types import TP
+from faust.types.auth import CredentialsT
 
 from ingest import topics
 from ingest.broker import create_topics
 from ingest.clock import Clock
+from ingest.kafka_access import security_of
 from models.serving.runtime import Model
 from stream_processor.kafka.delivery import FetchDelivery, StockDelivery, check_group
 from stream_processor.kafka.event_producer import EventProducer
-from stream_processor.sinks.base import Sink
 from stream_processor.worker.checkpointer import Checkpointer
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard, WardLike
@@ -58,7 +59,6 @@ class Processor:
 
     broker: str
     make_ward: Callable[[], WardLike]
-    sink: Sink
     clock: Clock
     whole_fetches: bool = True
     on_ready: Callable[[], None] = lambda: None
@@ -88,7 +88,7 @@ class Processor:
         self._worker.held_up = lambda: self.full
         self._delivery = (FetchDelivery if self.whole_fetches else StockDelivery)(self._app, self)
         self._checkpointer = Checkpointer(
-            self._worker, self.sink, event_producer, self._delivery, self.clock, stall_guard
+            self._worker, event_producer, self._delivery, self.clock, stall_guard
         )
         self._ready = False
         _connect(self._app, self._assigned, self._revoked)
@@ -118,8 +118,8 @@ class Processor:
 
     @property
     def full(self) -> bool:
-        """True where the delivery should wait: too much is pending, or the sink is too far behind."""
-        return self._worker.pending.full or self._checkpointer.full or self._stop.is_set()
+        """True where the delivery should wait: too much is pending."""
+        return self._worker.pending.full or self._stop.is_set()
 
     def receive(self, partition: int, records: Any) -> None:
         """Messages from the delivery."""
@@ -141,12 +141,11 @@ class Processor:
         } & self.partitions
         if not partitions:
             return
-        done = await self._checkpointer.finish(partitions)
+        await self._checkpointer.finish(partitions)
         await self._worker.release(partitions)
         # A slice may have come between the two. The next owner will compute its events again, and
-        # ours must not overwrite later ones.
-        if not (done and await self._checkpointer.settle()):
-            raise RuntimeError("partitions were revoked while the store was busy")
+        # ours must not come behind later ones.
+        await self._checkpointer.settle()
         self._checkpointer.forget(partitions)
         self._delivery.release(partitions)
         self.partitions -= partitions
@@ -186,11 +185,7 @@ class Processor:
     async def _finish(self) -> None:
         try:
             async with asyncio.timeout(STOP_S):
-                if await self._checkpointer.finish(self.partitions):
-                    return
-            log.warning(
-                "the store is busy: what it does not have yet is processed again at the next start"
-            )
+                await self._checkpointer.finish(self.partitions)
         except TimeoutError:
             log.warning(
                 "the broker does not answer: what is not committed is processed again at the next start"
@@ -219,10 +214,24 @@ def _connect(
     app.on_partitions_revoked.connect(on_revoked)
 
 
+def _credentials(broker: str) -> CredentialsT | None:
+    """How faust logs in, if the broker asks for it."""
+    security = security_of(broker)
+    if security.sasl:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.mechanism,
+            ssl_context=security.context(),
+        )
+    return faust.SSLCredentials(security.context()) if security.tls else None
+
+
 def _faust_app(broker: str) -> faust.App:
     return faust.App(
         topics.PROCESSOR_GROUP,
         broker=[f"kafka://{address.strip()}" for address in broker.split(",")],
+        broker_credentials=_credentials(broker),
         # faust makes it and, without tables, leaves it empty
         datadir=Path(tempfile.gettempdir()) / "ecgwatch-faust",
         autodiscover=False,

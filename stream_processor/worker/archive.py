@@ -1,10 +1,14 @@
-"""What people did and said, whom they were told, and how the stream scores: from its topics into
-the store.
+"""From their topics into the store: what the ward makes, what people do and say, whom they were
+told, how streams score.
 
-The checkpointer stores what the ward makes (checkpointer.py); this stores the rest, in a consumer group of its
-own, by the same rule: the store is flushed before the offsets are committed. A crash in between
-repeats messages, and their identities make the repetition invisible. While the store is busy
-nothing more is read. What cannot be decoded goes to the dead-letter topic.
+A consumer group of its own, so that nothing that watches a patient ever waits for the store. The
+rule is the same as the processor's: the store is flushed before the offsets are committed. A crash
+in between repeats messages, and their identities make the repetition invisible. While the store is
+busy nothing more is read: what is to be stored waits on its topics, and is lost only if the store
+stays away for longer than they keep it (ingest/topics.py; 7 days at least). A store that has been
+away for AWAY_S is told as an alarm of the system.
+
+What cannot be decoded, and what the store will never take, goes to the dead-letter topic.
 """
 
 from __future__ import annotations
@@ -12,28 +16,59 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import confluent_kafka
 
 from ingest import topics
 from ingest.clock import Clock
-from ingest.messages import Action, BadMessageError, Delivery, Edit, JournalEntry, Score, decode
+from ingest.consumers import open_consumer, unread
+from ingest.messages import (
+    Action,
+    Alarm,
+    BadMessageError,
+    Beat,
+    Delivery,
+    Edit,
+    Finding,
+    JournalEntry,
+    Rhythm,
+    Score,
+    Strip,
+    Vitals,
+    Waveform,
+    decode,
+)
 from stream_processor.kafka.event_producer import EventProducer
 from stream_processor.sinks.base import Sink, SinkBusyError
+from stream_processor.sinks.opening import OpeningSink
+from stream_processor.worker.counters import Counters
+from stream_processor.worker.stall_guard import StalledError
+from stream_processor.worker.store_watch import StoreWatch
 
 log = logging.getLogger(__name__)
-KINDS: dict[str, type[Action] | type[Delivery] | type[Score] | type[Edit] | type[JournalEntry]] = {
+KINDS: dict[str, type[Any]] = {
+    topics.BEATS.name: Beat,
+    topics.RHYTHM.name: Rhythm,
+    topics.VITALS.name: Vitals,
+    topics.ALARMS.name: Alarm,
+    topics.FINDINGS.name: Finding,
+    topics.STRIPS.name: Strip,
+    topics.WAVEFORMS.name: Waveform,
     topics.ACKS.name: Action,
     topics.NOTIFICATIONS.name: Delivery,
     topics.SCORES.name: Score,
     topics.EDITS.name: Edit,
     topics.JOURNAL.name: JournalEntry,
 }
-BATCH = 1000
+BATCH = 5000
 STORE_S = 0.5  # how long messages are gathered before they are stored
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0  # between two tries while the store is busy
+SESSION_S = 10.0  # how long a killed one's partitions wait
+STALLED_S = 8.0  # who stood still for so long between reading and storing holds what is old
+MEASURE_S = 10.0
 STOP_S = 10.0
+KEPT_DAYS = min(t.retention_ms for t in topics.ALL if t.name in KINDS) / topics.DAY_MS
 
 
 class _Letter(NamedTuple):
@@ -45,19 +80,27 @@ class _Letter(NamedTuple):
 
 
 class Archive:
-    """Reads, stores and commits in a thread of its own, from `start` to `stop`. It alone uses its
-    sink."""
+    """Reads, stores and commits in a thread of its own, from `start` to `stop`. It opens the store
+    itself, and again and again if that fails. Keeps the counters `unstored`, `store_refusals` and
+    `unfit`."""
 
-    def __init__(self, broker: str, sink: Sink, clock: Clock) -> None:
-        self._broker, self._sink, self._clock = broker, sink, clock
+    def __init__(
+        self,
+        broker: str,
+        open_sink: Callable[[], Sink],
+        clock: Clock,
+        counters: Counters | None = None,
+    ) -> None:
+        self._broker, self._sink, self._clock = broker, OpeningSink(open_sink), clock
+        self.counters = counters or Counters()
+        self._watch = StoreWatch(clock)
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._stop = threading.Event()
-        self._next: dict[
-            tuple[str, int], int
-            # by topic and partition: the first offset that is not stored, where it is to be committed
-        ] = {}
+        # by topic and partition: the first offset that is not stored, where it is to be committed
+        self._next: dict[tuple[str, int], int] = {}
         self._wait_s = 0.0  # while the store is busy
         self._try_at_s = 0.0
+        self._measure_at_s = clock.steady_s() + MEASURE_S
         self._broken: Callable[[], object] = lambda: None
         self.error: Exception | None = None  # what broke it, a defect of ours or of the broker
 
@@ -80,22 +123,18 @@ class Archive:
 
     def _run(self) -> None:
         event_producer = EventProducer(self._broker)
-        consumer = confluent_kafka.Consumer(
-            {
-                "bootstrap.servers": self._broker,
-                "group.id": topics.ARCHIVE_GROUP,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "session.timeout.ms": 10_000,  # how long a killed one's partitions wait
-                "heartbeat.interval.ms": 2_000,
-                "topic.metadata.refresh.interval.ms": 10_000,  # topics may come to be after us
-                "log_level": 2,
-            }
+        consumer = open_consumer(
+            self._broker,
+            topics.ARCHIVE_GROUP,
+            session_timeout_ms=round(SESSION_S * 1000),
+            heartbeat_interval_ms=2_000,
+            topic_metadata_refresh_interval_ms=10_000,  # topics may come to be after us
         )
         try:
             consumer.subscribe(list(KINDS), on_revoke=self._revoked)
             while not self._stop.is_set():
                 self._turn(consumer, event_producer)
+                self._measure(consumer)
         # what is no BadMessageError and no SinkBusyError ends the process
         except Exception as error:
             self.error = error
@@ -106,19 +145,27 @@ class Archive:
             self._sink.close()
 
     def _turn(self, consumer: confluent_kafka.Consumer, event_producer: EventProducer) -> None:
-        """Take what has come, and store it unless the store wants to be left alone."""
+        """Take what has come, and store it unless the store wants to be left alone. Raises
+        StalledError."""
+        begun_s = self._clock.steady_s()
         if self._wait_s:
             # still asked for messages, so that the group does not give us up
             consumer.pause(consumer.assignment())
         self._take(consumer.consume(BATCH, STORE_S), event_producer)
-        if (
-            (self._next or self._sink.pending)
-            and self._clock.steady_s() >= self._try_at_s
-            and self._store()
-        ):
-            event_producer.settle(event_producer.mark())
-            self._commit(consumer)
-            consumer.resume(consumer.assignment())
+        if (self._next or self._sink.pending) and self._clock.steady_s() >= self._try_at_s:
+            if (gap_s := self._clock.steady_s() - begun_s) > STALLED_S:
+                raise StalledError(
+                    f"the archive stood still for {gap_s:.0f} s: another may have stored what is newer"
+                )
+            stored = self._store(event_producer)
+            if told := self._watch.alarms(stored, consumer):
+                for alarm in told:
+                    event_producer.event(alarm, None)
+                event_producer.check()
+            if stored:
+                event_producer.settle(event_producer.mark())
+                self._commit(consumer)
+                consumer.resume(consumer.assignment())
 
     def _take(
         self, messages: Iterable[confluent_kafka.Message], event_producer: EventProducer
@@ -134,26 +181,34 @@ class Archive:
                 message.offset() or 0,
             )
             try:
-                self._sink.add(decode(message.value() or b"", KINDS[topic]))
+                event = decode(message.value() or b"", KINDS[topic])
+                self._sink.add(event)
+                if type(event) is Alarm:
+                    self._watch.saw(event)
             except BadMessageError as bad:
                 event_producer.dead_letter(
                     _Letter(offset, message.key(), message.value()), partition, str(bad), topic
                 )
             self._next[topic, partition] = offset + 1
 
-    def _store(self) -> bool:
+    def _store(self, event_producer: EventProducer) -> bool:
         """Flush the sink. False where it is busy: then the next try waits, longer each time."""
         try:
             self._sink.flush()
         except SinkBusyError as error:
+            self.counters.store_refusals += 1
             self._wait_s = min(max(2 * self._wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
             self._try_at_s = self._clock.steady_s() + self._wait_s
             log.warning(
-                "the store is busy, the archive tries again in %.0f s (nothing is lost): %s",
+                "the store is busy, trying again in %.0f s; events wait on their topics, for up to %g days: %s",
                 self._wait_s,
+                KEPT_DAYS,
                 error,
             )
             return False
+        for event, reason in self._sink.take_refused():
+            self.counters.unfit += 1
+            event_producer.refused_event(event, reason)
         self._wait_s = 0.0
         return True
 
@@ -173,6 +228,16 @@ class Archive:
             log.info("the archive could not commit, and tries again: %s", error)
             return
         self._next.clear()
+
+    def _measure(self, consumer: confluent_kafka.Consumer) -> None:
+        """Bring the counter `unstored` up to date, now and then."""
+        if self._clock.steady_s() < self._measure_at_s:
+            return
+        self._measure_at_s = self._clock.steady_s() + MEASURE_S
+        try:
+            self.counters.unstored = unread(consumer, consumer.assignment())
+        except confluent_kafka.KafkaException as error:
+            log.debug("unstored: %s", error)
 
     def _revoked(
         self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]

@@ -1,43 +1,36 @@
-"""The commit rule: nothing is committed before all that follows from it is safe, and no snapshot is
-written before its events are.
+"""The commit rule: nothing is committed before all that follows from it is on its topics, and no
+snapshot is written before its events are.
 
 A round takes a few partitions, and in this order
   1. notes how far they are processed, and snapshots their changed patients between slices (a
      snapshot may be newer than the noted place:
      its offset header says what is inside);
-  2. makes durable every event up to then: sink flushed, producer settled;
+  2. settles the producer: every event up to then is on its topic;
   3. writes the snapshots and settles them: were they written before the events, a crash in between
      would lose events for good;
   4. commits the noted offsets.
 A crash anywhere repeats input from the last commit, and idempotent events make the repetition
-invisible. While the sink is busy there are no rounds, and the events wait in memory up to
-MAX_UNSTORED; then the delivery waits.
+invisible. The store is no part of this: archive.py fills it from the topics (decision 6), so that
+alarms never wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from ingest.clock import Clock
-from ingest.messages import Event
 from stream_processor.kafka.event_producer import EventProducer
-from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.worker.snapshots import ENDED, Snapshot
 from stream_processor.worker.stall_guard import StallGuard
 from stream_processor.worker.worker import Worker
 
-log = logging.getLogger(__name__)
 COMMIT_S = 5.0
 IDLE_S = 1.0  # with nothing new for so long, commit what there is
-STORE_S = 1.0
 TICK_S = 0.2
 RETRY_S = 1.0
-MAX_BACKOFF_S = 10.0
-MAX_UNSTORED = 300_000  # events
 ROUND_PATIENTS = 200
 BLOCK_PATIENTS = 25  # snapshots between two slices
 # rounds are spaced so that snapshots take at most a twentieth of the ward's thread
@@ -55,22 +48,19 @@ class Committer(Protocol):
 
 
 class Checkpointer:
-    """Stores events, keeps snapshots and commits. One round at a time; the sink is only ever used
-    in the checkpointer's own thread."""
+    """Keeps snapshots and commits. One round at a time."""
 
     def __init__(
         self,
         worker: Worker,
-        sink: Sink,
         event_producer: EventProducer,
         committer: Committer,
         clock: Clock,
         stall_guard: StallGuard,
     ) -> None:
         self._stall_guard = stall_guard
-        self._worker, self._sink, self._event_producer, self._committer, self._clock = (
+        self._worker, self._event_producer, self._committer, self._clock = (
             worker,
-            sink,
             event_producer,
             committer,
             clock,
@@ -81,43 +71,28 @@ class Checkpointer:
         self._due_at: dict[int, float] = {}
         # by partition: patients marked as ended, removed once the offset here is committed
         self._ended: dict[int, dict[str, int]] = {}
-        self._next_round_s = self._next_store_s = self._busy_until_s = clock.steady_s()
-        self._backoff_s = 0.0
-
-    @property
-    def full(self) -> bool:
-        """True where so much waits for the sink that the delivery should wait."""
-        return len(self._worker.events) + self._sink.pending >= MAX_UNSTORED
+        self._next_round_s = clock.steady_s()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Store and commit when due, until told to stop."""
+        """Commit when due, until told to stop."""
         while not stop.is_set():
             await asyncio.sleep(TICK_S)
             async with self._turn:
                 now = self._clock.steady_s()
-                self._worker.counters.unstored = len(self._worker.events) + self._sink.pending
-                if now < self._busy_until_s:
-                    continue
                 due = self._due(now) if now >= self._next_round_s else []
                 if due:
                     await self._round(due)
-                elif self._worker.events and now >= self._next_store_s:
-                    await self._store()
 
-    async def finish(self, partitions: Iterable[int]) -> bool:
-        """A last round for partitions that go away. False where the sink is busy: nothing is
-        committed then."""
+    async def finish(self, partitions: Iterable[int]) -> None:
+        """A last round for partitions that go away."""
         async with self._turn:
-            return await self._round(sorted(partitions))
+            await self._round(sorted(partitions))
 
-    async def settle(self) -> bool:
-        """Every event so far is in the store and on its topic when this returns. False where the
-        sink is busy."""
+    async def settle(self) -> None:
+        """Every event so far is on its topic when this returns. Raises StalledError."""
         async with self._turn:
-            if not await self._store():
-                return False
+            self._stall_guard.check()
             await self._in_thread(lambda: self._event_producer.settle(self._event_producer.mark()))
-            return True
 
     def forget(self, partitions: Iterable[int]) -> None:
         """The partitions belong to somebody else now."""
@@ -151,25 +126,17 @@ class Checkpointer:
             patients += len(worker.changed.get(partition, ()))
         return chosen
 
-    async def _round(self, partitions: list[int]) -> bool:
-        """Steps 1 to 4 of this module's docstring. False where the sink is busy."""
+    async def _round(self, partitions: list[int]) -> None:
+        """Steps 1 to 4 of this module's docstring. Raises StalledError."""
         worker, positions = self._worker, self._worker.pending.positions()
         acted = worker.acted(partitions)
         patients = [(patient, p) for p in partitions for patient in worker.changed.get(p, ())]
         total = max(sum(len(changed) for changed in worker.changed.values()), 1)
         spent = worker.counters.snapshot_s
         states: dict[str, Snapshot] = {}
-        stored = True
         for i in range(0, len(patients), BLOCK_PATIENTS):
             states |= await worker.snapshot(patients[i : i + BLOCK_PATIENTS])
-            # Each block waits for a slice to end. Where slices are long, alarms must not wait for
-            # all blocks to be in the store.
-            if self._clock.steady_s() >= self._next_store_s and not (stored := await self._store()):
-                break
-        if not (stored and await self._store()):
-            for patient, snapshot in states.items():
-                worker.changed.setdefault(snapshot.partition, set()).add(patient)
-            return False
+        self._stall_guard.check()
         self._remember(states)
         removable = self._removable(partitions)
         await self._in_thread(lambda: self._write(states, removable))
@@ -185,7 +152,6 @@ class Checkpointer:
         self._next_round_s = now + max(
             spread, SNAPSHOT_SHARE * (worker.counters.snapshot_s - spent)
         )
-        return True
 
     def _remember(self, states: dict[str, Snapshot]) -> None:
         for patient, snapshot in states.items():
@@ -216,39 +182,10 @@ class Checkpointer:
         self._worker.counters.commits += 1
         return True
 
-    async def _store(self) -> bool:
-        """Every event so far into the sink, durably. False where the sink is busy; then the next
-        try waits, longer each time.
-
-        Raises StoodStillError.
-        """
-        self._stall_guard.check()
-        events, self._worker.events = self._worker.events, []
-        try:
-            await self._in_thread(lambda: self._flush(events))
-        except SinkBusyError as error:
-            self._worker.counters.store_refusals += 1
-            self._backoff_s = min(max(2 * self._backoff_s, STORE_S), MAX_BACKOFF_S)
-            self._busy_until_s = self._clock.steady_s() + self._backoff_s
-            log.warning(
-                "the store is busy, trying again in %.0f s (nothing is lost): %s",
-                self._backoff_s,
-                error,
-            )
-            return False
-        self._backoff_s = 0.0
-        self._next_store_s = self._clock.steady_s() + STORE_S
-        return True
-
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     # Everything below runs in the checkpointer's thread.
-
-    def _flush(self, events: list[Event]) -> None:
-        for event in events:
-            self._sink.add(event)
-        self._sink.flush()
 
     def _write(self, states: dict[str, Snapshot], removable: list[tuple[int, str]]) -> None:
         producer, worker = self._event_producer, self._worker

@@ -24,7 +24,8 @@ class Counters:
     snapshots: int = 0
     snapshot_bytes: int = 0
     commits: int = 0
-    store_refusals: int = 0  # times the sink was busy
+    store_refusals: int = 0  # times the store was busy
+    unfit: int = 0  # events that the store will never take, on the dead-letter topic
     slices: int = 0
     slice_s: float = 0.0  # spent in slices
     slowest_slice_s: float = 0.0  # since the last line
@@ -32,7 +33,7 @@ class Counters:
     patients: int = 0  # open now
     lag: int = 0  # messages behind the end of the topic now
     pending: int = 0  # messages fetched and not yet processed now
-    unstored: int = 0  # events that the sink does not have yet now
+    unstored: int = 0  # messages that the store does not have yet now
     latency_p50_s: float = math.nan  # from a live beat to its event, since the last line
     latency_p99_s: float = math.nan
 

@@ -177,7 +177,7 @@ class GuardedWard:
         return states
 
     def restore(self, restored: Restored) -> list[Event]:
-        """Take over patients. Returns what is to be told of states that cannot be used."""
+        """Take over patients. Tells of states that cannot be used, and returns what it told."""
         found: list[Event] = []
         ends = self._actions.assign(self.pending.partitions)
         self.layout = restored.layout
@@ -193,6 +193,8 @@ class GuardedWard:
                 del self._inside[patient]
                 found += self._start_anew(patient, str(error))
         self._ward.expect_actions(ends)
+        for event in found:
+            self._event_producer.event(event, self._home.get(event.patient_id))
         return found
 
     def close(self, partitions: Iterable[int]) -> None:

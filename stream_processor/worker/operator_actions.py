@@ -16,11 +16,11 @@ from typing import NamedTuple
 import confluent_kafka
 
 from ingest import topics
+from ingest.consumers import TIMEOUT_S, extents, open_consumer
 from ingest.messages import Action, BadMessageError, decode
 
 log = logging.getLogger(__name__)
 GROUP = "ecgwatch-actions"
-_TIMEOUT_S = 30.0
 _BATCH = 500
 
 
@@ -36,15 +36,8 @@ class ActionReader:
     """Not for use from two threads at once."""
 
     def __init__(self, broker: str) -> None:
-        self._consumer = confluent_kafka.Consumer(
-            {
-                "bootstrap.servers": broker,
-                "group.id": GROUP,  # holds the commits; partitions are assigned as faust has them
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "log_level": 2,
-            }
-        )
+        # the group holds the commits; partitions are assigned as faust has them
+        self._consumer = open_consumer(broker, GROUP)
 
     def assign(self, partitions: Iterable[int]) -> dict[int, int]:
         """Read these partitions, and no others, from their commits on. Returns where each ends now.
@@ -53,9 +46,8 @@ class ActionReader:
         if not wanted:
             self._consumer.unassign()
             return {}
-        ends = {
-            tp.partition: self._consumer.get_watermark_offsets(tp, _TIMEOUT_S)[1] for tp in wanted
-        }
+        within = extents(self._consumer, topics.ACKS.name, [tp.partition for tp in wanted])
+        ends = {p: high for p, (_, high) in within.items()}
         self._consumer.assign(self._from_commits(wanted, ends))
         return ends
 
@@ -94,7 +86,7 @@ class ActionReader:
         """Where reading begins: at the commit, or at the beginning where there is none or the topic
         was made anew."""
         found = []
-        for tp in self._consumer.committed(wanted, _TIMEOUT_S):
+        for tp in self._consumer.committed(wanted, TIMEOUT_S):
             known = 0 <= tp.offset <= ends[tp.partition]
             found.append(
                 confluent_kafka.TopicPartition(

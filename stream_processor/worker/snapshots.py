@@ -22,14 +22,13 @@ import confluent_kafka
 from kafka.partitioner.default import murmur2
 
 from ingest import topics
+from ingest.consumers import TIMEOUT_S, Extent, extents, open_consumer, read_to_end
 from stream_processor.kafka.event_producer import Letter
 from stream_processor.worker.topic_id import TopicIds
 
 log = logging.getLogger(__name__)
 ENDED = b""
 INSIDE, TOPIC, OF = "inside", "topic", "of"  # headers
-_TIMEOUT_S = 30.0
-_BATCH = 500
 
 
 class Layout(NamedTuple):
@@ -82,31 +81,24 @@ class SnapshotReader:
 
     def __init__(self, broker: str) -> None:
         self._topic_ids = TopicIds(broker)
-        self._settings = {
-            "bootstrap.servers": broker,
-            # nothing is committed under it; the commits of the processors are looked up
-            "group.id": topics.PROCESSOR_GROUP,
-            "enable.auto.commit": False,
-            "enable.partition.eof": False,
-            "auto.offset.reset": "earliest",
-            "log_level": 2,
-        }
+        self._broker = broker
 
     def read(self, partitions: Iterable[int]) -> Restored:
         """The last snapshot of every patient of these partitions. Blocks; seconds for thousands of
         patients."""
         wanted = sorted(partitions)
-        consumer = confluent_kafka.Consumer(self._settings)
+        consumer = self._open()
         try:
             asked = self._topic_ids.ask(topics.SAMPLES.name)
-            there = consumer.list_topics(topics.SAMPLES.name, timeout=_TIMEOUT_S)
+            there = consumer.list_topics(topics.SAMPLES.name, timeout=TIMEOUT_S)
             count = len(there.topics[topics.SAMPLES.name].partitions)
-            ends = {p: _extent(consumer, topics.STATE.name, p) for p in wanted}
-            inputs = {p: _extent(consumer, topics.SAMPLES.name, p)[1] for p in wanted}
-            left = {p: high for p, (low, high) in ends.items() if high > low}
-            kept = self._last(consumer, left)
-            layout = Layout(asked(), count)
-            found = restored(kept, layout, wanted, inputs)
+            inputs = {p: e.high for p, e in _extents(consumer, wanted).items()}
+            kept: dict[tuple[int, str], _Kept] = {}
+            within = extents(consumer, topics.STATE.name, wanted)
+            for message in read_to_end(consumer, topics.STATE.name, within):
+                _apply(kept, message)
+            last = [(patient, state) for (_, patient), state in kept.items()]
+            found = restored(last, Layout(asked(), count), wanted, inputs)
             before = _behind(consumer, set(wanted) - found.added, inputs) if found.added else {}
             return found._replace(before=before)
         finally:
@@ -115,59 +107,23 @@ class SnapshotReader:
     def input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[Letter]]]:
         """Messages of ecg.samples, by partition, from the processors' commit up to an offset; with
         the offset of the first one. Blocks."""
-        consumer = confluent_kafka.Consumer(self._settings)
+        consumer = self._open()
         try:
-            starts = {}
-            for place in consumer.committed(_places(until), _TIMEOUT_S):
-                low, _ = _extent(consumer, topics.SAMPLES.name, place.partition)
-                starts[place.partition] = max(low, place.offset)
+            starts = {p: max(c, low) for p, (c, low) in _committed(consumer, until).items()}
             found: dict[int, tuple[int, list[Letter]]] = {
                 p: (min(start, until[p]), []) for p, start in starts.items()
             }
-            left = {p: end for p, end in until.items() if starts[p] < end}
-            consumer.assign(
-                [confluent_kafka.TopicPartition(topics.SAMPLES.name, p, starts[p]) for p in left]
-            )
-            while left:
-                for message in consumer.consume(_BATCH, timeout=0.2):
-                    if message.error():
-                        raise confluent_kafka.KafkaException(message.error())
-                    partition, offset = message.partition() or 0, message.offset() or 0
-                    if offset < until[partition]:
-                        found[partition][1].append(Letter(offset, message.key(), message.value()))
-                for place in consumer.position(_places(left)):
-                    if place.offset >= until[place.partition]:
-                        del left[place.partition]
+            within = {p: Extent(starts[p], end) for p, end in until.items()}
+            for message in read_to_end(consumer, topics.SAMPLES.name, within):
+                letter = Letter(message.offset() or 0, message.key(), message.value())
+                found[message.partition() or 0][1].append(letter)
             return found
         finally:
             consumer.close()
 
-    def _last(
-        self, consumer: confluent_kafka.Consumer, left: dict[int, int]
-    ) -> list[tuple[str, _Kept]]:
-        """The last snapshot of each patient in each partition."""
-        found: dict[tuple[int, str], _Kept] = {}
-        consumer.assign(
-            [
-                confluent_kafka.TopicPartition(
-                    topics.STATE.name, p, confluent_kafka.OFFSET_BEGINNING
-                )
-                for p in left
-            ]
-        )
-        while left:
-            for message in consumer.consume(_BATCH, timeout=0.2):
-                if message.error():
-                    raise confluent_kafka.KafkaException(message.error())
-                _apply(found, message)
-            # compaction may have taken the last message: the position tells, not the offsets seen
-            for p in list(left):
-                position = consumer.position(
-                    [confluent_kafka.TopicPartition(topics.STATE.name, p)]
-                )[0].offset
-                if position >= left[p]:
-                    del left[p]
-        return [(patient, kept) for (_, patient), kept in found.items()]
+    def _open(self) -> confluent_kafka.Consumer:
+        # nothing is committed under it; the commits of the processors are looked up
+        return open_consumer(self._broker, topics.PROCESSOR_GROUP, enable_partition_eof=True)
 
 
 def restored(
@@ -225,22 +181,20 @@ def _behind(
     consumer: confluent_kafka.Consumer, partitions: Iterable[int], ends: Mapping[int, int]
 ) -> dict[int, int]:
     """The ends of those partitions of which something is left to be processed."""
-    wanted = {p: ends[p] for p in partitions}
-    committed = consumer.committed(_places(wanted), _TIMEOUT_S)
-    lows = {p: _extent(consumer, topics.SAMPLES.name, p)[0] for p in wanted}
-    return {
-        place.partition: wanted[place.partition]
-        for place in committed
-        if max(place.offset, lows[place.partition]) < wanted[place.partition]
-    }
+    places = _committed(consumer, partitions)
+    return {p: ends[p] for p, (at, low) in places.items() if max(at, low) < ends[p]}
 
 
-def _places(partitions: Iterable[int]) -> list[confluent_kafka.TopicPartition]:
-    return [confluent_kafka.TopicPartition(topics.SAMPLES.name, p) for p in partitions]
+def _committed(
+    consumer: confluent_kafka.Consumer, partitions: Iterable[int]
+) -> dict[int, tuple[int, int]]:
+    """Of these partitions of ecg.samples: the processors' commit (negative: none) and the oldest
+    message."""
+    lows = {p: e.low for p, e in _extents(consumer, partitions).items()}
+    places = [confluent_kafka.TopicPartition(topics.SAMPLES.name, p) for p in lows]
+    found = consumer.committed(places, TIMEOUT_S) if places else []
+    return {place.partition: (place.offset, lows[place.partition]) for place in found}
 
 
-def _extent(consumer: confluent_kafka.Consumer, topic: str, partition: int) -> tuple[int, int]:
-    low, high = consumer.get_watermark_offsets(
-        confluent_kafka.TopicPartition(topic, partition), _TIMEOUT_S
-    )
-    return low, high
+def _extents(consumer: confluent_kafka.Consumer, partitions: Iterable[int]) -> dict[int, Extent]:
+    return extents(consumer, topics.SAMPLES.name, partitions)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import httpx
 
 from ingest.clock import Clock
+from ingest.redact import redacted
 from stream_processor.sinks.influx_lines import quoted
 from stream_processor.worker.counters import Counters
 
@@ -63,7 +64,7 @@ class InfluxTelemetry:
             self._quiet = False
         except httpx.HTTPError as error:
             if not self._quiet:
-                log.warning("figures for the dashboards are not written: %s", error)
+                log.warning("figures for the dashboards are not written: %s", redacted(str(error)))
             self._quiet = True
 
     def _figures(self, counters: Counters) -> dict[str, float]:

@@ -8,6 +8,8 @@ from concurrent.futures import TimeoutError
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
 
+from ingest.kafka_access import librdkafka
+
 TIMEOUT_S = 2.0
 
 
@@ -24,7 +26,7 @@ class TopicIds:
         tell."""
         if self._silent:
             return str
-        admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0})
+        admin = AdminClient({**librdkafka(self._broker), "log_level": 0})
         asked = admin.describe_topics(
             confluent_kafka.TopicCollection([topic]), request_timeout=TIMEOUT_S
         )[topic]

@@ -3,7 +3,8 @@ partitions coming and going.
 
 Every SLICE_S all pending chunks of all patients go through the ward at once, in the one thread that
 ever touches the ward (guarded_ward.py), so that the event loop never blocks. Events leave for their
-topics at the end of the slice; checkpointer.py stores, snapshots and commits.
+topics at the end of the slice; checkpointer.py snapshots and commits, archive.py stores what is on the
+topics.
 
 Errors: bytes that are no SampleChunk go to the dead-letter topic. If the ward breaks down, it is
 built anew from the snapshots and the input since the last commit, and what broke it is found and
@@ -55,7 +56,6 @@ class Worker:
     ) -> None:
         self.ward, self._history, self._clock, self.counters = ward, history, clock, counters
         self.pending = ward.pending
-        self.events: list[Event] = []  # not yet handed to the sink; checkpointer.py takes them
         # by partition: patients with news since their last snapshot
         self.changed: dict[int, set[str]] = {}
         self._rebuilt_s: float | None = None
@@ -106,7 +106,6 @@ class Worker:
                 self._clock_at = now + GRACE_S * behind
             if batch:
                 self.last_chunk_s = self._clock.steady_s()
-            self.events += events
             self._note(patients | {e.patient_id for e in events})
 
     async def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
@@ -150,7 +149,6 @@ class Worker:
     def _take_over(self, restored: Restored, found: list[Event]) -> None:
         """Note whose snapshot must be written anew: those who ended, so that the checkpointer
         removes it in time, those who have moved, and those of whom something was told."""
-        self.events += found
         again = (
             p for p, s in restored.states.items() if s.state == ENDED or s.partition not in s.inside
         )

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest.clock import ManualClock
 from ingest.messages import (
     Action,
     Alarm,
@@ -40,6 +41,7 @@ from stream_processor.sinks import influx_lines as lines
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError, event_time, identity
 from stream_processor.sinks.influx import InfluxSink
 from stream_processor.sinks.memory import MemorySink
+from stream_processor.sinks.refusals import Refusals
 from stream_processor.sinks.sqlite import SqliteSink
 
 T0 = 1_750_000_000_000_000_000
@@ -300,7 +302,7 @@ def test_an_empty_store_has_nobody(sink):
     assert list(sink.read(Beat, "nobody")) == []
     sink.flush()
     assert sink.pending == 0
-    assert not sink.refused
+    assert not sink.take_refused()
 
 
 def test_nothing_is_stored_before_flush(sink):
@@ -471,20 +473,29 @@ def test_an_event_that_no_store_can_hold_stops_nothing_else(sink, caplog):
     beats = [beat(t=T0 + i) for i in range(50)]
     store(sink, *beats[:25], unfit, *beats[25:])
     assert stored(sink) == beats
-    assert list(sink.refused) == [unfit]
+    assert [r.event for r in sink.take_refused()] == [unfit]
     assert sink.pending == 0
     assert str(unfit.time_ns) in caplog.text
 
 
-def test_a_store_that_refuses_most_is_busy_and_everything_is_kept(sink):
+def test_what_can_never_be_stored_is_set_aside_however_much_it_is(sink):
     if isinstance(sink, MemorySink):
         pytest.skip("memory can hold all")
-    for i in range(30):
-        sink.add(beat(t=2**63 + i))
-    with pytest.raises(SinkBusyError, match="refuses most"):
-        sink.flush()
-    assert sink.pending == 30
-    assert not sink.refused
+    unfit = [beat(t=2**63 + i) for i in range(30)]
+    store(sink, *unfit, beat())
+    assert stored(sink) == [beat()]
+    assert [r.event for r in sink.take_refused()] == unfit
+    assert sink.take_refused() == []
+    assert sink.pending == 0
+
+
+def test_a_tag_that_is_too_long_stops_nothing_else(sink):
+    if not isinstance(sink, InfluxSink):
+        pytest.skip("only InfluxDB has tags")
+    long = msgspec.structs.replace(beat(), device_id="d" * 70_000)
+    store(sink, long, beat())
+    assert stored(sink) == [beat()]
+    assert [r.event for r in sink.take_refused()] == [long]
 
 
 def test_check_names_the_store(sink):
@@ -629,7 +640,7 @@ def test_any_events_come_back(sink, events):
         assert [
             e for e in sink.read(kind, patient, at, at + 1) if identity(e) == identity(event)
         ] == [event]
-    assert not sink.refused
+    assert not sink.take_refused()
 
 
 @settings(
@@ -741,6 +752,49 @@ def test_sqlite_keeps_waveforms_shorter_and_what_people_did_for_ever(tmp_path):
     assert [e for e in stored(sink) if event_time(e) == T0] == [
         make() for make in (alarm, strip, action, delivery, edit, journal_entry)
     ]
+    sink.close()
+
+
+def test_sqlite_loses_no_history_to_a_device_whose_clock_is_in_the_future(tmp_path):
+    day = 86_400 * S
+    clock = ManualClock(T0 + 4 * day)
+    sink = SqliteSink(tmp_path / "events.db", keep_days=2, clock=clock)
+    history = [beat(t=T0 + 3 * day + i * S) for i in range(50)]
+    store(sink, *history)
+    store(sink, beat(t=T0 + 30_000 * day))  # the year 2107
+    sink.close()
+    for restart in range(3):  # and with the clock right again
+        sink = SqliteSink(tmp_path / "events.db", keep_days=2, clock=clock)
+        clock.advance(120)
+        store(sink, beat(t=T0 + 4 * day + restart * 120 * S))
+        assert list(sink.read(Beat, "p", 0, T0 + 3 * day + 50 * S)) == history
+        sink.close()
+    clock.advance(3 * 86_400)  # time that passes makes it old
+    sink = SqliteSink(tmp_path / "events.db", keep_days=2, clock=clock)
+    store(sink, beat(t=T0 + 7 * day))
+    assert list(sink.read(Beat, "p", 0, T0 + 3 * day + 50 * S)) == []
+    sink.close()
+
+
+def test_influxdb_refuses_what_is_too_old_and_takes_the_rest(empty_influxdb):
+    """A device whose clock says 1970, and a bucket with a retention."""
+    days_ago = time.time_ns() - 5 * 86_400 * S
+    (bucket,) = empty_influxdb.request("GET", "/api/v2/buckets?name=events")["buckets"]
+    rules = {"retentionRules": [{"type": "expire", "everySeconds": 30 * 86_400}]}
+    empty_influxdb.request("PATCH", f"/api/v2/buckets/{bucket['id']}", rules)
+    sink = influx_sink(empty_influxdb)
+    calls, write = [], sink._write
+    sink._refusals.write = lambda batch, _: Refusals.write(  # type: ignore[method-assign]
+        sink._refusals, batch, lambda events: (calls.append(len(events)), write(events))[1]
+    )
+    old = [beat(t=3600 * S + i * S) for i in range(1000)]
+    new = [beat(t=days_ago + i * S) for i in range(100)]
+    store(sink, *old[:500], *new, *old[500:])
+    assert stored(sink) == new
+    refused = sink.take_refused()
+    assert [r.event for r in refused] == old
+    assert all("retention policy" in r.reason for r in refused)
+    assert len(calls) < 40, "not one by one"
     sink.close()
 
 
@@ -885,7 +939,7 @@ def test_influxdb_has_a_bucket_for_waveforms_that_forgets(empty_influxdb, caplog
     new = waveform(t=time.time_ns() - 3600 * S)
     store(sink, *(waveform(t=T0 + i * S) for i in range(50)), new, beat())
     assert stored(sink) == [beat(), new]
-    assert not sink.refused
+    assert not sink.take_refused()
     assert caplog.text.count("older than the bucket waveform keeps") == 1
     assert sink.check().endswith("waveforms in waveform")
     (made,) = empty_influxdb.request("GET", "/api/v2/buckets?name=waveform")["buckets"]
@@ -950,7 +1004,7 @@ def test_a_strip_that_is_none_is_set_aside(sink):
         pytest.skip("the others do not look inside")
     store(sink, beat(), strip(packed=b"nonsense"))
     assert stored(sink) == [beat()]
-    assert list(sink.refused) == [strip(packed=b"nonsense")]
+    assert [r.event for r in sink.take_refused()] == [strip(packed=b"nonsense")]
 
 
 def test_influxdb_waits_between_its_tries():

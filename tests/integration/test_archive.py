@@ -77,7 +77,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def archiving(address: str, sink: SqliteSink | MemorySink) -> Iterator[Archive]:
-    archive = Archive(address, sink, SystemClock())
+    archive = Archive(address, lambda: sink, SystemClock())
     archive.start(broken=lambda: None)
     try:
         yield archive
@@ -162,7 +162,7 @@ def test_garbage_goes_to_the_dead_letter_topic(broker):
     with archiving(broker.address, sink):
         send(broker.address, some(0))
         until(lambda: stored(sink) == wanted(range(1)))
-        until(lambda: len(messages(broker.address, "ecg.dead-letter")) == 4 * 22 + 1)
+        until(lambda: len(messages(broker.address, "ecg.dead-letter")) == len(KINDS) * 22 + 1)
     letters = messages(broker.address, "ecg.dead-letter")
     assert sorted(m.value() or b"" for m in letters) == sorted(
         [*(d for found in garbage.values() for d in found), b""]
@@ -198,7 +198,7 @@ from pathlib import Path
 from ingest.clock import SystemClock
 from stream_processor.worker.archive import Archive
 from stream_processor.sinks.sqlite import SqliteSink
-Archive(sys.argv[1], SqliteSink(Path(sys.argv[2])), SystemClock()).start(broken=lambda: None)
+Archive(sys.argv[1], lambda: SqliteSink(Path(sys.argv[2])), SystemClock()).start(broken=lambda: None)
 print("started", flush=True)
 threading.Event().wait()
 """

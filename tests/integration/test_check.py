@@ -74,6 +74,19 @@ def test_influxdb_and_grafana_answer_and_no_secret_is_shown(
     assert "s3cret" not in text
 
 
+@pytest.mark.parametrize(
+    "sink", ["influxdb:http://me:s3:cr@t@127.0.0.1:9", "influxdb:http://127.0.0.1:9?token=s3:cr@t"]
+)
+def test_no_secret_of_an_address_is_shown(sink, monkeypatch, capsys):
+    monkeypatch.setenv("ECGWATCH_INFLUX_TOKEN", "t0ken")
+    monkeypatch.setenv("ECGWATCH_KAFKA_PASSWORD", "pa55word")
+    with pytest.raises(typer.Exit):
+        check(broker="127.0.0.1:9", sink=sink)
+    text = capsys.readouterr().out
+    assert "********" in text
+    assert not any(secret in text for secret in ("s3:cr", "cr@t", "t0ken", "pa55word"))
+
+
 def test_nothing_answers(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setenv("ECGWATCH_INFLUX_TOKEN", "t")
     monkeypatch.setenv("ECGWATCH_GRAFANA", "http://127.0.0.1:9")

@@ -10,6 +10,7 @@ from pathlib import Path
 import confluent_kafka
 import numpy as np
 
+from ecgwatch.commands.topics import to_store
 from ecgwatch.modelling.deploying import deploy
 from ingest import topics
 from ingest.clock import SystemClock
@@ -22,6 +23,7 @@ from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import KINDS, identity
 from stream_processor.sinks.sqlite import SqliteSink
 from stream_processor.worker.app import Processor
+from stream_processor.worker.archive import Archive
 from stream_processor.worker.model_watch import ModelWatch
 from tests.made_models import SHIPPED, copied, extended
 
@@ -77,10 +79,14 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
     assert not any(isinstance(event, Finding) for event in wanted)
     with EmbeddedBroker() as broker:
         models = ModelWatch(place, clock)
-        sink = SqliteSink(tmp_path / "events.db", keep_days=30_000, waveform_days=30_000)
+        path = tmp_path / "events.db"
         processor = Processor(
-            broker.address, lambda: Ward(models.model, clock), sink, clock, next_model=models.take
+            broker.address, lambda: Ward(models.model, clock), clock, next_model=models.take
         )
+        archive = Archive(
+            broker.address, lambda: SqliteSink(path, keep_days=30_000, waveform_days=30_000), clock
+        )
+        archive.start(broken=lambda: None)
         running = asyncio.create_task(processor.run())
         producer = confluent_kafka.Producer(
             {"bootstrap.servers": broker.address, "log.connection.close": False}
@@ -108,6 +114,9 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
         )
         processor.stop()
         await running
+        await until(lambda: to_store(broker.address) == 0)
+        archive.stop()
+    sink = SqliteSink(path, keep_days=30_000, waveform_days=30_000)
     found = [event for patient in FS_HZ for kind in KINDS for event in sink.read(kind, patient)]
     sink.close()
     assert processor.counters.chunks == len(all_rounds) * len(FS_HZ)

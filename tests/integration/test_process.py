@@ -15,7 +15,7 @@ from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import encode
 from stream_processor.worker.app import Processor
-from tests.fakes import FakeSink, FakeWard, chunk, expected, stored
+from tests.fakes import FakeSink, FakeWard, archiving, chunk, expected, stored
 
 WAIT_S = 90.0
 PATIENTS = [f"p{i}" for i in range(9)]
@@ -31,15 +31,14 @@ async def processing(
     address: str, sink: FakeSink, *, whole: bool = True, ward: FakeWard | None = None
 ) -> AsyncIterator[Processor]:
     """A processor, running until the block ends; then it finishes as at Ctrl-C."""
-    processor = Processor(
-        address, lambda: ward or FakeWard(), sink, SystemClock(), whole_fetches=whole
-    )
+    processor = Processor(address, lambda: ward or FakeWard(), SystemClock(), whole_fetches=whole)
     task = asyncio.create_task(processor.run())
-    try:
-        yield processor
-    finally:
-        processor.stop()
-        await task
+    async with archiving(address, sink, processor.counters):
+        try:
+            yield processor
+        finally:
+            processor.stop()
+            await task
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -152,10 +151,11 @@ async def test_busy_store_loses_nothing(broker, whole):
     send(broker.address, range(10))
     async with processing(broker.address, sink, whole=whole) as processor:
         await until(lambda: processor.counters.store_refusals >= 2)
-        assert processor.counters.commits == 0
+        await until(lambda: processor.counters.commits > 0)  # nobody waits for the store
+        await until(lambda: processor.counters.beats == 10 * len(PATIENTS))
+        assert sink.stored == {}
         sink.busy = False
         await until(lambda: len(sink.stored) == 10 * len(PATIENTS))
-        await until(lambda: processor.counters.commits > 0)
     assert stored(sink) == expected(PATIENTS, 10)
 
 

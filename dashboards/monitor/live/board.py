@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from dashboards.monitor.live.alarm_book import AlarmBook
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
 from ingest.clock import Clock
@@ -46,6 +47,7 @@ class Board:
         self._order: list[str] = []
         self._numbers = 0
         self.revision = 0  # grows when a patient comes or goes
+        self.system = AlarmBook()  # alarms of the system itself, which are no patient's
 
     def __len__(self) -> int:
         return len(self._beds)
@@ -91,12 +93,15 @@ class Board:
                 if alarm.acknowledged_ns is None:
                     counts[loudness(alarm)] += 1
                 standing.append((urgency(alarm), bed.patient_id, alarm))
+        system = self.system.standing()
+        counts["technical"] += len(system)
         worst = sorted(standing, key=lambda item: item[:2])[:_WORST]
         return {
             "revision": self.revision,
             "patients": len(self._beds),
             "alarms": counts,
             "worst": [{"patient": id_, **alarm_view(alarm)} for _, id_, alarm in worst],
+            "system": [alarm_view(alarm) for alarm in system],
         }
 
     def _changed(self) -> None:

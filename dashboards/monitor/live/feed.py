@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from ingest import topics
 from ingest.clock import Clock
+from ingest.kafka_access import aiokafka
 from ingest.messages import (
     Action,
     Alarm,
@@ -113,9 +114,9 @@ class KafkaFeed:
 
     async def _session(self, deliver: Deliver) -> None:
         """Read until the broker goes away."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
+        admin = AIOKafkaAdminClient(**aiokafka(self._broker))
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker,
+            **aiokafka(self._broker),
             enable_auto_commit=False,
             auto_offset_reset="latest",
             fetch_max_wait_ms=100,

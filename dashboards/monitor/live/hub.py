@@ -23,9 +23,11 @@ from dashboards.monitor.live.views import (
     score_view,
     vitals_view,
 )
+from ingest.bounds import SYSTEM
 from ingest.clock import Clock
 from ingest.messages import (
     Action,
+    Alarm,
     Beat,
     Edit,
     Finding,
@@ -103,6 +105,10 @@ class Hub:
                 continue
             if isinstance(message, Reference) and message.symbol not in AAMI:
                 continue  # of rhythm and signal: the score has them
+            if message.patient_id == SYSTEM:
+                if isinstance(message, Alarm):
+                    self.board.system.put(message)
+                continue
             bed, new = self.board.bed(message.patient_id, at_s)
             if new:
                 self.unread_history.put_nowait(message.patient_id)

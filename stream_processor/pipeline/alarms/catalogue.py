@@ -237,6 +237,13 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
         technical=True,
         remedy="check the patient's limits",
     ),
+    "store_away": AlarmRow(
+        "medium",
+        "Store away",
+        "Store away: history stands still, alarms go on",
+        technical=True,
+        remedy="look at the store and its log",
+    ),
 }
 
 

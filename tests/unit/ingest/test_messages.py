@@ -46,8 +46,26 @@ chunks = st.builds(
     end=st.booleans(),
     schema=st.just(1),
 )
-limits = st.dictionaries(st.text(max_size=10), st.none() | st.floats(allow_nan=False), max_size=3)
-actions = st.builds(Action, limits=limits, seconds=st.none() | st.floats(), note=st.text())
+finite = st.floats(allow_nan=False, allow_infinity=False)
+limits = st.dictionaries(st.text(max_size=10), st.none() | finite, max_size=3)
+signed = {
+    "patient_id": names,
+    "time_ns": st.integers(0, 4 * 10**18),
+    "id": st.text(min_size=1, max_size=40),
+    "by": st.text(max_size=64),
+    "note": st.text(max_size=200),
+}
+actions = st.builds(
+    Action, **signed, alarm_id=st.text(max_size=40), seconds=st.floats(0, 86_400), limits=limits
+)
+edits = st.builds(
+    Edit,
+    **signed,
+    target_id=st.text(max_size=40),
+    at_ns=st.integers(0, 4 * 10**18),
+    said=st.text(max_size=20),
+    label=st.text(max_size=20),
+)
 references = st.builds(
     Reference,
     patient_id=names,
@@ -59,9 +77,10 @@ references = st.builds(
 others = st.one_of(
     *(
         st.from_type(kind)
-        for kind in (Beat, Rhythm, Vitals, Alarm, Delivery, Score, Edit, Finding, JournalEntry)
+        for kind in (Beat, Rhythm, Vitals, Alarm, Delivery, Score, Finding, JournalEntry)
     ),
     actions,
+    edits,
     references,
 ).map(lambda m: msgspec.structs.replace(m, schema=1))
 
@@ -132,6 +151,54 @@ CHUNK = SampleChunk(
 def test_what_no_stage_could_use_is_refused(change: dict[str, object], reason: str) -> None:
     with pytest.raises(BadMessageError, match=reason):
         decode(encode(msgspec.structs.replace(CHUNK, **change)), SampleChunk)
+
+
+ACTION = Action(patient_id="p", time_ns=10**18, id="1", by="Ada", action="silence", seconds=60.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seconds": float("inf")}, "seconds inf is outside"),
+        ({"seconds": float("nan")}, "seconds nan is outside"),
+        ({"seconds": -1.0}, "seconds -1.0 is outside"),
+        ({"seconds": None}, "seconds is missing"),
+        ({"action": "limits", "limits": {"hr_high_bpm": float("nan")}}, "no finite number"),
+        ({"action": "limits", "limits": {"hr_high_bpm": float("inf")}}, "no finite number"),
+        ({"action": "limits", "limits": {"x" * 129: 1.0}}, "limits hold a name"),
+        ({"action": "limits", "limits": {str(i): 1.0 for i in range(65)}}, "more than 64"),
+        ({"action": "explode"}, "explode"),
+        ({"kind": "hiccup"}, "hiccup"),
+        ({"patient_id": ""}, "patient_id is empty"),
+        ({"patient_id": ".."}, "patient_id is . or .."),
+        ({"time_ns": 2**63}, "time_ns"),
+        ({"id": ""}, "id is empty"),
+        ({"id": "x" * 401}, "id is empty or longer"),
+        ({"by": "x" * 65}, "by is longer"),
+        ({"alarm_id": "x" * 401}, "alarm_id is longer"),
+        ({"note": "x" * 2001}, "note is longer"),
+    ],
+)
+def test_a_poison_action_is_refused(change: dict[str, object], reason: str) -> None:
+    data = msgspec.msgpack.encode(msgspec.structs.asdict(ACTION) | change)
+    with pytest.raises(BadMessageError, match=reason):
+        decode(data, Action)
+
+
+def test_an_edit_beyond_what_a_store_can_keep_is_refused() -> None:
+    edit = Edit(
+        patient_id="p",
+        time_ns=10**18,
+        id="1",
+        by="Ada",
+        target="beat",
+        target_id="1",
+        at_ns=2**64 - 1,
+        said="N",
+        verdict="confirmed",
+    )
+    with pytest.raises(BadMessageError, match="at_ns"):
+        decode(encode(edit), Edit)
 
 
 def test_unknown_fields_are_ignored() -> None:

@@ -65,7 +65,7 @@ export class Head {
         : "Connecting to the monitor's server …"
       : ward && !ward.broker
         ? "The monitor cannot reach the Kafka broker: nothing new arrives. Trying again …"
-        : "";
+        : (ward?.system ?? []).map((alarm) => alarm.text).join(" · ");
     setHidden($("banner"), !problem);
     setText($("banner"), problem);
     document.body.classList.toggle("lost", !connected);

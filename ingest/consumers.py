@@ -1,0 +1,128 @@
+"""The one consumer set-up, and the one way to read a topic to its present end."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from ingest.kafka_access import librdkafka
+
+TIMEOUT_S = 30.0
+_BATCH = 1000
+_POLL_S = 0.2
+_TRIES, _PAUSE_S = 30, 0.2
+T = TypeVar("T")
+
+
+class Extent(NamedTuple):
+    """What a partition holds now."""
+
+    low: int  # offset of the oldest message
+    high: int  # offset of the next one
+
+
+def open_consumer(broker: str, group: str, **settings: Any) -> confluent_kafka.Consumer:
+    """A member of a consumer group that commits by itself alone; from the beginning where the group
+    has committed nothing. `settings`: more of librdkafka's, with underscores for dots."""
+    base = {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "log_level": 2,
+    }
+    more = {name.replace("_", "."): value for name, value in settings.items()}
+    return confluent_kafka.Consumer({**librdkafka(broker), **base, **more})
+
+
+def open_reader(broker: str) -> confluent_kafka.Consumer:
+    """A consumer outside any group, for `extents` and `read_to_end`."""
+    # librdkafka wants a name; nothing is ever committed under it
+    return open_consumer(broker, f"ecgwatch-reader-{uuid.uuid4()}", enable_partition_eof=True)
+
+
+def extents(
+    consumer: confluent_kafka.Consumer, topic: str, partitions: Iterable[int] | None = None
+) -> dict[int, Extent]:
+    """What these partitions of the topic (default: all) hold. Raises KafkaException."""
+    if partitions is None:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        partitions = sorted(found.partitions)
+    return {
+        p: Extent(*consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT_S))
+        for p in partitions
+    }
+
+
+def read_to_end(
+    consumer: confluent_kafka.Consumer,
+    topic: str,
+    within: Mapping[int, Extent],
+    starts: Mapping[int, int] | None = None,
+) -> Iterator[Message]:
+    """The messages of these partitions up to their extent, each from its start (default: the
+    oldest), in order within a partition. Takes over the consumer's assignment.
+
+    Raises KafkaException, also if nothing has come for TIMEOUT_S.
+    """
+    begins = {p: max(low, (starts or {}).get(p, low)) for p, (low, _) in within.items()}
+    left = {p: high for p, (_, high) in within.items() if high > begins[p]}
+    consumer.assign([TopicPartition(topic, p, begins[p]) for p in left])
+    silent_s = 0.0
+    while left:
+        messages = consumer.consume(_BATCH, timeout=_POLL_S)
+        silent_s = 0.0 if messages else silent_s + _POLL_S
+        if silent_s > TIMEOUT_S:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        for message in messages:
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if (error := message.error()) is not None:
+                # the end may lie behind the last message: compaction takes messages away
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                left.pop(partition, None)
+                continue
+            if partition in left and offset < left[partition]:
+                yield message
+            if offset + 1 >= left.get(partition, 0):
+                left.pop(partition, None)
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask a broker that may not be able to tell just now: its topic has just been made, or a leader
+    has moved."""
+    for _ in range(_TRIES - 1):
+        try:
+            return ask()
+        except KafkaException:
+            time.sleep(_PAUSE_S)
+    return ask()
+
+
+def unread(consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition]) -> int:
+    """How many messages lie behind the commits of these topic partitions. Raises KafkaException."""
+    wanted = [TopicPartition(tp.topic, tp.partition) for tp in places]
+    left = 0
+    for tp in consumer.committed(wanted, TIMEOUT_S) if wanted else ():
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(tp.topic, tp.partition), TIMEOUT_S
+        )
+        left += high - max(tp.offset, low)
+    return left
+
+
+def lag(broker: str, group: str, names: Iterable[str]) -> int:
+    """How many messages of these topics the group has not processed. Raises KafkaException."""
+    consumer = open_consumer(broker, group)  # joins nothing: it is subscribed to nothing
+    try:
+        return unread(
+            consumer, [TopicPartition(name, p) for name in names for p in extents(consumer, name)]
+        )
+    finally:
+        consumer.close()
