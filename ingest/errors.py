@@ -1,11 +1,38 @@
-"""Errors a person can do something about.
+"""Every error of the product, by what follows from it. Those a person can do something about:
 
-EcgwatchError                 says what is wrong and what to do; the command line prints both and exits with `exit_code`
-|- BadInputError              a record, a file, a setting or an option that cannot be used            exit 1
-`- UnreachableError           a broker, a database or a site that does not answer                     exit 3
+EcgwatchError            what is wrong and what to do; the command line prints both and exits
+|- BadInputError         a record, file, setting or option that cannot be used           exit 1
+|- UnreachableError      a broker, database or site that does not answer                 exit 3
+`- ChildError            a part of the demo has ended by itself (ecgwatch/demo.py)       exit 1
 
-Beside these: BadMessageError (ingest/messages.py) goes to the dead-letter topic, SinkBusyError
-(stream_processor/sinks/base.py) pauses, and anything else is a defect and crashes.
+Answered to whoever asked, with a status and a remedy:
+
+RefusedError             by the monitor (dashboards/monitor/refusals.py) and the ingest server
+                         (ingest/server/refusals.py); a batch that the store will never take
+                         (stream_processor/sinks/refusals.py) is set aside
+TooManyAttemptsError     too many wrong tokens (dashboards/monitor/http/access.py)
+WireError                a body that the ingest server would refuse (ingest/wire.py)
+
+Set aside and counted; everything else goes on:
+
+BadMessageError          no message of ours: to the dead-letter topic (ingest/messages.py)
+BadPacketError           no packet of this device's (ingest/gateway/base.py)
+KafkaRefusedError        a message that Kafka will never take (ingest/server/outlet.py)
+
+Waited out, or begun anew:
+
+SinkBusyError            the store takes nothing just now (stream_processor/sinks/base.py)
+LinkError                a device's link was lost (ingest/gateway/base.py)
+RestartedError           a device's time began anew (ingest/gateway/device_clock.py)
+ClockSetError            wall time was set (ingest/gateway/wall_clock.py)
+
+The process ends without a commit, and its successor goes on from the last one:
+
+EventProducerError       a message was given up (stream_processor/kafka/event_producer.py)
+NotifierError            the broker gave up on the notifier (stream_processor/notifications/service.py)
+StalledError             the process stood still for too long (stream_processor/worker/stall_guard.py)
+
+Anything else is a defect and crashes.
 """
 
 from __future__ import annotations

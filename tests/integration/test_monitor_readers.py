@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dashboards.monitor.http import questions
-from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.store import questions
 from dashboards.monitor.store.history import History
 from dashboards.monitor.store.readers import processes
 from stream_processor.sinks.base import SinkBusyError

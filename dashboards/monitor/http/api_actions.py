@@ -11,12 +11,13 @@ from typing import Any, Literal
 import msgspec
 from starlette.responses import Response
 
-from dashboards.monitor.http import questions, schemas
+from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Answer, Endpoint, require
-from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.limits import effective, given_profile, limits_view
 from dashboards.monitor.live.views import action_view
+from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.store import questions
 from ingest.errors import EcgwatchError
 from ingest.messages import Action, Alarm, AlarmKind, Edit
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE

@@ -8,11 +8,12 @@ from typing import Literal, get_args
 import msgspec
 from starlette.responses import Response
 
-from dashboards.monitor.http import questions, schemas
+from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_actions import SENT, find_alarm, sent, signed
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, whole_number
 from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.store import questions
 from ingest.bounds import MAX_TIME_NS
 from ingest.messages import Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
 

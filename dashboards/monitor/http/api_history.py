@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from dashboards.monitor.http import questions, schemas
+from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.store import questions
 
 MOST_COLUMNS = 4000
 _BLOCKS = "application/octet-stream"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from dashboards.monitor.http import questions, schemas
+from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest
 from dashboards.monitor.http.documents import document
 from dashboards.monitor.http.endpoint import Answer, Endpoint
+from dashboards.monitor.store import questions
 
 
 async def _report(ask: ApiRequest) -> Response:

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboards.monitor.http.access import Access, Visitor
-from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.feed import Feed
 from dashboards.monitor.live.hub import Hub
+from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store.history import History
 from ingest.bounds import MAX_TIME_NS
 from ingest.clock import Clock

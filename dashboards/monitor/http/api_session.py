@@ -10,7 +10,7 @@ from starlette.responses import Response
 from dashboards.monitor.http.access import COOKIE, SESSION_S, Visitor
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Answer, Endpoint, address, braked
-from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.refusals import RefusedError
 from dashboards.words import WORDS
 
 _SESSION: dict[str, Any] = {

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.http.questions import alarm_list
 from dashboards.monitor.live.board import Wanted
 from dashboards.monitor.live.views import View, loudness
+from dashboards.monitor.store.questions import alarm_list
 from ingest.messages import RhythmLabel
 
 MAX_PAGE = 128

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from dashboards.monitor.http.access import COOKIE, Role, TooManyAttemptsError, Visitor
 from dashboards.monitor.http.api_request import ApiRequest, AppState, refusal
 from dashboards.monitor.http.guard import same_origin
-from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.refusals import RefusedError
 
 Handler = Callable[[ApiRequest], Awaitable[Response]]
 _PATIENT = "{patient}"

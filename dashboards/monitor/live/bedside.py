@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from dashboards.monitor.http.action_log import ActionLog
+from dashboards.monitor.live.action_log import ActionLog
 from dashboards.monitor.live.alarm_book import AlarmBook
 from dashboards.monitor.live.frames import encode_chunk
 from dashboards.monitor.live.views import (

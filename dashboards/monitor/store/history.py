@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from dashboards.monitor.http.questions import actions, alarms
-from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.hub import Hub
+from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.store.questions import actions, alarms
 from dashboards.monitor.store.readers import Refusal, answer
 from ingest.clock import Clock
 from stream_processor.sinks.base import Sink

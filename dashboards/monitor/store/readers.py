@@ -17,7 +17,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
-from dashboards.monitor.http.refusals import RefusedError
+from dashboards.monitor.refusals import RefusedError
 from stream_processor.sinks.base import Sink, SinkBusyError
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashboards.monitor.http.questions import MOST
+from dashboards.monitor.store.questions import MOST
 from dashboards.monitor.store.waveforms import Block, decode_blocks, encode_block, envelope
 from ingest.messages import sample_offset_ns
 from ingest.packing import MISSING

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.views import (
     View,
     alarm_view,
@@ -23,6 +22,7 @@ from dashboards.monitor.live.views import (
     finding_view,
     rhythm_view,
 )
+from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store import waveforms
 from dashboards.monitor.store.trends import trend as in_columns
 from dashboards.report.findings import find
