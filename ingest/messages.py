@@ -61,6 +61,7 @@ AlarmKind = Literal[
     "input_refused",
     "state_lost",
     "store_away",
+    "ventricular_rhythm_end",
 ]
 
 

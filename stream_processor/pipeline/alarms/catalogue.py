@@ -102,6 +102,7 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
         rules.ventricular_rhythm,
         "beat",
         below=("ventricular_tachycardia",),
+        announces_end="ventricular_rhythm_end",
     ),
     "svt": AlarmRow(
         "medium",
@@ -158,6 +159,12 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
     ),
     "atrial_fibrillation_end": AlarmRow(
         "low", "End of atrial fibrillation", "END OF ATRIAL FIBRILLATION"
+    ),
+    "ventricular_rhythm_end": AlarmRow(
+        "low",
+        "End of ventricular rhythm",
+        "END OF VENTRICULAR RHYTHM",
+        below=("ventricular_tachycardia",),
     ),
     "lead_off": AlarmRow(
         "low",

@@ -233,7 +233,10 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     "ventricular rhythm": (
         "V    " * 10 + STEADY * 5,
         "",
-        [Row("ventricular_rhythm", 0.0, 5.4, 10.0)],
+        [
+            Row("ventricular_rhythm", 0.0, 5.4, 10.0),
+            Row("ventricular_rhythm_end", 10.0, 11.4, None),
+        ],
     ),
     # |V         V         V    ...|  30/min; slower than any rate's limit, but only the worst of the chain is announced
     "ventricular bradycardia": (
