@@ -30,6 +30,7 @@ The process ends without a commit, and its successor goes on from the last one:
 
 EventProducerError       a message was given up (stream_processor/kafka/event_producer.py)
 NotifierError            the broker gave up on the notifier (stream_processor/notifications/service.py)
+WardBrokeError           the pipeline broke on one input (stream_processor/worker/guarded_ward.py)
 StalledError             the process stood still for too long (stream_processor/worker/stall_guard.py)
 
 Anything else is a defect and crashes.
