@@ -19,6 +19,7 @@ from ingest.errors import BadInputError
 from ingest.kafka_access import Broker, Mechanism, Protocol, Security
 
 PREFIX = "ECGWATCH_"
+MAX_PARTITIONS = 1000
 # read by this module, the tests and tools/
 ELSEWHERE = {"ECGWATCH_SETTINGS", "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}
 
@@ -45,6 +46,12 @@ class Settings(BaseModel):
     kafka_certificate: str = Field("", description="PEM file of our certificate, for mutual TLS")
     kafka_key: str = Field("", description="PEM file of its key")
     kafka_key_password: str = Field("", description="password of that key")
+    partitions: int = Field(
+        12,
+        ge=1,
+        le=MAX_PARTITIONS,
+        description="partitions of topics that are made: at most so many processors share the work",
+    )
     sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")

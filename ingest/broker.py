@@ -12,13 +12,14 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from ingest.errors import BadInputError, UnreachableError
 from ingest.kafka_access import kafka_python, security_of
-from ingest.topics import ALL, PARTITIONS, Topic
+from ingest.topics import ALL, PARTITIONS, SAMPLES, Topic
 
 # The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one
 # cannot negotiate it with kafka-python.
 API_VERSION = (2, 3)
 TIMEOUT_S = 10.0
 MAX_REPLICATION = 3
+METADATA_MS = 30_000  # until a client knows of partitions that have been added
 
 # what matters of its many lines is said by us, once
 logging.getLogger("kafka").addHandler(logging.NullHandler())
@@ -78,12 +79,17 @@ def check_reachable(broker: str) -> None:
 
 def settings(broker: str) -> dict[str, Any]:
     """What every kafka-python client here is opened with."""
-    return {**kafka_python(broker), "api_version": API_VERSION, "reconnect_backoff_max_ms": 1000}
+    return {
+        **kafka_python(broker),
+        "api_version": API_VERSION,
+        "reconnect_backoff_max_ms": 1000,
+        "metadata_max_age_ms": METADATA_MS,
+    }
 
 
-def create_topics(broker: str) -> list[Made]:
-    """Make the topics that are not there yet, with their partitions and retention; the others stay
-    as they are. Raises UnreachableError."""
+def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
+    """Make the topics that are not there yet, with their retention; the others stay as they are.
+    Topics that come later get as many partitions as ecg.samples has. Raises UnreachableError."""
     check_reachable(broker)
     admin = None
     try:
@@ -91,7 +97,10 @@ def create_topics(broker: str) -> list[Made]:
         missing = [topic for topic in ALL if topic.name not in admin.list_topics()]
         if missing:  # the embedded broker could not make any; it has them all from its start
             replication = min(len(admin.describe_cluster()["brokers"]), MAX_REPLICATION)
-            _create(admin, missing, replication)
+            if SAMPLES not in missing:
+                (samples,) = admin.describe_topics([SAMPLES.name])
+                partitions = len(samples["partitions"])
+            _create(admin, missing, partitions, replication)
         found = {
             t["name"]: len(t["partitions"]) for t in admin.describe_topics([t.name for t in ALL])
         }
@@ -121,10 +130,31 @@ def lags(broker: str, group: str, topic: str) -> list[Lag]:
             consumer.close()
 
 
-def _create(admin: KafkaAdminClient, topics: list[Topic], replication: int) -> None:
+def grow_topics(broker: str, partitions: int) -> list[str]:
+    """Give every topic that has fewer so many partitions; returns their names. ecg.samples comes
+    last, so that whoever gets a new partition of it finds that of every other topic. Raises
+    UnreachableError."""
+    fewer = [made.topic for made in create_topics(broker) if made.partitions < partitions]
+    fewer.sort(key=lambda topic: topic == SAMPLES)
+    admin = None
+    try:
+        admin = KafkaAdminClient(**settings(broker))
+        for topic in fewer:
+            admin.create_partitions({topic.name: partitions})
+    except KafkaError as error:
+        raise unreachable(broker) from error
+    finally:
+        if admin is not None:
+            admin.close()
+    return [topic.name for topic in fewer]
+
+
+def _create(
+    admin: KafkaAdminClient, topics: list[Topic], partitions: int, replication: int
+) -> None:
     wanted = {
         topic.name: {
-            "num_partitions": PARTITIONS,
+            "num_partitions": partitions,
             "replication_factor": replication,
             "configs": {
                 "retention.ms": str(topic.retention_ms),

@@ -10,7 +10,7 @@ import threading
 
 import confluent_kafka
 
-from ingest.broker import TIMEOUT_S, create_topics, unreachable
+from ingest.broker import METADATA_MS, TIMEOUT_S, create_topics, unreachable
 from ingest.errors import UnreachableError
 from ingest.kafka_access import librdkafka
 from ingest.messages import Action, Edit, JournalEntry, encode
@@ -70,6 +70,7 @@ class OperatorOutlet:
                 settings = {
                     **librdkafka(self._broker),
                     "enable.idempotence": True,
+                    "topic.metadata.refresh.interval.ms": METADATA_MS,
                     "acks": "all",
                     "linger.ms": 0,
                     "message.timeout.ms": int(TIMEOUT_S * 1000),

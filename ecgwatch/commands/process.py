@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from ecgwatch import options, settings
+from ingest.broker import create_topics
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
 from ingest.redact import redacted
@@ -121,6 +122,7 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
 
     clock = SystemClock()
     ready = f"processing ecg.samples from {chosen.broker} into {redacted(chosen.sink)}"
+    create_topics(chosen.kafka, chosen.partitions)
     models = ModelWatch(model_folder(chosen), clock)
     profiles, timings = load_profiles(chosen), StepTimes()
     publish = publisher(chosen, parent, timings.seconds, clock)

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 
 from ecgwatch import options, settings
 from ingest import topics as kafka_topics
-from ingest.broker import Lag, create_topics, lags, unreachable
+from ingest.broker import Lag, create_topics, grow_topics, lags, unreachable
 from ingest.clock import SystemClock
 
 POLL_S = 0.5
@@ -20,15 +20,28 @@ app = typer.Typer(no_args_is_help=True, help="The Kafka topics, and how much is 
 
 @app.command()
 def create(broker: options.Broker = None) -> None:
-    """Make the topics that are not there yet."""
+    """Make the topics that are not there yet, with ECGWATCH_PARTITIONS partitions."""
     held, _ = settings.load({"broker": broker})
-    for made in create_topics(held.kafka):
+    for made in create_topics(held.kafka, held.partitions):
         days = made.topic.retention_ms / kafka_topics.DAY_MS
         length = "for ever" if made.topic.retention_ms == kafka_topics.FOREVER else f"{days:g} days"
         kept = f"{made.partitions} partitions, " + (
             f"kept {length}" if made.created else "there already"
         )
         typer.echo(f"{made.topic.name}: {kept}")
+
+
+@app.command()
+def grow(
+    partitions: Annotated[int, typer.Argument(min=1, max=settings.MAX_PARTITIONS)],
+    broker: options.Broker = None,
+) -> None:
+    """Give every topic more partitions, so that more processors can share the work."""
+    held, _ = settings.load({"broker": broker})
+    grown = grow_topics(held.kafka, partitions)
+    typer.echo(f"{len(grown)} topics have {partitions} partitions now, the others had as many")
+    if grown:
+        typer.echo("Clients notice within 30 s. docs/partitions.md says in which order to do this.")
 
 
 @app.command()

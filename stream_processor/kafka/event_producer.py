@@ -41,6 +41,7 @@ TOPICS = {
 }
 OFFSET_HEADER = "offset"
 _QUEUE_WAIT_S = 0.1
+_TIMEOUT_S = 30.0
 
 
 class Record(Protocol):
@@ -128,6 +129,10 @@ class EventProducer:
             partition,
             {name: value.encode() for name, value in headers.items()},
         )
+
+    def refresh(self) -> None:
+        """Learn of partitions that have been added. Blocks."""
+        self._producer.list_topics(timeout=_TIMEOUT_S)
 
     def mark(self) -> int:
         """A mark behind everything sent so far, for `settle`."""

@@ -26,7 +26,7 @@ from faust.types import TP
 from faust.types.auth import CredentialsT
 
 from ingest import topics
-from ingest.broker import create_topics
+from ingest.broker import METADATA_MS, create_topics
 from ingest.clock import Clock
 from ingest.kafka_access import security_of
 from models.serving.runtime import Model
@@ -127,6 +127,7 @@ class Processor:
 
     async def _assigned(self, assigned: set[TP]) -> None:
         partitions = {tp.partition for tp in assigned if tp.topic == topics.SAMPLES.name}
+        await asyncio.to_thread(self._event_producer.refresh)
         restored = await asyncio.to_thread(self._reader.read, partitions)
         await self._worker.restore(partitions, restored)
         self.partitions = partitions
@@ -245,5 +246,6 @@ def _faust_app(broker: str) -> faust.App:
         broker_max_poll_interval=24 * 3600.0,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
+        consumer_metadata_max_age_ms=METADATA_MS,
         consumer_auto_offset_reset="earliest",
     )
