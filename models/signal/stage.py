@@ -209,4 +209,6 @@ class StructStage(Generic[S]):
 
     def restore(self, row: int, state: State) -> None:
         """Set the row to a snapshot. Raises ValueError where it is none of this stage's."""
+        if state.keys() != set(self._type.__struct_encode_fields__):
+            raise ValueError(f"state has fields {sorted(state)}, not {self._type.__name__}'s")
         self._state[row] = msgspec.convert(state, self._type)

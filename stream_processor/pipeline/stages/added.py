@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from models.serving.runtime import Model
@@ -98,9 +99,10 @@ class AddedTasks:
     def restore(self, row: int, state: State) -> None:
         """Set the row to a snapshot, which may be of a model with fewer or more tasks: those that
         it does not know stay fresh."""
-        known = {name: task for name, task in self._tasks.items() if task.key in state["tasks"]}
+        states = msgspec.convert(state["tasks"], dict[str, State])
+        known = {name: task for name, task in self._tasks.items() if task.key in states}
         for task in known.values():
-            task.stage.restore(task.rows[row], state["tasks"][task.key])
+            task.stage.restore(task.rows[row], states[task.key])
         self._reporter.restore(row, state["told"])
         self._reporter.keep(row, known)
 
