@@ -16,6 +16,7 @@ class PatientLimits:
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
         self._held: dict[str, Profile] = {}
+        self._refused: tuple[str, Mapping[str, float]] | None = None  # told last
 
     def __getitem__(self, patient_id: str) -> Profile:
         """The limits of a patient for whom `set` was called."""
@@ -37,5 +38,7 @@ class PatientLimits:
         try:
             return with_limits(base, own, base) if own else base
         except ValueError as error:
-            log.warning("limits of %s cannot be used, its profile's hold: %s", patient_id, error)
+            if self._refused != (patient_id, own):  # asked twice a second
+                log.warning("limits of %s are not used, its profile's hold: %s", patient_id, error)
+                self._refused = patient_id, dict(own)
             return base

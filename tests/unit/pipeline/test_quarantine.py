@@ -9,7 +9,7 @@ from ingest.messages import Action, encode
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.quarantine import MOST, PROBATION_S
 from stream_processor.worker.worker import MAX_SLICE
-from tests.fakes import FakeWard, chunk, expected, stored
+from tests.fakes import FakeWard, chunk, expected
 from tests.unit.pipeline.test_worker import Bench, Message
 
 
@@ -42,7 +42,7 @@ class FragileBench(Bench):
     async def settle(self) -> None:
         while self.worker.pending.ready:
             await self.worker.slice()
-        assert await self.checkpointer.finish([0, 1])
+        await self.checkpointer.finish([0, 1])
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ async def test_a_chunk_that_breaks_the_ward_is_refused_and_nobody_else_loses_any
     assert letters == {("ecg.samples", n * len(PATIENTS) + i) for i, n in ((3, 5), (3, 7), (8, 6))}
     assert {reason for *_, reason in bench.journal.letters} == {"ZeroDivisionError: poison"}
     others = [p for p in PATIENTS if p not in ("p3", "p8")]
-    assert stored(bench.sink) >= expected(others, 9)
-    assert len([b for b in bench.sink.stored.values() if b.patient_id == "p3"]) == 7
+    assert bench.journal.beats >= expected(others, 9)
+    assert len([b for b in bench.journal.beats if b[0] == "p3"]) == 7
     told = {(patient, kind) for patient, kind, _ in bench.ward.told}
     assert told == {("p3", "input_refused"), ("p8", "input_refused")}
     assert bench.worker.counters.rebuilds == 1
@@ -101,7 +101,7 @@ async def test_a_patient_whose_input_broke_the_ward_is_tried_apart_for_a_while(b
         await bench.settle()
     assert bench.worker.counters.rebuilds == 1
     assert bench.worker.counters.refused == 7
-    assert stored(bench.sink) >= expected(["b"], 9)
+    assert bench.journal.beats >= expected(["b"], 9)
     bench.clock.advance(PROBATION_S + 1)
     bench.receive(1, "b2", range(1))
     await bench.worker.slice()
@@ -124,7 +124,7 @@ async def test_an_action_that_breaks_the_ward_is_refused(bench):
     await bench.settle()
     assert [(topic, offset) for topic, _, offset, _ in bench.journal.letters] == [("ecg.acks", 4)]
     assert bench.ward.acted == [(5, "a")]
-    assert stored(bench.sink) == expected(["a"], 3)
+    assert bench.journal.beats == expected(["a"], 3)
     assert bench.actions.committed == {0: 6}
 
 
@@ -133,7 +133,7 @@ async def test_a_state_that_breaks_the_ward_is_given_up_and_told(bench):
     bench.receive(1, "b", range(3))
     await bench.worker.slice()
     bench.ward.state["a"] = (150, -1)
-    assert await bench.checkpointer.finish([0, 1])
+    await bench.checkpointer.finish([0, 1])
     bench.receive(0, "a", range(3, 6), offset=3)
     bench.receive(1, "b", range(3, 6), offset=3)
     await bench.settle()
@@ -149,5 +149,5 @@ async def test_a_flood_of_poison_is_refused_in_bounded_time(bench):
     bench.send(0, messages)
     await bench.settle()
     assert bench.worker.counters.refused == n
-    assert stored(bench.sink) == expected(["b"], n)
+    assert bench.journal.beats == expected(["b"], n)
     assert len(bench.wards) < 15 * MOST
