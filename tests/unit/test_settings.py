@@ -57,7 +57,7 @@ def test_what_only_the_tests_read_is_no_setting():
     [
         (
             {"ECGWATCH_BROKR": "x"},
-            r"'brokr' \(from environment\)[\s\S]*Known settings: broker, sink",
+            r"'brokr' \(from environment\)[\s\S]*Known settings: broker, ",
         ),
         ({"ECGWATCH_SETTINGS": "none.toml"}, "none.toml"),
     ],
