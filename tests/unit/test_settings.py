@@ -55,10 +55,7 @@ def test_what_only_the_tests_read_is_no_setting():
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
-        (
-            {"ECGWATCH_BROKR": "x"},
-            r"'brokr' \(from environment\)[\s\S]*Known settings: broker, ",
-        ),
+        ({"ECGWATCH_BROKR": "x"}, r"'brokr' \(from environment\)[\s\S]*Known settings: broker, "),
         ({"ECGWATCH_SETTINGS": "none.toml"}, "none.toml"),
     ],
 )
