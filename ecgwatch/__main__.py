@@ -18,6 +18,7 @@ from ecgwatch.commands.check import check
 from ecgwatch.commands.demo import demo
 from ecgwatch.commands.evaluate import evaluate
 from ecgwatch.commands.export import export
+from ecgwatch.commands.gateway import gateway
 from ecgwatch.commands.ingest import ingest
 from ecgwatch.commands.monitor import monitor
 from ecgwatch.commands.notify import notify
@@ -44,6 +45,7 @@ for command in (
     ingest,
     process,
     monitor,
+    gateway,
     notify,
     score,
     annotate,

@@ -70,6 +70,7 @@ class LiveSource(ABC):
     fs_hz: float  # nominal: what samples are resampled to
     lead: str = "ECG"
     trace: bool = True  # False: it sends heart rates only
+    needs: tuple[str, ...] = ()  # packages of the extra `gateway`
 
     def __init__(self, address: str, clock: Clock) -> None:
         self.address, self.clock = address, clock
@@ -82,7 +83,8 @@ class LiveSource(ABC):
 
     @abstractmethod
     def packets(self) -> AsyncGenerator[Packet, None]:
-        """Connect, and yield what arrives until the link is lost. Raises OSError, or LinkError."""
+        """Connect, and yield what arrives until the link is lost. Raises OSError,
+        EOFError or LinkError."""
 
     @abstractmethod
     def decode(self, packet: Packet) -> LiveBlock | None:

@@ -68,7 +68,7 @@ class Device:
             self._unlinked(str(error))
         except TimeoutError:
             self._unlinked("no samples come, though the link stands")
-        except OSError as error:
+        except (OSError, EOFError) as error:
             self._unlinked(f"{type(error).__name__}: {error}")
         except Exception:
             log.exception("the source breaks down", extra={"device": self.source.name})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from ingest.clock import Clock
+from ingest.errors import BadInputError
 from ingest.gateway.base import LiveSource
 from ingest.gateway.device import Device
 from ingest.gateway.recording import Recorder
@@ -105,3 +107,22 @@ class Gateway:
             device.spool.close()
         if self._client is not None:
             await self._client.aclose()
+
+
+@contextmanager
+def only_here(spool: Path) -> Iterator[None]:
+    """Holds the spool for this process. Raises BadInputError if another gateway has it."""
+    spool.mkdir(parents=True, exist_ok=True)
+    with (spool / "lock").open("w") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadInputError(
+                f"another gateway runs on the spool {spool}", "End it, or give --spool FOLDER."
+            ) from error
+        yield

@@ -49,6 +49,8 @@ class Pulled(msgspec.Struct, frozen=True):
 class Lsl(LiveSource):
     """`address` is the stream's name; "": the first of type ECG."""
 
+    needs = ("pylsl",)
+
     fs_hz = 0.0  # told by the stream
     _scale = 1.0
 
@@ -64,7 +66,7 @@ class Lsl(LiveSource):
             while True:
                 try:
                     values, times = await asyncio.to_thread(inlet.pull_chunk, PULL_S, MAX_SAMPLES)
-                except pylsl.LostError as error:
+                except pylsl.util.LostError as error:
                     raise LinkError("the LSL stream has vanished") from error
                 if times:
                     lead = np.array(values, "<f8")[:, channel]
@@ -100,7 +102,7 @@ class Lsl(LiveSource):
         try:
             info = inlet.info(FIND_S)
             inlet.open_stream(FIND_S)
-        except (pylsl.LostError, TimeoutError) as error:
+        except (pylsl.util.LostError, pylsl.util.TimeoutError) as error:
             raise LinkError("the LSL stream has vanished") from error
         fs_hz = float(info.nominal_srate())
         if not MIN_FS_HZ <= fs_hz <= MAX_FS_HZ:

@@ -24,6 +24,7 @@ from ingest.gateway.extra import library
 
 MAX_SAMPLES = 300
 KEPT_S = 3600  # the broker keeps what comes while the gateway is away for so long
+AHEAD_S = 5.0  # a sensor's clock may be off by as much; further off, it is no wall time
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -41,6 +42,8 @@ class Sensed(msgspec.Struct, frozen=True):
 
 class Mqtt(LiveSource):
     """`address` is mqtt[s]://[USER:PASSWORD@]HOST[:PORT]/TOPIC."""
+
+    needs = ("aiomqtt",)
 
     fs_hz = 0.0  # told by the messages
 
@@ -100,5 +103,9 @@ class Mqtt(LiveSource):
         self.wearing.contact = said.contact
         if said.battery is not None:
             self.wearing.battery = min(max(said.battery, 0.0), 1.0)
+        taken_ns = round(said.time * 1e9)
+        late_s = (packet.received_ns - taken_ns) / 1e9
+        # Its clock tells wall time, so what the broker has kept is as good as what has just come.
+        told = -AHEAD_S < late_s < KEPT_S + AHEAD_S
         microvolts = counts * said.microvolts_per_count
-        return LiveBlock(microvolts, packet.received_ns, round(said.time * 1e9))
+        return LiveBlock(microvolts, taken_ns if told else packet.received_ns, taken_ns)

@@ -25,6 +25,8 @@ CUT_FRAMES = 4  # so many in a row, and the link is made anew
 class Strap(LiveSource):
     """What all of them share: heart rate, contact and battery by the standard services."""
 
+    needs = ("bleak", "bleak_retry_connector")
+
     prefix, service = "", HEART_RATE_SERVICE
     default_name = "heart rate strap"
 

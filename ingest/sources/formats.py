@@ -11,9 +11,10 @@ from ingest.sources.edf_header import BDF_MAGIC, EDF_MAGIC
 EDF = (".edf", ".bdf", ".rec")
 TEXT = (".csv", ".tsv", ".txt", ".asc")
 WFDB = (".hea", ".dat")
+PACKETS = b"ecgwatch packets"  # what a gateway recorded
 WHAT_IS_READ = (
-    "Read are WFDB records (the path without extension, or a PhysioNet name as mitdb/208), EDF, EDF+ and BDF files, and text (CSV) of times"
-    " and values, or of values alone."
+    "Read are WFDB records (the path without extension, or a PhysioNet name as mitdb/208), EDF, EDF+ and BDF files, text (CSV) of times"
+    " and values, or of values alone, and what gateway --record has made."
 )
 
 # (bytes, at which byte, what it is)
@@ -38,11 +39,13 @@ _FOREIGN = (
 _SEEN_BYTES = 4096
 
 
-def kind_of_file(path: Path) -> Literal["edf", "text", "foreign"]:
+def kind_of_file(path: Path) -> Literal["edf", "packets", "text", "foreign"]:
     """Which of the readers can read it. Raises BadInputError if it cannot be opened."""
     head = _head(path)
     if head[:8] in (EDF_MAGIC, BDF_MAGIC) or (path.suffix.lower() in EDF and not _is_foreign(head)):
         return "edf"
+    if PACKETS in head[:64]:
+        return "packets"
     if _is_foreign(head) or path.suffix.lower() in WFDB:
         return "foreign"
     return "text" if _is_text(head) else "foreign"

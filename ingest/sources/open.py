@@ -90,6 +90,10 @@ def _open_file(
         from ingest.sources.edf_file import EdfSource
 
         return EdfSource(path, channel, unit=unit, notice=notice)
+    if kind == "packets":
+        from ingest.gateway.recorded import RecordedSource
+
+        return RecordedSource(path)
     if kind == "text":
         from ingest.sources.csv.source import CsvSource
 
