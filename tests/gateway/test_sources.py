@@ -87,12 +87,12 @@ def outlet(name: str, unit: str = "millivolts", fs_hz: float = 250.0):
 
 
 async def feed(out: object, seconds: float, fs_hz: float = 250.0) -> None:
-    """Push the ramp, in mV, in real time."""
+    """Push a sine of 1 Hz and 1 mV peak to peak, in real time."""
     loop, n = asyncio.get_running_loop(), 25
     begun = loop.time()
     for k in range(int(seconds * fs_hz / n)):
-        for value in ramp(k * n, n):
-            out.push_sample([9.9, value / 1000])  # type: ignore[attr-defined]
+        for at in range(k * n, (k + 1) * n):
+            out.push_sample([9.9, 0.5 * np.sin(2 * np.pi * at / fs_hz)])  # type: ignore[attr-defined]
         await asyncio.sleep(max(begun + (k + 1) * n / fs_hz - loop.time(), 0))
 
 
@@ -106,7 +106,7 @@ async def test_lsl_loopback_and_a_stream_that_comes_back(tmp_path: Path) -> None
         await until(lambda: sum(c.n for c in spooled(device.spool)) > 1100)
         assert device.timeline
         assert device.timeline.fs_hz == 250
-        assert np.ptp(samples(spooled(device.spool))) == pytest.approx(999, abs=180)
+        assert np.ptp(samples(spooled(device.spool))) == pytest.approx(1000, abs=60)
         del out
         await until(lambda: not device.linked)
         before = sum(c.n for c in spooled(device.spool))
