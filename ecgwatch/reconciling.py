@@ -183,7 +183,7 @@ def _notices(plan: Plan, steps: Iterable[Alarm]) -> dict[str, tuple[str, str]]:
     seen: set[str] = set()
     for alarm in steps:
         moment = moment_of(alarm, first=alarm.id not in seen)
-        if alarm.announced:
+        if alarm.announced and not alarm.late_s:
             seen.add(alarm.id)
         if moment is not None:
             id_ = moment_id(alarm, moment)

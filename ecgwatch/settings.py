@@ -52,6 +52,12 @@ class Settings(BaseModel):
         le=MAX_PARTITIONS,
         description="partitions of topics that are made: at most so many processors share the work",
     )
+    late_after: float = Field(
+        60.0,
+        ge=10,
+        le=86_400,
+        description="seconds after its signal from which an alarm counts as late",
+    )
     sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")

@@ -198,6 +198,9 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
     limit: float | None = None
     text: str = ""  # "HR 134 > 120"
+    # raised so long after its signal, by the wall clock, as where the connection had been away; 0:
+    # in time, or it still held when the signal was in time again
+    late_s: float = 0.0
 
     @property
     def standing(self) -> bool:

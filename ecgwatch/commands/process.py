@@ -128,7 +128,7 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     publish = publisher(chosen, parent, timings.seconds, clock)
     processor = Processor(
         chosen.kafka,
-        lambda: Ward(models.model, clock, profiles, timings),
+        lambda: Ward(models.model, clock, profiles, timings, chosen.late_after),
         clock,
         on_ready=lambda: typer.echo(ready),
         publish=publish,

@@ -11,17 +11,20 @@ from ingest.messages import Alarm
 class Moment(NamedTuple):
     """Something about an alarm that people are to be told."""
 
-    step: str  # onset, escalated, end or acknowledged
-    level: int
+    step: str  # onset, escalated, end or acknowledged; late: several that came late, in one message
+    level: int  # late: how many
+    since_ns: int = 0  # late: onsets of the first and the last
+    until_ns: int = 0
 
 
 def moment_of(alarm: Alarm, *, first: bool) -> Moment | None:
     """The moment that this step of an alarm is, if any; `first`: nothing announced has been seen of
     the alarm before.
 
-    An alarm that was held back at its onset and is announced later begins for people then.
+    An alarm that was held back at its onset and is announced later begins for people then, and so
+    does one that was told late and still holds when its signal is in time again.
     """
-    if not alarm.announced:
+    if not alarm.announced or alarm.late_s:
         return None
     if alarm.step in ("escalated", "end", "acknowledged"):
         return Moment(alarm.step, alarm.level)

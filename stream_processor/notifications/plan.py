@@ -87,7 +87,7 @@ def tellings(plan: Plan, alarm: Alarm, moment: Moment, now_ns: int) -> list[Tell
     found: dict[str, Telling] = {}
     for rule in plan.rules:
         if _matches(plan, rule, alarm) and (
-            moment.step in ("onset", "escalated") or moment.step in rule.also
+            moment.step in ("onset", "escalated", "late") or moment.step in rule.also
         ):
             quiet = (
                 f"quiet hours {rule.quiet}"

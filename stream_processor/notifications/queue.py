@@ -19,6 +19,7 @@ import msgspec
 from ingest.clock import Clock
 from ingest.messages import Alarm, Delivery
 from stream_processor.notifications.lane import Job, Lane
+from stream_processor.notifications.late import LateAlarms, late_key
 from stream_processor.notifications.moments import Moment, is_silenced, moment_id, moment_of
 from stream_processor.notifications.plan import Plan, tellings
 
@@ -69,6 +70,7 @@ class NotificationQueue:
         self._past: dict[str, _Past] = {}
         self._unsaid: deque[Job] = deque()  # in order of arrival
         self._look_s = clock.steady_s()
+        self._late = LateAlarms(clock)
 
     @property
     def waiting(self) -> int:
@@ -84,6 +86,8 @@ class NotificationQueue:
         `replayed`: an earlier process has dealt with this step; only what it left open is taken up.
         """
         entries = self._stop_answered(alarm)
+        if alarm.late_s:
+            return self._take_late(alarm, partition, replayed), entries
         moment = moment_of(alarm, first=alarm.id not in self._alarms)
         done = self._jobs_of(alarm)
         if moment is None:
@@ -176,7 +180,7 @@ class NotificationQueue:
     def tick(self) -> list[Entry]:
         """What is to be said because time has passed: messages that wait for a recipient who is
         away, and those given up."""
-        now_s, entries = self._clock.steady_s(), []
+        now_s, entries = self._clock.steady_s(), self._tell_late()
         while self._unsaid and (
             self._unsaid[0].closed
             or self._unsaid[0].attempts
@@ -203,9 +207,37 @@ class NotificationQueue:
                 entries.append(self._entry(job, "failed", _GIVEN_UP))
         return entries
 
+    def _take_late(self, alarm: Alarm, partition: int, replayed: bool) -> list[str]:
+        """Keep an alarm that came late for one message with others of its patient; the keys of the
+        jobs that this will be."""
+        if alarm.step != "onset" or not alarm.announced:
+            return []
+        moment = Moment("late", 0)
+        told = tellings(self._plan, alarm, moment, self._clock.now_ns())
+        keys = [
+            self._late.add(alarm, name, partition)
+            for name, held_back in told
+            if not held_back and (not replayed or late_key(alarm, name) in self._past)
+        ]
+        return [key for key in keys if key]
+
+    def _tell_late(self) -> list[Entry]:
+        for batch in self._late.due():
+            moment = Moment("late", batch.count, batch.since_ns, batch.until_ns)
+            past = self._past.pop(batch.key, None)
+            if past is not None and past.last.next_ns is None:
+                continue
+            job = self._job(batch.key, batch.recipient, batch.worst, moment, batch.partition, past)
+            if past is None:
+                self._unsaid.append(job)
+            self._open[job.alarm.id].append(job)
+            self._lanes[job.recipient].add(job)
+        return []
+
     def forget(self, partitions: Iterable[int]) -> None:
         """The partitions belong to another process now, which takes up what is open."""
         gone = set(partitions)
+        self._late.forget(gone)
         for jobs in list(self._open.values()):
             for job in [j for j in jobs if j.partition in gone]:
                 self._close(job, _HANDED_OVER)

@@ -33,7 +33,16 @@ def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
         f"{marks} {patient}: {what}",
         {"high": "failure", "medium": "warning", "low": "info"}[alarm.priority],
     )
-    if moment.step == "escalated":
+    if moment.step == "late":
+        span = f"from {_local(plan, moment.since_ns)} to {_local(plan, moment.until_ns)}"
+        title, tone = f"{patient}: {moment.level} late alarm(s), worst {what}", "warning"
+        lines = [
+            f"{moment.level} alarm(s) {span}, told late: the connection was away.",
+            f"Patient: {patient}",
+            f"Worst: {marks} {what}",
+            "What still holds is told apart.",
+        ]
+    elif moment.step == "escalated":
         title, lines = (
             f"{title} (call {moment.level + 1})",
             [*lines, f"Nobody has dealt with it: this is call {moment.level + 1}."],

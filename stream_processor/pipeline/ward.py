@@ -33,6 +33,7 @@ from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.signal.windows import Windower, Windows
 from stream_processor.pipeline import events, states
 from stream_processor.pipeline.alarms.engine import AlarmEngine, AlarmStep
+from stream_processor.pipeline.alarms.lateness import Lateness
 from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
 from stream_processor.pipeline.alarms.limits import PatientLimits
 from stream_processor.pipeline.alarms.profiles import Profiles
@@ -68,6 +69,7 @@ class Ward:
         clock: Clock,
         profiles: Profiles = EVERYBODY_ADULT,
         timings: StepTimes | None = None,
+        late_after_s: float | None = None,
     ) -> None:
         self.admission = Admission()
         self._recorder, self._conditioner = WaveformRecorder(), Conditioner()
@@ -97,6 +99,7 @@ class Ward:
         self._row: dict[str, int] = {}
         self._stream: dict[int, Stream] = {}
         self._timed = timings or StepTimes()
+        self._lateness = Lateness(clock, late_after_s)
 
     def use(self, model: Model) -> None:
         """Go on with a model that extends this one (models/serving/extension.py), between two
@@ -367,6 +370,8 @@ class Ward:
         found: list[Event] = []
         for patient, until_ns in {v.patient_id: v.time_ns for v in vitals}.items():
             found += self._lifecycle.advance(patient, until_ns, self._limits[patient].escalate_s)
+            if self._lateness.is_in_time(until_ns):
+                found += self._lifecycle.catch_up(patient)
         return found
 
     def _rhythm_events(self, spans: list[Span]) -> list[Event]:
@@ -378,7 +383,7 @@ class Ward:
     def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
         found: list[Event] = []
         for step in steps:
-            alarm = events.alarm(self._stream[step.row], step)
+            alarm = self._lateness.marked(events.alarm(self._stream[step.row], step))
             found += self._lifecycle.take(alarm, self._limits[alarm.patient_id].escalate_s)
             if alarm.step == "onset":
                 strips = self._recorder.want(

@@ -13,7 +13,7 @@ from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
 # PRAGMA user_version; another number for every change of a message's fields, and its step in
 # UPGRADES
-LAYOUT = 4
+LAYOUT = 5
 # By the layout that a file has: what makes it one of the next layout. Tables that are new need no
 # step.
 UPGRADES = {
@@ -33,6 +33,7 @@ UPGRADES = {
         WITHOUT ROWID""",
         "ALTER TABLE action ADD COLUMN profile TEXT DEFAULT ''",
     ),
+    4: ("ALTER TABLE alarm ADD COLUMN late_s REAL DEFAULT 0.0",),
 }
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 

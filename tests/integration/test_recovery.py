@@ -84,7 +84,7 @@ def _by_identity(events: list[Event]) -> Stored:
     alarms call again."""
     kept = [e for e in events if not (isinstance(e, Alarm | Strip) and e.kind == "no_signal")]
     plain = [
-        msgspec.structs.replace(e, step="onset", level=0, changed_ns=0)
+        msgspec.structs.replace(e, step="onset", level=0, changed_ns=0, late_s=0.0)
         if isinstance(e, Alarm)
         else e
         for e in kept

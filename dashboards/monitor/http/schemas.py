@@ -80,6 +80,10 @@ ALARM = thing(
         "value": NUMBER_OR_NULL,
         "limit": NUMBER_OR_NULL,
         "text": TEXT,
+        "late_s": {
+            "type": "number",
+            "description": "told so many seconds after its signal; 0: in time",
+        },
     }
 )
 BEAT = thing(

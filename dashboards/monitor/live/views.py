@@ -72,6 +72,7 @@ def alarm_view(alarm: Alarm) -> View:
         "value": alarm.value,
         "limit": alarm.limit,
         "text": alarm.text,
+        "late_s": alarm.late_s,
     }
 
 

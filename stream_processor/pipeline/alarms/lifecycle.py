@@ -116,6 +116,19 @@ class AlarmLifecycle:
             standing.called_ns += max(0, missed) * every
         return self.advance(patient_id, now_ns, escalate_s)
 
+    def catch_up(self, patient_id: str) -> list[Alarm]:
+        """The patient's signal is in time again: what was told late and still holds is told as what
+        holds now."""
+        patient = self._patients.get(patient_id, _Patient())
+        found: list[Alarm] = []
+        for standing in patient.standing.values():
+            if standing.alarm.late_s and standing.alarm.end_ns is None and not standing.over:
+                standing.alarm = msgspec.structs.replace(
+                    standing.alarm, step="update", changed_ns=patient.now_ns, late_s=0.0
+                )
+                found.append(standing.alarm)
+        return found
+
     def unanswered(self, patient_id: str, kind: AlarmKind) -> Alarm | None:
         """The newest alarm of this kind that stands and that nobody has acknowledged."""
         patient = self._patients.get(patient_id)
@@ -220,6 +233,7 @@ def _merged(alarm: Alarm, before: Alarm) -> Alarm:
         acknowledged_ns=before.acknowledged_ns,
         acknowledged_by=before.acknowledged_by,
         silenced_until_ns=before.silenced_until_ns,
+        late_s=before.late_s,
     )
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Delivery, Priority
 from stream_processor.notifications.lane import AT_ONCE, AWAY_AFTER, LONGEST_RETRY_S
+from stream_processor.notifications.late import QUIET_S
 from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
 from stream_processor.notifications.queue import (
     GIVE_UP_S,
@@ -21,6 +22,7 @@ from stream_processor.notifications.queue import (
     Entry,
     NotificationQueue,
 )
+from stream_processor.notifications.text import note
 
 NOW = 1_767_225_600 * 10**9  # 2026-01-01T00:00:00Z
 PLAN = Plan(
@@ -447,3 +449,49 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
 
 def test_away_after_is_reached_by_the_first_attempts():
     assert AWAY_AFTER <= AT_ONCE
+
+
+def test_late_alarms_are_one_message_per_patient_and_what_still_holds_is_told_as_current():
+    story = Story()
+    late = [
+        alarm(-7200 + 600 * i, priority=p, late_s=7000.0 - 600 * i)
+        for i, p in enumerate(("medium", "high", "medium"))
+    ]
+    story.take(*late, alarm(-7000, patient="Bed 2", late_s=7000.0))
+    ended = [msgspec.structs.replace(a, step=step) for a in late[:2] for step in ("update", "end")]
+    story.take(*ended, msgspec.structs.replace(late[1], step="escalated", level=3))
+    assert story.land() == []
+    story.pass_time(QUIET_S - 1)
+    assert story.land() == []
+    story.pass_time(1)
+    attempts = story.start()
+    assert [(a.job.alarm.patient_id, a.job.moment.level) for a in attempts] == [
+        ("Bed 1", 3),
+        ("Bed 2", 1),
+    ]
+    told = note(PLAN, attempts[0].job.alarm, attempts[0].job.moment)
+    assert told.title == "Bed 1: 3 late alarm(s), worst *** ASYSTOLE 4 s"
+    assert "from 2025-12-31 22:00:00 UTC to 2025-12-31 22:20:00 UTC" in told.body
+    for attempt in attempts:
+        story.put(story.queue.finish(attempt, ""))
+    story.take(msgspec.structs.replace(late[2], step="update", late_s=0.0))
+    assert story.land() == ["nurse"]
+    assert [(d.step, d.outcome) for d in story.written] == [
+        ("late", "delivered"),
+        ("late", "delivered"),
+        ("onset", "delivered"),
+    ]
+
+
+def test_late_alarms_that_were_not_told_of_are_read_again_by_the_next_process():
+    story, one = Story(), alarm(-7200, late_s=7000.0)
+    keys, _ = story.queue.take(one, 0)
+    assert keys == [f"{one.id}|late|0|nurse"], "its place is not committed before this is written"
+    story.pass_time(QUIET_S)
+    story.land()
+    (said,) = story.written
+    assert said.id == f"{keys[0]}|1"
+    successor = Story(clock=story.clock)
+    successor.put(successor.queue.restore([(0, said)], [(0, one)], [one.id]))
+    successor.pass_time(QUIET_S)
+    assert successor.land() == []

@@ -168,7 +168,8 @@ class Row {
 }
 
 function words(alarm, state, silencedS) {
-  const told = alarm.announced ? "" : " · held back";
+  const late = alarm.late_s > 0 ? ` · told ${Math.round(alarm.late_s / 60)} min late` : "";
+  const told = (alarm.announced ? "" : " · held back") + late;
   const again =
     alarm.level > 0 && alarm.acknowledged === null && !["over", "just over"].includes(state)
       ? ` · called again ×${alarm.level}`

@@ -44,6 +44,7 @@ export const completeAlarm = (alarm) => ({
   acknowledged_by: "",
   silenced_until: null,
   level: 0,
+  late_s: 0,
   standing: alarm.announced && !alarm.over,
   ...alarm,
 });

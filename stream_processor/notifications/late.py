@@ -1,0 +1,69 @@
+"""Alarms that came late, gathered: one message per patient and recipient, not one for each."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from ingest.clock import Clock
+from ingest.messages import Alarm
+
+QUIET_S = 15.0  # without another one, what has been gathered is told
+_RANK = ("high", "medium", "low")
+
+
+@dataclass
+class Batch:
+    """Late alarms of a patient for a recipient."""
+
+    key: str  # of the job that this becomes
+    recipient: str
+    partition: int
+    worst: Alarm
+    since_ns: int
+    until_ns: int
+    heard_s: float
+    count: int = 0
+
+
+def late_key(first: Alarm, recipient: str) -> str:
+    """The key of the job about late alarms of which this is the first."""
+    return f"{first.id}|late|0|{recipient}"
+
+
+class LateAlarms:
+    """Gathers until none has come for QUIET_S."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._batches: dict[tuple[str, str], Batch] = {}
+
+    def add(self, alarm: Alarm, recipient: str, partition: int) -> str:
+        """Gather an alarm; returns the key of a batch that begins with it, "" if it joins one."""
+        now_s, place = self._clock.steady_s(), (alarm.patient_id, recipient)
+        batch = self._batches.get(place)
+        key = ""
+        if batch is None:
+            key = late_key(alarm, recipient)
+            batch = self._batches[place] = Batch(
+                key, recipient, partition, alarm, alarm.onset_ns, alarm.onset_ns, now_s
+            )
+        batch.count += 1
+        batch.heard_s = now_s
+        batch.since_ns = min(batch.since_ns, alarm.onset_ns)
+        batch.until_ns = max(batch.until_ns, alarm.onset_ns)
+        if _RANK.index(alarm.priority) < _RANK.index(batch.worst.priority):
+            batch.worst = alarm
+        return key
+
+    def due(self) -> list[Batch]:
+        """What is to be told now."""
+        now_s = self._clock.steady_s()
+        found = {k: b for k, b in self._batches.items() if now_s - b.heard_s >= QUIET_S}
+        for place in found:
+            del self._batches[place]
+        return list(found.values())
+
+    def forget(self, partitions: Set[int]) -> None:
+        """Another process gathers these."""
+        self._batches = {k: b for k, b in self._batches.items() if b.partition not in partitions}
