@@ -470,7 +470,7 @@ def test_late_alarms_are_one_message_per_patient_and_what_still_holds_is_told_as
         ("Bed 2", 1),
     ]
     told = note(PLAN, attempts[0].job.alarm, attempts[0].job.moment)
-    assert told.title == "Bed 1: 3 late alarm(s), worst *** ASYSTOLE 4 s"
+    assert told.title == "Bed 1: 3 late alarm(s), worst ASYSTOLE 4 s"
     assert "from 2025-12-31 22:00:00 UTC to 2025-12-31 22:20:00 UTC" in told.body
     for attempt in attempts:
         story.put(story.queue.finish(attempt, ""))
