@@ -10,10 +10,10 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards.monitor.live.limits import effective
+from dashboards.monitor.live.limits import own_limits
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
-from ingest.messages import Action
+from ingest.messages import Action, Orders
 from ingest.operator import send
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.profiles import Profile, with_limits
@@ -79,11 +79,11 @@ def limits_of(assignments: Iterable[str], unset: Iterable[str]) -> dict[str, flo
     return found
 
 
-def check_limits(base: Profile, actions: Iterable[Action], limits: dict[str, float | None]) -> None:
+def check_limits(base: Profile, orders: Orders | None, limits: dict[str, float | None]) -> None:
     """Raise BadInputError where the limits do not go with the profile and what people have changed
     so far."""
     try:
-        with_limits(effective(base, actions)[0], limits, base)
+        with_limits(base, own_limits(orders) | limits, base)
     except ValueError as error:
         raise BadInputError(
             str(error), "`ecgwatch alarms profile PATIENT` shows every limit and what it may be."

@@ -3,15 +3,12 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.monitor.live.limits import effective
 from ecgwatch.times import show_time
-from ingest.messages import Action, Alarm, Priority
+from ingest.messages import Alarm, Orders, Priority
 from stream_processor.notifications.moments import is_silenced
 from stream_processor.notifications.text import MARKS
 from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS, Profile
@@ -38,10 +35,10 @@ def described(alarm: Alarm, *, step: bool = False) -> Text:
     return line.append(alarm.id, "dim")
 
 
-def limits_table(name: str, base: Profile, actions: Iterable[Action]) -> Table:
+def limits_table(name: str, base: Profile, orders: Orders | None) -> Table:
     """Every limit that holds: value, range and where it comes from. `base`: what the profiles file,
-    or nobody, says of the patient."""
-    profile, changes = effective(base, actions)
+    or nobody, says of the patient; `orders`: what the processor says that holds."""
+    held, changes = (orders.limits, orders.changed) if orders else ({}, {})
     table = Table(box=None, pad_edge=False)
     for heading in ("limit", "value", "may be", "from", "meaning"):
         table.add_column(
@@ -52,7 +49,7 @@ def limits_table(name: str, base: Profile, actions: Iterable[Action]) -> Table:
         origin = f"{change.by}, {show_time(change.time_ns)}" if change else f"profile {name}"
         if change is None and getattr(base, field) != getattr(ADULT, field):
             origin += " (profiles file)" if name == "adult" else ""
-        value = f"{getattr(profile, field):g}"
+        value = f"{held.get(field, getattr(base, field)):g}"
         table.add_row(
             field,
             value,
@@ -61,7 +58,7 @@ def limits_table(name: str, base: Profile, actions: Iterable[Action]) -> Table:
             limit.label,
         )
     table.add_row(
-        "off", "", "", f"profile {name}", ", ".join(profile.off) or "no alarm is switched off"
+        "off", "", "", f"profile {name}", ", ".join(base.off) or "no alarm is switched off"
     )
     return table
 

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from ingest.errors import BadInputError, UnreachableError
 from ingest.kafka_access import kafka_python, security_of
-from ingest.topics import ALL, PARTITIONS, SAMPLES, Topic
+from ingest.topics import ALL, FOREVER, PARTITIONS, SAMPLES, Topic
 
 # The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one
 # cannot negotiate it with kafka-python.
@@ -149,6 +149,12 @@ def grow_topics(broker: str, partitions: int) -> list[str]:
     return [topic.name for topic in fewer]
 
 
+def _cleanup(topic: Topic) -> str:
+    if not topic.compacted:
+        return "delete"
+    return "compact" if topic.retention_ms == FOREVER else "compact,delete"
+
+
 def _create(
     admin: KafkaAdminClient, topics: list[Topic], partitions: int, replication: int
 ) -> None:
@@ -156,10 +162,7 @@ def _create(
         topic.name: {
             "num_partitions": partitions,
             "replication_factor": replication,
-            "configs": {
-                "retention.ms": str(topic.retention_ms),
-                "cleanup.policy": "compact,delete" if topic.compacted else "delete",
-            },
+            "configs": {"retention.ms": str(topic.retention_ms), "cleanup.policy": _cleanup(topic)},
         }
         for topic in topics
     }

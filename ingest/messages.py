@@ -270,6 +270,42 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""
 
 
+class Acknowledgement(msgspec.Struct, frozen=True):
+    """Of an alarm: when by the patient's own time, when by the wall clock of who gave it, by whom."""
+
+    at_ns: int
+    time_ns: int
+    by: str
+
+
+class LimitChange(msgspec.Struct, frozen=True):
+    """A limit that people set: its value, when by the wall clock, and by whom."""
+
+    value: float
+    time_ns: int
+    by: str
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds of what people ordered about a patient's alarms. Topic ecg.orders, compacted; the
+    newest message of a patient counts, and None says that nothing holds.
+
+    Decided by the alarm life cycle alone, told whenever it changes and every 10 s while something is
+    silenced: whoever shows it works nothing out, and needs no clock but one that counts seconds.
+    """
+
+    schema: int = SCHEMA
+    patient_id: str
+    now_ns: int = 0  # by the patient's own time
+    silenced: dict[str, float] = {}  # kind ("" for any but high): seconds that are left
+    limits: dict[str, float] = {}  # all that hold
+    defaults: dict[str, float] = {}  # the profile's
+    changed: dict[str, LimitChange] = {}  # of these people have set
+    profile: str = ""  # the name of the one that was given at admission; "" for the file's
+    acknowledged: dict[str, Acknowledgement] = {}  # by alarm id, the newest ones
+    acted: dict[int, int] = {}  # by partition of ecg.acks: one past the last action inside
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to tell one recipient of one step of an alarm. Topic ecg.notifications. Identity:
     (patient_id, time_ns, id)."""
@@ -390,7 +426,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform | Finding  # what the ward makes
 Stored = Event | Action | Delivery | Score | Edit | JournalEntry
-Message = SampleChunk | Reference | Stored
+Message = SampleChunk | Reference | Stored | Orders
 M = TypeVar("M", bound=Message)
 
 _encoder = msgspec.msgpack.Encoder()

@@ -34,7 +34,9 @@ EDITS = Topic("ecg.edits", 30 * DAY_MS)  # what people say of what the model sai
 # what could not be decoded; the headers say why and where it came from
 DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)
 # snapshots of the stream processor, one per patient
-STATE = Topic("ecg.state", 7 * DAY_MS, compacted=True)
+STATE = Topic("ecg.state", FOREVER, compacted=True)
+# what holds of what people ordered about each patient's alarms: the life cycle's word
+ORDERS = Topic("ecg.orders", FOREVER, compacted=True)
 JOURNAL = Topic(
     "ecg.journal", 30 * DAY_MS
 )  # what wearers say; what people did with beds and devices
@@ -59,6 +61,7 @@ ALL = (
     EDITS,
     DEAD_LETTER,
     STATE,
+    ORDERS,
     JOURNAL,
     REGISTRY,
     DEVICES,

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from ingest.clock import SystemClock
-from ingest.messages import Action, AlarmKind, Beat, Event, SampleChunk, sample_offset_ns
+from ingest.messages import Action, AlarmKind, Beat, Event, Orders, SampleChunk, sample_offset_ns
 from models.serving.runtime import Model
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.refusals import Refused
@@ -82,6 +82,12 @@ class FakeWard:
 
     def act(self, actions: Sequence[tuple[int, int, Action]]) -> list[Event]:
         self.acted += [(place, action.patient_id) for _, place, action in actions]
+        return []
+
+    def orders(self) -> dict[str, Orders | None]:
+        return {}
+
+    def resume(self, orders: Orders) -> list[Event]:
         return []
 
     def expect_actions(self, ends: Mapping[int, int]) -> None:

@@ -10,16 +10,16 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from dashboards.monitor.live.limits import given_profile
 from ecgwatch import options, settings
 from ecgwatch.acting import act, check_limits, check_silenceable, limits_of, seconds_of
 from ecgwatch.alarm_lines import described, limits_table, show
 from ecgwatch.commands.notify import notifications_file
+from ecgwatch.orders import read_orders
 from ecgwatch.stores import load_profiles, missing_file, open_sink
 from ecgwatch.times import parse_time
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
-from ingest.messages import Action, Alarm, AlarmKind
+from ingest.messages import Alarm, AlarmKind
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
 
@@ -226,14 +226,14 @@ def profile(
         raise BadInputError(
             "whose limits?", "Name the patient: ecgwatch alarms profile PATIENT --set ..."
         )
-    actions = list(_actions(chosen, patient))
-    given = given_profile(actions)
+    orders = None if patient is None else read_orders(chosen.kafka, patient)
+    given = orders.profile if orders else ""
     base = profiles.of(patient or "", given)
     if not limits:
-        show(limits_table(given or profiles.name_of(patient or ""), base, actions))
+        show(limits_table(given or profiles.name_of(patient or ""), base, orders))
         return
     assert patient is not None
-    check_limits(base, actions, limits)
+    check_limits(base, orders, limits)
     _warn_where_unknown(chosen, patient)
     act(chosen.kafka, patient, by, note, action="limits", limits=limits)
     changes = [
@@ -271,11 +271,6 @@ def reconcile(
         typer.echo(line)
     if not holds:
         raise typer.Exit(1)
-
-
-def _actions(chosen: settings.Settings, patient: str | None) -> list[Action]:
-    with _store(chosen, needed=False) as store:
-        return [] if store is None or patient is None else list(store.read(Action, patient))
 
 
 @contextmanager

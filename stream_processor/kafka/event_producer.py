@@ -22,6 +22,7 @@ from ingest.messages import (
     Beat,
     Event,
     Finding,
+    Orders,
     Rhythm,
     Stored,
     Strip,
@@ -94,6 +95,11 @@ class EventProducer:
     def event(self, event: Event, partition: int | None) -> None:
         """Send an event to its topic."""
         self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
+
+    def orders(self, patient_id: str, orders: Orders | None, partition: int | None) -> None:
+        """Send what holds of a patient's orders to ecg.orders; None: nothing holds."""
+        value = None if orders is None else encode(orders)
+        self._send(topics.ORDERS.name, patient_id.encode(), value, partition)
 
     def refused_event(self, event: Stored, reason: str) -> None:
         """Send an event that the store will never take to ecg.dead-letter; the headers say why."""

@@ -22,6 +22,7 @@ from ingest.messages import (
     Action,
     AlarmKind,
     Event,
+    Orders,
     RhythmLabel,
     SampleChunk,
     Vitals,
@@ -36,6 +37,7 @@ from stream_processor.pipeline.alarms.engine import AlarmEngine, AlarmStep
 from stream_processor.pipeline.alarms.lateness import Lateness
 from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
 from stream_processor.pipeline.alarms.limits import PatientLimits
+from stream_processor.pipeline.alarms.orders import orders_of
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.pipeline.patient_clock import PatientClock
 from stream_processor.pipeline.stage_list import StageList, StepTimes
@@ -97,6 +99,7 @@ class Ward:
         self._version = model.spec.version
         self._clock, self._heard, self._limits = clock, PatientClock(clock), PatientLimits(profiles)
         self._row: dict[str, int] = {}
+        self._action_ends: dict[int, int] = {}
         self._stream: dict[int, Stream] = {}
         self._timed = timings or StepTimes()
         self._lateness = Lateness(clock, late_after_s)
@@ -143,10 +146,15 @@ class Ward:
         counts once."""
         found: list[Event] = []
         for partition, place, action in actions:
-            age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9)
+            # One that has just come is as old as its way here; the clocks of two machines would
+            # only add their difference.
+            missed = place < self._action_ends.get(partition, 0)
+            age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9) if missed else 0.0
+            action = self._limits.usable(action, *self._own_limits(action.patient_id))
             found += self._lifecycle.act(action, partition, place, age_s)
             if action.patient_id not in self._row:
-                self._lifecycle.forget_idle(action.patient_id)
+                if not action.alarm_id:  # else it may be raised again in a moment, after a crash
+                    self._lifecycle.forget_idle(action.patient_id)
             elif action.action in ("limits", "profile"):
                 self._set_limits(action.patient_id)
         return found
@@ -155,6 +163,27 @@ class Ward:
         """In these partitions actions are placed from 0 to these ends so far; if more have been
         taken, the topic was made anew, and counting starts again."""
         self._lifecycle.expect_actions(ends)
+        self._action_ends = dict(ends)  # what lies before was given while nobody was there
+
+    def orders(self) -> dict[str, Orders | None]:
+        """By patient: what holds of what people ordered, if it is to be told; None: nothing does."""
+        found: dict[str, Orders | None] = {}
+        for patient_id in self._lifecycle.news():
+            patient = self._lifecycle.remembered(patient_id)
+            own, given = self._own_limits(patient_id)
+            holding = self._limits.combined(patient_id, own, given)
+            profile = self._limits.combined(patient_id, {}, given)
+            found[patient_id] = (
+                None if patient is None else orders_of(patient_id, patient, holding, profile)
+            )
+        return found
+
+    def resume(self, orders: Orders) -> list[Event]:
+        """Go on with orders that are newer than the snapshot that was restored."""
+        found: list[Event] = [*self._lifecycle.resume(orders)]
+        if orders.patient_id in self._row:
+            self._set_limits(orders.patient_id)
+        return found
 
     def tell(self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str) -> list[Event]:
         """Raise a technical alarm about a patient, with or without a stream; it stands until it is

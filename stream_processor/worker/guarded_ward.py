@@ -15,6 +15,7 @@ from ingest.messages import (
     BadMessageError,
     Beat,
     Event,
+    Orders,
     SampleChunk,
     decode,
     encode,
@@ -27,7 +28,7 @@ from stream_processor.worker.latency import Latencies
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.pending_input import PendingInput
 from stream_processor.worker.quarantine import Item, Order, Quarantine, Refused, Sample
-from stream_processor.worker.snapshots import ENDED, Layout, Restored, Snapshot
+from stream_processor.worker.snapshots import ENDED, Layout, Restored, Snapshot, home_of
 from stream_processor.worker.stall_guard import StallGuard
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class WardLike(Protocol):
         self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str
     ) -> list[Event]: ...
     def on_clock(self) -> list[Event]: ...
+    def orders(self) -> Mapping[str, Orders | None]: ...
+    def resume(self, orders: Orders) -> list[Event]: ...
     def patients(self) -> list[str]: ...
     def snapshot(self, patient_id: str) -> bytes: ...
     def restore(self, patient_id: str, state: bytes) -> None: ...
@@ -137,6 +140,7 @@ class GuardedWard:
         self._stall_guard.check()
         for event in events:
             self._event_producer.event(event, self._home.get(event.patient_id))
+        self._tell_orders()
         self._event_producer.check()
         self._count(batch, chunks, events, started)
         self.pending.done(batch)
@@ -192,9 +196,15 @@ class GuardedWard:
                 # what comes since the last commit is all that is left of the patient
                 del self._inside[patient]
                 found += self._start_anew(patient, str(error))
+        for patient, (partition, orders) in restored.orders.items():
+            # of a patient who has moved, as partitions were added, only the snapshot has moved along
+            if patient in self._home or partition == home_of(patient, self.layout.partitions or 1):
+                self._home.setdefault(patient, partition)
+                found += self._ward.resume(orders)
         self._ward.expect_actions(ends)
         for event in found:
             self._event_producer.event(event, self._home.get(event.patient_id))
+        self._tell_orders()
         return found
 
     def close(self, partitions: Iterable[int]) -> None:
@@ -214,6 +224,11 @@ class GuardedWard:
     def commit_actions(self, places: Mapping[int, int]) -> None:
         """The effect of all actions before these places is safe."""
         self._actions.commit(places)
+
+    def _tell_orders(self) -> None:
+        """What holds of people's orders, for the ward and for a successor."""
+        for patient, orders in self._ward.orders().items():
+            self._event_producer.orders(patient, orders, self._home.get(patient))
 
     def _refuse(self, items: list[Item], events: list[Event]) -> list[Item]:
         """The items without those that would break the ward; what is told of these goes to

@@ -23,6 +23,7 @@ from kafka.partitioner.default import murmur2
 
 from ingest import topics
 from ingest.consumers import TIMEOUT_S, Extent, extents, open_consumer, read_to_end
+from ingest.messages import BadMessageError, Orders, decode
 from stream_processor.kafka.event_producer import Letter
 from stream_processor.worker.topic_id import TopicIds
 
@@ -63,6 +64,8 @@ class Restored(NamedTuple):
     # processed up to these offsets, so that patients who move keep their order
     added: frozenset[int] = frozenset()
     before: Mapping[int, int] = {}
+    # by patient, with the partition that has them: what held of people's orders when last told
+    orders: Mapping[str, tuple[int, Orders]] = {}
 
 
 class _Kept(NamedTuple):
@@ -100,7 +103,7 @@ class SnapshotReader:
             last = [(patient, state) for (_, patient), state in kept.items()]
             found = restored(last, Layout(asked(), count), wanted, inputs)
             before = _behind(consumer, set(wanted) - found.added, inputs) if found.added else {}
-            return found._replace(before=before)
+            return found._replace(before=before, orders=_orders(consumer, wanted))
         finally:
             consumer.close()
 
@@ -175,6 +178,23 @@ def _apply(found: dict[tuple[int, str], _Kept], message: confluent_kafka.Message
     found[partition, patient] = _Kept(
         Snapshot(partition, value, inside), layout, message.timestamp()[1]
     )
+
+
+def _orders(
+    consumer: confluent_kafka.Consumer, partitions: Iterable[int]
+) -> dict[str, tuple[int, Orders]]:
+    """The newest orders of every patient."""
+    found: dict[str, tuple[int, Orders]] = {}
+    within = extents(consumer, topics.ORDERS.name, partitions)
+    for message in read_to_end(consumer, topics.ORDERS.name, within):
+        patient = bytes(message.key() or b"").decode(errors="replace")
+        found.pop(patient, None)
+        if (value := message.value()) is not None:
+            try:
+                found[patient] = (message.partition() or 0, decode(value, Orders))
+            except BadMessageError as error:
+                log.warning("orders of %s: %s", patient, error)
+    return found
 
 
 def _behind(

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Answer, Endpoint, require
-from dashboards.monitor.live.limits import effective, given_profile, limits_view
+from dashboards.monitor.live.limits import limits_view, own_limits
 from dashboards.monitor.live.views import action_view
 from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store import questions
@@ -148,11 +148,10 @@ async def _check_limits(ask: ApiRequest, body: _Body) -> None:
     if not body.limits:
         raise RefusedError(400, "limits must name at least one limit")
     await known_patient(ask)
-    actions = await _actions_so_far(ask)
-    base = ask.parts.profiles.of(ask.patient, given_profile(actions))
-    profile, _ = effective(base, actions)
+    orders = ask.parts.hub.board.orders(ask.patient)
+    base = ask.parts.profiles.of(ask.patient, orders.profile if orders else "")
     try:
-        with_limits(profile, body.limits, base)
+        with_limits(base, own_limits(orders) | body.limits, base)
     except ValueError as error:
         raise RefusedError(
             400, str(error), "GET /api/patients/ID/limits says what each limit may be."
@@ -183,9 +182,9 @@ async def _actions(ask: ApiRequest) -> Response:
 
 
 async def _limits(ask: ApiRequest) -> Response:
-    actions = await _actions_so_far(ask)
-    base = ask.parts.profiles.of(ask.patient, given_profile(actions))
-    return json_answer({"fields": limits_view(base, actions)})
+    orders = ask.parts.hub.board.orders(ask.patient)
+    base = ask.parts.profiles.of(ask.patient, orders.profile if orders else "")
+    return json_answer({"fields": limits_view(orders, base)})
 
 
 _ACTION: dict[str, Any] = schemas.thing(

@@ -31,14 +31,3 @@ class ActionLog:
     def all(self) -> list[Action]:
         """Oldest first."""
         return list(self._actions.values())
-
-    def silenced(self, now_ns: int) -> dict[str, int]:
-        """Which kinds are silenced ("": all but the high ones) and until when by the wall clock,
-        which actions are timed by."""
-        until: dict[str, int] = {}
-        for action in self._actions.values():
-            if action.action == "silence" and action.seconds:
-                until[action.kind] = action.time_ns + round(action.seconds * 1e9)
-            elif action.action == "resume":
-                until = {k: u for k, u in until.items() if action.kind not in ("", k)}
-        return {kind: end_ns for kind, end_ns in until.items() if end_ns > now_ns}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dashboards.monitor.live.action_log import ActionLog
 from dashboards.monitor.live.alarm_book import AlarmBook
@@ -27,6 +28,7 @@ from ingest.messages import (
     Beat,
     Edit,
     Finding,
+    Orders,
     Reference,
     Rhythm,
     SampleChunk,
@@ -34,6 +36,15 @@ from ingest.messages import (
     Vitals,
     sample_offset_ns,
 )
+
+
+class ToldOrders(NamedTuple):
+    """What the processor said that holds of people's orders, and when it came, in seconds of the
+    steady clock."""
+
+    orders: Orders
+    at_s: float
+
 
 Sign = Beat | Rhythm | Vitals | Alarm | Score | Reference | Finding
 TRACE_S = 32.0  # three rows of 10 s and what is on its way
@@ -52,6 +63,7 @@ class Bedside:
         self.stream = 0
         self.alarms = AlarmBook()
         self.actions = ActionLog()
+        self.orders: ToldOrders | None = None  # None: the processor has told nothing yet
         self.history_loaded = False
         self.last_s = at_s  # of any message
         self._samples_s: float | None = None
@@ -144,11 +156,15 @@ class Bedside:
         else:
             self._score = event
 
-    def silenced(self, now_ns: int) -> list[View]:
-        """Which kinds of alarm are silenced, and until when by the wall clock."""
+    def silenced(self, now_s: float, now_ns: int) -> list[View]:
+        """Which kinds of alarm are silenced, as the processor has told it, and until when by this
+        server's wall clock."""
+        if self.orders is None:
+            return []
+        passed_s = now_s - self.orders.at_s
         return [
-            {"kind": kind, "until": ms(end_ns)}
-            for kind, end_ns in self.actions.silenced(now_ns).items()
+            {"kind": kind, "until": ms(now_ns + round((left_s - passed_s) * 1e9))}
+            for kind, left_s in self.orders.orders.silenced.items()
         ]
 
     def frames(self) -> Iterator[bytes]:
@@ -179,7 +195,7 @@ class Bedside:
             "beats": [beat_view(beat) for beat in self._beats],
             "references": [reference_view(reference) for reference in self._references],
             "alarms": [alarm_view(alarm) for alarm in self.alarms.all()],
-            "silenced": self.silenced(now_ns),
+            "silenced": self.silenced(now_s, now_ns),
             "score": score_view(self._score) if self._score else None,
             "findings": [finding_view(finding) for finding in self._findings.values()],
             "edits": [edit_view(edit) for edit in self._edits],

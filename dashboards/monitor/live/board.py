@@ -7,9 +7,10 @@ import re
 from typing import NamedTuple
 
 from dashboards.monitor.live.alarm_book import AlarmBook
-from dashboards.monitor.live.bedside import Bedside
+from dashboards.monitor.live.bedside import Bedside, ToldOrders
 from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
 from ingest.clock import Clock
+from ingest.messages import Orders
 
 FORGET_S = 3600.0  # a patient leaves the ward an hour after the last word of it
 _WORST = 6
@@ -47,6 +48,7 @@ class Board:
         self._order: list[str] = []
         self._numbers = 0
         self.revision = 0  # grows when a patient comes or goes
+        self._orders: dict[str, ToldOrders] = {}  # also of patients who are not on the ward
         self.system = AlarmBook()  # alarms of the system itself, which are no patient's
 
     def __len__(self) -> int:
@@ -62,8 +64,25 @@ class Board:
             return found, False
         self._numbers += 1
         self._beds[patient_id] = bed = Bedside(patient_id, self._numbers, at_s)
+        bed.orders = self._orders.get(patient_id)
         self._changed()
         return bed, True
+
+    def take_orders(self, orders: Orders, at_s: float) -> Bedside | None:
+        """What holds of people's orders about a patient; the bedside, if the patient is on the
+        ward."""
+        if orders.limits:
+            self._orders[orders.patient_id] = ToldOrders(orders, at_s)
+        else:  # nothing holds
+            self._orders.pop(orders.patient_id, None)
+        if (bed := self._beds.get(orders.patient_id)) is not None:
+            bed.orders = self._orders.get(orders.patient_id)
+        return bed
+
+    def orders(self, patient_id: str) -> Orders | None:
+        """What holds of people's orders about a patient; None: nothing does."""
+        told = self._orders.get(patient_id)
+        return told.orders if told else None
 
     def forget(self) -> list[str]:
         """Let go of patients nothing has been heard of for an hour; their names."""

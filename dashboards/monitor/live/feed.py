@@ -26,6 +26,7 @@ from ingest.messages import (
     Beat,
     Edit,
     Finding,
+    Orders,
     Reference,
     Rhythm,
     SampleChunk,
@@ -36,7 +37,17 @@ from ingest.messages import (
 
 log = logging.getLogger(__name__)
 Followed = (
-    SampleChunk | Reference | Beat | Rhythm | Vitals | Alarm | Score | Finding | Action | Edit
+    SampleChunk
+    | Reference
+    | Beat
+    | Rhythm
+    | Vitals
+    | Alarm
+    | Score
+    | Finding
+    | Action
+    | Edit
+    | Orders
 )
 
 # How much of the past a new monitor reads of each partition; the store has the alarms from before
@@ -52,6 +63,7 @@ _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.FINDINGS.name: (Finding, 200),
     topics.ACKS.name: (Action, 200),
     topics.EDITS.name: (Edit, 200),
+    topics.ORDERS.name: (Orders, 10**9),  # all: what holds, holds until it is told otherwise
 }
 _OLDEST_S = 3600.0
 _REFRESH_S = 5.0
@@ -187,9 +199,12 @@ class KafkaFeed:
         age_s = 0.0
         if record.offset < self._live_from[tp] and record.timestamp > 0:
             age_s = max(0.0, self._clock.now_ns() / 1e9 - record.timestamp / 1e3)
-        if age_s > _OLDEST_S:
+        if age_s > _OLDEST_S and tp.topic != topics.ORDERS.name:
             return None
         try:
+            if tp.topic == topics.ORDERS.name and record.value is None:
+                gone = bytes(record.key or b"").decode(errors="replace")
+                return Arrival(Orders(patient_id=gone), self._clock.steady_s())
             message = decode(record.value or b"", _KINDS[tp.topic][0])
         except BadMessageError:
             self.refused += 1

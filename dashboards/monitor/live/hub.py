@@ -31,6 +31,7 @@ from ingest.messages import (
     Beat,
     Edit,
     Finding,
+    Orders,
     Reference,
     Rhythm,
     SampleChunk,
@@ -103,6 +104,9 @@ class Hub:
             if isinstance(message, Action | Edit):
                 self._word(message, events)
                 continue
+            if isinstance(message, Orders):
+                self._take_orders(message, at_s, events)
+                continue
             if isinstance(message, Reference) and message.symbol not in AAMI:
                 continue  # of rhythm and signal: the score has them
             if message.patient_id == SYSTEM:
@@ -148,11 +152,17 @@ class Hub:
         view = (
             {"action": action_view(word)} if isinstance(word, Action) else {"edit": edit_view(word)}
         )
-        silenced = (
-            {"silenced": bed.silenced(self._clock.now_ns())} if isinstance(word, Action) else {}
-        )
         for page in self._watchers.get(word.patient_id, ()):
-            events.setdefault(page, []).append({"p": bed.number, **view, **silenced})
+            events.setdefault(page, []).append({"p": bed.number, **view})
+
+    def _take_orders(self, orders: Orders, at_s: float, events: dict[Page, list[View]]) -> None:
+        """What the processor says that holds, for those who watch the patient."""
+        bed = self.board.take_orders(orders, at_s)
+        for page in self._watchers.get(orders.patient_id, ()) if bed else ():
+            silenced = bed.silenced(self._clock.steady_s(), self._clock.now_ns()) if bed else []
+            events.setdefault(page, []).append(
+                {"p": bed.number if bed else 0, "silenced": silenced}
+            )
 
     def _state(self, bed: Bedside) -> View:
         return {"type": "patient", **bed.snapshot(self._clock.steady_s(), self._clock.now_ns())}

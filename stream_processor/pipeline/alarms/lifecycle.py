@@ -13,35 +13,20 @@ from typing import Any
 
 import msgspec
 
-from ingest.messages import Action, Alarm, AlarmKind
+from ingest.messages import Acknowledgement, Action, Alarm, AlarmKind, LimitChange, Orders
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.orders import acknowledge, note_acknowledged, resumed_after
+from stream_processor.pipeline.alarms.standing import ANY, PatientAlarms, Standing
 
-ANY = ""  # silence: alarms of any kind
-
-
-class _Standing(msgspec.Struct):
-    """An alarm that holds or is latched."""
-
-    alarm: Alarm
-    called_ns: int  # when it last called, or was acknowledged
-    over: bool = False  # it has ended, or its stream has
-
-
-class _Patient(msgspec.Struct):
-    standing: dict[str, _Standing] = {}  # by alarm id, oldest first
-    silenced: dict[str, int] = {}  # kind, or ANY, to the end of the silence
-    limits: dict[str, float] = {}  # the patient's own, on top of the profile
-    profile: str = ""  # the name of the one that was given at admission; "" for the file's
-    now_ns: int = 0
-    # by partition: actions before this place have been taken
-    acted: dict[int, int] = {}
+RETELL_NS = 10 * 10**9  # how often a silence is told while it lasts
 
 
 class AlarmLifecycle:
     """The standing alarms of every patient, and what was ordered about them."""
 
     def __init__(self) -> None:
-        self._patients: dict[str, _Patient] = {}
+        self._patients: dict[str, PatientAlarms] = {}
+        self._news: dict[str, None] = {}  # patients whose orders have changed since they were told
 
     def patients(self) -> list[str]:
         """Those of whom something must be remembered when no stream is open."""
@@ -57,6 +42,24 @@ class AlarmLifecycle:
         patient = self._patients.get(patient_id)
         return patient.profile if patient else ""
 
+    def news(self) -> list[str]:
+        """Patients whose orders are to be told, since this was last asked."""
+        found, self._news = list(self._news), {}
+        return found
+
+    def remembered(self, patient_id: str) -> PatientAlarms | None:
+        """What is known of a patient; None: nothing."""
+        return self._patients.get(patient_id)
+
+    def resume(self, orders: Orders) -> list[Alarm]:
+        """Go on with what held when it was last told, which is newer than the snapshot: after a
+        crash, or without any snapshot. Returns the steps of alarms that it changes."""
+        patient = self._patients.setdefault(orders.patient_id, PatientAlarms())
+        found = resumed_after(patient, orders)
+        if not patient.acknowledged:  # whose alarms may be raised again in a moment
+            self.forget_idle(orders.patient_id)
+        return found + _resilence(patient)
+
     def now_ns(self, patient_id: str) -> int:
         """How far the patient's time has come."""
         patient = self._patients.get(patient_id)
@@ -65,7 +68,7 @@ class AlarmLifecycle:
     def take(self, alarm: Alarm, escalate_s: float) -> list[Alarm]:
         """A step as the engine tells it, with what people have ordered; before it, what was due by
         then."""
-        patient = self._patients.setdefault(alarm.patient_id, _Patient())
+        patient = self._patients.setdefault(alarm.patient_id, PatientAlarms())
         found = self.advance(alarm.patient_id, alarm.changed_ns, escalate_s)
         before = patient.standing.get(alarm.id)
         if before is not None:
@@ -74,10 +77,15 @@ class AlarmLifecycle:
             alarm = msgspec.structs.replace(alarm, silenced_until_ns=until)
         if alarm.end_ns is None or alarm.standing:
             called_ns = before.called_ns if before else alarm.changed_ns
-            patient.standing[alarm.id] = _Standing(alarm, called_ns, alarm.end_ns is not None)
+            patient.standing[alarm.id] = Standing(alarm, called_ns, alarm.end_ns is not None)
         else:
             patient.standing.pop(alarm.id, None)
-        return [*found, alarm]
+        found.append(alarm)
+        given = patient.acknowledged.get(alarm.id)
+        if before is None and given is not None and alarm.id in patient.standing:
+            # its acknowledgement came before it was raised again, after a crash
+            found += acknowledge(patient, [patient.standing[alarm.id]], given)
+        return found
 
     def advance(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
         """Time has come so far: alarms that nobody acknowledged, or that hold on although somebody
@@ -86,9 +94,11 @@ class AlarmLifecycle:
         if patient is None or now_ns <= patient.now_ns:
             return []
         patient.now_ns = now_ns
-        patient.silenced = {
-            kind: until for kind, until in patient.silenced.items() if until > now_ns
-        }
+        if patient.silenced:
+            left = {kind: until for kind, until in patient.silenced.items() if until > now_ns}
+            if left != patient.silenced or now_ns - patient.told_ns >= RETELL_NS:
+                self._tell(patient_id, patient)
+            patient.silenced = left
         every, found = round(escalate_s * 1e9), list[Alarm]()
         newest = {s.alarm.kind: s for s in patient.standing.values()}
         for standing in newest.values():
@@ -119,7 +129,7 @@ class AlarmLifecycle:
     def catch_up(self, patient_id: str) -> list[Alarm]:
         """The patient's signal is in time again: what was told late and still holds is told as what
         holds now."""
-        patient = self._patients.get(patient_id, _Patient())
+        patient = self._patients.get(patient_id, PatientAlarms())
         found: list[Alarm] = []
         for standing in patient.standing.values():
             if standing.alarm.late_s and standing.alarm.end_ns is None and not standing.over:
@@ -142,12 +152,14 @@ class AlarmLifecycle:
     def begin_stream(self, patient_id: str, at_ns: int) -> None:
         """A stream begins, with a timeline of its own: what was left of silences and of the time to
         the next call is left."""
-        patient = self._patients.get(patient_id)
-        if patient is not None:
+        patient = self._patients.setdefault(patient_id, PatientAlarms())
+        self._tell(patient_id, patient)
+        if patient.now_ns or patient.silenced or patient.standing:
             shift_ns, patient.now_ns = at_ns - patient.now_ns, at_ns
             patient.silenced = {kind: until + shift_ns for kind, until in patient.silenced.items()}
             for standing in patient.standing.values():
                 standing.called_ns += shift_ns
+        patient.now_ns = at_ns
 
     def end_stream(self, patient_id: str) -> None:
         """The patient's stream has ended: what still holds and does not latch is known no longer."""
@@ -168,14 +180,20 @@ class AlarmLifecycle:
         """Forget a patient without a stream unless something must be remembered."""
         if (patient := self._patients.get(patient_id)) is not None and not _is_kept(patient):
             del self._patients[patient_id]
+            self._news[patient_id] = None
+
+    def _tell(self, patient_id: str, patient: PatientAlarms) -> None:
+        patient.told_ns = patient.now_ns
+        self._news[patient_id] = None
 
     def act(self, action: Action, partition: int, place: int, age_s: float = 0.0) -> list[Alarm]:
         """What a person did, so many seconds ago, with its partition and its place there; what was
         taken before is not taken again."""
-        patient = self._patients.setdefault(action.patient_id, _Patient())
+        patient = self._patients.setdefault(action.patient_id, PatientAlarms())
         if place < patient.acted.get(partition, 0):
             return []
         patient.acted[partition] = place + 1
+        self._tell(action.patient_id, patient)
         if action.action == "acknowledge":
             return _acknowledge(patient, action)
         if action.action == "profile":
@@ -184,6 +202,12 @@ class AlarmLifecycle:
         if action.action == "limits":
             changed = patient.limits | action.limits
             patient.limits = {name: value for name, value in changed.items() if value is not None}
+            patient.changed |= {
+                name: LimitChange(value, action.time_ns, action.by)
+                for name, value in action.limits.items()
+                if value is not None
+            }
+            patient.changed = {n: c for n, c in patient.changed.items() if n in patient.limits}
             return []
         if action.action == "silence":
             patient.silenced[action.kind] = patient.now_ns + round(
@@ -214,14 +238,14 @@ class AlarmLifecycle:
         """Remember what `snapshot` returned. Raises msgspec.ValidationError."""
         self.forget(patient_id)
         if state is not None:
-            self._patients[patient_id] = msgspec.convert(state, _Patient)
+            self._patients[patient_id] = msgspec.convert(state, PatientAlarms)
 
     def forget(self, patient_id: str) -> None:
         """Somebody else minds the patient now."""
         self._patients.pop(patient_id, None)
 
 
-def _is_kept(patient: _Patient) -> bool:
+def _is_kept(patient: PatientAlarms) -> bool:
     """Whether something must be remembered of a patient without a stream."""
     return bool(patient.standing or patient.silenced or patient.limits or patient.profile)
 
@@ -237,7 +261,7 @@ def _merged(alarm: Alarm, before: Alarm) -> Alarm:
     )
 
 
-def _calls_again(s: _Standing) -> bool:
+def _calls_again(s: Standing) -> bool:
     """A high alarm until it is acknowledged and over; a medium one that was acknowledged and holds;
     never a technical one."""
     alarm = s.alarm
@@ -248,9 +272,10 @@ def _calls_again(s: _Standing) -> bool:
     return alarm.priority == "high"
 
 
-def _acknowledge(patient: _Patient, action: Action) -> list[Alarm]:
+def _acknowledge(patient: PatientAlarms, action: Action) -> list[Alarm]:
     """The alarm that is named and the earlier ones of its kind, which nobody sees behind it; or
-    all."""
+    all. One that is named and not there may be raised again in a moment, after a crash."""
+    given = Acknowledgement(patient.now_ns, action.time_ns, action.by)
     standing = [
         s
         for s in patient.standing.values()
@@ -259,27 +284,17 @@ def _acknowledge(patient: _Patient, action: Action) -> list[Alarm]:
     if action.alarm_id:
         named = patient.standing.get(action.alarm_id)
         if named is None:
+            note_acknowledged(patient, action.alarm_id, given)
             return []
         standing = [
             s
             for s in standing
             if s.alarm.kind == named.alarm.kind and s.alarm.onset_ns <= named.alarm.onset_ns
         ]
-    for s in standing:
-        s.called_ns = patient.now_ns
-        s.alarm = msgspec.structs.replace(
-            s.alarm,
-            step="acknowledged",
-            changed_ns=patient.now_ns,
-            acknowledged_ns=action.time_ns,
-            acknowledged_by=action.by,
-        )
-        if s.over:
-            del patient.standing[s.alarm.id]
-    return [s.alarm for s in standing]
+    return acknowledge(patient, standing, given)
 
 
-def _silence(patient: _Patient, alarm: Alarm) -> int:
+def _silence(patient: PatientAlarms, alarm: Alarm) -> int:
     """Until when alarms of this kind are silenced; high ones never are."""
     return (
         0
@@ -288,7 +303,7 @@ def _silence(patient: _Patient, alarm: Alarm) -> int:
     )
 
 
-def _resilence(patient: _Patient) -> list[Alarm]:
+def _resilence(patient: PatientAlarms) -> list[Alarm]:
     """Tell every standing alarm whose silence has changed."""
     found: list[Alarm] = []
     for s in patient.standing.values():

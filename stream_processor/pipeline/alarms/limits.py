@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+import msgspec
+
+from ingest.messages import Action
 from stream_processor.pipeline.alarms.profiles import Profile, Profiles, with_limits
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,19 @@ class PatientLimits:
     def forget(self, patient_id: str) -> None:
         """The patient's stream is closed."""
         self._held.pop(patient_id, None)
+
+    def usable(self, action: Action, own: Mapping[str, float], given: str) -> Action:
+        """The action, without limits if they do not go with the patient's profile: one that nobody
+        could use must not undo those that hold."""
+        if action.action != "limits":
+            return action
+        base, wanted = self._profiles.of(action.patient_id, given), {**own, **action.limits}
+        try:
+            with_limits(base, wanted, base)
+        except ValueError as error:
+            log.warning("limits for %s cannot be used: %s", action.patient_id, error)
+            return msgspec.structs.replace(action, limits={})
+        return action
 
     def combined(self, patient_id: str, own: Mapping[str, float], given: str = "") -> Profile:
         """The patient's profile with these limits, or without them if they contradict it."""

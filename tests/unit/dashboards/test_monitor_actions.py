@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ingest.errors import UnreachableError
-from ingest.messages import Action, Edit
+from ingest.messages import Action, Edit, LimitChange, Orders
 from stream_processor.pipeline.alarms.profiles import LIMITS, PAEDIATRIC, Profiles
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
@@ -263,22 +263,29 @@ def test_live_alarms_can_be_acknowledged_while_the_store_is_away() -> None:
 # What the pages see
 
 
-def test_pages_see_who_did_what_once_and_what_is_silenced(bench: Bench) -> None:
+def orders(**told: Any) -> Orders:
+    """What the processor says that holds."""
+    values = {name: float(getattr(PAEDIATRIC, name)) for name in LIMITS}
+    return Orders(patient_id="p", **{"limits": values, "defaults": values, **told})
+
+
+def test_pages_see_who_did_what_once_and_what_the_processor_says_is_silenced(bench: Bench) -> None:
     with bench.page("p") as socket:
         done = action("silence", kind="hr_high", seconds=60.0)
         bench.send(done, done)
         (told,) = next_of(socket, "events")["events"]
         assert (told["action"]["by"], told["action"]["kind"]) == ("Anna", "hr_high")
-        assert told["silenced"] == [{"kind": "hr_high", "until": ms(60)}]
-        bench.send(action("silence", 5, seconds=600.0))
-        assert {s["kind"] for s in next_of(socket, "events")["events"][0]["silenced"]} == {
-            "hr_high",
-            "",
-        }
+        assert "silenced" not in told, "an order is not yet what holds"
+        bench.send(orders(silenced={"hr_high": 60.0, "": 600.0}))
+        (told,) = next_of(socket, "events")["events"]
+        assert told["silenced"] == [
+            {"kind": "hr_high", "until": ms(60)},
+            {"kind": "", "until": ms(600)},
+        ]
     bench.clock.advance(61)
-    with bench.page("p") as socket:
-        assert next_of(socket, "patient")["silenced"] == [{"kind": "", "until": ms(605)}]
-        bench.send(action("resume", 62))
+    with bench.page("p") as socket:  # seconds have passed: no other clock has a say
+        assert next_of(socket, "patient")["silenced"][1] == {"kind": "", "until": ms(600)}
+        bench.send(Orders(patient_id="p"))
         assert next_of(socket, "events")["events"][0]["silenced"] == []
 
 
@@ -311,18 +318,19 @@ def fields(bench: Bench) -> dict[str, Any]:
     return {field["name"]: field for field in bench.get("limits").json()["fields"]}
 
 
-def test_limits_are_the_profiles_and_what_was_changed_since(tmp_path: Path) -> None:
+def test_limits_are_the_profiles_until_the_processor_says_otherwise(tmp_path: Path) -> None:
     file = tmp_path / "profiles.toml"
     file.write_text('[groups.children]\npatients = ["p"]\nprofile = "paediatric"\n')
-    changes = [
-        action("limits", -100, limits={"hr_high_bpm": 180.0, "hr_low_bpm": 80.0}, by="Anna"),
-        action("limits", -50, limits={"hr_low_bpm": None}, by="Bert"),
-        action("limits", -40, limits={"hr_high_bpm": 9999.0}, by="Eve"),
-    ]
-    with storing(tmp_path, *changes, profiles=Profiles.load(file)) as bench:
+    with storing(tmp_path, beat(0), profiles=Profiles.load(file)) as bench:
         found = fields(bench)
         assert list(found) == list(LIMITS)
-        assert found["hr_high_bpm"] == {
+        assert found["hr_high_bpm"]["value"] == PAEDIATRIC.hr_high_bpm
+        # an action alone changes nothing: the life cycle decides
+        bench.send(chunk("p"), action("limits", 1, limits={"hr_high_bpm": 180.0}))
+        assert fields(bench)["hr_high_bpm"]["value"] == PAEDIATRIC.hr_high_bpm
+        told = orders(changed={"hr_high_bpm": LimitChange(180.0, NOW - 100 * S, "Anna")})
+        bench.send(msgspec.structs.replace(told, limits={**told.limits, "hr_high_bpm": 180.0}))
+        assert fields(bench)["hr_high_bpm"] == {
             "name": "hr_high_bpm",
             "label": "Heart rate high",
             "unit": "/min",
@@ -333,14 +341,10 @@ def test_limits_are_the_profiles_and_what_was_changed_since(tmp_path: Path) -> N
             "changed": ms(-100),
             "by": "Anna",
         }
-        low = found["hr_low_bpm"]
-        assert (low["value"], low["default"], low["changed"], low["by"]) == (75.0, 75.0, None, "")
-        bench.send(chunk("p"), action("limits", 1, limits={"hr_high_bpm": None}))
-        assert fields(bench)["hr_high_bpm"]["value"] == PAEDIATRIC.hr_high_bpm
 
 
 def test_limits_that_hold_bound_the_next(bench: Bench) -> None:
-    bench.send(action("limits", limits={"hr_low_bpm": 90.0}))
+    bench.send(orders(changed={"hr_low_bpm": LimitChange(90.0, NOW, "Anna")}))
     refused(
         bench.post("actions", action="limits", limits={"hr_high_bpm": 85}, by="Anna"),
         400,

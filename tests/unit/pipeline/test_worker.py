@@ -51,6 +51,9 @@ class Journal:
         self.changed += any(b[:2] == beat[:2] and b != beat for b in self.beats)
         self.beats.add(beat)
 
+    def orders(self, patient_id, orders, partition) -> None:
+        raise AssertionError("the fake ward takes no orders")
+
     def dead_letter(self, record, partition, reason, topic="ecg.samples") -> None:
         self.letters.append((topic, partition, record.offset, reason))
 

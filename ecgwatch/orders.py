@@ -1,0 +1,32 @@
+"""What holds of people's orders about a patient's alarms, as the processor has told it."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaException
+
+from ingest.broker import create_topics, unreachable
+from ingest.consumers import extents, open_reader, patiently, read_to_end
+from ingest.messages import BadMessageError, Orders, decode
+from ingest.topics import ORDERS
+
+
+def read_orders(broker: str, patient: str) -> Orders | None:
+    """The newest word; None: nothing holds. Raises UnreachableError."""
+    create_topics(broker)  # asks whether the broker is there, too
+    consumer = open_reader(broker)
+    found: Orders | None = None
+    try:
+        within = patiently(lambda: extents(consumer, ORDERS.name))
+        for message in read_to_end(consumer, ORDERS.name, within):
+            if message.key() != patient.encode():
+                continue
+            try:
+                value = message.value()
+                found = None if value is None else decode(value, Orders)
+            except BadMessageError:  # of a later version
+                continue
+    except KafkaException as error:
+        raise unreachable(broker) from error
+    finally:
+        consumer.close()
+    return found

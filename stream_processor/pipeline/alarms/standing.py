@@ -1,0 +1,34 @@
+"""What is remembered of a patient's alarms and of what people ordered about them: plain data, as it
+lies in a snapshot."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ingest.messages import Acknowledgement, Alarm, LimitChange
+
+ANY = ""  # silence: alarms of any kind
+
+
+class Standing(msgspec.Struct):
+    """An alarm that holds or is latched."""
+
+    alarm: Alarm
+    called_ns: int  # when it last called, or was acknowledged
+    over: bool = False  # it has ended, or its stream has
+
+
+class PatientAlarms(msgspec.Struct):
+    """Of one patient, with a stream or without."""
+
+    standing: dict[str, Standing] = {}  # by alarm id, oldest first
+    silenced: dict[str, int] = {}  # kind, or ANY, to the end of the silence
+    limits: dict[str, float] = {}  # the patient's own, on top of the profile
+    profile: str = ""  # the name of the one that was given at admission; "" for the file's
+    now_ns: int = 0
+    # by partition: actions before this place have been taken
+    acted: dict[int, int] = {}
+    # the newest acknowledgements by alarm id, also of alarms that are not there (yet)
+    acknowledged: dict[str, Acknowledgement] = {}
+    changed: dict[str, LimitChange] = {}  # who set which of the limits
+    told_ns: int = 0  # when the orders were last told, by the patient's time
