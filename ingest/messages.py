@@ -61,6 +61,7 @@ AlarmKind = Literal[
     "input_refused",
     "state_lost",
     "store_away",
+    "processor_down",
     "ventricular_rhythm_end",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from ecgwatch import options, settings
+from ecgwatch.crash_loop import STEADY_S, CrashLoop, sender
 from ingest.broker import create_topics
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
-STEADY_S = 60.0  # a worker that lived so long starts the waiting anew
 BROKEN = 70  # exit code of a worker that broke down
 USER_ERRORS = (1, 2, 3)
 
@@ -49,12 +50,13 @@ def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
         chosen.broker,
         chosen.sink,
     ]
-    raise typer.Exit(supervise(command, SystemClock()))
+    clock = SystemClock()
+    raise typer.Exit(supervise(command, clock, CrashLoop(sender(chosen.kafka), clock)))
 
 
-def supervise(command: list[str], clock: Clock) -> int:
+def supervise(command: list[str], clock: Clock, crash_loop: CrashLoop) -> int:
     """Run a worker, and another whenever one breaks down, until SIGINT or SIGTERM; returns the exit
-    code to end with.
+    code to end with. Workers that break down again and again are told of.
 
     A worker whose very first run ends with a user error (no broker, a bad setting) is not started
     again.
@@ -72,7 +74,9 @@ def supervise(command: list[str], clock: Clock) -> int:
     while True:
         started = clock.steady_s()
         worker = subprocess.Popen(command)
-        code = worker.wait()
+        code = _wait(worker, crash_loop)
+        if stop.is_set():
+            crash_loop.steady()
         if stop.is_set() and -code in (signal.SIGINT, signal.SIGTERM):
             return 0  # it was told to stop before it had begun to listen
         if stop.is_set() or code == 0 or (first and code in USER_ERRORS):
@@ -82,9 +86,19 @@ def supervise(command: list[str], clock: Clock) -> int:
             f"the worker broke down (exit status {code}), starting another in {wait_s:g} s",
             err=True,
         )
+        crash_loop.broke_down(code)
         if stop.wait(wait_s):
+            crash_loop.steady()
             return 0
         wait_s, first = min(2 * wait_s, LONGEST_WAIT_S), False
+
+
+def _wait(worker: subprocess.Popen[bytes], crash_loop: CrashLoop) -> int:
+    """Its exit status."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return worker.wait(STEADY_S)
+    crash_loop.steady()
+    return worker.wait()
 
 
 def _work(chosen: settings.Settings, parent: int) -> NoReturn:

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from ecgwatch.crash_loop import AFTER, CrashLoop, sender
+from ingest.broker import create_topics
+from ingest.clock import ManualClock
+from ingest.consumers import extents, open_reader, patiently, read_to_end
+from ingest.messages import Alarm, decode
+from ingest.topics import ALARMS
+
 SUPERVISE = """
 import sys
 from ecgwatch.commands.process import supervise
+from ecgwatch.crash_loop import CrashLoop
 from ingest.clock import SystemClock
-sys.exit(supervise(sys.argv[1:], SystemClock()))
+tell = lambda alarm: print(alarm.step, alarm.text, file=sys.stderr)
+sys.exit(supervise(sys.argv[1:], SystemClock(), CrashLoop(tell, SystemClock())))
 """
 DEAF = "import time; open('{started}', 'a').write('.'); time.sleep(60)"
 LISTENING = """
@@ -34,7 +43,7 @@ def supervised(worker: str, **values: object) -> subprocess.Popen[str]:
 
 
 def wait_for(started: Path, count: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (started.exists() and len(started.read_text()) >= count):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -70,3 +79,38 @@ def test_a_user_error_of_the_first_worker_ends_it(tmp_path: Path, code: int):
     assert running.wait(30) == code
     running.communicate()
     assert (tmp_path / "started").read_text() == "."
+
+
+def test_a_crash_loop_is_told_and_so_is_its_end(tmp_path: Path):
+    running = supervised(BROKEN, started=tmp_path / "started", code=70)
+    wait_for(tmp_path / "started", AFTER + 1)
+    os.kill(running.pid, signal.SIGTERM)
+    running.wait(30)
+    said = [line for line in running.communicate()[1].splitlines() if "PROCESSOR DOWN" in line]
+    assert said[0].startswith("onset PROCESSOR DOWN, patients are not watched")
+    assert "3 times in a row, exit status 70" in said[0]
+    assert said[-1].startswith("end PROCESSOR DOWN")
+
+
+def test_a_crash_loop_is_an_alarm_on_its_topic_and_ends_with_a_worker_that_gets_on(broker):
+    create_topics(broker.address)
+    clock = ManualClock(10**18)
+    loop = CrashLoop(sender(broker.address), clock)
+    for _ in range(AFTER):
+        loop.broke_down(70)
+        clock.advance(5)
+    loop.steady()
+    loop.steady()
+    consumer = open_reader(broker.address)
+    found = [
+        decode(m.value(), Alarm)
+        for m in read_to_end(
+            consumer, ALARMS.name, patiently(lambda: extents(consumer, ALARMS.name))
+        )
+    ]
+    consumer.close()
+    ours = [a for a in found if a.kind == "processor_down"]
+    assert [(a.step, a.priority, a.onset_ns, a.standing) for a in ours] == [
+        ("onset", "high", 10**18, True),
+        ("end", "high", 10**18, False),
+    ]

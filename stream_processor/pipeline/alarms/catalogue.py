@@ -251,6 +251,13 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
         technical=True,
         remedy="look at the store and its log",
     ),
+    "processor_down": AlarmRow(
+        "high",
+        "Processor down",
+        "PROCESSOR DOWN, patients are not watched: {detail}",
+        technical=True,
+        remedy="look at its log",
+    ),
 }
 
 

@@ -354,7 +354,8 @@ def test_every_kind_has_a_story() -> None:
     below = {"atrial_fibrillation", "atrial_fibrillation_end", "battery", "device"}
     # tests/contract/test_ward.py, test_batches.py, tests/integration/test_technical_alarms.py
     by_the_ward = {"no_signal", "gap", "restart", "two_senders", "input_refused", "state_lost"}
-    of_the_system = {"store_away"}  # tests/unit/pipeline/test_archive.py
+    # tests/unit/pipeline/test_archive.py, tests/integration/test_supervise.py
+    of_the_system = {"store_away", "processor_down"}
     assert told | below | by_the_ward | of_the_system == set(CATALOGUE)
 
 
