@@ -9,7 +9,7 @@ from ingest.clock import Clock
 from ingest.wire import Refusal, Reply
 
 log = logging.getLogger(__name__)
-_QUIET_S = 10.0  # one line per device, status and problem within this
+_QUIET_S = 10.0  # one line per sender and status within this
 _MOST = 2000
 
 
@@ -59,13 +59,13 @@ class RefusalLog:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._said: OrderedDict[tuple[str, int, str], tuple[float, int]] = OrderedDict()
+        self._said: OrderedDict[tuple[str, int], tuple[float, int]] = OrderedDict()
         self.count = 0
 
     def add(self, who: str, refused: RefusedError) -> None:
         """Log it, unless the same was said just now; then count it for the next line."""
         self.count += 1
-        key, now = (who, refused.status, refused.problem[:60]), self._clock.steady_s()
+        key, now = (who, refused.status), self._clock.steady_s()
         said_s, held = self._said.get(key, (-_QUIET_S, 0))
         if now - said_s < _QUIET_S:
             self._said[key] = said_s, held + 1
