@@ -84,6 +84,10 @@ class Settings(BaseModel):
         description="model folder that processors run and watch; empty: the one that ships with the product",
     )
     mqtt: str = Field("", description="MQTT 5 broker that devices publish to; empty: none")
+    join_url: str = Field(
+        "",
+        description="where the ward page sends phones that join; empty: to itself, with --ingest",
+    )
     tls_certificate: str = Field(
         "", description="PEM file of the certificate that monitor and ingest serve HTTPS with"
     )

@@ -53,7 +53,7 @@ def list_devices(broker: options.Broker = None) -> None:
     from ingest.registry.reader import read_registry
 
     chosen, _ = settings.load({"broker": broker})
-    registry, states = read_registry(chosen.kafka), read_states(chosen.broker)
+    registry, states = read_registry(chosen.kafka), read_states(chosen.kafka)
     now_ns = SystemClock().now_ns()
     for device in sorted(registry.devices.values(), key=lambda d: d.device_id):
         bound, state = registry.binding(device.device_id), states.get(device.device_id)

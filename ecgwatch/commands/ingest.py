@@ -65,18 +65,18 @@ def ingest(
     chosen, _ = settings.load(
         {"broker": broker, "mqtt": mqtt, "tls_certificate": certificate, "tls_key": key}
     )
+    from dashboards.monitor.http.guard import SafeHeaders
+    from dashboards.monitor.http.phone import routes
     from dashboards.monitor.http.serve import serve
-    from ingest.server.app import create_app, running
-    from ingest.server.mqtt import MqttSubscriber
-    from ingest.server.service import IngestService
+    from ecgwatch.ingesting import Ingest
+    from ingest.server.app import create_app
 
     files = tls.check_tls(chosen.tls_certificate, chosen.tls_key)
-    service = IngestService(chosen.broker, clock)
-    beside = [MqttSubscriber(chosen.mqtt, service)] if chosen.mqtt else []
+    parts = Ingest(chosen, clock)
 
     async def run() -> None:
-        async with running(service, beside):
-            app = create_app(service)
+        async with parts.running():
+            app = SafeHeaders(create_app(parts.service, routes()))
             await serve(app, host, port, lambda url: typer.echo(f"ingest: {url}"), files)
 
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop()) as runner:

@@ -59,6 +59,11 @@ Allowed = Annotated[
     ),
 ]
 
+WithIngest = Annotated[
+    bool,
+    typer.Option("--ingest", help="Also take samples from devices, and serve the phone's page."),
+]
+
 
 def monitor(
     host: Host = "127.0.0.1",
@@ -67,13 +72,22 @@ def monitor(
     tokens: Tokens = None,
     new_token: NewToken = None,
     role: Allowed = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
+    with_ingest: WithIngest = False,
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
     """Show the ward in a browser: live traces, heart rate, rhythm and alarms. Prints the page's
     address; Ctrl-C ends it."""
     chosen, _ = settings.load(
-        {"broker": broker, "sink": sink, "monitor_tokens": None if tokens is None else str(tokens)}
+        {
+            "broker": broker,
+            "sink": sink,
+            "monitor_tokens": None if tokens is None else str(tokens),
+            "tls_certificate": certificate,
+            "tls_key": key,
+        }
     )
     if new_token is not None or role is not None:
         _make_token(chosen, new_token, role)
@@ -84,8 +98,12 @@ def monitor(
     from dashboards.monitor.http.server import create_app
     from dashboards.monitor.live.feed import KafkaFeed
     from dashboards.monitor.store.readers import processes, threads
+    from ecgwatch.ingesting import Ingest
     from ecgwatch.stores import load_profiles, open_sink
     from ingest.operator import OperatorOutlet
+    from ingest.registry.heard import read_states
+    from ingest.registry.reader import RegistryFollower
+    from ingest.server import tls
 
     known = _tokens(chosen)
     if not known and not is_loopback(host):
@@ -94,7 +112,9 @@ def monitor(
             "Make a token: ecgwatch monitor --new-token NAME --role admin. Then name its file: --tokens var/tokens.toml.",
         )
     open_sink(chosen).close()  # a sink that cannot work is told at once, not on the page
-    clock = SystemClock()
+    clock, files = SystemClock(), tls.check_tls(chosen.tls_certificate, chosen.tls_key)
+    follower = RegistryFollower(chosen.broker)
+    beside = Ingest(chosen, clock) if with_ingest else None
     app = create_app(
         KafkaFeed(chosen.kafka, clock),
         partial(open_sink, chosen),
@@ -109,9 +129,22 @@ def monitor(
             for what in ("simulate normal", "replay mitdb/208")
         ],
         readers=threads if chosen.sink == "memory:" else processes,
+        registry=lambda: follower.registry,
+        read_states=partial(read_states, chosen.broker),
+        join_url=chosen.join_url or ("/join" if beside else ""),
+        more=beside.routes if beside else (),
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(app, host, port, lambda url: typer.echo(f"monitor: {url}")))
+
+    async def run() -> None:
+        async with beside.running() if beside else contextlib.nullcontext():
+            await serve(app, host, port, lambda url: typer.echo(f"monitor: {url}"), files)
+
+    follower.begin()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(run())
+    finally:
+        follower.stop()
 
 
 def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) -> None:

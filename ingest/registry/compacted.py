@@ -67,6 +67,9 @@ class TopicReader(Generic[R]):
             confluent_kafka.TopicPartition(self._topic.name, p, confluent_kafka.OFFSET_BEGINNING)
             for p in found.partitions
         ]
+        if not parts:
+            unknown = confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART
+            raise confluent_kafka.KafkaException(confluent_kafka.KafkaError(unknown))
         marks = {
             part.partition: self._consumer.get_watermark_offsets(part, TIMEOUT_S) for part in parts
         }

@@ -46,6 +46,10 @@ class RegistryFollower:
         if not self._ready.wait(TIMEOUT_S):
             raise unreachable(self._broker)
 
+    def begin(self) -> None:
+        """Begin without a word of the broker, which may come later; no topic is made."""
+        self._thread.start()
+
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
@@ -59,7 +63,7 @@ class RegistryFollower:
                 try:
                     self._turn(reader, known)
                 except confluent_kafka.KafkaException as error:
-                    log.warning("registry: %s; trying again", error)
+                    log.info("registry: %s; trying again", error)
                     self._stop.wait(_RETRY_S)
         finally:
             reader.close()

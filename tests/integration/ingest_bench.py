@@ -12,6 +12,8 @@ from uuid import uuid4
 import confluent_kafka
 import httpx
 
+from dashboards.monitor.http.guard import SafeHeaders
+from dashboards.monitor.http.phone import routes as phone_routes
 from dashboards.monitor.http.serve import serve
 from ingest.clock import SystemClock
 from ingest.messages import JournalEntry, SampleChunk, decode
@@ -56,7 +58,8 @@ class Server:
 
         with contextlib.suppress(asyncio.CancelledError):
             async with app.running(self.service, make_beside(self.service)):
-                await serve(app.create_app(self.service), "127.0.0.1", self.port, announce)
+                served = SafeHeaders(app.create_app(self.service, phone_routes()))
+                await serve(served, "127.0.0.1", self.port, announce)
 
     @property
     def url(self) -> str:

@@ -18,11 +18,13 @@ from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store.history import History
 from ingest.bounds import MAX_TIME_NS
 from ingest.clock import Clock
-from ingest.messages import Action, Edit
+from ingest.operator import Order
+from ingest.registry.heard import DeviceState
+from ingest.registry.state import Registry
 from stream_processor.pipeline.alarms.profiles import Profiles
 
 T = TypeVar("T")
-Send = Callable[[Action | Edit], None]  # blocks until the message is safe; raises UnreachableError
+Send = Callable[[Order], None]  # blocks until the message is safe; raises UnreachableError
 
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
@@ -39,6 +41,9 @@ class AppState(NamedTuple):
     access: Access
     profiles: Profiles
     send: Send
+    registry: Callable[[], Registry]
+    read_states: Callable[[], dict[str, DeviceState]]  # blocks; raises UnreachableError
+    join_url: str  # where phones go to send, "" if there is no ingest server
 
 
 class ApiRequest(NamedTuple):

@@ -33,8 +33,15 @@ async def _patients(ask: ApiRequest) -> Response:
     for bed in beds:
         worst = bed.alarms.worst()
         rhythm = bed.rhythm.label if bed.rhythm else None
+        person = ask.parts.hub.board.person(bed.patient_id)
         patients.append(
-            {"id": bed.patient_id, "rhythm": rhythm, "alarm": loudness(worst) if worst else None}
+            {
+                "id": bed.patient_id,
+                "name": person.name if person else "",
+                "bed": person.bed if person else "",
+                "rhythm": rhythm,
+                "alarm": loudness(worst) if worst else None,
+            }
         )
     return json_answer({"total": total, "offset": offset, "patients": patients})
 
@@ -72,6 +79,8 @@ ENDPOINTS = (
                         schemas.thing(
                             {
                                 "id": schemas.TEXT,
+                                "name": schemas.TEXT,
+                                "bed": schemas.TEXT,
                                 "rhythm": {"type": ["string", "null"]},
                                 "alarm": {"enum": [*_LOUDNESS[:-1], None]},
                             }

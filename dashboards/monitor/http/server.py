@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -34,6 +34,7 @@ from dashboards.monitor.http import (
     api_actions,
     api_edits,
     api_history,
+    api_people,
     api_report,
     api_session,
     api_ward,
@@ -48,11 +49,13 @@ from dashboards.monitor.live.hub import Hub, Page
 from dashboards.monitor.store.history import History, fill_boards
 from dashboards.monitor.store.readers import threads
 from ingest.clock import Clock
+from ingest.registry.heard import DeviceState
+from ingest.registry.state import Registry
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 
 STATIC = Path(__file__).parents[1] / "static"
-_PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_report)
+_PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_people, api_report)
 ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
 _TICK_S = 1.0
 _SESSION_CHECK_S = 5.0
@@ -77,15 +80,23 @@ def create_app(
     addresses: bool = False,
     commands: Sequence[str] = (),
     readers: Callable[[], Executor] = threads,
+    registry: Callable[[], Registry] | None = None,
+    read_states: Callable[[], dict[str, DeviceState]] = dict,
+    join_url: str = "",
+    more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application.
 
     `open_sink` is called in each of the `readers` of the store (with `processes` it must be
     picklable), `send` takes actions and edits to the broker and is called on threads of its own,
     `hosts` are the names the server answers to (`addresses`: to every address in figures too), and
-    an empty ward shows `commands` as ways to add a patient.
+    an empty ward shows `commands` as ways to add a patient. `registry` tells who is admitted and
+    wears what, `read_states` when devices were heard, `join_url` where phones go to send; `more` are
+    other routes that are served here.
     """
-    hub = Hub(Board(clock), feed, clock, commands)
+    nobody = Registry()
+    known = registry or (lambda: nobody)
+    hub = Hub(Board(clock), feed, clock, commands, known)
     history = History(open_sink, readers)
 
     @contextlib.asynccontextmanager
@@ -109,6 +120,7 @@ def create_app(
             Route("/healthz", _health),
             *(endpoint.route() for endpoint in ENDPOINTS),
             WebSocketRoute("/live", _live),
+            *more,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
@@ -118,7 +130,9 @@ def create_app(
         exception_handlers={HTTPException: _refusal},
         lifespan=lifespan,
     )
-    app.state.parts = AppState(hub, history, feed, clock, access, profiles, send)
+    app.state.parts = AppState(
+        hub, history, feed, clock, access, profiles, send, known, read_states, join_url
+    )
     return app
 
 

@@ -11,6 +11,8 @@ from dashboards.monitor.live.bedside import Bedside, ToldOrders
 from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
 from ingest.clock import Clock
 from ingest.messages import Orders
+from ingest.registry.records import PersonRecord
+from ingest.registry.state import Registry
 
 FORGET_S = 3600.0  # a patient leaves the ward an hour after the last word of it
 _WORST = 6
@@ -25,9 +27,10 @@ class Wanted(NamedTuple):
     rhythm: str = ""
     urgent_first: bool = False
 
-    def fits(self, bed: Bedside) -> bool:
-        """Whether the patient is one of those."""
-        if self.search and self.search.casefold() not in bed.patient_id.casefold():
+    def fits(self, bed: Bedside, person: PersonRecord | None = None) -> bool:
+        """Whether the patient is one of those; `person` is who the patient is, if that is known."""
+        names = (bed.patient_id, *((person.name, person.bed) if person else ()))
+        if self.search and not any(self.search.casefold() in n.casefold() for n in names):
             return False
         if self.rhythm and (bed.rhythm is None or bed.rhythm.label != self.rhythm):
             return False
@@ -47,8 +50,9 @@ class Board:
         self._beds: dict[str, Bedside] = {}
         self._order: list[str] = []
         self._numbers = 0
-        self.revision = 0  # grows when a patient comes or goes
         self._orders: dict[str, ToldOrders] = {}  # also of patients who are not on the ward
+        self._registry = Registry()
+        self.revision = 0  # grows when a patient comes or goes, or is called otherwise
         self.system = AlarmBook()  # alarms of the system itself, which are no patient's
 
     def __len__(self) -> int:
@@ -56,6 +60,24 @@ class Board:
 
     def get(self, patient_id: str) -> Bedside | None:
         return self._beds.get(patient_id)
+
+    def person(self, patient_id: str) -> PersonRecord | None:
+        """Who the patient is, if somebody was admitted under this name."""
+        return self._registry.people.get(patient_id)
+
+    def discharged(self, patient_id: str) -> bool:
+        """Whether the patient was here and has left: what still comes is of the past."""
+        person = self._registry.people.get(patient_id)
+        return person is not None and not person.present
+
+    def know(self, registry: Registry) -> None:
+        """Who is admitted now: who was discharged leaves the ward."""
+        if registry is self._registry:
+            return
+        self._registry = registry
+        for patient_id in [id_ for id_ in self._beds if self.discharged(id_)]:
+            del self._beds[patient_id]
+        self._changed()
 
     def bed(self, patient_id: str, at_s: float) -> tuple[Bedside, bool]:
         """The patient's bedside, and whether it is new."""
@@ -97,8 +119,8 @@ class Board:
     def page(self, offset: int, limit: int, wanted: Wanted = ANY) -> tuple[int, list[Bedside]]:
         """(how many match, those of this page)."""
         if not self._order:
-            self._order = sorted(self._beds, key=_by_name)
-        beds = [bed for id_ in self._order if wanted.fits(bed := self._beds[id_])]
+            self._order = sorted(self._beds, key=self._place)
+        beds = [bed for id_ in self._order if wanted.fits(bed := self._beds[id_], self.person(id_))]
         if wanted.urgent_first:
             beds.sort(key=_urgency)
         return len(beds), beds[offset : offset + limit]
@@ -122,6 +144,10 @@ class Board:
             "worst": [{"patient": id_, **alarm_view(alarm)} for _, id_, alarm in worst],
             "system": [alarm_view(alarm) for alarm in system],
         }
+
+    def _place(self, patient_id: str) -> tuple[list[tuple[int, int | str]], str]:
+        person = self.person(patient_id)
+        return _by_name(person.bed if person and person.bed else patient_id)
 
     def _changed(self) -> None:
         self.revision += 1

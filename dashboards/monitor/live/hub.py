@@ -4,7 +4,7 @@ patients it shows."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -38,6 +38,7 @@ from ingest.messages import (
     Score,
     Vitals,
 )
+from ingest.registry.state import Registry
 from stream_processor.scoring.reference import AAMI
 
 # messages a page may lag behind; then it is cut off, and comes back to a fresh picture
@@ -67,9 +68,16 @@ class Hub:
     """The pages and the board between them and the feed."""
 
     def __init__(
-        self, board: Board, feed: Feed, clock: Clock, commands: Sequence[str] = ()
+        self,
+        board: Board,
+        feed: Feed,
+        clock: Clock,
+        commands: Sequence[str] = (),
+        registry: Callable[[], Registry] | None = None,
     ) -> None:
         self.board = board
+        nobody = Registry()
+        self._registry = registry or (lambda: nobody)
         # patients whose stored alarms are still to be read
         self.unread_history: asyncio.Queue[str] = asyncio.Queue()
         self._feed = feed
@@ -100,7 +108,10 @@ class Hub:
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
         """Take a batch from the feed: the board first, then the pages."""
         events: dict[Page, list[View]] = {}
+        self.board.know(self._registry())
         for message, at_s in arrivals:
+            if self.board.discharged(message.patient_id):
+                continue
             if isinstance(message, Action | Edit):
                 self._word(message, events)
                 continue
@@ -138,6 +149,7 @@ class Hub:
     def tick(self) -> None:
         """Once a second: let go of the forgotten, tell every page how the ward is. It is the pages'
         sign of life, too."""
+        self.board.know(self._registry())
         self.board.forget()
         ward = self._ward()
         for page in self._pages:
