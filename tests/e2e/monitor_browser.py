@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ from dashboards.monitor.live.feed import KafkaFeed
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.operator import OperatorOutlet
+from ingest.registry.heard import read_states
+from ingest.registry.reader import RegistryFollower
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
@@ -88,7 +91,8 @@ class Server:
             ready.set()
 
         async def main() -> None:
-            clock = SystemClock()
+            clock, follower = SystemClock(), RegistryFollower(self.broker)
+            follower.begin()
             app = create_app(
                 KafkaFeed(self.broker, clock),
                 self.open_sink,
@@ -97,9 +101,13 @@ class Server:
                 profiles=Profiles.load(None),
                 access=Access(self.tokens, clock),
                 commands=["ecgwatch simulate normal"],
+                registry=lambda: follower.registry,
+                read_states=partial(read_states, self.broker),
+                join_url="/join",
             )
             self._task = asyncio.create_task(serve(app, "127.0.0.1", self.port, announced))
             await asyncio.gather(self._task, return_exceptions=True)
+            follower.stop()
 
         self._loop.run_until_complete(main())
         self._loop.close()

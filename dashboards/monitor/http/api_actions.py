@@ -19,9 +19,9 @@ from dashboards.monitor.live.views import action_view
 from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store import questions
 from ingest.errors import EcgwatchError
-from ingest.messages import Action, Alarm, AlarmKind, Edit
+from ingest.messages import Action, Alarm, AlarmKind, Edit, Orders
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
-from stream_processor.pipeline.alarms.profiles import LIMITS, with_limits
+from stream_processor.pipeline.alarms.profiles import LIMITS, Profile, with_limits
 
 LONGEST_SILENCE_S = 24 * 3600.0
 _TAKES = {
@@ -149,7 +149,7 @@ async def _check_limits(ask: ApiRequest, body: _Body) -> None:
         raise RefusedError(400, "limits must name at least one limit")
     await known_patient(ask)
     orders = ask.parts.hub.board.orders(ask.patient)
-    base = ask.parts.profiles.of(ask.patient, orders.profile if orders else "")
+    base = _base(ask, orders)
     try:
         with_limits(base, own_limits(orders) | body.limits, base)
     except ValueError as error:
@@ -181,9 +181,17 @@ async def _actions(ask: ApiRequest) -> Response:
     return json_answer({"actions": [action_view(action) for action in found]})
 
 
+def _base(ask: ApiRequest, orders: Orders | None) -> Profile:
+    """The profile that the patient was given at admission, as the registry or else the processor
+    tells it, or the one that the profiles file says."""
+    person = ask.parts.registry().people.get(ask.patient)
+    given = person.profile if person else orders.profile if orders else ""
+    return ask.parts.profiles.of(ask.patient, given)
+
+
 async def _limits(ask: ApiRequest) -> Response:
     orders = ask.parts.hub.board.orders(ask.patient)
-    base = ask.parts.profiles.of(ask.patient, orders.profile if orders else "")
+    base = _base(ask, orders)
     return json_answer({"fields": limits_view(orders, base)})
 
 

@@ -38,7 +38,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     model: str = ""
 
 
-class _Code(msgspec.Struct, forbid_unknown_fields=True):
+class _Code(msgspec.Struct):
     text: str
 
 

@@ -87,6 +87,14 @@ MATRIX: list[tuple[str, str, dict[str, Any], tuple[int, int, int, int]]] = [
         (401, 403, 403, 202),
     ),
     ("POST", "/api/patients/p/edits", {"json": EDIT}, (401, 403, 202, 202)),
+    ("GET", "/api/people", {}, (401, 200, 200, 200)),
+    (
+        "POST",
+        "/api/people",
+        {"json": {"step": "add device", "device": "h10"}},
+        (401, 403, 403, 202),
+    ),
+    ("POST", "/api/code", {"json": {"text": "https://ward/join#x"}}, (401, 403, 403, 200)),
 ]
 
 

@@ -116,6 +116,7 @@ function open() {
     view = new WardPage($("view"), {
       model,
       link,
+      session,
       limits,
       actions,
       say,

@@ -3,17 +3,26 @@
 const PMD = (n) => `fb005c8${n}-02e7-f387-1cad-8acd2d8df0c8`;
 const START_ECG = [0x02, 0x00, 0x00, 0x01, 0x82, 0x00, 0x01, 0x01, 0x0e, 0x00]; // 130 Hz, 14 bit
 const STOP_ECG = [0x03, 0x00];
-const SUCCESS = 0, ALREADY = 6;
-const ERRORS = { 5: "it does not know this setting", 10: "its packets are too small for ECG (MTU)" };
+const SUCCESS = 0,
+  ALREADY = 6;
+const ERRORS = {
+  5: "it does not know this setting",
+  10: "its packets are too small for ECG (MTU)",
+};
 const FIRST_FRAME_MS = 45_000; // by users' reports the first one takes up to 30 s
 const EPOCH_2000_NS = 946684800000000000n;
 export const FS_HZ = 130;
 
 /** A data frame: {lastNs: nanoseconds of the last sample, by the strap's clock (BigInt, Unix epoch), microvolts: Int32Array}. Throws. */
 export function decodeFrame(view) {
-  if (view.byteLength < 13 || (view.byteLength - 10) % 3) throw new Error(`A frame of ${view.byteLength} bytes was cut short: Bluetooth packets (MTU) are too small here.`);
-  if (view.getUint8(0) !== 0) throw new Error(`A frame of measurement ${view.getUint8(0)}, not ECG.`);
-  if (view.getUint8(9) !== 0) throw new Error(`An ECG frame of type ${view.getUint8(9)}, which this page does not know.`);
+  if (view.byteLength < 13 || (view.byteLength - 10) % 3)
+    throw new Error(
+      `A frame of ${view.byteLength} bytes was cut short: Bluetooth packets (MTU) are too small here.`,
+    );
+  if (view.getUint8(0) !== 0)
+    throw new Error(`A frame of measurement ${view.getUint8(0)}, not ECG.`);
+  if (view.getUint8(9) !== 0)
+    throw new Error(`An ECG frame of type ${view.getUint8(9)}, which this page does not know.`);
   const microvolts = new Int32Array((view.byteLength - 10) / 3);
   for (let k = 0, at = 10; k < microvolts.length; k++, at += 3) {
     microvolts[k] = view.getUint8(at) | (view.getUint8(at + 1) << 8) | (view.getInt8(at + 2) << 16);
@@ -24,7 +33,10 @@ export function decodeFrame(view) {
 /** The heart rate measurement 2A37: {bpm, contact: true, false, or null where the strap does not say}. */
 export function decodeRate(view) {
   const flags = view.getUint8(0);
-  return { bpm: flags & 1 ? view.getUint16(1, true) : view.getUint8(1), contact: flags & 4 ? Boolean(flags & 2) : null };
+  return {
+    bpm: flags & 1 ? view.getUint16(1, true) : view.getUint8(1),
+    contact: flags & 4 ? Boolean(flags & 2) : null,
+  };
 }
 
 /** A strap that is chosen by the person. Events: "frame" {lastNs, microvolts, receivedMs}, "rate", "battery", "lost", "problem". */
@@ -32,7 +44,10 @@ export class Strap extends EventTarget {
   #control = null;
 
   async choose() {
-    this.device = await navigator.bluetooth.requestDevice({ filters: [{ namePrefix: "Polar H10" }], optionalServices: [PMD(0), "heart_rate", "battery_service"] });
+    this.device = await navigator.bluetooth.requestDevice({
+      filters: [{ namePrefix: "Polar H10" }],
+      optionalServices: [PMD(0), "heart_rate", "battery_service"],
+    });
     this.device.addEventListener("gattserverdisconnected", () => this.#tell("lost"));
     return this.device.name;
   }
@@ -45,19 +60,39 @@ export class Strap extends EventTarget {
     this.#control = await pmd.getCharacteristic(PMD(1));
     const data = await pmd.getCharacteristic(PMD(2));
     const features = await this.#control.readValue();
-    if (features.getUint8(0) !== 0x0f || !(features.getUint8(1) & 1)) throw new Error("This strap offers no ECG.");
+    if (features.getUint8(0) !== 0x0f || !(features.getUint8(1) & 1))
+      throw new Error("This strap offers no ECG.");
     await this.#listen(data, (view) => this.#frame(view));
     await this.#answered(START_ECG);
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => this.#tell("problem", "No ECG for 45 s. Is the strap on, and wet? Does another app use it?"), FIRST_FRAME_MS);
-    await this.#beside(server, "heart_rate", "heart_rate_measurement", (view) => this.#tell("rate", decodeRate(view)));
-    await this.#beside(server, "battery_service", "battery_level", (view) => this.#tell("battery", view.getUint8(0) / 100), true);
+    this.waiting = setTimeout(
+      () =>
+        this.#tell(
+          "problem",
+          "No ECG for 45 s. Is the strap on, and wet? Does another app use it?",
+        ),
+      FIRST_FRAME_MS,
+    );
+    await this.#beside(server, "heart_rate", "heart_rate_measurement", (view) =>
+      this.#tell("rate", decodeRate(view)),
+    );
+    await this.#beside(
+      server,
+      "battery_service",
+      "battery_level",
+      (view) => this.#tell("battery", view.getUint8(0) / 100),
+      true,
+    );
   }
 
   /** Always: a strap that is not told to stop goes on, and drains its battery. */
   async stop() {
     clearTimeout(this.waiting);
-    try { await this.#control?.writeValueWithResponse(new Uint8Array(STOP_ECG)); } catch { /* it has gone already */ }
+    try {
+      await this.#control?.writeValueWithResponse(new Uint8Array(STOP_ECG));
+    } catch {
+      /* it has gone already */
+    }
     this.device?.gatt.disconnect();
   }
 
@@ -72,25 +107,42 @@ export class Strap extends EventTarget {
 
   /** Write an order to the control point and wait for its answer, F0 order kind status. */
   async #answered(order) {
-    const answer = new Promise((resolve) => { this.#control.addEventListener("characteristicvaluechanged", ({ target }) => resolve(target.value), { once: true }); });
+    const answer = new Promise((resolve) => {
+      this.#control.addEventListener(
+        "characteristicvaluechanged",
+        ({ target }) => resolve(target.value),
+        { once: true },
+      );
+    });
     await this.#control.startNotifications();
     await this.#control.writeValueWithResponse(new Uint8Array(order));
     const status = (await answer).getUint8(3);
-    if (status !== SUCCESS && status !== ALREADY) throw new Error(`The strap refuses: ${ERRORS[status] ?? `status ${status}`}.`);
+    if (status !== SUCCESS && status !== ALREADY)
+      throw new Error(`The strap refuses: ${ERRORS[status] ?? `status ${status}`}.`);
   }
 
   async #beside(server, service, name, take, read = false) {
     try {
-      const characteristic = await (await server.getPrimaryService(service)).getCharacteristic(name);
+      const characteristic = await (await server.getPrimaryService(service)).getCharacteristic(
+        name,
+      );
       if (read) take(await characteristic.readValue());
       await this.#listen(characteristic, take);
-    } catch { /* a strap without it still has ECG */ }
+    } catch {
+      /* a strap without it still has ECG */
+    }
   }
 
   async #listen(characteristic, take) {
-    characteristic.addEventListener("characteristicvaluechanged", ({ target }) => take(target.value), { signal: this.ending.signal });
+    characteristic.addEventListener(
+      "characteristicvaluechanged",
+      ({ target }) => take(target.value),
+      { signal: this.ending.signal },
+    );
     await characteristic.startNotifications();
   }
 
-  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
 }

@@ -8,17 +8,30 @@ import { Trace } from "./trace.js";
 
 const $ = (id) => document.getElementById(id);
 const AGAIN_MS = 3000;
-const show = (id, on) => { $(id).hidden = !on; };
-const say = (text) => { $("state").textContent = text; };
-let token = "", sender = null, spool = null, wakeLock = null, sending = false, stopped = false, battery = null, contact = null;
+const show = (id, on) => {
+  $(id).hidden = !on;
+};
+const say = (text) => {
+  $("state").textContent = text;
+};
+let token = "",
+  sender = null,
+  spool = null,
+  wakeLock = null,
+  sending = false,
+  stopped = false,
+  battery = null,
+  contact = null;
 
 const trace = new Trace($("trace"));
 const timeline = new Timeline(take);
 let strap = null;
 
 function missing() {
-  if (!isSecureContext) return "This page needs HTTPS: ask whoever runs the ward for its https:// address.";
-  if (!navigator.bluetooth) return "This browser has no Web Bluetooth. Use Chrome or Edge on Android, Windows, macOS or Linux; Safari, Firefox and all browsers on an iPhone cannot do it.";
+  if (!isSecureContext)
+    return "This page needs HTTPS: ask whoever runs the ward for its https:// address.";
+  if (!navigator.bluetooth)
+    return "This browser has no Web Bluetooth. Use Chrome or Edge on Android, Windows, macOS or Linux; Safari, Firefox and all browsers on an iPhone cannot do it.";
   return "";
 }
 
@@ -44,37 +57,61 @@ async function begin() {
   sender = new Sender(spool, token);
   sender.addEventListener("state", ({ detail }) => say(detail));
   sender.addEventListener("acknowledged", waiting);
-  sender.addEventListener("refused", ({ detail }) => { if (detail.stream === timeline.stream) timeline.restart(); });
+  sender.addEventListener("refused", ({ detail }) => {
+    if (detail.stream === timeline.stream) timeline.restart();
+  });
   waiting();
   await wearer();
 }
 
 /** Whose device this is, as the ward knows it. */
 async function wearer() {
-  const answer = await fetch("/api/ingest/v1/device", { headers: { Authorization: `Bearer ${token}` } }).catch(() => null);
-  if (!answer) return say("The ward does not answer. You may connect the strap; samples are kept here.");
-  if (answer.status === 401) { sessionStorage.removeItem("token"); show("token-form", true); return say("The ward does not know this token."); }
+  const answer = await fetch("/api/ingest/v1/device", {
+    headers: { Authorization: `Bearer ${token}` },
+  }).catch(() => null);
+  if (!answer)
+    return say("The ward does not answer. You may connect the strap; samples are kept here.");
+  if (answer.status === 401) {
+    sessionStorage.removeItem("token");
+    show("token-form", true);
+    return say("The ward does not know this token.");
+  }
   const { device, worn_by: worn } = await answer.json();
   const who = worn && [worn.bed && `bed ${worn.bed}`, worn.name].filter(Boolean).join(", ");
-  $("wearer").textContent = worn ? `Device ${device}, worn by ${who || "an admitted patient"}.` : `Device ${device} is worn by nobody yet: somebody must assign it on the ward page.`;
+  $("wearer").textContent = worn
+    ? `Device ${device}, worn by ${who || "an admitted patient"}.`
+    : `Device ${device} is worn by nobody yet: somebody must assign it on the ward page.`;
 }
 
 function take(chunk) {
   trace.push(chunk.samples);
-  $("signal").textContent = contact === false ? "no contact: wet the strap, press it on" : trace.quality;
+  $("signal").textContent =
+    contact === false ? "no contact: wet the strap, press it on" : trace.quality;
   if (!sending) return;
-  spool.put({ ...chunk, leadOff: contact === false, battery }).then(() => { waiting(); sender.pump(); });
+  spool.put({ ...chunk, leadOff: contact === false, battery }).then(() => {
+    waiting();
+    sender.pump();
+  });
 }
 
-function waiting() { $("spool").textContent = `${Math.round(spool.count / 2)} s${spool.lost ? `, ${Math.round(spool.lost / 2)} s lost` : ""}`; }
+function waiting() {
+  $("spool").textContent =
+    `${Math.round(spool.count / 2)} s${spool.lost ? `, ${Math.round(spool.lost / 2)} s lost` : ""}`;
+}
 
 async function connect() {
   $("connect").disabled = true;
   stopped = false;
   strap = new Strap();
   strap.addEventListener("frame", ({ detail }) => timeline.push(detail));
-  strap.addEventListener("rate", ({ detail }) => { contact = detail.contact; $("rate").textContent = `${detail.bpm}/min`; });
-  strap.addEventListener("battery", ({ detail }) => { battery = detail; $("battery").textContent = `${Math.round(detail * 100)} %`; });
+  strap.addEventListener("rate", ({ detail }) => {
+    contact = detail.contact;
+    $("rate").textContent = `${detail.bpm}/min`;
+  });
+  strap.addEventListener("battery", ({ detail }) => {
+    battery = detail;
+    $("battery").textContent = `${Math.round(detail * 100)} %`;
+  });
   strap.addEventListener("problem", ({ detail }) => say(detail));
   strap.addEventListener("lost", reconnect);
   try {
@@ -86,7 +123,11 @@ async function connect() {
     show("connect", false);
     await stayAwake();
   } catch (error) {
-    say(error.name === "NotFoundError" ? "No strap was chosen. Is it on, and not connected to another app?" : error.message);
+    say(
+      error.name === "NotFoundError"
+        ? "No strap was chosen. Is it on, and not connected to another app?"
+        : error.message,
+    );
   }
   $("connect").disabled = false;
 }
@@ -97,7 +138,11 @@ async function reconnect() {
     try {
       await strap.connect();
       return say(sending ? "Sending to the ward." : "Connected again.");
-    } catch { await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); }); }
+    } catch {
+      await new Promise((resolve) => {
+        setTimeout(resolve, AGAIN_MS);
+      });
+    }
   }
 }
 
@@ -123,23 +168,45 @@ async function stop() {
 
 async function event(kind, text) {
   const body = { id: crypto.randomUUID(), time_ns: 0, kind, text };
-  const json = JSON.stringify(body).replace('"time_ns":0', `"time_ns":${BigInt(Date.now()) * 1_000_000n}`); // beyond what a number holds
-  const answer = await fetch("/api/ingest/v1/events", { method: "POST", headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }, body: json }).catch(() => null);
+  const json = JSON.stringify(body).replace(
+    '"time_ns":0',
+    `"time_ns":${BigInt(Date.now()) * 1_000_000n}`,
+  ); // beyond what a number holds
+  const answer = await fetch("/api/ingest/v1/events", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: json,
+  }).catch(() => null);
   if (answer?.ok) return say(kind === "symptom" ? "The ward knows." : "Note sent.");
   const problem = answer ? (await answer.json().catch(() => ({}))).problem : "no connection";
   return say(`Not sent: ${problem}. Press again.`);
 }
 
 async function stayAwake() {
-  try { wakeLock = await navigator.wakeLock?.request("screen"); } catch { say("Keep the screen on yourself: this browser does not let the page do it."); }
+  try {
+    wakeLock = await navigator.wakeLock?.request("screen");
+  } catch {
+    say("Keep the screen on yourself: this browser does not let the page do it.");
+  }
 }
 
-document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible" && strap && !stopped) stayAwake(); });
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && strap && !stopped) stayAwake();
+});
 addEventListener("pagehide", () => strap?.stop());
 $("connect").addEventListener("click", connect);
 $("join").addEventListener("click", join);
 $("stop").addEventListener("click", stop);
 $("symptom").addEventListener("click", () => event("symptom", $("note").value));
-$("event-form").addEventListener("submit", (submitted) => { submitted.preventDefault(); event("note", $("note").value).then(() => { $("note").value = ""; }); });
-$("token-form").addEventListener("submit", (submitted) => { submitted.preventDefault(); location.hash = encodeURIComponent($("token").value.trim()); begin(); });
+$("event-form").addEventListener("submit", (submitted) => {
+  submitted.preventDefault();
+  event("note", $("note").value).then(() => {
+    $("note").value = "";
+  });
+});
+$("token-form").addEventListener("submit", (submitted) => {
+  submitted.preventDefault();
+  location.hash = encodeURIComponent($("token").value.trim());
+  begin();
+});
 begin();

@@ -2,7 +2,8 @@
 
 import { packChunks, unpack } from "./pack.js";
 
-const BATCH = 60, AGAIN_MS = 2000;
+const BATCH = 60,
+  AGAIN_MS = 2000;
 const ALIVE_MS = 15_000; // the server gives up on a socket that says nothing for 30 s
 
 /** Events: "state" with a text for the person; "over" when the server will not take this device's samples. */
@@ -17,12 +18,20 @@ export class Sender extends EventTarget {
   constructor(spool, token) {
     super();
     Object.assign(this, { spool, token });
-    setInterval(() => { if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(new Uint8Array()); }, ALIVE_MS);
+    setInterval(() => {
+      if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(new Uint8Array());
+    }, ALIVE_MS);
   }
 
-  start() { this.#running = true; this.pump(); }
+  start() {
+    this.#running = true;
+    this.pump();
+  }
 
-  stop() { this.#running = false; this.#close(); }
+  stop() {
+    this.#running = false;
+    this.#close();
+  }
 
   /** Send what is there. Called after every chunk that is put into the spool. */
   async pump() {
@@ -52,9 +61,13 @@ export class Sender extends EventTarget {
     this.#stream = stream;
     const url = new URL(`/api/ingest/v1/streams/${stream}/socket`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    const socket = this.#socket = new WebSocket(url, ["ecgwatch.v1", `bearer.${this.token}`]);
+    const socket = new WebSocket(url, ["ecgwatch.v1", `bearer.${this.token}`]);
+    this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => { this.#say("Sending to the ward."); this.pump(); };
+    socket.onopen = () => {
+      this.#say("Sending to the ward.");
+      this.pump();
+    };
     socket.onmessage = ({ data }) => this.#hear(unpack(data));
     socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
@@ -66,7 +79,8 @@ export class Sender extends EventTarget {
   }
 
   async #hear(reply) {
-    if (reply.next_sample !== undefined && reply.next_sample !== null) await this.#acknowledged(reply.next_sample);
+    if (reply.next_sample !== undefined && reply.next_sample !== null)
+      await this.#acknowledged(reply.next_sample);
     if (reply.status === 429) this.#say("The ward is busy: samples are kept here and sent later.");
     if (reply.status === 409 || reply.status === 422 || reply.released) await this.#refused(reply);
   }
@@ -82,12 +96,18 @@ export class Sender extends EventTarget {
 
   /** What the server will never take is let go of; the page begins a new stream with what comes. */
   async #refused(reply) {
-    const last = (await this.spool.after(0, 100_000)).filter(([, chunk]) => chunk.stream === this.#stream).at(-1);
+    const last = (await this.spool.after(0, 100_000))
+      .filter(([, chunk]) => chunk.stream === this.#stream)
+      .at(-1);
     if (last) await this.spool.drop(last[0]);
     const stream = this.#stream;
     this.#close();
     this.dispatchEvent(new CustomEvent("refused", { detail: { stream } }));
-    this.#say(reply.released ? `The ward has ended this stream: ${reply.released}.` : `The ward refuses: ${reply.problem}. ${reply.remedy ?? ""}`);
+    this.#say(
+      reply.released
+        ? `The ward has ended this stream: ${reply.released}.`
+        : `The ward refuses: ${reply.problem}. ${reply.remedy ?? ""}`,
+    );
     setTimeout(() => this.pump(), AGAIN_MS);
   }
 
@@ -100,7 +120,12 @@ export class Sender extends EventTarget {
     socket?.close();
   }
 
-  #over(text) { this.#running = false; this.#say(text); }
+  #over(text) {
+    this.#running = false;
+    this.#say(text);
+  }
 
-  #say(text) { this.dispatchEvent(new CustomEvent("state", { detail: text })); }
+  #say(text) {
+    this.dispatchEvent(new CustomEvent("state", { detail: text }));
+  }
 }

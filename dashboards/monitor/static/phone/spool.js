@@ -1,15 +1,17 @@
 // What has not been acknowledged yet, in this browser's IndexedDB: it outlives a reload and a night without network.
 
 const MOST = 4 * 3600 * 2; // chunks of half a second: four hours
-const promised = (request) => new Promise((resolve, reject) => {
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
+const promised = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
 
 export class Spool {
   async open() {
     const request = indexedDB.open("ecgwatch-spool", 1);
-    request.onupgradeneeded = () => request.result.createObjectStore("chunks", { autoIncrement: true });
+    request.onupgradeneeded = () =>
+      request.result.createObjectStore("chunks", { autoIncrement: true });
     this.db = await promised(request);
     this.count = await promised(this.#store("readonly").count());
     this.lost = 0;
@@ -22,14 +24,22 @@ export class Spool {
     this.count++;
     if (this.count > MOST) {
       const cursor = await promised(this.#store("readwrite").openCursor());
-      if (cursor) { await promised(cursor.delete()); this.count--; this.lost++; }
+      if (cursor) {
+        await promised(cursor.delete());
+        this.count--;
+        this.lost++;
+      }
     }
   }
 
   /** The oldest chunks behind the key: [[key, chunk]]. */
   async after(key, most) {
-    const range = IDBKeyRange.lowerBound(key, true), store = this.#store("readonly");
-    const [keys, chunks] = await Promise.all([promised(store.getAllKeys(range, most)), promised(store.getAll(range, most))]);
+    const range = IDBKeyRange.lowerBound(key, true),
+      store = this.#store("readonly");
+    const [keys, chunks] = await Promise.all([
+      promised(store.getAllKeys(range, most)),
+      promised(store.getAll(range, most)),
+    ]);
     return keys.map((found, k) => [found, chunks[k]]);
   }
 
@@ -39,5 +49,7 @@ export class Spool {
     this.count = await promised(this.#store("readonly").count());
   }
 
-  #store(mode) { return this.db.transaction("chunks", mode).objectStore("chunks"); }
+  #store(mode) {
+    return this.db.transaction("chunks", mode).objectStore("chunks");
+  }
 }

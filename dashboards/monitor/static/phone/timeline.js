@@ -32,12 +32,20 @@ export class Timeline {
 
   push({ lastNs, microvolts, receivedMs }) {
     if (this.lastNs !== null && lastNs <= this.lastNs) {
-      if (lastNs < this.lastNs - 60_000_000_000n) this.restart(); // the strap was off: its clock has begun again
-      else { this.dropped++; return; }
+      if (lastNs < this.lastNs - 60_000_000_000n)
+        this.restart(); // the strap was off: its clock has begun again
+      else {
+        this.dropped++;
+        return;
+      }
     }
     const offset = receivedMs - Number(lastNs / 1_000_000n);
     if (this.startNs === null) return this.#begin({ lastNs, microvolts, offset });
-    if (this.#drifts(offset)) { this.flush(); this.restart(); return this.#begin({ lastNs, microvolts, offset }); }
+    if (this.#drifts(offset)) {
+      this.flush();
+      this.restart();
+      return this.#begin({ lastNs, microvolts, offset });
+    }
     this.#samples(lastNs, microvolts);
   }
 
@@ -65,12 +73,13 @@ export class Timeline {
   }
 
   #samples(lastNs, microvolts) {
-    const n = microvolts.length, end = Number(lastNs - this.startNs);
+    const n = microvolts.length,
+      end = Number(lastNs - this.startNs);
     const since = this.lastNs === null ? null : Number(lastNs - this.lastNs);
     const hole = since === null || Math.abs(since - n * STEP_NS) > LATE_NS;
     const step = hole ? STEP_NS : since / n; // the strap's own rate, from its own clock
     if (hole && since !== null) this.#gap(end - (n - 1) * step);
-    microvolts.forEach((value, k) => this.#knot(end - (n - 1 - k) * step, value));
+    for (let k = 0; k < n; k++) this.#knot(end - (n - 1 - k) * step, microvolts[k]);
     this.lastNs = lastNs;
   }
 
@@ -99,8 +108,16 @@ export class Timeline {
   }
 
   #send() {
-    const t0Ns = this.startNs + BigInt(Math.round(this.offsetMs * 1e6)) + BigInt(Math.round(this.first * STEP_NS));
-    this.emit({ stream: this.stream, first: this.first, t0Ns, samples: Int16Array.from(this.pending) });
+    const t0Ns =
+      this.startNs +
+      BigInt(Math.round(this.offsetMs * 1e6)) +
+      BigInt(Math.round(this.first * STEP_NS));
+    this.emit({
+      stream: this.stream,
+      first: this.first,
+      t0Ns,
+      samples: Int16Array.from(this.pending),
+    });
     this.pending = [];
   }
 }

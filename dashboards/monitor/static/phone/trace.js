@@ -1,6 +1,7 @@
 // The last seconds of the trace, and whether it looks like an ECG.
 
-const SECONDS = 5, FS_HZ = 130;
+const SECONDS = 5,
+  FS_HZ = 130;
 
 export class Trace {
   #values = [];
@@ -12,29 +13,40 @@ export class Trace {
 
   push(samples) {
     this.#values.push(...samples);
-    if (this.#values.length > SECONDS * FS_HZ) this.#values.splice(0, this.#values.length - SECONDS * FS_HZ);
+    if (this.#values.length > SECONDS * FS_HZ)
+      this.#values.splice(0, this.#values.length - SECONDS * FS_HZ);
     this.#draw();
   }
 
   /** In words, of the last 5 s. */
   get quality() {
-    const values = this.#values.toSorted((a, b) => a - b), n = values.length;
+    const values = this.#values.toSorted((a, b) => a - b),
+      n = values.length;
     if (n < 2 * FS_HZ) return "waiting";
-    const whole = values[n - 1] - values[0], middle = values[Math.floor(0.9 * n)] - values[Math.floor(0.1 * n)];
+    const whole = values[n - 1] - values[0],
+      middle = values[Math.floor(0.9 * n)] - values[Math.floor(0.1 * n)];
     if (whole < 100) return "flat: wet the strap, press it on";
     if (whole > 10_000) return "moving or loose";
     return middle > 0.6 * whole ? "noisy: hold still, wet the strap" : "good";
   }
 
   #draw() {
-    const { context, canvas: { width, height } } = this, values = this.#values;
+    const {
+        context,
+        canvas: { width, height },
+      } = this,
+      values = this.#values;
     context.clearRect(0, 0, width, height);
     if (values.length < 2) return;
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
     context.strokeStyle = "#3fb950";
     context.lineWidth = 2;
     context.beginPath();
-    values.forEach((value, k) => context.lineTo((k / (SECONDS * FS_HZ)) * width, height / 2 - ((value - mean) / 2500) * height * 0.8));
+    for (const [k, value] of values.entries())
+      context.lineTo(
+        (k / (SECONDS * FS_HZ)) * width,
+        height / 2 - ((value - mean) / 2500) * height * 0.8,
+      );
     context.stroke();
   }
 }

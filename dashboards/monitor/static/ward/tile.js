@@ -54,6 +54,11 @@ export class Tile {
     this.sweep = new Sweep(patient, { rows: 1, seconds: SECONDS, letters: false });
   }
 
+  /** Who the patient is, if somebody was admitted under this id. */
+  call(bed, name) {
+    setText(this.name, [bed, name].filter(Boolean).join(" · ") || this.patient.id);
+  }
+
   refresh(connected) {
     const { patient } = this;
     const dead = !connected || patient.stale || patient.ended;

@@ -4,6 +4,7 @@ import { getJson } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
 import { keep, onChange, prefs } from "../core/prefs.js";
+import { PeopleDialog } from "./people.js";
 import { PAGE, Ward } from "./ward.js";
 import { rhythmLabels, rhythmWord } from "../alarms/words.js";
 
@@ -75,7 +76,15 @@ export class WardPage {
       this.where,
       this.next,
     );
-    this.tools = [this.pager, this.orderSelect, this.alarmSelect, this.rhythmSelect];
+    this.peopleButton = h("button", { onclick: () => new PeopleDialog(context) }, "Patients …");
+    this.peopleButton.hidden = !context.session.may("admin");
+    this.tools = [
+      this.pager,
+      this.orderSelect,
+      this.alarmSelect,
+      this.rhythmSelect,
+      this.peopleButton,
+    ];
     this.offOrder = onChange("order", () => {
       this.orderSelect.value = prefs.order;
       this.choose({});
@@ -174,6 +183,7 @@ export class WardPage {
       const ids = page.patients.map((patient) => patient.id);
       if (atOnce) this.ward.show(ids, this.#note());
       else this.ward.wish(ids, this.#note(), now());
+      for (const { id, name, bed } of page.patients) this.ward.tiles.get(id)?.call(bed, name);
       this.#pages(ids.length);
       this.#focus();
     } catch {
