@@ -19,7 +19,7 @@ class Ingest:
     """The service, what runs beside it, and the routes of both API and phone page."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.service = IngestService(settings.broker, clock)
+        self.service = IngestService(settings.kafka, clock)
         self._beside = [MqttSubscriber(settings.mqtt, self.service)] if settings.mqtt else []
 
     @property

@@ -113,7 +113,7 @@ def monitor(
         )
     open_sink(chosen).close()  # a sink that cannot work is told at once, not on the page
     clock, files = SystemClock(), tls.check_tls(chosen.tls_certificate, chosen.tls_key)
-    follower = RegistryFollower(chosen.broker)
+    follower = RegistryFollower(chosen.kafka)
     beside = Ingest(chosen, clock) if with_ingest else None
     app = create_app(
         KafkaFeed(chosen.kafka, clock),
@@ -130,7 +130,7 @@ def monitor(
         ],
         readers=threads if chosen.sink == "memory:" else processes,
         registry=lambda: follower.registry,
-        read_states=partial(read_states, chosen.broker),
+        read_states=partial(read_states, chosen.kafka),
         join_url=chosen.join_url or ("/join" if beside else ""),
         more=beside.routes if beside else (),
     )
