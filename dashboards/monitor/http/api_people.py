@@ -13,8 +13,8 @@ from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_actions import signed
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.http.refusals import RefusedError
 from dashboards.monitor.live.views import ms
+from dashboards.monitor.refusals import RefusedError
 from ingest.errors import BadInputError, EcgwatchError
 from ingest.registry import steps
 from ingest.registry.state import Registry
