@@ -36,6 +36,7 @@ from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
+from tests.unit.ingest.registry_ward import Ward
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # starlette would rather have httpx2, which is not httpx
@@ -101,6 +102,9 @@ def running(
     profiles: Profiles | None = None,
 ) -> Iterator[Bench]:
     feed, clock, sent = HandFeed(), ManualClock(NOW), list[Action | Edit]()
+    people = Ward()  # nobody that the tests' streams are of
+    people.add("h10-9")
+    people.admit("somebody", name="Some B.", bed="99", device_id="h10-9")
     app = create_app(
         feed,
         open_sink,
@@ -108,6 +112,7 @@ def running(
         send=send or sent.append,
         profiles=profiles or Profiles.load(None),
         access=Access(tokens or {}, clock),
+        registry=lambda: people.registry,
     )
     with TestClient(app, base_url=URL) as client:
         yield Bench(client, feed, clock, sent)
