@@ -274,7 +274,7 @@ def test_filters_and_order_of_a_ward(bench: Bench) -> None:
         ["Bed 80"],
     )
     (one,) = bench.client.get("/api/patients?rhythm=AFIB").json()["patients"]
-    assert one == {"id": "Bed 80", "rhythm": "AFIB", "alarm": "low"}
+    assert one == {"id": "Bed 80", "name": "", "bed": "", "rhythm": "AFIB", "alarm": "low"}
     for bad in ("alarm=loud", "rhythm=X", "order=size"):
         answer = bench.client.get(f"/api/patients?{bad}")
         assert (answer.status_code, bad.split("=")[1] in answer.json()["problem"]) == (400, True)
