@@ -125,6 +125,7 @@ def test_every_text_and_trace_has_contrast_enough(
     browser: Browser, eight_beds: Server, scheme: str
 ) -> None:
     with opened(browser, eight_beds.url, color_scheme=scheme, reduced_motion="reduce") as page:
+        set_prefs(page, theme=scheme)
         expect(page.locator(".tile")).to_have_count(8)
         expect(tile(page, "Bed 1").locator(".range")).not_to_have_text("")
         expect(page.locator("#chips .chip").first).to_be_visible()

@@ -135,9 +135,7 @@ def test_an_escalated_alarm_says_so_and_a_latched_one_stays_until_acknowledged(
     with alarming(browser) as (page, streams, answers):
         vt = next(alarm for alarm in answers.alarms.values() if alarm.priority == "high")
         streams.send(msgspec.structs.replace(vt, step="escalated", level=1))
-        expect(tile(page, "Bed 1").locator(".alarm")).to_have_text(
-            "*** VT 7 BEATS · called again ×1"
-        )
+        expect(tile(page, "Bed 1").locator(".alarm")).to_have_text("*** VT 7 BEATS · re-alarmed ×1")
         answers.alarms[vt.id] = msgspec.structs.replace(
             vt, step="end", end_ns=vt.raised_ns + 4 * 10**9
         )

@@ -191,7 +191,7 @@ def test_a_held_back_alarm_is_listed_only_and_an_ended_one_leaves_the_tile(
         expect(tile(page, "a").locator(".alarm")).to_have_text("")
         page.goto(f"{server.url}patient?id=a")
         expect(page.locator(".alarm-list li")).to_have_count(2)
-        expect(page.locator(".alarm-list li").nth(1)).to_contain_text("held back")
+        expect(page.locator(".alarm-list li").nth(1)).to_contain_text("suppressed")
 
 
 def test_a_lost_server_is_said_and_the_page_comes_back_by_itself(browser: Browser) -> None:

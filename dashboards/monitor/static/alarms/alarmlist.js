@@ -169,10 +169,10 @@ class Row {
 
 function words(alarm, state, silencedS) {
   const late = alarm.late_s > 0 ? ` · told ${Math.round(alarm.late_s / 60)} min late` : "";
-  const told = (alarm.announced ? "" : " · held back") + late;
+  const told = (alarm.announced ? "" : " · suppressed") + late;
   const again =
     alarm.level > 0 && alarm.acknowledged === null && !["over", "just over"].includes(state)
-      ? ` · called again ×${alarm.level}`
+      ? ` · re-alarmed ×${alarm.level}`
       : "";
   const by =
     alarm.acknowledged === null

@@ -85,10 +85,10 @@ export function standing(patient, now) {
   };
 }
 
-/** "*** ASYSTOLE 6 s", and how it stands: over since, acknowledged by, silenced for, called again. */
+/** "*** ASYSTOLE 6 s", and how it stands: over since, acknowledged by, silenced for, re-alarmed. */
 export function alarmLine(alarm, state, silencedS = 0) {
   const text = `${mark(alarm)} ${alarmText(alarm)}`;
-  const again = alarm.level > 0 ? ` · called again ×${alarm.level}` : "";
+  const again = alarm.level > 0 ? ` · re-alarmed ×${alarm.level}` : "";
   if (state === "holds") return text + again;
   if (state === "acknowledged") return `${text} · ack ${alarm.acknowledged_by}`.trim();
   if (state === "silenced") return `${text} · silenced ${countdown(silencedS)}`;

@@ -17,7 +17,7 @@ import { filter, WardPage } from "../ward/wardpage.js";
 
 const REFRESH_MS = 250,
   TOAST_S = 6;
-const THEMES = { auto: "light", light: "dark", dark: "auto" };
+const THEMES = { dark: "light", light: "auto", auto: "dark" };
 const HINTS = {
   ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   /: find   ?: keys",
   patient:

@@ -3,7 +3,7 @@
 const KEY = "ecgwatch";
 const DEFAULTS = {
   name: "",
-  theme: "auto",
+  theme: "dark", // whatever the system says: a ward is watched at night
   sound: false,
   order: "bed",
   speed: 25,

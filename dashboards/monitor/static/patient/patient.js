@@ -14,7 +14,7 @@ import { keep, prefs } from "../core/prefs.js";
 import { Review } from "./review.js";
 import { scoreLine } from "./scoreline.js";
 import { Tape } from "../trace/tape.js";
-import { inStep, quality, technicalText } from "../ward/tile.js";
+import { inStep, qualityWord, technicalText } from "../ward/tile.js";
 import { Trend } from "./trend.js";
 import {
   age,
@@ -160,7 +160,7 @@ export class PatientView {
     setText(
       facts.quality,
       fresh
-        ? `${quality(patient.vitals.quality, 0).replace("signal ", "")} ${Math.round(patient.vitals.quality * 100)} %`
+        ? `${qualityWord(patient.vitals.quality)} ${Math.round(patient.vitals.quality * 100)} %`
         : "--",
     );
     const { liveAt } = this.chart;

@@ -264,7 +264,7 @@ export class Review {
     this.said.replaceChildren(
       ...fact(
         "Alarm",
-        `${alarmName(alarm.kind)}, ${alarm.priority}${alarm.announced ? "" : ", held back"}`,
+        `${alarmName(alarm.kind)}, ${alarm.priority}${alarm.announced ? "" : ", suppressed"}`,
       ),
       ...fact(
         "Value",

@@ -8,7 +8,7 @@ const GAP_PX = 14;
 const LINE_PX = 1.5;
 const BEAT_TICK = { N: [5, 1], S: [9, 2], V: [9, 2], F: [9, 2], Q: [7, 1] };
 const REFIT_S = 1;
-const CALIBRATION_PX = 9;
+const CALIBRATION_PX = 24;
 const EDGE = 1e-9; // an index on the border of two rows belongs to the later one
 
 export class Sweep {
@@ -207,11 +207,18 @@ export class Sweep {
     context.clearRect(this.x, top, this.left - this.x, this.rowHeight);
     context.fillStyle = colour("faint");
     const bar = scale; // full scales begin at 1 mV, so it is never taller than the tile
-    const x = this.x + 3 * ratio,
+    const x = this.left - 7 * ratio,
       y = top + (this.rowHeight + TICKS_PX * ratio + bar) / 2;
     context.fillRect(x, y - bar, ratio, bar);
     context.fillRect(x - 2 * ratio, y - bar, 5 * ratio, ratio);
     context.fillRect(x - 2 * ratio, y - ratio, 5 * ratio, ratio);
+    context.save();
+    context.translate(x - 4 * ratio, y - bar / 2);
+    context.rotate(-Math.PI / 2);
+    context.font = `${10 * ratio}px system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.fillText("1 mV", 0, 0);
+    context.restore();
   }
 
   /** Beats mostly come after the sweep has passed them; those ahead of the pen wait for it. */

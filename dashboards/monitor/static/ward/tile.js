@@ -77,12 +77,9 @@ export class Tile {
     const pvcs = dead ? 0 : patient.pvcPerMinute;
     setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
     const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
-    setText(
-      this.quality,
-      patient.battery === null || dead
-        ? signal
-        : `${signal} · bat ${Math.round(patient.battery * 100)} %`,
-    );
+    const battery =
+      patient.battery === null || dead ? "" : `bat ${Math.round(patient.battery * 100)} %`;
+    setText(this.quality, [signal, battery].filter(Boolean).join(" · "));
   }
 
   /** What `a` acknowledges: the worst alarm that somebody must look at. */
@@ -124,8 +121,12 @@ export function technicalText(patient, technical, connected) {
   return "";
 }
 
-/** In words, with the age of the data when it is over a second. */
-export function quality(share, dataAge) {
-  const word = share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor";
-  return `signal ${word}${dataAge > 1.5 ? ` · ${dataAge.toFixed(0)} s old` : ""}`;
+export const qualityWord = (share) => (share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor");
+
+/** In words unless the signal is good, with the age of the data when it is over a second. */
+function quality(share, dataAge) {
+  const word = qualityWord(share);
+  const said = [word === "good" ? "" : `signal ${word}`];
+  if (dataAge > 1.5) said.push(`${dataAge.toFixed(0)} s old`);
+  return said.filter(Boolean).join(" · ");
 }
