@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import confluent_kafka
+import msgspec
 import pytest
 
 from ingest.broker import create_topics
@@ -204,3 +206,46 @@ def _latest_states(address: str) -> dict[bytes, bytes]:
         m.key(): m.value() for m in sorted(messages(address, "ecg.state"), key=lambda m: m.offset())
     }
     return {key: value for key, value in latest.items() if value is not None}
+
+
+async def test_a_chunk_that_breaks_the_ward_costs_the_others_no_more_than_ten_seconds(broker):
+    sink, made = FakeSink(), list[FakeWard]()
+
+    class Fragile(FakeWard):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+        def push(self, chunks):
+            if any(c.device_id == "poison" for c in chunks):
+                raise ZeroDivisionError("poison")
+            return super().push(chunks)
+
+    create_topics(broker.address)
+    processor = Processor(broker.address, Fragile, SystemClock())
+    task = asyncio.create_task(processor.run())
+    async with archiving(broker.address, sink, processor.counters):
+        send(broker.address, range(5))
+        await until(lambda: len(sink.stored) == 5 * len(PATIENTS))
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": broker.address, "log_level": 0, "partitioner": "murmur2_random"}
+        )
+        poison = msgspec.structs.replace(chunk("p3", 5), device_id="poison")
+        producer.produce("ecg.samples", encode(poison), b"p3")
+        producer.flush(30)
+        started = time.monotonic()
+        others = [p for p in PATIENTS if p != "p3"]
+        send(broker.address, range(5, 10), others)
+        send(broker.address, range(6, 10), ["p3"])
+        await until(lambda: processor.counters.chunks >= 5 * len(PATIENTS) + 5 * len(others))
+        took_s = time.monotonic() - started
+        await until(lambda: len(sink.stored) == 10 * len(PATIENTS) - 1)
+        processor.stop()
+        await task
+    assert took_s < 10
+    assert (processor.counters.rebuilds, processor.counters.refused) == (1, 1)
+    assert stored(sink) >= expected(others, 10)
+    told = [told for ward in made for told in ward.told]
+    assert told == [("p3", "input_refused", "ZeroDivisionError: poison")]
+    (letter,) = messages(broker.address, "ecg.dead-letter")
+    assert dict(letter.headers())["reason"] == b"ZeroDivisionError: poison"
