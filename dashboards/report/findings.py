@@ -17,7 +17,7 @@ from dashboards.report.beats import (
     variability,
 )
 from dashboards.report.rhythm import Episode, Share, episodes, reaching_into, shares
-from ingest.messages import Action, Alarm, Beat, Edit, Strip, Vitals
+from ingest.messages import Action, Alarm, Beat, Edit, JournalEntry, Strip, Vitals
 from stream_processor.sinks.base import Sink
 
 STRIPS = 24
@@ -32,6 +32,13 @@ class HeartRate(NamedTuple):
     lowest_ns: int
     highest: float
     highest_ns: int
+
+
+class Felt(NamedTuple):
+    """An entry of the journal, and the rhythm at that time: "" if none is known."""
+
+    entry: JournalEntry
+    rhythm: str
 
 
 class Findings(NamedTuple):
@@ -54,6 +61,7 @@ class Findings(NamedTuple):
     strips_left_out: int
     actions: list[Action]
     edits: list[Edit]
+    journal: list[Felt]
 
 
 def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
@@ -70,6 +78,10 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
         if start_ns <= a.time_ns < end_ns or a.alarm_id in ids
     ]
     edits = [e for e in sink.read(Edit, patient_id) if start_ns <= e.at_ns < end_ns]
+    journal = [
+        Felt(entry, next((e.label for e in rhythm if e.start_ns <= entry.time_ns < e.end_ns), ""))
+        for entry in sink.read(JournalEntry, patient_id, start_ns, end_ns)
+    ]
     return Findings(
         patient_id,
         start_ns,
@@ -88,6 +100,7 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
         left_out,
         actions,
         edits,
+        journal,
     )
 
 

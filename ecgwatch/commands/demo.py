@@ -46,6 +46,7 @@ def demo(
         page = children.start(
             "monitor",
             "monitor",
+            "--ingest",
             "--port",
             str(port),
             "--broker",

@@ -26,6 +26,12 @@ async def _beats(ask: ApiRequest) -> Response:
     )
 
 
+async def _journal(ask: ApiRequest) -> Response:
+    return json_answer(
+        await ask.parts.history.ask(questions.journal, ask.patient, *ask.period(366 * DAY_NS))
+    )
+
+
 async def _findings(ask: ApiRequest) -> Response:
     return json_answer(
         await ask.parts.history.ask(questions.findings, ask.patient, *ask.period(31 * DAY_NS))
@@ -88,6 +94,19 @@ ENDPOINTS = (
         "Beats of the period",
         Answer("the beats", schemas.thing({"beats": schemas.many(schemas.BEAT)})),
         query=schemas.period("an hour"),
+        errors=(503,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/journal",
+        "view",
+        _journal,
+        "What the wearer said, and what people did with bed and device",
+        Answer(
+            "the entries, oldest first",
+            schemas.thing({"journal": schemas.many(schemas.JOURNAL_ENTRY)}),
+        ),
+        query=schemas.period("366 days"),
         errors=(503,),
     ),
     Endpoint(

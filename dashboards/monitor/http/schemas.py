@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from ingest.messages import AlarmKind, BeatLabel, Priority, RhythmLabel
+from ingest.messages import AlarmKind, BeatLabel, JournalKind, Priority, RhythmLabel
 
 Schema = dict[str, Any]
 Query = tuple[str, bool, Schema, str]
@@ -114,6 +114,9 @@ FINDING = thing(
         "probability": {"type": "number"},
         "model": TEXT,
     }
+)
+JOURNAL_ENTRY = thing(
+    {"id": TEXT, "t": TIME, "by": TEXT, "kind": {"enum": [*get_args(JournalKind)]}, "text": TEXT}
 )
 ACTION = thing(
     {

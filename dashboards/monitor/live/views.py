@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.messages import Action, Alarm, Beat, Edit, Finding, Reference, Rhythm, Score, Vitals
+from ingest.messages import (
+    Action,
+    Alarm,
+    Beat,
+    Edit,
+    Finding,
+    JournalEntry,
+    Reference,
+    Rhythm,
+    Score,
+    Vitals,
+)
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring.reference import AAMI
 
@@ -102,6 +113,16 @@ def edit_view(edit: Edit) -> View:
         "verdict": edit.verdict,
         "label": edit.label,
         "note": edit.note,
+    }
+
+
+def journal_view(entry: JournalEntry) -> View:
+    return {
+        "id": entry.id,
+        "t": ms(entry.time_ns),
+        "by": entry.by,
+        "kind": entry.kind,
+        "text": entry.text,
     }
 
 

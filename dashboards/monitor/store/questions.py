@@ -20,6 +20,7 @@ from dashboards.monitor.live.views import (
     beat_view,
     edit_view,
     finding_view,
+    journal_view,
     rhythm_view,
 )
 from dashboards.monitor.refusals import RefusedError
@@ -28,7 +29,7 @@ from dashboards.monitor.store.trends import trend as in_columns
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
 from dashboards.report.rhythm import reaching_into
-from ingest.messages import Action, Alarm, Beat, Edit, Finding, Rhythm, Strip, Vitals
+from ingest.messages import Action, Alarm, Beat, Edit, Finding, JournalEntry, Rhythm, Strip, Vitals
 from stream_processor.sinks.base import Sink
 
 T = TypeVar("T")
@@ -97,6 +98,12 @@ def beats(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
 def findings(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"findings"}"""
     return _list("findings", finding_view, _whole(sink.read(Finding, patient, start_ns, end_ns)))
+
+
+def journal(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
+    """{"journal"}"""
+    entries = _whole(sink.read(JournalEntry, patient, start_ns, end_ns))
+    return _list("journal", journal_view, entries)
 
 
 def trend(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) -> bytes:

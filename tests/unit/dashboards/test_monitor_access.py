@@ -70,6 +70,7 @@ MATRIX: list[tuple[str, str, dict[str, Any], tuple[int, int, int, int]]] = [
     ("GET", "/api/patients/p/limits", {}, (401, 200, 200, 200)),
     ("GET", "/api/patients/p/actions", {"params": PERIOD}, (401, 200, 200, 200)),
     ("GET", "/api/patients/p/edits", {"params": PERIOD}, (401, 200, 200, 200)),
+    ("GET", "/api/patients/p/journal", {"params": PERIOD}, (401, 200, 200, 200)),
     ("GET", "/api/patients/p/findings", {"params": PERIOD}, (401, 200, 200, 200)),
     ("GET", "/api/patients/p/report", {"params": PERIOD}, (401, 200, 200, 200)),
     ("GET", "/api/edits.csv", {"params": PERIOD}, (401, 200, 200, 200)),

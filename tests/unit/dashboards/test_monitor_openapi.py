@@ -16,7 +16,7 @@ from starlette.routing import Route
 from dashboards.monitor.http.access import Access
 from dashboards.monitor.http.server import ENDPOINTS, create_app
 from ingest.clock import ManualClock
-from ingest.messages import Score
+from ingest.messages import JournalEntry, Score
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.memory import MemorySink
 from tests.unit.dashboards.monitor_bench import (
@@ -216,6 +216,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         beat(2),
         rhythm(0, 30),
         finding(0, 30),
+        JournalEntry(
+            patient_id="p", time_ns=one.onset_ns, id="j", by="h10", kind="symptom", text="dizzy"
+        ),
     ]
     with storing(
         tmp_path_factory.mktemp("store"), *events, action("silence", seconds=5.0), edit(beat(1))

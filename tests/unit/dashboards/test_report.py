@@ -18,6 +18,7 @@ from dashboards.report.findings import STRIPS, Findings, find
 from dashboards.report.page import lasting, percent, report_html
 from dashboards.report.rhythm import Episode, episodes, shares
 from ecgwatch.__main__ import app
+from ingest.messages import JournalEntry
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.unit.dashboards.monitor_bench import (
@@ -215,6 +216,20 @@ def test_strips_are_of_the_worst_alarms_and_the_others_are_counted() -> None:
     assert told.strips[-1][0] == high
     assert told.strips_left_out == 6
     assert len(told.alarms) == STRIPS + 7
+
+
+def test_what_the_wearer_felt_stands_beside_the_rhythm_of_that_minute() -> None:
+    felt = JournalEntry(
+        patient_id="p", time_ns=NOW + 20 * S, id="j", by="h10-1", kind="symptom", text="dizzy <b>"
+    )
+    later = msgspec.structs.replace(felt, time_ns=NOW + 55 * S, id="k", kind="note", text="better")
+    findings = found(rhythm(10, 40, label="AFIB"), felt, later)
+    assert [(f.entry.text, f.rhythm) for f in findings.journal] == [
+        ("dizzy <b>", "AFIB"),
+        ("better", ""),
+    ]
+    page = report_html(findings, NOW + 60 * S)
+    assert "dizzy &lt;b&gt;" in page
 
 
 def test_people_are_named_whenever_they_acted() -> None:
