@@ -121,6 +121,11 @@ class Mvms(System):
         ]
         return torch.stack(each, dim=1), torch.stack(weights, dim=1)
 
+    def features(self, x: Tensor) -> Tensor:
+        """The weighted sum of all views: (B, 32)."""
+        features, weights = self.look(x)
+        return (features * weights).sum(dim=1)
+
     def fuse(self, features: Tensor, weights: Tensor) -> Tensor:
         """Logits of the weighted sum."""
         return self.head(self.dropout((features * weights).sum(dim=1)))
@@ -136,6 +141,11 @@ class Mvms(System):
         for block in blocks:
             block.attend = nn.Identity()
         return gone
+
+
+def student(rows: int, outputs: int) -> Mvms:
+    """The single-view student: all leads in one branch."""
+    return Mvms(OneView(rows), outputs)
 
 
 class Even(nn.Module):

@@ -9,7 +9,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
 from models.architectures.layers.gates import CoordinateAttention
-from models.architectures.mvms import ANATOMY, AnatomicalViews, LeadViews, Mvms, Res2
+from models.architectures.mvms import ANATOMY, AnatomicalViews, LeadViews, Mvms, Res2, student
+from models.training.distillation.mvms import BothAnswer, softened
 
 
 @pytest.fixture
@@ -68,3 +69,25 @@ def test_views_of_one_lead_are_bands_of_it() -> None:
     ]
     assert power[0][2] > 20 * power[0][3]
     assert power[1][3] > 20 * power[1][2]
+
+
+def test_the_student_has_one_view_and_its_teacher_does_not_learn() -> None:
+    torch.manual_seed(1)
+    pair = BothAnswer(student(1, 4), Mvms(LeadViews(), 4)).train()
+    before = {k: v.clone() for k, v in pair.teacher.state_dict().items()}
+    answer = pair(torch.randn(6, 1, 500))
+    softened(answer.student, answer.teacher).backward()
+    assert len(pair.student.each) == 1
+    assert all(p.grad is None for p in pair.teacher.parameters())
+    assert all(torch.equal(before[k], v) for k, v in pair.teacher.state_dict().items())
+    assert pair.student.head.weight.grad.abs().sum() > 0
+
+
+def test_what_the_teacher_says_is_softened() -> None:
+    said, told = torch.tensor([[0.0, 0.0]]), torch.tensor([[4.0, 0.0]])
+    teacher = torch.tensor([2.0, 0.0]).softmax(dim=0)
+    expected = 4 * float((teacher * (teacher / 0.5).log()).sum())
+    assert softened(said, told).item() == pytest.approx(expected, rel=1e-5)
+    assert softened(told, told).item() == pytest.approx(0, abs=1e-6)
+    one_by_one = softened(said, told, exclusive=False)
+    assert one_by_one > softened(said, said, exclusive=False)

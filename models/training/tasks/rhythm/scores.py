@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.signal.windows import RHYTHM_SPEC, InputSpec
 from models.training.data.cinc2017 import CLASSES, Recordings
 from models.training.data.rhythm_windows import record_windows, short_windows
 
@@ -42,17 +43,23 @@ def challenge_score(truth: Ints, chosen: Ints) -> float:
     return float(f1(truth, chosen)[:3].mean())
 
 
-def record_probabilities(network: Network, recordings: Recordings, members: Ints) -> Floats:
+def record_probabilities(
+    network: Network, recordings: Recordings, members: Ints, spec: InputSpec = RHYTHM_SPEC
+) -> Floats:
     """Class probabilities of whole records, averaged over their windows: (R, 4)."""
-    return _averaged(network, [record_windows(recordings.signal(int(r))) for r in members])
+    return _averaged(network, [record_windows(recordings.signal(int(r)), spec) for r in members])
 
 
 def piece_probabilities(
-    network: Network, recordings: Recordings, members: Ints, seconds: float
+    network: Network,
+    recordings: Recordings,
+    members: Ints,
+    seconds: float,
+    spec: InputSpec = RHYTHM_SPEC,
 ) -> tuple[Ints, Floats]:
     """Of every piece of so many seconds by itself: the label of its record, (P,), and class
     probabilities, (P, 4)."""
-    pieces = [short_windows(recordings.signal(int(r)), seconds) for r in members]
+    pieces = [short_windows(recordings.signal(int(r)), seconds, spec) for r in members]
     truth = np.repeat(recordings.labels[members], [len(p) for p in pieces])
     return truth, softmax(run(network, np.concatenate(pieces)))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures import Problem
-from models.signal.windows import RHYTHM_SPEC
+from models.signal.windows import PIECE_SPEC, RHYTHM_SPEC, InputSpec
 from models.training.data import cinc2017
 from models.training.data.cinc2017 import CLASSES, Recordings
 from models.training.data.rhythm_windows import Varied, load_noise
@@ -23,6 +23,7 @@ from models.training.sequence import SMOOTHING
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.rhythm.scores import (
     challenge_score,
+    f1,
     piece_probabilities,
     record_probabilities,
 )
@@ -35,13 +36,15 @@ Ints = npt.NDArray[np.int64]
 class WholeWindows:
     """One window per record, varied, and its class."""
 
-    def __init__(self, recordings: Recordings, members: Ints, noises: Sequence[Floats]) -> None:
+    def __init__(
+        self, recordings: Recordings, members: Ints, noises: Sequence[Floats], spec: InputSpec
+    ) -> None:
         self._recordings, self._members = recordings, members
-        self._varied = Varied(noises, 0)
+        self._varied = Varied(noises, 0, spec)
         self._weights = torch.tensor(CLASS_WEIGHTS)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Windows (B, 1, 3750), classes (B,)."""
+        """Windows (B, 1, spec.length), classes (B,)."""
         self._varied.use(rng)
         chosen = rng.choice(self._members, size, replace=False)
         x = self._varied.batch([self._recordings.signal(int(r)) for r in chosen])
@@ -73,15 +76,28 @@ class Rhythm:
         network's task."""
         # no record is in fold -1
         members = split(self._recordings.labels, -1 if fold is None else fold).train
-        return WholeWindows(self._recordings, members, load_noise(self._data / "nstdb"))
+        return WholeWindows(
+            self._recordings, members, load_noise(self._data / "nstdb"), self.problem.spec
+        )
 
     def evaluate(self, predict: Predict, fold: int) -> Figures:
-        """See Task: a record's probabilities are averaged over its windows of 30 s, as the stream
-        cuts them."""
-        held_out = split(self._recordings.labels, fold).test
-        whole = record_probabilities(predict, self._recordings, held_out).argmax(axis=1)
-        truth, pieces = piece_probabilities(predict, self._recordings, held_out, seconds=10)
+        """See Task: a record's probabilities are averaged over its windows, as the stream cuts
+        them."""
+        held_out, spec = split(self._recordings.labels, fold).test, self.problem.spec
+        whole = record_probabilities(predict, self._recordings, held_out, spec).argmax(axis=1)
+        truth, pieces = piece_probabilities(predict, self._recordings, held_out, 10, spec)
+        labels = self._recordings.labels[held_out]
+        of_class = zip(CLASSES, f1(labels, whole), strict=True)
         return {
-            self.metric: challenge_score(self._recordings.labels[held_out], whole),
+            self.metric: challenge_score(labels, whole),
             "N A O mean F1, 10 s": challenge_score(truth, pieces.argmax(axis=1)),
+            **{f"F1 {c}, records": float(value) for c, value in of_class},
         }
+
+
+@task("rhythm_10s")
+class RhythmOfTenSeconds(Rhythm):
+    """N A O ~ of CinC 2017 by windows of 10 s: what the systems of the zoo are compared on."""
+
+    problem = Problem("classes", CLASSES, PIECE_SPEC)
+    plan = Plan(epochs=20, steps=45, batch=128, peak_rate=5e-3, weight_decay=0.01)

@@ -1,0 +1,63 @@
+"""What a distillation scheme is: which task, teacher and student, and one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from models.training.harness import Batches, Plan
+from models.training.tasks.base import Task
+
+
+class Pair(nn.Module):
+    """A student and its teacher on the same windows. The teacher never changes: not its weights,
+    and not what its normalisation has seen."""
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().__init__()
+        self.student, self.teacher = student, teacher
+        for parameter in teacher.parameters():
+            parameter.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the teacher."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+
+class WithTeacher:
+    """Batches of a task, judged by a scheme's own loss over what a pair answers."""
+
+    def __init__(self, own: Batches, loss: Callable[[nn.Module, object, Tensor], Tensor]) -> None:
+        self._own, self._loss = own, loss
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """As the task's."""
+        return self._own.batch(rng, size)
+
+    def loss(self, net: nn.Module, answer: object, target: Tensor) -> Tensor:
+        """As the scheme's."""
+        return self._loss(net, answer, target)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a student learns from a teacher, and without it for comparison.
+
+    `teacher_task` and `task` have the same folds. `pair` joins both for training; `loss` judges
+    what the pair answers, with or without what the teacher says.
+    """
+
+    teacher_task: Callable[..., Task]
+    task: Callable[..., Task]
+    teacher: Callable[[], nn.Module]
+    student: Callable[[], nn.Module]
+    pair: Callable[[nn.Module, nn.Module], Pair]
+    loss: Callable[[Batches, bool], Callable[[nn.Module, object, Tensor], Tensor]]
+    plan: Plan

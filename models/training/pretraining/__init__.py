@@ -1,0 +1,1 @@
+"""Learning without labels: one file per objective, found by its name as architectures are."""

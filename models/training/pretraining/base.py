@@ -1,0 +1,60 @@
+"""What a pretraining objective is, and the registry of them.
+
+An objective wraps a system of the zoo in a learner (the system and what only pretraining needs),
+makes batches, and says how wrong a learner is. After training the system itself is kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from torch import nn
+
+from models.registry import Declared, chosen, declared
+from models.training import pretraining
+from models.training.harness import Batches, Plan
+
+
+class Objective(Protocol):
+    """Learning without labels for one architecture."""
+
+    architecture: str
+    plan: Plan
+
+    def learner(self, system: nn.Module) -> nn.Module:
+        """The system with what pretraining adds to it."""
+        ...
+
+    def batches(self) -> Batches:
+        """Training data without the records of the fold that will be judged."""
+        ...
+
+
+# folder of the unpacked sets, folder for what is kept between runs, fold to leave out, variant
+Make = Callable[[Path, Path, int, str], Objective]
+M = TypeVar("M", bound=Make)
+_loaded: dict[str, Make] = {}
+
+
+def objective(name: str, *, variants: tuple[str, ...]) -> Callable[[M], M]:
+    """Register the decorated class that makes an objective; the arguments must be literals."""
+
+    def register(make: M) -> M:
+        _loaded[name] = make
+        return make
+
+    return register
+
+
+def known() -> dict[str, Declared]:
+    """What there is, by name; `arguments` holds the variants, the usual one first."""
+    return declared(pretraining.__name__, pretraining.__path__, "objective")
+
+
+def load(name: str) -> Make:
+    """An objective by name. Raises BadInputError, listing those there are."""
+    importlib.import_module(chosen(known(), name, "objective").module)
+    return _loaded[name]
