@@ -104,12 +104,24 @@ def compare(
         list[str] | None,
         typer.Option("--records", metavar="NAME", help="Of these only; may be repeated."),
     ] = None,
+    zoo: Annotated[
+        bool, typer.Option("--zoo", help="The leaderboard of the zoo: accuracy and cost of each.")
+    ] = False,
+    board: Annotated[
+        Path | None, typer.Option(help="A leaderboard.json of your own (RUNS/leaderboard.json).")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Also write the leaderboard as a page, with its plot.")
+    ] = None,
 ) -> None:
     """Figures of artifacts side by side; with --peers, QRS detection of other programs on the same
-    records in the same run."""
+    records in the same run; with --zoo, the leaderboard of all architectures of the zoo."""
     from ecgwatch.modelling import tables
     from models.serving import catalogue
 
+    if zoo:
+        show_zoo(board, page)
+        return
     found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
     typer.echo(tables.figures(found).text())
     if peers:
@@ -120,3 +132,15 @@ def compare(
         wanted = [name for some in records or [] for name in some.split(",")]
         for text in compare_on(folder if folder.is_dir() else held.data / database, wanted):
             typer.echo("\n" + text)
+
+
+def show_zoo(board: Path | None, page: Path | None) -> None:
+    """Print the leaderboard, and write its page."""
+    from ecgwatch.modelling import leaderboard
+
+    systems = leaderboard.read(board or leaderboard.SHIPPED)
+    for table in leaderboard.tables(systems):
+        typer.echo(table.text() + "\n")
+    if page is not None:
+        page.write_text(leaderboard.page(systems))
+        typer.echo(f"page: {page}")

@@ -14,16 +14,30 @@ from ingest.errors import BadInputError
 DEPLOYED = "ecgcl"
 # of the deployed network, in the order in which it learns them
 TASKS = ("qrs", "beat_class", "rhythm", "lethal")
+# for the architectures of the zoo alone
+ZOO_TASKS = ("rhythm_10s", "beat_sequences", "diagnosis", "diagnosis_lead_i")
+PRETRAINING = ("clocs", "cpc", "st_mem")  # without labels, then probed
+DISTILLATION = ("distil-mvms", "distil-mvkt")  # students with and without what their scheme adds
 
 
 def train(
-    task: Annotated[str, typer.Argument(metavar="|".join(TASKS), help="What to learn.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK",
+            help=f"A task: {', '.join(TASKS)}, or for the zoo {', '.join(ZOO_TASKS)}. "
+            f"Pretraining: {', '.join(PRETRAINING)}. Distillation: {', '.join(DISTILLATION)}.",
+        ),
+    ],
     architecture: Annotated[str, typer.Option(help="See: ecgwatch models list")] = DEPLOYED,
     fold: Annotated[
         list[int] | None,
         typer.Option(
             min=0, help="Leave this fold out and judge on it; may be repeated. Default: all data."
         ),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Of a pretraining: cmsc, cmlc, cmsmlc; twelve-leads.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the unpacked sets.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints and results.")] = Path("runs"),
@@ -37,12 +51,30 @@ def train(
             f"no architecture named {architecture!r}",
             f"There are: {', '.join(architectures.known())}.",
         )
-    if task not in TASKS:
-        raise BadInputError(f"no task named {task!r}", f"There are: {', '.join(TASKS)}.")
+    there = (*TASKS, *ZOO_TASKS, *PRETRAINING, *DISTILLATION)
+    if task not in there:
+        raise BadInputError(f"no task named {task!r}", f"There are: {', '.join(there)}.")
     held, _ = settings.load({})
-    for module, arguments in steps(task, architecture, fold or [], runs):
+    plan = (
+        zoo_steps(task, fold or [0], runs, variant)
+        if task in (*PRETRAINING, *DISTILLATION)
+        else steps(task, architecture, fold or [], runs)
+    )
+    for module, arguments in plan:
         if status := extra.start(module, arguments, data or held.data):
             raise typer.Exit(status)
+
+
+def zoo_steps(
+    task: str, folds: list[int], runs: Path, variant: str | None
+) -> list[tuple[str, list[str]]]:
+    """As `steps`, of a pretraining or a distillation."""
+    kept = ["--runs", str(runs)]
+    if task in DISTILLATION:
+        scheme = task.removeprefix("distil-")
+        return [("distil", [scheme, "--fold", str(k), *kept]) for k in folds]
+    seen = ["--variant", variant] if variant else []
+    return [("pretrain", [task, "--fold", str(k), *seen, *kept]) for k in folds]
 
 
 def steps(
@@ -50,6 +82,11 @@ def steps(
 ) -> list[tuple[str, list[str]]]:
     """Modules of models.training to run one after another, with their arguments. Raises
     BadInputError where an earlier task is missing."""
+    if task in ZOO_TASKS and architecture == DEPLOYED:
+        raise BadInputError(
+            f"{task} is for the architectures of the zoo",
+            f"Name one: ecgwatch train {task} --architecture mina",
+        )
     if architecture != DEPLOYED:
         chosen = [part for k in folds for part in ("--fold", str(k))]
         return [("train_windowed", [architecture, task, *chosen, "--runs", str(runs)])]

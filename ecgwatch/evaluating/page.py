@@ -42,15 +42,20 @@ def page(
     )
     body = [
         f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>",
-        *(_table(t) for t in goals),
-        *(_table(t) for t in rest),
+        *(table_html(t) for t in goals),
+        *(table_html(t) for t in rest),
     ]
     body += ["<h2>Plots</h2>", *plots(found)]
-    body += [_table(records)]
+    body += [table_html(records)]
     body += ["<h2>Gallery</h2>", f'<p class="note">{escape(LEGEND)}</p>', *_gallery(strips)]
+    return document(escape(title), "".join(body))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page of escaped parts."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+        f"<title>{title}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
     )
 
 
@@ -103,7 +108,8 @@ def plots(found: Sequence[Judgement]) -> list[str]:
     return parts
 
 
-def _table(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """A table under its title."""
     numeric = ["n" if form else "t" for _, form in table.columns]
     head = "".join(
         f'<th class="{c}">{escape(name)}</th>'

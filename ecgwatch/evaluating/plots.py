@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -59,6 +60,46 @@ def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: 
         text = f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{GREY}"/>{text}')
     return _figure(f"{title} ({unit})", height, parts)
+
+
+class Point(NamedTuple):
+    """Something with a cost and a figure; `best`: nothing cheaper is better."""
+
+    label: str
+    cost: float
+    figure: float
+    best: bool
+
+
+def scatter(title: str, points: Sequence[Point], cost: str, figure: str) -> str:
+    """Figures over costs on a logarithmic scale; the best ones are joined by a line."""
+    height, bottom = 360, 330
+    least, most = (f(max(p.cost, 1e-3) for p in points) for f in (min, max))
+    low, high = min(p.figure for p in points), max(p.figure for p in points)
+    wide = max(math.log10(most / least), 1e-9)
+    tall = max(high - low, 1e-9)
+
+    def at(p: Point) -> tuple[float, float]:
+        x = LEFT + math.log10(max(p.cost, 1e-3) / least) / wide * (WIDTH - LEFT - 2 * RIGHT)
+        return x, 20 + (high - p.figure) / tall * (bottom - 40)
+
+    front = sorted((p for p in points if p.best), key=lambda p: p.cost)
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, front))
+    parts = [f'<polyline points="{line}" fill="none" stroke="{RED}"/>']
+    for p in points:
+        x, y = at(p)
+        colour = RED if p.best else BLUE
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
+            f'<text x="{x + 6:.1f}" y="{y + 4:.1f}">{escape(p.label)}</text>'
+        )
+    for value in (low, high):
+        y = 20 + (high - value) / tall * (bottom - 40)
+        parts.append(f'<text x="{LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+    for value, x in ((least, LEFT), (most, WIDTH - 2 * RIGHT)):
+        parts.append(f'<text x="{x}" y="{bottom + 14}" text-anchor="middle">{value:.3g}</text>')
+    axes = f"{figure} over {cost}, logarithmic"
+    return _figure(f"{title} ({axes})", height, parts)
 
 
 def _figure(title: str, height: float, parts: Sequence[str]) -> str:

@@ -64,9 +64,9 @@ def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Mod
     left = (plan.epochs - done) * plan.steps
     model = torch.compile(net) if left >= COMPILE_FROM else net
     for epoch in range(done, plan.epochs):
-        began = time.monotonic()
+        began = time.process_time()
         mean = _epoch(net, model, data, plan, epoch, optimiser, schedule)
-        line = f"{checkpoint.stem} epoch {epoch + 1}/{plan.epochs} loss {mean:.4f} {time.monotonic() - began:.0f} s"
+        line = f"{checkpoint.stem} epoch {epoch + 1}/{plan.epochs} loss {mean:.4f} {time.process_time() - began:.1f} s CPU"
         print(line, flush=True)
         with checkpoint.with_suffix(".log").open("a") as log:
             log.write(line + "\n")

@@ -4,7 +4,8 @@ same encoder with random weights.
     python -m models.training.pretrain clocs --variant cmsc --fold 0
 
 Goes on from where it was stopped. RUNS/clocs-cmsc/fold0.json holds the figures, fold0.pt the
-checkpoint, system-fold0.pt the weights that `train --from` starts from.
+checkpoint, system-fold0.pt the weights for
+`train_windowed --start`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from torch import nn
 from ingest.errors import BadInputError, EcgwatchError
 from models import architectures
 from models.architectures import Architecture
+from models.training import zoo
 from models.training.data.records import data_folder
 from models.training.harness import Plan, train
 from models.training.release.windowed_export import export
@@ -31,10 +32,16 @@ from models.training.tasks.base import Figures, Floats, Predict, Task
 
 
 def learn(
-    architecture: Architecture, task: Task, fold: int | None, plan: Plan, runs: Path
+    architecture: Architecture,
+    task: Task,
+    fold: int | None,
+    plan: Plan,
+    runs: Path,
+    start: Path | None = None,
 ) -> nn.Module:
     """The network trained without that fold, or on everything; goes on from runs/foldN.pt
-    (final.pt) where there is one of the same plan.
+    (final.pt) where there is one of the same plan. `start`: weights to begin with, such as a
+    pretraining's.
 
     Raises BadInputError where the architecture cannot answer the task.
     """
@@ -45,6 +52,8 @@ def learn(
         )
     torch.manual_seed(plan.seed)
     net = architecture.build(task.problem)
+    if start is not None:
+        net.load_state_dict(torch.load(start, weights_only=True))
     return train(net, task.batches(fold), plan, runs / f"{label(fold)}.pt")
 
 
@@ -65,10 +74,16 @@ def predictor(net: nn.Module) -> Predict:
 
 
 def run(
-    architecture: Architecture, task: Task, name: str, fold: int | None, plan: Plan, runs: Path
+    architecture: Architecture,
+    task: Task,
+    name: str,
+    fold: int | None,
+    plan: Plan,
+    runs: Path,
+    start: Path | None = None,
 ) -> Figures:
     """Train, judge and export one network; returns its figures."""
-    net = learn(architecture, task, fold, plan, runs)
+    net = learn(architecture, task, fold, plan, runs, start)
     figures = {} if fold is None else task.evaluate(predictor(net), fold)
     about = {
         "architecture": architecture.name,
@@ -116,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="instead of the task's")
     parser.add_argument("--steps", type=int, help="batches per epoch, instead of the task's")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="weights to begin with (pretraining's)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
@@ -126,10 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changes = {
         k: v for k, v in (("epochs", options.epochs), ("steps", options.steps)) if v is not None
     }
-    plan = replace(task.plan, seed=options.seed, **changes)
+    plan = replace(zoo.adapted(task.plan, architecture), seed=options.seed, **changes)
     folder = options.runs / f"{options.architecture}-{options.task}"
     figures = [
-        run(architecture, task, options.task, fold, plan, folder) for fold in options.fold or [None]
+        run(architecture, task, options.task, fold, plan, folder, options.start)
+        for fold in options.fold or [None]
     ]
     if any(figures):
         print(table(f"{options.architecture}, {options.task}", figures))

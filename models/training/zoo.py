@@ -3,7 +3,7 @@ attend, the same budget for all."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.architectures import Architecture, Recipe
 from models.training.harness import Plan
@@ -24,7 +24,9 @@ RECIPES: dict[Recipe, Rates] = {
 }
 
 
-def plan(architecture: Architecture, epochs: int, steps: int, batch: int, seed: int) -> Plan:
-    """The plan by which a system is trained."""
-    rates = RECIPES[architecture.recipe]
-    return Plan(epochs, steps, batch, rates.rate, rates.decay, rates.warm_up, seed)
+def adapted(plan: Plan, architecture: Architecture) -> Plan:
+    """A task's plan by the recipe of a system of the zoo; as it is for other architectures."""
+    if not architecture.mechanism:
+        return plan
+    r = RECIPES[architecture.recipe]
+    return replace(plan, peak_rate=r.rate, weight_decay=r.decay, warm_up=r.warm_up)

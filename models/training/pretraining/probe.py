@@ -16,6 +16,7 @@ from torch.nn import functional
 from models.training.tasks.base import Figures, Floats, Task
 
 STEPS, RATE, DECAY = 200, 0.05, 1e-3
+PART = 32  # windows drawn at a time
 
 
 class Encodes(Protocol):
@@ -45,7 +46,7 @@ def probe(system: Encodes, examples: Examples, task: Task, fold: int, count: int
     if isinstance(system, nn.Module):
         system.eval()
     rng = np.random.default_rng(0)
-    parts = [examples.batch(rng, 250) for _ in range(max(1, count // 250))]
+    parts = [examples.batch(rng, PART) for _ in range(max(1, count // PART))]
     x, y = torch.cat([inputs[0] for inputs, _ in parts]), torch.cat([target for _, target in parts])
     features = frozen(system, x)
     mean, spread = features.mean(dim=0), features.std(dim=0) + 1e-6

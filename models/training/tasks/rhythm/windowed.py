@@ -100,4 +100,4 @@ class RhythmOfTenSeconds(Rhythm):
     """N A O ~ of CinC 2017 by windows of 10 s: what the systems of the zoo are compared on."""
 
     problem = Problem("classes", CLASSES, PIECE_SPEC)
-    plan = Plan(epochs=20, steps=45, batch=128, peak_rate=5e-3, weight_decay=0.01)
+    plan = Plan(epochs=20, steps=170, batch=128, peak_rate=5e-3, weight_decay=0.01)
