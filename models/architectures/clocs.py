@@ -64,7 +64,7 @@ class Clocs(System):
     def features(self, x: Tensor) -> Tensor:
         """Mean embedding of both segments and all leads: (B, 64)."""
         segments = x[:, :, : 2 * self.segment].reshape(-1, 1, self.segment)
-        return self.encoder(segments).reshape(len(x), -1, EMBEDDING).mean(dim=1)
+        return self.encoder(segments).reshape(x.shape[0], -1, EMBEDDING).mean(dim=1)
 
     def ablate(self) -> Sequence[nn.Module]:
         """Nothing is learned of segments: means of stretches stand for their embedding."""

@@ -94,7 +94,7 @@ class Branch(nn.Module):
             tokens(torch.cat([conv(x)[..., : self.count] for conv in self.embed], dim=1))
             + self.place
         )
-        cls = self.cls.expand(len(x), -1, -1)
+        cls = self.cls.expand(x.shape[0], -1, -1)
         scores = self._scores(torch.cat([cls, each], dim=1).detach())
         kept = torch.topk(scores, self.keep, dim=1).indices
         if self.selects:

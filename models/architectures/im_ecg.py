@@ -115,7 +115,7 @@ def image(x: Tensor) -> Tensor:
     """
     if x.shape[1] > 1:
         return x.unsqueeze(1)
-    return functional.pad(x, (0, -x.shape[2] % FOLDS)).reshape(len(x), 1, FOLDS, -1)
+    return functional.pad(x, (0, -x.shape[2] % FOLDS)).reshape(x.shape[0], 1, FOLDS, -1)
 
 
 @architecture(

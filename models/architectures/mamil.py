@@ -77,7 +77,7 @@ def cut(x: Tensor, at: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
     there = torch.cat([torch.ones_like(there[:, :1]), there[:, 1:]], dim=1)
     padded = functional.pad(x.squeeze(1), (BEFORE, BEAT))
     where = at.unsqueeze(2) + torch.arange(BEAT, device=x.device)  # (B, N, 80)
-    found = torch.gather(padded, 1, where.flatten(1)).reshape(len(x), -1, BEAT)
+    found = torch.gather(padded, 1, where.flatten(1)).reshape(x.shape[0], -1, BEAT)
     return found * there.unsqueeze(2), there
 
 
@@ -132,9 +132,12 @@ class MeanPool(nn.Module):
     def forward(self, bag: Bag) -> Pooled:
         weights = bag.there / bag.there.sum(dim=1, keepdim=True)
         mean = (weights.unsqueeze(2) * bag.instances).sum(dim=1)
-        none = mean.new_zeros(len(mean), self.outputs)
+        none = mean.new_zeros(mean.shape[0], self.outputs)
         return Pooled(
-            torch.cat([mean, mean], dim=1), none, torch.zeros(len(mean), dtype=torch.int64), weights
+            torch.cat([mean, mean], dim=1),
+            none,
+            torch.zeros(mean.shape[0], dtype=torch.int64),
+            weights,
         )
 
 
@@ -171,7 +174,7 @@ class Mamil(System):
             .reshape(-1, 1, PATCH, PATCH)
         )
         features = functional.relu(self.embed_patch(self.patch(patches).mean(dim=(2, 3)))).reshape(
-            len(x), n * n, WIDTH
+            x.shape[0], n * n, WIDTH
         )
         return Bag(features, torch.ones_like(features[:, :, 0]))
 

@@ -62,11 +62,11 @@ class Channel(nn.Module):
         features = functional.relu(self.filters(segments)).squeeze(2).transpose(1, 2)
         slope = functional.relu(self.slope(steep)).squeeze(2).transpose(1, 2)  # (B S, P, 1)
         beat, alpha = self.beats(features, slope)
-        over_time, _ = self.lstm(beat.reshape(len(x), -1, FILTERS))  # (B, S, 48)
+        over_time, _ = self.lstm(beat.reshape(x.shape[0], -1, FILTERS))  # (B, S, 48)
         whole, beta = self.rhythm(over_time, spread)
         return (
             self.dropout(functional.leaky_relu(self.out(whole))),
-            alpha.reshape(len(x), -1, POSITIONS),
+            alpha.reshape(x.shape[0], -1, POSITIONS),
             beta,
         )
 
@@ -90,7 +90,7 @@ class Mina(System):
         """Logits; weights of positions (B, 4, S, P), of segments (B, 4, S), of channels (B, 4).
         `spread` (B, 4, S, 1) overrides its own."""
         bands = self.bands(functional.pad(x, (0, -x.shape[2] % SEGMENT)))
-        segments = bands.reshape(len(x), len(BANDS), -1, SEGMENT)
+        segments = bands.reshape(x.shape[0], len(BANDS), -1, SEGMENT)
         if spread is None:
             spread = (segments.var(dim=3, unbiased=False, keepdim=True) + 1e-6).sqrt()
         each = [channel(bands[:, c], spread[:, c]) for c, channel in enumerate(self.channels)]

@@ -59,7 +59,7 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.blocks(x.reshape(-1, 1, 1, SAMPLES))
-        return self.embed(mean_and_peak(y)).reshape(len(x), -1, WIDTH)
+        return self.embed(mean_and_peak(y)).reshape(x.shape[0], -1, WIDTH)
 
 
 class MrtNet(System):

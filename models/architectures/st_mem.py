@@ -31,7 +31,7 @@ MOST_LEADS = 12
 def patches(x: Tensor) -> Tensor:
     """(B, R, T) to (B, R, T // 25, 25)."""
     count = x.shape[2] // PATCH
-    return x[:, :, : count * PATCH].reshape(len(x), x.shape[1], count, PATCH)
+    return x[:, :, : count * PATCH].reshape(x.shape[0], x.shape[1], count, PATCH)
 
 
 class Embedding(nn.Module):
@@ -57,7 +57,7 @@ class Embedding(nn.Module):
         + 2), 64).
         """
         ends = self.separator.unsqueeze(0) + self.lead[leads].unsqueeze(1)  # (R, 2, 64)
-        first, last = (ends[:, k : k + 1].expand(len(tokens), -1, -1, -1) for k in (0, 1))
+        first, last = (ends[:, k : k + 1].expand(tokens.shape[0], -1, -1, -1) for k in (0, 1))
         return torch.cat([first, tokens, last], dim=2).flatten(1, 2)
 
 

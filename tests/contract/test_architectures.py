@@ -97,6 +97,7 @@ def test_it_computes_the_same_after_export_within_its_budget(name: str, tmp_path
     pytest.importorskip("torch", reason=NO_TORCH)
     import torch
 
+    from models.serving.benchmark import session
     from models.serving.runtime import Network
     from models.training.release.windowed_export import export
 
@@ -118,6 +119,8 @@ def test_it_computes_the_same_after_export_within_its_budget(name: str, tmp_path
             }[problem.kind]
         )
         assert np.abs(given - expected).max() < 1e-4
+        alone = session(tmp_path / "model.onnx").run(None, {"windows": x[:1].numpy()})[0]
+        assert np.abs(alone - expected[:1]).max() < 1e-4  # a batch of any size, not of 16 only
         if problem.rows != 12:
             assert spec["macs_per_window"] < MOST_MMAC * 1e6
 

@@ -50,7 +50,10 @@ class Path(nn.Module):
         self.out, self.norm = nn.Linear(2 * HIDDEN, CHANNELS), nn.GroupNorm(1, CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        y, _ = self.lstm(x.flatten(0, 1))
+        sequences = x.flatten(0, 1)
+        # made of the input: of a constant the export would keep the batch of its example
+        none = (0 * sequences[:, 0, :1]).unsqueeze(0).repeat(2, 1, HIDDEN)
+        y, _ = self.lstm(sequences, (none, none))
         y = self.out(y).unflatten(0, (-1, x.shape[1]))  # (B, A, N, C)
         return x + self.norm(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
