@@ -144,3 +144,31 @@ def show_zoo(board: Path | None, page: Path | None) -> None:
     if page is not None:
         page.write_text(leaderboard.page(systems))
         typer.echo(f"page: {page}")
+
+
+@app.command("explain")
+def explain(
+    record: Annotated[Path, typer.Argument(help="A WFDB record, without its suffix.")],
+    model: Annotated[
+        Path, typer.Option(help="Folder of a trained network of one lead, such as the zoo's.")
+    ],
+    at: Annotated[
+        float | None, typer.Option(help="Where the window ends, in s. Default: the first one.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", help="Why this class? Default: the one answered.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explained.html"),
+) -> None:
+    """Draw what a network's answer hangs on, under the signal: occlusion for any network, and with
+    the extra `train` Grad-CAM and attention maps of those that have them."""
+    from ecgwatch.evaluating.page import document
+    from ecgwatch.modelling.explaining import explain as explained
+    from ecgwatch.modelling.explaining import lines
+    from ecgwatch.modelling.weight_strip import weight_strip
+
+    found = explained(record, model, at, label)
+    typer.echo("\n".join(lines(found)))
+    title = f"{record.name} from {found.start_s:g} s: why {found.answer}"
+    out.write_text(document("Explained", weight_strip(title, found.window, found.weights)))
+    typer.echo(f"page: {out}")

@@ -6,9 +6,21 @@ models/occlusion.py does the same for any network from outside.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models import architectures
+from models.architectures import Problem
+from models.architectures.layers.system import System
+from models.signal.windows import InputSpec
+
+Floats = npt.NDArray[np.float32]
 
 
 def grad_cam(net: nn.Module, x: Tensor, target: int) -> Tensor:
@@ -37,3 +49,30 @@ def over_time(cam: Tensor) -> Tensor:
     rows, T') to (B, rows T').
     """
     return cam.flatten(1)
+
+
+def inside(folder: Path, window: Floats, target: int) -> dict[str, Floats]:
+    """Grad-CAM and the attention of an artifact's network on a window (T,): name to weights of equal
+    parts of it. Nothing if its weights are not beside it, or it has neither."""
+    checkpoint = next(iter([*sorted(folder.glob("*.pt")), *_beside(folder)]), None)
+    if checkpoint is None:
+        return {}
+    spec = json.loads((folder / "spec.json").read_text())
+    problem = Problem(spec["kind"], tuple(spec["outputs"]), InputSpec(**spec["input"]))
+    net = architectures.load(spec["architecture"]).build(problem)
+    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
+    x = torch.from_numpy(window[None, None].copy())
+    found = {}
+    if getattr(net.eval(), "last_map", None):
+        found["Grad-CAM"] = over_time(grad_cam(net, x, target))[0].numpy()
+    if isinstance(net, System):
+        with torch.inference_mode():
+            weights = net.attention(x)
+        found |= {f"attention: {name}": each[0].numpy() for name, each in weights.items()}
+    return found
+
+
+def _beside(folder: Path) -> list[Path]:
+    """The checkpoint that carries the folder's own name."""
+    path = folder.with_suffix(".pt")
+    return [path] if path.exists() else []

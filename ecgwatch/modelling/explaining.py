@@ -1,0 +1,95 @@
+"""Why a trained network answers as it does for a stretch of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgwatch.modelling import extra
+from ingest.errors import BadInputError
+from ingest.sources.wfdb_record import WfdbSource
+from models.occlusion import occlusion
+from models.serving.runtime import Network
+from models.signal.conditioning import FS_HZ, condition
+from models.signal.windows import cut
+
+Floats = npt.NDArray[np.float32]
+
+HIDDEN_S, STEP_S = 0.4, 0.2  # what occlusion covers, and how far apart
+
+
+class Explained(NamedTuple):
+    """A window, what was answered, and what that hangs on."""
+
+    start_s: float
+    window: Floats  # (T,) as the network sees it
+    probabilities: dict[str, float]
+    answer: str
+    weights: dict[str, Floats]  # of equal parts of the window, by the name of the explanation
+
+
+def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -> Explained:
+    """What the network of an artifact folder says of the window that ends at `at_s` (default: the
+    first whole one), and why it says `label` (default: its answer).
+
+    Raises BadInputError if the network does not answer per window of one lead, the record is too
+    short, or the label is none of its classes.
+    """
+    network = Network(folder)
+    if network.meta["kind"] != "classes" or network.meta.get("rows", 1) != 1:
+        raise BadInputError(
+            f"{folder} does not answer for windows of one lead", "Give a network of rhythm_10s."
+        )
+    signal, length = conditioned(record), network.spec.length
+    end = length if at_s is None else round(at_s * FS_HZ)
+    if not length <= end <= len(signal):
+        whole = f"{length / FS_HZ:g} and {len(signal) / FS_HZ:g} s"
+        raise BadInputError(f"{record}: no whole window ends there", f"--at: between {whole}.")
+    window = cut(signal, np.array([end]), network.spec)[0]
+    classes = list(network.meta["outputs"])
+    probabilities = softmax(network.run(window[None]))[0]
+    answer = label or classes[int(probabilities.argmax())]
+    if answer not in classes:
+        raise BadInputError(f"no class {answer!r}", f"There are: {', '.join(classes)}.")
+    target = classes.index(answer)
+    covered = occlusion(
+        lambda x: softmax(network.run(x))[:, target],
+        window,
+        round(HIDDEN_S * FS_HZ),
+        round(STEP_S * FS_HZ),
+    )
+    weights = {"occlusion": covered}
+    if extra.there():
+        inside: Callable[[Path, Floats, int], dict[str, Floats]] = extra.training("explain").inside
+        weights |= inside(folder, window, target)
+    told = dict(zip(classes, probabilities.tolist(), strict=True))
+    return Explained((end - length) / FS_HZ, window, told, answer, weights)
+
+
+def conditioned(record: Path) -> Floats:
+    """The first lead of a record as the stages have it: mV at 125 Hz."""
+    source = WfdbSource(record)
+    counts = np.concatenate([block.counts for block in source.blocks()])
+    return condition(counts, source.fs_hz, source.counts_per_mv)
+
+
+def softmax(logits: Floats) -> Floats:
+    """(n, K) to the same."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def lines(found: Explained) -> list[str]:
+    """For the terminal: the answer, and when the window weighs most for it."""
+    told = ", ".join(f"{c} {p:.2f}" for c, p in found.probabilities.items())
+    text = [f"from {found.start_s:g} s: {told}; why {found.answer}:"]
+    seconds = len(found.window) / FS_HZ
+    for name, values in found.weights.items():
+        places = np.argsort(-values)[:3]
+        at = ", ".join(f"{found.start_s + (k + 0.5) * seconds / len(values):.1f}" for k in places)
+        text.append(f"  {name}: most at {at} s")
+    return text
