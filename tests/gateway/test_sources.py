@@ -191,10 +191,15 @@ async def test_mqtt_sensor_through_a_broker_that_keeps_what_the_gateway_misses(
             assert device.source.wearing.battery == 0.8
 
 
-def documented_class() -> type[LiveSource]:
+def documented_source() -> str:
     """The example of docs/devices.md, as a user would paste it into a file."""
     (code,) = re.findall(r"```python\n(# belt\.py.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert len(code.splitlines()) <= 30
+    return str(code)
+
+
+def documented_class() -> type[LiveSource]:
+    code = documented_source()
     module = types.ModuleType("belt")
     sys.modules["belt"] = module
     exec(code, vars(module))
