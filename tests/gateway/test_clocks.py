@@ -32,6 +32,7 @@ def drift_ms(seconds: float, **how) -> np.ndarray:
     return np.array(off)
 
 
+@pytest.mark.slow
 def test_after_a_day_time_has_drifted_by_less_than_20_ms() -> None:
     """Both errors at once: it samples at 131.3 Hz instead of 130, and its clock loses 1 %."""
     off = drift_ms(24 * 3600, fs_hz=131.3, clock_error=0.01, jitter_s=0.2)
@@ -45,6 +46,15 @@ def test_after_a_day_time_has_drifted_by_less_than_20_ms() -> None:
 def test_an_hour(how: dict[str, float]) -> None:
     off = drift_ms(3600, jitter_s=0.2, seed=3, **how)
     assert np.abs(off[1100:]).max() < 20
+
+
+def test_after_four_hours_of_both_errors() -> None:
+    assert (
+        np.abs(
+            drift_ms(4 * 3600, fs_hz=128.4, clock_error=-0.01, jitter_s=0.2, seed=1)[1100:]
+        ).max()
+        < 20
+    )
 
 
 def story(

@@ -214,3 +214,31 @@ async def test_a_heart_rate_strap_gives_rates_and_no_trace(tmp_path: Path) -> No
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert device.spool.backlog_bytes == 0
+
+
+async def test_two_straps_at_once_of_which_one_is_out_of_reach(tmp_path: Path) -> None:
+    air = Air()
+    straps = [VirtualH10(air, 1), VirtualH10(air, 2)]
+    for part in (air, *straps):
+        await part.power_on()
+    clock, radio = ManualClock(START_NS), BumbleRadio(air, straps)
+    devices = [
+        Device(PolarH10(s.name[-8:], clock, radio), Spool(tmp_path, s.name), clock) for s in straps
+    ]
+    tasks = [asyncio.create_task(d.run()) for d in devices]
+    for strap in straps:
+        await asyncio.wait_for(strap.streaming.wait(), 20)
+    await straps[0].lose_link()
+    for k in range(20):
+        clock.advance(73 / 130)
+        await straps[1].send([k] * 73, FIRST_NS + round(k * 73 / 130 * 1e9))
+        await until(lambda: devices[1].last_block_s == clock.steady_s())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [d.source.wearing.battery for d in devices] == [0.93, 0.93]
+    assert devices[0].spool.backlog_bytes == 0
+    assert devices[1].timeline
+    assert devices[1].timeline.counts.gaps == 0
+    for device in devices:
+        device.spool.close()

@@ -48,6 +48,7 @@ class Air:
         self.link = LocalLink()
         self.central = bumble_device(self.link, "F1:F1:F1:F1:F1:F1", "central")
         self.mtu = 247
+        self.connecting = asyncio.Lock()
 
     async def power_on(self) -> None:
         await self.central.power_on()
@@ -128,7 +129,8 @@ def backend_of(air: Air) -> type[BaseBleakClient]:
 
         async def connect(self, pair: bool, **_: Any) -> None:
             try:
-                self.connection = await air.central.connect(self.address)
+                async with air.connecting:  # a controller makes one connection at a time
+                    self.connection = await air.central.connect(self.address)
             except BumbleError as error:
                 raise BleakError(str(error)) from error
             self.connection.on("disconnection", lambda *_: self._gone())
