@@ -11,6 +11,7 @@ import typer
 
 from ecgwatch import settings
 from ecgwatch.commands.add_task import add_task, deploy
+from ecgwatch.commands.method import method
 from ecgwatch.modelling import extra
 
 app = typer.Typer(
@@ -19,6 +20,9 @@ app = typer.Typer(
 )
 app.command("add-task")(add_task)
 app.command("deploy")(deploy)
+app.command("method", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    method
+)
 
 Names = Annotated[
     list[str] | None,

@@ -1,7 +1,7 @@
 """A frozen encoder learns a new task by low-rank adapters (TAC-ECG: Wang R. et al. 2025, DOI
 10.1016/j.cmpb.2025.108918).
 
-python -m models.training.steps.adapter tac_ecg rhythm --fold 0 --encoder runs/ecg_text/encoder.pt
+    python -m models.training.steps.adapter tac_ecg rhythm --fold 0 --encoder runs/ecg_text/encoder.pt
 
 After the norm of every convolution that is longer than one sample stands an adapter: pointwise to a
 few channels, ReLU, pointwise back, added. Adapters and head are trained; the encoder's weights and
@@ -14,13 +14,14 @@ encoder as it is.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ingest.errors import BadInputError
+from ingest.errors import BadInputError, EcgwatchError
 from models.architectures.residual.tac_ecg import Adapter, TacEcg
 from models.training.cost import parameters
 from models.training.harness import train
@@ -92,4 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

@@ -1,7 +1,7 @@
 """Supervised contrastive pretraining with label-true transforms (sCL-ST: Le D. et al. 2023, DOI
 10.1109/JBHI.2023.3246241; loss: Khosla et al. 2020, arXiv 2004.11362).
 
-python -m models.training.steps.contrastive se_resnet rhythm --fold 0
+    python -m models.training.steps.contrastive se_resnet rhythm --fold 0
 
 Records that share a label are drawn together, all others apart; then the encoder stays as it is and
 a linear head is trained.
@@ -13,6 +13,7 @@ same encoder with random weights under the same head.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ingest.errors import EcgwatchError
 from models.training.harness import Batches, train
 from models.training.steps.setting import finish, parser, setting
 from models.training.steps.transforms import joined, smoothed
@@ -140,4 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

@@ -1,7 +1,7 @@
 """Records and their reports meet: the pretraining of TAC-ECG (Wang R. et al. 2025, DOI
 10.1016/j.cmpb.2025.108918; after CLIP, Radford et al. 2021, arXiv 2103.00020).
 
-python -m models.training.steps.ecg_text --runs runs
+    python -m models.training.steps.ecg_text --runs runs
 
 An encoder of signals and an encoder of texts are trained so that each record is more like its own
 report than like the others of the batch: symmetric cross-entropy over cosines with a learned scale.
@@ -22,6 +22,7 @@ import csv
 import json
 import math
 import re
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ingest.errors import EcgwatchError
 from models.architectures.residual.se_resnet import SeResNet
 from models.architectures.residual.tac_ecg import WIDTHS
 from models.signal.windows import PIECE_SPEC, cut
@@ -208,4 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

@@ -2,7 +2,7 @@
 patient's beats are named by the nearest of a few supports (Vasconcellos et al., IEEE Access 2023;
 Koch et al. 2015; contrastive loss: Hadsell et al. 2006, DOI 10.1109/CVPR.2006.100).
 
-python -m models.training.steps.few_shot litenet beat_class --fold 0
+    python -m models.training.steps.few_shot litenet beat_class --fold 0
 
 Pairs are of two patients always, alike or not: pairs within one patient would teach the patient,
 not the class. Supports are of training patients, queries of patients that were never seen.
@@ -14,6 +14,7 @@ the head reads; and a control, the same network with random weights.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ingest.errors import EcgwatchError
 from models.signal.windows import cut
 from models.training.data.records import load_mitdb
 from models.training.harness import train
@@ -35,6 +37,7 @@ from models.training.train_windowed import label
 MARGIN = 1.0
 SHOTS = (1, 5, 20)  # supports of each class
 PER_CLASS = 150  # beats of a class and a patient, at most
+NAMED = 3  # N, S and V: of F and Q too few patients have any
 Ints = npt.NDArray[np.int64]
 
 
@@ -161,7 +164,7 @@ def beats(setting: Setting) -> tuple[Labelled, Labelled]:
         found = reference(track)
         y = classes(found.allowed)
         some = np.concatenate(
-            [rng.permutation(np.flatnonzero(y == c))[:PER_CLASS] for c in np.unique(y)]
+            [rng.permutation(np.flatnonzero(y == c))[:PER_CLASS] for c in range(NAMED)]
         )
         x = torch.from_numpy(cut(track.signal, ends(found)[some], AROUND_BEAT)[:, None])
         who = np.full(len(some), number)
@@ -193,4 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

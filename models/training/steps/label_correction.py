@@ -2,7 +2,7 @@
 most like (Gallego Vazquez et al. 2022, DOI 10.1088/1361-6579/ac89cb, after Han et al. 2019, arXiv
 1908.02160).
 
-python -m models.training.steps.label_correction se_resnet rhythm --fold 0 --flip 0.2
+    python -m models.training.steps.label_correction se_resnet rhythm --fold 0 --flip 0.2
 
 Rounds of two steps. (1) Train with alpha L(label) + (1 - alpha) L(corrected label). (2) Of each
 class choose prototypes among windows of that label: dense ones, alike to many, that are unlike each
@@ -15,6 +15,7 @@ are right, beside the same training without correction.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ingest.errors import EcgwatchError
 from models.training.harness import Plan, train
 from models.training.steps.setting import Setting, finish, parser, setting
 from models.training.steps.windows import Pool, PoolBatches, classes, drawn, embedded
@@ -142,4 +144,7 @@ def run(setting: Setting, flip: float, count: int = POOL) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

@@ -1,7 +1,7 @@
 """Structured pruning of any architecture: whole channels are taken out, and what is left is a
 smaller file (network slimming, Liu et al. 2017, DOI 10.1109/ICCV.2017.298).
 
-python -m models.training.steps.prune_channels se_resnet rhythm --fold 0 --keep 0.5
+    python -m models.training.steps.prune_channels se_resnet rhythm --fold 0 --keep 0.5
 
 A trained network is trained on for a few epochs under a penalty on its BatchNorm scales; then of
 every stream of channels (models/training/steps/channel_streams.py) those with the smallest scales
@@ -15,6 +15,7 @@ threshold for the whole network.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ingest.errors import EcgwatchError
 from models.training.cost import parameters
 from models.training.harness import Batches, train
 from models.training.steps.channel_streams import Norm, Stream, streams
@@ -128,4 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

@@ -1,8 +1,7 @@
 """A student learns its teacher's probabilities (Wu et al. 2020, DOI
 10.1016/j.compbiomed.2020.103800): how the binarised network is taught.
 
-python -m models.training.steps.soft_labels binarised_cnn rhythm --teacher binarised_teacher --fold
-0
+    python -m models.training.steps.soft_labels binarised_cnn rhythm --teacher NAME --fold 0
 
 The loss is cross-entropy against what the teacher says, and against the reference too if asked. We
 differ: the teacher's windows are the task's varied ones instead of crops, and it is trained by the
@@ -11,6 +10,7 @@ zoo's common recipe.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ingest.errors import EcgwatchError
 from models.training.harness import Batches, train
 from models.training.steps.setting import finish, parser, setting
 from models.training.train_windowed import label, predictor
@@ -63,4 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

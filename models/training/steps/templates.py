@@ -2,7 +2,7 @@
 models/architectures/compact/matched_filter.py start as mean beats of the training patients, class
 by class, and are trained from there.
 
-python -m models.training.steps.templates matched_filter beats --fold 0
+    python -m models.training.steps.templates matched_filter beat_sequences --fold 0
 
 Each class's beats are grouped by likeness (a few rounds of k-means), so that a class has several
 templates; rare classes get as many as common ones. Farag 2023, DOI 10.3390/s23031365. We differ:
@@ -11,6 +11,7 @@ the published filters' start is not known to us.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ingest.errors import BadInputError
+from ingest.errors import BadInputError, EcgwatchError
 from models.architectures.compact.matched_filter import TEMPLATES, MatchedFilter, with_slope
 from models.training.harness import Batches, train
 from models.training.steps.setting import finish, parser, setting
@@ -74,4 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")

@@ -1,7 +1,7 @@
 """Tucker distillation: a student's feature map has the core of its teacher's (Sepahvand et al.
 2022, DOI 10.1016/j.ins.2022.01.030).
 
-python -m models.training.steps.tucker litenet rhythm --teacher se_resnet --fold 0
+    python -m models.training.steps.tucker litenet rhythm --teacher se_resnet --fold 0
 
 Feature maps of different widths and rates cannot be compared; their Tucker cores can. The maps of a
 batch are decomposed along channels and time (Tucker 1966, DOI 10.1007/BF02289464) to the same
@@ -14,6 +14,7 @@ normed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ingest.errors import BadInputError
+from ingest.errors import BadInputError, EcgwatchError
 from models.training.harness import Batches, train
 from models.training.steps.setting import finish, parser, setting
 from models.training.train_windowed import label
@@ -119,4 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EcgwatchError as error:
+        sys.exit(f"error: {error.problem}\n{error.remedy}")
