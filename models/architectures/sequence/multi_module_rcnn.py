@@ -112,7 +112,7 @@ class MultiModule(System):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.modules_ = nn.ModuleList([SignalModule(), SpectrumModule(), RhythmModule()])
+        self.views = nn.ModuleList([SignalModule(), SpectrumModule(), RhythmModule()])
         self.origin = nn.Parameter(0.02 * torch.randn(1, 3, TOKEN))
         self.fuse = nn.Sequential(
             *(EncoderLayer(TOKEN, HEADS) for _ in range(LAYERS)), nn.LayerNorm(TOKEN)
@@ -121,7 +121,7 @@ class MultiModule(System):
 
     def tokens(self, x: Tensor) -> Tensor:
         """Signal, spectrum, rhythm: (B, 1, T) to (B, 3, TOKEN)."""
-        return torch.stack([module(x) for module in self.modules_], dim=1)
+        return torch.stack([module(x) for module in self.views], dim=1)
 
     def classify(self, tokens: Tensor) -> Tensor:
         """(B, 3, TOKEN) to logits."""
