@@ -49,7 +49,7 @@ class Sender:
     """Of one device. `problem` says what holds it up; "" if nothing does."""
 
     def __init__(self, client: httpx.AsyncClient, token: str, spool: Spool, name: str) -> None:
-        self.problem = "not connected to the server yet"
+        self.problem = ""
         self.sent = self.refused = 0  # chunks
         self._client, self._spool, self._name = client, spool, name
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": MESSAGEPACK}

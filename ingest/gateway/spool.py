@@ -23,7 +23,7 @@ from ingest.gateway import log_file
 from ingest.gateway.base import Packet
 from ingest.wire import Chunk
 
-SEGMENT = 1024 * 1024  # bytes; about 40 minutes of an H10
+SEGMENT = 1024 * 1024  # bytes; about 18 minutes of an H10
 SUFFIX = ".spool"
 _CURSOR = "cursor.json"
 
