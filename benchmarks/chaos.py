@@ -89,6 +89,11 @@ class Processor:
         self._log, self._settings = log, settings
         self._process: subprocess.Popen[bytes] | None = None
 
+    def wait_until_ready(self) -> None:
+        """Its partitions are assigned; partitions may be added from then on."""
+        while "processing ecg.samples" not in self._log.read_text(errors="replace"):
+            time.sleep(0.5)
+
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -419,7 +424,8 @@ def main() -> int:
     if arguments.short:
         arguments.patients, arguments.minutes, arguments.every = 20, 3.0, 8.0
     chaos, per = Chaos(arguments), max(1, arguments.patients // len(SCENARIOS))
-    time.sleep(15)  # the processors start
+    chaos.first.wait_until_ready()
+    chaos.second.wait_until_ready()
     watch, start_s = Watch(chaos.kafka.address), time.time()
     templates = [
         made(i, round(start_s * 1e9), 60 * arguments.minutes) for i in range(len(SCENARIOS))

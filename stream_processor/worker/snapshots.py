@@ -22,7 +22,7 @@ import confluent_kafka
 from kafka.partitioner.default import murmur2
 
 from ingest import topics
-from ingest.consumers import TIMEOUT_S, Extent, extents, open_consumer, read_to_end
+from ingest.consumers import TIMEOUT_S, Extent, extents, open_consumer, patiently, read_to_end
 from ingest.messages import BadMessageError, Orders, decode
 from stream_processor.kafka.event_producer import Letter
 from stream_processor.worker.topic_id import TopicIds
@@ -88,8 +88,11 @@ class SnapshotReader:
 
     def read(self, partitions: Iterable[int]) -> Restored:
         """The last snapshot of every patient of these partitions. Blocks; seconds for thousands of
-        patients."""
+        patients, and while the broker is away."""
         wanted = sorted(partitions)
+        return patiently(lambda: self._read(wanted))
+
+    def _read(self, wanted: list[int]) -> Restored:
         consumer = self._open()
         try:
             asked = self._topic_ids.ask(topics.SAMPLES.name)
@@ -110,6 +113,9 @@ class SnapshotReader:
     def input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[Letter]]]:
         """Messages of ecg.samples, by partition, from the processors' commit up to an offset; with
         the offset of the first one. Blocks."""
+        return patiently(lambda: self._input(until))
+
+    def _input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[Letter]]]:
         consumer = self._open()
         try:
             starts = {p: max(c, low) for p, (c, low) in _committed(consumer, until).items()}
