@@ -121,7 +121,7 @@ def monitor(
         clock,
         send=OperatorOutlet(chosen.kafka).send,
         profiles=load_profiles(chosen),
-        access=Access(known, clock),
+        access=Access(known, clock, partial(_tokens, chosen, again=True)),
         hosts=[*LOOPBACK_NAMES, host, *(name or [])],
         addresses=not is_loopback(host),
         commands=[
@@ -163,9 +163,14 @@ def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) 
     )
 
 
-def _tokens(chosen: settings.Settings) -> dict[str, Token]:
-    """Whose tokens are taken; none where neither a file nor a token is set."""
+def _tokens(chosen: settings.Settings, *, again: bool = False) -> dict[str, Token]:
+    """Whose tokens are taken; none where neither a file nor a token is set. `again`: they were read
+    before, and all may have been revoked since."""
     from dashboards.monitor.http.access import read_tokens, single_token
 
-    found = read_tokens(Path(chosen.monitor_tokens)) if chosen.monitor_tokens else {}
+    found = (
+        read_tokens(Path(chosen.monitor_tokens), may_be_empty=again)
+        if chosen.monitor_tokens
+        else {}
+    )
     return found | (single_token(chosen.monitor_token) if chosen.monitor_token else {})

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
 import tomllib
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -29,11 +30,13 @@ import msgspec
 from ingest.clock import Clock
 from ingest.errors import BadInputError
 
+log = logging.getLogger(__name__)
 Role = Literal["view", "acknowledge", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 COOKIE = "ecgwatch_session"
 SESSION_S = 30 * 24 * 3600  # a display on the wall stays signed in over a long weekend
 MOST_SESSIONS = 1000
+LOOK_S = 2.0  # between two looks at the tokens' file
 FAILURES, WITHIN_S = 10, 60.0  # wrong tokens from one address
 _MOST_ADDRESSES = 1000
 _NAME = re.compile(r"[\w][\w .@-]{0,63}")
@@ -70,41 +73,61 @@ class TooManyAttemptsError(Exception):
 
 class Access:
     """The tokens and the sessions that were opened with them. Sessions live in memory: a restart
-    asks for the token again."""
+    asks for the token again. A token that is taken out of its file is out within LOOK_S, and the
+    sessions that were opened with it."""
 
-    def __init__(self, tokens: Mapping[str, Token], clock: Clock) -> None:
+    def __init__(
+        self,
+        tokens: Mapping[str, Token],
+        clock: Clock,
+        look_again: Callable[[], Mapping[str, Token]] | None = None,
+    ) -> None:
+        """`look_again`: asked every LOOK_S for the tokens that hold now; may raise BadInputError,
+        and then those of before hold."""
         self._tokens = dict(tokens)
-        self._clock = clock
-        self._sessions: OrderedDict[bytes, tuple[Visitor, float]] = OrderedDict()
+        self._clock, self._look_again = clock, look_again
+        self._guarded = bool(tokens)  # also when the last token has been revoked
+        self._looked_s = clock.steady_s()
+        # the visitor, until when, and the hash of the token that opened it
+        self._sessions: OrderedDict[bytes, tuple[Visitor, float, str]] = OrderedDict()
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     @property
     def needs_token(self) -> bool:
         """Whether visitors must show a token."""
-        return bool(self._tokens)
+        return self._guarded
 
     def visitor(self, session: str | None, authorization: str | None, address: str) -> Visitor:
         """Who this is by its cookie or its "Authorization: Bearer TOKEN". Raises
         TooManyAttemptsError."""
-        if not self._tokens:
+        if not self._guarded:
             return Visitor("", "admin")
+        self._look()
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
             return self.recognise(token.strip(), address) if scheme.lower() == "bearer" else NOBODY
         found = self._sessions.get(_digest(session)) if session else None
-        return found[0] if found and found[1] > self._clock.steady_s() else NOBODY
+        if found is None or found[1] <= self._clock.steady_s():
+            return NOBODY
+        held = self._tokens.get(found[0].user)
+        return (
+            found[0] if held and (held.sha256, held.role) == (found[2], found[0].role) else NOBODY
+        )
 
     def recognise(self, token: str, address: str) -> Visitor:
         """Whose token this is, or NOBODY, in the same time for every wrong one. Raises
-        TooManyAttemptsError."""
-        failures = self._recent_failures(address)
-        if len(failures) >= FAILURES:
-            raise TooManyAttemptsError(WITHIN_S - (self._clock.steady_s() - failures[0]))
+        TooManyAttemptsError for a wrong one after many; a right one is never locked out, however
+        many others guess from the same address (a proxy's, say). Tokens are random and long: what
+        keeps them from being guessed is that, not the brake."""
+        self._look()
         given, found = _digest(token).hex(), NOBODY
         for name, kept in self._tokens.items():
             if hmac.compare_digest(given, kept.sha256):
                 found = Visitor(name, kept.role)
         if found is NOBODY:
+            failures = self._recent_failures(address)
+            if len(failures) >= FAILURES:
+                raise TooManyAttemptsError(WITHIN_S - (self._clock.steady_s() - failures[0]))
             failures.append(self._clock.steady_s())
             self._failures[address] = failures
             while len(self._failures) > _MOST_ADDRESSES:
@@ -114,7 +137,9 @@ class Access:
     def open_session(self, visitor: Visitor) -> str:
         """A secret for the visitor's cookie."""
         secret = secrets.token_urlsafe(32)
-        self._sessions[_digest(secret)] = visitor, self._clock.steady_s() + SESSION_S
+        held = self._tokens.get(visitor.user)
+        opened_with = held.sha256 if held else ""
+        self._sessions[_digest(secret)] = visitor, self._clock.steady_s() + SESSION_S, opened_with
         while len(self._sessions) > MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return secret
@@ -123,6 +148,16 @@ class Access:
         """Sign out."""
         if secret:
             self._sessions.pop(_digest(secret), None)
+
+    def _look(self) -> None:
+        """Take the tokens that hold now, at most every LOOK_S: whoever is not among them is out."""
+        if self._look_again is None or self._clock.steady_s() < self._looked_s + LOOK_S:
+            return
+        self._looked_s = self._clock.steady_s()
+        try:
+            self._tokens = dict(self._look_again())
+        except BadInputError as error:
+            log.warning("%s; the tokens of before hold", error.problem)
 
     def _recent_failures(self, address: str) -> deque[float]:
         failures = self._failures.pop(address, deque(maxlen=FAILURES))
@@ -133,7 +168,7 @@ class Access:
         return failures
 
 
-def read_tokens(path: Path) -> dict[str, Token]:
+def read_tokens(path: Path, *, may_be_empty: bool = False) -> dict[str, Token]:
     """The tokens of a file. Raises BadInputError naming the file, what is wrong in it, and the
     remedy."""
     remedy = f"Make a token with: ecgwatch monitor --tokens {path} --new-token NAME --role view|acknowledge|admin"
@@ -147,7 +182,7 @@ def read_tokens(path: Path) -> dict[str, Token]:
             raise BadInputError(
                 f"tokens file {path}: the name or the sha256 of {name!r} is not one", remedy
             )
-    if not tokens:
+    if not tokens and not may_be_empty:
         raise BadInputError(f"tokens file {path} has no tokens", remedy)
     return tokens
 

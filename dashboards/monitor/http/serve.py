@@ -8,13 +8,11 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from dashboards.monitor.http.connections import Impatient
 from ingest.errors import BadInputError
 from ingest.server.tls import Tls
 from ingest.wire import MAX_FRAME
-
-HEADERS_S = 15.0  # from the connection, or a request's first byte, to the end of its headers
 
 
 async def serve(
@@ -56,27 +54,6 @@ def address(host: str, listening: socket.socket, tls: Tls | None = None) -> str:
     return f"{'https' if tls else 'http'}://{shown}:{listening.getsockname()[1]}/"
 
 
-class _Impatient(HttpToolsProtocol):
-    """Closes a connection whose headers dawdle: it would hold its place for ever."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(HEADERS_S, transport.close)
-
-    def on_message_begin(self) -> None:
-        self._timer.cancel()
-        self._timer = self.loop.call_later(HEADERS_S, self.transport.close)
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._timer.cancel()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        super().connection_lost(exc)
-
-
 class _Server(uvicorn.Server):
     """uvicorn, quiet, that tells when it answers."""
 
@@ -89,7 +66,8 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 ws_per_message_deflate=False,  # samples hardly shrink, and the page is near
                 ws_max_size=MAX_FRAME,
-                http=_Impatient,
+                http=Impatient,
+                proxy_headers=False,  # who can write a header can write any address into it
                 timeout_graceful_shutdown=1,
                 ssl_certfile=tls.certificate if tls else None,
                 ssl_keyfile=tls.key if tls else None,

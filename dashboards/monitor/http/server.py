@@ -58,6 +58,7 @@ STATIC = Path(__file__).parents[1] / "static"
 _PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_people, api_report)
 ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
 _TICK_S = 1.0
+_MESSAGES_PER_S, _BURST = 10.0, 50  # that a page may send
 _SESSION_CHECK_S = 5.0
 _POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
 
@@ -186,7 +187,7 @@ async def _live(socket: WebSocket) -> None:
 
             for job in (
                 _send(socket, page),
-                _listen(socket, parts.hub, page),
+                _listen(socket, parts.hub, page, parts.clock),
                 page.too_slow.wait(),
                 _signed_out(socket, parts.access),
             ):
@@ -215,8 +216,8 @@ def _may_watch(socket: WebSocket, access: Access) -> bool:
 
 
 async def _signed_out(socket: WebSocket, access: Access) -> None:
-    """Until the session that the page was opened with is over; a token by itself does not end."""
-    while "authorization" in socket.headers or _may_watch(socket, access):
+    """Until the session that the page was opened with is over, or its token is revoked."""
+    while _may_watch(socket, access):
         await asyncio.sleep(_SESSION_CHECK_S)
 
 
@@ -231,8 +232,16 @@ async def _send(socket: WebSocket, page: Page) -> None:
             )
 
 
-async def _listen(socket: WebSocket, hub: Hub, page: Page) -> None:
-    """Follow the page's wishes until it leaves or says something that is none."""
+async def _listen(socket: WebSocket, hub: Hub, page: Page, clock: Clock) -> None:
+    """Follow the page's wishes until it leaves, says something that is none, or says too much."""
+    allowed = float(_BURST)
+    heard_s = clock.steady_s()
     with contextlib.suppress(WebSocketDisconnect, msgspec.MsgspecError, KeyError):
         while True:
-            hub.watch(page, msgspec.json.decode(await socket.receive_text(), type=Watch).watch)
+            said = await socket.receive_text()
+            now_s = clock.steady_s()
+            allowed = min(_BURST, allowed + (now_s - heard_s) * _MESSAGES_PER_S) - 1
+            heard_s = now_s
+            if allowed < 0:
+                return
+            hub.watch(page, msgspec.json.decode(said, type=Watch).watch)

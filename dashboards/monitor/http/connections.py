@@ -1,0 +1,74 @@
+"""What clients may do to the server by their connections alone: dawdle, hold them open, open many.
+
+A request has REQUEST_S from its first byte (or from the connection) to its last one. Connections
+that have not sent a whole request yet are few: beyond MOST_HALF_OPEN the oldest is closed, which a
+client that is in earnest never is, for its request takes milliseconds. Beyond as many connections
+as this process may open files, but for SPARE_FILES, a new one is refused: what is open goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import OrderedDict
+from typing import ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+REQUEST_S = 15.0
+MOST_HALF_OPEN = 200
+SPARE_FILES = 128  # for the store's readers, the broker, files that are served
+
+
+def most_connections() -> int:
+    """How many connections may be open at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(64, soft - SPARE_FILES) if soft != resource.RLIM_INFINITY else 100_000
+
+
+class Impatient(HttpToolsProtocol):
+    """A connection that is closed if it dawdles or if there are too many."""
+
+    # of this process, oldest first
+    half_open: ClassVar[OrderedDict[Impatient, None]] = OrderedDict()
+    most: ClassVar[int] = most_connections()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer: asyncio.TimerHandle | None = None
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
+        self._wait()
+        while len(self.half_open) > MOST_HALF_OPEN:
+            oldest, _ = self.half_open.popitem(last=False)
+            oldest.transport.abort()
+
+    def on_message_begin(self) -> None:
+        self._wait()
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._whole()
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._whole()
+        super().handle_websocket_upgrade()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._whole()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        """A request is to come, or has begun."""
+        self._whole()
+        self.half_open[self] = None
+        self._timer = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _whole(self) -> None:
+        """Nothing is being waited for."""
+        self.half_open.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
