@@ -58,6 +58,10 @@ class Settings(BaseModel):
         le=86_400,
         description="seconds after its signal from which an alarm counts as late",
     )
+    metrics: str = Field(
+        "",
+        description="HOST:PORT on which a processor, notifier or scorer serves /healthz, /readyz and /metrics; empty: none",
+    )
     sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")

@@ -18,6 +18,7 @@ import typer
 from ecgwatch import options, settings
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
+from ingest.health import Health, serving_health
 from stream_processor.notifications.plan import REMEDY, Plan, load
 from stream_processor.notifications.text import Note
 
@@ -67,7 +68,7 @@ def notify(
     if test is not None:
         _test(plan, sender, test)
     if not check and test is None:
-        _serve(chosen.kafka, plan, sender)
+        _serve(chosen, plan, sender)
 
 
 def notifications_file(chosen: settings.Settings) -> Path:
@@ -136,7 +137,7 @@ def _test(plan: Plan, sender: Sender, name: str) -> None:
     typer.echo(f"{name}: the service has taken the test message")
 
 
-def _serve(broker: str, plan: Plan, sender: Sender) -> None:
+def _serve(chosen: settings.Settings, plan: Plan, sender: Sender) -> None:
     from stream_processor.notifications.service import Notifier
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -144,5 +145,11 @@ def _serve(broker: str, plan: Plan, sender: Sender) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    broker = chosen.kafka
     ready = f"notifying of {broker}: {len(plan.recipients)} recipients, {len(plan.rules)} rules"
-    Notifier(broker, plan, sender.send, SystemClock()).run(stop, lambda: typer.echo(ready))
+    notifier = Notifier(broker, plan, sender.send, SystemClock())
+    health = Health(
+        lambda: {} if notifier.ready else {"partitions": "not assigned yet"}, notifier.metrics
+    )
+    with serving_health(chosen.metrics, health):
+        notifier.run(stop, lambda: typer.echo(ready))

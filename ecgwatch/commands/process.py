@@ -20,6 +20,7 @@ from ecgwatch.crash_loop import STEADY_S, CrashLoop, sender
 from ingest.broker import create_topics
 from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
+from ingest.health import Health, Metric, serving_health
 from ingest.redact import redacted
 from stream_processor.worker.stall_guard import StalledError
 
@@ -55,14 +56,15 @@ def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
 
 
 def supervise(command: list[str], clock: Clock, crash_loop: CrashLoop) -> int:
-    """Run a worker, and another whenever one breaks down, until SIGINT or SIGTERM; returns the exit
-    code to end with. Workers that break down again and again are told of.
+    """Run a worker, and another whenever one breaks down (which is told how many did
+    before), until SIGINT or SIGTERM; returns the exit code to end with. Workers that break down again and again are told of.
 
     A worker whose very first run ends with a user error (no broker, a bad setting) is not started
     again.
     """
     stop, wait_s, first = threading.Event(), FIRST_WAIT_S, True
     worker: subprocess.Popen[bytes] | None = None
+    restarts = 0
 
     def forward(*_: object) -> None:
         stop.set()
@@ -73,7 +75,7 @@ def supervise(command: list[str], clock: Clock, crash_loop: CrashLoop) -> int:
         signal.signal(number, forward)
     while True:
         started = clock.steady_s()
-        worker = subprocess.Popen(command)
+        worker = subprocess.Popen([*command, str(restarts)])
         code = _wait(worker, crash_loop)
         if stop.is_set():
             crash_loop.steady()
@@ -91,6 +93,7 @@ def supervise(command: list[str], clock: Clock, crash_loop: CrashLoop) -> int:
             crash_loop.steady()
             return 0
         wait_s, first = min(2 * wait_s, LONGEST_WAIT_S), False
+        restarts += 1
 
 
 def _wait(worker: subprocess.Popen[bytes], crash_loop: CrashLoop) -> int:
@@ -101,7 +104,7 @@ def _wait(worker: subprocess.Popen[bytes], crash_loop: CrashLoop) -> int:
     return worker.wait()
 
 
-def _work(chosen: settings.Settings, parent: int) -> NoReturn:
+def _work(chosen: settings.Settings, parent: int, restarts: int) -> NoReturn:
     """One worker, to its end; never returns, and waits for no thread that a broken broker holds up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # What matters of their many lines is said by us.
@@ -109,7 +112,7 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     code = 0
     try:
-        asyncio.run(_run(chosen, parent))
+        asyncio.run(_run(chosen, parent, restarts))
     except EcgwatchError as error:
         typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
         code = error.exit_code
@@ -124,7 +127,7 @@ def _work(chosen: settings.Settings, parent: int) -> NoReturn:
     os._exit(code)
 
 
-async def _run(chosen: settings.Settings, parent: int) -> None:
+async def _run(chosen: settings.Settings, parent: int, restarts: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import load_profiles, model_folder, open_sink
     from ecgwatch.telemetry import publisher
@@ -132,6 +135,7 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     from stream_processor.pipeline.ward import Ward
     from stream_processor.worker.app import Processor
     from stream_processor.worker.archive import Archive
+    from stream_processor.worker.metrics import metrics_of
     from stream_processor.worker.model_watch import ModelWatch
 
     clock = SystemClock()
@@ -154,8 +158,21 @@ async def _run(chosen: settings.Settings, parent: int) -> None:
     orphaned = asyncio.create_task(_stop_without(parent, processor))
     archive = Archive(chosen.kafka, partial(open_sink, chosen), clock, processor.counters)
     archive.start(broken=lambda: loop.call_soon_threadsafe(processor.stop))
+    health = Health(
+        lambda: {} if processor.ready else {"partitions": "not assigned yet"},
+        lambda: [
+            *metrics_of(processor.counters, restarts),
+            Metric(
+                "store_away_seconds",
+                "gauge",
+                "since the store answers no more",
+                archive.store_away_s,
+            ),
+        ],
+    )
     try:
-        await processor.run()
+        with serving_health(chosen.metrics, health):
+            await processor.run()
     finally:
         orphaned.cancel()
         archive.stop()
@@ -170,4 +187,8 @@ async def _stop_without(parent: int, processor: Processor) -> None:
 
 
 if __name__ == "__main__":
-    _work(settings.load({"broker": sys.argv[2], "sink": sys.argv[3]})[0], int(sys.argv[1]))
+    _work(
+        settings.load({"broker": sys.argv[2], "sink": sys.argv[3]})[0],
+        int(sys.argv[1]),
+        int(sys.argv[4]),
+    )

@@ -10,6 +10,7 @@ import typer
 
 from ecgwatch import options, settings
 from ingest.clock import SystemClock
+from ingest.health import Health, serving_health
 from ingest.messages import Score
 
 
@@ -23,12 +24,17 @@ def score(broker: options.Broker = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    Scorer(
+    scorer = Scorer(
         chosen.kafka,
         SystemClock(),
-        on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.kafka}"),
+        on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.broker}"),
         on_end=lambda said: typer.echo(line(said)),
-    ).run(stop)
+    )
+    health = Health(
+        lambda: {} if scorer.partitions else {"partitions": "not assigned yet"}, scorer.metrics
+    )
+    with serving_health(chosen.metrics, health):
+        scorer.run(stop)
 
 
 def line(s: Score) -> str:

@@ -24,6 +24,7 @@ from confluent_kafka import TopicPartition
 
 from ingest.clock import Clock
 from ingest.consumers import patiently
+from ingest.health import Metric
 from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
@@ -67,7 +68,28 @@ class Notifier:
         self._flying: dict[int, Attempt] = {}  # by id
         self._stuck: Counter[str] = Counter()
         self._failure = ""
+        self.outcomes: Counter[str] = Counter()  # of deliveries, since the start
+        self.refused = 0  # messages of ecg.alarms that were none
+        self.ready = False  # has partitions
         self._commit_s = clock.steady_s()
+
+    def metrics(self) -> list[Metric]:
+        """What it tells Prometheus."""
+        outcomes = dict(self.outcomes)
+        told = (
+            ("delivered", "delivered"),
+            ("failed", "failed_attempts"),
+            ("held back", "held_back"),
+        )
+        return [
+            *(
+                Metric(f"notifications_{name}_total", "counter", f"deliveries {outcome}", n)
+                for outcome, name in told
+                for n in [float(outcomes.get(outcome, 0))]
+            ),
+            Metric("notifications_waiting", "gauge", "jobs not yet done", self._queue.waiting),
+            Metric("alarms_refused_total", "counter", "messages that were no alarm", self.refused),
+        ]
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Notify until told to stop; calls `on_ready` once it has partitions. Raises
@@ -112,6 +134,7 @@ class Notifier:
             try:
                 keys, entries = self._queue.take(decode(message.value() or b"", Alarm), partition)
             except BadMessageError as error:
+                self.refused += 1
                 log.warning(
                     "%s, partition %d, offset %d, skipped: %s",
                     ALARMS.name,
@@ -163,6 +186,7 @@ class Notifier:
         for entry in entries:
             self._produce(entry)
             d = entry.delivery
+            self.outcomes[d.outcome] += 1
             if d.outcome == "failed":
                 log.info(
                     "%s to %s, attempt %d failed: %s", d.alarm_id, d.recipient, d.attempt, d.reason
@@ -223,6 +247,7 @@ class Notifier:
         log.info(
             "assigned partitions %s, %d notifications open", sorted(places), self._queue.waiting
         )
+        self.ready = True
         self._on_ready()
 
     def _places(self, assigned: list[TopicPartition]) -> dict[int, int]:

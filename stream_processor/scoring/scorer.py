@@ -33,6 +33,7 @@ from ingest.broker import Made, create_topics, unreachable
 from ingest.clock import Clock
 from ingest.consumers import extents, open_consumer, open_reader, read_to_end
 from ingest.errors import BadInputError
+from ingest.health import Metric
 from ingest.kafka_access import librdkafka
 from ingest.messages import BadMessageError, Score, decode, encode
 from stream_processor.scoring.live import LiveScore
@@ -99,6 +100,17 @@ class Scorer:
             self._commit()
         finally:
             self._consumer.close()
+
+    def metrics(self) -> list[Metric]:
+        """What it tells Prometheus."""
+        patients = sum(len(part.patients) for part in list(self._parts.values()))
+        return [
+            Metric("scored_patients", "gauge", "patients with annotations", patients),
+            Metric(
+                "inputs_refused_total", "counter", "messages that were none of ours", self.refused
+            ),
+            Metric("late_total", "counter", "messages after their time was judged", self.late),
+        ]
 
     @property
     def partitions(self) -> set[int]:

@@ -67,6 +67,7 @@ class Processor:
     next_model: Callable[[], Model | None] = lambda: None  # see GuardedWard
     counters: Counters = field(default_factory=Counters)
     partitions: set[int] = field(default_factory=set, init=False)  # assigned and restored
+    _ready: bool = field(default=False, init=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
@@ -90,7 +91,6 @@ class Processor:
         self._checkpointer = Checkpointer(
             self._worker, event_producer, self._delivery, self.clock, stall_guard
         )
-        self._ready = False
         _connect(self._app, self._assigned, self._revoked)
         await self._app.start()
         beating = asyncio.create_task(stall_guard.run())
@@ -111,6 +111,11 @@ class Processor:
             self._worker.shut()
             self._checkpointer.shut()
             actions.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the group has given this worker its part, if only an empty one."""
+        return self._ready
 
     def stop(self) -> None:
         """Finish what has begun, then end: snapshots, flush, commit. Call it from the event loop."""

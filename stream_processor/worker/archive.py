@@ -104,6 +104,11 @@ class Archive:
         self._broken: Callable[[], object] = lambda: None
         self.error: Exception | None = None  # what broke it, a defect of ours or of the broker
 
+    @property
+    def store_away_s(self) -> float:
+        """For how long the store has been away; 0 if it is not."""
+        return self._watch.away_s
+
     def start(self, broken: Callable[[], object]) -> None:
         """Begin. `broken` is called, in the archive's thread, should it break down."""
         self._broken = broken

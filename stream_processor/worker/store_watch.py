@@ -32,6 +32,11 @@ class StoreWatch:
         self._away: tuple[float, int] | None = None  # since when, by the steady and the wall clock
         self._standing: dict[str, Alarm] = {}
 
+    @property
+    def away_s(self) -> float:
+        """For how long the store has been away; 0 if it is not."""
+        return 0.0 if self._away is None else self._clock.steady_s() - self._away[0]
+
     def saw(self, alarm: Alarm) -> None:
         """An alarm that is on the topic, of this process or of an earlier one."""
         if alarm.patient_id == SYSTEM and alarm.kind == KIND:

@@ -1,7 +1,7 @@
 """The built-in monitor over HTTP and WebSocket.
 
 GET /                          the ward page; /patient?id=ID the patient page
-GET /healthz                   200 while the broker answers, else 503
+GET /healthz, /readyz          200 while the broker answers, else 503; /metrics for Prometheus
 GET /api                       what else can be asked, to read (docs/monitor-api.md); /openapi.json for programs
 WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON texts and binary samples (frames.py) of those patients:
     {"type": "hello", "protocol", "commands"}
@@ -49,6 +49,7 @@ from dashboards.monitor.live.hub import Hub, Page
 from dashboards.monitor.store.history import History, fill_boards
 from dashboards.monitor.store.readers import threads
 from ingest.clock import Clock
+from ingest.health import TEXT, Metric, prometheus
 from ingest.registry.heard import DeviceState
 from ingest.registry.state import Registry
 from stream_processor.pipeline.alarms.profiles import Profiles
@@ -119,6 +120,8 @@ def create_app(
             Route("/", _index),
             Route("/patient", _index),
             Route("/healthz", _health),
+            Route("/readyz", _health),
+            Route("/metrics", _metrics),
             *(endpoint.route() for endpoint in ENDPOINTS),
             WebSocketRoute("/live", _live),
             *more,
@@ -153,6 +156,18 @@ async def _health(request: Request) -> Response:
     return json_answer(
         {"broker": connected, "patients": len(parts.hub.board)}, 200 if connected else 503
     )
+
+
+async def _metrics(request: Request) -> Response:
+    parts: AppState = request.app.state.parts
+    board = parts.hub.board
+    found = [
+        Metric("broker_up", "gauge", "1 while the broker answers", float(parts.feed.connected)),
+        Metric("patients", "gauge", "patients on the ward", len(board)),
+        Metric("pages", "gauge", "pages that are open", parts.hub.pages),
+        Metric("system_alarms", "gauge", "alarms of the system", len(board.system.standing())),
+    ]
+    return Response(prometheus(found), media_type=TEXT)
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

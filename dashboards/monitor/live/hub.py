@@ -86,6 +86,11 @@ class Hub:
         self._pages: set[Page] = set()
         self._watchers: dict[str, set[Page]] = {}
 
+    @property
+    def pages(self) -> int:
+        """How many pages are open."""
+        return len(self._pages)
+
     def join(self, page: Page) -> None:
         self._pages.add(page)
         page.send({"type": "hello", "protocol": PROTOCOL, "commands": self._commands})
