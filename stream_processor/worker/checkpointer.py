@@ -10,7 +10,7 @@ A round takes a few partitions, and in this order
      would lose events for good;
   4. commits the noted offsets.
 A crash anywhere repeats input from the last commit, and idempotent events make the repetition
-invisible. The store is no part of this: archive.py fills it from the topics (decision 6), so that
+invisible. The store is no part of this: archive.py fills it from the topics (decision 7), so that
 alarms never wait for it.
 """
 
