@@ -2,7 +2,8 @@
 
     chunk -> Admission -> WaveformRecorder    blocks of 10 s for history, a strip around each alarm
                        -> Conditioner -> Windower -> BeatDetector     125 Hz, one ring, QRS
-    BeatDetector -> SequenceTask lethal -> BeatLabeller -> VitalsMeter    RR, class; HR, HRV
+    BeatDetector -> SequenceTask lethal -> BeatLabeller -> SignalFacts    RR, class; waves, silence, runs
+    SignalFacts -> VitalsMeter                HR, HRV
                  -> SequenceTask rhythm -> RhythmTracker -> EpisodeJoiner
                  -> AddedTasks                what the model learned in the field: findings
     beats, vitals, rhythm -> AlarmEngine -> AlarmLifecycle    latched, acknowledged, silenced
@@ -49,6 +50,7 @@ from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.lethal import LethalTask
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker, Span, lost
 from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import (
     AlarmStrip,
@@ -78,7 +80,8 @@ class Ward:
         self._windower, self._detector = Windower(model.input), BeatDetector(model)
         self._lethal, self._rhythm = LethalTask(model), SequenceTask(model, "rhythm")
         self._added = AddedTasks(model, BUILT_IN)
-        self._labeller, self._meter = BeatLabeller(model), VitalsMeter()
+        self._labeller, self._signal_facts = BeatLabeller(model), SignalFacts()
+        self._meter = VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
         self._alarms, self._lifecycle = AlarmEngine(), AlarmLifecycle()
         # in the order of the path: whatever happens to a stream happens to each of these
@@ -91,6 +94,7 @@ class Ward:
             rhythm=self._rhythm,
             added=self._added,
             labeller=self._labeller,
+            signal_facts=self._signal_facts,
             meter=self._meter,
             tracker=self._tracker,
             joiner=self._joiner,
@@ -377,7 +381,7 @@ class Ward:
         with self._timed("added tasks"):
             labels = self._added.push(seconds)
         with self._timed("beats, vitals, rhythm"):
-            beats = self._labeller.push(seconds)
+            beats = self._signal_facts.push(self._labeller.push(seconds))
             signs = self._meter.push(beats)
             spans = self._tracker.push((beats, answers))
         with self._timed("alarms"):

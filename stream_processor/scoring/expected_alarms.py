@@ -24,11 +24,13 @@ from stream_processor.pipeline.alarms.profiles import ADULT
 from stream_processor.pipeline.stages.admission import Stream
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
+from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.scoring.reference import FIBRILLATION, Record
 from stream_processor.scoring.told import Told, told
 
 LABELS: dict[str, BeatLabel] = {"N": "N", "S": "S", "V": "V", "F": "V", "Q": "Q"}
+FORMS = {"N": 0, "S": 0, "V": 1, "Q": 2}  # as if each class had a shape of its own
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class Truth:
 
 def expected(reference: Record) -> Truth:
     """Alarms, by the adult profile, and heart rates of a reference with beats."""
-    meter, engine = VitalsMeter(), AlarmEngine()
+    facts, meter, engine = SignalFacts(), VitalsMeter(), AlarmEngine()
     row = meter.open("reference", reference.fs_hz)
-    if engine.open("reference", reference.fs_hz) != row:
+    if {stage.open("reference", reference.fs_hz) for stage in (facts, engine)} != {row}:
         raise AssertionError("stages opened together have the same row")
     stream = Stream("reference", "reference", "reference", reference.fs_hz, 1.0, 0, reference.n)
     steps, rates = [], {}
     spans, done = _spans(reference, row), 0
-    for item in _seconds(reference, row):
+    for item in facts.push(_seconds(reference, row)):
         (signs,) = meter.push([item])
         if signs.hr_bpm is not None:
             rates[signs.until] = signs.hr_bpm
@@ -100,7 +102,9 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
         for position, label in beats[bisect_left(at, start if k else 0) : bisect_left(at, until)]:
             across = before is not None and any(before < z and position >= a for a, z in shaking)
             rr_s = None if before is None or across else (position - before) / FS_HZ
-            found.append(LabelledBeat(position, rr_s, label, 1.0, 1.0, float(label == "V")))
+            found.append(
+                LabelledBeat(position, rr_s, label, 1.0, 1.0, float(label == "V"), FORMS[label])
+            )
             before = position
         wave = sum(max(0.0, min(until, z) - max(start, a)) for a, z in shaking) / FS_HZ
         second = AnalysedSecond(

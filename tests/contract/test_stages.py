@@ -31,6 +31,7 @@ from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
 from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Piece, WaveformRecorder
 
@@ -123,10 +124,17 @@ def answers(patient: str) -> list[Any]:
 
 
 @functools.cache
-def beats(patient: str) -> list[Any]:
+def labelled(patient: str) -> list[Any]:
     stage = BeatLabeller(model())
     stage.open(patient, RATES[patient])
     return stage.push(seconds(patient))
+
+
+@functools.cache
+def beats(patient: str) -> list[Any]:
+    stage = SignalFacts()
+    stage.open(patient, RATES[patient])
+    return stage.push(labelled(patient))
 
 
 def tracker_atoms(patient: str) -> list[Any]:
@@ -343,6 +351,7 @@ CASES = [
         (1, 7),
     ),
     Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
+    Case("signal facts", SignalFacts, labelled, _move, list, by_row, (1, 7)),
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
     Case(
         "rhythm tracker",

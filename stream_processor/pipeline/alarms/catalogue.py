@@ -59,7 +59,7 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
         "Ventricular tachycardia",
         "VENTRICULAR TACHYCARDIA {value:.0f} > {limit:.0f}",
         rules.ventricular_tachycardia,
-        "beat",
+        "beat and second",
         latching=True,
         below=("ventricular_fibrillation",),
     ),

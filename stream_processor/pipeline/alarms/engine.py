@@ -23,10 +23,10 @@ from stream_processor.pipeline.alarms.catalogue import (
     worse,
 )
 from stream_processor.pipeline.alarms.facts import (
-    RUN_ENDS,
     Facts,
     restart,
     take_beat,
+    take_moment,
     take_signal,
     take_span,
 )
@@ -113,7 +113,7 @@ class AlarmEngine(StructStage[_State]):
     def restart(self, row: int, sample: int) -> int:
         """Go on after a gap; a silence that was going on is still going on."""
         state = self._state[row]
-        restart(state.facts, float(sample), silent="asystole" in state.active)
+        restart(state.facts, float(sample))
         return sample
 
     def gap(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
@@ -157,23 +157,24 @@ class AlarmEngine(StructStage[_State]):
         row, second = item.second.row, item.second
         f, profile = self._state[row].facts, self._limits(row)
         steps: list[AlarmStep] = []
-        take_signal(f, second)
+        take_signal(f, second, item.facts.before)
         for span in spans:
             take_span(f, span, profile)
         # a pause may begin and end within a second: look just before each beat, and at it
-        for beat in item.beats:
+        for beat, signal in zip(item.beats, item.facts.beats, strict=True):
             steps += self._evaluate(row, beat.at, second.needed, BEFORE_A_BEAT)
             for kind, what in transient_alarms.on_beat(f, beat, profile):
                 steps += self._happens(row, kind, what, second.needed)
-            take_beat(f, beat, profile)
+            take_beat(f, beat, signal)
             ends = [k for k in self._state[row].active if CATALOGUE[k].ends_with_beat]
             steps += self._evaluate(
                 row, beat.at, second.needed, (*BEFORE_A_BEAT, *ends, *AT_A_BEAT)
             )
-        if f.run and second.until - f.run[-1] >= RUN_ENDS:
+        if f.run and not item.facts.after.run:
             for kind, what in transient_alarms.run_ended(f, second.until, profile):
                 steps += self._happens(row, kind, what, second.needed)
             f.run = []
+        take_moment(f, item.facts.after)
         f.hr, f.noisy_s = signs.hr_bpm, signs.noisy_s
         return steps + self._at_the_end_of(row, second.until, second.needed)
 

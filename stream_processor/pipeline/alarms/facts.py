@@ -11,19 +11,12 @@ from ingest.messages import BeatLabel
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline.alarms.profiles import Profile
 from stream_processor.pipeline.stages.rhythm import Span
-from stream_processor.pipeline.stages.seconds import (
-    AnalysedSecond,
-    Fibrillation,
-    LabelledBeat,
-    is_lead_off,
-)
+from stream_processor.pipeline.stages.seconds import AnalysedSecond, LabelledBeat, Moment
+from stream_processor.pipeline.stages.signal_facts import SILENT
 
 BEATS_KEPT = 24
 MEAN_OF = 8  # RR intervals of the running mean
-RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
 MINUTE = 60 * FS_HZ
-LETHAL_OF = 4  # seconds
-LASTING_S = 4.0  # from which a fibrillatory wave is an episode
 
 
 class Known(NamedTuple):
@@ -38,18 +31,12 @@ class Facts(msgspec.Struct):
     """Kept up by `take_*` below; times of things that began are None while they do not hold."""
 
     now: float = 0.0
-    quiet: float = 0.0  # the newest R peak, or where readable signal began after that
-    unsure: float = 0.0  # end of the newest second without QRS that was no silence either
-    beats: list[Known] = []  # newest last, since the last gap, lead-off or fibrillation
-    run: list[float] = []  # the run of V beats that is going on
+    signal: Moment = Moment()  # lead-off, silence, waves and runs at this moment
+    beats: list[Known] = []  # newest last, since the last gap, lead-off, wave or tachycardia
+    run: list[float] = []  # V beats of the run that is going on, as far as it is not told yet
     pvcs: list[float] = []  # V beats of the last minute
     rr: list[float] = []  # the newest intervals between beats that are not V, s
     hr: float | None = None
-    wave: Fibrillation = msgspec.field(default_factory=Fibrillation)
-    fibrillating: float | None = None
-    # probability of VT or VF, by the network for lethal rhythms, of the last LETHAL_OF seconds
-    lethal: list[float] = []
-    lead_off: float | None = None
     noisy_s: int = 0
     af: float | None = None  # where the AF episode began
     af_until: float = 0.0  # where its last AF so far ended
@@ -60,48 +47,39 @@ class Facts(msgspec.Struct):
     refused_at: float = 0.0
 
     @property
-    def lethal_mean(self) -> float:
-        """Mean probability of VT or VF over the last seconds."""
-        return sum(self.lethal) / LETHAL_OF
-
-    @property
     def mean_rr(self) -> float | None:
         """Running mean of the RR interval in seconds, None before there are four."""
         return sum(self.rr) / len(self.rr) if len(self.rr) >= 4 else None
 
 
-def take_signal(f: Facts, second: AnalysedSecond) -> None:
-    """Follow lead-off and fibrillation; after either, beats and silence are counted anew."""
-    start, off, shook = second.until - FS_HZ, is_lead_off(second), f.fibrillating
-    f.wave.take(second)
-    f.lethal = [*f.lethal[-LETHAL_OF + 1 :], second.fibrillation + second.tachycardia]
-    f.fibrillating = f.wave.since
-    shaking = f.fibrillating is not None
-    if off and f.lead_off is None:
-        f.lead_off = start if second.lead_off else second.needed - second.still_s * FS_HZ
-    # a shorter wave breaks no silence
-    ended = shook is not None and not shaking and start - shook >= LASTING_S * FS_HZ
-    if (f.lead_off is not None and not off) or ended:
-        f.quiet = max(f.quiet, float(start if f.lead_off is None else second.until))
-    if second.unsure:
-        f.unsure = float(second.until)
-    if off or shaking:
-        f.beats, f.run = [], []
-    f.lead_off = f.lead_off if off else None
+def take_signal(f: Facts, second: AnalysedSecond, signal: Moment) -> None:
+    """The next second, and what is known of the signal before its first beat."""
+    take_moment(f, signal)
     f.pvcs = [at for at in f.pvcs if at > second.until - MINUTE]
 
 
-def take_beat(f: Facts, beat: LabelledBeat, profile: Profile) -> None:
-    """A beat; after an asystole, which has an alarm of its own, rates are counted anew."""
-    kept = f.beats[-BEATS_KEPT + 1 :] if beat.at - f.quiet < profile.asystole_s * FS_HZ else []
+def take_moment(f: Facts, signal: Moment) -> None:
+    """What is known of the signal now; after lead-off, waves and tachycardias, which have alarms of
+    their own, beats are counted anew."""
+    over = bool(f.signal.tachycardia) and not signal.tachycardia
+    fibrillates = signal.wave is not None and signal.wave.kind == "VF"
+    if over or signal.lead_off is not None or fibrillates:
+        f.beats, f.run = [], []
+    f.signal = signal
+
+
+def take_beat(f: Facts, beat: LabelledBeat, signal: Moment) -> None:
+    """A beat, and what is known of the signal with it; after an asystole, which has an alarm of its
+    own, rates are counted anew."""
+    silent = beat.at - f.signal.quiet >= SILENT
+    take_moment(f, signal)
+    kept = [] if silent else f.beats[-BEATS_KEPT + 1 :]
     if kept and beat.label != "V" and kept[-1].label != "V":
         f.rr = [*f.rr[-MEAN_OF + 1 :], (beat.at - kept[-1].at) / FS_HZ]
     if beat.label == "V":
-        f.run = [*f.run, beat.at] if f.run and beat.at - f.run[-1] < RUN_ENDS else [beat.at]
         f.pvcs = [*f.pvcs, beat.at]
-    else:
-        f.run = []
-    f.quiet, f.beats = beat.at, [*kept, Known(beat.at, beat.label, beat.ventricular)]
+    f.run = list(signal.run)
+    f.beats = [*kept, Known(beat.at, beat.label, beat.ventricular)]
 
 
 def take_span(f: Facts, span: Span, profile: Profile) -> None:
@@ -118,15 +96,7 @@ def take_span(f: Facts, span: Span, profile: Profile) -> None:
             f.af = None
 
 
-def restart(f: Facts, sample: float, *, silent: bool) -> None:
-    """Go on after a gap; a silence that was going on is still going on."""
-    f.beats, f.run, f.lethal, f.wave, f.fibrillating, f.now = (
-        [],
-        [],
-        [],
-        Fibrillation(),
-        None,
-        sample,
-    )
-    if not silent:
-        f.quiet = sample
+def restart(f: Facts, sample: float) -> None:
+    """Go on after a gap."""
+    f.beats, f.run, f.now = [], [], sample
+    f.signal = Moment(quiet=sample)

@@ -7,10 +7,11 @@ import math
 
 from ingest.messages import AlarmKind
 from models.signal.conditioning import FS_HZ
-from stream_processor.pipeline.alarms.facts import RUN_ENDS, Facts, Known
+from stream_processor.pipeline.alarms.facts import Facts, Known
 from stream_processor.pipeline.alarms.profiles import Profile
 from stream_processor.pipeline.alarms.rules import Condition
 from stream_processor.pipeline.stages.seconds import LabelledBeat
+from stream_processor.pipeline.stages.signal_facts import RUN_ENDS
 
 Moment = tuple[AlarmKind, Condition]
 
@@ -24,7 +25,11 @@ PREMATURE = 0.85  # of the mean RR
 
 def on_beat(f: Facts, beat: LabelledBeat, p: Profile) -> list[Moment]:
     """What this beat tells, looked at before the facts take it."""
-    found = run_ended(f, beat.at, p) if beat.label != "V" or beat.at - f.quiet >= RUN_ENDS else []
+    found = (
+        run_ended(f, beat.at, p)
+        if beat.label != "V" or beat.at - f.signal.quiet >= RUN_ENDS
+        else []
+    )
     if not f.beats or (mean := f.mean_rr) is None:
         return found
     last, rr = f.beats[-1], (beat.at - f.beats[-1].at) / FS_HZ
@@ -39,6 +44,8 @@ def run_ended(f: Facts, now: float, p: Profile) -> list[Moment]:
     """What the run of V beats that is over was: a couplet, or a short run at the rate of a
     tachycardia."""
     n = len(f.run)
+    if f.signal.tachycardia:
+        return []
     if n == 2:
         return [("pvc_couplet", Condition(f.run[0], 2, None, f.run[-1]))]
     if 3 <= n < p.vt_beats and 60 * FS_HZ * (n - 1) / (f.run[-1] - f.run[0]) > p.vt_bpm:

@@ -15,7 +15,7 @@ import msgspec
 from ingest.messages import RhythmLabel
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
-from stream_processor.pipeline.stages.seconds import Beats, Fibrillation, is_lead_off, silence_s
+from stream_processor.pipeline.stages.seconds import Beats, Moment, Wave
 from stream_processor.pipeline.stages.sequences import Answer
 
 SEGMENT = 5 * FS_HZ  # the hop of the rhythm task
@@ -45,12 +45,8 @@ class Span(NamedTuple):
 class _State(msgspec.Struct):
     windows: list[tuple[int, int, tuple[float, ...]]] = []  # (k, needed, probability), oldest first
     decided: int = 0  # everything before this sample has its label
-    last: float | None = None  # newest R peak
-    run: list[float] = []  # R peaks of the run of V beats that is going on
-    quiet: float = 0.0  # since when no QRS: the newest R peak, or where the signal began
-    unsure: float = 0.0  # end of the newest second without QRS that was no silence either
-    wave: Fibrillation = msgspec.field(default_factory=Fibrillation)
-    off: int | None = None  # since when lead off
+    signal: Moment = Moment()  # as the newest second left it
+    run: list[float] = []  # R peaks of the fast run of V beats that is going on
     spans: list[tuple[int, int, RhythmLabel]] = []  # what the beats show, not yet decided
     full: int = 0  # windows of 30 s so far
     sums: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # of their probabilities
@@ -114,7 +110,7 @@ class RhythmTracker(StructStage[_State]):
 
     def restart(self, row: int, sample: int) -> int:
         """Go on after a gap: everything starts anew."""
-        self._state[row] = _State(decided=sample, quiet=float(sample))
+        self._state[row] = _State(decided=sample, signal=Moment(quiet=float(sample)))
         return sample
 
 
@@ -156,38 +152,36 @@ def _take_answer(state: _State, answer: Answer) -> None:
 
 def _observe(state: _State, item: Beats) -> None:
     """Take note of what the second's beats and signal show."""
-    second = item.second
-    off = is_lead_off(second)
-    if off and state.off is None:
-        state.off = (
-            second.until - FS_HZ if second.lead_off else int(second.needed - second.still_s * FS_HZ)
-        )
-    if not off and state.off is not None:
-        state.spans.append((state.off, second.until, "~"))
-        state.off, state.quiet = None, float(second.until)
-    if second.unsure:
-        state.unsure = float(second.until)
-    for beat in item.beats:
+    second, facts = item.second, item.facts
+    _note(state, facts.before, second.until - FS_HZ)
+    for beat, moment in zip(item.beats, facts.beats, strict=True):
         _end_of_quiet(state, beat.at)
         if beat.label == "V" and (not state.run or beat.at - state.run[-1] < VT_RR * FS_HZ):
             state.run.append(beat.at)
         else:
             _end_of_run(state)
             state.run = [beat.at] if beat.label == "V" else []
-        state.last = state.quiet = beat.at
+        _note(state, moment, beat.at)
     if state.run and second.until - state.run[-1] >= VT_RR * FS_HZ:
         _end_of_run(state)
-    before = state.wave.since
-    state.wave.take(second)
-    if state.wave.since is not None:  # and so no silence
-        state.quiet = max(state.quiet, float(second.until))
-    elif before is not None:
-        _end_of_fibrillation(state, before, second.until - FS_HZ)
+    _note(state, facts.after, second.until)
+
+
+def _note(state: _State, now: Moment, at: float) -> None:
+    """Close the spans of what held and holds no longer."""
+    old = state.signal
+    if old.lead_off is not None and now.lead_off is None:
+        state.spans.append((int(old.lead_off), int(at), "~"))
+    if old.tachycardia and not now.tachycardia:
+        state.spans.append((int(old.tachycardia_since), int(old.tachycardia[-1]) + 1, "VT"))
+    if old.wave is not None and (now.wave is None or now.wave.kind != old.wave.kind):
+        _end_of_wave(state, old.wave, now.quiet if now.quiet > old.wave.since else at)
+    state.signal = now
 
 
 def _end_of_quiet(state: _State, at: float) -> None:
-    if silence_s(at, state.quiet, state.unsure) >= ASYSTOLE_S and state.off is None:
-        state.spans.append((int(state.quiet), int(at), "ASYS"))
+    if state.signal.silence_s(at) >= ASYSTOLE_S:
+        state.spans.append((int(state.signal.quiet), int(at), "ASYS"))
 
 
 def _end_of_run(state: _State) -> None:
@@ -196,33 +190,31 @@ def _end_of_run(state: _State) -> None:
     state.run = []
 
 
-def _end_of_fibrillation(state: _State, since: int, end: int) -> None:
-    if end - since >= FIBRILLATION:
-        state.spans.append((since, end, "VF"))
+def _end_of_wave(state: _State, wave: Wave, end: float) -> None:
+    if end - wave.since >= FIBRILLATION:
+        state.spans.append((int(wave.since), int(end), wave.kind))
 
 
 def _close_open_spans(state: _State, end: int) -> None:
-    if state.off is not None:
-        state.spans.append((state.off, end, "~"))
-    else:
-        _end_of_quiet(state, end)
+    state.spans += _open_spans(state, end)
     _end_of_run(state)
-    if state.wave.since is not None:
-        _end_of_fibrillation(state, state.wave.since, end)
-        state.wave = Fibrillation()
+    state.signal = Moment(quiet=float(end))
 
 
 def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
     """What is still going on, long enough to count."""
     found: list[tuple[int, int, RhythmLabel]] = []
-    if state.off is not None:
-        found.append((state.off, end, "~"))
-    elif silence_s(end, state.quiet, state.unsure) >= ASYSTOLE_S:
-        found.append((int(state.quiet), end, "ASYS"))
-    if len(state.run) >= VT_BEATS:
+    now = state.signal
+    if now.lead_off is not None:
+        found.append((int(now.lead_off), end, "~"))
+    elif now.silence_s(end) >= ASYSTOLE_S:
+        found.append((int(now.quiet), end, "ASYS"))
+    if now.tachycardia:
+        found.append((int(now.tachycardia_since), end, "VT"))
+    elif len(state.run) >= VT_BEATS:
         found.append((int(state.run[0]), end, "VT"))
-    if state.wave.since is not None and end - state.wave.since >= FIBRILLATION:
-        found.append((state.wave.since, end, "VF"))
+    if now.wave is not None and end - now.wave.since >= FIBRILLATION:
+        found.append((int(now.wave.since), end, now.wave.kind))
     return found
 
 

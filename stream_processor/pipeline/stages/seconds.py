@@ -3,9 +3,7 @@ other."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from ingest.messages import BeatLabel
 from models.signal.conditioning import FS_HZ
@@ -64,54 +62,49 @@ class LabelledBeat(NamedTuple):
     size_mv: float = 0.0  # height of its QRS, from the lowest to the highest
 
 
+class Wave(NamedTuple):
+    """Movement of cardiac rate without QRS."""
+
+    since: float
+    kind: Literal["VT", "VF"]
+    rate: float  # a minute
+    lasting: bool  # long enough to be told
+
+
+class Moment(NamedTuple):
+    """What is known of a patient's signal at a moment. Positions are samples at 125 Hz."""
+
+    lead_off: float | None = None  # since when
+    quiet: float = 0.0  # the newest R peak, or where readable signal began after that
+    moved: float = 0.0  # end of the newest second that moved without a QRS
+    wave: Wave | None = None
+    run: tuple[float, ...] = ()  # V beats in a row, the newest ones
+    tachycardia: tuple[float, ...] = ()  # the newest beats of a VT that goes on
+    tachycardia_since: float = 0.0
+
+    def silence_s(self, now: float) -> float:
+        """Seconds without a QRS in which nothing moved."""
+        if self.lead_off is not None or self.wave is not None:
+            return 0.0
+        return max(0.0, (now - max(self.quiet, self.moved)) / FS_HZ)
+
+
+class SecondFacts(NamedTuple):
+    """What the signal and the beats of a second show, moment by moment."""
+
+    before: Moment = Moment()  # before its first beat
+    beats: tuple[Moment, ...] = ()  # after each beat
+    after: Moment = Moment()  # at its end
+
+
 class Beats(NamedTuple):
     """A Second with its complexes made beats."""
 
     second: AnalysedSecond
     beats: tuple[LabelledBeat, ...]
-
-
-FIBRILLATORY, WAVERING = 0.5, 0.25
-
-
-class Fibrillation(msgspec.Struct):
-    """Since when the signal shows a fibrillatory wave, in samples.
-
-    It takes a second at FIBRILLATORY to say so; seconds without a QRS at WAVERING before and after
-    it belong to it.
-    """
-
-    since: int | None = None
-    wavering: int | None = None
-
-    def take(self, second: AnalysedSecond) -> None:
-        """Follow the next second."""
-        wavers = second.fibrillation >= FIBRILLATORY or (
-            not second.complexes and second.fibrillation >= WAVERING
-        )
-        if not wavers:
-            self.since = self.wavering = None
-            return
-        self.wavering = second.until - FS_HZ if self.wavering is None else self.wavering
-        if second.fibrillation >= FIBRILLATORY and self.since is None:
-            self.since = self.wavering
+    facts: SecondFacts = SecondFacts()
 
 
 def is_lead_off(second: AnalysedSecond) -> bool:
     """The device says so, or the raw samples have stood still for 2 s."""
     return second.lead_off or second.still_s >= LEAD_OFF_S
-
-
-SILENCE_UNSURE_S = 7.0  # silence that is an asystole even where the signal is unsure
-
-
-def silence_s(now: float, quiet: float, unsure: float) -> float:
-    """Seconds of silence that count, given the newest R peak (`quiet`) and the end of the newest
-    unsure second, in samples.
-
-    An overloaded amplifier, or an electrode that lets go, looks like silence after its jump; a
-    fibrillatory wave that the network does not know is no silence. Both only hold the alarm back
-    for a while: what lasts 7 s counts whole.
-    """
-    whole, sure = (now - quiet) / FS_HZ, (now - max(quiet, unsure)) / FS_HZ
-    return whole if whole >= SILENCE_UNSURE_S else sure

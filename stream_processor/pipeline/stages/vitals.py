@@ -16,12 +16,7 @@ import msgspec
 
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
-from stream_processor.pipeline.stages.seconds import (
-    AnalysedSecond,
-    Beats,
-    LabelledBeat,
-    is_lead_off,
-)
+from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, is_lead_off
 
 RECENT = 12  # RR intervals for the heart rate
 SLOW_S = 1.2
@@ -84,14 +79,14 @@ class VitalsMeter(StructStage[_State]):
 
     def _second(self, item: Beats) -> VitalSigns:
         state, second = self._state[item.second.row], item.second
-        if is_lead_off(second):
+        if is_lead_off(second) or _hides_beats(item):
             self.restart(second.row, second.until)
         for beat in item.beats:
             _take(state, beat)
         while state.nn and state.nn[0][0] < second.until - HRV:
             _drop_oldest(state)
         state.noisy = [*state.noisy[-QUALITY_S + 1 :], second.noisy or is_lead_off(second)]
-        reason = _reason(state, second)
+        reason = _reason(state, item)
         sdnn, rmssd = _variability(state)
         recent = state.noisy[-10:]
         return VitalSigns(
@@ -117,9 +112,12 @@ def heart_rate(rr: list[float]) -> float | None:
     return 60 * len(kept) / sum(kept)
 
 
-def _reason(state: _State, second: AnalysedSecond) -> Reason:
+def _reason(state: _State, item: Beats) -> Reason:
+    second = item.second
     if is_lead_off(second):
         return "lead off"
+    if _hides_beats(item):
+        return "no beats"
     if sum(state.noisy) >= ARTEFACT_S:
         return "artefact"
     if state.last is not None and second.until - state.last > STALE:
@@ -127,8 +125,16 @@ def _reason(state: _State, second: AnalysedSecond) -> Reason:
     return "starting" if len(state.rr) < 2 else ""
 
 
+def _hides_beats(item: Beats) -> bool:
+    """Fibrillation, or a tachycardia whose QRS complexes are not found: there is no rate."""
+    wave = item.facts.after.wave
+    return wave is not None and (wave.kind == "VF" or not item.beats)
+
+
 def _take(state: _State, beat: LabelledBeat) -> None:
-    if beat.rr_s is not None:
+    if beat.rr_s is None:
+        state.rr = []  # what came between says nothing, and what was before it is over
+    else:
         state.rr = [*state.rr[-RECENT + 1 :], beat.rr_s]
         if beat.label == "N" and state.last_label == "N":
             _add_nn(state, beat.at, beat.rr_s * 1000)

@@ -6,14 +6,16 @@ import pytest
 from stream_processor.pipeline.stages.rhythm import AF_FROM, RhythmTracker
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.sequences import Answer
+from stream_processor.pipeline.stages.signal_facts import SignalFacts
 
 FS_HZ = 125
 
 
 def told(*probability: float) -> str:
     """The label of the first five seconds of a stream whose answers are all the same."""
-    tracker = RhythmTracker()
+    tracker, facts = RhythmTracker(), SignalFacts()
     row = tracker.open("Bed 1", 250.0)
+    assert facts.open("Bed 1", 250.0) == row
     spans = []
     for k in range(40):
         until = (k + 1) * FS_HZ
@@ -26,7 +28,7 @@ def told(*probability: float) -> str:
         )
         spans += [
             span
-            for decided in tracker.push(([Beats(second, (beat,))], answers))
+            for decided in tracker.push((facts.push([Beats(second, (beat,))]), answers))
             for span in decided
         ]
     return spans[0].label
