@@ -20,7 +20,7 @@ from ingest.messages import (
     sample_offset_ns,
 )
 from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
-from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE, words
 from stream_processor.pipeline.alarms.engine import AlarmStep
 from stream_processor.pipeline.stages.admission import Stream
 from stream_processor.pipeline.stages.findings import TaskLabel
@@ -142,7 +142,7 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
         latching=kind.latching,
         value=_rounded(a.value),
         limit=a.limit,
-        text=kind.text.format(value=a.value, limit=a.limit, detail=a.detail),
+        text=words(s.kind, a.value, a.limit, a.detail),
     )
 
 

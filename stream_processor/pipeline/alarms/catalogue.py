@@ -5,6 +5,7 @@ Definitions and sources: docs/alarms.md. Rules, chains and the page's words come
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -259,6 +260,17 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
         remedy="look at its log",
     ),
 }
+
+
+def words(kind: AlarmKind, value: float | None, limit: float | None, detail: str = "") -> str:
+    """What is said of an alarm; a value beyond its limit is never rounded onto it."""
+    text = CATALOGUE[kind].text
+    if value is not None and limit is not None:
+        if value > limit >= round(value) and "{value:.0f} > " in text:
+            value = math.floor(limit) + 1
+        elif value < limit <= round(value) and "{value:.0f} < " in text:
+            value = math.ceil(limit) - 1
+    return text.format(value=value, limit=limit, detail=detail)
 
 
 def worse(kind: AlarmKind) -> tuple[AlarmKind, ...]:

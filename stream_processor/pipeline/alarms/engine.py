@@ -20,6 +20,7 @@ from stream_processor.pipeline.alarms.catalogue import (
     BEFORE_A_BEAT,
     CATALOGUE,
     EVERY_SECOND,
+    words,
     worse,
 )
 from stream_processor.pipeline.alarms.facts import (
@@ -244,12 +245,11 @@ class AlarmEngine(StructStage[_State]):
     ) -> list[AlarmStep]:
         """A value that reads otherwise than when it was last told; of what is held back nobody
         wants to know it."""
-        state, text = self._state[row], CATALOGUE[kind].text
-        alarm = state.active[kind]
-        said, says = (
-            text.format(value=one.value, limit=one.limit, detail=one.detail) for one in (alarm, c)
-        )
+        alarm = self._state[row].active[kind]
+        said, says = (words(kind, one.value, one.limit, one.detail) for one in (alarm, c))
         if not alarm.announced or needed - alarm.told < UPDATE or said == says:
+            return []
+        if _back_inside(alarm, c):  # it holds by its margin: what was told beyond the limit stays
             return []
         return self._update(
             row,
@@ -285,6 +285,14 @@ class AlarmEngine(StructStage[_State]):
         if (what := CATALOGUE[kind].announces_end) is not None:
             steps += self._happens(row, what, Condition(end, None, None, end), needed)
         return steps
+
+
+def _back_inside(alarm: Active, c: Condition) -> bool:
+    """The value was beyond its limit when it was told, and is not any more."""
+    if None in (alarm.value, alarm.limit, c.value, c.limit):
+        return False
+    told, now = (alarm.value or 0) - (alarm.limit or 0), (c.value or 0) - (c.limit or 0)
+    return told * now <= 0 and told != 0
 
 
 def _ended(kind: AlarmKind, f: Facts, now: float) -> float:

@@ -74,7 +74,8 @@ def take_beat(f: Facts, beat: LabelledBeat, signal: Moment) -> None:
     silent = beat.at - f.signal.quiet >= SILENT
     take_moment(f, signal)
     kept = [] if silent else f.beats[-BEATS_KEPT + 1 :]
-    if kept and beat.label != "V" and kept[-1].label != "V":
+    conducted = beat.label != "V" and not signal.tachycardia
+    if kept and conducted and kept[-1].label != "V":
         f.rr = [*f.rr[-MEAN_OF + 1 :], (beat.at - kept[-1].at) / FS_HZ]
     if beat.label == "V":
         f.pvcs = [*f.pvcs, beat.at]

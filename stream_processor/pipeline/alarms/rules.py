@@ -49,11 +49,13 @@ Answer = Condition | None | _Unknown
 
 
 def asystole(f: Facts, p: Profile, holding: bool) -> Answer:
+    """It is over with the second beat within the limit: a dying heart still gives single ones."""
     if f.signal.lead_off is not None:
         return UNKNOWN
     silent = f.signal.silence_s(f.now) >= p.asystole_s
-    since_s = (f.now - f.signal.quiet) / FS_HZ
-    return Condition(f.signal.quiet, since_s, p.asystole_s) if silent else None
+    alone = holding and len(f.beats) < 2 and f.signal.wave is None
+    since_s = max((f.now - f.signal.quiet) / FS_HZ, p.asystole_s)
+    return Condition(f.signal.quiet, since_s, p.asystole_s) if silent or alone else None
 
 
 def pause(f: Facts, p: Profile, holding: bool) -> Answer:

@@ -31,7 +31,7 @@ from stream_processor.pipeline.stages.seconds import (
 from stream_processor.pipeline.stages.waves import WaveWatch, moves
 
 KEPT = 24  # beats
-SIZES, INTERVALS, LEAST_INTERVALS = 8, 16, 4
+SIZES, SMALLER, INTERVALS, LEAST_INTERVALS = 12, 2, 16, 4
 RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
 SILENT = 4 * FS_HZ  # without a QRS: the next interval says nothing of the rate
 LETHAL_OF = 4  # seconds
@@ -53,6 +53,11 @@ SURE, SURE_REGULAR = 0.8, 0.6
 # began suddenly
 NEW_FORM = 0.25
 SAME_RATE = 0.12  # by which the rate of a movement may differ from that of the tachycardia
+# beats in a row that are V by this probability at most, while the network for lethal rhythms sees
+# nothing either, which end a tachycardia whatever their form and rate
+UNLIKELY, UNLIKELY_BEATS = 0.1, 20
+# QRS complexes, in mV of the usual one's height, that are P waves: no beats, for so long
+P_WAVE, P_WAVE_S = 0.2, 300.0
 STRAYS = 3  # beats in a row of the forms of before, or slow, that end it
 VT_SILENT = 2 * FS_HZ  # without a beat and without a wave
 
@@ -82,6 +87,8 @@ class _State(msgspec.Struct):
     since: float = 0.0  # its first beat
     normal: list[int] = []  # forms of before it
     strays: int = 0
+    unlikely: int = 0
+    full: float = 0.0  # newest QRS complex that was no P wave
     broken: bool = False  # the next interval says nothing
 
 
@@ -114,7 +121,8 @@ def _second(s: _State, item: Beats) -> Beats:
     before = _moment(s)
     beats: list[LabelledBeat] = []
     moments: list[Moment] = []
-    for beat in item.beats:
+    kept = [beat for beat in item.beats if not _is_p_wave(s, beat)]
+    for beat in kept:
         across = s.broken or beat.at - s.quiet >= SILENT
         beats.append(beat._replace(rr_s=None) if across else beat)
         s.broken = False
@@ -123,6 +131,14 @@ def _second(s: _State, item: Beats) -> Beats:
     _end_of_second(s, second)
     facts = SecondFacts(before, tuple(moments), _moment(s))
     return item._replace(beats=tuple(beats), facts=facts)
+
+
+def _is_p_wave(s: _State, beat: LabelledBeat) -> bool:
+    """Far smaller than the smaller ones of the patient's QRS complexes; where these do not come
+    back, they have become smaller."""
+    if len(s.sizes) < SIZES or beat.at - s.full > P_WAVE_S * FS_HZ:
+        return False
+    return beat.size_mv < P_WAVE * sorted(s.sizes)[SMALLER]
 
 
 def _moment(s: _State) -> Moment:
@@ -182,7 +198,7 @@ def _take_beat(s: _State, beat: LabelledBeat) -> None:
     else:
         s.run = []
     s.quiet = beat.at
-    s.sizes = [*s.sizes[-SIZES + 1 :], beat.size_mv]
+    s.sizes, s.full = [*s.sizes[-SIZES + 1 :], beat.size_mv], beat.at
     if s.tachycardia:
         _go_on(s)
     elif is_tachycardia(s.beats, s.run, sum(s.lethal) / LETHAL_OF, s.regular):
@@ -192,7 +208,7 @@ def _take_beat(s: _State, beat: LabelledBeat) -> None:
 def _begin(s: _State) -> None:
     first = _start_of_fast(s.beats)
     s.tachycardia = [b.at for b in s.beats[first:]]
-    s.since, s.strays = s.beats[first].at, 0
+    s.since, s.strays, s.unlikely = s.beats[first].at, 0, 0
     own = {b.form for b in s.beats[first:]}
     s.normal = [form for form in _forms_before(s.beats[:first]) if form not in own]
 
@@ -217,6 +233,11 @@ def _go_on(s: _State) -> None:
     fast = beat.at - s.tachycardia[-1] <= STRETCH_AGREED * LONGEST_RR * (1 + s.strays)
     alike = beat.is_v or beat.ventricular >= 0.5 or beat.form not in s.normal
     returned = beat.form in s.normal and not beat.is_v
+    doubtful = beat.ventricular <= UNLIKELY and sum(s.lethal) <= UNLIKELY * LETHAL_OF
+    s.unlikely = s.unlikely + 1 if doubtful else 0
+    if s.unlikely >= UNLIKELY_BEATS:
+        s.tachycardia = []
+        return
     if (_moves_on(s) and not returned) or (fast and alike and _rate_holds(s)):
         s.tachycardia = [*s.tachycardia[-KEPT + 1 :], beat.at]
         s.strays = 0

@@ -20,12 +20,15 @@ TACHYCARDIC = 0.5  # probability of VT, without QRS
 # account for less than this share
 VERY_REGULAR, BORNE_OUT, SHARE = 0.8, 0.6, 0.7
 SLOWEST = 100.0  # a minute
+# The longer no QRS comes in a signal that moves, the less the network need say: seconds, and the
+# mean probability of VT or VF over them. In the noise of VFDB three in four seconds are below 0.06.
+LONG, LITTLE = 6, 0.12
 LASTING = 4 * FS_HZ
 BACK = 2 * FS_HZ  # a movement is known so late
 OVER = 2  # seconds in a row without it that end a wave
 KIND_OF = 4  # seconds
 # VT: so regular by itself, or if the network for lethal rhythms holds with it; and no faster, a minute
-VT_REGULAR, VT_REGULAR_BOTH, VT_FASTEST = 0.9, 0.7, 200.0
+VT_REGULAR, VT_REGULAR_BOTH, VT_FASTEST = 0.95, 0.7, 193.0
 # A movement that is no faster than this a minute, and not faster than the beats before it by this
 # factor, is the rhythm of before, whose QRS complexes are not found
 SLOW, FASTER = 130.0, 1.15
@@ -50,6 +53,7 @@ class WaveWatch(msgspec.Struct):
     regular: list[float] = []  # of the newest seconds
     rates: list[float] = []
     found: list[int] = []  # QRS complexes of the newest seconds
+    bare: list[float] = []  # probability of VT or VF of the newest seconds that moved without QRS
     kind: str = ""
     until: float = 0.0
 
@@ -118,15 +122,36 @@ class WaveWatch(msgspec.Struct):
         share = sum(self.found) / max(1.0, second.rate / 60 * len(self.found))
         very = second.regular >= VERY_REGULAR and second.rate >= SLOWEST
         if very and share >= SHARE:
+            self.bare = []
             return False, False  # the beats tell of it
         if second.fibrillation >= FIBRILLATORY:
             return True, True
         if second.lead_off or not moves(second, size_mv):
+            self.bare = []
             return False, False
         new = second.rate > SLOW or (usual is not None and second.rate >= FASTER * usual)
         if second.regular >= REGULAR_ENOUGH and not new:
+            self.bare = []
             return False, False
         lethal = second.fibrillation + second.tachycardia
+        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
+        if len(self.bare) == LONG and sum(self.bare) >= LITTLE * LONG:
+            return True, True
+        if very and share >= SHARE:
+            self.bare = []
+            return False, False  # the beats tell of it
+        if second.fibrillation >= FIBRILLATORY:
+            return True, True
+        if second.lead_off or not moves(second, size_mv):
+            self.bare = []
+            return False, False
+        lethal = second.fibrillation + second.tachycardia
+        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
+        if len(self.bare) == LONG and sum(self.bare) >= LITTLE * LONG:
+            return True, True
+        new = second.rate > SLOW or (usual is not None and second.rate >= FASTER * usual)
+        if second.regular >= REGULAR_ENOUGH and not new:
+            return False, False
         if very and lethal >= BORNE_OUT:
             return True, True
         if second.complexes:

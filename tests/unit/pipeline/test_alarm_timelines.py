@@ -189,13 +189,17 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     "ventricular tachycardia that the network gets used to": (
         STEADY * 10 + "V " * 6 + "n " * 20 + STEADY * 10,
         "",
-        [Row("ventricular_tachycardia", 8.0, 10.4, 20.0)],
+        [
+            Row("extreme_tachycardia", 6.4, 14.4, 20.0),
+            Row("ventricular_tachycardia", 8.0, 10.4, 20.0),
+            Row("hr_high", 11.9, 12.4, 21.9),
+        ],
     ),
     # |N   N   wwwwwwwwwwwwwwwww   N   N|  nearly a sine of 180/min: a tachycardia of which no QRS is found
     "tachycardia without QRS": (
         STEADY * 10 + " " * 60 + STEADY * 10,
         " " * 40 + "w" * 60,
-        [Row("ventricular_tachycardia", 8.0, 12.4, 21.6)],
+        [Row("ventricular_tachycardia", 7.2, 12.4, 21.6)],
     ),
     # |N   N   mmmmmmmmmmmmmmmmm   N   N|  it moves, but with no rate: nothing can be told, and it is no asystole
     "movement without QRS": (STEADY * 10 + " " * 60 + STEADY * 10, " " * 40 + "m" * 60, []),
