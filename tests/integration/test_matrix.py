@@ -63,7 +63,16 @@ def test_a_twin_may_have_no_high_alarm_but_what_is_excused() -> None:
     assert outcome(one("exercise"), [alarm("extreme_tachycardia", 30, 40)]).good
 
 
-@pytest.mark.parametrize("row", ["VT 150-190/min", "VF coarse", "asystole, drift", "bigeminy"])
-def test_a_plain_case_of_each_kind_is_good(row: str) -> None:
-    found = judge(one(row, "clean" if row != "asystole, drift" else ""))
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("VT 150-190/min", "triphasic 172/min"),
+        ("VF coarse", "clean"),
+        ("flutter", "clean"),
+        ("asystole, drift", "drift"),
+        ("bigeminy", ""),
+    ],
+)
+def test_a_plain_case_of_each_kind_is_good(row: str, words: str) -> None:
+    found = judge(one(row, words))
     assert found.good, table([found]).text()
