@@ -115,7 +115,8 @@ def test_training(options: list[str]) -> int:
     ]
     # else all of them would skip, and nothing would be tested
     there = [str(TRAINING.python), "-c", "import torch, onnx"]
-    command = [str(TRAINING.python), "-m", *TESTS, *needing, *options]
+    spread = ["--dist", "load"]  # the matrix over all architectures is one long file
+    command = [str(TRAINING.python), "-m", *TESTS, *spread, *needing, *options]
     return (
         subprocess.run(there, check=False).returncode
         or subprocess.run(command, cwd=HERE, check=False).returncode

@@ -36,17 +36,17 @@ Names = Annotated[
 @app.command("list")
 def list_models() -> None:
     """Artifacts (tasks, parameters, cost, size, figures) and architectures."""
-    from ecgwatch.modelling import tables  # numpy and onnxruntime: not for the sake of --help
+    # numpy and onnxruntime: not for the sake of --help
+    from ecgwatch.modelling import leaderboard, tables
     from models import architectures
     from models.serving import catalogue
 
     typer.echo(tables.artifacts(catalogue.shipped()).text() + "\n")
     known = architectures.known()
-    costs = (
-        {name: extra.training("experiments.bench").cost(name) for name in known}
-        if extra.there()
-        else {}
-    )
+    zoo = leaderboard.costs()
+    counted = {name: zoo[name] for name in architectures.zoo() if name in zoo}
+    missing = [name for name in known if name not in counted] if extra.there() else []
+    costs = counted | {name: extra.training("experiments.bench").cost(name) for name in missing}
     typer.echo(tables.architectures(known, costs).text())
 
 
