@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import shutil
 import subprocess
@@ -223,11 +224,14 @@ async def measure(how: str, port: int, tokens: list[str], seconds: float, pid: i
     await running
     times = sorted(figures.times)
     wanted = len(tokens) / EVERY_S
+    rate = len(times) / took
+    needed = share / rate * wanted
     print(
-        f"{how}: {len(tokens)} devices, {len(times) / took:.0f} of {wanted:.0f} chunks a second acknowledged,"
+        f"{how}: {len(tokens)} devices, {rate:.0f} of {wanted:.0f} chunks a second acknowledged,"
         f" {figures.refused} refused; p50 {1e3 * times[len(times) // 2]:.0f} ms,"
-        f" p99 {1e3 * times[int(0.99 * len(times))]:.0f} ms; server {share:.2f} core"
-        f" ({1e6 * share / wanted:.0f} us per chunk), devices and broker {own:.2f} core"
+        f" p99 {1e3 * times[int(0.99 * len(times))]:.0f} ms; server {share:.2f} core,"
+        f" {1e6 * share / rate:.0f} us per chunk: {needed:.2f} core for all; devices and broker"
+        f" {own:.2f} core; load of the machine {os.getloadavg()[0]:.0f}"
     )
 
 
