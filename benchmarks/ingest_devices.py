@@ -224,6 +224,9 @@ async def measure(how: str, port: int, tokens: list[str], seconds: float, pid: i
     await running
     times = sorted(figures.times)
     wanted = len(tokens) / EVERY_S
+    if not times:
+        print(f"{how}: {len(tokens)} devices, nothing was acknowledged in {took:.0f} s")
+        return
     rate = len(times) / took
     needed = share / rate * wanted
     print(
