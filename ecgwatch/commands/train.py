@@ -17,7 +17,11 @@ TASKS = ("qrs", "beat_class", "rhythm", "lethal")
 # for the architectures of the zoo alone
 ZOO_TASKS = ("rhythm_10s", "beat_sequences", "diagnosis", "diagnosis_lead_i")
 PRETRAINING = ("clocs", "cpc", "st_mem")  # without labels, then probed
-DISTILLATION = ("distil-mvms", "distil-mvkt")  # students with and without what their scheme adds
+DISTILLATION = (
+    "distil-mvms",
+    "distil-mvkt",
+    "distil-tucker",
+)  # students with and without what their scheme adds
 
 
 def train(

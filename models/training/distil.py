@@ -27,7 +27,7 @@ from models.training.harness import Plan, train
 from models.training.tasks.base import Task
 from models.training.train_windowed import predictor
 
-SCHEMES = ("mvms", "mvkt")
+SCHEMES = ("mvms", "mvkt", "tucker")
 ARMS = {"with": True, "without": False}
 Table = dict[str, list[float]]  # of each arm, a figure per seed
 

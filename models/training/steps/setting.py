@@ -16,6 +16,7 @@ from torch import nn
 from ingest.errors import BadInputError
 from models import architectures
 from models.architectures import Architecture
+from models.training import zoo
 from models.training.data.records import data_folder
 from models.training.harness import Plan
 from models.training.release.windowed_export import export
@@ -98,7 +99,7 @@ def setting(method: str, options: argparse.Namespace) -> Setting:
     architecture = architectures.load(options.architecture)
     task = base.load(options.task)(options.data, options.runs / "cache")
     changes = {k: getattr(options, k) for k in ("epochs", "steps") if getattr(options, k)}
-    plan = replace(task.plan, seed=options.seed, **changes)
+    plan = replace(zoo.adapted(task.plan, architecture), seed=options.seed, **changes)
     return Setting(
         method, architecture, options.task, task, options.fold, plan, options.runs, options.data
     )

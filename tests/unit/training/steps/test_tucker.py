@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ecgwatch[train]'")
 
 from models import architectures
+from models.training.distillation.tucker import SCHEME, BothCores
 from models.training.harness import train
 from models.training.steps.tucker import RANKS, TuckerBatches, core, distance, factors
 from tests.made_tasks import Tones
@@ -60,3 +61,16 @@ def test_a_student_comes_nearer_and_the_teacher_stays(tmp_path: Path) -> None:
     assert far() < 0.9 * first
     assert all(p.grad is None for p in teacher.parameters())
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+
+
+def test_as_a_scheme_the_cores_count_only_if_taught() -> None:
+    torch.manual_seed(1)
+    data = Tones().batches(0)
+    pair = BothCores(SCHEME.student(), SCHEME.teacher()).train()
+    inputs, target = data.batch(np.random.default_rng(1), 8)
+    answer = pair(*inputs)
+    taught, alone = (SCHEME.loss(data, arm)(pair, answer, target) for arm in (True, False))
+    assert float((taught - alone).detach()) > 0.1
+    assert torch.equal(alone, data.loss(pair, answer.student, target))
+    taught.backward()
+    assert all(p.grad is None for p in pair.teacher.parameters())

@@ -1,0 +1,68 @@
+"""Tucker: a small student has the core of the feature map of a larger teacher (Sepahvand et al.
+2022, DOI 10.1016/j.ins.2022.01.030).
+
+The decomposition is that of models/training/steps/tucker.py, which takes any two architectures;
+here LiteNet learns from SE-ResNet on rhythm, with and without the cores. We differ: as that module
+says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures.compact.litenet import LiteNet
+from models.architectures.residual.se_resnet import SeResNet
+from models.training.distillation.base import Pair, Scheme
+from models.training.harness import Batches, Plan
+from models.training.problems import PIECE
+from models.training.steps.tucker import WEIGHT, Watched, core, distance
+from models.training.tasks.rhythm.windowed import RhythmOfTenSeconds
+
+
+class Cores(NamedTuple):
+    """Logits of the student (B, K), its core and the teacher's (B, r, s)."""
+
+    student: Tensor
+    own: Tensor
+    wanted: Tensor
+
+
+class BothCores(Pair):
+    """Windows to the student's answer and both cores."""
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().__init__(student, teacher)
+        self._of_student, self._of_teacher = Watched(student), Watched(teacher)
+
+    def forward(self, x: Tensor) -> Cores:
+        with torch.no_grad():
+            self.teacher(x)
+            wanted = core(self._of_teacher.map)
+        said = self.student(x)
+        return Cores(said, core(self._of_student.map), wanted)
+
+
+def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], Tensor]:
+    """The task's loss of the student, and the distance of the cores if `taught`."""
+
+    def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
+        said = cast(Cores, answer)
+        own = task.loss(net, said.student, target)
+        return own + WEIGHT * distance(said.own, said.wanted) if taught else own
+
+    return judge
+
+
+SCHEME = Scheme(
+    teacher_task=RhythmOfTenSeconds,
+    task=RhythmOfTenSeconds,
+    teacher=lambda: SeResNet(1, len(PIECE.outputs)),
+    student=lambda: LiteNet(1, len(PIECE.outputs)),
+    pair=BothCores,
+    loss=loss,
+    plan=Plan(epochs=20, steps=45, batch=128, peak_rate=5e-3),
+)
