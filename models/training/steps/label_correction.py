@@ -9,8 +9,9 @@ class choose prototypes among windows of that label: dense ones, alike to many, 
 other; give every window the class whose prototypes it is most like on average.
 
 We differ: one class per window; prototypes are drawn from training windows only, a pool that is
-drawn once. With --flip a share of the labels is made wrong first, to measure how many corrections
-are right, beside the same training without correction.
+drawn once; a label stays unless another class is more like by a margin. With --flip a share of the
+labels is made wrong first, to measure how many corrections are right, beside the same training
+without correction.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ALPHA = 0.5
 PROTOTYPES = 8
 ALIKE = 0.6  # quantile of the likenesses from which two windows count as near
 TOO_ALIKE = 0.95  # cosine from which a second prototype says nothing new
+MARGIN = 0.3  # a label stays unless another class's prototypes are so much more like
 SAMPLE = 320  # windows of a class that may be prototypes
 ROUNDS, POOL = 3, 6000
 
@@ -64,7 +66,9 @@ def corrected(features: Tensor, labels: Tensor, k: int, generator: torch.Generat
         if len(members):
             some = members[torch.randperm(len(members), generator=generator)[:SAMPLE]]
             likeness[:, c] = (unit @ prototypes(unit[some]).T).mean(dim=1)
-    return likeness.argmax(dim=1)
+    best = likeness.max(dim=1)
+    own = likeness.gather(1, labels[:, None]).flatten()
+    return torch.where(best.values - own > MARGIN, best.indices, labels)
 
 
 def flipped(labels: Tensor, share: float, k: int, seed: int) -> Tensor:
