@@ -206,11 +206,19 @@ def _take_beat(s: _State, beat: LabelledBeat) -> None:
 
 
 def _begin(s: _State) -> None:
-    first = _start_of_fast(s.beats)
+    """The run goes back as far as beats are fast and of its forms; forms of before are the others'."""
+    some = s.beats[-VT_BEATS:]
+    own = {b.form for b in some if _is_like_v(b)} or {b.form for b in some}
+    first, earliest = len(s.beats) - VT_BEATS, _start_of_fast(s.beats)
+    while first > earliest and (_is_like_v(s.beats[first - 1]) or s.beats[first - 1].form in own):
+        first -= 1
     s.tachycardia = [b.at for b in s.beats[first:]]
     s.since, s.strays, s.unlikely = s.beats[first].at, 0, 0
-    own = {b.form for b in s.beats[first:]}
-    s.normal = [form for form in _forms_before(s.beats[:first]) if form not in own]
+    s.normal = [form for form in _forms_before(s.beats) if form not in own]
+
+
+def _is_like_v(beat: Known) -> bool:
+    return beat.is_v or beat.ventricular >= 0.5
 
 
 def _start_of_fast(beats: Sequence[Known]) -> int:
@@ -223,7 +231,7 @@ def _start_of_fast(beats: Sequence[Known]) -> int:
 
 
 def _forms_before(beats: Sequence[Known]) -> list[int]:
-    return sorted({b.form for b in beats if not b.is_v and b.ventricular < 0.5})
+    return sorted({b.form for b in beats if not _is_like_v(b)})
 
 
 def _go_on(s: _State) -> None:
@@ -245,6 +253,12 @@ def _go_on(s: _State) -> None:
     s.strays += 1
     if s.strays >= STRAYS or not fast:
         s.tachycardia = []
+
+
+def _is_sudden(rr: float, before: Sequence[Known]) -> bool:
+    """Whether intervals of this mean are a leap from those of the beats before."""
+    usual = sorted(b.at - a.at for a, b in pairwise(before))
+    return len(usual) >= 3 and rr <= SUDDEN * usual[len(usual) // 2]
 
 
 def _moves_on(s: _State) -> bool:
@@ -292,11 +306,13 @@ def is_tachycardia(
     mostly = some[-1].ventricular >= 0.5 and some[0].ventricular >= DOUBTFUL and likely >= 0.5
     if mostly and agreed:
         return True
+    mean = sum(rr) / len(rr)
+    if mostly and _is_sudden(mean, beats[-VT_BEATS - BEFORE_RUN : -VT_BEATS + 1]):
+        return True
     before = beats[: _start_of_fast(beats)]
-    usual = sorted(b.at - a.at for a, b in pairwise(before[-BEFORE_RUN - 1 :]))
-    if len(usual) < 3 or sum(rr) / len(rr) > SUDDEN * usual[len(usual) // 2]:
+    if not _is_sudden(mean, before[-BEFORE_RUN - 1 :]):
         return False
-    if mostly or (lethal >= SURE and regular >= SURE_REGULAR):
+    if lethal >= SURE and regular >= SURE_REGULAR:
         return True
     known = _forms_before(before)
     return likely >= NEW_FORM and all(b.form not in known for b in some)
