@@ -22,7 +22,7 @@ VERY_REGULAR, BORNE_OUT, SHARE = 0.8, 0.6, 0.7
 SLOWEST = 100.0  # a minute
 # The longer no QRS comes in a signal that moves, the less the network need say: seconds, and the
 # mean probability of VT or VF over them. In the noise of VFDB three in four seconds are below 0.06.
-LONG, LITTLE = 6, 0.12
+LONG, LITTLE = 4, 0.1
 LASTING = 4 * FS_HZ
 BACK = 2 * FS_HZ  # a movement is known so late
 OVER = 2  # seconds in a row without it that end a wave
