@@ -135,7 +135,7 @@ class WaveWatch(msgspec.Struct):
             return False, False
         lethal = second.fibrillation + second.tachycardia
         self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
-        if len(self.bare) == LONG and sum(self.bare) >= LITTLE * LONG:
+        if len(self.bare) == LONG and sum(self.bare) > LITTLE * LONG:
             return True, True
         if very and share >= SHARE:
             self.bare = []
@@ -147,7 +147,7 @@ class WaveWatch(msgspec.Struct):
             return False, False
         lethal = second.fibrillation + second.tachycardia
         self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
-        if len(self.bare) == LONG and sum(self.bare) >= LITTLE * LONG:
+        if len(self.bare) == LONG and sum(self.bare) > LITTLE * LONG:
             return True, True
         new = second.rate > SLOW or (usual is not None and second.rate >= FASTER * usual)
         if second.regular >= REGULAR_ENOUGH and not new:
