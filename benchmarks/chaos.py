@@ -95,6 +95,8 @@ class Processor:
             time.sleep(0.5)
 
     def start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return  # another fault was faster
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ecgwatch", "process"],
