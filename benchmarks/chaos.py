@@ -37,11 +37,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ecgwatch.settings import Settings
 from ecgwatch.stores import open_sink
-from ingest.broker import create_topics, grow_topics
+from ingest.broker import METADATA_MS, create_topics, grow_topics, lags
 from ingest.clock import SystemClock
 from ingest.messages import Action, Alarm, Event, SampleChunk, Strip, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
+from ingest.topics import PROCESSOR_GROUP, SAMPLES
 from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, identity
 from tools.services import Influxdb, Kafka, Service
@@ -165,6 +166,7 @@ class Chaos:
                 "log_level": 0,
             }
         )
+        self.patients = max(1, arguments.patients)
         self.partitions, self.kafka_away = 12, list[tuple[float, float]]()
         self.sent: list[bytes] = []  # the newest messages, for repeats
         self.numbers: dict[str, int] = {}
@@ -293,11 +295,23 @@ class Chaos:
             self.decoy(f"brief-{i}", 1)
 
     def more_partitions(self) -> None:
-        """As docs/partitions.md has it: while one processor has them all."""
+        """As docs/partitions.md has it: while one processor has them all, until it has caught up."""
         self.second.stop()
+        self._catch_up()
         self.partitions += 6
         grow_topics(self.kafka.address, self.partitions)
-        threading.Timer(60.0, self.second.start).start()
+        time.sleep(1.5 * METADATA_MS / 1000)
+        self._catch_up()
+        self.second.start()
+
+    def _catch_up(self) -> None:
+        """Wait until little is left, at most two minutes."""
+        deadline = time.time() + 120
+        while time.time() < deadline:
+            found = lags(self.kafka.address, PROCESSOR_GROUP, SAMPLES.name)
+            if sum(one.left for one in found) < 20 * self.patients:
+                return
+            time.sleep(1.0)
 
 
 FAULTS = (
@@ -409,7 +423,8 @@ def compare(chaos: Chaos, templates: list[list[SampleChunk]], per: int) -> int:
                 other = [k for k in wanted.keys() & stored.keys() if wanted[k] != stored[k]]
                 print(
                     f"{patient}: {len(lost)} lost {sorted(lost)[:2]}, {len(extra)} extra"
-                    f" {sorted(extra)[:2]}, {len(other)} other {other[:1]}"
+                    f" {sorted(extra)[:2]}, {len(other)} other"
+                    f" {[(wanted[k], stored[k]) for k in other[:1]]}"
                 )
     return wrong
 
