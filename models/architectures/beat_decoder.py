@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures.ecgcl import SequenceDecoder, pooled
-from models.beats.templates import P_PART, QRS_PART, SHAPE
+from models.beats.morphology import P_PART, QRS_PART, SHAPE
 
 SQUEEZE, WIDTH, HIDDEN, AVERAGE = 24, 12, 24, 16
 TOGETHER = 32

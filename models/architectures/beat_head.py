@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.beats.templates import FEATURES, SHAPE
+from models.beats.morphology import SHAPE
+from models.beats.templates import FEATURES
 
 CLASSES = 5  # N S V F Q
 WIDTH, SQUEEZE, HIDDEN = 12, 16, 40

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.beats.templates import SHAPE
+from models.beats.morphology import SHAPE
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Field, Rows, Table
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.beats.templates import JOIN, SLOTS, Doubles
+from models.beats.morphology import Doubles
+from models.beats.templates import JOIN, SLOTS
 from models.signal.stage import Field, Rows, Table
 
 VOTE = 0.8  # weight of a form of many beats; the beat itself has the rest

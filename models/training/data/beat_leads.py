@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.beats.templates import CORE, Doubles, Floats
+from models.beats.morphology import CORE, Doubles, Floats
 from models.training.data.beat_scenarios import repeated
 from models.training.data.records import read_channels, record_names
 from models.training.tasks.beat_class.beats import BIT, UNKNOWN, Beats, Codes, bare, found_in

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from models.beats.templates import BEFORE, SHAPE, STRIDE, Doubles, Floats, R
+from models.beats.morphology import BEFORE, SHAPE, STRIDE, Doubles, Floats, R
 from models.signal.conditioning import FS_HZ
 from models.training.tasks.beat_class.beats import BIT, EXTRA, UNKNOWN, Beats
 

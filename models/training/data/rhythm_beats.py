@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.beats.last_beats import packed
-from models.beats.templates import AFTER, BEFORE, STRIDE
+from models.beats.morphology import AFTER, BEFORE, STRIDE
 from models.signal.conditioning import FS_HZ
 from models.signal.windows import BEAT_SPEC
 from models.training.data.cinc2017 import CLASSES, Recordings

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from models.architectures.beat_head import BeatHead
-from models.beats.templates import FEATURES, LIKENESS, PAST, RHYTHM, SCALARS, SHAPE, Seen
+from models.beats.intervals import RHYTHM
+from models.beats.morphology import SHAPE
+from models.beats.templates import FEATURES, LIKENESS, PAST, SCALARS, Seen
 from models.training.harness import train
 from models.training.tasks.beat_class.report import PACED, Verdict, class_figures
 from models.training.tasks.beat_class.train import (

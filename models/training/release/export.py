@@ -40,7 +40,7 @@ from models.architectures.ecgcl import (
     SequenceDecoder,
 )
 from models.beats.last_beats import ABSENT, BEATS
-from models.beats.templates import SHAPE
+from models.beats.morphology import SHAPE
 from models.serving.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
 from models.signal.windows import BEAT_SPEC
 from models.training.cost import macs, parameters

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.beats.decoding import SEARCH, Peaks, decode, doubt, r_peak
+from models.beats.morphology import around
 from models.beats.searchback import FIELDS, WEAK, choose
-from models.beats.templates import around
 from models.serving.runtime import Model, size
 from models.signal.movement import movement
 from models.signal.stage import ArrayStage, Rows

@@ -11,7 +11,8 @@ import numpy as np
 from ingest.messages import BeatLabel
 from models.beats import votes
 from models.beats.decoding import THRESHOLD
-from models.beats.templates import QRS_PART, SHAPE, BeatContext, Doubles, Seen
+from models.beats.morphology import QRS_PART, SHAPE, Doubles
+from models.beats.templates import BeatContext, Seen
 from models.serving.runtime import Model
 from models.signal.stage import Rows
 from stream_processor.pipeline.stages.seconds import (

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.beats import last_beats
-from models.beats.templates import SHAPE
+from models.beats.morphology import SHAPE
 from models.serving.runtime import Model, TaskSpec
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import ArrayStage, Field, Rows, Table

@@ -6,16 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.beats.templates import (
-    FEATURES,
-    LIKENESS,
-    RHYTHM,
-    SCALARS,
-    SHAPE,
-    BeatContext,
-    R,
-    around,
-)
+from models.beats.intervals import RHYTHM
+from models.beats.morphology import SHAPE, R, around
+from models.beats.templates import FEATURES, LIKENESS, SCALARS, BeatContext
 
 PLACE = np.arange(SHAPE)
 # P, R, T

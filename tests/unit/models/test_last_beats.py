@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.beats.last_beats import ABSENT, BEATS, FIELDS, MOST_MV, packed, recall, remember
-from models.beats.templates import SHAPE
+from models.beats.morphology import SHAPE
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Table
 

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 from models import architectures
 from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter
-from models.beats.templates import FEATURES, SCALARS, SHAPE
+from models.beats.morphology import SHAPE
+from models.beats.templates import FEATURES, SCALARS
 from models.training.cost import macs
 from models.training.data import augment, beat_windows
 from models.training.data.records import Noise, Track

@@ -15,7 +15,8 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 import torch
 
 from models.architectures.beat_head import HEADS, BeatHead, BeatHeads, multiplications
-from models.beats.templates import FEATURES, SHAPE, R
+from models.beats.morphology import SHAPE, R
+from models.beats.templates import FEATURES
 from models.serving.runtime import Network
 from models.serving.runtime import load as load_model
 from models.training.data.beat_scenarios import repeated, scenario, ventricular_bank

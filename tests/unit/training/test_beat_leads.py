@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
-from models.beats.templates import SHAPE, R
+from models.beats.morphology import SHAPE, R
 from models.serving.runtime import load
 from models.training.data.beat_leads import (
     LEADS,

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `trai
 from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder
 from models.architectures.ecgcl import SequenceDecoder
 from models.beats.last_beats import ABSENT, BEATS, packed
-from models.beats.templates import SHAPE
+from models.beats.morphology import SHAPE
 from models.signal.conditioning import FS_HZ
 from models.signal.windows import BEAT_SPEC
 from models.training.cost import parameters

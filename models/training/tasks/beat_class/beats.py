@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from models.beats.decoding import r_peak
-from models.beats.templates import SHAPE, Doubles, Floats, around
+from models.beats.morphology import SHAPE, Doubles, Floats, around
 from models.signal.conditioning import FS_HZ
 from models.training.data import cinc2017
 from models.training.data.records import Noise, Track, load_mitdb, load_noise, load_vfdb, rhythms

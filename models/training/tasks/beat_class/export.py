@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.beat_head import BeatHead, BeatHeads, multiplications
-from models.beats.templates import AFTER, BEFORE, FEATURES
+from models.beats.morphology import AFTER, BEFORE
+from models.beats.templates import FEATURES
 from models.serving.runtime import BATCH, Graph
 from models.signal.windows import InputSpec
 from models.training.tasks.beat_class.beats import CLASSES

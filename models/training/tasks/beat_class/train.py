@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from models.architectures.beat_head import CLASSES, HEADS, SHAPES, BeatHead, BeatHeads
 from models.beats import votes
-from models.beats.templates import FEATURES, SCALARS, BeatContext, Floats, Seen
+from models.beats.morphology import Floats
+from models.beats.templates import FEATURES, SCALARS, BeatContext, Seen
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Table
 from models.training.data.beat_leads import twelve_leads
