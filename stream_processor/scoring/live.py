@@ -13,7 +13,8 @@ from collections import deque
 import msgspec
 
 from ingest.messages import Alarm, Beat, Reference, Rhythm, Score
-from stream_processor.scoring.live_stream import StreamScore, start_of
+from stream_processor.scoring.live_state import start_of
+from stream_processor.scoring.live_stream import StreamScore
 
 OPEN_STREAMS = 2  # the newest, and the one before, whose last messages may still come
 REMEMBERED = 16  # starts of streams that are over: what comes again of them is no new stream

@@ -1,20 +1,19 @@
-"""The live scorer: a consumer group over what the processor tells and what the replay annotates,
-Scores out.
+"""The live scorer: a consumer group that reads what the processor reports and what the replay
+annotates, and writes Scores.
 
     ecg.reference, ecg.beats, ecg.rhythm, ecg.alarms -> LiveScore per patient -> ecg.scores
 
 All topics are keyed by patient and have the same number of partitions, and the range assignment
-gives a member the same partition numbers of each. What comes for a patient without annotations is
-not even decoded: it is kept as bytes until one comes, or until all has been read that was on
-ecg.reference by then. In which order a backlog is read, after a restart of ours or of the broker,
-is thus of no matter.
+gives a member the same partition numbers of each. Messages of a patient without annotations are not
+even decoded: they are kept as bytes until an annotation arrives, or until everything has been read
+that was on ecg.reference by then. The order in which a backlog is read, after a restart of the
+scorer or of the broker, therefore does not matter.
 
-Nothing says across topics what has been read; so what the rhythm had reached is scored once all
-that was on the broker a second later has been read. What comes later still counts, in the next
-Score: what is judged for good does not depend on it (live_stream.py). Each Score carries, in a
-header, what the scorer remembers of the patient: the next one goes on from there. Offsets are
-committed up to what is inside of such a header, so that whatever dies, a message is taken at least
-once, and LiveScore takes none twice.
+Kafka gives no order across topics. A patient is therefore scored up to what the rhythm had reached
+once everything has been read that was on the broker a second later. Messages that arrive after that
+still count in the next Score, because settling does not depend on it (live_stream.py). Each Score
+carries the state of its patient (score_log.py), and offsets are committed up to what such a state
+contains: after a crash every message is taken at least once, and LiveScore counts none twice.
 """
 
 from __future__ import annotations
@@ -23,34 +22,27 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
 
 import confluent_kafka
-import msgspec
 
 from ingest import topics
-from ingest.broker import Made, create_topics, unreachable
+from ingest.broker import create_topics
 from ingest.clock import Clock
-from ingest.consumers import extents, open_consumer, open_reader, read_to_end
-from ingest.errors import BadInputError
+from ingest.consumers import open_consumer
 from ingest.health import Metric
-from ingest.kafka_access import librdkafka
-from ingest.messages import BadMessageError, Score, decode, encode
+from ingest.messages import BadMessageError, Score, decode
 from stream_processor.scoring.live import LiveScore
+from stream_processor.scoring.score_log import ScoreProducer, read_scores, restore_patient
+from stream_processor.scoring.scorer_offsets import Offsets, check_partitions, place
 from stream_processor.scoring.scorer_parts import HELD, INPUTS, Part, Patient, fresh_start
 
 log = logging.getLogger(__name__)
-STATE_HEADER = "state"
-# a broker takes messages of 1 MB; more is pending only while the scorer catches up
-STATE_BYTES = 900_000
 ROUND_S, SETTLE_S, HOLD_S, QUIET_S, COMMIT_S, FORGET_S = 0.5, 1.0, 5.0, 10.0, 5.0, 3600.0
-INSIST_S = 60.0
-_BATCH, _POLL_S, _TIMEOUT_S = 2000, 0.1, 10.0
-T = TypeVar("T")
+_BATCH, _POLL_S = 2000, 0.1
 
 
 class Scorer:
-    """One member of the group. `run` it once."""
+    """One member of the consumer group; call `run` once."""
 
     def __init__(
         self,
@@ -63,23 +55,18 @@ class Scorer:
         self._broker, self._clock, self._on_ready, self._on_end = broker, clock, on_ready, on_end
         self._parts: dict[int, Part] = {}
         self._round_s = self._commit_s = self._look_s = clock.steady_s()
-        self.refused = 0  # messages that were none of ours
-        self.late = 0  # messages that came after their time was judged for good
+        self.refused = 0  # messages that could not be decoded
+        self.late = 0  # messages about time that was already settled
 
     def run(self, stop: threading.Event) -> None:
-        """Score until stopped. Raises UnreachableError where the broker does not answer at the
-        start, BadInputError for unequal topics."""
-        _check(create_topics(self._broker))
+        """Score until `stop` is set.
+
+        Raises UnreachableError if the broker does not answer at the start, BadInputError if the
+        topics have different numbers of partitions.
+        """
+        check_partitions(create_topics(self._broker))
         self._stop = stop
-        self._producer = confluent_kafka.Producer(
-            {
-                **librdkafka(self._broker),
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "message.timeout.ms": 0,
-                "log_level": 2,
-            }
-        )
+        self._producer = ScoreProducer(self._broker)
         self._consumer = open_consumer(
             self._broker,
             topics.SCORES_GROUP,
@@ -89,6 +76,7 @@ class Scorer:
             fetch_wait_max_ms=100,
             queued_max_messages_kbytes=16_384,
         )
+        self._offsets = Offsets(self._broker, self._consumer, self._clock, stop)
         try:
             self._consumer.subscribe(
                 list(INPUTS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -102,7 +90,7 @@ class Scorer:
             self._consumer.close()
 
     def metrics(self) -> list[Metric]:
-        """What it tells Prometheus."""
+        """Return the metrics for Prometheus."""
         patients = sum(len(part.patients) for part in list(self._parts.values()))
         return [
             Metric("scored_patients", "gauge", "patients with annotations", patients),
@@ -114,7 +102,7 @@ class Scorer:
 
     @property
     def partitions(self) -> set[int]:
-        """Those that are assigned."""
+        """Partition numbers assigned to this member."""
         return set(self._parts)
 
     # Messages in.
@@ -140,7 +128,7 @@ class Scorer:
                 )
 
     def _begin(self, part: Part, number: int, key: bytes) -> Patient:
-        """A patient with annotations from now on."""
+        """Begin to score a patient whose first annotation has arrived."""
         patient = part.patients[key] = Patient(LiveScore(), self._clock.steady_s())
         for item in part.release(key):
             self._take_for(patient, number, key, *item)
@@ -158,12 +146,12 @@ class Scorer:
             log.warning("%s: %s", topic, error)
             return
         if scores:
-            self._publish(number, key, patient, scores)
+            self._producer.publish(number, key, patient, scores)
 
     # Scores out.
 
     def _round(self) -> None:
-        """Judge what is complete; now and then, commit."""
+        """Score what is complete; at intervals, drop what nobody annotates and commit."""
         now = self._round_s = self._clock.steady_s()
         for number, part in self._parts.items():
             if part.patients:
@@ -172,7 +160,7 @@ class Scorer:
         self._look_s = now if look else self._look_s
         for number, part in self._parts.items():
             if look or part.holding >= HELD:
-                part.look_through(partial(self._reference_end, number))
+                part.look_through(partial(self._offsets.reference_end, number))
         if now - self._commit_s >= COMMIT_S:
             self._commit_s = now
             self._commit()
@@ -182,8 +170,8 @@ class Scorer:
             part.marked_s, part.ends = now, None
             part.marked = {key: p.live.reached() for key, p in part.patients.items()}
         elif part.ends is None and now - part.marked_s >= SETTLE_S:
-            # None: asked again in the next round
-            part.ends = self._try(partial(self._marks, number))
+            # asked again in the next round if there is no answer
+            part.ends = self._offsets.attempt(partial(self._offsets.marks, number))
         elif part.ends is not None and all(
             part.positions[t] >= end for t, (_, end) in part.ends.items()
         ):
@@ -208,91 +196,24 @@ class Scorer:
             if scores:
                 self._on_end(scores[-1])
         if quiet and patient.since and not scores and patient.last is not None:
-            scores = [patient.last]  # once more, with what has come since
+            scores = [patient.last]  # written again, with the state that has changed since
         if scores:
-            self._publish(number, key, patient, scores)
-
-    def _publish(self, number: int, key: bytes, patient: Patient, scores: list[Score]) -> None:
-        state = patient.live.snapshot()
-        for score in scores[:-1]:
-            self._produce(number, key, score, {})
-        patient.last = scores[-1]
-        if len(state) > STATE_BYTES:
-            self._produce(number, key, scores[-1], {})
-            return
-        self._produce(number, key, scores[-1], {STATE_HEADER: state}, partial(_saved, patient))
-        patient.since = {}  # no commit before it is on the broker
-
-    def _produce(
-        self,
-        number: int,
-        key: bytes,
-        score: Score,
-        headers: dict[str, bytes],
-        done: Callable[..., None] = lambda *_: None,
-    ) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    topics.SCORES.name,
-                    encode(score),
-                    key,
-                    number,
-                    headers=[*headers.items()],
-                    on_delivery=done,
-                )
-                self._producer.poll(0)
-                return
-            except BufferError:  # the broker is away
-                self._producer.poll(_POLL_S)
+            self._producer.publish(number, key, patient, scores)
 
     # Offsets.
 
-    def _marks(self, number: int) -> dict[str, tuple[int, int]]:
-        """Where the topics begin and end just now. Raises KafkaException."""
-        return {n: self._consumer.get_watermark_offsets(_tp(n, number), _TIMEOUT_S) for n in INPUTS}
-
-    def _reference_end(self, number: int) -> int | None:
-        """Where ecg.reference ends just now; None where the broker does not answer."""
-        marks = self._try(
-            lambda: self._consumer.get_watermark_offsets(
-                _tp(topics.REFERENCE.name, number), _TIMEOUT_S
-            )
-        )
-        return None if marks is None else marks[1]
-
-    def _try(self, ask: Callable[[], T]) -> T | None:
-        """The broker's answer; None, and a line in the log, where there is none."""
-        try:
-            return ask()
-        except confluent_kafka.KafkaException as error:
-            log.warning("broker %s: %s", self._broker, error.args[0])
-            return None
-
-    def _insist(self, ask: Callable[[], T]) -> T:
-        """The broker's answer, asked for until it comes. Raises UnreachableError after a minute, or
-        when told to stop."""
-        end_s = self._clock.steady_s() + INSIST_S
-        while (answer := self._try(ask)) is None:
-            if self._stop.wait(1.0) or self._clock.steady_s() > end_s:
-                raise unreachable(self._broker)
-        return answer
-
     def _commit(self) -> None:
-        """Commit what no restart needs any more, once every Score is on the broker."""
-        while self._producer.flush(_POLL_S):
-            if self._stop.is_set():
-                return
+        """Commit what a restart no longer needs, once every Score is on the broker."""
+        if not self._producer.flush(self._stop):
+            return
         wanted = {number: part.to_commit() for number, part in self._parts.items()}
         changed = [
-            _tp(t, n, o)
+            place(t, n, o)
             for n, offsets in wanted.items()
             for t, o in offsets.items()
             if self._parts[n].committed.get(t) != o
         ]
-        if not changed:
-            return
-        if self._try(lambda: self._consumer.commit(offsets=changed, asynchronous=False)) is None:
+        if not changed or not self._offsets.commit(changed):
             return
         for number, offsets in wanted.items():
             self._parts[number].committed = offsets
@@ -300,40 +221,28 @@ class Scorer:
     def _assigned(
         self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
     ) -> None:
-        """Take partitions over where their last owner has left them."""
+        """Take partitions over where their last owner left them."""
         numbers = {p.partition for p in partitions}
-        wanted = [_tp(name, number) for number in numbers for name in (*INPUTS, topics.SCORES.name)]
-        committed = self._insist(lambda: _committed(consumer, wanted))
+        wanted = [
+            place(name, number) for number in numbers for name in (*INPUTS, topics.SCORES.name)
+        ]
+        committed = self._offsets.insist(lambda: self._offsets.committed(wanted))
         for number in numbers:
             positions = {n: committed[n, number] for n in INPUTS}
             if min(positions.values()) < 0:
-                fresh = fresh_start(self._insist(partial(self._marks, number)))
+                fresh = fresh_start(self._offsets.insist(partial(self._offsets.marks, number)))
                 positions = {n: at if at >= 0 else fresh[n] for n, at in positions.items()}
             part = self._parts[number] = Part(positions)
-            for message in self._insist(
-                partial(_read, self._broker, number, committed[topics.SCORES.name, number])
+            for message in self._offsets.insist(
+                partial(read_scores, self._broker, number, committed[topics.SCORES.name, number])
             ):
-                self._restore(part, message)
+                restore_patient(part, message, self._clock.steady_s())
         consumer.assign(
-            [_tp(t, n, o) for n, part in self._parts.items() for t, o in part.positions.items()]
+            [place(t, n, o) for n, part in self._parts.items() for t, o in part.positions.items()]
         )
         self._commit()
         log.info("assigned partitions %s", sorted(numbers))
         self._on_ready()
-
-    def _restore(self, part: Part, message: confluent_kafka.Message) -> None:
-        """What the header of a Score says of its patient; the last one of several holds."""
-        state = dict(message.headers() or []).get(STATE_HEADER)
-        if not isinstance(state, bytes):
-            return
-        try:
-            live, last = LiveScore.restore(state), decode(message.value() or b"", Score)
-        except (BadMessageError, msgspec.DecodeError) as error:
-            log.warning("%s: a state that this version cannot read: %s", topics.SCORES.name, error)
-            return
-        part.patients[message.key() or b""] = Patient(
-            live, self._clock.steady_s(), last=last, saved=message.offset()
-        )
 
     def _revoked(
         self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
@@ -346,55 +255,3 @@ class Scorer:
     ) -> None:
         for number in {p.partition for p in partitions}:
             self._parts.pop(number, None)
-
-
-def _check(made: Iterable[Made]) -> None:
-    counts = {
-        m.topic.name: m.partitions
-        for m in made
-        if m.topic.name in INPUTS or m.topic is topics.SCORES
-    }
-    if len(set(counts.values())) > 1:
-        said = ", ".join(f"{name} {n}" for name, n in counts.items())
-        raise BadInputError(
-            f"topics have different numbers of partitions: {said}",
-            "Give them all as many as ecg.samples has.",
-        )
-
-
-def _tp(
-    topic: str, number: int, offset: int = confluent_kafka.OFFSET_INVALID
-) -> confluent_kafka.TopicPartition:
-    return confluent_kafka.TopicPartition(topic, number, offset)
-
-
-def _committed(
-    consumer: confluent_kafka.Consumer, wanted: list[confluent_kafka.TopicPartition]
-) -> dict[tuple[str, int], int]:
-    """Offsets by topic and partition, negative where nothing was committed. Raises KafkaException,
-    also where one is not known just now."""
-    found = consumer.committed(wanted, _TIMEOUT_S)
-    for error in (p.error for p in found if p.error is not None):
-        raise confluent_kafka.KafkaException(error)
-    return {(p.topic, p.partition): p.offset for p in found}
-
-
-def _saved(
-    patient: Patient, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
-) -> None:
-    if error is None:
-        patient.saved = message.offset()
-
-
-def _read(broker: str, number: int, begin: int) -> list[confluent_kafka.Message]:
-    """The messages of a partition of ecg.scores from an offset on; none where it is negative, for
-    nothing was committed then."""
-    if begin < 0:
-        return []
-    consumer, topic = open_reader(broker), topics.SCORES.name
-    try:
-        return list(
-            read_to_end(consumer, topic, extents(consumer, topic, [number]), {number: begin})
-        )
-    finally:
-        consumer.close()
