@@ -1,89 +1,78 @@
-"""The notification desk: steps of alarms in, attempts and Deliveries out. Plain logic: no Kafka, no
-threads, no network.
+"""The notification queue: takes steps of alarms, returns attempts and Deliveries. Plain logic, without
+Kafka, threads or network.
 
-Every job (one recipient, one moment of an alarm) ends in a Delivery whose `next_ns` is None:
-delivered, given up after a day, held back by a rule, or stopped because somebody acknowledged or
-silenced the alarm or because it has called again since. Until then its last Delivery says when it
-goes on, so that the topic alone tells a new process what is still open (`restore`).
+A job is one moment of an alarm for one recipient. Every job ends in a Delivery whose `next_ns` is
+None: delivered, given up after a day, suppressed by a rule, or stopped because somebody acknowledged
+or silenced the alarm or because the alarm has re-alarmed since. Until then its last Delivery says
+when it goes on, so that a new process can restore the open jobs from the topic alone (`restore`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
-
-import msgspec
 
 from ingest.clock import Clock
 from ingest.messages import Alarm, Delivery
+from stream_processor.notifications.entries import Entry, entry_of
 from stream_processor.notifications.lane import Job, Lane
 from stream_processor.notifications.late import LateAlarms, late_key
 from stream_processor.notifications.moments import Moment, is_silenced, moment_id, moment_of
+from stream_processor.notifications.past_jobs import PastJobs, make_job
 from stream_processor.notifications.plan import Plan, tellings
 
 GIVE_UP_S = 24 * 3600.0
-# a message that has waited so long for its first attempt gets a Delivery that says so
+# a job that waits this long for its first attempt gets a Delivery that says so
 SAY_AFTER_S = 10.0
-_LOOK_S = 60.0  # how often aged jobs are looked for
-_REMEMBERED = 50_000  # alarms; a step of one that is forgotten and comes again is told again
+_LOOK_S = 60.0  # interval at which jobs that are too old are looked for
+_REMEMBERED = 50_000  # alarms; a repeated step of a forgotten alarm is notified again
 _URGENT = ("onset", "escalated")
 _GIVEN_UP = "given up after a day"
 _HANDED_OVER = "another process goes on with it"
 
 
-class Entry(NamedTuple):
-    """A Delivery to put on ecg.notifications, and the job it is of."""
-
-    partition: int
-    key: str
-    delivery: Delivery
-
-
 class Attempt(NamedTuple):
-    """One try of a job."""
+    """One attempt of a job."""
 
     job: Job
     number: int
     started_s: float
 
 
-@dataclass
-class _Past:
-    """What is on the broker of a job of an earlier process."""
-
-    partition: int
-    last: Delivery  # the one that counts: once delivered, always delivered
-    since_ns: int
-
-
 class NotificationQueue:
-    """All recipients and everything that is open. Not safe for several threads."""
+    """Holds the open jobs of all recipients. Not safe for several threads."""
 
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self._plan, self._clock = plan, clock
         self._lanes: dict[str, Lane] = {name: Lane() for name in plan.recipients}
-        # announced alarms and the jobs made of them, the longest unheard first
+        # announced alarms and the keys of their jobs, the longest without a step first
         self._alarms: dict[str, set[str]] = {}
         self._open: defaultdict[str, list[Job]] = defaultdict(list)  # by alarm
-        self._past: dict[str, _Past] = {}
-        self._unsaid: deque[Job] = deque()  # in order of arrival
+        self._past = PastJobs()
+        self._unsaid: deque[Job] = (
+            deque()
+        )  # jobs that may need a Delivery that they wait, in order of arrival
         self._look_s = clock.steady_s()
         self._late = LateAlarms(clock)
 
     @property
     def waiting(self) -> int:
-        """Jobs that are open."""
+        """Number of open jobs."""
         return sum(len(jobs) for jobs in self._open.values())
 
     def take(
         self, alarm: Alarm, partition: int, *, replayed: bool = False
     ) -> tuple[list[str], list[Entry]]:
-        """Take a step of an alarm: the keys of the jobs that have no Delivery yet, and what is to
-        be said at once.
+        """Make jobs of a step of an alarm.
 
-        `replayed`: an earlier process has dealt with this step; only what it left open is taken up.
+        Args:
+            alarm: the step.
+            partition: of ecg.alarms, and so of its Deliveries.
+            replayed: an earlier process has handled this step; only the jobs that it left open are
+                taken up.
+
+        Returns the keys of the jobs that have no Delivery yet, and Deliveries to write at once.
         """
         entries = self._stop_answered(alarm)
         if alarm.late_s:
@@ -95,13 +84,13 @@ class NotificationQueue:
         keys: list[str] = []
         for recipient, held_back in tellings(self._plan, alarm, moment, self._clock.now_ns()):
             key = f"{moment_id(alarm, moment)}|{recipient}"
-            past = self._past.pop(key, None)
+            past = self._past.pop(key)
             if key in done or (past is None and replayed):
                 continue
             done.add(key)
-            if past is not None and past.last.next_ns is None:
+            if past is not None and past.closed:
                 continue
-            job = self._job(key, recipient, alarm, moment, partition, past)
+            job = make_job(key, recipient, alarm, moment, partition, past, self._clock)
             if past is None:
                 keys.append(key)
                 if held_back:
@@ -119,30 +108,24 @@ class NotificationQueue:
         alarms: Iterable[tuple[int, Alarm]],
         coming: Iterable[str],
     ) -> list[Entry]:
-        """Take over what earlier processes left of some partitions.
+        """Take over what earlier processes left open in some partitions.
 
-        Their Deliveries and the steps of alarms that they have dealt with, with partition, each
-        oldest first; `coming`: ids of alarms with steps still to be taken. Returns what closes
-        those that nobody is to be told of any more.
+        Args:
+            deliveries: their Deliveries with partition, oldest first.
+            alarms: the steps of alarms that they have handled, with partition, oldest first.
+            coming: ids of alarms with steps still to be taken.
+
+        Returns Deliveries that close the jobs which no rule asks for any more.
         """
         for partition, delivery in deliveries:
-            key = delivery.id.rpartition("|")[0]
-            past = self._past.setdefault(key, _Past(partition, delivery, delivery.time_ns))
-            past.last = past.last if past.last.outcome == "delivered" else delivery
+            self._past.add(partition, delivery)
         entries: list[Entry] = []
         for partition, alarm in alarms:
             entries += self.take(alarm, partition, replayed=True)[1]
-        still = set(coming)
-        for key, past in list(self._past.items()):
-            if past.last.alarm_id not in still:
-                del self._past[key]
-                if past.last.next_ns is not None:
-                    reason = "its recipient is no longer told of it by the notifications file, or its alarm is older than a day"
-                    entries.append(self._closing(key, past, reason))
-        return entries
+        return entries + self._past.close_all_but(set(coming), self._clock.now_ns())
 
     def start(self) -> list[Attempt]:
-        """The attempts to begin now."""
+        """Return the attempts to begin now."""
         now_s = self._clock.steady_s()
         found: list[Attempt] = []
         for lane in self._lanes.values():
@@ -151,7 +134,7 @@ class NotificationQueue:
         return found
 
     def finish(self, attempt: Attempt, failure: str) -> list[Entry]:
-        """An attempt has ended, with the reason where it failed."""
+        """Record that an attempt has ended; `failure` is the reason, or "" if it succeeded."""
         job, lane, now_s = attempt.job, self._lanes[attempt.job.recipient], self._clock.steady_s()
         job.in_flight = False
         lane.in_flight -= 1
@@ -173,14 +156,15 @@ class NotificationQueue:
         return [self._entry(job, "failed", failure, next_ns, attempt.number)]
 
     def late(self, attempt: Attempt) -> list[Entry]:
-        """An attempt that `finish` was told had failed has succeeded after all: no further one is
-        needed."""
+        """Record that an attempt which was finished as failed has succeeded after all, so that no
+        further one is made."""
         return [] if attempt.job.closed else self._delivered(attempt)
 
     def tick(self) -> list[Entry]:
-        """What is to be said because time has passed: messages that wait for a recipient who is
-        away, and those given up."""
-        now_s, entries = self._clock.steady_s(), self._tell_late()
+        """Return the Deliveries due because time has passed: of jobs that wait for a recipient who is
+        away, and of jobs given up."""
+        self._start_late()
+        now_s, entries = self._clock.steady_s(), list[Entry]()
         while self._unsaid and (
             self._unsaid[0].closed
             or self._unsaid[0].attempts
@@ -208,34 +192,36 @@ class NotificationQueue:
         return entries
 
     def _take_late(self, alarm: Alarm, partition: int, replayed: bool) -> list[str]:
-        """Keep an alarm that came late for one message with others of its patient; the keys of the
-        jobs that this will be."""
+        """Gather a late alarm for one message with others of its patient; return the keys of the jobs
+        that this will become."""
         if alarm.step != "onset" or not alarm.announced:
             return []
         moment = Moment("late", 0)
-        told = tellings(self._plan, alarm, moment, self._clock.now_ns())
+        recipients = tellings(self._plan, alarm, moment, self._clock.now_ns())
         keys = [
             self._late.add(alarm, name, partition)
-            for name, held_back in told
+            for name, held_back in recipients
             if not held_back and (not replayed or late_key(alarm, name) in self._past)
         ]
         return [key for key in keys if key]
 
-    def _tell_late(self) -> list[Entry]:
+    def _start_late(self) -> None:
+        """Make jobs of the late alarms that have been gathered."""
         for batch in self._late.due():
             moment = Moment("late", batch.count, batch.since_ns, batch.until_ns)
-            past = self._past.pop(batch.key, None)
-            if past is not None and past.last.next_ns is None:
+            past = self._past.pop(batch.key)
+            if past is not None and past.closed:
                 continue
-            job = self._job(batch.key, batch.recipient, batch.worst, moment, batch.partition, past)
+            job = make_job(
+                batch.key, batch.recipient, batch.worst, moment, batch.partition, past, self._clock
+            )
             if past is None:
                 self._unsaid.append(job)
             self._open[job.alarm.id].append(job)
             self._lanes[job.recipient].add(job)
-        return []
 
     def forget(self, partitions: Iterable[int]) -> None:
-        """The partitions belong to another process now, which takes up what is open."""
+        """Drop the open jobs of partitions that another process has taken over."""
         gone = set(partitions)
         self._late.forget(gone)
         for jobs in list(self._open.values()):
@@ -244,7 +230,7 @@ class NotificationQueue:
                 self._alarms.pop(job.alarm.id, None)
 
     def _jobs_of(self, alarm: Alarm) -> set[str]:
-        """The keys of the jobs made of an alarm so far; remembers it as announced if it is."""
+        """Return the keys of the jobs made of an alarm so far; remember the alarm if it is announced."""
         done = self._alarms.pop(alarm.id, set())
         if alarm.announced:
             self._alarms[alarm.id] = done
@@ -252,39 +238,13 @@ class NotificationQueue:
             del self._alarms[next(iter(self._alarms))]
         return done
 
-    def _job(
-        self,
-        key: str,
-        recipient: str,
-        alarm: Alarm,
-        moment: Moment,
-        partition: int,
-        past: _Past | None,
-    ) -> Job:
-        now_s, now_ns = self._clock.steady_s(), self._clock.now_ns()
-        if past is None:
-            return Job(key, recipient, alarm, moment, partition, now_ns, now_s)
-        attempts = past.last.attempt if past.last.outcome == "failed" else past.last.attempt - 1
-        age_s, wait_s = (now_ns - past.since_ns) / 1e9, ((past.last.next_ns or 0) - now_ns) / 1e9
-        return Job(
-            key,
-            recipient,
-            alarm,
-            moment,
-            partition,
-            past.since_ns,
-            now_s - age_s,
-            attempts,
-            now_s + max(wait_s, 0.0),
-        )
-
     def _delivered(self, attempt: Attempt) -> list[Entry]:
         self._close(attempt.job, "delivered")
         self._lanes[attempt.job.recipient].succeeded()
         return [self._entry(attempt.job, "delivered", attempt=attempt.number)]
 
     def _stop_answered(self, alarm: Alarm) -> list[Entry]:
-        """Stop what calls for somebody to come, once somebody has."""
+        """Stop the urgent jobs of an alarm once somebody has acknowledged or silenced it."""
         silenced = alarm.step == "silenced" and is_silenced(alarm)
         if alarm.step != "acknowledged" and not silenced:
             return []
@@ -303,11 +263,11 @@ class NotificationQueue:
         return [
             entry
             for job in older
-            for entry in self._stop(job, f"the alarm has called again (level {new.moment.level})")
+            for entry in self._stop(job, f"the alarm has re-alarmed (level {new.moment.level})")
         ]
 
     def _stop(self, job: Job, reason: str) -> list[Entry]:
-        """Close a job; one in flight says so itself when it lands."""
+        """Close a job; `finish` writes the Delivery of one that is in flight."""
         self._close(job, reason)
         return [] if job.in_flight else [self._entry(job, "held back", reason)]
 
@@ -327,31 +287,4 @@ class NotificationQueue:
         next_ns: int | None = None,
         attempt: int = 0,
     ) -> Entry:
-        """`attempt`: the one it tells of; otherwise the last one that failed, or the one that was
-        not made."""
-        number = attempt or (job.attempts if outcome == "failed" else job.attempts + 1)
-        delivery = Delivery(
-            patient_id=job.alarm.patient_id,
-            time_ns=self._clock.now_ns(),
-            id=f"{job.key}|{number}",
-            alarm_id=job.alarm.id,
-            kind=job.alarm.kind,
-            priority=job.alarm.priority,
-            step=job.moment.step,
-            recipient=job.recipient,
-            attempt=number,
-            outcome=outcome,
-            reason=reason,
-            next_ns=next_ns,
-        )
-        return Entry(job.partition, job.key, delivery)
-
-    def _closing(self, key: str, past: _Past, reason: str) -> Entry:
-        delivery = msgspec.structs.replace(
-            past.last,
-            time_ns=self._clock.now_ns(),
-            outcome="held back",
-            reason=reason,
-            next_ns=None,
-        )
-        return Entry(past.partition, key, delivery)
+        return entry_of(job, self._clock.now_ns(), outcome, reason, next_ns, attempt)

@@ -28,9 +28,10 @@ from ingest.health import Metric
 from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
+from stream_processor.notifications.entries import Entry
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
-from stream_processor.notifications.queue import GIVE_UP_S, Attempt, Entry, NotificationQueue
+from stream_processor.notifications.queue import GIVE_UP_S, Attempt, NotificationQueue
 from stream_processor.notifications.reading import read
 from stream_processor.notifications.text import Note, note
 

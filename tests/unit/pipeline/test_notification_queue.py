@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Delivery, Priority
+from stream_processor.notifications.entries import Entry
 from stream_processor.notifications.lane import AT_ONCE, AWAY_AFTER, LONGEST_RETRY_S
 from stream_processor.notifications.late import QUIET_S
 from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
-from stream_processor.notifications.queue import (
-    GIVE_UP_S,
-    SAY_AFTER_S,
-    Attempt,
-    Entry,
-    NotificationQueue,
-)
+from stream_processor.notifications.queue import GIVE_UP_S, SAY_AFTER_S, Attempt, NotificationQueue
 from stream_processor.notifications.text import note
 
 NOW = 1_767_225_600 * 10**9  # 2026-01-01T00:00:00Z
@@ -156,7 +151,7 @@ def test_it_is_given_up_after_a_day():
             alarm(step="acknowledged", acknowledged_by="Ann", acknowledged_ns=NOW),
             "acknowledged by Ann",
         ),
-        (alarm(step="escalated", level=1), "the alarm has called again (level 1)"),
+        (alarm(step="escalated", level=1), "the alarm has re-alarmed (level 1)"),
         (alarm(step="silenced", priority="medium", silenced_until_ns=NOW + 60 * 10**9), "silenced"),
     ],
 )
