@@ -18,7 +18,7 @@ from ecgwatch.times import parse_time
 from ingest.broker import create_topics
 from ingest.clock import Clock
 from ingest.errors import BadInputError
-from ingest.faults import FORMS, Spec
+from ingest.fault_options import FORMS, Spec
 from ingest.producer import Producer
 from ingest.replay import Due, play
 from ingest.sources.base import Source

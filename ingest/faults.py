@@ -1,9 +1,9 @@
-"""Faults put into a patient's stream, to see what the pipeline makes of them.
+"""Faults injected into a patient's stream, to test how the pipeline handles them.
 
 A fault wraps the iterator of due messages of ONE patient; faults compose in the order given. The
-same seed, patient and faults give the same stream. Only samples are touched: reference annotations
-always arrive, at their true times, and so does the end of a stream (as an empty chunk where its
-last samples are lost).
+same seed, patient and faults give the same stream. Only sample chunks are changed: reference
+annotations always arrive, at their true times, and so does the end of a stream (as an empty chunk if
+its last samples are lost).
 """
 
 from __future__ import annotations
@@ -12,57 +12,18 @@ import heapq
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from ingest.errors import BadInputError
+from ingest.fault_options import Spec
 from ingest.messages import SampleChunk
 from ingest.noise import Noise
 from ingest.replay import Due, end_after
 from ingest.sources.base import Source
 
 Fault = Callable[[Iterator[Due], np.random.Generator], Iterator[Due]]
-
-FORMS = {
-    "drop": "drop:P - each chunk is lost with probability P",
-    "duplicate": "duplicate:P - each chunk is sent twice with probability P",
-    "reorder": "reorder:P - each chunk arrives after the next one with probability P",
-    "delay": "delay:SECONDS[:P] - each chunk arrives SECONDS late with probability P (default 1)",
-    "drift": "drift:PPM - the device's clock runs fast by PPM parts per million",
-    "lead-off": "lead-off:FROM-TO - flat and flagged between these seconds of the stream",
-    "disconnect": "disconnect:FROM-TO - chunks that touch these seconds of the stream are lost",
-    "battery": "battery:FROM-TO - the device reports an all but empty battery between these seconds",
-    "device": "device:FROM-TO - the device reports a fault between these seconds",
-    "noise": "noise:RECORD:SNR - noise of a record (nstdb/em) at SNR dB",
-}
-
-
-SPANS = ("lead-off", "disconnect", "battery", "device")
-
-
-class Spec(NamedTuple):
-    """A fault as the user wrote it, parsed."""
-
-    name: str
-    numbers: tuple[float, ...]
-    record: str = ""
-
-
-def parse(text: str) -> Spec:
-    """A fault from its option text. Raises BadInputError naming the fault and its form."""
-    name, _, rest = text.partition(":")
-    if name not in FORMS:
-        raise BadInputError(
-            f"--fault {text}: there is no fault {name!r}",
-            "Faults are:\n  " + "\n  ".join(FORMS.values()),
-        )
-    try:
-        spec = _parse_numbers(name, rest)
-    except ValueError as error:
-        raise BadInputError(f"--fault {text}: {error}", f"Write {FORMS[name]}.") from error
-    return spec
 
 
 def apply(
@@ -74,45 +35,20 @@ def apply(
     source: Source,
     noises: dict[str, Source],
 ) -> Iterator[Due]:
-    """The patient's stream with the faults in it. `noises` are the opened noise records by name;
-    `source` is what the stream plays."""
+    """Wrap a patient's stream in faults.
+
+    Args:
+        specs: the faults, applied in this order.
+        items: the stream, in order of due time.
+        patient_id: with `seed`, it fixes the random choices.
+        seed: of the run.
+        source: what the stream plays; noise is scaled to its signal.
+        noises: opened noise records by name.
+    """
     for index, spec in enumerate(specs):
         rng = np.random.default_rng([seed, zlib.crc32(patient_id.encode()), index])
         items = _fault(spec, source, noises)(items, rng)
     return items
-
-
-def _parse_numbers(name: str, rest: str) -> Spec:
-    if name == "noise":
-        record, _, snr = rest.rpartition(":")
-        if not record:
-            raise ValueError("needs a record and a signal-to-noise ratio")
-        return Spec(name, (_number(snr),), record)
-    if name in SPANS:
-        begin, _, end = rest.partition("-")
-        span = (_number(begin), _number(end))
-        if not 0 <= span[0] < span[1]:
-            raise ValueError("its span must rise")
-        return Spec(name, span)
-    numbers = tuple(_number(n) for n in rest.split(":"))
-    if len(numbers) > (2 if name == "delay" else 1):
-        raise ValueError("has too many values")
-    probabilities = {"delay": numbers[1:], "drift": ()}.get(name, numbers)
-    if any(not 0 <= p <= 1 for p in probabilities):
-        raise ValueError("a probability lies between 0 and 1")
-    if name == "delay" and numbers[0] < 0:
-        raise ValueError("a delay is not negative")
-    return Spec(name, numbers)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not np.isfinite(value):
-        raise ValueError(f"{text!r} is not a number")
-    return value
 
 
 def _fault(spec: Spec, source: Source, noises: dict[str, Source]) -> Fault:
@@ -134,7 +70,7 @@ def _fault(spec: Spec, source: Source, noises: dict[str, Source]) -> Fault:
 
 
 def drop(p: float) -> Fault:
-    """Each chunk is lost with probability p."""
+    """Lose each chunk with probability p."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         for item in items:
@@ -147,7 +83,7 @@ def drop(p: float) -> Fault:
 
 
 def duplicate(p: float) -> Fault:
-    """Each chunk but the last is sent twice with probability p."""
+    """Send each chunk but the last twice with probability p."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         for item in items:
@@ -159,7 +95,7 @@ def duplicate(p: float) -> Fault:
 
 
 def reorder(p: float) -> Fault:
-    """Each chunk arrives after the following one with probability p; the last chunk stays last."""
+    """Deliver each chunk after the following one with probability p; the last chunk stays last."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         held: Due | None = None
@@ -181,8 +117,8 @@ def reorder(p: float) -> Fault:
 
 
 def delay(seconds: float, p: float = 1.0) -> Fault:
-    """Each chunk arrives `seconds` late with probability p, behind those that overtake it; the last
-    chunk stays last."""
+    """Deliver each chunk `seconds` late with probability p, so that later ones may overtake it; the
+    last chunk stays last."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         late: list[tuple[float, int, Due]] = []
@@ -202,7 +138,7 @@ def delay(seconds: float, p: float = 1.0) -> Fault:
 
 
 def drift(ppm: float) -> Fault:
-    """The device's clock runs fast by ppm: its times depart from the truth, its samples and their
+    """Let the device's clock run fast by `ppm` parts per million: times drift, samples and their
     count do not."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
@@ -219,8 +155,8 @@ def drift(ppm: float) -> Fault:
 
 
 def lead_off(from_s: float, to_s: float) -> Fault:
-    """Between these seconds of the stream the signal stays at its last value; every chunk that
-    touches them is flagged."""
+    """Hold the signal at its last value between these seconds of the stream, and flag every chunk
+    that touches them as lead-off."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         held = 0
@@ -242,7 +178,7 @@ def lead_off(from_s: float, to_s: float) -> Fault:
 
 
 def disconnect(from_s: float, to_s: float) -> Fault:
-    """Chunks that touch these seconds of the stream are lost."""
+    """Lose the chunks that touch these seconds of the stream."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         for item in items:
@@ -255,13 +191,13 @@ def disconnect(from_s: float, to_s: float) -> Fault:
 
 
 def battery(from_s: float, to_s: float) -> Fault:
-    """Every chunk that touches these seconds of the stream says that the battery is at 3 %, the
-    others that it is at 80 %."""
+    """Report a battery at 3 % in every chunk that touches these seconds of the stream, at 80 % in
+    the others."""
     return _reporting(from_s, to_s, {"battery": 0.03}, {"battery": 0.8})
 
 
 def device(from_s: float, to_s: float) -> Fault:
-    """Every chunk that touches these seconds of the stream reports a fault of the device."""
+    """Report a fault of the device in every chunk that touches these seconds of the stream."""
     return _reporting(from_s, to_s, {"fault": "self-test failed"}, {})
 
 
@@ -281,8 +217,8 @@ def _reporting(
 
 
 def noise(added: Noise) -> Fault:
-    """The noise is added to every chunk, from a place in the noise record that depends on seed and
-    patient; clipped to int16."""
+    """Add noise to every chunk, from a place in the noise record that depends on seed and patient;
+    clipped to int16."""
 
     def wrap(items: Iterator[Due], rng: np.random.Generator) -> Iterator[Due]:
         shift = int(rng.integers(added.n))
@@ -304,6 +240,6 @@ def _touches(chunk: SampleChunk, from_s: float, to_s: float) -> bool:
 
 
 def _end_of(item: Due) -> Iterator[Due]:
-    """What stays of a lost item: the end of its stream, if it was that."""
+    """Keep the end of the stream, as an empty chunk, if the lost item was the last."""
     if isinstance(item.message, SampleChunk) and item.message.end:
         yield Due(item.due_s, end_after(item.message))

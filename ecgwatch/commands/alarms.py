@@ -1,12 +1,10 @@
-"""`ecgwatch alarms`: what the monitor's alarm list does, for people without a browser; and the
-proof that none went missing."""
+"""`ecgwatch alarms`: the monitor's alarm list for people without a browser, and the proof that no
+alarm is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 
@@ -15,13 +13,14 @@ from ecgwatch.acting import act, check_limits, check_silenceable, limits_of, sec
 from ecgwatch.alarm_lines import described, limits_table, show
 from ecgwatch.commands.notify import notifications_file
 from ecgwatch.orders import read_orders
-from ecgwatch.stores import load_profiles, missing_file, open_sink
+from ecgwatch.patient_store import opened_store, warn, warn_if_unknown, warn_in_store_if_unknown
+from ecgwatch.stores import load_profiles
 from ecgwatch.times import parse_time
 from ingest.clock import SystemClock
-from ingest.errors import BadInputError, UnreachableError
+from ingest.errors import BadInputError
 from ingest.messages import Alarm, AlarmKind
 from stream_processor.pipeline.alarms.profiles import Profiles
-from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
+from stream_processor.sinks.base import FOREVER_NS
 
 DEFAULT_HOURS = 24.0
 
@@ -33,20 +32,19 @@ app = typer.Typer(
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="The patient's name.")]
 By = Annotated[
     str | None,
-    typer.Option(
-        "--by", metavar="NAME", help="Who does it, for the record (default: your login name)."
-    ),
+    typer.Option("--by", metavar="NAME", help="Name to record (default: your login name)."),
 ]
-Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the record.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Reason to record.")]
 
 
 @app.command("list")
 def list_alarms(
     patient: Annotated[
-        str | None, typer.Argument(metavar="[PATIENT]", help="Whose alarms (default: everybody's).")
+        str | None,
+        typer.Argument(metavar="[PATIENT]", help="Only this patient's alarms (default: of all)."),
     ] = None,
     standing: Annotated[
-        bool, typer.Option("--standing", help="Only those that somebody must look at, however old.")
+        bool, typer.Option("--standing", help="Only standing alarms, however old.")
     ] = False,
     hours: Annotated[
         float | None,
@@ -54,15 +52,15 @@ def list_alarms(
     ] = None,
     sink: options.Sink = None,
 ) -> None:
-    """Show stored alarms, the newest last, each with its state and its id."""
+    """List stored alarms, the newest last, each with its state and its id."""
     chosen, _ = settings.load({"sink": sink})
     if hours is None and not standing:
         hours = DEFAULT_HOURS
     start_ns = 0 if hours is None else max(0, SystemClock().now_ns() - round(hours * 3600e9))
-    with _store(chosen) as store:
+    with opened_store(chosen) as store:
         names = store.patients() if patient is None else [patient]
         if patient is not None:
-            _warn_if_unknown(store, patient)
+            warn_if_unknown(store, patient)
         found = [
             alarm
             for name in names
@@ -95,17 +93,17 @@ def ack(
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
-    """Acknowledge an alarm, or all of a patient's: somebody is on the way."""
+    """Acknowledge an alarm, or all alarms of a patient."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     alarm_id = ""
-    with _store(chosen, needed=False) as store:
+    with opened_store(chosen, needed=False) as store:
         found = (
             []
             if store is None
             else [a for a in store.read(Alarm, patient) if a.standing and a.acknowledged_ns is None]
         )
         if store is not None:
-            _warn_if_unknown(store, patient)
+            warn_if_unknown(store, patient)
     if every == (alarm is not None):
         known = (
             "".join(f"\n  {a.id}  {a.text}" for a in found) or " none, as far as the store knows"
@@ -119,7 +117,7 @@ def ack(
             problem = f"no {alarm} of {patient!r} stands that nobody has acknowledged"
             raise BadInputError(problem, "`ecgwatch alarms list --standing` shows what does.")
         if alarm_id not in [a.id for a in found]:
-            _warn(
+            warn(
                 f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same"
             )
     act(chosen.kafka, patient, by, note, action="acknowledge", alarm_id=alarm_id)
@@ -148,7 +146,7 @@ def silence(
     if kind:
         check_silenceable(patient, kind)
     seconds = seconds_of(duration)
-    _warn_where_unknown(chosen, patient)
+    warn_in_store_if_unknown(chosen, patient)
     act(chosen.kafka, patient, by, note, action="silence", kind=kind, seconds=seconds)
     typer.echo(f"{kind or 'medium and low alarms'} of {patient} silenced for {duration}")
 
@@ -163,7 +161,7 @@ def resume(
 ) -> None:
     """End every silence of a patient."""
     chosen, _ = settings.load({"broker": broker, "sink": sink})
-    _warn_where_unknown(chosen, patient)
+    warn_in_store_if_unknown(chosen, patient)
     act(chosen.kafka, patient, by, note, action="resume")
     typer.echo(f"silences of {patient} ended")
 
@@ -172,7 +170,7 @@ def resume(
 def tail(
     patient: Annotated[
         str | None,
-        typer.Argument(metavar="[PATIENT]", help="Only this one's (default: everybody's)."),
+        typer.Argument(metavar="[PATIENT]", help="Only this patient's alarms (default: of all)."),
     ] = None,
     broker: options.Broker = None,
 ) -> None:
@@ -195,26 +193,32 @@ def tail(
 def profile(
     patient: Annotated[
         str | None,
-        typer.Argument(metavar="[PATIENT]", help="Whose limits (default: of anybody unnamed)."),
+        typer.Argument(
+            metavar="[PATIENT]", help="The patient (default: patients that no profile names)."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Set a limit (again for more)."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a limit (may be repeated)."),
     ] = None,
     unset: Annotated[
         list[str] | None,
-        typer.Option("--unset", metavar="NAME", help="Go back to the profile's (again for more)."),
+        typer.Option(
+            "--unset", metavar="NAME", help="Return to the profile's limit (may be repeated)."
+        ),
     ] = None,
     check: Annotated[
         Path | None,
-        typer.Option("--check", metavar="FILE", help="Only read a profiles file: can it be used?"),
+        typer.Option(
+            "--check", metavar="FILE", help="Only check that a profiles file can be used."
+        ),
     ] = None,
     by: By = None,
     note: Note = "",
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
-    """Show a patient's alarm limits, their ranges and where each comes from; or set some."""
+    """Show a patient's alarm limits, with the range and the origin of each; or set some."""
     if check is not None:
         Profiles.load(check)
         typer.echo(f"{check}: can be used")
@@ -234,7 +238,7 @@ def profile(
         return
     assert patient is not None
     check_limits(base, orders, limits)
-    _warn_where_unknown(chosen, patient)
+    warn_in_store_if_unknown(chosen, patient)
     act(chosen.kafka, patient, by, note, action="limits", limits=limits)
     changes = [
         f"{name} {'as in the profile' if value is None else f'= {value:g}'}"
@@ -248,7 +252,7 @@ def reconcile(
     from_time: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise)."
+            "--from", metavar="ISO", help="Begin of the period (UTC unless an offset is given)."
         ),
     ] = None,
     to_time: Annotated[
@@ -257,58 +261,17 @@ def reconcile(
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
-    """Prove that every alarm that was detected is stored and, by the notifications file, told; list
-    what is not, exit status 1."""
+    """Prove that every detected alarm is stored and that its recipients by the notifications file were
+    notified; list what is missing and end with exit status 1."""
     from ecgwatch.reconciling import reconcile_period
 
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     start_ns = 0 if from_time is None else parse_time("--from", from_time)
     end_ns = FOREVER_NS if to_time is None else parse_time("--to", to_time)
     file = notifications_file(chosen) if chosen.notifications else None
-    with _store(chosen) as store:
+    with opened_store(chosen) as store:
         lines, holds = reconcile_period(chosen.kafka, store, file, start_ns, end_ns, SystemClock())
     for line in lines:
         typer.echo(line)
     if not holds:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _store(chosen: settings.Settings, *, needed: bool = True) -> Iterator[Any]:
-    """The store; where it is not `needed`, None if there is none yet. Raises BadInputError or
-    UnreachableError."""
-    missing = missing_file(chosen)
-    if missing and needed:
-        raise BadInputError(
-            f"no alarms yet: {missing.absolute()} is not there",
-            "Process something into it first, or name another --sink.",
-        )
-    store = None if missing else open_sink(chosen)
-    try:
-        yield store
-    except SinkBusyError as error:
-        raise UnreachableError("the store cannot be read", str(error)) from error
-    finally:
-        if store is not None:
-            store.close()
-
-
-def _warn_where_unknown(chosen: settings.Settings, patient: str) -> None:
-    with _store(chosen, needed=False) as store:
-        if store is not None:
-            _warn_if_unknown(store, patient)
-
-
-def _warn_if_unknown(store: Sink, patient: str) -> None:
-    names = store.patients()
-    if patient not in names:
-        some = (
-            f"It knows {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}."
-            if names
-            else "It is empty."
-        )
-        _warn(f"the store knows no patient {patient!r}. {some}")
-
-
-def _warn(text: str) -> None:
-    typer.echo(f"warning: {text}", err=True)

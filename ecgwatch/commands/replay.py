@@ -21,7 +21,7 @@ from ecgwatch.streaming import (
     unique,
     warn,
 )
-from ingest import faults
+from ingest import fault_options, faults
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.replay import Due, check_stream, copies, copy_ids, merge, stream
@@ -70,7 +70,7 @@ def replay(
     pace, start_ns, specs = (
         parse_speed(speed),
         parse_start(start_time),
-        [faults.parse(text) for text in fault or []],
+        [fault_options.parse(text) for text in fault or []],
     )
     sources = [
         open_source(record, data=held.data, channel=channel, fs_hz=fs, unit=unit, notice=warn)

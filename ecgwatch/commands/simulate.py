@@ -20,7 +20,7 @@ from ecgwatch.streaming import (
     stream_to_broker,
     unique,
 )
-from ingest import faults
+from ingest import fault_options, faults
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.replay import Due, check_stream, merge, stream
@@ -67,7 +67,7 @@ def simulate(
     pace, start_ns, specs = (
         parse_speed(speed),
         parse_start(start_time),
-        [faults.parse(text) for text in fault or []],
+        [fault_options.parse(text) for text in fault or []],
     )
     cast = _cast([load(name) for name in scenarios], patient, patients, seed)
     if out is not None:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import BadInputError
-from ingest.simulator import script
+from ingest.simulator import rhythms, script
 from ingest.simulator.artefacts import Artefacts, motion
 from ingest.simulator.events import Event
+from ingest.simulator.heart import Heart
 from ingest.simulator.morphology import AFTER_S, BEFORE_S, render
 from ingest.simulator.oscillations import (
     AtrialFibrillation,
@@ -24,12 +25,11 @@ from ingest.simulator.oscillations import (
     VentricularFibrillation,
     ventricular_flutter,
 )
-from ingest.simulator.rhythms import Heart
 from ingest.simulator.scenario import Scenario
 from ingest.sources.base import Annotation, Block
 
 PIECE_S = 10.0  # signal is made in pieces of at most this length; the signal does not depend on it
-LATE_S = 1.2  # an event may come this much after a later one (rhythms.Heart.play)
+LATE_S = 1.2  # an event may come this much after a later one (rhythms.play)
 FADE_S = 0.12  # fibrillation comes and goes within this time
 SETTLE_MV, SETTLE_S = 1.5, 0.35  # the swing after an electrode is put back, and its time constant
 
@@ -175,7 +175,9 @@ class _Patient:
 
     def _beats(self, stays: Iterator[_Stay]) -> Iterator[Event]:
         for stay in stays:
-            yield from self._heart.play(stay.segment, stay.start / self._fs, stay.end / self._fs)
+            yield from rhythms.play(
+                self._heart, stay.segment, stay.start / self._fs, stay.end / self._fs
+            )
 
     def _draw(self, events: list[Event], now: int) -> None:
         """Add the events' waves to what is to come and note their annotations."""

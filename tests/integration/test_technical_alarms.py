@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ingest import faults
+from ingest import fault_options, faults
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Event, SampleChunk
 from ingest.replay import Due, stream
@@ -59,7 +59,7 @@ def run(fault: str, seconds: float = 110.0) -> list[Event]:
         items = crackling(30.0, 60.0)(items, np.random.default_rng(1))
     else:
         items = faults.apply(
-            [faults.parse(fault)], items, patient_id="p", seed=1, source=source, noises={}
+            [fault_options.parse(fault)], items, patient_id="p", seed=1, source=source, noises={}
         )
     found: list[Event] = []
     at_s = 0.0

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import BadInputError
-from ingest.faults import FORMS, Spec, apply, parse
+from ingest.fault_options import FORMS, Spec, parse
+from ingest.faults import apply
 from ingest.messages import Reference, SampleChunk, decode, encode
 from ingest.noise import Noise, noise_rms, qrs_amplitude
 from ingest.replay import Due, stream
