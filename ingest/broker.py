@@ -1,4 +1,4 @@
-"""Asking a Kafka broker, through kafka-python: make the topics, see how much is left to process."""
+"""Make the topics of a Kafka broker and read how much is left to process, through kafka-python."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ingest.errors import BadInputError, UnreachableError
 from ingest.kafka_access import kafka_python, security_of
 from ingest.topics import ALL, FOREVER, PARTITIONS, SAMPLES, Topic
 
-# The protocol of Kafka 2.3, which every broker since and the embedded one speak; the embedded one
-# cannot negotiate it with kafka-python.
+# The protocol of Kafka 2.3, which every later broker and the embedded one speak; kafka-python
+# cannot negotiate a version with the embedded one.
 API_VERSION = (2, 3)
 TIMEOUT_S = 10.0
 MAX_REPLICATION = 3
-METADATA_MS = 30_000  # until a client knows of partitions that have been added
+METADATA_MS = 30_000  # a client learns of added partitions within this time
 
-# what matters of its many lines is said by us, once
+# kafka-python logs many lines; those that matter are logged here, once
 logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 
 class Made(NamedTuple):
-    """A topic after `create_topics`."""
+    """A topic as `create_topics` left it."""
 
     topic: Topic
-    created: bool  # False: it was there already
+    created: bool  # False: it existed already
     partitions: int
 
 
 class Lag(NamedTuple):
-    """What a consumer group has left to read of one partition."""
+    """Messages of one partition that a consumer group has left to read."""
 
     partition: int
     begin: int  # offset of the oldest message that is still kept
@@ -43,12 +43,12 @@ class Lag(NamedTuple):
 
     @property
     def left(self) -> int:
-        """Messages that the group has not processed."""
+        """Number of messages that the group has not processed."""
         return self.end - max(self.committed or 0, self.begin)
 
 
 def unreachable(broker: str) -> UnreachableError:
-    """The error of a broker that does not answer."""
+    """Build the error for a broker that does not answer."""
     security = security_of(broker)
     if security.protocol != "plaintext":
         remedy = "Is it running, does this port speak that protocol, and does it take our certificate or name and password (ECGWATCH_KAFKA_...)?"
@@ -60,10 +60,10 @@ def unreachable(broker: str) -> UnreachableError:
 
 
 def check_reachable(broker: str) -> None:
-    """Raise UnreachableError where no server of HOST:PORT[,HOST:PORT...] takes a connection,
-    BadInputError where it is not written so.
+    """Raise UnreachableError if no server of HOST:PORT[,HOST:PORT...] accepts a connection,
+    BadInputError if the address has another form.
 
-    kafka-python itself tries again for a minute without a word.
+    Checked here because kafka-python itself retries for a minute without any message.
     """
     for server in broker.split(","):
         host, _, port = server.rpartition(":")
@@ -78,7 +78,7 @@ def check_reachable(broker: str) -> None:
 
 
 def settings(broker: str) -> dict[str, Any]:
-    """What every kafka-python client here is opened with."""
+    """Settings with which every kafka-python client here is opened."""
     return {
         **kafka_python(broker),
         "api_version": API_VERSION,
@@ -88,14 +88,15 @@ def settings(broker: str) -> dict[str, Any]:
 
 
 def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
-    """Make the topics that are not there yet, with their retention; the others stay as they are.
-    Topics that come later get as many partitions as ecg.samples has. Raises UnreachableError."""
+    """Make the topics that do not exist yet, with their retention; the others stay as they are.
+    Topics made later get as many partitions as ecg.samples has. Raises UnreachableError."""
     check_reachable(broker)
     admin = None
     try:
         admin = KafkaAdminClient(**settings(broker), bootstrap_timeout_ms=TIMEOUT_S * 1000)
         missing = [topic for topic in ALL if topic.name not in admin.list_topics()]
-        if missing:  # the embedded broker could not make any; it has them all from its start
+        # the embedded broker cannot create topics on request; it has all of them from its start
+        if missing:
             replication = min(len(admin.describe_cluster()["brokers"]), MAX_REPLICATION)
             if SAMPLES not in missing:
                 (samples,) = admin.describe_topics([SAMPLES.name])
@@ -113,7 +114,8 @@ def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
 
 
 def lags(broker: str, group: str, topic: str) -> list[Lag]:
-    """What the group has left to read of each partition of the topic. Raises UnreachableError."""
+    """Read how far the group lags behind in each partition of the topic. Raises
+    UnreachableError."""
     check_reachable(broker)
     consumer = None
     try:
@@ -131,9 +133,9 @@ def lags(broker: str, group: str, topic: str) -> list[Lag]:
 
 
 def grow_topics(broker: str, partitions: int) -> list[str]:
-    """Give every topic that has fewer so many partitions; returns their names. ecg.samples comes
-    last, so that whoever gets a new partition of it finds that of every other topic. Raises
-    UnreachableError."""
+    """Raise every topic with fewer partitions to this number; returns the names of those changed.
+    ecg.samples comes last, so that a consumer that gets a new partition of it finds the same
+    partition in every other topic. Raises UnreachableError."""
     fewer = [made.topic for made in create_topics(broker) if made.partitions < partitions]
     fewer.sort(key=lambda topic: topic == SAMPLES)
     admin = None
@@ -166,5 +168,5 @@ def _create(
         }
         for topic in topics
     }
-    with contextlib.suppress(TopicAlreadyExistsError):  # someone else was faster
+    with contextlib.suppress(TopicAlreadyExistsError):  # another process has created it meanwhile
         admin.create_topics(wanted, wait_for_metadata=True)

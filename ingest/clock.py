@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time and a steady timer, injected so that every test can own both."""
+    """Wall time and a steady timer, injected so that a test can control both."""
 
     def now_ns(self) -> int:
         """Nanoseconds since the Unix epoch."""
         ...
 
     def steady_s(self) -> float:
-        """Seconds that only ever go forward; the origin means nothing."""
+        """Seconds of a monotonic timer; only differences mean anything."""
         ...
 
 

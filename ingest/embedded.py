@@ -2,17 +2,18 @@
 
 librdkafka (in the wheel of confluent-kafka) carries a mock cluster that speaks the real protocol on
 a local TCP port, also to other processes and other clients. It is in memory and on one machine:
-whoever holds it ends, and every message is gone. Not for patients.
+when the process that holds it ends, every message is lost. Not for patients.
 
 What was found with librdkafka 2.16 (tests/integration/test_embedded.py holds it to that):
-- Every topic has 4 partitions, and comes to be when a client first asks for it; CreateTopics is not
+- Every topic has 4 partitions, and is created when a client first asks for it; CreateTopics is not
   answered (confluent-kafka's create_topics times out, kafka-python's raises). `EmbeddedBroker`
   makes the topics of ingest/topics.py at its start.
 - A partition keeps about 5 MB (whole batches), oldest out first: over an hour of one 250 Hz stream,
   but a reader that falls further behind than that misses messages. Compaction and retention by time
   do not exist.
-- Consumer groups, commits and idempotent producers work. The first join of a group takes 3 s; who
-  joins it after the last member has left or died waits for about the session timeout (45 s in
+- Consumer groups, commits and idempotent producers work. The first join of a group takes 3 s; a
+client that joins it after the last member has left or died waits for about the session timeout (45
+s in
   confluent-kafka, 10 s in aiokafka, 60 s in faust), then resumes at the commit.
 - confluent-kafka, aiokafka and faust need no special setting. kafka-python needs api_version=(2,
   3), because the cluster knows ApiVersions only up to 2. Offsets in produce responses are true,
@@ -50,10 +51,10 @@ class EmbeddedBroker:
         broker = next(iter(self._host.list_topics(timeout=_TIMEOUT_S).brokers.values()))
         self.address = f"{broker.host}:{broker.port}"
         for topic in ALL:
-            self._host.list_topics(topic.name, timeout=_TIMEOUT_S)  # asking for a topic makes it
+            self._host.list_topics(topic.name, timeout=_TIMEOUT_S)  # asking for a topic creates it
 
     def stop(self) -> None:
-        """End the broker; every message is gone."""
+        """End the broker; every message is lost."""
         self._host = None
         self.address = ""
 

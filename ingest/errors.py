@@ -1,37 +1,38 @@
-"""Every error of the product, by what follows from it. Those a person can do something about:
+"""Every error of the product, grouped by its consequence. Those that a person can remedy:
 
 EcgwatchError            what is wrong and what to do; the command line prints both and exits
 |- BadInputError         a record, file, setting or option that cannot be used           exit 1
 |- UnreachableError      a broker, database or site that does not answer                 exit 3
 `- ChildError            a part of the demo has ended by itself (ecgwatch/demo.py)       exit 1
 
-Answered to whoever asked, with a status and a remedy:
+Answered to the client, with a status and a remedy:
 
 RefusedError             by the monitor (dashboards/monitor/refusals.py) and the ingest server
-                         (ingest/server/refusals.py); a batch that the store will never take
+                         (ingest/server/refusals.py); a batch that the store will never accept
                          (stream_processor/sinks/refusals.py) is set aside
 TooManyAttemptsError     too many wrong tokens (dashboards/monitor/http/access.py)
 WireError                a body that the ingest server would refuse (ingest/wire.py)
 
-Set aside and counted; everything else goes on:
+Set aside and counted, while everything else continues:
 
-BadMessageError          no message of ours: to the dead-letter topic (ingest/messages.py)
-BadPacketError           no packet of this device's (ingest/gateway/base.py)
-KafkaRefusedError        a message that Kafka will never take (ingest/server/outlet.py)
+BadMessageError          not a valid message: to the dead-letter topic (ingest/messages.py)
+BadPacketError           not a valid packet of this device (ingest/gateway/base.py)
+KafkaRefusedError        a message that Kafka will never accept (ingest/server/outlet.py)
 
-Waited out, or begun anew:
+Retried, or started again:
 
-SinkBusyError            the store takes nothing just now (stream_processor/sinks/base.py)
+SinkBusyError            the store accepts nothing at present (stream_processor/sinks/base.py)
 LinkError                a device's link was lost (ingest/gateway/base.py)
-RestartedError           a device's time began anew (ingest/gateway/device_clock.py)
-ClockSetError            wall time was set (ingest/gateway/wall_clock.py)
+RestartedError           a device's clock started again (ingest/gateway/device_clock.py)
+ClockSetError            the wall clock was set (ingest/gateway/wall_clock.py)
 
-The process ends without a commit, and its successor goes on from the last one:
+The process ends without a commit, and its successor continues from the last one:
 
-EventProducerError       a message was given up (stream_processor/kafka/event_producer.py)
-NotifierError            the broker gave up on the notifier (stream_processor/notifications/service.py)
-WardBrokeError           the pipeline broke on one input (stream_processor/worker/guarded_ward.py)
-StalledError             the process stood still for too long (stream_processor/worker/stall_guard.py)
+EventProducerError       a message was abandoned (stream_processor/kafka/event_producer.py)
+NotifierError            the broker dropped the notifier (stream_processor/notifications/service.py)
+WardBrokeError           the pipeline failed on one input (stream_processor/worker/guarded_ward.py)
+StalledError             the process was paused for too long
+(stream_processor/worker/stall_guard.py)
 
 Anything else is a defect and crashes.
 """
@@ -40,7 +41,7 @@ from __future__ import annotations
 
 
 class EcgwatchError(Exception):
-    """What is wrong, naming the input, and what to do about it."""
+    """An error for a person: what is wrong, naming the input, and what to do about it."""
 
     exit_code = 1
 

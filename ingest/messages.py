@@ -1,4 +1,4 @@
-"""Everything that crosses a process, and its codec (MessagePack by msgspec).
+"""Every message that passes between processes, and the codec (MessagePack by msgspec).
 
 Every message is a frozen Struct that starts with `schema`, a major version: a reader refuses a
 version it does not know (the stream processor then puts the message on the dead-letter topic), and
@@ -67,12 +67,12 @@ AlarmKind = Literal[
 
 
 class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of consecutive samples of one lead (0.2-1 s is usual). Topic ecg.samples, key =
+    """Consecutive samples of one lead (usually 0.2-1 s). Topic ecg.samples, key =
     patient_id.
 
     A stream starts with a chunk whose `first_sample` is 0; the next chunk's `first_sample` is this
-    one's plus its length, and its `seq` one more. A chunk with `end` set closes the stream: what is
-    pending is flushed and no "no signal" alarm follows.
+    one's plus its length, and its `seq` one more. A chunk with `end` set closes the stream: pending
+    results are flushed and no "no signal" alarm follows.
     """
 
     schema: int = SCHEMA
@@ -86,8 +86,8 @@ class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
     counts_per_mv: float
     samples: bytes  # int16, little-endian, zero-based (the source has subtracted its ADC zero)
     lead_off: bool = False  # the device says that an electrode is off
-    battery: float | None = None  # 0-1, where the device tells
-    fault: str = ""  # what else the device reports; "" for nothing
+    battery: float | None = None  # 0-1, if the device reports it
+    fault: str = ""  # any other status that the device reports; "" for none
     end: bool = False
 
     def counts(self) -> npt.NDArray[np.int16]:
@@ -101,7 +101,7 @@ class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def start_ns(self) -> int:
-        """Time of the stream's sample 0, as this chunk tells it."""
+        """Time of the stream's sample 0, derived from this chunk."""
         return self.t0_ns - sample_offset_ns(self.first_sample, self.fs_hz)
 
 
@@ -127,7 +127,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     time_ns: int  # of the R peak
     sample: int  # of the R peak
-    rr_ms: float | None  # to the beat before; None for the first beat of a stream and after a gap
+    # interval to the beat before; None for the first beat of a stream and after a gap
+    rr_ms: float | None
     label: BeatLabel
     confidence: float  # 0-1, that this is a QRS complex
     label_probability: float  # 0-1, of the label
@@ -151,14 +152,15 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
-    """Once a second of signal. Topic ecg.vitals. Identity: (patient_id, time_ns)."""
+    """Heart rate, HRV and signal quality, once a second of signal. Topic ecg.vitals. Identity:
+    (patient_id, time_ns)."""
 
     schema: int = SCHEMA
     patient_id: str
     device_id: str
     lead: str
     time_ns: int
-    hr_bpm: float | None  # None: no heart rate, or not to be trusted; `reason` says which
+    hr_bpm: float | None  # None: no heart rate, or none that can be trusted; `reason` says which
     sdnn_ms: float | None  # over the last 5 min of N-N intervals
     rmssd_ms: float | None
     quality: float  # 0-1, share of the last 10 s that is readable
@@ -166,8 +168,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A step in an alarm's life. Topic ecg.alarms. Identity: (patient_id, id); the last step
-    received is the alarm's state."""
+    """One step in an alarm's life cycle. Topic ecg.alarms. Identity: (patient_id, id); the last
+    step received is the alarm's state."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -178,42 +180,42 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     kind: AlarmKind
     priority: Priority
     step: Literal["onset", "update", "escalated", "acknowledged", "silenced", "end"]
-    changed_ns: int  # when this step was taken, by the stream's own time
+    changed_ns: int  # stream time of this step
     # where the condition began: the first beat of the run, the last QRS before an asystole
     onset_ns: int
     raised_ns: int  # time of the last sample needed before the alarm could be raised
-    end_ns: int | None = None  # when the condition stopped, whatever latches
+    end_ns: int | None = None  # when the condition stopped, even if the alarm still latches
     onset_sample: int
     raised_sample: int
     end_sample: int | None = None
-    # False: held back by a worse alarm of its chain, or by its refractory time
+    # False: suppressed by a more urgent alarm of its chain, or by its refractory time
     announced: bool = True
     latching: bool = False
-    # how often it has called again: nobody acknowledged it, or it held on after somebody had
+    # number of re-alarms: nobody acknowledged the alarm, or its condition persisted afterwards
     level: int = 0
-    # when the acknowledgement that counts was given, by the wall clock
+    # wall time of the acknowledgement in force
     acknowledged_ns: int | None = None
     acknowledged_by: str = ""
-    # by the stream's own time; only medium and low alarms can be silenced
+    # stream time; only medium and low alarms can be silenced
     silenced_until_ns: int | None = None
     value: float | None = None
     limit: float | None = None
     text: str = ""  # "HR 134 > 120"
-    # raised so long after its signal, by the wall clock, as where the connection had been away; 0:
-    # in time, or it still held when the signal was in time again
+    # delay of the alarm after its signal, by the wall clock, for instance after a lost connection;
+    # 0: in time, or the condition still held when the signal was in time again
     late_s: float = 0.0
 
     @property
     def standing(self) -> bool:
-        """Whether somebody must look: it is announced, and holds, or is latched and not
-        acknowledged."""
+        """True if the alarm needs attention: it is announced, and its condition holds or it is
+        latched and not acknowledged."""
         return self.announced and (
             self.end_ns is None or (self.latching and self.acknowledged_ns is None)
         )
 
 
 class Waveform(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to 10 s of the signal as it came, for history. Topic ecg.waveforms. Identity:
+    """Up to 10 s of the signal as received, for history. Topic ecg.waveforms. Identity:
     (patient_id, start_ns)."""
 
     schema: int = SCHEMA
@@ -229,7 +231,7 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strip(msgspec.Struct, frozen=True, kw_only=True):
-    """The signal from 10 s before an alarm's onset to 10 s after, as far as there is any. Topic
+    """The signal from 10 s before an alarm's onset to 10 s after, as far as it exists. Topic
     ecg.strips. Identity: the alarm's."""
 
     schema: int = SCHEMA
@@ -248,19 +250,19 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person did about a patient's alarms. Topic ecg.acks. Identity: (patient_id, time_ns,
+    """A person's action on a patient's alarms. Topic ecg.acks. Identity: (patient_id, time_ns,
     id).
 
     acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any)
-    for `seconds`; high ones break through. resume: ends that. limits: sets fields of the patient's
-    alarm profile; None goes back to the profile's. profile: from now on the patient's alarm profile
-    is the one named `profile`; "" goes back to the profile file's.
+    for `seconds`; alarms of high priority still sound. resume: ends a silence. limits: sets fields
+    of the patient's alarm profile; None restores the profile's value. profile: from now on the
+    patient's alarm profile is the one named `profile`; "" restores the one of the profiles file.
     """
 
     schema: int = SCHEMA
     patient_id: str
     time_ns: int  # by the wall clock
-    id: str  # made by whoever sends it; a repeat of an id counts once
+    id: str  # made by the sender; a repeated id counts once
     by: str
     action: Literal["acknowledge", "silence", "resume", "limits", "profile"]
     alarm_id: str = ""
@@ -272,7 +274,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
-    """Of an alarm: when by the patient's own time, when by the wall clock of who gave it, by whom."""
+    """An alarm's acknowledgement: its stream time, its wall time and the person's name."""
 
     at_ns: int
     time_ns: int
@@ -280,7 +282,7 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
 
 class LimitChange(msgspec.Struct, frozen=True):
-    """A limit that people set: its value, when by the wall clock, and by whom."""
+    """A limit that a person set: its value, its wall time and the person's name."""
 
     value: float
     time_ns: int
@@ -288,28 +290,28 @@ class LimitChange(msgspec.Struct, frozen=True):
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds of what people ordered about a patient's alarms. Topic ecg.orders, compacted; the
-    newest message of a patient counts, and None says that nothing holds.
+    """The orders of people in force for a patient's alarms. Topic ecg.orders, compacted; the newest
+    message of a patient counts, and None says that no order is in force.
 
-    Decided by the alarm life cycle alone, told whenever it changes and every 10 s while something is
-    silenced: whoever shows it works nothing out, and needs no clock but one that counts seconds.
+    Decided by the alarm life cycle alone, published on every change and every 10 s while something
+    is silenced: a display derives nothing itself, and needs only a timer that counts seconds.
     """
 
     schema: int = SCHEMA
     patient_id: str
-    now_ns: int = 0  # by the patient's own time
-    silenced: dict[str, float] = {}  # kind ("" for any but high): seconds that are left
-    limits: dict[str, float] = {}  # all that hold
+    now_ns: int = 0  # stream time
+    silenced: dict[str, float] = {}  # kind ("" for any but high): seconds left
+    limits: dict[str, float] = {}  # every limit in force
     defaults: dict[str, float] = {}  # the profile's
-    changed: dict[str, LimitChange] = {}  # of these people have set
-    profile: str = ""  # the name of the one that was given at admission; "" for the file's
-    acknowledged: dict[str, Acknowledgement] = {}  # by alarm id, the newest ones
+    changed: dict[str, LimitChange] = {}  # those of them that people have set
+    profile: str = ""  # name of the profile given at admission; "" for the one of the profiles file
+    acknowledged: dict[str, Acknowledgement] = {}  # the newest ones, by alarm id
     acted: dict[int, int] = {}  # by partition of ecg.acks: one past the last action inside
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to tell one recipient of one step of an alarm. Topic ecg.notifications. Identity:
-    (patient_id, time_ns, id)."""
+    """One attempt to notify one recipient of one step of an alarm. Topic ecg.notifications.
+    Identity: (patient_id, time_ns, id)."""
 
     schema: int = SCHEMA
     patient_id: str
@@ -322,12 +324,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str  # its name in the notifications file; never its address
     attempt: int  # from 1
     outcome: Literal["delivered", "failed", "held back"]
-    reason: str = ""  # why it failed, or which rule held it back
-    next_ns: int | None = None  # when it is tried again; None where it is not
+    reason: str = ""  # why the attempt failed, or which rule suppressed it
+    next_ns: int | None = None  # when the attempt is repeated; None if it is not
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """How the stream agrees so far with the reference annotations that are replayed beside it.
+    """Agreement of the stream so far with the reference annotations that are replayed beside it.
     Topic ecg.scores.
 
     Identity: (patient_id, time_ns). Beats within 150 ms match; counts since the stream began.
@@ -337,7 +339,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     patient_id: str
     device_id: str
     lead: str
-    time_ns: int  # of the stream: everything before has been scored
+    time_ns: int  # stream time: everything before it has been scored
     qrs_tp: int
     qrs_fn: int
     qrs_fp: int
@@ -347,7 +349,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     s_tp: int
     s_fn: int
     s_fp: int
-    rhythm_s: float  # with a reference rhythm
+    rhythm_s: float  # seconds with a reference rhythm
     rhythm_agreed_s: float
     episodes: int  # reference episodes that must alarm (VF, VFL, VT, asystole, AF)
     episodes_alarmed: int
@@ -355,7 +357,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of something the model said. Topic ecg.edits. Identity: (patient_id,
+    """A person's verdict on one of the model's answers. Topic ecg.edits. Identity: (patient_id,
     time_ns, id).
 
     The newest edit of a target counts.
@@ -368,20 +370,20 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     target: Literal["alarm", "beat", "rhythm"]
     target_id: str  # the alarm's id, the beat's time_ns, the episode's start_ns
-    at_ns: int  # where it is in the stream
+    at_ns: int  # position of the target in the stream
     said: str  # the model's answer: kind or label
     verdict: Literal["confirmed", "rejected", "relabelled"]
-    label: str = ""  # where relabelled
+    label: str = ""  # the new label, if relabelled
     note: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task that the model learned in the field says of a stretch of signal. Topic
-    ecg.findings.
+    """The label that an added task gives a stretch of signal; added tasks are those that the model
+    learned after its release. Topic ecg.findings.
 
-    Identity: (patient_id, time_ns, task). Told when the task's label changes, every 60 s while it
-    holds, and at the end of the signal. Stretches of a task join: one goes on until the next
-    begins, except where signal is missing.
+    Identity: (patient_id, time_ns, task). Published when the task's label changes, every 60 s while
+    it holds, and at the end of the signal. Stretches of a task are contiguous: each lasts until the
+    next begins, except across missing signal.
     """
 
     schema: int = SCHEMA
@@ -389,14 +391,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     device_id: str
     lead: str
     fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
-    time_ns: int  # up to here the label has held
-    start_ns: int  # since when
+    time_ns: int  # end of the stretch so far
+    start_ns: int  # start of the stretch
     sample: int
     start_sample: int
     task: str
     label: str
-    probability: float  # of the label, mean over the stretch
-    model: str  # version of the model folder that says so
+    probability: float  # probability of the label, mean over the stretch
+    model: str  # version of the model folder that gave the label
 
 
 JournalKind = Literal[
@@ -412,20 +414,20 @@ JournalKind = Literal[
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to a patient beside the signal: what the wearer says, and what people did with
-    bed and device. Topic ecg.journal. Identity: (patient_id, time_ns, id).
+    """An event of a patient that is not in the signal: a symptom reported by the wearer, or a
+    change of bed or device. Topic ecg.journal. Identity: (patient_id, time_ns, id).
     """
 
     schema: int = SCHEMA
     patient_id: str
-    time_ns: int  # by the wall clock; of a symptom, when the button was pressed
-    id: str  # made by whoever sends it; a repeat of an id counts once
+    time_ns: int  # wall time; for a symptom, when the button was pressed
+    id: str  # made by the sender; a repeated id counts once
     by: str  # a person's name, or the device that the wearer pressed
     kind: JournalKind
     text: str = ""
 
 
-Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform | Finding  # what the ward makes
+Event = Beat | Rhythm | Vitals | Alarm | Strip | Waveform | Finding  # messages that the ward makes
 Stored = Event | Action | Delivery | Score | Edit | JournalEntry
 Message = SampleChunk | Reference | Stored | Orders
 M = TypeVar("M", bound=Message)
@@ -437,18 +439,18 @@ _decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {
 
 
 class BadMessageError(ValueError):
-    """Bytes on a topic that are no message of ours; the text says why. Goes to the dead-letter
-    topic, never stops anything."""
+    """Bytes on a topic that are no valid message; the text says why. They go to the dead-letter
+    topic and never stop the processor."""
 
 
 def encode(message: Message) -> bytes:
-    """MessagePack bytes of any message."""
+    """Encode any message as MessagePack bytes."""
     return _encoder.encode(message)
 
 
 def decode(data: bytes, kind: type[M]) -> M:
-    """The message of the given kind, within the bounds of ingest/bounds.py. Raises BadMessageError
-    with the reason."""
+    """Decode a message of the given kind, within the bounds of ingest/bounds.py. Raises
+    BadMessageError with the reason."""
     try:
         message: M = _decoders[kind].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError

@@ -1,4 +1,4 @@
-"""What people say and do, on its way to Kafka.
+"""Send what people enter (actions, edits, journal entries, records of devices and people) to Kafka.
 
 Actions go to ecg.acks, Edits to ecg.edits and JournalEntries to ecg.journal, in the partition of the
 patient's samples; records of devices and people to ecg.registry, by their own key.
@@ -27,7 +27,7 @@ class OperatorOutlet:
     threads.
 
     Opening it asks nothing of the broker; the first `send` makes the topics that are not there yet,
-    so that none comes to be with another number of partitions than ecg.samples has.
+    so that none is created with another number of partitions than ecg.samples has.
     """
 
     def __init__(self, broker: str) -> None:
@@ -36,8 +36,8 @@ class OperatorOutlet:
         self._producer: confluent_kafka.Producer | None = None
 
     def send(self, message: Order) -> None:
-        """Send, and wait for it to be safe. Raises UnreachableError: it may still have arrived, so
-        repeat it with the same id."""
+        """Send a message and wait until all replicas have it. Raises UnreachableError: the message
+        may still have arrived, so repeat it with the same id."""
         done = threading.Event()
         failures: list[confluent_kafka.KafkaError] = []
 
@@ -59,7 +59,8 @@ class OperatorOutlet:
             producer.poll(_POLL_S)
         if failures:
             with self._opening:
-                # the next one starts anew, and fails at once where the broker is still away
+                # the next `send` opens a new producer, and fails at once if the broker is still
+                # unreachable
                 self._producer = None
             raise self._failed(failures[0])
 
@@ -74,7 +75,7 @@ class OperatorOutlet:
                     "acks": "all",
                     "linger.ms": 0,
                     "message.timeout.ms": int(TIMEOUT_S * 1000),
-                    # as Kafka's own clients do, and kafka-python's for the samples
+                    # the partitioner of Kafka's own clients, and of kafka-python for the samples
                     "partitioner": "murmur2_random",
                     "log_level": 0,
                 }
@@ -92,5 +93,5 @@ class OperatorOutlet:
 
 
 def send(broker: str, message: Order) -> None:
-    """Send a single message and wait for it to be safe. Raises UnreachableError."""
+    """Send a single message and wait until all replicas have it. Raises UnreachableError."""
     OperatorOutlet(broker).send(message)

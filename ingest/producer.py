@@ -1,9 +1,9 @@
-"""Messages to Kafka, through kafka-python: idempotent, acknowledged by all replicas, keyed by
-patient, in a bounded buffer.
+"""Produce messages to Kafka, through kafka-python: idempotent, acknowledged by all replicas, keyed
+by patient, in a bounded buffer.
 
-While the broker is away messages are kept, in order, and sent when it is back; once the buffer is
-full, `send` waits. Nothing is dropped: a message that the broker refuses for good is an error, and
-so is one that the stream processor would refuse (ingest/bounds.py).
+While the broker is unreachable, messages are kept in order and sent when it is back; once the
+buffer is full, `send` blocks. Nothing is dropped: a message that the broker refuses for good is an
+error, and so is one that the stream processor would refuse (ingest/bounds.py).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from ingest.topics import REFERENCE, SAMPLES
 
 BUFFER_BYTES = 32 * 1024 * 1024  # about ten minutes of 100 patients at 250 Hz
 LINGER_MS = 20
-SILENT_S = 3.0  # unacknowledged for longer: the broker is away
-# 24 days: kafka-python drops a message that has waited for longer than it is told
+SILENT_S = 3.0  # unacknowledged for longer: the broker counts as unreachable
+# 24 days: kafka-python drops a message that has waited for longer than this setting
 _FOREVER_MS = 2**31 - 1
-_OVERHEAD_BYTES = 200  # of a message beside its value, roughly
+_OVERHEAD_BYTES = 200  # rough overhead of a message beside its value, bytes
 
 
 class Producer:
     """Sends SampleChunk and Reference messages. A context manager that flushes at its end.
 
-    `notice` is told once when the broker stops answering and once when it is back. Raises
-    UnreachableError where there is no broker at the start, and on `send` and `flush` where the
-    broker has refused a message.
+    Calls `notice` once when the broker stops answering and once when it is back. Raises
+    UnreachableError if there is no broker at the start, and from `send` and `flush` if the broker
+    has refused a message.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Producer:
         self._broker, self._clock, self._notice, self._room = broker, clock, notice, buffer_bytes
         self._changed = threading.Condition()
         self._pending = self._pending_bytes = 0
-        # last time the broker acknowledged anything, or nothing was pending
+        # last time that the broker acknowledged anything or that nothing was pending
         self._heard_s = clock.steady_s()
         self._away = self._impatient = False
         self._refused: Exception | None = None
-        # sample that should follow, of every patient whose stream has not ended
+        # by patient whose stream has not ended: the sample that should come next
         self._next: dict[str, int] = {}
         try:
             self._kafka = KafkaProducer(
@@ -82,12 +82,12 @@ class Producer:
 
     @property
     def pending(self) -> int:
-        """Messages sent and not yet acknowledged."""
+        """Number of messages sent and not yet acknowledged."""
         return self._pending
 
     def send(self, message: SampleChunk | Reference) -> None:
-        """Hand a message over; returns at once unless the buffer is full. Raises BadInputError for
-        what the processor would refuse."""
+        """Queue a message; returns at once unless the buffer is full. Raises BadInputError if the
+        stream processor would refuse the message."""
         self._check(message)
         topic = SAMPLES if isinstance(message, SampleChunk) else REFERENCE
         value = encode(message)
@@ -103,12 +103,13 @@ class Producer:
         future.add_errback(lambda error: self._done(size, error))
 
     def flush(self, timeout_s: float = math.inf) -> None:
-        """Wait until everything is acknowledged. Raises UnreachableError after `timeout_s`, saying
-        how much is not."""
+        """Wait until everything is acknowledged. Raises UnreachableError after `timeout_s`, with
+        the number of messages that are not."""
         self._wait(lambda: self._pending == 0, timeout_s)
 
     def close(self, timeout_s: float = TIMEOUT_S) -> None:
-        """Flush, then end. Raises UnreachableError for what could not be delivered in time."""
+        """Flush, then close. Raises UnreachableError if some messages could not be delivered in
+        time."""
         try:
             self.flush(timeout_s)
         finally:
@@ -156,12 +157,13 @@ class Producer:
                         "Start it and stream again with the same --start-time: nothing is counted twice.",
                     )
         except KeyboardInterrupt:
-            # whoever interrupted a full buffer does not want to wait for it again
+            # a user who interrupted a wait for a full buffer does not want to wait for it again
             self._impatient = True
             raise
 
     def _look(self) -> None:
-        """Say when the broker goes away and when it is back; raise what it has refused."""
+        """Report when the broker stops answering and when it is back; raise the error of a refused
+        message."""
         if self._refused is not None:
             remedy = "Check the broker's log, the topic's settings (`ecgwatch topics create`) and its access rights."
             raise UnreachableError(

@@ -23,23 +23,23 @@ BEATS = Topic("ecg.beats", 7 * DAY_MS)
 RHYTHM = Topic("ecg.rhythm", 7 * DAY_MS)
 VITALS = Topic("ecg.vitals", 7 * DAY_MS)
 ALARMS = Topic("ecg.alarms", 30 * DAY_MS)
-FINDINGS = Topic("ecg.findings", 7 * DAY_MS)  # what tasks say that the model learned in the field
-STRIPS = Topic("ecg.strips", 7 * DAY_MS)  # the signal around each alarm
-WAVEFORMS = Topic("ecg.waveforms", 7 * DAY_MS)  # the signal as it came, in blocks, for the store
-ACKS = Topic("ecg.acks", 30 * DAY_MS)  # what people did about alarms
-# every attempt to tell somebody of an alarm
+# findings of tasks that the model learned after its release
+FINDINGS = Topic("ecg.findings", 7 * DAY_MS)
+STRIPS = Topic("ecg.strips", 7 * DAY_MS)  # signal around each alarm
+WAVEFORMS = Topic("ecg.waveforms", 7 * DAY_MS)  # signal as received, in blocks, for the store
+ACKS = Topic("ecg.acks", 30 * DAY_MS)  # actions of people on alarms
+# every attempt to notify somebody of an alarm
 NOTIFICATIONS = Topic("ecg.notifications", 30 * DAY_MS)
 SCORES = Topic("ecg.scores", 7 * DAY_MS)  # agreement with replayed reference annotations
-EDITS = Topic("ecg.edits", 30 * DAY_MS)  # what people say of what the model said
-# what could not be decoded; the headers say why and where it came from
+EDITS = Topic("ecg.edits", 30 * DAY_MS)  # people's corrections of the model's answers
+# messages that could not be decoded; the headers give the reason and the origin
 DEAD_LETTER = Topic("ecg.dead-letter", 30 * DAY_MS)
 # snapshots of the stream processor, one per patient
 STATE = Topic("ecg.state", FOREVER, compacted=True)
-# what holds of what people ordered about each patient's alarms: the life cycle's word
+# the orders in force for each patient's alarms, as decided by the alarm life cycle
 ORDERS = Topic("ecg.orders", FOREVER, compacted=True)
-JOURNAL = Topic(
-    "ecg.journal", 30 * DAY_MS
-)  # what wearers say; what people did with beds and devices
+# symptoms reported by wearers; people's changes of beds and devices
+JOURNAL = Topic("ecg.journal", 30 * DAY_MS)
 # devices and people (ingest/registry), the last record of each
 REGISTRY = Topic("ecg.registry", FOREVER, compacted=True)
 # when each device was last heard, and its stream (ingest/server)
@@ -68,5 +68,5 @@ ALL = (
 )
 PARTITIONS = 12
 PROCESSOR_GROUP = "ecgwatch"  # the stream processor's consumer group
-SCORES_GROUP = "ecgwatch-scores"  # the live scorer's
-ARCHIVE_GROUP = "ecgwatch-archive"  # of what stores all events
+SCORES_GROUP = "ecgwatch-scores"  # the live scorer's consumer group
+ARCHIVE_GROUP = "ecgwatch-archive"  # the consumer group that stores all events

@@ -1,5 +1,5 @@
-"""The board for the review of alarms: the list, how many of what and when, how long they took, and
-the strip of a chosen one."""
+"""The board for the review of alarms: their list, counts by kind and time, durations, and the strip
+of a chosen alarm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONE = f'  |> filter(fn: (r) => {PATIENT} == "" or r.patient == {PATIENT})'
 
 
 def board() -> Json:
-    """The board."""
+    """Build the board."""
     return parts.board(
         "ecgwatch-alarms",
         "Alarm review",

@@ -13,7 +13,8 @@ LAG_S = 10.0
 
 
 def rules() -> list[Json]:
-    """No data, lag, dead letters; as Grafana's provisioning API takes them."""
+    """The rules on missing data, lag and dead letters, in the form of Grafana's provisioning
+    API."""
     messages, lag, letters = (
         pipeline.gained("messages"),
         pipeline.now("lag_s"),
@@ -61,7 +62,7 @@ def rules() -> list[Json]:
 
 
 def provisioning() -> Json:
-    """The file that Grafana reads at its start."""
+    """The provisioning file that Grafana reads at its start."""
     group = {
         "orgId": 1,
         "name": GROUP,

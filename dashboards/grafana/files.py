@@ -1,8 +1,8 @@
-"""The JSON files that Grafana is provisioned with, made from the modules beside this one: `python
+"""Write the JSON files with which Grafana is provisioned, from the modules of this folder: `python
 -m dashboards.grafana.files`.
 
-They are in the repository, so that Grafana can be given them without Python; a test holds them to
-what is made here.
+The files are in the repository, so that Grafana can be provisioned without Python; a test checks
+that they are what this module writes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LINE = 120
 
 
 def boards() -> dict[str, Json]:
-    """All boards by the name of their file."""
+    """All boards by file name."""
     made = {
         "ward": ward,
         "patient": patient,
@@ -31,21 +31,21 @@ def boards() -> dict[str, Json]:
 
 
 def files() -> dict[Path, str]:
-    """What each file holds."""
+    """The content of each file by its path."""
     made = {FOLDER / "boards" / f"{name}.json": board for name, board in boards().items()}
     made[FOLDER / "provisioning" / "alerting" / "ecgwatch.json"] = alerts.provisioning()
     return {path: f"{_text(value)}\n" for path, value in made.items()}
 
 
 def write() -> None:
-    """Write them all."""
+    """Write all files."""
     for path, text in files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
 def _text(value: Any, indent: int = 0) -> str:
-    """JSON with what fits into a line on one."""
+    """JSON in which every value that fits stands on one line."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or (len(line) + indent <= LINE and indent):
         return line

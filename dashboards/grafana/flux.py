@@ -1,10 +1,10 @@
-"""Pieces of Flux that the boards' queries are put together from, in Grafana's dialect
+"""Pieces of Flux from which the boards' queries are composed, in Grafana's dialect
 (v.timeRangeStart and so on).
 
 A point's field `none` names the fields that have no value, whatever an earlier version of the point
-left in the store (stream_processor/sinks/influx_lines.py): `given` looks at it. Asking for it costs
-a pivot, 0.1 s for 3,600 points on one core; trends of a whole ward do without, and average what is
-stored (docs/grafana.md).
+left in the store (stream_processor/sinks/influx_lines.py): `given` reads this field, which costs a
+pivot, 0.1 s for 3,600 points on one core; trends of a whole ward skip it and average what is stored
+(docs/grafana.md).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ START, STOP, WINDOW = "v.timeRangeStart", "v.timeRangeStop", "v.windowPeriod"
 PATIENT = "${patient:doublequote}"  # the board's variable as a Flux string
 NULL, NULL_FLOAT = 'debug.null(type: "string")', 'debug.null(type: "float")'
 GIVEN = 'given = (r, field) => not strings.containsStr(v: "," + r.none + ",", substr: "," + field + ",")'
-# how far before the board's range an alarm or an episode that still holds may have begun
+# how long before the board's range an alarm or an episode that still holds may have begun
 BACK = "24h"
 
 
 def before(moment: str, duration: str) -> str:
-    """A time so long before another."""
+    """The Flux expression of a time this long before another."""
     return f"date.sub(d: {duration}, from: {moment})"
 
 
@@ -54,7 +54,7 @@ def rows(
 
 
 def query(*parts: str) -> str:
-    """A whole query: its parts in lines of their own, behind the packages that they use."""
+    """A whole query: the packages that its parts import, then each part on its own line."""
     text = "\n".join(parts)
     text = f"{GIVEN}\n{text}" if "given(" in text else text
     packages = {
@@ -69,8 +69,8 @@ def query(*parts: str) -> str:
 
 
 def extremes(source: str, column: str, by: str) -> str:
-    """Of the rows in each window the least and the greatest, at their own times: what a panel shows
-    of more points than it has pixels."""
+    """Keep the smallest and the largest row of each window, at their own times: for a panel with
+    fewer pixels than points."""
     return (
         f"every = {source}\n"
         f'few = (fn) => every\n  |> group(columns: ["{by}"])\n  |> window(every: {WINDOW})\n  |> fn(column: "{column}")\n'
@@ -81,8 +81,8 @@ def extremes(source: str, column: str, by: str) -> str:
 
 
 def episodes(patient: str = "") -> str:
-    """Rhythm as a state per patient: each label from its start, nothing from the end of an episode
-    that no other follows."""
+    """Rhythm as a state per patient: each label from its start, no state after an episode that no
+    other follows."""
     return query(
         "episodes = "
         + rows("rhythm", "label", "end_ns", start=before(START, BACK), patient=patient)
@@ -95,8 +95,8 @@ def episodes(patient: str = "") -> str:
 
 
 def standing(patient: str = "", stop: str = STOP) -> str:
-    """`alarms`: those announced, and `end`, when they stopped asking for somebody (0: they still
-    do), as Alarm.standing says."""
+    """Define `alarms`: the announced alarms, with `end`, the time at which each stopped standing
+    (0: it still stands), as in Alarm.standing."""
     fields = (
         "kind",
         "priority",
@@ -122,8 +122,8 @@ def standing(patient: str = "", stop: str = STOP) -> str:
 
 
 def worst_alarm(patient: str = "") -> str:
-    """The worst priority that stands, as a state per patient: alarms counted up at their onset and
-    down at their end."""
+    """The highest standing priority as a state per patient: alarms are counted up at their onset
+    and down at their end."""
     return query(
         standing(patient),
         f"begin = (at) => time(v: if at > int(v: {START}) then at else int(v: {START}))",

@@ -1,10 +1,10 @@
-"""The moving trace through Grafana Live: chosen patients' samples, pushed as they come.
+"""The moving trace through Grafana Live: chosen patients' samples, pushed as they arrive.
 
     ecg.samples -> LiveFeed -> Thinner -> Publisher -> POST /api/live/push/STREAM (Influx line protocol)
 
-Grafana hands each measurement of a push on as a channel, stream/STREAM/MEASUREMENT; ours are
-patient ids. It keeps nothing: so what cannot be sent within KEPT_S is dropped, and nobody but the
-viewer of the panel notices. To watch patients there is the monitor.
+Grafana forwards each measurement of a push as a channel, stream/STREAM/MEASUREMENT; the
+measurements are patient ids. Grafana stores nothing of a push, so lines that cannot be sent within
+KEPT_S are dropped, and only the viewer of the panel notices. Use the monitor to watch patients.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ingest.kafka_access import aiokafka
 from ingest.messages import BadMessageError, SampleChunk, decode, sample_offset_ns
 
 log = logging.getLogger(__name__)
-RATE_HZ = 125.0  # of what is sent, at most: 8 s are 1,000 points, about the pixels of a panel
+RATE_HZ = 125.0  # highest rate that is sent: 8 s are 1,000 points, about the pixels of a panel
 BATCH_S = 0.15
 KEPT_S = 2.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -39,14 +39,15 @@ _CHANNEL = re.compile(r"[A-Za-z0-9_\-.=/]{1,120}")
 
 
 class Batch(NamedTuple):
-    """Lines to send, and when they came, in seconds of the steady clock."""
+    """Lines to send, and their arrival time in seconds of the steady clock."""
 
     lines: list[str]
     at_s: float
 
 
 def check_names(patients: Iterable[str], stream: str) -> None:
-    """Raise BadInputError for a patient or a stream whose name cannot be part of a channel's."""
+    """Raise BadInputError for a patient or a stream whose name cannot be part of a channel's
+    name."""
     for name in (stream, *patients):
         if not _CHANNEL.fullmatch(name):
             problem = f"{name!r} cannot be a channel of Grafana Live"
@@ -57,19 +58,19 @@ def check_names(patients: Iterable[str], stream: str) -> None:
 
 
 class Thinner:
-    """Samples of many patients at no more than RATE_HZ: of each group the one furthest from what
-    was sent before, so that peaks stay.
+    """Thins the samples of many patients to at most RATE_HZ: sends, of each group, the sample
+    furthest from the one sent before, so that peaks stay.
 
     Real samples at their own times, never means; groups lie on a grid fixed by the stream's first
     sample.
     """
 
     def __init__(self) -> None:
-        # first sample's number, samples of a group that is not full
+        # number of the first sample, samples of an incomplete group
         self._rest: dict[str, tuple[int, npt.NDArray[np.int16]]] = {}
 
     def push(self, chunk: SampleChunk) -> list[str]:
-        """Lines for what the chunk completes: mV at nanosecond precision."""
+        """Lines for the groups that the chunk completes: mV at nanosecond precision."""
         size = max(1, round(chunk.fs_hz / RATE_HZ))
         first, counts = self._joined(chunk)
         skip = -first % size
@@ -90,8 +91,8 @@ class Thinner:
         ]
 
     def _joined(self, chunk: SampleChunk) -> tuple[int, npt.NDArray[np.int16]]:
-        """The chunk behind what was left of the one before, unless samples are missing between
-        them."""
+        """The chunk appended to the incomplete group of the one before, unless samples are missing
+        between them."""
         first, rest = self._rest.pop(chunk.patient_id, (0, np.empty(0, np.int16)))
         if first + len(rest) != chunk.first_sample:
             return chunk.first_sample, chunk.counts()
@@ -99,8 +100,8 @@ class Thinner:
 
 
 class Publisher:
-    """Sends what it is given every BATCH_S; while Grafana is away it waits longer and longer, and
-    keeps KEPT_S."""
+    """Sends the lines that it is given every BATCH_S; while Grafana is unreachable, it backs off
+    and keeps the lines of the last KEPT_S."""
 
     def __init__(self, url: str, token: str, stream: str, clock: Clock) -> None:
         user, colon, password = token.partition(":")
@@ -112,7 +113,7 @@ class Publisher:
         self.sent = self.dropped = 0  # lines
 
     def give(self, lines: list[str]) -> None:
-        """Lines for the next push. Never blocks."""
+        """Queue lines for the next push. Never blocks."""
         now = self._clock.steady_s()
         if lines:
             self._waiting.append(Batch(lines, now))
@@ -125,7 +126,7 @@ class Publisher:
         try:
             while True:
                 await asyncio.sleep(wait_s or BATCH_S)
-                self.give([])  # drops what has become too old
+                self.give([])  # drops lines that are too old
                 problem = await self._push()
                 if problem and not wait_s:
                     log.warning("%s; trying again, samples meanwhile are dropped", problem)
@@ -134,7 +135,8 @@ class Publisher:
             await self._client.aclose()
 
     async def _push(self) -> str:
-        """Send all that waits; what went wrong, and then it waits on."""
+        """Send all queued lines; returns the problem, "" if there is none. After a problem the
+        lines stay queued."""
         batches = list(self._waiting)
         if not batches:
             return ""
@@ -157,14 +159,14 @@ class Publisher:
 
 
 class LiveFeed:
-    """The chosen patients' chunks from now on, read without a consumer group, on through a broker's
+    """Reads the chosen patients' chunks from now on, without a consumer group; survives a broker's
     restart."""
 
     def __init__(self, broker: str, patients: Sequence[str]) -> None:
         self._broker, self._keys = broker, {patient.encode() for patient in patients}
 
     async def run(self, deliver: Callable[[SampleChunk], None]) -> None:
-        """Deliver what comes, until cancelled."""
+        """Deliver arriving chunks until cancelled."""
         while True:
             try:
                 await self._session(deliver)
@@ -202,5 +204,5 @@ async def publish(feed: LiveFeed, publisher: Publisher) -> None:
 def _chunk(record: Any) -> SampleChunk | None:
     try:
         return decode(record.value or b"", SampleChunk)
-    except BadMessageError:  # the processor reports it
+    except BadMessageError:  # the processor reports undecodable messages
         return None

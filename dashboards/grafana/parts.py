@@ -2,7 +2,8 @@
 for the model of Grafana 12.4.
 
 The model is that of grafana-foundation-sdk and @grafana/schema (tests/unit/dashboards/test_grafana_boards.py
-holds the boards to it): what is a default there is written out here, because both want it there.
+checks the boards against it): defaults of the model are written out here, because both require
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ GRAFANA = {"type": "grafana", "uid": "grafana"}  # Grafana Live is a datasource 
 TAG = "ecgwatch"
 WIDTH = 24
 
-# As the built-in monitor: colour means something or is not there.
+# As in the built-in monitor, colour is used only if it carries a meaning.
 HIGH, MEDIUM, LOW, QUIET, UNREADABLE = "#e02f44", "#f2cc0c", "#33b5e5", "#37872d", "#6e7687"
 PRIORITIES = {"high": HIGH, "medium": MEDIUM, "low": LOW}
 RHYTHMS = {
@@ -47,7 +48,7 @@ def legend(*calcs: str, show: bool = True) -> Json:
 
 
 def states(colours: Mapping[str, str], words: Mapping[str, str] | None = None) -> list[Json]:
-    """Colours, and words where there are any, of the values of a field."""
+    """Colours, and words if given, of the values of a field."""
     named = words or {}
     options = {
         value: {"color": colour, "index": i} | ({"text": named[value]} if value in named else {})
@@ -57,7 +58,7 @@ def states(colours: Mapping[str, str], words: Mapping[str, str] | None = None) -
 
 
 def steps(*steps: tuple[float | None, str]) -> Json:
-    """Colours by value, each from its value up; the first has None."""
+    """Colour thresholds, each from its value up; the first has None."""
     return {
         "mode": "absolute",
         "steps": [{"value": value, "color": colour} for value, colour in steps],
@@ -170,7 +171,7 @@ def stat(
     graph: bool = False,
     **more: Any,
 ) -> Json:
-    """One value in large type; `text` where it is a word."""
+    """One value in large type; `text` if the value is a word."""
     options = {
         "graphMode": "area" if graph else "none",
         "colorMode": "value",
@@ -233,7 +234,7 @@ def bars(
 
 
 def histogram(title: str, flux: str, size: tuple[int, int], *, bucket: int, **more: Any) -> Json:
-    """How often values of each size occur."""
+    """Histogram of values."""
     custom = {
         "lineWidth": 1,
         "fillOpacity": 70,
@@ -291,7 +292,7 @@ def link(title: str, url: str, *, new: bool = False) -> Json:
 
 
 def variable(name: str, label: str, flux: str, *, every: bool = False) -> Json:
-    """A choice from what a query finds; with `every` also all of them, which in Flux
+    """A choice among the results of a query; `every` adds the choice of all of them, which in Flux
     (${NAME:doublequote}) reads as an empty string."""
     everything = (
         {
@@ -319,7 +320,7 @@ def variable(name: str, label: str, flux: str, *, every: bool = False) -> Json:
 
 
 def textbox(name: str, label: str, value: str = "") -> Json:
-    """A choice that is typed, or set by a link."""
+    """A variable that is typed, or set by a link."""
     return {
         "type": "textbox",
         "name": name,
@@ -332,7 +333,7 @@ def textbox(name: str, label: str, value: str = "") -> Json:
 
 
 def constant(name: str, value: str, description: str) -> Json:
-    """A value that is changed in the board's settings."""
+    """A variable that is changed only in the board's settings."""
     return {
         "type": "constant",
         "name": name,
@@ -378,8 +379,8 @@ def board_link(title: str, tag: str = "", url: str = "") -> Json:
 
 
 def place(panels: Sequence[Json]) -> list[Json]:
-    """The panels from left to right and from top to bottom, numbered; a row ends where the next
-    panel does not fit."""
+    """Number the panels and place them from left to right and from top to bottom; a row ends when
+    the next panel does not fit."""
     x = y = height = 0
     placed = []
     for number, one in enumerate(panels, start=1):

@@ -10,13 +10,13 @@ from dashboards.grafana.parts import Json
 from dashboards.grafana.ward import HEART_RATE, MONITOR, NOW
 
 LIVE_STREAM, LIVE_S = "ecgwatch", 8
-MARKS_S = 120  # beats are marked where the range is no longer than this
+MARKS_S = 120  # beats are marked if the range is no longer than this
 PATIENTS = f"""import "influxdata/influxdb/schema"
 schema.tagValues(bucket: v.defaultBucket, tag: "patient", predicate: (r) => r._measurement == "vitals", start: {START}, stop: {STOP})"""
 
 
 def board() -> Json:
-    """The board."""
+    """Build the board."""
     words = {"N": "normal", "S": "supraventricular", "V": "ventricular"}
     marks = [
         parts.annotation(f"Beats {label} ({word})", parts.BEATS[label], _beats(label))
@@ -120,7 +120,7 @@ def _rhythm() -> Json:
 
 def _trends() -> list[Json]:
     def vitals(*columns: str) -> str:
-        """Window means of values that are there."""
+        """Means of the existing values in each window."""
 
         def one(column: str) -> str:
             return flux.rows("vitals", column, "none", patient=PATIENT) + (

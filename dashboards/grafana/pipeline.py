@@ -1,4 +1,4 @@
-"""The board on the pipeline's health, from what each worker of the processor says of itself
+"""The board on the pipeline's health, from the figures that each worker of the processor reports
 (stream_processor/worker/telemetry.py)."""
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from dashboards.grafana import flux, parts
 from dashboards.grafana.flux import START, STOP, WINDOW
 from dashboards.grafana.parts import Json
 
-EVERY_S = 15  # a point of each worker
+EVERY_S = 15  # interval of each worker's points
 BY_WORKER = "${__field.labels.worker}"
 
 
 def board() -> Json:
-    """The board."""
+    """Build the board."""
     return parts.board(
         "ecgwatch-pipeline",
         "Pipeline health",
@@ -25,7 +25,7 @@ def board() -> Json:
 
 
 def now(name: str, start: str = flux.before(STOP, "1m"), stop: str = STOP) -> str:
-    """A figure's newest value, all workers together."""
+    """Newest value of a figure, summed over all workers."""
     return flux.query(
         flux.points("pipeline", name, start=start, stop=stop),
         "  |> last()\n  |> group()\n  |> sum()\n  |> map(fn: (r) => ({_time: "
@@ -35,7 +35,7 @@ def now(name: str, start: str = flux.before(STOP, "1m"), stop: str = STOP) -> st
 
 
 def gained(name: str, start: str = START, stop: str = STOP) -> str:
-    """How much a total has grown, all workers together; one that began anew counts from zero."""
+    """Growth of a total, summed over all workers; a total that was reset counts from zero."""
     return flux.query(
         flux.points("pipeline", name, start=start, stop=stop),
         "  |> increase()\n  |> last()\n  |> group()\n  |> sum()\n  |> map(fn: (r) => ({_time: "
@@ -53,7 +53,7 @@ def _latest(name: str) -> str:
 
 
 def _rate(name: str) -> str:
-    """Per second, from a total."""
+    """Rate per second of a total."""
     return flux.query(
         flux.points("pipeline", name),
         '  |> group(columns: ["worker"])\n  |> derivative(unit: 1s, nonNegative: true)\n  |> filter(fn: (r) => exists r._value)',
@@ -62,7 +62,7 @@ def _rate(name: str) -> str:
 
 
 def _share(part: str, whole: str, scale: str = "1.0") -> str:
-    """How much of one total there was for each of another."""
+    """Growth of one total divided by the growth of another."""
     return flux.query(
         flux.rows("pipeline", part, whole),
         f'  |> group(columns: ["worker"])\n  |> difference(nonNegative: true, columns: ["{part}", "{whole}"])',

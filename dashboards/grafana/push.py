@@ -1,8 +1,8 @@
-"""The boards into a Grafana that is already there, over its HTTP API by grafana-client: create or
-update, and say what changed.
+"""Push the boards into an existing Grafana, over its HTTP API by grafana-client: create or update,
+and report what changed.
 
-What is as wanted is not written again. What Grafana was provisioned with from files is left alone:
-it refuses to change it.
+A thing that is already as wanted is not written again. Things provisioned from files are left
+alone: Grafana refuses to change them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ingest.errors import BadInputError, EcgwatchError, UnreachableError
 
 FOLDER_UID, FOLDER = "ecgwatch", "ecgwatch"
 MESSAGE = "ecgwatch dashboards push"
-TRIES = 2  # where somebody saves the same board at the same moment
-OLDEST = 12  # the version of Grafana that the boards are made for
+TRIES = 2  # if somebody saves the same board at the same moment
+OLDEST = 12  # version of Grafana for which the boards are made
 NOT_FOUND, CHANGED_MEANWHILE = 404, 412
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Source(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What became of one thing."""
+    """The outcome of `push` for one thing."""
 
     what: str
     state: Literal["created", "updated", "unchanged", "left alone"]
@@ -44,7 +44,7 @@ class Change(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What `check` found out about one thing."""
+    """The result of `check` for one thing."""
 
     what: str
     works: bool
@@ -52,10 +52,9 @@ class Finding(NamedTuple):
 
 
 class Grafana:
-    """One Grafana. `token` is a service account's, or USER:PASSWORD.
+    """Client of one Grafana. `token` is a service account's, or USER:PASSWORD.
 
-    Every method raises UnreachableError where Grafana does not answer and BadInputError where it
-    refuses.
+    Every method raises UnreachableError if Grafana does not answer and BadInputError if it refuses.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -64,7 +63,7 @@ class Grafana:
         self._api = GrafanaApi.from_url(f"{self.url}/", (user, password) if colon else token)
 
     def push(self, source: Source) -> Iterator[Change]:
-        """Folders, datasource, boards and alert rules, one after the other."""
+        """Push folders, datasource, boards and alert rules, in this order."""
         self.version()
         yield self._folder(FOLDER_UID, FOLDER)
         yield self._source(source)
@@ -74,7 +73,7 @@ class Grafana:
         yield self._rules()
 
     def check(self) -> Iterator[Finding]:
-        """Version, datasource, boards and alert rules, as they are now."""
+        """Check version, datasource, boards and alert rules as they are now."""
         version = self.version()
         good = version.split(".")[0].isdigit() and int(version.split(".")[0]) >= OLDEST
         yield Finding(
@@ -89,7 +88,7 @@ class Grafana:
         yield self._compared("alert rules", self._rule_group(), _rule_group())
 
     def version(self) -> str:
-        """Grafana's version; the first question to it."""
+        """Grafana's version; always the first request."""
         return str(self._ask(lambda: self._api.client.GET("/health"))["version"])
 
     def _folder(self, uid: str, title: str) -> Change:
@@ -115,7 +114,7 @@ class Grafana:
             return Change(what, "created")
         if found.get("readOnly"):
             return Change(what, "left alone", "Grafana was provisioned with it")
-        # The token cannot be read again: whether it is the right one, the datasource's health says.
+        # The token cannot be read back: only the datasource's health shows whether it is right.
         secret = {"secureJsonData"}
         if (
             not differs({k: v for k, v in wanted.items() if k not in secret}, found)
@@ -130,7 +129,7 @@ class Grafana:
         what = f"datasource {uid}"
         try:
             health = self._found(lambda: self._api.datasource.health(uid))
-        except EcgwatchError as error:  # Grafana answers 400 where the store does not answer it
+        except EcgwatchError as error:  # Grafana answers 400 if the store does not answer it
             return Finding(what, False, error.problem)
         if health is None:
             return Finding(what, False, "missing; `ecgwatch dashboards push` makes it")
@@ -146,7 +145,8 @@ class Grafana:
         raise AssertionError
 
     def _board_once(self, board: Json) -> Change:
-        """Raises GrafanaClientError with 412 where somebody has saved the board since it was read."""
+        """Push a board once. Raises GrafanaClientError with status 412 if somebody has saved the
+        board since it was read."""
         what, uid = f"board {board['title']}", board["uid"]
         found = self._found(lambda: self._api.dashboard.get_dashboard(uid))
         if found and found["meta"].get("provisioned"):
@@ -178,8 +178,8 @@ class Grafana:
         if found and not where:
             return Change(what, "unchanged")
         update = self._api.alertingprovisioning.update_rule_group
-        # Without provenance people may change a threshold in Grafana; the next push says so and
-        # sets it back.
+        # Without provenance people may change a threshold in Grafana; the next push reports that
+        # and restores it.
         self._ask(lambda: update(alerts.FOLDER_UID, alerts.GROUP, wanted, disable_provenance=True))
         return Change(what, "updated", where) if found else Change(what, "created")
 
@@ -198,7 +198,7 @@ class Grafana:
         )
 
     def _found(self, call: Callable[[], T]) -> T | None:
-        """The answer, or None where there is no such thing."""
+        """The answer, or None if the thing does not exist."""
         try:
             return self._ask(call, passed_on=NOT_FOUND)
         except GrafanaClientError:
@@ -233,8 +233,8 @@ class Grafana:
 
 
 def differs(wanted: Any, found: Any, path: str = "") -> str:
-    """Where `found` is first other than wanted ("": nowhere). It may have more keys, and may lack
-    what is empty: Grafana adds and drops."""
+    """Path of the first difference between `found` and `wanted`, "" if there is none. `found` may
+    have further keys, and may lack empty values: Grafana adds and drops those."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         return next(
             (

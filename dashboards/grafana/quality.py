@@ -1,5 +1,5 @@
-"""The board on how good the models are: live scoring, confidence, class shares, and what people
-corrected."""
+"""The board on the quality of the models: live scores, confidence, class shares, and people's
+corrections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dashboards.grafana.flux import WINDOW
 from dashboards.grafana.parts import Json
 
 CLASSES = {"qrs": "QRS", "v": "V", "s": "S"}
-UNSURE = 0.8  # a beat below it is counted as unsure
+UNSURE = 0.8  # a beat of lower confidence counts as unsure
 
 
 def board() -> Json:
-    """The board."""
+    """Build the board."""
     return parts.board(
         "ecgwatch-quality",
         "Model quality",
@@ -26,7 +26,7 @@ def board() -> Json:
 
 
 def _share(hit: str, missed: str) -> str:
-    """hit / (hit + missed), nothing where there was neither."""
+    """hit / (hit + missed), no value if both are zero."""
     return f"if r.{hit} + r.{missed} > 0 then float(v: r.{hit}) / float(v: r.{hit} + r.{missed}) else {flux.NULL_FLOAT}"
 
 

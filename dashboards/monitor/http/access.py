@@ -1,4 +1,4 @@
-"""Who may do what: tokens with roles, sessions of browsers, and a brake on guessing.
+"""Access control: tokens with roles, sessions of browsers, and a limit on guessing.
 
 The tokens file names people or stations and keeps only hashes of their tokens (32 random bytes
 each, so a plain SHA-256 is enough):
@@ -7,8 +7,8 @@ each, so a plain SHA-256 is enough):
     role = "acknowledge"        # view < acknowledge < admin
     sha256 = "..."
 
-Without tokens everybody who reaches the server is admin and nobody is named: the command only
-allows that on the loopback.
+Without tokens everybody who reaches the server is admin and has no name: the command allows that
+only on the loopback interface.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ ROLES: tuple[Role, ...] = get_args(Role)
 COOKIE = "ecgwatch_session"
 SESSION_S = 30 * 24 * 3600  # a display on the wall stays signed in over a long weekend
 MOST_SESSIONS = 1000
-LOOK_S = 2.0  # between two looks at the tokens' file
-FAILURES, WITHIN_S = 10, 60.0  # wrong tokens from one address
+LOOK_S = 2.0  # between two reads of the tokens file
+FAILURES, WITHIN_S = 10, 60.0  # wrong tokens allowed from one address
 _MOST_ADDRESSES = 1000
 _NAME = re.compile(r"[\w][\w .@-]{0,63}")
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file keeps of a token."""
+    """A token as the file keeps it."""
 
     role: Role
     sha256: str
 
 
 class Visitor(NamedTuple):
-    """Who asks; role None: nobody we know."""
+    """The sender of a request; role None: not signed in."""
 
     user: str
     role: Role | None
 
     def may(self, role: Role) -> bool:
-        """Whether this visitor's role includes that one."""
+        """True if this visitor's role includes the given one."""
         return self.role is not None and ROLES.index(self.role) >= ROLES.index(role)
 
 
@@ -64,7 +64,7 @@ NOBODY = Visitor("", None)
 
 
 class TooManyAttemptsError(Exception):
-    """This address has guessed too often; `wait_s` until it may try again."""
+    """Too many wrong tokens from this address; it may try again after `wait_s`."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__("too many wrong tokens")
@@ -72,9 +72,9 @@ class TooManyAttemptsError(Exception):
 
 
 class Access:
-    """The tokens and the sessions that were opened with them. Sessions live in memory: a restart
-    asks for the token again. A token that is taken out of its file is out within LOOK_S, and the
-    sessions that were opened with it."""
+    """Holds the tokens and the sessions that were opened with them. Sessions live in memory: after
+    a restart the page asks for the token again. A token removed from its file is revoked within
+    LOOK_S, with the sessions that were opened with it."""
 
     def __init__(
         self,
@@ -82,23 +82,23 @@ class Access:
         clock: Clock,
         look_again: Callable[[], Mapping[str, Token]] | None = None,
     ) -> None:
-        """`look_again`: asked every LOOK_S for the tokens that hold now; may raise BadInputError,
-        and then those of before hold."""
+        """`look_again` is called every LOOK_S and returns the valid tokens; if it raises
+        BadInputError, the previous tokens stay valid."""
         self._tokens = dict(tokens)
         self._clock, self._look_again = clock, look_again
-        self._guarded = bool(tokens)  # also when the last token has been revoked
+        self._guarded = bool(tokens)  # stays True when the last token has been revoked
         self._looked_s = clock.steady_s()
-        # the visitor, until when, and the hash of the token that opened it
+        # the visitor, the expiry, and the hash of the token that opened the session
         self._sessions: OrderedDict[bytes, tuple[Visitor, float, str]] = OrderedDict()
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     @property
     def needs_token(self) -> bool:
-        """Whether visitors must show a token."""
+        """True if visitors must present a token."""
         return self._guarded
 
     def visitor(self, session: str | None, authorization: str | None, address: str) -> Visitor:
-        """Who this is by its cookie or its "Authorization: Bearer TOKEN". Raises
+        """Identify a visitor by the cookie or by "Authorization: Bearer TOKEN". Raises
         TooManyAttemptsError."""
         if not self._guarded:
             return Visitor("", "admin")
@@ -115,10 +115,10 @@ class Access:
         )
 
     def recognise(self, token: str, address: str) -> Visitor:
-        """Whose token this is, or NOBODY, in the same time for every wrong one. Raises
-        TooManyAttemptsError for a wrong one after many; a right one is never locked out, however
-        many others guess from the same address (a proxy's, say). Tokens are random and long: what
-        keeps them from being guessed is that, not the brake."""
+        """Return the owner of a token, or NOBODY, in the same time for every wrong token. Raises
+        TooManyAttemptsError for a wrong token after many; a right token is never locked out,
+        however many others guess from the same address (a proxy's, say). Tokens are random and
+        long: their length prevents guessing, not this limit."""
         self._look()
         given, found = _digest(token).hex(), NOBODY
         for name, kept in self._tokens.items():
@@ -135,7 +135,7 @@ class Access:
         return found
 
     def open_session(self, visitor: Visitor) -> str:
-        """A secret for the visitor's cookie."""
+        """Open a session and return the secret for the visitor's cookie."""
         secret = secrets.token_urlsafe(32)
         held = self._tokens.get(visitor.user)
         opened_with = held.sha256 if held else ""
@@ -150,7 +150,7 @@ class Access:
             self._sessions.pop(_digest(secret), None)
 
     def _look(self) -> None:
-        """Take the tokens that hold now, at most every LOOK_S: whoever is not among them is out."""
+        """Reload the valid tokens, at most every LOOK_S, and close the sessions of revoked ones."""
         if self._look_again is None or self._clock.steady_s() < self._looked_s + LOOK_S:
             return
         self._looked_s = self._clock.steady_s()
@@ -169,7 +169,7 @@ class Access:
 
 
 def read_tokens(path: Path, *, may_be_empty: bool = False) -> dict[str, Token]:
-    """The tokens of a file. Raises BadInputError naming the file, what is wrong in it, and the
+    """Read the tokens of a file. Raises BadInputError naming the file, the mistake in it, and the
     remedy."""
     remedy = f"Make a token with: ecgwatch monitor --tokens {path} --new-token NAME --role view|acknowledge|admin"
     try:
@@ -188,8 +188,8 @@ def read_tokens(path: Path, *, may_be_empty: bool = False) -> dict[str, Token]:
 
 
 def single_token(token: str) -> dict[str, Token]:
-    """One admin token, as a container's environment gives it; it names nobody. Raises BadInputError
-    where it could be guessed."""
+    """One admin token without a name, as given in a container's environment. Raises BadInputError
+    if it could be guessed."""
     if len(token) < 20:
         raise BadInputError(
             "the monitor's token is shorter than 20 characters",
@@ -199,8 +199,8 @@ def single_token(token: str) -> dict[str, Token]:
 
 
 def add_token(path: Path, name: str, role: Role) -> str:
-    """A new token's text; its hash is added to the file, which is made, for its owner alone, where
-    there is none.
+    """Make a new token, return its text and add its hash to the file; a missing file is created,
+    readable by its owner only.
 
     Raises BadInputError for a name that is taken or unusable and for a file that cannot be read or
     written.

@@ -1,5 +1,5 @@
-"""What people do about alarms: it is sent to ecg.acks, and what becomes of it comes back from the
-processor through ecg.alarms."""
+"""Endpoints for people's actions on alarms: each is sent to ecg.acks, and its effect comes back
+from the processor through ecg.alarms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ async def _act(ask: ApiRequest) -> Response:
 
 
 def signed(ask: ApiRequest, by: str, note: str) -> str:
-    """The name under which it is recorded. Whoever is signed in cannot sign as somebody else."""
+    """The name under which an action is recorded. A visitor who is signed in cannot sign as
+    somebody else."""
     name = by.strip()
     if not 0 < len(name) <= 64 or not name.isprintable():
         raise RefusedError(400, "by must say who does it, in 1 to 64 characters")
@@ -79,7 +80,8 @@ def signed(ask: ApiRequest, by: str, note: str) -> str:
 
 
 async def sent(ask: ApiRequest, message: Action | Edit) -> Response:
-    """202 once the broker has it. Nothing is changed here: the processor's answer does that."""
+    """Answer 202 once the broker has the action. The monitor's own state changes only with the
+    processor's answer."""
     try:
         await asyncio.to_thread(ask.parts.send, message)
     except EcgwatchError as error:
@@ -88,8 +90,8 @@ async def sent(ask: ApiRequest, message: Action | Edit) -> Response:
 
 
 async def known_patient(ask: ApiRequest) -> None:
-    """Refuse actions on a patient that nobody has heard of: a slip in a name must not look as if it
-    had worked."""
+    """Refuse actions on an unknown patient: a misspelt name must not look as if the action had
+    worked."""
     if ask.bed is None and not await ask.parts.history.ask(questions.known, ask.patient):
         raise RefusedError(
             404,
@@ -99,7 +101,7 @@ async def known_patient(ask: ApiRequest) -> None:
 
 
 async def find_alarm(ask: ApiRequest, alarm_id: str) -> Alarm:
-    """The patient's alarm of this id, as the topics or the store tell it."""
+    """Find the patient's alarm of this id, among recent messages or in the store."""
     found = ask.bed.alarms.get(alarm_id) if ask.bed else None
     if found is None and (onset_ns := onset_of(alarm_id)) is not None:
         found = await ask.parts.history.ask(questions.alarm, ask.patient, onset_ns, alarm_id)
@@ -167,7 +169,7 @@ _CHECKS = {
 
 
 async def _actions_so_far(ask: ApiRequest) -> Sequence[Action]:
-    """All that the store knows and what has come since, oldest first."""
+    """All actions in the store and those that arrived since, oldest first."""
     stored = await ask.parts.history.ask(questions.actions, ask.patient)
     live = ask.bed.actions.all() if ask.bed else []
     return [
@@ -182,8 +184,8 @@ async def _actions(ask: ApiRequest) -> Response:
 
 
 def _base(ask: ApiRequest, orders: Orders | None) -> Profile:
-    """The profile that the patient was given at admission, as the registry or else the processor
-    tells it, or the one that the profiles file says."""
+    """The profile given to the patient at admission, from the registry or else from the processor;
+    without one, the profile of the profiles file."""
     person = ask.parts.registry().people.get(ask.patient)
     given = person.profile if person else orders.profile if orders else ""
     return ask.parts.profiles.of(ask.patient, given)

@@ -1,4 +1,5 @@
-"""What people say of what the model said: kept beside it, never in its place."""
+"""Endpoints for people's edits of the model's answers: kept beside the answers, never in their
+place."""
 
 from __future__ import annotations
 

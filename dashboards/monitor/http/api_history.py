@@ -1,4 +1,4 @@
-"""What is stored of a patient's signal and of what was found in it."""
+"""Endpoints for a patient's stored signal and the events found in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Devices and people, for admins: what `ecgwatch devices` and `ecgwatch patients` do, on the page."""
+"""Endpoints for devices and people, for admins: the page's counterpart of `ecgwatch devices` and
+`ecgwatch patients`."""
 
 from __future__ import annotations
 
@@ -91,7 +92,7 @@ async def _step(ask: ApiRequest) -> Response:
 
 
 def _make(registry: Registry, body: _Body, by: By) -> tuple[Steps, str]:
-    """The step that is asked for, and the token of a new device."""
+    """Make the requested registry steps; returns them, and the token if a device is new."""
     if body.step == "add device":
         return steps.add_device(registry, body.device, by, model=body.model, notes=body.notes)
     if body.step == "admit":

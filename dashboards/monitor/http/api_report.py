@@ -1,4 +1,4 @@
-"""A period of a patient as a page to print."""
+"""The endpoint of the report: a period of a patient as a page to print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What every endpoint needs: who asks, what of, and how to answer or refuse."""
+"""One API request as every endpoint sees it: the visitor, the parameters, and ways to answer or
+refuse."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from ingest.registry.state import Registry
 from stream_processor.pipeline.alarms.profiles import Profiles
 
 T = TypeVar("T")
-Send = Callable[[Order], None]  # blocks until the message is safe; raises UnreachableError
+Send = Callable[[Order], None]  # blocks until the broker has the message; raises UnreachableError
 
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
@@ -32,7 +33,7 @@ MAX_BODY = 16 * 1024
 
 
 class AppState(NamedTuple):
-    """What the application is made of."""
+    """The parts of the application that endpoints share."""
 
     hub: Hub
     history: History
@@ -43,11 +44,11 @@ class AppState(NamedTuple):
     send: Send
     registry: Callable[[], Registry]
     read_states: Callable[[], dict[str, DeviceState]]  # blocks; raises UnreachableError
-    join_url: str  # where phones go to send, "" if there is no ingest server
+    join_url: str  # URL at which phones send; "" if there is no ingest server
 
 
 class ApiRequest(NamedTuple):
-    """One request, by one visitor. Every method raises RefusedError where the answer is a refusal."""
+    """One request, by one visitor. Every method raises RefusedError if the answer is a refusal."""
 
     request: Request
     parts: AppState
@@ -55,12 +56,12 @@ class ApiRequest(NamedTuple):
 
     @property
     def patient(self) -> str:
-        """The patient in the path."""
+        """The patient named in the path."""
         return str(self.request.path_params["patient"])
 
     @property
     def bed(self) -> Bedside | None:
-        """The patient on the ward, if it is there now."""
+        """The patient's bedside, if the patient is on the ward now."""
         return self.parts.hub.board.get(self.patient)
 
     def period(self, longest_ns: int) -> tuple[int, int]:
@@ -77,7 +78,7 @@ class ApiRequest(NamedTuple):
         return start_ns, end_ns
 
     def whole(self, name: str, default: int, largest: int, least: int = 0) -> int:
-        """A whole number of the query."""
+        """A query parameter that must be a whole number."""
         text = self.request.query_params.get(name, str(default))
         if not (
             text.isascii()
@@ -91,14 +92,14 @@ class ApiRequest(NamedTuple):
         return int(text)
 
     def choice(self, name: str, known: Sequence[str]) -> str:
-        """One of the known words of the query, or nothing."""
+        """A query parameter that must be one of the known words, or absent."""
         text = self.request.query_params.get(name, "")
         if text and text not in known:
             raise RefusedError(400, f"{name} must be one of {', '.join(known)}, not {text[:40]!r}")
         return text
 
     async def body(self, form: type[T]) -> T:
-        """The JSON that was sent."""
+        """The decoded JSON body."""
         if (
             self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
             != "application/json"
@@ -140,7 +141,7 @@ class ApiRequest(NamedTuple):
 def json_answer(
     content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON; bytes are JSON already."""
+    """Answer with JSON; bytes are sent as they are."""
     data = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Response(data, status, headers, media_type="application/json")
 
@@ -158,5 +159,5 @@ def onset_of(alarm_id: str) -> int | None:
 
 
 def whole_number(text: str) -> int | None:
-    """Of up to 19 digits."""
+    """Parse a whole number of up to 19 digits."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Endpoints for signing in and out."""
 
 from __future__ import annotations
 

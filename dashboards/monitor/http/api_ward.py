@@ -1,4 +1,4 @@
-"""Who is on the ward, and each patient's alarms."""
+"""Endpoints for the patients on the ward and each patient's alarms."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def _alarms(ask: ApiRequest) -> Response:
 
 
 def _last_hours(ask: ApiRequest) -> tuple[int, int]:
-    """By the stream's own time: a replay's is not the wall's."""
+    """The last hours in stream time: a replay does not follow the wall clock."""
     hours = ask.whole("hours", 24, 24 * 366)
     bed = ask.bed
     end_ns = (bed.newest_ns if bed else 0) or ask.parts.clock.now_ns()

@@ -1,9 +1,10 @@
-"""What clients may do to the server by their connections alone: dawdle, hold them open, open many.
+"""Limit what clients can do by their connections alone: send slowly, hold connections open, open
+many.
 
 A request has REQUEST_S from its first byte (or from the connection) to its last one. Connections
-that have not sent a whole request yet are few: beyond MOST_HALF_OPEN the oldest is closed, which a
-client that is in earnest never is, for its request takes milliseconds. Beyond as many connections
-as this process may open files, but for SPARE_FILES, a new one is refused: what is open goes on.
+that have not sent a whole request yet are few: beyond MOST_HALF_OPEN the oldest is closed, which
+never hits a real client, because its request takes milliseconds. When this process has only
+SPARE_FILES open files left, a new connection is refused: open ones continue.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 REQUEST_S = 15.0
 MOST_HALF_OPEN = 200
-SPARE_FILES = 128  # for the store's readers, the broker, files that are served
+SPARE_FILES = 128  # reserved for the store's readers, the broker and served files
 
 
 def most_connections() -> int:
-    """How many connections may be open at once."""
+    """Number of connections that may be open at once."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(64, soft - SPARE_FILES) if soft != resource.RLIM_INFINITY else 100_000
 
 
 class Impatient(HttpToolsProtocol):
-    """A connection that is closed if it dawdles or if there are too many."""
+    """A connection that is closed if its request is slow or if there are too many."""
 
-    # of this process, oldest first
+    # half-open connections of this process, oldest first
     half_open: ClassVar[OrderedDict[Impatient, None]] = OrderedDict()
     most: ClassVar[int] = most_connections()
 
@@ -61,13 +62,13 @@ class Impatient(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        """A request is to come, or has begun."""
+        """Count the connection as half-open and start its timeout."""
         self._whole()
         self.half_open[self] = None
         self._timer = self.loop.call_later(REQUEST_S, self.transport.abort)
 
     def _whole(self) -> None:
-        """Nothing is being waited for."""
+        """Count the connection as complete and stop its timeout."""
         self.half_open.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()

@@ -1,5 +1,5 @@
-"""HTML that carries its own style: the content-security policy names the style's hash, and allows
-nothing else."""
+"""HTML documents with an inline style: the content-security policy names the style's hash and
+allows nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 def document(html: str) -> HTMLResponse:
-    """The page. It can hold no script, and no picture or style from elsewhere."""
+    """Answer with a page that can run no script and load no picture or style from elsewhere."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
         for style in _STYLE.findall(html)

@@ -21,7 +21,7 @@ _PATIENT = "{patient}"
 
 
 class Answer(NamedTuple):
-    """What a good answer is: its media type and a JSON schema (or none, for what is no JSON)."""
+    """A successful answer: its media type and, if it is JSON, its schema."""
 
     text: str
     schema: dict[str, Any] | None = None
@@ -30,10 +30,10 @@ class Answer(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One method of one path. Role None: whoever reaches the server."""
+    """One method of one path. Role None: anybody who reaches the server."""
 
     method: Literal["GET", "POST", "DELETE"]
-    path: str  # as OpenAPI writes it
+    path: str  # in OpenAPI's notation
     role: Role | None
     handler: Handler
     summary: str
@@ -45,11 +45,11 @@ class Endpoint(NamedTuple):
 
     @property
     def of_patient(self) -> bool:
-        """Whether the path names a patient."""
+        """True if the path names a patient."""
         return _PATIENT in self.path
 
     def route(self) -> Route:
-        """The route that answers it; a patient's name may hold slashes."""
+        """The route of this endpoint; a patient's name may hold slashes."""
         return Route(
             self.path.replace(_PATIENT, "{patient:path}"), self._answer, methods=[self.method]
         )
@@ -67,7 +67,7 @@ class Endpoint(NamedTuple):
 
 
 def who(request: Request) -> Visitor:
-    """Who asks. Raises RefusedError where the address guesses tokens."""
+    """Identify the visitor. Raises RefusedError if the address has sent too many wrong tokens."""
     parts: AppState = request.app.state.parts
     with braked():
         return parts.access.visitor(
@@ -76,7 +76,7 @@ def who(request: Request) -> Visitor:
 
 
 def require(visitor: Visitor, role: Role) -> None:
-    """Raise RefusedError where the visitor may not do this."""
+    """Raise RefusedError if the visitor's role does not allow this."""
     if visitor.role is None:
         raise RefusedError(
             401,
@@ -92,13 +92,13 @@ def require(visitor: Visitor, role: Role) -> None:
 
 
 def address(request: Request) -> str:
-    """Where the request comes from, for the brake on guessing."""
+    """Address of the client, for the limit on guessing."""
     return request.client.host if request.client else ""
 
 
 @contextlib.contextmanager
 def braked() -> Iterator[None]:
-    """Tell those who guess to wait."""
+    """Turn TooManyAttemptsError into a refusal with status 429."""
     try:
         yield
     except TooManyAttemptsError as error:
@@ -109,8 +109,8 @@ def braked() -> Iterator[None]:
 
 
 def _refuse_foreign(request: Request) -> None:
-    """A page elsewhere must not act through a browser that is signed in here. What is no browser
-    sends no origin and no cookie."""
+    """Refuse requests from foreign pages: they must not act through a browser that is signed in
+    here. Clients that are no browser send no origin and no cookie."""
     origin = request.headers.get("origin")
     if (
         origin is None

@@ -1,4 +1,5 @@
-"""What the monitor lets a browser do: headers on every answer, and which hosts and origins may ask."""
+"""Browser security of the monitor: headers on every answer, and the hosts and origins that may
+ask."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ _HEADERS = {
 
 
 class SafeHeaders:
-    """Adds the security headers to every HTTP answer, errors included. A document may bring a
-    policy of its own."""
+    """Adds the security headers to every HTTP answer, errors included. A document may set its own
+    policy."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,10 +46,10 @@ class SafeHeaders:
 
 
 class KnownHosts:
-    """Refuses to be asked under a foreign name: a page elsewhere could have pointed it here (DNS
-    rebinding).
+    """Refuses requests under an unknown host name: a foreign page could have pointed that name here
+    (DNS rebinding).
 
-    `addresses`: any address in figures will do as well. No name can be pointed at a figure.
+    `addresses`: numeric addresses are accepted as well, because DNS cannot redirect those.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str], addresses: bool) -> None:
@@ -76,7 +77,8 @@ class KnownHosts:
 
 
 def same_origin(origin: str | None, host: str | None) -> bool:
-    """Whether a page of ours asks: browsers send the origin and no page can forge it."""
+    """True if the request comes from one of the monitor's own pages: browsers send the origin and
+    no page can forge it."""
     if not origin or not host:
         return False
     parts = urlsplit(origin)
@@ -84,7 +86,7 @@ def same_origin(origin: str | None, host: str | None) -> bool:
 
 
 def is_loopback(bind: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """True if only this machine can reach a server that listens on this address."""
     return bind == "localhost" or (_is_address(bind) and ipaddress.ip_address(bind).is_loopback)
 
 

@@ -1,4 +1,4 @@
-"""The endpoints' descriptions as an OpenAPI 3.1 document, and as a page to read."""
+"""The endpoints' descriptions as an OpenAPI 3.1 document and as a page to read."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ERRORS = {
     429: "too many wrong tokens; Retry-After says how long to wait",
     503: "the store or the broker does not answer",
 }
-_FEW = 6  # words of a list that are written out
+_FEW = 6  # number of words of a list that are written out
 _TEMPLATE = Path(__file__).with_name("api.html")
 
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The document."""
+    """Build the document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
@@ -112,7 +112,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """The endpoints, and those that describe them."""
+    """The endpoints, with the two that serve their description."""
 
     async def raw(ask: ApiRequest) -> Response:
         return json_answer(content())
@@ -148,7 +148,7 @@ def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 
 
 def shape(schema: Any, indent: str = "") -> str:
-    """What an answer looks like, as a person would write it down."""
+    """An answer's shape in short notation for people."""
     if "enum" in schema and len(schema["enum"]) <= _FEW:
         return " | ".join("null" if value is None else f'"{value}"' for value in schema["enum"])
     types = schema.get("type", "string")

@@ -1,4 +1,5 @@
-"""The page that makes a phone a gateway: /join, and its scripts. Whoever opens it needs a device's token."""
+"""Serve the page that makes a phone a gateway: /join, and its scripts. The page asks for a device's
+token."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ PHONE = Path(__file__).parents[1] / "static" / "phone"
 
 
 def routes() -> list[BaseRoute]:
-    """The page and its files."""
+    """Routes of the page and its files."""
     return [Route("/join", _page), Mount("/phone", StaticFiles(directory=PHONE))]
 
 

@@ -27,7 +27,7 @@ NOTE: Schema = {"type": "string", "maxLength": 500}
 
 
 def thing(properties: dict[str, Schema], required: tuple[str, ...] | None = None) -> Schema:
-    """An object; all its properties are required unless it is said which."""
+    """Schema of an object; all its properties are required unless `required` names some."""
     return {
         "type": "object",
         "required": list(properties if required is None else required),
@@ -36,7 +36,7 @@ def thing(properties: dict[str, Schema], required: tuple[str, ...] | None = None
 
 
 def many(item: Schema) -> Schema:
-    """An array."""
+    """Schema of an array."""
     return {"type": "array", "items": item}
 
 

@@ -1,4 +1,4 @@
-"""Listening: a socket, uvicorn on it, and the address to tell."""
+"""Run uvicorn on a listening socket and announce the page's address."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ingest.wire import MAX_FRAME
 async def serve(
     app: ASGIApp, host: str, port: int, announce: Callable[[str], None], tls: Tls | None = None
 ) -> None:
-    """Serve until interrupted or cancelled, with TLS if a certificate is given; `announce` gets the
-    page's address once it answers.
+    """Serve until interrupted or cancelled, with TLS if a certificate is given; `announce` is
+    called with the page's address once it answers.
 
-    Raises BadInputError where it cannot listen.
+    Raises BadInputError if it cannot listen.
     """
     listening = listen(host, port)
     server = _Server(app, lambda: announce(address(host, listening, tls)), tls)
@@ -49,13 +49,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(host: str, listening: socket.socket, tls: Tls | None = None) -> str:
-    """What to type into a browser."""
+    """The URL to type into a browser."""
     shown = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1"}.get(host, host)
     return f"{'https' if tls else 'http'}://{shown}:{listening.getsockname()[1]}/"
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, quiet, that tells when it answers."""
+    """A uvicorn without its own log lines that signals when it answers."""
 
     def __init__(self, app: ASGIApp, announce: Callable[[], None], tls: Tls | None) -> None:
         super().__init__(
@@ -64,10 +64,12 @@ class _Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                ws_per_message_deflate=False,  # samples hardly shrink, and the page is near
+                # no compression: samples hardly shrink, and the page is near
+                ws_per_message_deflate=False,
                 ws_max_size=MAX_FRAME,
                 http=Impatient,
-                proxy_headers=False,  # who can write a header can write any address into it
+                # forwarded addresses are ignored: a client can write any address into that header
+                proxy_headers=False,
                 timeout_graceful_shutdown=1,
                 ssl_certfile=tls.certificate if tls else None,
                 ssl_keyfile=tls.key if tls else None,

@@ -59,13 +59,13 @@ STATIC = Path(__file__).parents[1] / "static"
 _PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_people, api_report)
 ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
 _TICK_S = 1.0
-_MESSAGES_PER_S, _BURST = 10.0, 50  # that a page may send
+_MESSAGES_PER_S, _BURST = 10.0, 50  # rate limit of a page's messages
 _SESSION_CHECK_S = 5.0
 _POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
 
 
 class Watch(msgspec.Struct, forbid_unknown_fields=True):
-    """What a page may say."""
+    """A page's message: the patients it watches."""
 
     watch: list[str]
 
@@ -87,14 +87,14 @@ def create_app(
     join_url: str = "",
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The application.
+    """Build the application.
 
     `open_sink` is called in each of the `readers` of the store (with `processes` it must be
     picklable), `send` takes actions and edits to the broker and is called on threads of its own,
     `hosts` are the names the server answers to (`addresses`: to every address in figures too), and
-    an empty ward shows `commands` as ways to add a patient. `registry` tells who is admitted and
-    wears what, `read_states` when devices were heard, `join_url` where phones go to send; `more` are
-    other routes that are served here.
+    an empty ward shows `commands` as ways to add a patient. `registry` knows who is admitted and
+    wears which device, `read_states` when each device was last heard, `join_url` is the URL at
+    which phones send; `more` are further routes.
     """
     nobody = Registry()
     known = registry or (lambda: nobody)
@@ -171,7 +171,7 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
-    """What Starlette itself refuses: paths and methods that are not there."""
+    """Answer in the API's form for refusals of Starlette itself: unknown paths and methods."""
     assert isinstance(error, HTTPException)
     remedy = "GET /api says what can be asked."
     return json_answer(
@@ -187,7 +187,7 @@ async def _live(socket: WebSocket) -> None:
         return
     parts: AppState = socket.app.state.parts
     if not _may_watch(socket, parts.access):
-        await socket.accept()  # a refused handshake would tell the page nothing
+        await socket.accept()  # accepted first: a refused handshake would give the page no reason
         await socket.close(_SIGN_IN)
         return
     await socket.accept()
@@ -198,7 +198,7 @@ async def _live(socket: WebSocket) -> None:
 
             async def until_done(job: Awaitable[object]) -> None:
                 await job
-                group.cancel_scope.cancel()  # whichever ends first ends the others
+                group.cancel_scope.cancel()  # the first task to end cancels the others
 
             for job in (
                 _send(socket, page),
@@ -231,7 +231,7 @@ def _may_watch(socket: WebSocket, access: Access) -> bool:
 
 
 async def _signed_out(socket: WebSocket, access: Access) -> None:
-    """Until the session that the page was opened with is over, or its token is revoked."""
+    """Return when the session of the page has expired or its token is revoked."""
     while _may_watch(socket, access):
         await asyncio.sleep(_SESSION_CHECK_S)
 
@@ -248,7 +248,7 @@ async def _send(socket: WebSocket, page: Page) -> None:
 
 
 async def _listen(socket: WebSocket, hub: Hub, page: Page, clock: Clock) -> None:
-    """Follow the page's wishes until it leaves, says something that is none, or says too much."""
+    """Follow the page's messages until it leaves, sends an invalid one, or sends too many."""
     allowed = float(_BURST)
     heard_s = clock.steady_s()
     with contextlib.suppress(WebSocketDisconnect, msgspec.MsgspecError, KeyError):
