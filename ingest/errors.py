@@ -23,8 +23,8 @@ Retried, or started again:
 
 SinkBusyError            the store accepts nothing at present (stream_processor/sinks/base.py)
 LinkError                a device's link was lost (ingest/gateway/base.py)
-RestartedError           a device's clock started again (ingest/gateway/device_clock.py)
-ClockSetError            the wall clock was set (ingest/gateway/wall_clock.py)
+RestartedError           a device's clock started again (ingest/gateway/timing/device_clock.py)
+ClockSetError            the wall clock was set (ingest/gateway/timing/wall_clock.py)
 
 The process ends without a commit, and its successor continues from the last one:
 

@@ -14,7 +14,7 @@ from ingest.clock import Clock
 from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError, LiveBlock, LiveSource, Packet
 from ingest.gateway.recording import Recorder
 from ingest.gateway.spool import Spool
-from ingest.gateway.timeline import Outgoing, Timeline
+from ingest.gateway.timing.timeline import Outgoing, Timeline
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ingest.errors import BadInputError
 from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError
 from ingest.gateway.recording import read_head, read_packets
 from ingest.gateway.sources import open_live
-from ingest.gateway.timeline import COUNTS_PER_MV, Outgoing, Timeline
+from ingest.gateway.timing.timeline import COUNTS_PER_MV, Outgoing, Timeline
 from ingest.sources.base import Block
 from ingest.sources.blocks import Values, blocks_of, spans
 

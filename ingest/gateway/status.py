@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.clock import Clock
+from ingest.gateway.codecs.heart_rate import irregularity
 from ingest.gateway.device import Device
-from ingest.gateway.heart_rate import irregularity
 from ingest.gateway.sender import Sender
 
 QUIET_S = 3.0  # without samples for longer: the line says since when

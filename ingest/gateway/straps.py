@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from ingest.clock import Clock
-from ingest.gateway import heart_rate, movesense, polar
 from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource, Packet
 from ingest.gateway.ble import Notified, Radio, check_wanted, connected
+from ingest.gateway.codecs import heart_rate, movesense, polar
 
 _BLUETOOTH = "0000{}-0000-1000-8000-00805f9b34fb"
 HEART_RATE, BATTERY = _BLUETOOTH.format("2a37"), _BLUETOOTH.format("2a19")
@@ -120,7 +120,7 @@ class PolarH10(Strap):
 
 
 class Movesense(Strap):
-    """ECG at 200 Hz. The scale is one client's assumption: see ingest/gateway/movesense.py."""
+    """ECG at 200 Hz. The scale is one client's assumption: see ingest/gateway/codecs/movesense.py."""
 
     fs_hz = movesense.FS_HZ
     prefix, service = "Movesense", MOVESENSE_SERVICE

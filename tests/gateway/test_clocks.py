@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ingest.gateway.base import LiveBlock, Wearing
-from ingest.gateway.device_clock import DeviceClock, RestartedError
-from ingest.gateway.timeline import Timeline
-from ingest.gateway.wall_clock import ClockSetError, WallClock, lower_hull
+from ingest.gateway.timing.device_clock import DeviceClock, RestartedError
+from ingest.gateway.timing.timeline import Timeline
+from ingest.gateway.timing.wall_clock import ClockSetError, WallClock, lower_hull
 from tests.gateway.signals import START_NS, blocks
 
 FRAME_NS = round(73 / 128.4 * 1e9)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
-from ingest.gateway import heart_rate, movesense, polar
 from ingest.gateway.base import BadPacketError, Packet, Wearing
+from ingest.gateway.codecs import heart_rate, movesense, polar
 from ingest.gateway.mqtt import Mqtt
 from ingest.gateway.sources import open_live
 from ingest.gateway.straps import PolarH10

@@ -19,7 +19,7 @@ from ingest.gateway.recording import Recorder, read_packets
 from ingest.gateway.sources import open_live
 from ingest.gateway.spool import Spool
 from ingest.gateway.straps import HeartRateStrap, PolarH10
-from ingest.gateway.timeline import Outgoing, Timeline
+from ingest.gateway.timing.timeline import Outgoing, Timeline
 from tests.gateway.signals import START_NS
 from tests.gateway.virtual_h10 import Air, BumbleRadio, VirtualH10
 from tests.gateway.wearing import (

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ingest.bounds import chunk_problems
 from ingest.gateway.base import LiveBlock, Wearing
-from ingest.gateway.resampler import Resampler
-from ingest.gateway.timeline import Outgoing, Timeline
+from ingest.gateway.timing.resampler import Resampler
+from ingest.gateway.timing.timeline import Outgoing, Timeline
 from ingest.messages import sample_offset_ns
 from tests.gateway.signals import START_NS, blocks
 

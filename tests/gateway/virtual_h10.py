@@ -27,7 +27,7 @@ from bumble.link import LocalLink
 from bumble.transport.common import AsyncPipeSink
 
 from ingest.gateway.ble import Radio
-from ingest.gateway.polar import EPOCH_2000_NS
+from ingest.gateway.codecs.polar import EPOCH_2000_NS
 
 PMD = "FB005C8{}-02E7-F387-1CAD-8ACD2D8DF0C8"
 PER_FRAME = 73

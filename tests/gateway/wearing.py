@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.clock import ManualClock
-from ingest.gateway.polar import FACTORY_NS
+from ingest.gateway.codecs.polar import FACTORY_NS
 from ingest.messages import Beat, SampleChunk, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import parse

@@ -21,7 +21,7 @@ import numpy as np
 
 from ingest.bounds import MAX_JUMP_S
 from ingest.gateway.base import LiveBlock
-from ingest.gateway.slope import SlopeMeter
+from ingest.gateway.timing.slope import SlopeMeter
 
 YOUNG = 8  # blocks until the device's true rate is known well enough
 RATE_SLACK = 0.03  # how far the true rate may be from the nominal one

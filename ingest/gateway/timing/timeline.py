@@ -13,9 +13,9 @@ from uuid import uuid4
 import numpy as np
 
 from ingest.gateway.base import LiveBlock, MicroVolts, Wearing
-from ingest.gateway.device_clock import Counts, DeviceClock, Placed, RestartedError
-from ingest.gateway.resampler import Resampled, Resampler
-from ingest.gateway.wall_clock import ClockSetError, WallClock
+from ingest.gateway.timing.device_clock import Counts, DeviceClock, Placed, RestartedError
+from ingest.gateway.timing.resampler import Resampled, Resampler
+from ingest.gateway.timing.wall_clock import ClockSetError, WallClock
 from ingest.messages import sample_offset_ns
 from ingest.wire import Chunk
 
