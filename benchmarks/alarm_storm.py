@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A thousand patients whose hearts stop in the same second: is every alarm raised, stored and told,
-how late, and can the page be used?
+"""Measure an alarm storm: the hearts of a thousand patients stop in the same second. Is every alarm
+raised, stored and notified, how late, and does the page stay usable?
 
     nice python benchmarks/alarm_storm.py [--patients 1000] [--quiet 20] [--sink sqlite|influxdb] [--lead 30]
 
@@ -60,7 +60,7 @@ ASYSTOLE_S, AFTER_S = 12.0, 6.0  # a strip ends 10 s after its onset
 STRIP_S = 10.0
 WATCHED = 64
 LATE_S = 2.0
-DRAIN_S = 90.0  # at most, for what is on its way when the last sample has been sent
+DRAIN_S = 90.0  # longest wait for events in transit when the last sample has been sent
 VARIETY = 8  # patients with a signal of their own; the others repeat them
 KIND = "asystole"
 Wave = np.ndarray[Any, np.dtype[np.int16]]
@@ -68,24 +68,24 @@ Wave = np.ndarray[Any, np.dtype[np.int16]]
 
 @dataclass
 class Seen:
-    """What was seen from outside; times in seconds of the wall clock."""
+    """Observations from outside; times in seconds of the wall clock."""
 
     # (chunks, patients)
     sent: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty((0, 0)))
     raised: dict[str, tuple[float, Alarm]] = field(default_factory=dict)  # by patient
     again: int = 0  # asystoles beyond one for each patient
-    kinds: Counter[str] = field(default_factory=Counter)  # onsets of all alarms
+    kinds: Counter[str] = field(default_factory=Counter)  # number of onsets of all alarms
     told: dict[str, float] = field(default_factory=dict)  # by alarm id
-    stored_s: float = np.nan  # the last asystole was in the store
-    strips_s: float = np.nan  # and the last of their strips
+    stored_s: float = np.nan  # when the last asystole was in the store
+    strips_s: float = np.nan  # when the last of their strips was
     # messages about the whole ward: when, how many high alarms
     ward: list[tuple[float, int]] = field(default_factory=list)
-    # samples at the page after they were sent
+    # delays of samples from sending to the page
     frames_late_s: list[float] = field(default_factory=list)
-    # the list of high alarms: when it came, seconds it took, how many
+    # the list of high alarms: arrival, seconds it took, number of alarms
     listed: list[tuple[float, float, int]] = field(default_factory=list)
-    cut_off: str = ""  # why the page was cut off
-    # busy during the asystole, by who kept them so
+    cut_off: str = ""  # why the page was disconnected
+    # cores in use during the asystole, by user
     cores: dict[str, float] = field(default_factory=dict)
     log: str = ""
     reconciled: str = ""
@@ -112,8 +112,8 @@ def names(patients: int) -> list[str]:
 
 
 def begins(i: int) -> int:
-    """The chunk of the story that patient i's stream begins with: patients do not come in the same
-    second."""
+    """The chunk of the story with which patient i's stream begins: patients do not arrive in the
+    same second."""
     return i % round(JOIN_S / CHUNK_S)
 
 
@@ -154,7 +154,7 @@ def generate(broker: str, lead_s: float, patients: int, start_s: float, path: st
 
 
 def answer_hook(port: Any, told: Any) -> None:
-    """A webhook that takes everything; puts (alarm id, when) of asystoles on the queue."""
+    """A webhook that accepts everything and puts (alarm id, time) of asystoles on the queue."""
 
     class Post(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -178,7 +178,7 @@ def answer_hook(port: Any, told: Any) -> None:
 
 
 class Watch:
-    """Everything that looks on, each in a thread of its own, until told to stop."""
+    """Runs all observers, each in its own thread, until stopped."""
 
     def __init__(self, broker: str, patients: int, url: str, store: Any, told: Any) -> None:
         self.seen, self._patients, self._url, self._store, self._told = (
@@ -205,7 +205,7 @@ class Watch:
             thread.start()
 
     def complete(self) -> bool:
-        """Whether all that is expected has been seen."""
+        """True if all expected events have been seen."""
         while not self._told.empty():
             id_, at_s = self._told.get()
             self.seen.told.setdefault(id_, at_s)
@@ -236,8 +236,8 @@ class Watch:
                     self.seen.raised.setdefault(alarm.patient_id, (now, alarm))
 
     def _keep(self) -> None:
-        """One patient after the other: at most the looks of a thousand patients too late (SQLite
-        0.1 s, InfluxDB 30 s)."""
+        """Query the store for one patient after the other: times are late by at most one round over
+        a thousand patients (SQLite 0.1 s, InfluxDB 30 s)."""
         self.seen.stored_s = self._until_stored(
             lambda patient: any(a.kind == KIND for a in self._store.read(Alarm, patient))
         )
@@ -294,7 +294,8 @@ class Watch:
 def ecgwatch(
     environment: dict[str, str], folder: Path, name: str, *arguments: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """`ecgwatch NAME ARGUMENTS`, ended with the block; what it logs is in NAME.log of the folder."""
+    """Run `ecgwatch NAME ARGUMENTS` and end it with the block; its log is NAME.log in the
+    folder."""
     with (folder / f"{name}.log").open("w") as log:
         command = [sys.executable, "-m", "ecgwatch", name, *arguments]
         child = subprocess.Popen(
@@ -308,7 +309,7 @@ def ecgwatch(
 
 
 def first_line(child: subprocess.Popen[str]) -> str:
-    """What a command says once it is ready."""
+    """The line that a command prints once it is ready."""
     assert child.stdout
     if not (line := child.stdout.readline()):
         raise RuntimeError(f"{child.args!r} did not start")
@@ -316,8 +317,8 @@ def first_line(child: subprocess.Popen[str]) -> str:
 
 
 def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) -> Seen:
-    """The story for so many patients; the broker must be empty, the store (`environment` names it)
-    too."""
+    """Run the story for this number of patients; the broker and the store (named by `environment`)
+    must be empty."""
     create_topics(broker)
     context = mp.get_context("spawn")
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as ends:
@@ -371,7 +372,7 @@ def _tell_story(
     path: Path,
     pids: dict[str, int],
 ) -> None:
-    """Send everything, and look on until all has been seen or DRAIN_S are over."""
+    """Send everything, and observe until all has been seen or DRAIN_S have passed."""
     load, start_s = os.getloadavg()[0], time.time() + 3.0
     generator = context.Process(
         target=generate, args=(broker, lead_s, patients, start_s, str(path))
@@ -393,8 +394,8 @@ def _tell_story(
 
 
 def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
-    """CPU seconds so far of the commands, of the benchmark with its Kafka, and of everything else
-    on the machine."""
+    """CPU seconds used so far by the commands, by the benchmark with its Kafka, and by everything
+    else on the machine."""
     found = {name: _tree_s(pid) for name, pid in pids.items()}
     all_of_ours, machine = _tree_s(os.getpid()), psutil.cpu_times()
     found["benchmark and Kafka"] = all_of_ours - sum(found.values())
@@ -418,7 +419,7 @@ def delays(seen: Seen) -> np.ndarray[Any, Any]:
 
 
 def lost(seen: Seen, patients: int) -> list[str]:
-    """What is missing, in words."""
+    """The missing events, in words."""
     ids = {alarm.id for _, alarm in seen.raised.values()}
     counts = {"on ecg.alarms": len(ids), "told": len(ids & seen.told.keys())}
     found = [f"{n} of {patients} asystoles {where}" for where, n in counts.items() if n < patients]
@@ -483,7 +484,7 @@ def figures(seen: Seen) -> dict[str, float]:
 
 
 def report(storm: Seen, quiet: Seen) -> int:
-    """Print the table; how many alarms are late."""
+    """Print the table; returns the number of late alarms."""
     left, right = figures(storm), figures(quiet)
     print(f"{'seconds':<46}{'storm':>9}{'quiet':>9}{'more':>9}")
     for line, value in left.items():
@@ -522,8 +523,8 @@ def report(storm: Seen, quiet: Seen) -> int:
 
 @contextlib.contextmanager
 def parts(sink: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """A Kafka's address, and how the commands are told of the store (a new SQLite file where
-    nothing is said)."""
+    """The address of a Kafka, and the environment that names the store to the commands (by default
+    a new SQLite file)."""
     with contextlib.ExitStack() as ends:
         kafka = services.Kafka()
         ends.callback(kafka.remove)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Whatever goes wrong, in any order: is every event of every patient stored once, as `annotate`
-would have it, and how long did anybody go unwatched?
+"""Inject faults in random order and check that every event of every patient is stored once, as
+`annotate` would give it; measure how long any patient was unmonitored.
 
     nice python benchmarks/chaos.py [--patients 500] [--minutes 15] [--every 20] [--seed 1] [--only KIND ...]
     nice python benchmarks/chaos.py --short            # 20 patients, 3 minutes, a fault every 8 s
@@ -8,10 +8,10 @@ would have it, and how long did anybody go unwatched?
 Live patients stream into a real Kafka while two `ecgwatch process` store into a real InfluxDB
 (tools/services.py). Every few seconds one fault happens, each kind (FAULTS) once before any comes
 again. Then the streams end, and every stored event is compared with what the ward alone makes of
-the same chunks. Left out: alarms of silence, which tell of the outages, and what time makes of
-alarms (calls, lateness). Longest without processing: between two seconds of vitals of a patient on
-ecg.vitals, while Kafka was there. Exit status 1 if an event is lost, twice or other, 2 if somebody
-went unwatched for more than 15 s.
+the same chunks. Left out: alarms on missing signal, which report the outages, and effects of time
+on alarms (re-alarms, lateness). Longest without processing: between two seconds of vitals of a
+patient on ecg.vitals, while Kafka was up. Exit status 1 if an event is lost, duplicated or
+different, 2 if a patient was unmonitored for more than 15 s.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ Stored = dict[tuple[object, ...], Event]
 
 
 def name_of(scenario: int, number: int) -> str:
-    """Of one length, so that one patient's events become another's by replacing it."""
+    """Patient names of equal length, so that replacing the name turns one patient's events into
+    another's."""
     return f"bed-{scenario}-{number:04d}"
 
 
 def made(scenario: int, start_ns: int, seconds: float) -> list[SampleChunk]:
-    """The chunks of patient 0 of a scenario, which goes round."""
+    """The chunks of patient 0 of a scenario that repeats."""
     plan = load(SCENARIOS[scenario])
     blocks = simulate(plan, seed=scenario, duration_s=min(seconds, plan.script_s))
     counts = np.concatenate([b.counts for b in blocks]).astype("<i2")
@@ -91,7 +92,7 @@ class Processor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def wait_until_ready(self) -> None:
-        """Its partitions are assigned; partitions may be added from then on."""
+        """Wait until its partitions are assigned; partitions may be added from then on."""
         while "processing ecg.samples" not in self._log.read_text(errors="replace"):
             time.sleep(0.5)
 
@@ -112,7 +113,7 @@ class Processor:
             os.killpg(self._process.pid, how)
 
     def kill_worker(self) -> None:
-        """As the kernel does when memory runs out."""
+        """Kill the worker as the kernel does when memory runs out."""
         if self._process is not None and self._process.poll() is None:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
             for child in children.read_text().split():
@@ -125,7 +126,7 @@ class Processor:
             self._process = None
 
     def restart(self) -> None:
-        """As after a power cut."""
+        """Kill and restart, as after a power cut."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(30)
@@ -133,7 +134,7 @@ class Processor:
 
 
 class Chaos:
-    """The services, the senders and what can happen to them."""
+    """The services, the senders and the faults that can happen to them."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.dice = random.Random(arguments.seed)
@@ -178,7 +179,7 @@ class Chaos:
         self.producer.poll(0)
 
     def stream(self, templates: list[list[SampleChunk]], per: int, start_s: float) -> None:
-        """Every patient's chunks, each when it is due."""
+        """Send every patient's chunks, each when it is due."""
         for k in range(len(templates[0])):
             time.sleep(max(0.0, start_s + (k + 1) * CHUNK_S - time.time()))
             for scenario, chunks in enumerate(templates):
@@ -190,7 +191,7 @@ class Chaos:
                     self.sent = [*self.sent[-200:], found] if number < 3 else self.sent
 
     def decoy(self, patient: str, count: int, **fields: object) -> None:
-        """Chunks of a patient whom nobody compares."""
+        """Chunks of a patient that is not compared."""
         template = made(0, time.time_ns(), count * CHUNK_S)
         for chunk in template:
             changed = msgspec.structs.replace(chunk, patient_id=patient, end=False, **fields)
@@ -340,7 +341,7 @@ FAULTS = (
 
 
 class Watch:
-    """When each patient's newest vitals came."""
+    """Records when each patient's newest vitals arrived."""
 
     def __init__(self, address: str) -> None:
         self.heard: dict[str, list[float]] = {}
@@ -363,11 +364,11 @@ class Watch:
             for message in self._consumer.consume(1000, 0.2):
                 if message.error() is None and (message.key() or b"").startswith(b"bed-"):
                     patient = bytes(message.key() or b"").decode()
-                    # when the processor sent it, whenever it is read
+                    # the time of sending by the processor, not of reading
                     self.heard.setdefault(patient, []).append(message.timestamp()[1] / 1000)
 
     def longest(self, outages: list[tuple[float, float]]) -> tuple[float, str]:
-        """Seconds, and of whom."""
+        """Longest time without vitals, in seconds, and its patient."""
         self._stop.set()
         self._thread.join()
         found = (0.0, "")
@@ -382,7 +383,7 @@ class Watch:
 
 
 def by_identity(events: list[Event]) -> Stored:
-    """But for what wall-clock time makes."""
+    """Events by identity, without fields that depend on the wall clock."""
     kept = [e for e in events if not (isinstance(e, Alarm | Strip) and e.kind == "no_signal")]
     plain = [
         msgspec.structs.replace(e, step="onset", level=0, changed_ns=0, late_s=0.0)
@@ -394,7 +395,7 @@ def by_identity(events: list[Event]) -> Stored:
 
 
 def renamed(events: Stored, old: str, new: str) -> Stored:
-    """The same events of another patient, whose name is as long."""
+    """The same events for another patient whose name has the same length."""
     found = [
         msgspec.msgpack.decode(encode(e).replace(old.encode(), new.encode()), type=type(e))
         for e in events.values()
@@ -403,7 +404,7 @@ def renamed(events: Stored, old: str, new: str) -> Stored:
 
 
 def compare(chaos: Chaos, templates: list[list[SampleChunk]], per: int) -> int:
-    """How many patients' stored events differ; waits until all are there."""
+    """Number of patients whose stored events differ; waits until all events are stored."""
     expected = [by_identity(build_ward(SystemClock()).push(chunks)) for chunks in templates]
     deadline, wrong = time.time() + SETTLE_S, 0
     for scenario, template in enumerate(expected):

@@ -1,5 +1,5 @@
-"""Freeze what the data path says of every record at hand, and compare two freezes: shows that a
-change of the code changed no event.
+"""Freeze the events of the data path for every record at hand, and compare two freezes: shows that
+a change of the code changed no event.
 
     python benchmarks/event_hashes.py freeze FOLDER [--sets mitdb vfdb ...] [--every N]   one file per record, and hashes.json
     python benchmarks/event_hashes.py compare BEFORE AFTER                                records whose events differ, with the first one
@@ -24,7 +24,7 @@ from ecgwatch.annotate import annotate, new_ward
 from ingest.sources.open import open_source
 
 DATA = Path(os.environ.get("ECG_DATA", "~/.cache/ecg-data")).expanduser()
-# of the large sets of short records, one in so many
+# for the large sets of short records: use one in this many
 EVERY = {"cinc2017": 20, "ptbxl500": 10, "cinc2011": 10, "lead1db": 20}
 KINDS = ("beats", "rhythm", "steps", "vitals")
 
@@ -45,7 +45,7 @@ def events(name: str) -> dict[str, list[object]]:
 
 
 def freeze(folder: Path, sets: list[str], every: int | None) -> None:
-    """Write the events of each record and their hashes; records that are frozen already are left."""
+    """Write the events of each record and their hashes; skip records that are frozen already."""
     hashes = {}
     for database in sets:
         for name in names(database, every or EVERY.get(database, 1)):
@@ -61,7 +61,7 @@ def freeze(folder: Path, sets: list[str], every: int | None) -> None:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Print where two freezes differ; the number of records that do."""
+    """Print the differences of two freezes; returns the number of differing records."""
     old, new = (json.loads((folder / "hashes.json").read_text()) for folder in (before, after))
     differing = [name for name in old if name in new and old[name] != new[name]]
     for name in differing:

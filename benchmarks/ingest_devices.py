@@ -1,4 +1,5 @@
-"""Devices that send half seconds: how long until they are acknowledged, and what the server spends.
+"""Measure the ingest server with many devices that send half seconds: time to acknowledgement and
+CPU use.
 
     .venv/bin/python benchmarks/ingest_devices.py --by websocket --devices 2000
     .venv/bin/python benchmarks/ingest_devices.py --by http --devices 500
@@ -46,7 +47,7 @@ SETTLE_S = 10.0  # connections and first chunks are not measured
 
 
 class Figures:
-    """Times of acknowledgement, in seconds, once `begin` was called."""
+    """Times to acknowledgement, in seconds, collected after `begin` was called."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -122,7 +123,8 @@ async def by_websocket(
 
 
 async def by_http(port: int, devices: list[Device], figures: Figures, stop: asyncio.Event) -> None:
-    """Over connections that stay open, with a client as small as can be: it shares the machine."""
+    """Send over connections that stay open, with a minimal client, because it shares the
+    machine."""
 
     async def run(device: Device) -> None:
         await asyncio.sleep(max(0.0, device.begun - time.perf_counter() - 1))  # type: ignore[attr-defined]
@@ -148,7 +150,8 @@ async def by_http(port: int, devices: list[Device], figures: Figures, stop: asyn
 
 
 async def by_mqtt(port: int, devices: list[Device], figures: Figures, stop: asyncio.Event) -> None:
-    """Through one connection to mosquitto, as a site's bridge would: the devices' topics stay apart."""
+    """Send through one connection to mosquitto, as a site's bridge would; each device keeps its own
+    topic."""
     import paho.mqtt.client as mqtt
     from paho.mqtt.enums import CallbackAPIVersion
     from paho.mqtt.packettypes import PacketTypes

@@ -1,9 +1,9 @@
-"""Fuzzed requests against a real ingest server: it must refuse, stay up, and not grow.
+"""Send fuzzed requests to a real ingest server, which must refuse them, stay up, and not grow.
 
     .venv/bin/python benchmarks/ingest_fuzz.py --requests 100000
 
 Requests are good ones with bytes, fields, headers or frames spoiled, over HTTP and WebSocket, from 48
-devices; the seed makes them the same again. Ends with an error if the server ends, answers 5xx, or
+devices; the seed makes them reproducible. Ends with an error if the server ends, answers 5xx, or
 holds 30 MB more at the end than after the first fifth.
 """
 
@@ -122,7 +122,7 @@ class Fuzzer:
             return b"[" * self.rng.randint(1, 5000)
 
     def bent(self, body: bytes) -> bytes:
-        """A third of them with bytes changed, left out or repeated."""
+        """Change, drop or repeat bytes in a third of the requests."""
         rng = self.rng
         if rng.random() > 0.33 or not body:
             return body
@@ -137,7 +137,7 @@ class Fuzzer:
         )
 
     def raw(self) -> None:
-        """HTTP that is none, or stops half-way."""
+        """Send invalid or incomplete HTTP."""
         rng = self.rng
         device = rng.randrange(len(self.tokens))
         body = self.spoiled(device, JSON)
@@ -183,7 +183,7 @@ class Fuzzer:
 
 
 def fuzz(requests: int, seed: int = 1) -> Counter[str]:
-    """Run it; the answers. Raises AssertionError."""
+    """Run the benchmark; returns the counted answers. Raises AssertionError."""
     with EmbeddedBroker() as broker:
         tokens = worn_devices(broker.address, DEVICES)
         with server(broker.address) as (process, port):
@@ -208,7 +208,7 @@ def fuzz(requests: int, seed: int = 1) -> Counter[str]:
 
 
 def run_all(fuzzers: list[Fuzzer], requests: int) -> None:
-    """So many requests, shared among the fuzzers, each in a thread."""
+    """Send this number of requests, shared among the fuzzers, each in a thread."""
     with ThreadPoolExecutor(len(fuzzers)) as threads:
         runs = [threads.submit(f.run, requests // len(fuzzers)) for f in fuzzers]
         for run in runs:

@@ -1,4 +1,5 @@
-"""What the ingest benchmarks share: the embedded broker, devices that are worn, a server process."""
+"""Shared parts of the ingest benchmarks: the embedded broker, devices that are worn, a server
+process."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ FS, N = 130.0, 65  # an H10's rate; half a second
 
 
 def worn_devices(broker: str, count: int) -> list[str]:
-    """Tokens of so many devices, each worn by a person of its own."""
+    """Tokens of this number of devices, each worn by a different person."""
     registry, outlet, tokens = Registry(), OperatorOutlet(broker), []
     for k in range(count):
         by = By("benchmark", time.time_ns())

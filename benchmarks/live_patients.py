@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How many live patients one worker carries: N 250-Hz streams through a real Kafka and the stream
-processor, timed beat by beat.
+"""Measure how many live patients one worker carries: N 250-Hz streams through a real Kafka and the
+stream processor, timed beat by beat.
 
     python benchmarks/live_patients.py [--patients 2000] [--seconds 60] [--broker HOST:PORT] [--chunk 0.5] [--stock]
 
@@ -62,8 +62,8 @@ def generate(
     """Send every patient's chunks on schedule; patient i is i/N of a chunk behind patient 0,
     elsewhere in the template.
 
-    Streams begin spread over JOIN_S, as patients do not come in the same second: else all their
-    rhythm windows would be due at once.
+    The streams' starts are spread over JOIN_S, because patients do not arrive in the same second:
+    otherwise all their rhythm windows would be due at once.
     """
     n = round(chunk_s * FS_HZ)
     twice = np.concatenate([wave, wave[:n]])
@@ -105,8 +105,8 @@ def generate(
 
 
 def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
-    """The worker; puts (wall clock, CPU seconds, counters, CPU seconds by stage) on the queue every
-    second."""
+    """Run the worker; puts (wall clock, CPU seconds, counters, CPU seconds by stage) on the queue
+    every second."""
     from models.serving import runtime
     from stream_processor.pipeline.stage_list import StepTimes
     from stream_processor.pipeline.ward import Ward
@@ -145,7 +145,8 @@ def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
 
 
 def listen(broker: str, until_s: float) -> list[tuple[float, float]]:
-    """(arrival of its last sample, latency), seconds, of each beat that arrives here until then."""
+    """(arrival of the last sample, latency), seconds, of each beat that arrives here until the
+    end."""
     consumer = confluent_kafka.Consumer(
         {"bootstrap.servers": broker, "group.id": f"bench-{os.getpid()}", "fetch.wait.max.ms": 20}
     )

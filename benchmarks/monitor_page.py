@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How smooth the monitor's page is: frame times, main-thread share, sample-to-pixel delay, wire
-bytes and memory, in Chromium.
+"""Measure how smooth the monitor's page is: frame times, main-thread share, sample-to-pixel delay,
+wire bytes and memory, in Chromium.
 
     python benchmarks/monitor_page.py [--patients 1 50] [--seconds 30] [--hour-of 50] [--chromium /usr/bin/chromium]
 
@@ -73,8 +73,8 @@ READ = """
 }
 """
 
-# A WebSocket of the page's own that makes up N patients and sends `window.flood(seconds)` of stream
-# as fast as the page takes it.
+# A fake WebSocket inside the page that makes up N patients and sends `window.flood(seconds)` of
+# stream as fast as the page takes it.
 HAND_FED = """
 (patients) => {
   const fs = 250, wave = new Int16Array(fs);
@@ -133,7 +133,7 @@ def metrics(cdp: CDPSession) -> dict[str, float]:
 
 
 def live(browser: Browser, patients: int, seconds: float, path: str = "") -> dict[str, Any]:
-    """What the page does with so many live patients."""
+    """Measure the page with this number of live patients."""
     stories = [
         Story(f"Bed {k}", bpm=55 + k % 50, pattern="NNNNNV" if k % 5 == 0 else "N")
         for k in range(1, patients + 1)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What the built-in monitor's server costs and how late it is, also while days of history are being
+"""Measure the cost and delay of the built-in monitor's server, also while days of history are being
 read.
 
     python benchmarks/monitor_server.py [--patients 50] [--watched 50] [--seconds 30] [--readers 4]
 
 Made-up patients at 250 Hz (two chunks, a rhythm, vitals and 1.2 beats a second each) go through a
-broker in this process to `ecgwatch monitor` in another; one page watches some of them. Told are:
-bytes on the wire per watched patient and second, the monitor's CPU time, and how long after a
+broker in this process to `ecgwatch monitor` in another; one page watches some of them. Reported
+are: bytes on the wire per watched patient and second, the monitor's CPU time, and how long after a
 chunk's last sample its frame is at the page, first alone, then while `--readers` programs read a
 day of signal, trend and report of a patient over and over from SQLite.
 """
@@ -50,7 +50,7 @@ TOPIC = {
 
 
 def fill(path: Path) -> None:
-    """A day of one patient."""
+    """Store a day of one patient."""
     sink, rng = SqliteSink(path), np.random.default_rng(0)
     base = {"patient_id": "past", "device_id": "d", "lead": "II"}
     for k in range(8640):
@@ -97,8 +97,8 @@ def beat(patient: str, at_ns: int) -> Beat:
 
 
 class Stream(threading.Thread):
-    """The patients' messages, evenly over time, each chunk at the moment its last sample would have
-    been taken."""
+    """Sends the patients' messages evenly over time, each chunk at the moment of its last
+    sample."""
 
     def __init__(self, broker: str, patients: int) -> None:
         super().__init__(daemon=True)

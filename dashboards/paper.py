@@ -1,10 +1,10 @@
-"""ECG on paper as SVG: pink grid of 1 and 5 mm, calibration pulse, speed and gain printed, the
-trace as the samples are.
+"""Draw ECG on paper as SVG: pink grid of 1 and 5 mm, calibration pulse, speed and gain in print,
+the trace through every sample.
 
 Used by the report of a patient and by `ecgwatch evaluate`. One user unit of the drawing is a
 hundredth of a millimetre, and the drawing says its width and height in mm, so that a print at 100 %
-can be measured with a ruler. Only attributes, no <style> and no ids: it stands under a strict
-content-security policy, and many of them in one page.
+can be measured with a ruler. The drawing uses only attributes, no <style> and no ids, because it
+must work under a strict content-security policy and beside others in one page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def millivolts(counts: npt.NDArray[np.int16], counts_per_mv: float) -> Floats:
-    """Samples (n,) as mV, NaN where they are missing (ingest.packing)."""
+    """Convert samples (n,) to mV, NaN for missing ones (ingest.packing)."""
     mv: Floats = np.where(counts == MISSING, np.nan, counts / counts_per_mv)
     return mv
 
@@ -46,11 +46,11 @@ def strip_svg(
     speed_mm_s: float = 25.0,
     gain_mm_mv: float = 10.0,
 ) -> str:
-    """An <svg> element of the samples `mv` (n,), NaN where there are none.
+    """An <svg> element of the samples `mv` (n,), NaN for missing ones.
 
     `marks` stand above the grid and `marks_below` under it (reference above, ours below, say),
-    `span` (from, to; s) is shaded. The strip is as wide as the samples need; what would not fit
-    into 60 mm of height is cut off at the edge. Raises ValueError for values that cannot be drawn.
+    `span` (from, to; s) is shaded. The strip is as wide as the samples need; values that do not fit
+    into 60 mm of height are clipped. Raises ValueError for values that cannot be drawn.
     """
     samples = np.asarray(mv, dtype=np.float64)
     if samples.ndim != 1 or not (fs_hz > 0 and speed_mm_s > 0 and gain_mm_mv > 0):
@@ -73,7 +73,7 @@ def strip_svg(
 
 
 class _Paper:
-    """The sheet's measures, and each thing on it as SVG."""
+    """Measures of the sheet, and each of its parts as SVG."""
 
     def __init__(self, mv: Floats, fs_hz: float, speed: float, gain: float, *, below: bool) -> None:
         self.mv, self.fs_hz, self.speed, self.gain = mv, fs_hz, speed, gain
@@ -86,7 +86,7 @@ class _Paper:
             if needed <= MOST_MM or not known.size
             else float(np.median(known))
         )
-        # where 0 mV lies, from the top
+        # distance of 0 mV from the top
         self.zero_mm = HEAD_MM + ROW_MM + self.grid_mm / 2 + middle * gain
         self.width_mm = MARGIN_MM + 5 * max(1, math.ceil(len(mv) / fs_hz * speed / 5))
         self.height_mm = HEAD_MM + ROW_MM + self.grid_mm + (ROW_MM if below else 1)
@@ -133,7 +133,7 @@ class _Paper:
         )
 
     def trace(self) -> str:
-        """Straight lines from sample to sample; a new line after what is missing."""
+        """Straight lines from sample to sample; a new line after missing samples."""
         w, h, top = (self.width_mm - MARGIN_MM) * UNIT, self.grid_mm * UNIT, self.top * UNIT
         x = np.round(np.arange(len(self.mv)) * (self.speed * UNIT / self.fs_hz)).astype(int)
         known = np.isfinite(self.mv)
@@ -162,7 +162,7 @@ class _Paper:
 
 
 def _line(x: npt.NDArray[np.int_], y: npt.NDArray[np.int_]) -> str:
-    """A run of points as one relative path; a single point as a dot of a line."""
+    """Consecutive points as one relative path; a single point as a very short line."""
     steps = "".join(
         f"l{dx} {dy}" for dx, dy in zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)
     )
@@ -170,5 +170,5 @@ def _line(x: npt.NDArray[np.int_], y: npt.NDArray[np.int_]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """The text without the control characters that XML cannot hold."""
     return "".join(c for c in text if c.isprintable() or c == " ")

@@ -1,4 +1,4 @@
-"""What people call rhythms and alarms: the page, reports and the API say the same."""
+"""Names of rhythms and alarms for people, used alike by the page, reports and the API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 
 
 class RhythmName(NamedTuple):
-    """A rhythm in words."""
+    """The names of a rhythm."""
 
     short: str  # fits a tile of the ward
     full: str
@@ -30,7 +30,7 @@ RHYTHMS: dict[RhythmLabel, RhythmName] = {
     "~": RhythmName("Unreadable", "Unreadable"),
 }
 
-# as a page gets them, once, when it connects
+# sent to a page once, when it connects
 WORDS = {
     "rhythms": {label: name._asdict() for label, name in RHYTHMS.items()},
     "alarms": {

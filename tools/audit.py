@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Known vulnerabilities of the locked packages, by the OSV database (https://osv.dev).
+"""List known vulnerabilities of the locked packages, from the OSV database (https://osv.dev).
 
     python tools/audit.py [LOCK]              exit status 1 if there is one, with its id
 
-Where the database cannot be reached it says so and exits with 0: nothing has been audited then.
+If the database cannot be reached, the tool says so and exits with 0: nothing has been audited then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TIMEOUT_S = 20.0
 
 
 def questions(lock: str) -> list[dict[str, Any]]:
-    """What is asked of the database, one for each package."""
+    """Queries to the database, one for each package."""
     return [
         {"package": {"name": c["name"], "ecosystem": "PyPI"}, "version": c["version"]}
         for c in components(lock)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A software bill of materials of what is installed with ecgwatch: CycloneDX 1.5, JSON.
+"""Print a software bill of materials of the packages installed with ecgwatch: CycloneDX 1.5, JSON.
 
     python tools/sbom.py > sbom.json          of requirements.lock: names, versions, hashes
 
-Licences are those that the installed packages state, if they are installed here.
+Licences are those that the packages state, for packages that are installed here.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""A real Apache Kafka and a real InfluxDB 2 without Docker, from package registries: for
-contributors and for the tests.
+"""Fetch and run a real Apache Kafka and a real InfluxDB 2 without Docker, from package registries:
+for contributors and for the tests.
 
     python tools/services.py fetch                   only fetch what both need (Kafka seconds, InfluxDB about four minutes, once)
     python tools/services.py kafka|influxdb|all      start on free ports, print addresses and token, run until Ctrl-C
 
 Kafka is its jars from Maven (needs mvn and Java 17). InfluxDB is built from its Go module (needs
-go, cargo, a C compiler). What was fetched is kept in $ECGWATCH_CACHE (default
-~/.cache/ecgwatch-parts); the data of a run is in a temporary folder and goes with it.
+go, cargo, a C compiler). Fetched parts are kept in $ECGWATCH_CACHE (default
+~/.cache/ecgwatch-parts); the data of a run is in a temporary folder and is deleted at its end.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 NATS_FORK = "github.com/influxdata/nats-streaming-server v0.11.3-0.20201112040610-c277f7560803"
-# influxd's go.mod replaces one module; a replace holds only in the main module, so ours repeats it.
+# influxd's go.mod replaces one module; a replace applies only in the main module, so this one
+# repeats it.
 GO_MOD = f"""module influxd
 
 go 1.23.0
@@ -94,21 +95,21 @@ CLUSTER_ID = "ZWNnd2F0Y2gtdGVzdHMtMQ"
 
 
 class ServiceError(Exception):
-    """A part that cannot be fetched or does not start, and what to do."""
+    """A service that cannot be fetched or does not start, and what to do."""
 
 
 def have_kafka() -> bool:
-    """Whether Kafka can start without fetching anything."""
+    """True if Kafka can start without fetching anything."""
     return (KAFKA_HOME / "complete").exists() and shutil.which("java") is not None
 
 
 def have_influxd() -> bool:
-    """Whether InfluxDB can start without building anything."""
+    """True if InfluxDB can start without building anything."""
     return INFLUXD.exists()
 
 
 def fetch_kafka() -> None:
-    """Kafka's jars into KAFKA_HOME/libs, unless they are there. Raises ServiceError."""
+    """Fetch Kafka's jars into KAFKA_HOME/libs, unless they are there. Raises ServiceError."""
     _need("java", "kafka")
     if have_kafka():
         return
@@ -123,7 +124,7 @@ def fetch_kafka() -> None:
 
 
 def fetch_influxd() -> None:
-    """influxd, built from its Go module, at INFLUXD, unless it is there. Raises ServiceError."""
+    """Build influxd from its Go module at INFLUXD, unless it is there. Raises ServiceError."""
     if have_influxd():
         return
     for tool in ("go", "cargo"):
@@ -132,8 +133,8 @@ def fetch_influxd() -> None:
     work.mkdir(parents=True, exist_ok=True)
     (work / "go.mod").write_text(GO_MOD)
     (work / "tools.go").write_text(TOOLS_GO)
-    # Its Rust half denies warnings that newer compilers have added, and pins a toolchain that need
-    # not be here.
+    # Its Rust half denies warnings that newer compilers have added, and pins a toolchain that may
+    # not be installed.
     lax = work / "rustc-lax"
     lax.write_text('#!/bin/sh\nexec "$@" --cap-lints allow\n')
     lax.chmod(0o755)
@@ -195,7 +196,7 @@ class Service(ABC):
     with the same data on the same port."""
 
     name = "service"
-    start_s = 180.0  # of a busy machine
+    start_s = 180.0  # generous, for a busy machine
 
     def __init__(self, port: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"ecgwatch-{self.name}-"))
@@ -208,7 +209,7 @@ class Service(ABC):
         if self._process is not None:
             return
         with (self.folder / "log.txt").open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal must reach us first.
+            # A separate session: Ctrl-C in the terminal must reach this program first.
             self._process = subprocess.Popen(
                 self._command(),
                 cwd=self.folder,
@@ -228,22 +229,22 @@ class Service(ABC):
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it as an operator would; its data stays."""
+        """Stop the process as an operator would; its data stays."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a power cut would; its data stays."""
+        """Kill the process as a power cut would; its data stays."""
         self._end(signal.SIGKILL)
 
     def remove(self) -> None:
-        """Kill it and delete its data."""
+        """Kill the process and delete its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.remove)
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive."""
+        """True if the process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def _end(self, how: signal.Signals) -> None:
@@ -259,18 +260,18 @@ class Service(ABC):
 
     @abstractmethod
     def _command(self) -> list[str]:
-        """What to start."""
+        """The command line to start."""
 
     def _environment(self) -> dict[str, str]:
         return {}
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether it is ready."""
+        """True if the service is ready."""
 
 
 class Kafka(Service):
-    """Apache Kafka, one KRaft node. Topics come to be on first use, with 12 partitions."""
+    """Apache Kafka, one KRaft node. Topics are created on first use, with 12 partitions."""
 
     name = "kafka"
 
@@ -301,11 +302,11 @@ class Kafka(Service):
         _run(tool, self.folder, dict(os.environ))
 
     def _properties(self, plain: str) -> str:
-        """What server.properties holds."""
+        """The content of server.properties."""
         return plain
 
     def _scram(self) -> list[str]:
-        """Users that the first format makes."""
+        """Users that formatting the storage creates."""
         return []
 
     def _java(self, heap: str) -> list[str]:
@@ -349,7 +350,7 @@ class SecureKafka(Kafka):
         return made
 
     def _properties(self, plain: str) -> str:
-        """With the further listeners, whose keys and certificates are made first."""
+        """Add the further listeners, whose keys and certificates are made first."""
         self.ca, self.certificate, self.key = make_certificates(self.folder)
         more = "".join(f",{name}://127.0.0.1:{port}" for name, port in self._ports.items())
         lines = [
@@ -382,8 +383,8 @@ class SecureKafka(Kafka):
 
 
 def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """A certificate authority, a server's certificate for 127.0.0.1 (broker.pem, with its key) and a
-    client's: the PEM files of the authority, the client's certificate and its key."""
+    """Make a certificate authority, a server's certificate for 127.0.0.1 (broker.pem, with its key)
+    and a client's: the PEM files of the authority, the client's certificate and its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -460,8 +461,8 @@ class Influxdb(Service):
             self.request("POST", "/api/v2/setup", account)
 
     def clear(self) -> None:
-        """Make the bucket empty: delete it, and those that a sink has made beside it, and make it
-        again."""
+        """Empty the bucket: delete it and the buckets that a sink has made beside it, then create
+        it again."""
         found = [
             b
             for b in self.request("GET", f"/api/v2/buckets?org={self.org}&limit=100")["buckets"]
@@ -476,7 +477,7 @@ class Influxdb(Service):
         )
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Call its HTTP API; the decoded answer, or None where there is none."""
+        """Call InfluxDB's HTTP API; returns the decoded answer, or None if it is empty."""
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         call = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
@@ -506,14 +507,14 @@ class Influxdb(Service):
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nothing listens on just now."""
+    """A TCP port of this machine on which nothing listens at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def show(service: Service) -> None:
-    """Print how to reach it."""
+    """Print how to reach the service."""
     if isinstance(service, Kafka):
         print(
             f"kafka     {service.address}\n  export ECGWATCH_BROKER={service.address}", flush=True

@@ -1,4 +1,4 @@
-"""An answer that is none."""
+"""The error that the monitor answers with instead of a result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class RefusedError(Exception):
-    """The HTTP status, what is wrong, and what to do."""
+    """A refused request: the HTTP status, what is wrong, and what to do."""
 
     def __init__(
         self, status: int, problem: str, remedy: str = "", headers: Mapping[str, str] | None = None

@@ -13,7 +13,7 @@ from ingest.messages import Beat
 
 HOUR_NS = 3600 * 10**9
 HRV_LEAST = 20  # intervals below which no variability is given
-NN_MS = (300.0, 2000.0)  # intervals outside are no sinus rhythm
+NN_MS = (300.0, 2000.0)  # intervals outside this range are no sinus rhythm
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -22,12 +22,12 @@ class Beats(NamedTuple):
     """The beats of a period in order of time, one array per field, each (n,)."""
 
     time_ns: Ints
-    rr_ms: Floats  # NaN where there is none
+    rr_ms: Floats  # NaN if there is none
     label: npt.NDArray[np.str_]
 
 
 class Hour(NamedTuple):
-    """An hour's ectopy."""
+    """Ectopic beats of one hour."""
 
     start_ns: int
     beats: int
@@ -50,7 +50,7 @@ class Variability(NamedTuple):
 
 
 def gather(beats: Iterable[Beat]) -> Beats:
-    """The beats as arrays."""
+    """Convert beats to arrays."""
     rows = [(b.time_ns, b.rr_ms, b.label) for b in beats]
     times, rr, labels = zip(*rows, strict=True) if rows else ((), (), ())
     return Beats(np.array(times, np.int64), np.array(rr, np.float64), np.array(labels, dtype="<U1"))
@@ -73,8 +73,8 @@ def hours(beats: Beats, start_ns: int, end_ns: int) -> list[Hour]:
 
 
 def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, float] | None:
-    """(time of the beat before, ms) of the longest RR interval, those left out in which there was
-    fibrillation or nothing readable."""
+    """(time of the beat before, ms) of the longest RR interval, without intervals that contain
+    fibrillation or unreadable signal."""
     rr = beats.rr_ms.copy()
     begins = beats.time_ns - np.nan_to_num(rr * 1e6).astype(np.int64)
     for episode in rhythm:
@@ -87,10 +87,10 @@ def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, floa
 
 
 def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:
-    """Over intervals of 300-2000 ms between two N beats, outside atrial fibrillation and of what is
-    unreadable.
+    """Variability of intervals of 300-2000 ms between two N beats, outside atrial fibrillation and
+    unreadable signal.
 
-    RMSSD is over successive such intervals. None below 20 of them.
+    RMSSD is over successive such intervals. None if there are fewer than 20.
     """
     normal = beats.label == "N"
     good = (
@@ -109,7 +109,7 @@ def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:
 
 
 def _runs(beats: Beats, letter: str) -> Ints:
-    """(first, length) of each stretch of such beats, shape (m, 2)."""
+    """(first, length) of each run of marked beats, shape (m, 2)."""
     held = beats.label == letter
     fresh = held & ~(np.r_[False, held[:-1]] & np.isfinite(beats.rr_ms))
     first = np.flatnonzero(fresh)

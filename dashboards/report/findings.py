@@ -1,4 +1,4 @@
-"""Everything that a report of a patient and a period tells, read from the store."""
+"""Read from the store everything that the report of a patient and a period shows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RANK = {"high": 0, "medium": 1, "low": 2}
 
 
 class HeartRate(NamedTuple):
-    """Over the seconds that have a heart rate."""
+    """Heart-rate figures over the seconds that have a heart rate."""
 
     mean: float
     lowest: float
@@ -35,20 +35,20 @@ class HeartRate(NamedTuple):
 
 
 class Felt(NamedTuple):
-    """An entry of the journal, and the rhythm at that time: "" if none is known."""
+    """An entry of the journal, and the rhythm at that time, "" if none is known."""
 
     entry: JournalEntry
     rhythm: str
 
 
 class Findings(NamedTuple):
-    """What was found. Nothing in it is corrected by what people said: the edits stand beside it."""
+    """The content of a report. People's edits correct nothing in it: they are listed beside it."""
 
     patient_id: str
     start_ns: int
     end_ns: int
     monitored_s: float  # seconds with vitals
-    rated_s: float  # of these, with a heart rate
+    rated_s: float  # number of these with a heart rate
     heart_rate: HeartRate | None
     beats: Beats
     hours: list[Hour]
@@ -57,7 +57,7 @@ class Findings(NamedTuple):
     rhythm: list[Episode]
     shares: list[Share]
     alarms: list[Alarm]
-    strips: list[tuple[Alarm, Strip]]  # of the worst alarms, in order of time
+    strips: list[tuple[Alarm, Strip]]  # strips of the most urgent alarms, in order of time
     strips_left_out: int
     actions: list[Action]
     edits: list[Edit]
@@ -65,7 +65,7 @@ class Findings(NamedTuple):
 
 
 def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
-    """The findings of start_ns <= time < end_ns. Raises what the sink raises."""
+    """Read the findings of start_ns <= time < end_ns. Raises the sink's errors."""
     monitored, rate, heart_rate = _heart_rate(sink.read(Vitals, patient_id, start_ns, end_ns))
     beats = gather(sink.read(Beat, patient_id, start_ns, end_ns))
     rhythm = episodes(reaching_into(sink, patient_id, start_ns, end_ns), start_ns, end_ns)
@@ -122,7 +122,7 @@ def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | Non
 def _strips(
     sink: Sink, patient_id: str, alarms: list[Alarm]
 ) -> tuple[list[tuple[Alarm, Strip]], int]:
-    """The strips of the worst alarms that were announced, and how many more there would be."""
+    """The strips of the most urgent announced alarms, and the number of those left out."""
     announced = sorted(
         (a for a in alarms if a.announced), key=lambda a: (_RANK[a.priority], a.onset_ns)
     )

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else and prints well."""
+"""The report as one self-contained HTML page that prints well."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dashboards.words import RHYTHMS
 from ingest.messages import Alarm, Edit, Strip, sample_offset_ns
 from ingest.packing import unpack
 
-ROW_S = 7.0  # 175 mm of paper: what fits onto A4
+ROW_S = 7.0  # 175 mm of paper, which fits onto A4
 TEMPLATE = Path(__file__).with_name("report.html")
 MARKS = {"high": "***", "medium": "**", "low": "*"}
 _COLOURS = {"V": "#b34700", "S": "#6b2fa0", "F": "#b34700"}
@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def report_html(findings: Findings, made_ns: int) -> str:
     """The page; `made_ns` is when it was made. What was typed by people and devices is escaped."""
-    # in order of time: the newest stays
+    # in order of time, so that the newest stays
     verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}
     strips = [(alarm, _drawn(alarm, strip, findings.beats)) for alarm, strip in findings.strips]
     counts = Counter(findings.beats.label.tolist())
@@ -48,8 +48,8 @@ def report_html(findings: Findings, made_ns: int) -> str:
 
 
 def _drawn(alarm: Alarm, strip: Strip, beats: Beats) -> list[Markup]:
-    """The strip on paper, in rows that fit onto a page at true scale, its beats lettered and the
-    alarm shaded."""
+    """Draw the strip on paper, in rows that fit onto a page at true scale, with beat letters and
+    the alarm shaded."""
     mv = millivolts(unpack(strip.packed), strip.counts_per_mv)
     per_row = round(ROW_S * strip.fs_hz)
     return [
@@ -77,7 +77,7 @@ def _row(alarm: Alarm, strip: Strip, beats: Beats, mv: Floats, first: int) -> Ma
 
 
 def when(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
-    """In UTC, which the page says once."""
+    """Date and time in UTC, which the page says once."""
     return (_EPOCH + timedelta(microseconds=time_ns // 1000)).strftime(form)
 
 
@@ -87,7 +87,7 @@ def clock(time_ns: int) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """A length of time: 2 h 05 min, 3 min 20 s, 4.2 s."""
+    """A duration in words: 2 h 05 min, 3 min 20 s, 4.2 s."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -97,12 +97,12 @@ def lasting(seconds: float) -> str:
 
 
 def percent(part: float) -> str:
-    """One digit behind the point; a little is never nothing."""
+    """A percentage with one decimal; a positive share is never shown as 0."""
     return "< 0.1 %" if 0 < part < 0.0005 else f"{100 * part:.1f} %"
 
 
 def verdict(edit: Edit) -> str:
-    """What a person said."""
+    """A person's verdict in words."""
     return f"{edit.verdict} as {edit.label}" if edit.label else edit.verdict
 
 

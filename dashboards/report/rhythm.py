@@ -14,7 +14,7 @@ _LOOK_BACK_NS = (_HOUR_NS, 8 * _HOUR_NS, 64 * _HOUR_NS, 31 * 24 * _HOUR_NS)
 
 
 class Episode(NamedTuple):
-    """A rhythm, as far as it lies in the period."""
+    """A rhythm episode, clipped to the period."""
 
     label: RhythmLabel
     start_ns: int
@@ -26,11 +26,11 @@ class Episode(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one rhythm amounts to."""
+    """The total of one rhythm."""
 
     label: RhythmLabel
     seconds: float
-    part: float  # of the readable time; of the whole for what is unreadable
+    part: float  # share of the readable time; for unreadable signal, share of the whole
     episodes: int
     longest: Episode
 
@@ -48,8 +48,8 @@ def reaching_into(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> It
 
 
 def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[Episode]:
-    """The episodes, clipped to the period, in order of time; where two overlap (a stream that was
-    sent again) the later one counts."""
+    """The episodes, clipped to the period, in order of time; if two overlap (a stream that was sent
+    again), the later one counts."""
     found: list[Episode] = []
     for r in sorted(rhythm, key=lambda r: (r.start_ns, r.end_ns)):
         one = Episode(r.label, max(r.start_ns, start_ns), min(r.end_ns, end_ns))
@@ -66,7 +66,7 @@ def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[Episo
 
 
 def shares(found: Sequence[Episode]) -> list[Share]:
-    """Of each rhythm that occurs, the longest time first; what cannot be read last."""
+    """The share of each rhythm that occurs, the longest first; unreadable signal last."""
     total = sum(one.seconds for one in found)
     readable = sum(one.seconds for one in found if one.label != UNREADABLE)
     answer = []

@@ -1,5 +1,5 @@
-"""What people did about one patient's alarms, as far as the monitor knows it: from the store, and
-from ecg.acks since."""
+"""People's actions on one patient's alarms that the monitor knows: those of the store and later
+ones of ecg.acks."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class ActionLog:
         self._actions: dict[tuple[int, str], Action] = {}
 
     def put(self, action: Action) -> bool:
-        """Take an action; False where it is a repeat."""
+        """Add an action; False if it is a repeat."""
         if (action.time_ns, action.id) in self._actions:
             return False
         self.load([action])
         return True
 
     def load(self, actions: Iterable[Action]) -> None:
-        """Add what the store knows."""
+        """Add actions read from the store."""
         self._actions |= {(action.time_ns, action.id): action for action in actions}
         self._actions = dict(sorted(self._actions.items())[-KEPT:])
 
     def all(self) -> list[Action]:
-        """Oldest first."""
+        """All actions, oldest first."""
         return list(self._actions.values())

@@ -1,5 +1,5 @@
-"""What is alarming at one patient: the last step of each alarm decides, and it stands as long as
-that step says so (Alarm.standing)."""
+"""The alarms of one patient: the last step of each alarm decides whether it stands
+(Alarm.standing)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class AlarmBook:
         self._standing: dict[str, Alarm] = {}
 
     def get(self, alarm_id: str) -> Alarm | None:
-        """An alarm by its id, if it stands or is recent."""
+        """The alarm of this id, if it stands or is recent."""
         return self._standing.get(alarm_id) or self._recent.get(alarm_id)
 
     def put(self, alarm: Alarm) -> None:
-        """Take the next step of an alarm."""
+        """Add the next step of an alarm."""
         self._recent.pop(alarm.id, None)
         self._recent[alarm.id] = alarm
         self._stand(alarm)
@@ -32,11 +32,11 @@ class AlarmBook:
             self._recent.pop(next(iter(self._recent)))
 
     def load(self, stored: Iterable[Alarm], stream_start_ns: int) -> None:
-        """Add what the store knows and the topics no longer bring. What a topic brought meanwhile
-        is newer and stays.
+        """Add alarms that the store has and the topics no longer deliver. Steps that a topic
+        delivered meanwhile are newer and stay.
 
-        An alarm from before this stream that never got its end stands only if it latches: its
-        condition cannot hold any more.
+        An alarm from before this stream that never got its end stands only if it latches, because
+        its condition cannot hold any more.
         """
         newer = list(self._recent.values())
         self._recent.clear()
@@ -53,22 +53,22 @@ class AlarmBook:
             del self._recent[id_]
 
     def end_stream(self) -> None:
-        """The patient's stream has ended: what still holds and does not latch is known no longer
-        (stream_processor/pipeline/alarms/lifecycle.py)."""
+        """Note that the patient's stream has ended: an alarm that still holds and does not latch is
+        dropped (stream_processor/pipeline/alarms/lifecycle.py)."""
         self._standing = {
             id_: a for id_, a in self._standing.items() if a.latching and a.acknowledged_ns is None
         }
 
     def stands(self, alarm_id: str) -> bool:
-        """Whether the alarm is one that is shown as standing."""
+        """True if the alarm is shown as standing."""
         return alarm_id in self._standing
 
     def standing(self) -> list[Alarm]:
-        """The alarms that somebody must look at or has acknowledged while they hold, worst first."""
+        """The alarms that need attention, or are acknowledged and still hold, most urgent first."""
         return sorted(self._standing.values(), key=urgency)
 
     def worst(self) -> Alarm | None:
-        """The first of them."""
+        """The most urgent standing alarm."""
         return min(self._standing.values(), key=urgency, default=None)
 
     def all(self) -> list[Alarm]:
@@ -82,8 +82,8 @@ class AlarmBook:
             self._standing.pop(alarm.id, None)
 
     def _one_per_kind(self) -> None:
-        """Of alarms of a kind that are over and latched only the newest stands, and none while the
-        kind holds again."""
+        """Keep, of latched alarms of a kind that are over, only the newest, and none while the kind
+        holds again."""
         newest: dict[str, tuple[bool, int]] = {}
         for alarm in self._standing.values():
             newest[alarm.kind] = max(

@@ -1,5 +1,5 @@
-"""One patient as the monitor knows it now: the last half minute of samples, the latest events, and
-how old each is."""
+"""The current state of one patient in the monitor: the last half minute of samples, the latest
+events, and the age of each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from ingest.messages import (
 
 
 class ToldOrders(NamedTuple):
-    """What the processor said that holds of people's orders, and when it came, in seconds of the
+    """The orders in force that the processor published, and their arrival time in seconds of the
     steady clock."""
 
     orders: Orders
@@ -47,15 +47,14 @@ class ToldOrders(NamedTuple):
 
 
 Sign = Beat | Rhythm | Vitals | Alarm | Score | Reference | Finding
-TRACE_S = 32.0  # three rows of 10 s and what is on its way
+TRACE_S = 32.0  # three rows of 10 s and the samples in transit
 _SAME_STREAM_NS = 1_000_000_000
-_BEATS = 200  # 32 s at 300/min, and some
+_BEATS = 200  # 32 s at 300/min, with a margin
 _EDITS = 60
 
 
 class Bedside:
-    """State of one patient. Times in seconds are of the monitor's steady clock, when a message
-    arrived."""
+    """State of one patient. Times in seconds are arrival times by the monitor's steady clock."""
 
     def __init__(self, patient_id: str, number: int, at_s: float) -> None:
         self.patient_id = patient_id
@@ -63,9 +62,9 @@ class Bedside:
         self.stream = 0
         self.alarms = AlarmBook()
         self.actions = ActionLog()
-        self.orders: ToldOrders | None = None  # None: the processor has told nothing yet
+        self.orders: ToldOrders | None = None  # None: the processor has published none yet
         self.history_loaded = False
-        self.last_s = at_s  # of any message
+        self.last_s = at_s  # arrival of the last message of any kind
         self._samples_s: float | None = None
         self._vitals_s: float | None = None
         self._chunks: deque[SampleChunk] = deque()
@@ -73,13 +72,13 @@ class Bedside:
         self._vitals: Vitals | None = None
         self._rhythm: Rhythm | None = None
         self._score: Score | None = None
-        self._findings: dict[str, Finding] = {}  # the newest of each task
+        self._findings: dict[str, Finding] = {}  # newest finding of each task
         self._references: deque[Reference] = deque(maxlen=_BEATS)
         self._edits: deque[Edit] = deque(maxlen=_EDITS)
 
     @property
     def newest_ns(self) -> int:
-        """Stream time of the newest thing known, 0 where nothing is."""
+        """Stream time of the newest message, 0 if there is none."""
         chunk = self._chunks[-1].t0_ns if self._chunks else 0
         return max(
             chunk,
@@ -93,7 +92,7 @@ class Bedside:
         return self._chunks[-1].start_ns if self._chunks else 0
 
     def add_chunk(self, chunk: SampleChunk, at_s: float) -> bool:
-        """Keep a chunk; False where it is a repeat or too old to be drawn."""
+        """Keep a chunk; False if it is a repeat or too old to be drawn."""
         if self._chunks and not self._continues(chunk):
             self._start_again()
         elif not self._chunks:
@@ -110,7 +109,7 @@ class Bedside:
 
     @property
     def battery(self) -> float | None:
-        """What the device last said of its battery, 0 to 1."""
+        """Battery level that the device last reported, 0 to 1."""
         return self._chunks[-1].battery if self._chunks else None
 
     @property
@@ -127,8 +126,8 @@ class Bedside:
         return self._rhythm if self._rhythm and str(self._rhythm.start_ns) == target_id else None
 
     def add_word(self, word: Action | Edit) -> bool:
-        """Take what a person did or said; False where it is a repeat. It is no sign of life of the
-        patient."""
+        """Add a person's action, edit or journal entry; False if it is a repeat. It does not count
+        as a sign of life of the patient."""
         if isinstance(word, Action):
             return self.actions.put(word)
         if word in self._edits:
@@ -137,8 +136,8 @@ class Bedside:
         return True
 
     def add_event(self, event: Sign, at_s: float) -> None:
-        """Take a beat, a rhythm, vitals, an alarm's step, a score, what an added task says, or the
-        reference annotation of a beat."""
+        """Add a beat, a rhythm, vitals, an alarm's step, a score, a finding of an added task, or
+        the reference annotation of a beat."""
         self.last_s = max(self.last_s, at_s)
         if isinstance(event, Beat):
             self._beats.append(event)
@@ -157,7 +156,7 @@ class Bedside:
             self._score = event
 
     def silenced(self, now_s: float, now_ns: int) -> list[View]:
-        """Which kinds of alarm are silenced, as the processor has told it, and until when by this
+        """The kinds of alarm that the processor reports as silenced, each with its end by this
         server's wall clock."""
         if self.orders is None:
             return []
@@ -202,8 +201,8 @@ class Bedside:
         }
 
     def _continues(self, chunk: SampleChunk) -> bool:
-        """Whether the chunk lies on the time line of the newest one; device clocks drift, so only
-        roughly."""
+        """True if the chunk lies on the time line of the newest one, roughly, because device clocks
+        drift."""
         last = self._chunks[-1]
         if chunk.fs_hz != last.fs_hz or chunk.counts_per_mv != last.counts_per_mv:
             return False
@@ -220,12 +219,13 @@ class Bedside:
         self.alarms.end_stream()
 
     def _mind_the_end(self) -> None:
-        """Also what the last seconds of a stream bring holds no longer."""
+        """End the alarms again if the stream has ended: alarms of its last seconds do not hold any
+        longer either."""
         if self._chunks and self._chunks[-1].end:
             self.alarms.end_stream()
 
     def _insert(self, chunk: SampleChunk) -> None:
-        """In order of time, also when it came late, and forget what has left the screen."""
+        """Insert in order of time, even if late, and drop what has left the screen."""
         late = []
         while self._chunks and self._chunks[-1].first_sample > chunk.first_sample:
             late.append(self._chunks.pop())

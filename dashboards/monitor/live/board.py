@@ -1,5 +1,5 @@
-"""All patients the monitor has heard of, in the order the ward shows them, and what the whole ward
-amounts to."""
+"""All patients that the monitor knows, in the order of the ward page, and the summary of the whole
+ward."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from ingest.messages import Orders
 from ingest.registry.records import PersonRecord
 from ingest.registry.state import Registry
 
-FORGET_S = 3600.0  # a patient leaves the ward an hour after the last word of it
+FORGET_S = 3600.0  # a patient leaves the ward an hour after its last message
 _WORST = 6
 
 
 class Wanted(NamedTuple):
-    """Which patients, and in which order: all of them in the order of their names unless it says
-    otherwise."""
+    """Selection and order of patients; by default all of them in the order of their names."""
 
     search: str = ""
     alarm: str = ""  # priority, "technical" or "any"
@@ -28,7 +27,8 @@ class Wanted(NamedTuple):
     urgent_first: bool = False
 
     def fits(self, bed: Bedside, person: PersonRecord | None = None) -> bool:
-        """Whether the patient is one of those; `person` is who the patient is, if that is known."""
+        """True if the patient is selected; `person` is the person admitted under this id, if
+        known."""
         names = (bed.patient_id, *((person.name, person.bed) if person else ()))
         if self.search and not any(self.search.casefold() in n.casefold() for n in names):
             return False
@@ -52,8 +52,8 @@ class Board:
         self._numbers = 0
         self._orders: dict[str, ToldOrders] = {}  # also of patients who are not on the ward
         self._registry = Registry()
-        self.revision = 0  # grows when a patient comes or goes, or is called otherwise
-        self.system = AlarmBook()  # alarms of the system itself, which are no patient's
+        self.revision = 0  # grows when a patient comes, goes or is renamed
+        self.system = AlarmBook()  # alarms of the system itself, which belong to no patient
 
     def __len__(self) -> int:
         return len(self._beds)
@@ -62,16 +62,17 @@ class Board:
         return self._beds.get(patient_id)
 
     def person(self, patient_id: str) -> PersonRecord | None:
-        """Who the patient is, if somebody was admitted under this name."""
+        """The person admitted under this patient id, if any."""
         return self._registry.people.get(patient_id)
 
     def discharged(self, patient_id: str) -> bool:
-        """Whether the patient was here and has left: what still comes is of the past."""
+        """True if the patient was here and has been discharged: messages that still arrive are
+        old."""
         person = self._registry.people.get(patient_id)
         return person is not None and not person.present
 
     def know(self, registry: Registry) -> None:
-        """Who is admitted now: who was discharged leaves the ward."""
+        """Take the list of admitted people; discharged patients leave the ward."""
         if registry is self._registry:
             return
         self._registry = registry
@@ -80,7 +81,7 @@ class Board:
         self._changed()
 
     def bed(self, patient_id: str, at_s: float) -> tuple[Bedside, bool]:
-        """The patient's bedside, and whether it is new."""
+        """The patient's bedside, and True if it is new."""
         found = self._beds.get(patient_id)
         if found:
             return found, False
@@ -91,23 +92,23 @@ class Board:
         return bed, True
 
     def take_orders(self, orders: Orders, at_s: float) -> Bedside | None:
-        """What holds of people's orders about a patient; the bedside, if the patient is on the
+        """Take the orders in force for a patient; returns the bedside, if the patient is on the
         ward."""
         if orders.limits:
             self._orders[orders.patient_id] = ToldOrders(orders, at_s)
-        else:  # nothing holds
+        else:  # no order is in force
             self._orders.pop(orders.patient_id, None)
         if (bed := self._beds.get(orders.patient_id)) is not None:
             bed.orders = self._orders.get(orders.patient_id)
         return bed
 
     def orders(self, patient_id: str) -> Orders | None:
-        """What holds of people's orders about a patient; None: nothing does."""
+        """The orders in force for a patient; None if there are none."""
         told = self._orders.get(patient_id)
         return told.orders if told else None
 
     def forget(self) -> list[str]:
-        """Let go of patients nothing has been heard of for an hour; their names."""
+        """Drop patients without any message for an hour; returns their names."""
         oldest = self._clock.steady_s() - FORGET_S
         gone = [id_ for id_, bed in self._beds.items() if bed.last_s < oldest]
         for id_ in gone:
@@ -117,7 +118,7 @@ class Board:
         return gone
 
     def page(self, offset: int, limit: int, wanted: Wanted = ANY) -> tuple[int, list[Bedside]]:
-        """(how many match, those of this page)."""
+        """(number of matching patients, those of this page)."""
         if not self._order:
             self._order = sorted(self._beds, key=self._place)
         beds = [bed for id_ in self._order if wanted.fits(bed := self._beds[id_], self.person(id_))]
@@ -126,7 +127,8 @@ class Board:
         return len(beds), beds[offset : offset + limit]
 
     def summary(self) -> View:
-        """Patients and standing alarms of the whole ward, also of the patients that no page shows."""
+        """Counts of patients and standing alarms of the whole ward, also of patients that no page
+        shows."""
         counts = {"high": 0, "medium": 0, "low": 0, "technical": 0}
         standing = []
         for bed in self._beds.values():

@@ -1,8 +1,8 @@
-"""The live topics, read without a consumer group: every partition, from a little before its end,
-and on through a broker's restart.
+"""Reads the live topics without a consumer group: every partition, from a little before its end;
+survives a broker's restart.
 
-The monitor only looks on: it commits nothing and makes no topic. Topics that are not there yet are
-taken up when they appear.
+The monitor only observes: it commits nothing and creates no topic. Topics that do not exist yet are
+read once they appear.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ Followed = (
     | Orders
 )
 
-# How much of the past a new monitor reads of each partition; the store has the alarms from before
-# that.
+# How far back a new monitor reads each partition; the store has the alarms from before that.
 _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.SAMPLES.name: (SampleChunk, 500),
     topics.REFERENCE.name: (Reference, 200),
@@ -63,7 +62,7 @@ _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.FINDINGS.name: (Finding, 200),
     topics.ACKS.name: (Action, 200),
     topics.EDITS.name: (Edit, 200),
-    topics.ORDERS.name: (Orders, 10**9),  # all: what holds, holds until it is told otherwise
+    topics.ORDERS.name: (Orders, 10**9),  # all: an order stays in force until a newer message
 }
 _OLDEST_S = 3600.0
 _REFRESH_S = 5.0
@@ -74,7 +73,7 @@ _MAX_ID = 128
 
 
 class Arrival(NamedTuple):
-    """A message and when it came, in seconds of the steady clock."""
+    """A message and its arrival time, in seconds of the steady clock."""
 
     message: Followed
     at_s: float
@@ -84,15 +83,15 @@ Deliver = Callable[[Sequence[Arrival]], None]
 
 
 class Feed(Protocol):
-    """Where the monitor's messages come from."""
+    """A source of the monitor's messages."""
 
     @property
     def connected(self) -> bool:
-        """Whether the source answers just now."""
+        """True while the source answers."""
         ...
 
     async def run(self, deliver: Deliver) -> None:
-        """Deliver what comes, until cancelled."""
+        """Deliver arriving messages until cancelled."""
         ...
 
 
@@ -102,8 +101,9 @@ class KafkaFeed:
     def __init__(self, broker: str, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
-        self._next: dict[TopicPartition, int] = {}  # where to go on after the broker was away
-        # older records came before this monitor did
+        # offsets at which to continue after the broker was unreachable
+        self._next: dict[TopicPartition, int] = {}
+        # older records were written before this monitor started
         self._live_from: dict[TopicPartition, int] = {}
         self.refused = 0
         self._connected = False
@@ -125,7 +125,7 @@ class KafkaFeed:
             await asyncio.sleep(_RETRY_S)
 
     async def _session(self, deliver: Deliver) -> None:
-        """Read until the broker goes away."""
+        """Read until the broker stops answering."""
         admin = AIOKafkaAdminClient(**aiokafka(self._broker))
         consumer = AIOKafkaConsumer(
             **aiokafka(self._broker),
@@ -149,8 +149,8 @@ class KafkaFeed:
     async def _watch(
         self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, reading: asyncio.Task[None]
     ) -> None:
-        """Ask every few seconds whether the broker is there and has new partitions. Raises when it
-        is not, or when reading failed."""
+        """Check every few seconds that the broker answers, and look for new partitions. Raises if
+        the broker does not answer or reading failed."""
         while True:
             async with asyncio.timeout(_ANSWER_S):
                 await self._assign(consumer, await admin.describe_topics())
@@ -193,8 +193,8 @@ class KafkaFeed:
                 deliver(arrivals)
 
     def _arrival(self, tp: TopicPartition, record: ConsumerRecord[Any, Any]) -> Arrival | None:
-        """The record's message, or None where it is none of ours (the processor reports those) or
-        too old to show."""
+        """The record's message, or None if it is not valid (the processor reports those) or too old
+        to show."""
         self._next[tp] = record.offset + 1
         age_s = 0.0
         if record.offset < self._live_from[tp] and record.timestamp > 0:

@@ -39,7 +39,7 @@ _KIND = 1
 
 
 class Frame(NamedTuple):
-    """A decoded frame; what the page sees."""
+    """A decoded frame, as the page sees it."""
 
     patient: int
     stream: int
@@ -52,8 +52,8 @@ class Frame(NamedTuple):
 
 
 def encode_chunk(chunk: SampleChunk, patient: int, stream: int, *, past: bool = False) -> bytes:
-    """The frame of a chunk. A chunk without samples (the end of a stream) gives a frame without
-    samples."""
+    """Encode a chunk as a frame. A chunk without samples (the end of a stream) gives a frame
+    without samples."""
     k = max(1, math.ceil(chunk.fs_hz / MAX_FS_HZ))
     first, samples = thin(chunk.counts(), chunk.first_sample, k)
     t0_ns = chunk.t0_ns + sample_offset_ns(first * k - chunk.first_sample, chunk.fs_hz)
@@ -75,7 +75,7 @@ def encode_chunk(chunk: SampleChunk, patient: int, stream: int, *, past: bool = 
 
 
 def decode_frame(data: bytes) -> Frame:
-    """The inverse, for tests and other clients. Raises ValueError where the bytes are no frame."""
+    """Decode a frame, for tests and other clients. Raises ValueError if the bytes are no frame."""
     if len(data) < _HEADER.size:
         raise ValueError(f"{len(data)} bytes are no frame")
     kind, flags, _, patient, stream, n, t0_ms, first, fs_hz, counts_per_mv, _ = _HEADER.unpack_from(

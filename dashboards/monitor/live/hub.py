@@ -1,5 +1,5 @@
-"""Who watches whom: takes what the feed delivers, keeps the board, and passes each page only the
-patients it shows."""
+"""Connects the feed with the open pages: updates the board with each message and passes each page
+only the patients that it shows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ from ingest.messages import (
 from ingest.registry.state import Registry
 from stream_processor.scoring.reference import AAMI
 
-# messages a page may lag behind; then it is cut off, and comes back to a fresh picture
+# messages that a page may lag behind; beyond that it is disconnected, and reconnects to a fresh
+# state
 OUTBOX = 2000
 MAX_WATCHED = 128
 PROTOCOL = 1
@@ -49,7 +50,7 @@ _json = msgspec.json.Encoder()
 
 
 class Page:
-    """One open page: what it watches and what is still to be sent to it."""
+    """One open page: the patients that it watches and the messages still to be sent to it."""
 
     def __init__(self) -> None:
         self.watched: set[str] = set()
@@ -78,7 +79,7 @@ class Hub:
         self.board = board
         nobody = Registry()
         self._registry = registry or (lambda: nobody)
-        # patients whose stored alarms are still to be read
+        # patients whose stored alarms have not been read yet
         self.unread_history: asyncio.Queue[str] = asyncio.Queue()
         self._feed = feed
         self._commands = list(commands)
@@ -88,7 +89,7 @@ class Hub:
 
     @property
     def pages(self) -> int:
-        """How many pages are open."""
+        """Number of open pages."""
         return len(self._pages)
 
     def join(self, page: Page) -> None:
@@ -101,7 +102,8 @@ class Hub:
         self._unwatch(page, set(page.watched))
 
     def watch(self, page: Page, patients: Sequence[str]) -> None:
-        """Show exactly these patients; those that are new to the page are sent whole."""
+        """Make the page watch exactly these patients; the whole state of newly watched ones is
+        sent."""
         wanted = list(dict.fromkeys(patients))[:MAX_WATCHED]
         self._unwatch(page, page.watched - set(wanted))
         for patient in wanted:
@@ -111,7 +113,7 @@ class Hub:
                 self._send_whole(page, patient)
 
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
-        """Take a batch from the feed: the board first, then the pages."""
+        """Process a batch of the feed: the board first, then the pages."""
         events: dict[Page, list[View]] = {}
         self.board.know(self._registry())
         for message, at_s in arrivals:
@@ -124,7 +126,7 @@ class Hub:
                 self._take_orders(message, at_s, events)
                 continue
             if isinstance(message, Reference) and message.symbol not in AAMI:
-                continue  # of rhythm and signal: the score has them
+                continue  # reference annotations of rhythm and signal: the score covers them
             if message.patient_id == SYSTEM:
                 if isinstance(message, Alarm):
                     self.board.system.put(message)
@@ -137,7 +139,7 @@ class Hub:
                 self._samples(bed, message, at_s, pages)
                 continue
             if new:
-                self.refresh(message.patient_id)  # tells its number
+                self.refresh(message.patient_id)  # the message with the patient's number
             bed.add_event(message, at_s)
             for page in pages:
                 events.setdefault(page, []).append(_event_view(bed, message))
@@ -145,15 +147,15 @@ class Hub:
             page.send({"type": "events", "events": views})
 
     def refresh(self, patient: str) -> None:
-        """Send a patient's state again, as after its history has been read."""
+        """Send a patient's state again, for instance after its history has been read."""
         bed = self.board.get(patient)
         for page in self._watchers.get(patient, ()):
             if bed:
                 page.send(self._state(bed))
 
     def tick(self) -> None:
-        """Once a second: let go of the forgotten, tell every page how the ward is. It is the pages'
-        sign of life, too."""
+        """Run once a second: drop inactive patients and send every page the summary of the ward,
+        which is also the server's sign of life."""
         self.board.know(self._registry())
         self.board.forget()
         ward = self._ward()
@@ -161,8 +163,8 @@ class Hub:
             page.send(ward)
 
     def _word(self, word: Action | Edit, events: dict[Page, list[View]]) -> None:
-        """What a person did or said, for those who watch the patient; of a patient who is not on
-        the ward the store knows it."""
+        """Send a person's action, edit or journal entry to the pages that watch the patient. For a
+        patient who is not on the ward it is only in the store."""
         bed = self.board.get(word.patient_id)
         if bed is None or not bed.add_word(word):
             return
@@ -173,7 +175,7 @@ class Hub:
             events.setdefault(page, []).append({"p": bed.number, **view})
 
     def _take_orders(self, orders: Orders, at_s: float, events: dict[Page, list[View]]) -> None:
-        """What the processor says that holds, for those who watch the patient."""
+        """Send the orders in force to the pages that watch the patient."""
         bed = self.board.take_orders(orders, at_s)
         for page in self._watchers.get(orders.patient_id, ()) if bed else ():
             silenced = bed.silenced(self._clock.steady_s(), self._clock.now_ns()) if bed else []

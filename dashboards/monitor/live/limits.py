@@ -1,4 +1,4 @@
-"""A patient's alarm limits, as the processor has told that they hold."""
+"""A patient's alarm limits in force, as the processor publishes them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from stream_processor.pipeline.alarms.profiles import LIMITS, Profile
 
 
 def limits_view(orders: Orders | None, profile: Profile) -> list[View]:
-    """Every limit that can be set. `profile` holds for a patient of whom the processor has told
-    nothing: nobody has changed anything."""
+    """Every limit that can be set, with its value. `profile` applies to a patient for whom the
+    processor has published no orders, because nobody has changed anything."""
     held = orders.limits if orders else {}
     defaults = orders.defaults if orders else {}
     changed = orders.changed if orders else {}
@@ -30,5 +30,5 @@ def limits_view(orders: Orders | None, profile: Profile) -> list[View]:
 
 
 def own_limits(orders: Orders | None) -> dict[str, float | None]:
-    """Those that people have set."""
+    """The limits that people have set."""
     return {name: change.value for name, change in orders.changed.items()} if orders else {}

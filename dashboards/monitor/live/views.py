@@ -1,5 +1,5 @@
-"""Events as the page gets them: plain JSON objects. Times are milliseconds since the Unix epoch
-(JavaScript has no int64)."""
+"""Convert events to the plain JSON objects that the page receives. Times are milliseconds since the
+Unix epoch (JavaScript has no int64)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RANK = {"high": 0, "medium": 1, "low": 2}
 
 
 def ms(time_ns: int) -> float:
-    """Milliseconds, to the microsecond."""
+    """Nanoseconds as milliseconds, to the microsecond."""
     return round(time_ns / 1e6, 3)
 
 
@@ -36,7 +36,7 @@ def beat_view(beat: Beat) -> View:
 
 
 def reference_view(reference: Reference) -> View:
-    """A beat annotation in its AAMI class."""
+    """A reference beat annotation with its AAMI class."""
     return {"t": ms(reference.time_ns), "label": AAMI[reference.symbol]}
 
 
@@ -151,19 +151,19 @@ def score_view(score: Score) -> View:
 
 
 def loudness(alarm: Alarm) -> str:
-    """Its priority, or "technical"."""
+    """An alarm's priority, or "technical"."""
     return "technical" if alarm.kind in TECHNICAL else alarm.priority
 
 
 def urgency(alarm: Alarm) -> tuple[bool, int, bool, bool, int]:
-    """Sort key, worst first: arrhythmia before technical, by priority, unacknowledged before
-    acknowledged, holding before over, newest."""
+    """Sort key, most urgent first: arrhythmia before technical, then by priority, unacknowledged
+    before acknowledged, holding before over, newest first."""
     over, seen = alarm.end_ns is not None, alarm.acknowledged_ns is not None
     return alarm.kind in TECHNICAL, _RANK[alarm.priority], seen, over, -alarm.onset_ns
 
 
 def _short(value: float | None, digits: int) -> float | None:
-    """As many digits as anybody can see: a ward of these goes over the wire every second."""
+    """Round to the visible digits: a whole ward of these numbers is sent every second."""
     return None if value is None else round(value, digits)
 
 
@@ -172,8 +172,8 @@ def _ms_or_none(time_ns: int | None) -> float | None:
 
 
 def _agreement(tp: int, fn: int, fp: int) -> View:
-    """Sensitivity, positive predictivity and the number of reference beats; null where there is
-    nothing to divide by."""
+    """Sensitivity, positive predictivity and the number of reference beats; null if the divisor is
+    zero."""
     return {
         "se": tp / (tp + fn) if tp + fn else None,
         "ppv": tp / (tp + fp) if tp + fp else None,

@@ -1,4 +1,5 @@
-"""What is stored: questions to the readers, and the past of every patient who is new on the ward."""
+"""Access to the store: puts questions to the readers, and loads the past of every patient who is
+new on the ward."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class History:
     async def ask(
         self, question: Callable[Concatenate[Sink, P], T], *arguments: P.args, **_: P.kwargs
     ) -> T:
-        """The answer. Raises RefusedError where the store cannot be read, or has too much to say."""
+        """Ask a question and return the answer. Raises RefusedError if the store cannot be read or
+        the answer would be too long."""
         if self._waiting >= MOST_WAITING:
             raise RefusedError(
                 503,
@@ -62,7 +64,7 @@ class History:
         return answered
 
     def close(self) -> None:
-        """Answer what is being asked, then end the readers."""
+        """Finish pending questions, then end the readers."""
         self._readers.shutdown(wait=True, cancel_futures=True)
 
 
@@ -76,7 +78,7 @@ async def fill_boards(hub: Hub, history: History, clock: Clock) -> None:
             continue
         try:
             await _fill(bed, history, clock.now_ns())
-        # the page says that the history is missing, and we ask again
+        # the page shows that the history is missing, and the question is repeated
         except RefusedError as refused:
             log.warning("alarms of %s: %s", patient, refused.problem)
             hub.unread_history.put_nowait(patient)
@@ -89,6 +91,6 @@ async def _fill(bed: Bedside, history: History, now_ns: int) -> None:
     newest = bed.newest_ns
     stored = await history.ask(alarms, bed.patient_id, max(0, newest - DAY_NS), newest + DAY_NS)
     bed.alarms.load(stored, bed.stream_start_ns)
-    # no silence is longer
+    # the longest possible silence
     bed.actions.load(await history.ask(actions, bed.patient_id, now_ns - DAY_NS))
     bed.history_loaded = True

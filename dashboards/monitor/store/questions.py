@@ -1,7 +1,8 @@
-"""What the store is asked, by a reader (readers.py): each takes its sink first, and gives what can
-travel between processes.
+"""Questions to the store, run by a reader (readers.py): each takes its sink first, and returns
+values that can be passed between processes.
 
-Long lists come as the JSON that is sent on, so that nobody handles them twice.
+Long lists are returned as the JSON that is sent to the client, so that they are not converted
+twice.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from ingest.messages import Action, Alarm, Beat, Edit, Finding, JournalEntry, Rh
 from stream_processor.sinks.base import Sink
 
 T = TypeVar("T")
-MOST = 20_000  # events in one answer
+MOST = 20_000  # most events in one answer
 EDIT_COLUMNS = (
     "patient_id",
     "time_ns",
@@ -68,20 +69,20 @@ def alarm_list(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
 
 
 def known(sink: Sink, patient: str) -> bool:
-    """Whether anything is stored of the patient's signal."""
+    """True if any of the patient's signal is stored."""
     return next(iter(sink.read(Vitals, patient)), None) is not None
 
 
 def found_at(
     sink: Sink, kind: type[Beat] | type[Rhythm], patient: str, at_ns: int
 ) -> Beat | Rhythm | None:
-    """The beat at, or the episode from, a moment."""
+    """The beat at a moment, or the episode that begins then."""
     every: Iterable[Beat | Rhythm] = sink.read(kind, patient, at_ns, at_ns + 1)
     return next(iter(every), None)
 
 
 def actions(sink: Sink, patient: str, start_ns: int = 0) -> list[Action]:
-    """All that people did about a patient's alarms since then."""
+    """All actions on a patient's alarms since a moment."""
     return _whole(sink.read(Action, patient, start_ns))
 
 
@@ -114,12 +115,12 @@ def trend(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) ->
 
 
 def envelope(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) -> bytes:
-    """The signal in columns."""
+    """The signal's range of values in columns."""
     return waveforms.envelope(sink, patient, start_ns, end_ns, columns)
 
 
 def samples(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
-    """The signal as it was sampled."""
+    """The signal, every sample."""
     return b"".join(
         waveforms.encode_block(block) for block in waveforms.blocks(sink, patient, start_ns, end_ns)
     )
@@ -152,12 +153,12 @@ def edits_csv(sink: Sink, start_ns: int, end_ns: int) -> str:
 
 
 def report(sink: Sink, patient: str, start_ns: int, end_ns: int, made_ns: int) -> str:
-    """The page to print."""
+    """The report as a page to print."""
     return report_html(find(sink, patient, start_ns, end_ns), made_ns)
 
 
 def _whole(events: Iterable[T]) -> list[T]:
-    """All of them, or a refusal: a list that was cut must never look as if it were whole."""
+    """The whole list, or a refusal: a truncated list must never look complete."""
     found = list(islice(events, MOST + 1))
     if len(found) > MOST:
         raise RefusedError(400, f"more than {MOST} in this period", "Ask for a shorter period.")
@@ -182,7 +183,7 @@ def _beat(found: Beat) -> View:
 
 
 def _harmless(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Prefix an apostrophe to a text that a spreadsheet would take for a formula."""
     return (
         f"'{value}"
         if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")

@@ -1,6 +1,6 @@
-"""Where the store is read: apart from the live feed, in processes of their own.
+"""Read the store in separate processes, apart from the live feed.
 
-Threads would take turns with the event loop for the interpreter: a day of signal read beside 50
+Threads would compete with the event loop for the interpreter: a day of signal read beside 50
 live patients held their samples up by seconds on a busy machine (benchmarks/monitor_server.py).
 """
 
@@ -21,13 +21,13 @@ from dashboards.monitor.refusals import RefusedError
 from stream_processor.sinks.base import Sink, SinkBusyError
 
 log = logging.getLogger(__name__)
-READERS = 2  # a day of signal must not keep a strip waiting
+READERS = 2  # a strip must not wait for a day of signal
 _CHECK = "See what `ecgwatch check` says of the sink."
 _own = threading.local()
 
 
 class Refusal(NamedTuple):
-    """A RefusedError on its way between processes: exceptions do not travel well."""
+    """A RefusedError in a form that passes between processes; exceptions pickle badly."""
 
     status: int
     problem: str
@@ -35,7 +35,8 @@ class Refusal(NamedTuple):
 
 
 def processes() -> Executor:
-    """Readers that the live feed does not feel. They end with this process, whatever ends it."""
+    """Readers in processes that do not slow the live feed. They end with this process, whatever
+    ends it."""
     return ProcessPoolExecutor(
         READERS, mp_context=multiprocessing.get_context("spawn"), initializer=_apart
     )
@@ -49,15 +50,15 @@ def threads() -> Executor:
 def answer(
     open_sink: Callable[[], Sink], question: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> Any:
-    """What the question finds in this reader's own sink, which the first question opens, or a
-    Refusal."""
+    """Run the question on this reader's own sink, opened by the first question. Returns the answer
+    or a Refusal."""
     try:
         if not hasattr(_own, "sink"):
             _own.sink = open_sink()
         return question(_own.sink, *arguments)
     except RefusedError as refused:
         return Refusal(refused.status, refused.problem, refused.remedy)
-    except Exception as error:  # any database, any driver
+    except Exception as error:  # the exceptions differ by database and driver
         if not isinstance(error, SinkBusyError):
             log.exception("the store cannot be read")
         return Refusal(503, f"the store cannot be read: {error}", _CHECK)
@@ -69,8 +70,8 @@ def _close() -> None:
 
 
 def _apart() -> None:
-    """A reader leaves Ctrl-C to its parent, gives way to the live feed, and does not outlive its
-    parent."""
+    """Set a reader process up: it leaves Ctrl-C to its parent, runs at low priority, and ends with
+    its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
     atexit.register(_close)

@@ -21,9 +21,9 @@ def trend(
     vitals: Iterable[Vitals], start_ns: int, end_ns: int, columns: int
 ) -> dict[str, list[Any]]:
     """Mean, lowest and highest heart rate, mean quality and mean RMSSD of each of at most `columns`
-    columns; None where nothing is known.
+    columns; None if nothing is known.
 
-    "t" is where the column begins, in milliseconds.
+    "t" is the start of the column, in milliseconds.
     """
     columns = min(columns, max(1, (end_ns - start_ns) // LEAST_NS))
     step_ns = (end_ns - start_ns) / columns

@@ -1,4 +1,4 @@
-"""Stored signal for pages: as it was sampled, or as the range of values in each column of a screen.
+"""Stored signal for pages: every sample, or the range of values in each column of a screen.
 
 Blocks on the wire, one after another: uint32 little-endian length of a header, the header as JSON,
 then int16 little-endian values.
@@ -22,13 +22,13 @@ from ingest.messages import Strip, Waveform, sample_offset_ns
 from ingest.packing import MISSING, unpack
 from stream_processor.sinks.base import Sink
 
-LONGEST_NS = 11 * 10**9  # no stored block is longer
+LONGEST_NS = 11 * 10**9  # the longest stored block
 _LENGTH = struct.Struct("<I")
 Counts = npt.NDArray[np.int16]
 
 
 class Block(NamedTuple):
-    """A run of samples."""
+    """Consecutive samples."""
 
     start_ns: int
     fs_hz: float
@@ -54,7 +54,7 @@ def strip_block(strip: Strip) -> Block:
 
 
 def encode_block(block: Block) -> bytes:
-    """A block of samples on the wire."""
+    """Encode a block of samples for the wire."""
     header = {
         "t0": ms(block.start_ns),
         "fs": block.fs_hz,
@@ -65,8 +65,8 @@ def encode_block(block: Block) -> bytes:
 
 
 def envelope(sink: Sink, patient_id: str, start_ns: int, end_ns: int, columns: int) -> bytes:
-    """The period in at most `columns` columns: one block of pairs, none where nothing is stored,
-    samples where these are fewer."""
+    """The period in at most `columns` columns: one block of pairs, or every sample if there are
+    fewer; no block if nothing is stored."""
     step_ns = (end_ns - start_ns) / columns
     low, high = np.full(columns, 32767, np.int16), np.full(columns, MISSING, np.int16)
     scale: float | None = None
@@ -106,7 +106,7 @@ def decode_blocks(data: bytes) -> Iterator[tuple[dict[str, float], Counts]]:
 def _put(
     block: Block, start_ns: int, step_ns: float, scale: float, low: Counts, high: Counts
 ) -> None:
-    """Widen each column by what the block holds of it."""
+    """Extend the range of each column by the block's samples."""
     x = block.samples
     if block.counts_per_mv != scale:
         scaled = np.clip(np.round(x * (scale / block.counts_per_mv)), -32767, 32767).astype(
@@ -132,6 +132,6 @@ def _encode(header: Mapping[str, object], values: npt.NDArray[np.int16]) -> byte
 
 
 def _samples_before(offset_ns: int, fs_hz: float) -> int:
-    """How many samples of a block lie before this time since its first sample."""
+    """Number of a block's samples before this time since its first sample."""
     n = max(0, int(offset_ns * fs_hz / 1e9))
     return n + 1 if sample_offset_ns(n, fs_hz) < offset_ns else n
