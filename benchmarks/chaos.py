@@ -296,7 +296,8 @@ class Chaos:
             self.decoy(f"brief-{i}", 1)
 
     def more_partitions(self) -> None:
-        """As docs/partitions.md has it: while one processor has them all, until it has caught up."""
+        """Add partitions as docs/partitions.md describes: while one processor has all of them and
+        until it has caught up."""
         self.second.stop()
         self._catch_up()
         self.partitions += 6

@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def report_html(findings: Findings, made_ns: int) -> str:
-    """The page; `made_ns` is when it was made. What was typed by people and devices is escaped."""
+    """Build the page; `made_ns` is the time of making. Text from people and devices is escaped."""
     # in order of time, so that the newest stays
     verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}
     strips = [(alarm, _drawn(alarm, strip, findings.beats)) for alarm, strip in findings.strips]

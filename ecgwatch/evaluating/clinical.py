@@ -1,4 +1,4 @@
-"""Figures of one record that a clinician would ask for, beside those of EC57."""
+"""Figures of one record that a clinician would ask for, in addition to those of EC57."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def clinical(
     first_only: bool,
     labels: Sequence[str] = VENTRICULAR,
 ) -> Clinical:
-    """Of one record. `first_only`: of each lethal episode only its first 30 s count;
-    `labels`: which of ours are the right word for one."""
+    """Compute the figures of one record. `first_only`: only the first 30 s of each lethal episode
+    count; `labels`: the labels that are right for one."""
     lethal = ref.episodes(VENTRICULAR)
     wanted = [_first(e, ref.fs_hz) if first_only else e for e in lethal]
     called = ours.episodes(labels)
@@ -95,7 +95,8 @@ def _first(e: Episode, fs_hz: float) -> Episode:
 
 
 def _false_s(ref: Record, ours: Record) -> list[int]:
-    """Samples of beats that we call S and the reference does not; all where it has no beats."""
+    """Samples of beats labelled S here but not in the reference; all S beats if the reference has
+    no beats."""
     test = [b for b in ours.beats if b.label == "S"]
     partners = match(
         [b.sample for b in ref.beats], [b.sample for b in ours.beats], int(WINDOW_S * ref.fs_hz)
@@ -111,7 +112,8 @@ def _false_s(ref: Record, ours: Record) -> list[int]:
 def _moving(
     source: Source, alarms: Sequence[Told], asystole: Sequence[Episode], fs_hz: float
 ) -> int:
-    """Asystoles announced though the 4 s before moved, and that the reference does not have."""
+    """Announced asystoles that the reference does not have, although the signal moved in the 4 s
+    before."""
     told = [a for a in alarms if a.kind == "asystole" and a.announced_s is not None]
     told = [
         a
@@ -128,7 +130,7 @@ def _moving(
 
 
 def _moves(y: npt.NDArray[np.float64], at_s: float) -> bool:
-    """At least three of the four seconds before move."""
+    """True if the signal moves in at least three of the four seconds before."""
     end = round(at_s * FS_HZ)
     seconds = [
         y[max(0, end - (k + 1) * FS_HZ) : max(0, end - k * FS_HZ)] for k in range(int(STILL_OF_S))

@@ -1,4 +1,4 @@
-"""Rows that say whether what the monitor says is clinically right, with what each must reach."""
+"""Rows on the clinical correctness of the monitor, each with its goal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FALSE_HIGH = {
 
 
 def rows(found: Sequence[Judgement]) -> Table:
-    """Every row that these records can tell of."""
+    """Every row for which these records suffice."""
     some = [j for j in found if j.clinical]
     if not some:
         return Table("Clinical goals", [], [])
@@ -54,7 +54,7 @@ def _asystole(found: Sequence[Judgement]) -> Row:
 def _false_alarms(database: str, found: Sequence[Judgement]) -> list[Row]:
     calm = [
         j for j in found if j.alarms and not (j.beats and j.alarms.lethal)
-    ]  # where beats are annotated, records with a lethal rhythm are another matter
+    ]  # if beats are annotated, records with a lethal rhythm are counted separately
     if not calm:
         return []
     false = [x for x in all_judged(calm) if x.true is False]

@@ -25,10 +25,10 @@ COLOURS = {"N": "#1a7f37", "S": "#7b3fb5", "V": "#c45500", "F": "#a06a00", "Q": 
 
 
 class Moment(NamedTuple):
-    """Something worth looking at."""
+    """A moment worth showing: a miss or a false alarm."""
 
     group: str
-    weight: float  # the worst first
+    weight: float  # sort key: the worst first
     judged: Judgement
     start_s: float
     end_s: float
@@ -137,7 +137,7 @@ def _beats(j: Judgement) -> Iterator[Moment]:
 
 
 def _densest(times: Sequence[float]) -> list[float]:
-    """Where most of them begin, in stretches that do not overlap."""
+    """The stretches in which most of them begin, without overlap."""
     counted = sorted(
         ((sum(at <= t < at + STRIP_S for t in times), -at) for at in times), reverse=True
     )
@@ -189,7 +189,7 @@ def _marks(record: Record, start_s: float) -> list[Mark]:
 
 
 def _announced(j: Judgement, start_s: float) -> list[Mark]:
-    """Where our alarms of high priority were announced."""
+    """Times at which alarms of high priority were announced."""
     times = [
         a.announced_s - start_s
         for a in j.told

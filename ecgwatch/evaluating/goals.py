@@ -1,4 +1,4 @@
-"""What the product set out to reach, as far as the records can tell."""
+"""The goals of the product, as far as these records can test them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = [("goal", ""), ("value", ".3g"), ("must", ""), ("aim", ""), ("on", "")
 
 
 def goals(found: Sequence[Judgement]) -> Table:
-    """A row per goal that these records can tell of."""
+    """A row for each goal that these records can test."""
     rows = [
         *_delays(found),
         *_lethal(found),
@@ -102,7 +102,7 @@ def _normal(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
 
 
 def _outside(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
-    """Where only rhythms are annotated."""
+    """False alarms of records in which only rhythms are annotated."""
     without = [j for j in found if j.alarms and not j.beats]
     if not without:
         return []
@@ -150,7 +150,8 @@ def _rhythm(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:
 
 
 def _is_goal(found: Sequence[Judgement]) -> bool:
-    """These goals were set for MITDB; noise added on purpose (NSTDB) is another matter."""
+    """True if the goals apply to these records: they were set for MITDB, not for noise added on
+    purpose (NSTDB)."""
     return all(j.task.database == "mitdb" for j in found)
 
 

@@ -1,4 +1,4 @@
-"""One record through the whole data path, and every statistic of it."""
+"""Run one record through the whole data path and compute every statistic of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}
 
 
 class BeatStatistics(NamedTuple):
-    """What needs reference beats."""
+    """Statistics that need reference beats."""
 
     beats: BeatScore
     ventricular_runs: dict[str, TwoSided]
@@ -40,7 +40,7 @@ class BeatStatistics(NamedTuple):
 
 
 class RhythmLabels(NamedTuple):
-    """What was said of a record that has one label, each of LABELS."""
+    """The answers for a record that has one label; all are of LABELS."""
 
     true: str
     whole: str
@@ -49,7 +49,7 @@ class RhythmLabels(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A record's statistics; what its reference has no answer for is None."""
+    """A record's statistics; those for which the reference has no annotations are None."""
 
     task: Task
     duration_s: float
@@ -60,7 +60,7 @@ class Judgement:
     told: list[Told]
     alarms: AlarmScore | None = None
     beats: BeatStatistics | None = None
-    af: EpisodeScore | None = None  # where rhythms are annotated
+    af: EpisodeScore | None = None  # None unless rhythms are annotated
     vf: EpisodeScore | None = None
     answer: cinc2015.Answer | None = None
     labels: RhythmLabels | None = None
@@ -72,12 +72,12 @@ class Judgement:
 
     @property
     def network(self) -> str:
-        """Which beat network judged it."""
+        """Name of the beat network that judged the record."""
         return "shipped" if self.task.fold is None else f"fold {self.task.fold}"
 
 
 def judge(task: Task) -> Judgement:
-    """Run and score a record. Raises BadInputError where it cannot be read."""
+    """Run and score a record. Raises BadInputError if it cannot be read."""
     source = WfdbSource(task.path)
     began = time.process_time()
     found = annotate(
@@ -143,7 +143,7 @@ def judge(task: Task) -> Judgement:
 def _without_beats(
     task: Task, source: WfdbSource, found: Annotated, ours: Record, alarms: list[Told], cpu_s: float
 ) -> Judgement:
-    """A record whose reference knows rhythm or grades of artefact only."""
+    """Judge a record whose reference has only rhythms or grades of artefact."""
     ref = references.reference(task.path, found.fs_hz, found.samples)
     grades, activity = references.grades(task.path, found.fs_hz)
     vf_only = task.database == "cudb"

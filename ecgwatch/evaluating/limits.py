@@ -1,9 +1,9 @@
-"""The records that limit the figures of docs/models.md, ten seconds of each on ECG paper.
+"""Draw the records that limit the figures of docs/models.md, ten seconds of each on ECG paper.
 
     python -m ecgwatch.evaluating.limits
 
-Judges them by networks that never saw the patient (minutes), finds where ours and the reference
-part most, and writes docs/limits.md with a drawing per record in docs/limits.
+Judges them by networks that never saw the patient (minutes), finds where their labels and the
+reference differ most, and writes docs/limits.md with a drawing per record in docs/limits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ODC-BY 1.0.
 
 
 class Limit(NamedTuple):
-    """A record, and what makes it hard."""
+    """A record and the reason why it is hard."""
 
     kind: str  # qrs, ventricular or lethal
     database: str
@@ -140,8 +140,8 @@ def by_record(data: Path) -> Iterator[Drawn]:
 
 
 def by_label(folder: Path) -> Iterator[Drawn]:
-    """The first held-out record of CinC 2017 labelled A, and the first labelled O, that we call
-    something else."""
+    """The first held-out record of CinC 2017 labelled A, and the first labelled O, that gets
+    another label here."""
     wanted = dict(RHYTHM_WHY)
     for task in tasks(folder, [], "", 0.0, folds=True):
         if not wanted:
@@ -186,7 +186,7 @@ def drawn(
 
 
 def crowded(judged: Judgement, kind: str) -> tuple[float, str]:
-    """Where most beats are misjudged, QRS or V, and how many of what."""
+    """The ten seconds with most misjudged beats, QRS or V, and their number by kind of error."""
     assert judged.beats is not None
     b, fs = judged.beats.beats, judged.reference.fs_hz
     wrong = b.wrong_v if kind == "ventricular" else (*b.missed, *b.extra)
@@ -205,8 +205,8 @@ def crowded(judged: Judgement, kind: str) -> tuple[float, str]:
 
 
 def confused(reference: Record, ours: Record) -> tuple[float, str]:
-    """The middle of the longest stretch of one rhythm called another, of which one is lethal, and
-    what was called what."""
+    """The middle of the longest confusion between two rhythms of which one is lethal, and both
+    labels."""
     theirs, mine = by_second(reference), by_second(ours)
     n = min(len(theirs), len(mine))
     best, begin = (0, 0), 0

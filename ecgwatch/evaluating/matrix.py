@@ -1,4 +1,4 @@
-"""The simulated matrix: every case through the data path, and a row a kind of what was said."""
+"""Run every case of the simulated matrix through the data path and tabulate the alarms by kind."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stream_processor.scoring.counts import percent
 from stream_processor.scoring.told import Told, told
 
 IN_TIME_S = 10.0
-HOLE_S = 2.0  # without a right alarm, that interrupts nothing
-SETTLES_S = 1.0  # before the end, in which an alarm may end already
-KNOWN_S = 4.0  # after the end, in which an alarm of what was may still come
+HOLE_S = 2.0  # longest gap without a right alarm that does not count as an interruption
+SETTLES_S = 1.0  # before the end: an alarm may end within this time already
+KNOWN_S = 4.0  # after the end: an alarm for the past rhythm may still come within this time
 MOVING: frozenset[AlarmKind] = frozenset({"asystole"})
 
 
 class Outcome(NamedTuple):
-    """What was said of a case."""
+    """The result of one case."""
 
     case: Case
     high: tuple[Told, ...]  # announced alarms of high priority, from the start of the rhythm on
@@ -34,14 +34,14 @@ class Outcome(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Everything that must be said was said, and nothing else."""
+        """True if every required alarm was raised, and no other."""
         if not self.case.kinds:
             return self.right
         return self.in_time and self.held and self.right
 
     @property
     def in_time(self) -> bool:
-        """A right alarm came within IN_TIME_S."""
+        """True if a right alarm came within IN_TIME_S."""
         return self.raised_s is not None and self.raised_s <= IN_TIME_S
 
 
@@ -53,13 +53,13 @@ def run(data: Path, wanted: Sequence[str] = ()) -> Iterable[Outcome]:
 
 
 def judge(case: Case) -> Outcome:
-    """One case through the whole data path."""
+    """Run one case through the whole data path."""
     found = annotate(SimulatedSource(case.scenario, name=case.name), ward_of(None))
     return outcome(case, told(found.steps))
 
 
 def outcome(case: Case, alarms: Sequence[Told]) -> Outcome:
-    """What these alarms are worth."""
+    """Judge these alarms against the case."""
     high = [a for a in alarms if a.priority == "high" and a.announced_s is not None]
     if not case.kinds:
         false = tuple(a for a in high if a.kind not in case.excused)
@@ -78,12 +78,13 @@ def outcome(case: Case, alarms: Sequence[Told]) -> Outcome:
 
 
 def _follows(alarm: Told, case: Case) -> bool:
-    """Told of a rate with the right alarm held, or of what came after."""
+    """True if the alarm concerns the rate while the right alarm held, or the time after the
+    rhythm."""
     return (alarm.announced_s or 0) > case.end_s + KNOWN_S
 
 
 def _held(spans: Sequence[tuple[float, float]], end_s: float) -> bool:
-    """Without a hole from the first on to the end."""
+    """True if right alarms held without a gap from the first to the end."""
     if not spans:
         return False
     until = spans[0][1]
@@ -95,7 +96,7 @@ def _held(spans: Sequence[tuple[float, float]], end_s: float) -> bool:
 
 
 def table(found: Sequence[Outcome]) -> Table:
-    """A row a kind, lethal ones and twins, and all of either."""
+    """A row per kind of lethal rhythm and of benign twin, and the totals of both."""
     names = list(dict.fromkeys(o.case.row for o in found))
     lethal, twins = (
         [o for o in found if bool(o.case.kinds) is is_lethal] for is_lethal in (True, False)

@@ -14,7 +14,7 @@ BEFORE_S, LASTS_S, AFTER_S = 26.0, 40.0, 20.0
 VT: AlarmKind = "ventricular_tachycardia"
 VF: AlarmKind = "ventricular_fibrillation"
 ASYSTOLE: AlarmKind = "asystole"
-FLUTTER_RATE = 200  # a VT as fast may as well be called a flutter
+FLUTTER_RATE = 200  # a VT this fast may also be called a flutter
 
 Segment = dict[str, Any]
 ONSETS: dict[str, Segment] = {
@@ -40,19 +40,20 @@ LOUD: tuple[Segment, ...] = (
 
 
 class Case(NamedTuple):
-    """A stream, and what is to be said of it."""
+    """A simulated stream and the alarms expected of it."""
 
     row: str  # of the table
     name: str
     scenario: Scenario
     start_s: float  # of the lethal rhythm
     end_s: float
-    kinds: frozenset[AlarmKind]  # of which one must hold; none in a benign twin
-    excused: frozenset[AlarmKind] = frozenset()  # of high priority, that a twin may raise
+    kinds: frozenset[AlarmKind]  # alarm kinds of which one must hold; none for a benign twin
+    # alarm kinds of high priority that a twin may raise
+    excused: frozenset[AlarmKind] = frozenset()
 
 
 def cases(shapes: Mapping[str, Shape]) -> list[Case]:
-    """Every case; `shapes` are those of patients' V beats, beside the drawn ones."""
+    """Every case; `shapes` are those of patients' V beats, in addition to the drawn ones."""
     every = [
         *_tachycardias(DRAWN | dict(shapes)),
         *_fibrillations(),

@@ -1,4 +1,4 @@
-"""report.html: one page that needs nothing else."""
+"""Write report.html: one self-contained page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def document(title: str, body: str) -> str:
 
 
 def plots(found: Sequence[Judgement]) -> list[str]:
-    """What the records have figures for."""
+    """Plots of the figures that exist for these records."""
     parts: list[str] = []
     f1 = [
         Bar(j.name, j.beats.beats.qrs.f1)

@@ -1,4 +1,4 @@
-"""report.json: everything, as plain data; times in seconds since a record's start."""
+"""Write report.json: all results as plain data; times in seconds since a record's start."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _times(marks: Sequence[Mark], fs_hz: float) -> list[float]:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses as objects; what still holds (infinite) as null, for JSON knows no infinity."""
+    """Dataclasses as objects; the infinite end of a condition that still holds as null, because
+    JSON has no infinity."""
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, dict):

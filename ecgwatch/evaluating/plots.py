@@ -1,4 +1,4 @@
-"""Small plots as inline SVG: bars, and how many are done by when. Plain attributes, no scripts."""
+"""Small plots as inline SVG: bars, cumulative curves, scatter. Plain attributes, no scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BLUE, RED, GREY, INK = "#3b6ea5", "#c0392b", "#dddddd", "#222222"
 
 
 class Bar(NamedTuple):
-    """A value and, of it, the part that is bad."""
+    """A value and the bad part of it."""
 
     label: str
     value: float
@@ -36,7 +36,7 @@ def bars(title: str, rows: Sequence[Bar], unit: str, low: float = 0.0) -> str:
 
 
 def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: str) -> str:
-    """Share of the values that are no larger, over the value, with lines at the limits."""
+    """Cumulative distribution of the values, with lines at the limits."""
     ordered, height = sorted(values), 200
     end = max([*ordered, *limits]) * 1.05
     scale = (WIDTH - LEFT - RIGHT) / end
@@ -63,7 +63,7 @@ def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: 
 
 
 class Point(NamedTuple):
-    """Something with a cost and a figure; `best`: nothing cheaper is better."""
+    """A point with a cost and a figure; `best`: no cheaper point is better."""
 
     label: str
     cost: float

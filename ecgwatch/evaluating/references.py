@@ -1,4 +1,4 @@
-"""References of databases whose truth is not one beat label after the other: VF intervals (cudb),
+"""References of databases that are not annotated beat by beat: VF intervals (cudb),
 healthy people (nsrdb), grades of artefact (motion_artefact)."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETS = ("cudb", "nsrdb", "motion_artefact")
 LEFT_OUT = {"cudb/cu28"}
 # 26 s of calibration signal
 BEGINS_S = {"nsrdb/19093": 27.0}
-# what may be true in a healthy person, and in one whose VT is not labelled
+# alarms that may be true in a healthy person, and in one whose VT is not labelled
 HEALTHY: frozenset[AlarmKind] = frozenset({"hr_high", "hr_low", "extreme_tachycardia"})
 UNLABELLED: frozenset[AlarmKind] = frozenset(
     {"ventricular_tachycardia", "extreme_tachycardia", "extreme_bradycardia"}
@@ -45,7 +45,7 @@ class Grade(NamedTuple):
 
 
 def records(folder: Path) -> list[Path]:
-    """The records of one of SETS, those left out that cannot be judged. Raises BadInputError if
+    """The records of one of SETS, without those that cannot be judged. Raises BadInputError if
     there are none."""
     found = [
         p.with_suffix("")
@@ -85,7 +85,8 @@ def grades(path: Path, fs_hz: float) -> tuple[list[Grade], str]:
 
 
 def score(path: Path, ref: Record, ours: Sequence[Told], activity: str) -> AlarmScore:
-    """Judge a record's alarms: in healthy people all are false but those that may be true."""
+    """Judge a record's alarms: in healthy people all are false except the kinds that may be
+    true."""
     known = conditions(ref, None)
     begins = BEGINS_S.get(f"{path.parent.name}/{path.name}", 0.0)
     told = [a for a in ours if a.announced_s is not None and a.announced_s >= begins]

@@ -1,4 +1,4 @@
-"""All records together, as tables."""
+"""Tables over all records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream_processor.scoring.counts import Counts
 
 
 def tables(found: Sequence[Judgement]) -> list[Table]:
-    """Everything that the records allow to be said, the goals last."""
+    """All tables for which the records suffice, the goals last."""
     asked = [j for j in found if j.answer]
     labelled = [j for j in found if j.labels]
     scored = [j for j in found if not j.answer and not j.labels]

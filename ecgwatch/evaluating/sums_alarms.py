@@ -1,4 +1,4 @@
-"""Alarms over all records: how many, how many false, which conditions were found, and how late."""
+"""Sum alarms over all records: their number, false ones, conditions found, and delays."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _kind(
 
 
 def false_by_rhythm(found: Sequence[Judgement]) -> Table:
-    """What the reference says the rhythm was where an alarm of high priority was false."""
+    """The reference rhythm at each false alarm of high priority."""
     wrong = [
         (j, x.alarm)
         for j in found
@@ -139,7 +139,7 @@ def delays(found: Sequence[Judgement]) -> Table:
 
 
 def lethal(found: Sequence[Judgement]) -> Table:
-    """Annotated rhythm episodes that must be alarmed, where there are no beats to go by."""
+    """Annotated rhythm episodes that must raise an alarm, in records without beats."""
     due = lethal_due(found)
     rows: list[tuple[Cell, ...]] = []
     for label in ("VF", "VFL", "VT", "ASYS", "all"):
@@ -171,7 +171,7 @@ def lethal(found: Sequence[Judgement]) -> Table:
 
 
 def lethal_due(found: Sequence[Judgement]) -> list[tuple[str, Answered]]:
-    """Record and episode of each that `lethal` counts."""
+    """Record and episode of each episode that `lethal` counts."""
     return [
         (j.name, d)
         for j in found
@@ -192,17 +192,17 @@ def all_due(found: Sequence[Judgement]) -> list[Answered]:
 
 
 def n_false(judged: Sequence[Judged]) -> int:
-    """How many of them are false."""
+    """Number of false alarms."""
     return sum(x.true is False for x in judged)
 
 
 def is_high(due: Answered) -> bool:
-    """Whether the condition is one of high priority."""
+    """True if the condition is of high priority."""
     return CATALOGUE[due.condition.kind].priority == "high"
 
 
 def rhythm_at(reference: Record, at_s: float) -> str:
-    """The annotated rhythm; "" where there is none."""
+    """The annotated rhythm at a time; "" if there is none."""
     return next(
         (e.label for e in reference.rhythm if e.start <= at_s * reference.fs_hz < e.end), ""
     )

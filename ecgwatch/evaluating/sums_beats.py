@@ -1,5 +1,5 @@
-"""Beats, runs, heart rate, AF and VF over all records: gross (sums) and average (mean of records)
-statistics."""
+"""Sum beats, runs, heart rate, AF and VF over all records: gross (sums) and average (mean of
+records) statistics."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def beats(found: Sequence[Judgement]) -> Table:
 
 
 def _over_folds(found: Sequence[Judgement]) -> str:
-    """QRS F1 of each fold's records, where several folds judged."""
+    """QRS F1 of each fold's records, if several folds judged."""
     by_fold: dict[str, Counts] = {}
     for j in found:
         if j.beats and j.task.fold is not None:
@@ -173,8 +173,8 @@ def episodes(found: Sequence[Judgement]) -> Table:
 
 
 def _called_af(found: Sequence[Judgement]) -> str:
-    """The other side of the sensitivity to AF, which +P says only for as much AF as there happens
-    to be."""
+    """Share of the time without AF that is called AF; +P depends on how much AF the records
+    have."""
     scored = [j for j in found if j.af]
     if not scored:
         return "No rhythm is annotated: AF cannot be judged."

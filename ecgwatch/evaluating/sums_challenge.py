@@ -11,7 +11,7 @@ from stream_processor.scoring.counts import percent
 
 
 def challenge(found: Sequence[Judgement]) -> Table:
-    """Per kind of question, and all."""
+    """Results per kind of question, and over all."""
     asked = [j.answer for j in found if j.answer]
     rows: list[tuple[Cell, ...]] = []
     for kind in [*cinc2015.KINDS, "all"]:
@@ -42,7 +42,7 @@ def challenge(found: Sequence[Judgement]) -> Table:
 
 
 def confusion(found: Sequence[Judgement]) -> Table:
-    """Which of our alarms held, per question and truth."""
+    """The alarms that held, per question and truth."""
     asked = [j.answer for j in found if j.answer]
     groups = [(k, true) for k in cinc2015.KINDS for true in (True, False)]
     rows: list[tuple[Cell, ...]] = []

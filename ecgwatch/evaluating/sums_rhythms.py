@@ -9,21 +9,21 @@ from ecgwatch.evaluating.judge import PIECE_S, Judgement
 from ecgwatch.evaluating.tables import Cell, Table
 from ecgwatch.evaluating.task import LABELS
 
-Pairs = Sequence[tuple[str, str]]  # true, ours
+Pairs = Sequence[tuple[str, str]]  # reference label, answer
 
 
 def whole(found: Sequence[Judgement]) -> Pairs:
-    """Of whole records."""
+    """Counts of whole records."""
     return [(j.labels.true, j.labels.whole) for j in found if j.labels]
 
 
 def pieces(found: Sequence[Judgement]) -> Pairs:
-    """Of pieces by themselves."""
+    """Counts of pieces judged separately."""
     return [(j.labels.true, label) for j in found if j.labels for label in j.labels.pieces]
 
 
 def f1(pairs: Pairs, label: str) -> float:
-    """Of one class; 0 where it never occurs."""
+    """F1 of one class; 0 if it never occurs."""
     hits = sum(true == ours == label for true, ours in pairs)
     total = sum((true == label) + (ours == label) for true, ours in pairs)
     return 2 * hits / total if total else 0.0
@@ -67,7 +67,7 @@ def confusion(found: Sequence[Judgement]) -> Table:
 
 
 def records(found: Sequence[Judgement]) -> Table:
-    """A row per record that was called something else."""
+    """A row per record that got a wrong label."""
     rows: list[tuple[Cell, ...]] = [
         (j.name, j.duration_s, j.labels.true, j.labels.whole, " ".join(j.labels.pieces))
         for j in found

@@ -1,4 +1,4 @@
-"""Tables of results: built once, printed, put into the page and into report.json."""
+"""Tables of results, built once for the terminal, the page and report.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Cell = str | float | int | None
 
 
 class Table(NamedTuple):
-    """A table; a column is its title and how its numbers are written (format specification)."""
+    """A table; a column is a title and the format specification of its numbers."""
 
     title: str
     columns: Sequence[tuple[str, str]]
@@ -17,14 +17,14 @@ class Table(NamedTuple):
     note: str = ""
 
     def cells(self) -> list[list[str]]:
-        """Every row as text; "-" where there is nothing to be said."""
+        """Every row as text; "-" for None."""
         return [
             [written(value, form) for value, (_, form) in zip(row, self.columns, strict=True)]
             for row in self.rows
         ]
 
     def plain(self) -> dict[str, object]:
-        """As plain data, rows as objects keyed by the columns' titles."""
+        """The table as plain data, rows as objects keyed by the columns' titles."""
         names = [name for name, _ in self.columns]
         return {
             "title": self.title,
@@ -33,7 +33,7 @@ class Table(NamedTuple):
         }
 
     def text(self) -> str:
-        """For a terminal: aligned, numbers to the right."""
+        """The table for a terminal: aligned, numbers to the right."""
         head, body = [name for name, _ in self.columns], self.cells()
         widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
         lines = [

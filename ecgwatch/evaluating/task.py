@@ -1,5 +1,5 @@
-"""What is to be judged: the records of a database, their annotations, and the network that must not
-have seen the patient."""
+"""The records of a database to be judged, their annotations, and a network that has not seen the
+patient."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Task(NamedTuple):
 
     path: Path  # without extension
     database: str
-    annotator: str  # "" where the record has no annotations, only a question
+    annotator: str  # "" if the record has no annotations, only a question
     question: cinc2015.Question | None
     # folder of the networks that left the patient or the record out; None: the shipped ones
     fold: str | None
-    seen: bool  # whether the network that judges was trained on the patient
+    seen: bool  # True if the network that judges was trained on the patient
     start_s: float  # learning time of the beat statistics
-    # the whole record's rhythm, one of LABELS, where that is all its reference says
+    # the whole record's rhythm, one of LABELS, if the reference has nothing else
     label: str = ""
 
     @property
@@ -54,7 +54,7 @@ def tasks(
     folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *, folds: bool
 ) -> list[Task]:
     """The records of a folder that have annotations or, in cinc2015, a question. Raises
-    BadInputError where there is none, or no such."""
+    BadInputError if there are none."""
     database = folder.name
     if database == "cinc2017":
         return _labelled(folder, wanted, folds=folds)
@@ -97,7 +97,7 @@ def tasks(
 
 
 def _unseen(folder: Path, wanted: Sequence[str]) -> list[Task]:
-    """Records of databases that nothing was trained on and that have no beat labels."""
+    """Tasks for databases on which nothing was trained and that have no beat labels."""
     there = references.records(folder)
     if strangers := sorted(set(wanted) - {p.name for p in there}):
         raise BadInputError(
@@ -112,8 +112,8 @@ def _unseen(folder: Path, wanted: Sequence[str]) -> list[Task]:
 
 
 def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]:
-    """Records with one label each; with `folds` only those that a network was not trained on, by
-    that, unless others are asked for."""
+    """Tasks for records with one label each; with `folds`, unless records are named, only those
+    that a network was not trained on, judged by that network."""
     try:
         with (folder / "REFERENCE.csv").open(newline="") as file:
             labels = {
@@ -146,8 +146,8 @@ def patient(database: str, record: str) -> str:
 
 
 class HeldOut(Model):
-    """The networks of a fold, and beside them the rhythm task of the shipped model, which saw no
-    patient of the databases in folds."""
+    """The networks of a fold, with the rhythm task of the shipped model, which saw no patient of
+    the databases that have folds."""
 
     def __init__(self, folder: Path, shipped: Model) -> None:
         super().__init__(folder)
@@ -196,11 +196,11 @@ def _model_of(fold: str | None) -> Model:
 
 
 def symbols(task: Task, fs_hz: float) -> list[Symbol]:
-    """The record's annotations in order, in samples at fs_hz. Raises BadInputError where they
-    cannot be read."""
+    """The record's annotations in order, in samples at fs_hz. Raises BadInputError if they cannot
+    be read."""
     try:
         read = wfdb.rdann(str(task.path), task.annotator)
-    except Exception as error:  # wfdb raises anything at all for a damaged file
+    except Exception as error:  # wfdb raises any kind of exception for a damaged file
         problem = f"{task.path}.{task.annotator}: cannot be read ({type(error).__name__}: {error})"
         raise BadInputError(
             problem, "Copy or download it again, or leave the record out with --records."

@@ -1,5 +1,5 @@
 """Shapes of ventricular beats for simulated tachycardias: drawn ones, and the mean V beat of each
-patient of MITDB at hand, as Gaussian kernels (ingest/simulator/morphology.py)."""
+available patient of MITDB, as Gaussian kernels (ingest/simulator/morphology.py)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDTHS_S = (0.016, 0.028, 0.05, 0.085)
 
 def of_patients(folder: Path) -> dict[str, Shape]:
     """The mean V beat of each record of MITDB that has at least LEAST_BEATS, by the record's name,
-    its largest deflection 1.2 mV; none where the folder is not there."""
+    its largest deflection 1.2 mV; none if the folder does not exist."""
     found: dict[str, Shape] = {}
     for header in sorted(folder.glob("*.hea")):
         path = str(header.with_suffix(""))

@@ -1,5 +1,5 @@
-"""What a network costs: parameters, and multiply-accumulates counted where torch does them,
-whatever the layers are."""
+"""Count the parameters and multiply-accumulates of a network, the latter in torch's own operations,
+for any kind of layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters(net: nn.Module) -> int:
-    """Trained numbers."""
+    """Number of trained parameters."""
     return sum(p.numel() for p in net.parameters())
 
 

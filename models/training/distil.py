@@ -1,4 +1,4 @@
-"""Train students with and without what makes a distillation scheme, and say what it was worth.
+"""Train students with and without the loss of a distillation scheme and measure its effect.
 
     python -m models.training.distil mvkt --fold 0 --seeds 1 2 3 4 5
 
@@ -29,7 +29,7 @@ from models.training.train_windowed import predictor
 
 SCHEMES = ("mvms", "mvkt", "tucker")
 ARMS = {"with": True, "without": False}
-Table = dict[str, list[float]]  # of each arm, a figure per seed
+Table = dict[str, list[float]]  # a figure per seed, by arm
 
 
 def compare(

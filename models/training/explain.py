@@ -1,5 +1,4 @@
-"""Why a network answers as it does, told by what is inside it: Grad-CAM, and the attention of
-systems that attend.
+"""Explain a network's answer from its inside: Grad-CAM, and the attention of attention networks.
 
 models/occlusion.py does the same for any network from outside.
 """
@@ -24,7 +23,8 @@ Floats = npt.NDArray[np.float32]
 
 
 def grad_cam(net: nn.Module, x: Tensor, target: int) -> Tensor:
-    """Where in the last map the evidence for a class is: windows (B, R, T) to (B, rows, T') >= 0.
+    """Localise the evidence for a class in the last feature map: windows (B, R, T) to (B, rows, T')
+    >= 0.
 
     Selvaraju et al. 2017 (DOI 10.1109/ICCV.2017.74): channels weighted by the mean gradient of the
     class's logit, summed, negative parts dropped. Raises ValueError if the network has no last map.

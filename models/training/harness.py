@@ -1,5 +1,5 @@
-"""One way to train any network on any task: batches in, a checkpoint after every epoch, on from
-there when it was interrupted."""
+"""Train any network on any task, with a checkpoint after every epoch from which an interrupted
+training continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPILE_FROM = 500
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. AdamW with one cycle of the learning rate (Smith and Topin 2018, arXiv
+    """A training plan. AdamW with one cycle of the learning rate (Smith and Topin 2018, arXiv
     1708.07120)."""
 
     epochs: int
@@ -34,21 +34,21 @@ class Batches(Protocol):
     """A task's training data."""
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Random inputs of the network, and what its answer is judged by."""
+        """Random inputs of the network, and the target of its answer."""
         ...
 
     def loss(self, net: nn.Module, answer: Any, target: Tensor) -> Tensor:
-        """How wrong an answer is; a penalty on the network's weights may be part of it."""
+        """The loss of an answer; it may include a penalty on the network's weights."""
         ...
 
 
 def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Module:
-    """Train `net` in place by the plan, or go on from the checkpoint where it was made by the same
+    """Train `net` in place by the plan, or continue from the checkpoint if it was made by the same
     plan.
 
     Only parameters that want gradients are trained. The random numbers of an epoch depend on seed
-    and epoch only, so that an interrupted training goes the same way. Each epoch is a line in the
-    checkpoint's .log. Returns: the network, in evaluation mode.
+    and epoch only, so that an interrupted training gives the same result. Each epoch is a line in
+    the checkpoint's .log. Returns: the network, in evaluation mode.
     """
     torch.manual_seed(plan.seed)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def _epoch(
     for _ in range(plan.steps):
         inputs, target = data.batch(rng, plan.batch)
         value = data.loss(net, model(*inputs), target)
-        # a second loss that the network itself knows
+        # an auxiliary loss that the network itself provides
         if (penalty := getattr(net, "penalty", None)) is not None:
             value = value + penalty
         optimiser.zero_grad()

@@ -2,9 +2,9 @@
 
     nice python -m models.training.leaderboard --runs runs/zoo --minutes 30 &
 
-Goes on from where it was stopped, down to the epoch: a system whose row is written is done, one
-that failed is a row that says why (--again tries those once more). Systems of beats are judged by
-beats, the others by rhythm. RUNS/leaderboard.json is what `ecgwatch models compare --zoo` shows.
+Continues where it was stopped, to the epoch: a system with a row is done, a failed one has a row
+with the reason (--again repeats those). Systems of beats are judged by beats, the others by rhythm.
+RUNS/leaderboard.json is what `ecgwatch models compare --zoo` shows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FOLD = 0  # held out
 RHYTHM, BEATS = "rhythm_10s", "beat_sequences"
 PROBLEMS = {RHYTHM: PIECE, BEATS: BEATS_IN_A_ROW}
 CONTROLS = ("plain_cnn",)
-TIMED = 3  # steps that tell how long one takes
+TIMED = 3  # steps to measure the time of one
 LEAST_STEPS, EPOCH = 60, 45  # of a training; of an epoch, after which it can be stopped
 ROUNDS = 200
 Row = dict[str, Any]
@@ -58,17 +58,17 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """Of its files."""
+        """Name of its files."""
         return f"{self.name}-{self.task}-seed{self.seed}"
 
 
 def entries(names: Sequence[str], seeds: Sequence[int]) -> list[Entry]:
-    """What is to be trained, the first seed of all first."""
+    """All trainings, the first seed of every system first."""
     return [Entry(name, task_of(name), seed) for seed in seeds for name in names]
 
 
 def task_of(name: str) -> str:
-    """What an architecture is judged by."""
+    """The task by which an architecture is judged."""
     return BEATS if architectures.known()[name].arguments["kinds"] == ("beats",) else RHYTHM
 
 
@@ -79,7 +79,7 @@ def one_lead() -> list[str]:
 
 def planned(architecture: Architecture, task: Task, minutes: float, seed: int, path: Path) -> Plan:
     """As many steps as the budget of CPU minutes allows, at most the task's; kept in `path`, so
-    that a training that goes on has the same plan."""
+    that a continued training has the same plan."""
     own = replace(zoo.adapted(task.plan, architecture), seed=seed)
     if not path.exists():
         torch.manual_seed(seed)
@@ -121,13 +121,13 @@ def train_one(entry: Entry, task: Task, minutes: float, runs: Path) -> Row:
 
 
 def spent(log: Path) -> float:
-    """CPU minutes of a training, by the line of each of its epochs, whenever it was."""
+    """CPU minutes of a training, from the log line of each of its epochs."""
     took = [float(line.split()[-3]) for line in log.read_text().splitlines()]
     return sum(took) / 60
 
 
 def run(wanted: Sequence[Entry], minutes: float, data: Path, runs: Path, again: bool) -> None:
-    """Train what has no row yet."""
+    """Train every entry that has no row yet."""
     tasks: dict[str, Task] = {}
     for entry in wanted:
         path = runs / "rows" / f"{entry.label}.json"
@@ -161,7 +161,7 @@ def timed(runs: Path, labels: Sequence[str], rounds: int) -> dict[str, float]:
 
 
 def collect(runs: Path, rounds: int = ROUNDS) -> dict[str, Any]:
-    """All rows as one board, timed side by side; what is still missing has no row."""
+    """All rows as one board, timed side by side; missing trainings have no row."""
     rows: list[Row] = [json.loads(p.read_text()) for p in sorted((runs / "rows").glob("*.json"))]
     labels = [Entry(r["name"], r["task"], r["seed"]).label for r in rows if "error" not in r]
     took = timed(runs, labels, rounds)
@@ -171,7 +171,7 @@ def collect(runs: Path, rounds: int = ROUNDS) -> dict[str, Any]:
 
 
 def untrained(rows: Sequence[Row]) -> list[Row]:
-    """Systems without a row: what they would cost."""
+    """Expected cost of the systems without a row."""
     done = {row["name"] for row in rows}
     found = []
     for name in one_lead():

@@ -1,9 +1,9 @@
-"""Pretrain a system without labels, and say what that was worth: a linear probe of it, and of the
+"""Pretrain a system without labels and measure the gain: a linear probe of the system, and of the
 same encoder with random weights.
 
     python -m models.training.pretrain clocs --variant cmsc --fold 0
 
-Goes on from where it was stopped. RUNS/clocs-cmsc/fold0.json holds the figures, fold0.pt the
+Continues where it was stopped. RUNS/clocs-cmsc/fold0.json holds the figures, fold0.pt the
 checkpoint, system-fold0.pt the weights for
 `train_windowed --start`.
 """
@@ -30,7 +30,7 @@ from models.training.problems import PIECE
 from models.training.tasks import base as tasks
 from models.training.tasks.base import Figures
 
-TASK = "rhythm_10s"  # what the probe is taught
+TASK = "rhythm_10s"  # number of windows that train the probe
 
 
 def run(

@@ -1,4 +1,4 @@
-"""The problems on which architectures are compared, and how often each is answered."""
+"""The problems on which architectures are compared, and the rate of answers of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from models.architectures import Architecture, Kind, Problem
 from models.signal.windows import BEAT_ROW_SPEC, BEAT_SPEC, PIECE_SPEC, RHYTHM_SPEC
 
 BEATS_IN_A_ROW = 11  # of a sequence of beats; the one in the middle is judged
-MEAN_RR_S = 0.8  # of a person at rest: how often a beat is answered
+MEAN_RR_S = 0.8  # of a person at rest: the interval between answers per beat
 QRS = Problem("samples", ("qrs",), BEAT_SPEC)
 RHYTHM = Problem("classes", ("N", "A", "O", "~"), RHYTHM_SPEC)
 PIECE = Problem("classes", ("N", "A", "O", "~"), PIECE_SPEC)

@@ -1,5 +1,5 @@
-"""What tasks share that answer from the last seconds: a column and a sequence decoder beside a
-frozen trunk, their training and judging.
+"""Shared parts of tasks that answer from the last seconds: a column and a sequence decoder beside a
+frozen trunk, their training and evaluation.
 
 The network sees a record as the stream does: as windows of BEAT_SPEC, one a second, each scaled by
 the ten seconds before its end.
@@ -25,11 +25,11 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 SMOOTHING = 0.05
-AT_ONCE = 32  # windows per call where a record is judged
+AT_ONCE = 32  # windows per call when a record is judged
 
 
 class Context(NamedTuple):
-    """How far a task looks back, in seconds: at most, before its first answer, and between answers."""
+    """The context of a task, in seconds: at most, before its first answer, and between answers."""
 
     seconds: int
     least: int
@@ -37,8 +37,8 @@ class Context(NamedTuple):
 
 
 class Young(NamedTuple):
-    """How a training tells of streams that are younger than the context: by a part of it, beside
-    the whole."""
+    """Training for streams that are younger than the context: a part of the context is judged
+    beside the whole."""
 
     share: float = 0.2  # of the loss
     most: float = 2 / 3  # of the context, at most
@@ -72,7 +72,7 @@ class Learner(nn.Module):
 
 
 def every_step(known: Tensor) -> Tensor:
-    """Which seconds exist, (B, S), as which steps exist, (B, 4 S, 1)."""
+    """Expand the mask of seconds, (B, S), to the mask of steps, (B, 4 S, 1)."""
     return known.repeat_interleave(STEPS_PER_SECOND, dim=1).unsqueeze(2)
 
 
@@ -170,8 +170,8 @@ def record_logits(net: Learner, signal: Floats, context: Context) -> Floats:
 
 
 def temperature(logits: Floats, truth: Ints) -> float:
-    """What to divide logits (R, K) by so that the probabilities fit best (Guo et al. 2017, arXiv
-    1706.04599)."""
+    """The divisor of logits (R, K) that gives the best-fitting probabilities (Guo et al. 2017,
+    arXiv 1706.04599)."""
     candidates = np.exp(np.linspace(np.log(0.3), np.log(3), 93))
     x, y = torch.from_numpy(logits), torch.from_numpy(truth)
     return float(

@@ -1,5 +1,5 @@
-"""What happens to wearable signals and seldom to the records: noise, pauses, flat stretches, lost
-electrodes. Rows are changed in place.
+"""Augment training rows with disturbances common in wearable signals and rare in the records:
+noise, pauses, flat stretches, lost electrodes. Rows are changed in place.
 
 Recorded noise is NSTDB's (Moody et al. 1984): baseline wander, muscle, electrode motion.
 Signal-to-noise ratios are defined as there: QRS height squared over eight, over the noise's power
@@ -46,7 +46,7 @@ SNR_DB = (-8.0, 18.0)
 TIME = np.arange(HISTORY) / FS_HZ
 POP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(HISTORY)).astype(
     np.float32
-)  # what conditioning makes of a step
+)  # the response of conditioning to a step
 
 
 def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
@@ -85,7 +85,7 @@ def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
 
 
 def log_uniform(rng: Generator, low: float, high: float, size: int | None = None) -> Floats:
-    """Numbers spread evenly over the logarithm."""
+    """Draw numbers that are uniform on a logarithmic scale."""
     return np.asarray(np.exp(rng.uniform(np.log(low), np.log(high), size)), np.float32)
 
 
@@ -127,7 +127,7 @@ def p_waves(length: int, rng: Generator) -> Floats:
 
 
 def change_gain(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
-    """The older part of a row larger or smaller, as after an electrode has moved."""
+    """Scale the older part of a row, as after an electrode has moved."""
     for row in some:
         at, ramp = rng.integers(HISTORY), rng.integers(1, FS_HZ)
         older = np.clip((at - np.arange(HISTORY)) / ramp, 0, 1)
@@ -136,7 +136,7 @@ def change_gain(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
 
 def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
     """Insert 1-9 s without beats before a beat (a pause), or from after a T wave to the end
-    (asystole); what was before moves back."""
+    (asystole); the signal before it moves back."""
     # R peaks
     beats = np.flatnonzero(np.diff((rows.targets[row, QRS] == YES).astype(np.int8)) == 1) + 7
     beats = beats[beats > 100]
@@ -152,7 +152,7 @@ def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
     source, targets = rows.history[row].copy(), rows.targets[row].copy()
     gone = np.arange(HISTORY) < resume
     begin = resume - length
-    cut = _quiet_point(beats, min(resume, HISTORY) - 1, rng)  # where the older signal stops
+    cut = _quiet_point(beats, min(resume, HISTORY) - 1, rng)  # end of the older signal
     moved = np.arange(HISTORY) - begin + cut  # source sample of each older sample
     older = gone & (np.arange(HISTORY) < begin) & (moved >= 0)
     pause = gone & (np.arange(HISTORY) >= begin)
@@ -196,7 +196,7 @@ def quiet(length: int, begin: float, end: float, height: float, rng: Generator) 
 
 
 def add_noise(rows: Rows, row: int, noise: Noise, rng: Generator) -> None:
-    """A stretch of recorded noise over all of the row, or from or up to a point."""
+    """Add recorded noise to the whole row, or from or up to a point."""
     at = rng.integers(len(noise.signal) - HISTORY)
     snr = rng.uniform(*SNR_DB)
     rms = rows.height[row] / np.sqrt(8) / 10 ** (snr / 20)
@@ -207,7 +207,7 @@ def add_noise(rows: Rows, row: int, noise: Noise, rng: Generator) -> None:
 
 
 def add_mains(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
-    """What conditioning leaves of 50 or 60 Hz."""
+    """Add the remainder of 50 or 60 Hz mains after conditioning."""
     n = len(some)
     hz = rng.choice([50.0, 60.0], n) + rng.uniform(-0.3, 0.3, n)
     size = rows.height[some] * log_uniform(rng, 0.01, 0.15, n)
@@ -217,7 +217,7 @@ def add_mains(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
 
 
 def add_wander(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
-    """Breathing and slow movement."""
+    """Add baseline wander by breathing and slow movement."""
     n = len(some)
     size = rows.height[some] * log_uniform(rng, 0.05, 1.0, n)
     phase = 2 * np.pi * (rng.uniform(0.15, 0.7, n)[:, None] * TIME + rng.random(n)[:, None])
@@ -225,8 +225,8 @@ def add_wander(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
 
 
 def flatten(rows: Rows, row: int, rng: Generator) -> None:
-    """A constant stretch of 0.1-3 s. A beat wholly inside is gone; one that its edges cut is left
-    out of the loss."""
+    """Make a stretch of 0.1-3 s constant. A beat wholly inside is removed; one cut by its edges is
+    left out of the loss."""
     length = int(log_uniform(rng, 0.1, 3.0) * FS_HZ)
     begin = int(rng.integers(HISTORY - BEAT_SPEC.length - length, HISTORY - 10))
     end = min(begin + length, HISTORY)
@@ -242,7 +242,7 @@ def flatten(rows: Rows, row: int, rng: Generator) -> None:
 
 
 def start_late(rows: Rows, row: int, rng: Generator) -> None:
-    """No signal before a point, as at a record's start or after a gap."""
+    """Remove the signal before a point, as at a record's start or after a gap."""
     at = int(
         rng.integers(HISTORY - BEAT_SPEC.length, HISTORY - 40)
         if rng.random() < 0.7
@@ -254,7 +254,7 @@ def start_late(rows: Rows, row: int, rng: Generator) -> None:
 
 
 def stop_early(rows: Rows, row: int, rng: Generator) -> None:
-    """No signal from a point on, as at a record's end: nothing is to be found there."""
+    """Remove the signal from a point on, as at a record's end: no beat is expected there."""
     missing = int(rng.integers(1, BEAT_SPEC.after + BEAT_SPEC.hop))
     rows.history[row, -missing:] = 0
     near = rows.targets[row, QRS, HISTORY - missing - 14 : HISTORY - missing + 14]

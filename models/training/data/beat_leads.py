@@ -1,11 +1,11 @@
-"""Beats of twelve-lead records (PTB-XL, LUDB) for task T2: a record says whether there are
-ventricular beats, but not where.
+"""Beats of twelve-lead records (PTB-XL, LUDB) for task T2: a record states that it has ventricular
+beats, but not which ones.
 
 A ventricular beat changes its shape in most leads at once, however little in some. So in a record
-that is said to have one, a beat is V in every lead where the mean over all leads of its likeness to
-the lead's usual beat is low, and N where it is high; every lead is then a single-lead track of its
-own. In records of which no ectopic beat is told all beats are N. Looked at over the records said to
-have V, means are below 0.6 or above 0.9 with hardly any between.
+that is stated to have one, a beat is V in every lead if the mean over all leads of its similarity
+to the lead's template is low, and N if it is high; every lead is then a separate single-lead track.
+In records without stated ectopic beats all beats are N. Over the records stated to have V, the
+means are below 0.6 or above 0.9 with hardly any between.
 
 PTB-XL: Wagner et al. 2020, DOI 10.1038/s41597-020-0495-6; LUDB: Kalyakulina et al. 2020, DOI
 10.1109/ACCESS.2020.3029211.
@@ -35,9 +35,9 @@ SEEN_IN = 7  # leads
 NEAR = 15  # samples from a beat of all leads to that of one
 UNLIKE, LIKE = 0.65, 0.85
 SHIFTS = range(-4, 5)  # values of a shape
-LAST = 65  # samples at a record's end, where shapes are cut off
-# each record's beats come so often, for ten seconds fill no context; the first time they teach
-# nothing
+LAST = 65  # samples at a record's end, in which shapes are cut off
+# each record's beats are repeated this often, because ten seconds do not fill the context; the
+# first pass is not learned from
 TIMES = 3
 
 N, S, V = BIT["N"], BIT["S"], BIT["V"]
@@ -76,7 +76,7 @@ def twelve_leads(folder: Path, detector: Predict) -> Iterator[Beats]:
 
 def _ptbxl(folder: Path) -> Iterator[tuple[str, str, int]]:
     """Name, patient, and what its ectopic beats are: V, S or, without any, N. Left out: paced, both
-    kinds, kind not told."""
+    kinds, kind not stated."""
     with (folder / "ptbxl500" / "ptbxl_database.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             codes = set(ast.literal_eval(row["scp_codes"]))
@@ -110,8 +110,8 @@ def common(leads: Sequence[Found]) -> Doubles:
 
 
 def likeness(leads: Sequence[Found], beats: Doubles) -> Doubles:
-    """Mean over leads of 2ab / (a^2 + b^2) of each beat and the lead's median shape, laid on it:
-    (n,)."""
+    """Mean over leads of the similarity 2ab / (a^2 + b^2) of each beat and the lead's median shape,
+    aligned: (n,)."""
     found = np.full((len(leads), len(beats)), np.nan)
     for row, (at, shape) in zip(found, leads, strict=True):
         if len(at) >= 4:
@@ -132,14 +132,15 @@ def _like(shapes: Floats, usual: Floats) -> Doubles:
 
 
 def labels(like: Doubles, said: int) -> Codes:
-    """Sets of classes of beats of such likeness, in a record whose ectopic beats are `said`."""
+    """Sets of classes of beats by their similarity, in a record whose stated ectopic beats are
+    `said`."""
     if said == V:
         return np.where(like < UNLIKE, V, np.where(like > LIKE, N, UNKNOWN)).astype(np.uint8)
     return np.full(len(like), N | S if said == S else N, np.uint8)
 
 
 def _allowed(at: Doubles, beats: Doubles, codes: npt.NDArray[np.integer]) -> Codes:
-    """The codes of a lead's own beats; of one that other leads do not have nothing is known."""
+    """The codes of a lead's own beats; unknown for a beat that other leads do not have."""
     nearest = np.abs(beats[None] - at[:, None]).argmin(axis=1)
     return np.where(np.abs(beats[nearest] - at) < NEAR, codes[nearest], UNKNOWN).astype(np.uint8)
 

@@ -1,11 +1,11 @@
-"""Rhythms that the records at hand have too little of, made from their own beats: what training of
-the beat's class draws anew each time.
+"""Synthesise rhythms that are rare in the available records from the records' own beats; training
+of the beat class draws them anew each time.
 
 A track is a list of beats (when, which shape, which classes); a scenario moves beats in time and
 changes or replaces some. Premature atrial beats, alone, in patterns and in runs; ventricular beats
 of other patients at the places where such beats come; atrial fibrillation, sinus arrhythmia and
-changes of rate, in which short intervals mean nothing. Beats of few patients thus appear among
-those of many, and prematurity alone does not give a class away.
+changes of rate, in which a short interval is no sign of prematurity. Beats of few patients thus
+appear among those of many, and prematurity alone does not give a class away.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHANCE = {
     "ventricular": 0.35,
 }
 STRETCH = 0.2  # log of the largest factor of time
-P_END = R - 5  # what lies before it in a shape is no QRS
+P_END = R - 5  # samples of a shape before it are not part of the QRS
 LEAST_RR = 0.3 * FS_HZ
 PLACE = np.arange(SHAPE) * STRIDE - BEFORE  # samples from the R peak
 TAPER = np.clip((P_END - np.arange(SHAPE)) / 3, 0, 1)  # 1 in the P part, 0 from the QRS on
@@ -53,8 +53,8 @@ def height(track: Beats) -> float:
 
 
 def scenario(track: Beats, bank: Sequence[Floats], rng: Generator) -> Beats:
-    """The track with something done to it, or as it is; what is not mostly N is stretched in time
-    at most."""
+    """The track changed by a scenario, or as it is; a track that is not mostly N is at most
+    stretched in time."""
     if len(track.at) < 5:
         return track
     shape, allowed = track.shape.copy(), track.allowed.copy()
@@ -93,8 +93,8 @@ def stretched(shape: Floats, factor: float) -> Floats:
 
 
 def fibrillate(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], rng: Generator) -> None:
-    """From somewhere on, for a while or to the end: intervals without order, waves for P; all that
-    was S is unknown."""
+    """Simulate fibrillation from some beat on, for a while or to the end: irregular intervals and f
+    waves instead of P; S beats become unknown."""
     n = len(rr)
     begin = int(rng.integers(0, n // 2)) if rng.random() < 0.5 else 0
     end = n if rng.random() < 0.7 else int(rng.integers(begin + 1, n + 1))
@@ -124,8 +124,8 @@ def vary(n: int, rng: Generator) -> Doubles:
 
 
 def _events(allowed: npt.NDArray[np.uint8], rng: Generator, runs: float) -> list[tuple[int, int]]:
-    """Where ectopic beats come, as (first beat, how many): alone, in patterns, in runs; each amid
-    beats that are N."""
+    """Places of ectopic beats, as (first beat, number): alone, in patterns, in runs; each among N
+    beats."""
     found, i, n = list[tuple[int, int]](), 3, len(allowed)
     mean = float(np.exp(rng.uniform(np.log(4), np.log(80))))
     while i < n - 2:
@@ -172,8 +172,8 @@ def add_atrial(rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], rng: 
 def add_ventricular(
     rr: Doubles, shape: Floats, allowed: npt.NDArray[np.uint8], forms: Floats, rng: Generator
 ) -> None:
-    """Ventricular beats of one or a few forms: mostly early, mostly with a pause that makes up for
-    it; now and then runs."""
+    """Add ventricular beats of one or a few morphologies: mostly premature, mostly with a
+    compensatory pause; sometimes runs."""
     size = float(np.exp(rng.normal(0, 0.3))) * rng.choice([-1, 1])
     early, spread = rng.uniform(0.5, 0.9), rng.uniform(0.02, 0.1)
     makes_up = rng.random() < 0.7
@@ -194,7 +194,7 @@ def add_ventricular(
 
 
 def unlabelled(allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Beats that teach nothing."""
+    """Mark beats as unknown, so that they are not learned from."""
     return np.asarray((allowed == UNKNOWN) | (allowed >= EXTRA))
 
 

@@ -1,5 +1,5 @@
-"""Training windows of the beat network: which sections of which tracks a batch takes, with their
-ten seconds of history."""
+"""Training windows of the beat network: the sections of tracks that form a batch, with their ten
+seconds of history."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Corpus:
         return rows
 
     def _pick(self, rng: np.random.Generator, kind: str) -> tuple[int, int]:
-        """A track, and the end of a window in which one of its centres falls where the window
-        answers, or near that."""
+        """Pick a track and the end of a window that has one of the track's centres in or near its
+        answering part."""
         if kind == "nothing" or not any(self._pools[kind]):
             return 0, HISTORY
         first, others = self._pools[kind]

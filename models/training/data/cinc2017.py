@@ -1,8 +1,8 @@
 """The AF Classification Challenge 2017 data (Clifford et al. 2017, DOI 10.22489/CinC.2017.065-469):
 single-lead wearable records, one label each.
 
-Records are conditioned once by the very stage that serves and cached. The public set does not say
-which records share a person, so splits are by record.
+Records are conditioned once by the very stage that serves and cached. The public set does not
+identify patients, so splits are by record.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Recordings:
 
 
 def load(folder: Path, cache: Path) -> Recordings:
-    """All records of `folder` (WFDB files and REFERENCE.csv); reads `cache` where it was made by
-    the same conditioning and labels."""
+    """All records of `folder` (WFDB files and REFERENCE.csv); reads `cache` if it was made by the
+    same conditioning and labels."""
     made_by = _fingerprint(folder)
     if cache.exists():
         with np.load(cache) as stored:

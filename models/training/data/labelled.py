@@ -26,9 +26,9 @@ def load(
 ) -> tuple[Recordings, list[str]]:
     """All records, and the classes that their labels count in, in alphabetical order.
 
-    A record that cannot be read, or is shorter than `least_s`, is told to `skipped`, and the rest
-    goes on. Raises BadInputError where there are fewer than two classes, or than LEAST_RECORDS
-    usable records of one.
+    A record that cannot be read, or is shorter than `least_s`, is reported to `skipped`, and the
+    others are used. Raises BadInputError if there are fewer than two classes, or fewer than
+    LEAST_RECORDS usable records of one.
     """
     labels = read_labels(folder / LABELS)
     signals: dict[str, Floats] = {}

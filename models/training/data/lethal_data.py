@@ -1,6 +1,6 @@
 """References of task T4, the lethal rhythms, and segments of records to train it on.
 
-What a reference says of a sample is the set of rhythms that it may be, one bit each. Mostly that is
+The reference of a sample is the set of rhythms that it may be, one bit each. Mostly that is
 one rhythm. Some sections of VFDB carry a label that the signal contradicts (DOUBTFUL: coarse,
 irregular waves without any QRS called VT; fine waves called asystole): training then accepts
 either, while every figure is taken against the label as it stands.
@@ -24,8 +24,8 @@ CLASSES = ("none", "VT", "VF", "asystole")
 NONE, VT, VF, ASYSTOLE = range(4)
 Sets = npt.NDArray[np.uint8]  # bit c: may be class c; 0: nothing is known
 
-WINDOWS = 4  # seconds that an answer is made from
-# samples that these windows, and what scales them, need
+WINDOWS = 4  # seconds from which an answer is made
+# samples needed by these windows and their scaling
 SPAN = BEAT_SPEC.scale + (WINDOWS - 1) * BEAT_SPEC.hop
 # VFDB; all others are none of these
 OF_RHYTHM = {"VF": VF, "VFL": VF, "VFIB": VF, "VT": VT, "ASYS": ASYSTOLE}
@@ -53,7 +53,7 @@ class Strip:
     name: str
     patient: str
     signal: npt.NDArray[np.floating]  # (channels, n) mV
-    truth: npt.NDArray[np.int8]  # (n,) class by the label as it stands, -1 where it says nothing
+    truth: npt.NDArray[np.int8]  # (n,) class by the label as it stands, -1 if unlabelled
     label: npt.NDArray[np.int8]  # (n,) the label itself, index into `labels`
     labels: tuple[str, ...]
     allowed: Sets  # (n,)
@@ -133,7 +133,7 @@ def v_runs(beats: npt.NDArray[np.float64], classes: str) -> list[tuple[int, int]
 
 
 def soften(allowed: Sets) -> Sets:
-    """Within BORDER of a change either rhythm is right: marks are not placed to the second."""
+    """Accept either rhythm within BORDER of a change: annotations are not exact to the second."""
     soft = allowed.copy()
     for at in np.flatnonzero(np.diff(allowed)) + 1:
         soft[max(0, at - BORDER) : at + BORDER] |= allowed[at - 1] | allowed[at]
@@ -158,11 +158,11 @@ def wearable(records: cinc2017.Recordings) -> list[Strip]:
 
 
 class Pool:
-    """Where segments of one kind are drawn from: patients evenly, then their strips and places
-    evenly."""
+    """A pool of segments of one kind: drawn evenly over patients, then evenly over their strips and
+    places."""
 
     def __init__(self, strips: Sequence[Strip], wanted: Collection[int] = ()) -> None:
-        """`wanted`: the sets that a chosen place may have; by default any."""
+        """`wanted`: the label sets that a chosen place may have; by default any."""
         by_patient: dict[str, list[tuple[Strip, npt.NDArray[np.int64]]]] = {}
         for strip in strips:
             grid = np.arange(0, strip.signal.shape[1], 25)

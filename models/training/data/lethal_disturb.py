@@ -1,7 +1,6 @@
-"""What happens on the way from the heart to the network, to one segment of lethal_data.SPAN
-samples: electrodes, amplifiers, movement.
+"""Disturb one segment of lethal_data.SPAN samples as electrodes, amplifiers and movement do.
 
-As models/training/data/augment.py does it to a window, but sized by the segment itself: without QRS
+Like models/training/data/augment.py for a window, but scaled by the segment itself: without QRS
 complexes there is no height to measure.
 """
 
@@ -19,7 +18,7 @@ from models.training.data.records import Floats, Noise
 
 Generator = np.random.Generator
 TIME = np.arange(SPAN) / FS_HZ
-# what conditioning makes of one
+# the response of conditioning to a step
 STEP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(SPAN)).astype(
     np.float32
 )
@@ -34,7 +33,7 @@ CHANCE = {
     "clip": 0.06,
 }
 HARMLESS_SNR_DB = (-6.0, 20.0)
-LETHAL_SNR_DB = (4.0, 24.0)  # below, nobody could tell
+LETHAL_SNR_DB = (4.0, 24.0)  # below this, the rhythm cannot be recognised
 
 
 def disturb(x: Floats, sets: Sets, noises: Sequence[Noise], rng: Generator) -> Floats:
@@ -42,7 +41,7 @@ def disturb(x: Floats, sets: Sets, noises: Sequence[Noise], rng: Generator) -> F
     lethal = bool((sets[-FS_HZ:] & 0b1110).any())
     size = float(np.sqrt(np.mean(np.square(x[-FS_HZ * 10 :])))) + 1e-4
     if (sets[-FS_HZ:] == 1 << ASYSTOLE).all():
-        size *= 0.3  # what would hide an asystole is no longer one
+        size *= 0.3  # noise that hides an asystole makes its label wrong
     does = {what: rng.random() < chance for what, chance in CHANCE.items()}
     if does["filter"]:
         x = _filter(x, rng)
@@ -73,8 +72,8 @@ def disturb(x: Floats, sets: Sets, noises: Sequence[Noise], rng: Generator) -> F
 
 
 def recorded(noises: Sequence[Noise], rng: Generator) -> Floats:
-    """A stretch of recorded noise of one mV (root mean square), over all of the segment, or from or
-    up to a point."""
+    """Recorded noise of 1 mV (root mean square), over the whole segment, or from or up to a
+    point."""
     noise = noises[int(rng.integers(len(noises)))]
     at = rng.integers(len(noise.signal) - SPAN)
     piece = noise.signal[at : at + SPAN] / np.float32(noise.rms_mv)
@@ -88,7 +87,7 @@ def _sine(hz: float, rng: Generator) -> Floats:
 
 
 def _filter(x: Floats, rng: Generator) -> Floats:
-    """Another device: a first-order high-pass up to 1.5 Hz, or a low-pass down to 12 Hz."""
+    """Imitate another device: a first-order high-pass up to 1.5 Hz, or a low-pass down to 12 Hz."""
     if rng.random() < 0.5:
         b, a = dsp.butter(1, rng.uniform(0.3, 1.5), "highpass", fs=FS_HZ)
     else:

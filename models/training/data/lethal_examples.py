@@ -1,8 +1,8 @@
-"""Examples to train T4 on: the last seconds of a segment as windows, and what its newest second may
-be.
+"""Training examples of T4, the lethal rhythms: the last seconds of a segment as windows, and the
+rhythms that its newest second may have.
 
-Few patients have lethal rhythms (fibrillation: six), so most of a batch is made: other leads, gains
-and rates of those that are there, surrogates, tachycardias of other patients' beats.
+Few patients have lethal rhythms (fibrillation: six), so most of a batch is synthetic: other leads,
+gains and rates of the existing episodes, surrogates, tachycardias made of other patients' beats.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ class Examples:
         return bank.tachycardia(rng, mixture(2, rng), fastest), _all(what)
 
     def _after_onset(self, x: Floats, sets: Sets, rng: np.random.Generator) -> tuple[Floats, Sets]:
-        """Something harmless before; what begins is doubtful for its first second, silence for its
-        first three."""
+        """Put a harmless rhythm before the segment's; the new rhythm is doubtful for its first
+        second, asystole for its first three."""
         older, before = self._pools["mitdb" if rng.random() < 0.5 else "vfdb"].draw(rng)
         at = int(rng.integers(SPAN // 3, SPAN))
         doubt = 3 * FS_HZ if sets[-1] == 1 << ASYSTOLE else FS_HZ
@@ -158,7 +158,7 @@ def _all(what: int) -> Sets:
 
 
 def windows(x: Floats, late: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    """Segments (B, SPAN) as serving would cut them: (B, WINDOWS, 320), levels (B, WINDOWS), which
+    """Segments (B, SPAN) cut as in serving: (B, WINDOWS, 320), levels (B, WINDOWS), which
     exist (B, WINDOWS)."""
     cut, levels = [], []
     for i in range(WINDOWS):

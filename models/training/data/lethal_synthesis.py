@@ -1,11 +1,11 @@
-"""Lethal rhythms that no record at hand shows: too few patients have them. Segments of
-lethal_data.SPAN samples, mV.
+"""Synthesise lethal rhythms, because too few patients in the available records have them. Segments
+of lethal_data.SPAN samples, mV.
 
 Ventricular tachycardia: a patient's own ventricular beats, closer together. Its counterpart, a
 supraventricular tachycardia: normal beats, as close. Ventricular fibrillation: surrogates of a real
 one with random phases (Theiler et al. 1992, DOI 10.1016/0167-2789(92)90102-S), or waves whose
-frequency and size wander. Flutter: a regular wave in which no QRS, no T and no line between them
-can be told; its counterpart, such a wave at a slower rate. Asystole: the noise floor of an
+frequency and size wander. Flutter: a regular wave in which no QRS, no T and no isoelectric line can
+be distinguished; its counterpart, such a wave at a slower rate. Asystole: the noise floor of an
 amplifier, from the start or after a last beat.
 """
 
@@ -75,7 +75,8 @@ def _join(level: float, piece: Floats) -> Floats:
 
 
 def _envelope(rng: Generator) -> Floats:
-    """Size that swells and fades, as in torsades and in fibrillation: (SPAN,) of 0.3 to 1.7."""
+    """An amplitude that waxes and wanes, as in torsades and in fibrillation: (SPAN,) of 0.3 to
+    1.7."""
     knots = rng.uniform(0.3, 1.7, int(rng.integers(4, 16)))
     return np.asarray(
         np.interp(np.linspace(0, len(knots) - 1, SPAN), np.arange(len(knots)), knots), np.float32
@@ -83,7 +84,7 @@ def _envelope(rng: Generator) -> Floats:
 
 
 def surrogate(x: Floats, rng: Generator) -> Floats:
-    """The same spectrum with other phases."""
+    """A surrogate with the same spectrum and random phases."""
     spectrum = np.fft.rfft(x)
     turned = np.abs(spectrum) * np.exp(2j * np.pi * rng.random(len(spectrum)))
     return np.asarray(np.fft.irfft(turned, len(x)) * _envelope(rng), np.float32)
@@ -107,8 +108,8 @@ def waves(rng: Generator) -> Floats:
 
 
 def flutter(rng: Generator) -> Floats:
-    """A regular, broad wave of 150 to 350 a minute, as ventricular flutter is defined: nothing in
-    it can be told apart as QRS or T."""
+    """A regular, broad wave of 150 to 350 a minute, as ventricular flutter is defined: no part of
+    it can be distinguished as QRS or T."""
     return _regular(rng, rng.uniform(150, 350) / 60)
 
 

@@ -1,5 +1,5 @@
-"""Reference records as the network's own signal: conditioned at 125 Hz by the serving stage, with
-per-sample targets.
+"""Load reference records as the network's input signal: conditioned at 125 Hz by the serving stage,
+with per-sample targets.
 
 Sets (PhysioNet, ODC-BY 1.0): mitdb (Moody and Mark 2001, DOI 10.1109/51.932724), nstdb (Moody et
 al. 1984), vfdb (Greenwald 1986), ludb (Kalyakulina et al. 2020, DOI 10.1109/ACCESS.2020.3029211).
@@ -35,7 +35,7 @@ AAMI = (
 FIBRILLATORY = {"VF", "VFL", "VFIB"}
 WITHOUT_QRS = FIBRILLATORY | {"ASYS"}
 SAME_PATIENT = {"mitdb/202": "mitdb/201"}
-NOISE_FOR_TRAINING_MIN = 17  # noise after this minute is kept for the noisy tests
+NOISE_FOR_TRAINING_MIN = 17  # noise after this minute is reserved for the noisy tests
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Track:
     beats: npt.NDArray[np.float64]  # (m,) R peaks, in samples at 125 Hz
     classes: str  # one AAMI letter per beat; empty where beats have no class
     flutter: npt.NDArray[np.float64]  # (k, 2) sections without QRS reference
-    height_mv: float  # median QRS height, peak to peak; an estimate where there is no reference
+    height_mv: float  # median QRS height, peak to peak; an estimate if there is no reference
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Noise:
 
 
 def data_folder() -> Path:
-    """Where the unpacked sets are: $ECG_DATA, else ~/.cache/ecg-data."""
+    """The folder of the unpacked sets: $ECG_DATA, else ~/.cache/ecg-data."""
     return Path(os.environ.get("ECG_DATA") or Path.home() / ".cache" / "ecg-data")
 
 
 def record_names(folder: Path, data_set: str) -> list[str]:
-    """Names such as mitdb/208 of the records that are there, in order."""
+    """Names such as mitdb/208 of the existing records, in order."""
     return [
         f"{data_set}/{path.stem}"
         for path in sorted((folder / data_set).glob("*.hea"), key=lambda p: (len(p.stem), p.stem))

@@ -1,7 +1,7 @@
 """Training data of the rhythm task's beats: those that the first task finds in the records, and
 patients with a pacemaker made of them.
 
-CinC 2017 tells nothing of pacemakers, and a paced fibrillation looks like neither of its classes.
+CinC 2017 does not annotate pacemakers, and a paced fibrillation looks like neither of its classes.
 So pauses of some records are filled as a ventricular pacemaker fills them: in fibrillation that is
 still fibrillation, in a normal rhythm another one.
 """
@@ -36,12 +36,12 @@ Some = tuple[Doubles, npt.NDArray[np.float16]]
 
 NORMAL, FIBRILLATION, OTHER = (CLASSES.index(c) for c in "NAO")
 WHOLE = 0.4  # share of pieces that are as long as the context may be
-# the others have at most so many seconds: what a view of few beats can tell is learned from few
+# the others have at most this many seconds, so that the network also learns to answer from few
 # beats
 YOUNG_S = 13
 # shares of the records of their classes that get a pacemaker
 PACED_FIBRILLATION, PACED_OTHER = 0.25, 0.04
-ESCAPE_S = (0.55, 1.3)  # a pacemaker waits so long, at least and at most
+ESCAPE_S = (0.55, 1.3)  # shortest and longest escape interval of a pacemaker
 PLACE = np.arange(-BEFORE, AFTER, STRIDE) / FS_HZ  # s, of a shape's values
 
 
@@ -55,8 +55,8 @@ class FoundBeats:
     lengths: Ints  # (R,) samples of the records
 
     def piece(self, record: int, begin: int, end: int) -> Some:
-        """What a stream knows of samples `begin` to `end`: where more signal follows, the newest
-        half second waits for its window."""
+        """The beats that a stream knows of samples `begin` to `end`: if more signal follows, the
+        newest half second still waits for its window."""
         part = slice(self.bounds[record], self.bounds[record + 1])
         at = self.at[part]
         inside = (at >= begin) & (
@@ -133,7 +133,7 @@ class BeatBatches:
 
 
 def vary(ago: Floats, shapes: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Another gain, polarity and pace; noise on shapes and places."""
+    """Vary gain, polarity and rate; add noise to shapes and positions."""
     rows, there = len(ago), ago >= 0
     gain = np.exp(rng.uniform(-1, 1, (rows, 1, 1))) * np.where(
         rng.random((rows, 1, 1)) < 0.4, -1.0, 1.0
@@ -159,8 +159,8 @@ def _maybe_paced(some: Some, label: int, rng: np.random.Generator) -> tuple[Some
 
 
 def paced(some: Some, rng: np.random.Generator, escape: tuple[float, float]) -> Some:
-    """Beats with those of a ventricular pacemaker on demand (VVI): wherever none has come for the
-    escape interval, one is paced.
+    """Beats with those of a ventricular pacemaker on demand (VVI): whenever no beat has come for
+    the escape interval, one is paced.
 
     Args:
         some: at least a few beats; fewer come back as they are.

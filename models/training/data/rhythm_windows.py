@@ -1,8 +1,8 @@
 """Windows of rhythm records: as the stream cuts them, for judging; varied, for training.
 
-Variations change what differs between people, electrodes and devices and leave the rhythm alone:
-gain and its drift, inversion, time scale (+-10 %), length of signal, muscle and motion noise,
-mains, white noise.
+Variations change properties that differ between people, electrodes and devices, and keep the
+rhythm: gain and its drift, inversion, time scale (+-10 %), length of signal, muscle and motion
+noise, mains, white noise.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def record_windows(signal: Floats, spec: InputSpec = RHYTHM_SPEC) -> Floats:
 
 
 def short_windows(signal: Floats, seconds: float, spec: InputSpec = RHYTHM_SPEC) -> Floats:
-    """The record in pieces, side by side up to its end, each as the stream sees a record that
-    young: (W, length)."""
+    """The record in pieces, side by side up to its end, each as the stream sees a record of that
+    length: (W, length)."""
     n = min(round(seconds * FS_HZ), len(signal))
     return np.concatenate(
         [
@@ -64,7 +64,7 @@ class Varied:
 
     @property
     def state(self) -> Any:
-        """Where the random numbers stand, to go on from there."""
+        """The state of the random generator, to continue from it."""
         return self._rng.bit_generator.state
 
     @state.setter
@@ -82,7 +82,7 @@ class Varied:
         return scale(history, valid, self._spec)
 
     def use(self, rng: np.random.Generator) -> None:
-        """Draw from these random numbers from now on."""
+        """Use this random generator from now on."""
         self._rng = rng
 
     def piece(self, signal: Floats) -> Floats:

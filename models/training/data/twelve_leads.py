@@ -31,7 +31,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TwelveLeads:
-    """Records of ten seconds: of `labelled` ones the superclasses are known."""
+    """Records of ten seconds; the superclasses of the `labelled` ones are known."""
 
     patients: Ints  # (R,)
     windows: Floats  # (R, 12, 1250) scaled
@@ -85,7 +85,7 @@ def _read(data: Path) -> TwelveLeads:
 
 
 def superclasses(path: Path) -> dict[str, str]:
-    """Of each diagnostic statement its superclass."""
+    """The superclass of each diagnostic statement."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {row[""]: row["diagnostic_class"] for row in rows if row["diagnostic"] == "1.0"}

@@ -33,8 +33,8 @@ class Unlabelled:
     long: int
 
     def draw(self, rng: np.random.Generator, patients: int, each: int) -> tuple[Floats, Ints]:
-        """`each` windows of ten seconds of so many patients: (patients * each, 1250), and whose
-        they are."""
+        """Draw `each` windows of ten seconds of this number of patients: (patients * each, 1250),
+        and the patient of each window."""
         count = len(self.signals)
         odds = np.full(count, (1 - HALF_HOURS) / (count - self.long) if self.long else 1 / count)
         if self.long:
@@ -51,7 +51,7 @@ class Unlabelled:
 
 
 def load(data: Path, cache: Path, fold: int) -> Unlabelled:
-    """Records of CinC 2017 that may teach when `fold` is judged, and all of afpdb."""
+    """Records of CinC 2017 outside test fold `fold`, and all of afpdb."""
     recordings = cinc2017.load(data / "cinc2017", cache / "cinc2017.npz")
     members = split(recordings.labels, fold).train
     short = [recordings.signal(int(r)) for r in members]

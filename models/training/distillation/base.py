@@ -1,4 +1,4 @@
-"""What a distillation scheme is: which task, teacher and student, and one training step."""
+"""The interface of a distillation scheme: task, teacher, student and loss."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Pair(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for all but the teacher."""
+        """Set training mode for all but the teacher."""
         super().train(mode)
         self.teacher.eval()
         return self
 
 
 class WithTeacher:
-    """Batches of a task, judged by a scheme's own loss over what a pair answers."""
+    """Batches of a task, judged by the scheme's loss over the answers of a pair."""
 
     def __init__(self, own: Batches, loss: Callable[[nn.Module, object, Tensor], Tensor]) -> None:
         self._own, self._loss = own, loss
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """As the task's."""
+        """A batch of the task."""
         return self._own.batch(rng, size)
 
     def loss(self, net: nn.Module, answer: object, target: Tensor) -> Tensor:
-        """As the scheme's."""
+        """The loss of the scheme."""
         return self._loss(net, answer, target)
 
 
@@ -50,8 +50,8 @@ class WithTeacher:
 class Scheme:
     """How a student learns from a teacher, and without it for comparison.
 
-    `teacher_task` and `task` have the same folds. `pair` joins both for training; `loss` judges
-    what the pair answers, with or without what the teacher says.
+    `teacher_task` and `task` have the same folds. `pair` joins both for training; `loss` judges the
+    pair's answers, with or without the teacher's.
     """
 
     teacher_task: Callable[..., Task]

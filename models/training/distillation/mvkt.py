@@ -1,4 +1,4 @@
-"""MVKT: a student of lead I learns from a teacher of twelve leads what the other leads show.
+"""MVKT: a student of lead I learns from a teacher of twelve leads.
 
 Qin et al., Computers in Biology and Medicine 2023, DOI 10.1016/j.compbiomed.2023.107503, arXiv
 2301.12178. Task loss, plus the two-point divergence of every label (MKD), plus 0.8 times
@@ -6,8 +6,9 @@ contrastive lead-information transfer (CLT, after Tian et al. 2020, arXiv 1910.1
 features are drawn to the teacher's of the same record, and away from those of records with other
 labels.
 
-We differ: negatives are those of the batch (at most 255) instead of a memory bank of 1,024; teacher
-and student are ours (MVMS of twelve leads, a depthwise-separable network of lead I).
+Differences here: negatives are those of the batch (at most 255) instead of a memory bank of 1,024;
+teacher and student are this project's (MVMS of twelve leads, a depthwise-separable network of lead
+I).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Answers(NamedTuple):
 
 
 class BothShow(Pair):
-    """Twelve leads to what both answer and show; the student sees the first lead only."""
+    """Twelve leads to the logits and features of both; the student sees the first lead only."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
         super().__init__(student, teacher)
@@ -66,7 +67,7 @@ def label_distillation(said: Tensor, told: Tensor) -> Tensor:
 
 
 def different(labels: Tensor) -> Tensor:
-    """Which records have another set of labels (B, K): (B, B) true or false."""
+    """True for pairs of records with different label sets (B, K): (B, B)."""
     return (labels[:, None] != labels[None]).any(dim=2)
 
 
@@ -87,7 +88,7 @@ def transfer(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
 
 
 def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], Tensor]:
-    """Task loss and label distillation, and CLT if `taught`: what the comparison is about."""
+    """Task loss and label distillation, and CLT if `taught`, the loss under comparison."""
 
     def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
         said = cast(Answers, answer)

@@ -1,9 +1,9 @@
-"""MVMS: a student with one view learns what its teacher with several said, softened.
+"""MVMS: a student with one view learns the softened answers of a teacher with several.
 
 Yang et al., IEEE TETCI 2023, DOI 10.1109/TETCI.2023.3235374: half the task's loss, half T^2 times
 the Kullback-Leibler divergence of both answers at temperature T = 2. As the public code has it, the
-student is one branch that sees all leads. We differ: on rhythm, whose classes exclude each other,
-the softmax is apt; labels that do not exclude each other are compared one by one.
+student is one branch that sees all leads. Differences here: softmax for rhythm, whose classes
+exclude each other; labels that do not exclude each other are compared one by one.
 """
 
 from __future__ import annotations

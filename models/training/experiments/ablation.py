@@ -1,9 +1,9 @@
-"""What mattered: each task's recipe less one thing at a time, side by side, on equal schedules.
+"""Ablation: each task's recipe without one part at a time, on equal schedules.
 
     python -m models.training.experiments.ablation           # all tables
     python -m models.training.experiments.ablation qrs       # one of them: qrs, beats
 
-Goes on from the figures and checkpoints in RUNS/ablation; writes
+Continues from the figures and checkpoints in RUNS/ablation; writes
 models/artifacts/experiments/ablation.md. Needs the dense network of `python -m
 models.training.tasks.qrs.train fold0` (the teacher), and the beats of `python -m
 models.training.tasks.beat_class.train cache`.
@@ -75,7 +75,7 @@ def qrs(data: Path, runs: Path) -> None:
 
 
 def beats(_: Path, runs: Path) -> None:
-    """The same for T2: all rows of a seed at once."""
+    """The same for T2, the beat class: all rows of a seed at once."""
     held = known(load(runs / "beat_class" / "beats.npz"))
     for seed in SEEDS:
         measured = functools.cache(
@@ -94,7 +94,7 @@ def _one(measured: Callable[[], dict[str, Figures]], label: str) -> Figures:
 
 
 def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:
-    """Measure, unless that was done; then write the page."""
+    """Measure, unless already done; then write the page."""
     path = runs / "ablation" / f"{name}.json"
     if not path.exists():
         figures = measure()
@@ -125,7 +125,7 @@ def page(runs: Path) -> str:
 
 
 def _rhythm(runs: Path) -> list[str]:
-    """The rhythm task's table; nothing where it has not been trained."""
+    """The rhythm task's table; empty if the task has not been trained."""
     found = [_read(runs / "ecgcl" / f"rhythm-{name}.json") for name in FIFTHS]
     folds = [figures for figures in found if figures]
     plain = _read(runs / "plain_cnn-rhythm" / "fold0" / "spec.json").get("figures", {})
@@ -143,13 +143,13 @@ def _rhythm(runs: Path) -> list[str]:
 
 
 def _over_folds(values: Sequence[float]) -> str:
-    """Mean and, of several, each; %."""
+    """Mean, and each value if there are several; %."""
     each = ", ".join(f"{100 * v:.1f}" for v in values)
     return f"{100 * statistics.mean(values):.1f} ({each})" if len(values) > 1 else each or "-"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a training left; nothing where it was not run."""
+    """The figures of a training; empty if it was not run."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
@@ -159,14 +159,13 @@ def _steps(plan: Plan) -> int:
 
 
 def _seeds(runs: Path, name: str) -> list[Figures]:
-    """Figures of a row, those seeds that were run."""
+    """Figures of a row, for the seeds that were run."""
     paths = [runs / "ablation" / f"{name}-{seed}.json" for seed in SEEDS]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
 def table(rows: Mapping[str, Sequence[Figures]]) -> str:
-    """A row per recipe; the first is what the others are compared with, over the seeds that both
-    have."""
+    """A row per recipe; the others are compared with the first, over the seeds that both have."""
     first = next(iter(rows.values()))
     names = list(first[0])
     lines = [f"| | {' | '.join(names)} | seeds |", "|---" * (len(names) + 2) + "|"]

@@ -1,5 +1,5 @@
-"""What mattered for T2, the beat's class: the deployed recipe with parts of what a beat is judged
-by blanked, in training and in use.
+"""Ablation of T2, the beat class: the deployed recipe with parts of the features blanked, in
+training and in use.
 
 Everything else is as models/training/tasks/beat_class/train.py has it: beats, scenarios, plan,
 three folds over patients.
@@ -43,18 +43,18 @@ INTERVALS = (
 )
 OF_THIS_BEAT = ("width", "polarity")
 USUAL = tuple(name for name in (*LIKENESS, *PAST) if name not in (*OF_THIS_BEAT, *INTERVALS))
-Kept = npt.NDArray[np.float32]  # (FEATURES,) 1, or 0 where a feature is blanked
+Kept = npt.NDArray[np.float32]  # (FEATURES,) 1, or 0 for a blanked feature
 Figures = dict[str, float]
 
 
 class Sight(NamedTuple):
-    """One row: what a beat is judged by."""
+    """One row of the table: the features by which a beat is judged."""
 
     label: str
     name: str
     scalars: tuple[str, ...] = ()  # blanked
     usual_shapes: bool = True
-    vote: bool = True  # of the beats of a form, afterwards (models/beats/votes.py)
+    vote: bool = True  # vote of the beats of one morphology, afterwards (models/beats/votes.py)
 
     @property
     def kept(self) -> Kept:
@@ -65,7 +65,8 @@ class Sight(NamedTuple):
         return kept
 
     def of(self, seen: Seen) -> Seen:
-        """Beats so seen. One that is like none of the usual beats hears no vote."""
+        """The beats with these features only. A beat that matches no template takes part in no
+        vote."""
         return Seen(
             seen.features * self.kept,
             seen.slot,
@@ -85,7 +86,7 @@ SIGHTS = (
 
 
 class Blanked:
-    """Training beats (models/training/harness.py) of which only some features are told."""
+    """Training beats (models/training/harness.py) with only some features."""
 
     def __init__(self, examples: Examples, kept: Kept) -> None:
         self._examples, self._kept = examples, torch.from_numpy(kept)
@@ -98,8 +99,8 @@ class Blanked:
 
 
 def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
-    """Of every sight, by label: V and S, %, each patient judged by the network of a fold that left
-    it out; without paced records."""
+    """Figures of V and S, %, for every selection of features, by label; each patient is judged by
+    the network of a fold that left it out; without paced records."""
     verdicts: dict[str, list[Verdict]] = {sight.label: [] for sight in SIGHTS}
     for fold in range(FOLDS):
         examples = Examples([k for k in held if k.track.fold != fold], seed)

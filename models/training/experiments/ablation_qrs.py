@@ -1,10 +1,10 @@
-"""What mattered for T1, QRS: the recipe less one thing at a time, on short equal schedules, judged
-on a fold's patients in noise.
+"""Ablation of T1, QRS: the recipe without one part at a time, on short equal schedules, judged on a
+fold's patients in noise.
 
 Noise of the tests is what training never draws from: electrode motion of NSTDB (118e_6 minus 118)
-after minute 17, from the sixth minute of every held-out record on, for as long as there is some (12
+after minute 17, from the sixth minute of every held-out record on, for as long as it lasts (12
 minutes), at NSTDB's definition of the signal-to-noise ratio. Figures are below those of the
-deployed network, which learns far longer.
+deployed network, which is trained far longer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Figures = dict[str, float]
 
 
 class Recipe(NamedTuple):
-    """One row: an architecture, and what its training goes without or has besides."""
+    """One row: an architecture, and the parts that its training lacks or adds."""
 
     label: str  # of its checkpoints
     name: str
@@ -86,7 +86,7 @@ def drawn_by(recipe: Recipe) -> Iterator[None]:
 
 
 class Held(NamedTuple):
-    """Data of the fold: what trains, and what judges under each condition."""
+    """Data of the fold: training data, and test data under each condition."""
 
     batches: Batches
     judged: dict[str, list[Track]]
@@ -113,7 +113,7 @@ def load(folder: Path, fold: int = FOLD) -> Held:
 
 
 def unheard(folder: Path) -> Noise:
-    """Electrode motion that training leaves alone, in one piece."""
+    """Electrode motion that training does not use, in one piece."""
     worst, clean = (
         wfdb.rdrecord(str(folder / name), physical=False).d_signal.astype(np.int64)
         for name in ("nstdb/118e_6", "mitdb/118")
@@ -151,7 +151,7 @@ def noisy(track: Track, noise: Noise, snr_db: float) -> Track:
 
 
 def learn(recipe: Recipe, held: Held, seed: int, runs: Path, teacher: Path) -> nn.Module:
-    """A network taught by the recipe; goes on from its checkpoint."""
+    """A network taught by the recipe; continues from its checkpoint."""
     torch.manual_seed(seed)
     net = architectures.load(recipe.architecture).build(Qrs.problem)
     batches = (

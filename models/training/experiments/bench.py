@@ -1,5 +1,5 @@
-"""What needs torch to be said of networks: what an architecture costs, and what the deployed form
-is measured against in time (torch itself, and the network as it was before pruning)."""
+"""Benchmarks that need torch: the cost of an architecture, and the deployed form timed against
+torch and against the network before pruning."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from models.training.release.windowed_export import write_onnx
 
 
 class Cost(NamedTuple):
-    """Of one architecture on its first problem (models/training/problems.py)."""
+    """The cost of one architecture on its first problem (models/training/problems.py)."""
 
     parameters: int
     mmac_per_second: float
 
 
 def cost(name: str) -> Cost:
-    """What a registered architecture costs."""
+    """Measure the cost of a registered architecture."""
     architecture = architectures.load(name)
     problem = first(architecture)
     net = architecture.build(problem)
@@ -38,7 +38,7 @@ def cost(name: str) -> Cost:
 
 
 def torch_calls(artifact: Artifact) -> list[Call]:
-    """An artifact's network in torch, with fresh weights; nothing where the registry does not know
+    """An artifact's network in torch, with fresh weights; empty if the registry does not know
     it."""
     torch.set_num_threads(1)
     found = _network(artifact)
@@ -71,7 +71,7 @@ def first_task_calls() -> list[Call]:
 
 
 def _network(artifact: Artifact) -> tuple[str, nn.Module, int, int] | None:
-    """Name as the benchmark has it, network, length and rows of its windows."""
+    """The benchmark's name of a network, the network, and the length and rows of its windows."""
     for part in artifact.parts:
         if part.name == "backbone":
             columns = [Column() for _ in artifact.spec["tasks"]]

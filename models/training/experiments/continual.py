@@ -1,5 +1,5 @@
 """The three continual-learning scenarios of ECG-CL (Gao et al. 2023, arXiv 2304.04646), each
-learned in several ways.
+learned by several methods.
 
     python -m models.training.experiments.continual domain     # QRS segmentation, then rhythm
     python -m models.training.experiments.continual class      # the rare rhythm classes, then all four
@@ -7,14 +7,15 @@ learned in several ways.
     python -m models.training.experiments.continual all
     python -m models.training.experiments.continual all --quick    # one seed, short, on validation records; writes to runs
 
-Started again, trainings go on from their checkpoints. Writes
-models/artifacts/experiments/continual.json and continual.md. A seed is also a fold: another start,
-and other records to judge on. Lengths of trainings and the share that is pruned were set by the
-time at hand, and no epoch is picked: nothing was tuned, neither on the test records nor on others.
+When started again, trainings continue from their checkpoints. Writes
+models/artifacts/experiments/continual.json and continual.md. A seed is also a fold: another
+initialisation, and other test records. Lengths of trainings and the share that is pruned were set
+by the time at hand, and no epoch is picked: nothing was tuned, neither on the test records nor on
+others.
 
-We differ from the paper in the data at hand, and in the second task of the class-incremental
+Differences from the paper: the available data, and the second task of the class-incremental
 scenario: it is all four classes, from records of all four. Decoders that have seen disjoint classes
-could not be told apart without being told the task.
+could not be chosen between without knowing the task.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ QUICK_STEPS = 80
 
 
 def run(scenario: str, records: Records, parts: Parts, plan: Plan, runs: Path) -> dict[str, Any]:
-    """One seed of one scenario, in every way: plain data for the report."""
+    """Run one seed of one scenario by every method; returns plain data for the report."""
     first, second = (make(records, parts) for make in SCENARIOS[scenario])
     at = f"{scenario}-{plan.seed}"
     start = fresh(first, plan.seed + 1000)
@@ -106,7 +107,7 @@ def _from_scratch(first: Task, second: Task, plan: Plan, runs: Path) -> dict[str
 def _finetuning(
     first: Task, second: Task, dense: PaperNet, at: str, plan: Plan, runs: Path
 ) -> dict[str, Any]:
-    """One network that goes on with the second task; the first keeps its decoder."""
+    """One network trained further on the second task; the first keeps its decoder."""
     start = successor(second, dense, plan.seed + 2000)
     fit(f"{at}-finetuning", start, second, plan, runs)
     net = recovered(f"{at}-finetuning-dense", start, second, plan, runs)
@@ -123,8 +124,8 @@ def _isolated(
     plan: Plan,
     runs: Path,
 ) -> dict[str, Any]:
-    """The paper's way, from a store that holds the first task; `held` is the first task's network
-    as it was then."""
+    """The paper's method, from a store that holds the first task; `held` is the first task's
+    network as it was then."""
     store, later = copy.deepcopy(holding_first), fresh(second, plan.seed + 2000)
     store.open(later, 2, reuse)
     fit(f"{at}-second-{reuse.value}", later, second, plan, runs)
@@ -143,7 +144,7 @@ def _isolated(
 
 
 def plans(quick: bool) -> Iterator[tuple[Parts, Plan]]:
-    """What to judge on, and how to train, of each seed."""
+    """The test records and training plan of each seed."""
     if quick:
         yield Parts(0, validate=True), replace(Plan(), steps=QUICK_STEPS)
         return

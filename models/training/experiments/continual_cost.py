@@ -1,5 +1,5 @@
-"""What one execution of the paper's network costs: parameters, multiplications, and ONNX Runtime's
-time on one thread."""
+"""Measure the cost of one execution of the paper's network: parameters, multiplications, and ONNX
+Runtime's time on one thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DECODERS: dict[str, tuple[Decoder, int]] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one task."""
+    """Cost of one task."""
 
     task: str
     parameters: int  # stored, zeros too
@@ -41,7 +41,7 @@ class Cost:
 
 
 def measured(task: str) -> Cost:
-    """Cost of a task, `qrs` or `rhythm`; what the weights are makes no difference."""
+    """Cost of a task, `qrs` or `rhythm`; the values of the weights make no difference."""
     decoder, outputs = DECODERS[task]
     net = PaperNet(decoder, outputs).eval()
     macs = multiplications(net)

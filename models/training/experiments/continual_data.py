@@ -75,8 +75,8 @@ class Records:
 
 
 def load(folder: Path, runs: Path) -> Records:
-    """Read the sets in `folder`; what was read is kept in `runs` for as long as the code that reads
-    and conditions stays the same."""
+    """Read the sets in `folder`; the result is cached in `runs` as long as the code that reads and
+    conditions stays the same."""
     cache = runs / "cache" / f"continual-{_fingerprint()}.pkl"
     if cache.exists():
         return pickle.loads(cache.read_bytes())
@@ -151,7 +151,7 @@ def patient_folds(strips: Sequence[Strip], count: int) -> Ints:
 
 
 def window(signal: Floats, start: int) -> Floats:
-    """LENGTH samples from `start`; zeros on the left where the signal is shorter."""
+    """LENGTH samples from `start`; zeros on the left if the signal is shorter."""
     piece = signal[start : start + LENGTH]
     return np.pad(piece, (LENGTH - len(piece), 0))
 

@@ -1,7 +1,7 @@
-"""Ways to learn a second task: isolated weights (the paper's), fine-tuning, and from scratch.
+"""Methods to learn a second task: isolated weights (the paper's), fine-tuning, and from scratch.
 
-Each way spends the same on a task: a training of `steps` batches and a second one half as long,
-which after pruning lets the kept weights recover. Every training goes on from its checkpoint; its
+Each method spends the same on a task: a training of `steps` batches and a second one half as long,
+which after pruning lets the kept weights recover. Every training continues from its checkpoint; its
 random numbers depend on its seed and the number of its epoch only.
 """
 
@@ -28,9 +28,9 @@ EPOCH = 40  # batches between checkpoints
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train, and how much to prune."""
+    """Length of training and share to prune."""
 
-    steps: int = 160  # of the first training; the second has half
+    steps: int = 160  # of the first training; the second has half as many
     batch: int = 16
     pruned: float = 0.5  # share of a task's trained weights, per layer, that it gives back
     seed: int = 0
@@ -45,7 +45,7 @@ def fresh(task: Task, seed: int) -> PaperNet:
 def fit(
     name: str, net: PaperNet, task: Task, plan: Plan, runs: Path, recover: bool = False
 ) -> None:
-    """One training, the first one or the recovery after it. Goes on from runs/NAME.pt."""
+    """One training, the first one or the recovery after it. Continues from runs/NAME.pt."""
     steps, rate = (plan.steps // 2, RECOVERY_RATE) if recover else (plan.steps, PEAK_RATE)
     optimiser = torch.optim.AdamW(parameter_groups(net), lr=rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -1,4 +1,5 @@
-"""Tables of the continual-learning experiments, and what the paper's one execution per task costs."""
+"""Tables of the continual-learning experiments, and the cost of the paper's one execution per
+task."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ as scores move in such a training.
 
 
 def add(folder: Path, row: Row) -> None:
-    """Put a row in, in place of an older one of the same scenario and seed."""
+    """Add a row, replacing an older one of the same scenario and seed."""
     rows = [r for r in read(folder) if (r["scenario"], r["seed"]) != (row["scenario"], row["seed"])]
     folder.mkdir(parents=True, exist_ok=True)
     rows = sorted([*rows, row], key=lambda r: (list(TITLES).index(r["scenario"]), r["seed"]))
@@ -164,7 +165,8 @@ def _parameters(rows: Sequence[Row]) -> list[str]:
 
 
 def costs(tasks: Sequence[Cost]) -> str:
-    """What executions cost: masks make no weight cheaper, so this holds however many are zero."""
+    """The cost of executions: masks make no weight cheaper, so it does not depend on the number of
+    zeros."""
     lines = [
         "## Cost of one execution per task",
         "",

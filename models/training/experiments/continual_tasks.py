@@ -1,5 +1,5 @@
-"""The tasks of the continual-learning experiments: decoder, loss, training windows, and how each is
-judged on records it has not seen."""
+"""The tasks of the continual-learning experiments: decoder, loss, training windows, and figures on
+unseen records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from models.training.experiments.continual_data import (
 )
 
 Doubles = npt.NDArray[np.float64]
-Score = dict[str, float]  # percent; "score" is the task's figure
+Score = dict[str, float]  # percent; "score" is the main figure of the task
 
 QRS_WEIGHT = 2.0  # of a QRS sample in the loss
 TOLERANCE = 0.15 * FS_HZ  # between a found and a reference beat
@@ -50,7 +50,7 @@ JUDGED = int(600 * FS_HZ)  # samples of each MITDB record that judge: ten minute
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is trained for."""
+    """A task for which a network is trained."""
 
     name: str
     make: Callable[[], PaperNet]
@@ -62,8 +62,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Parts:
-    """Which records train and which judge: fold number `fold`, or the fold after it where settings
-    are still being chosen."""
+    """The split into training and test records: fold number `fold` is the test fold, or the fold
+    after it while settings are being chosen."""
 
     fold: int
     validate: bool = False
@@ -175,8 +175,8 @@ def _classifier(
 
 
 def qrs_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy per sample, (B, 1, T) against codes (B, T), where the reference says
-    something."""
+    """Binary cross-entropy per sample, (B, 1, T) against codes (B, T), for samples that the
+    reference covers."""
     known = targets != UNKNOWN
     truth = (targets == 1).float()
     parts = functional.binary_cross_entropy_with_logits(logits.squeeze(1), truth, reduction="none")
@@ -213,8 +213,8 @@ def judge_qrs(net: nn.Module, strips: Sequence[Strip]) -> Score:
 
 
 def find_beats(net: nn.Module, signal: Floats) -> Doubles:
-    """Samples of the QRS that the network finds in a record, from windows of which the middle
-    answers."""
+    """Samples of the QRS that the network finds in a record, from windows of which only the middle
+    is used."""
     step = LENGTH - 2 * EDGE
     padded = np.pad(signal, (EDGE, LENGTH))
     windows = np.stack([padded[a : a + LENGTH] for a in range(0, len(signal), step)])

@@ -5,8 +5,8 @@ al. 2015, arXiv 1503.02531).
 
 Teachers are networks that models.training.train_windowed trained on the same task and without the
 same fold; several are one teacher by the mean of their logits. The student goes to
-RUNS/plain_cnn-rhythm-distilled/foldN, and the table says what the same network without teachers
-reached, where RUNS has it. Distilled is kept only where that table shows that it pays.
+RUNS/plain_cnn-rhythm-distilled/foldN, and the table shows the figures of the same network without
+teachers, if RUNS has them. The distilled network is kept only if that table shows a gain.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from models.training.train_windowed import label, predictor
 
 TEMPERATURE = 2.0
 WEIGHT = 0.5  # of the teacher's answers in the loss
-# network, its answer, the batch's target, to logits
+# (network, its answer, the batch's target) to logits
 Read = Callable[[nn.Module, Any, Tensor], Tensor]
 
 
@@ -50,7 +50,7 @@ class Distilled:
         kind: Kind,
         read: Read = lambda net, answer, target: answer,
     ) -> None:
-        """`read` makes logits of what a network answers, where that takes more than running it (a
+        """`read` turns a network's answer into logits, if that takes more than running it (a
         decoder inside the loss)."""
         self._data, self._kind, self._read = data, kind, read
         self._teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
@@ -63,8 +63,8 @@ class Distilled:
         return inputs, (target, torch.stack(each).mean(dim=0))
 
     def loss(self, net: nn.Module, answer: Any, target: Any) -> Tensor:
-        """The task's loss, and how far the softened answer is from the teachers'; weighed so that
-        both have gradients of one size."""
+        """The task's loss, and the distance of the softened answer from the teachers'; weighted so
+        that both have gradients of the same size."""
         hard, soft = target
         far = divergence(self._read(net, answer, hard), soft, self._kind)
         return (1 - WEIGHT) * self._data.loss(net, answer, hard) + WEIGHT * TEMPERATURE**2 * far
@@ -89,7 +89,7 @@ def divergence(student: Tensor, teacher: Tensor, kind: Kind) -> Tensor:
 def teachers(
     names: Sequence[str], task: Task, task_name: str, fold: int, runs: Path
 ) -> list[nn.Module]:
-    """Trained networks of these architectures. Raises BadInputError where one was not trained."""
+    """Trained networks of these architectures. Raises BadInputError if one was not trained."""
     found = []
     for name in names:
         path = runs / f"{name}-{task_name}" / f"{label(fold)}.pt"
@@ -112,7 +112,7 @@ def learn(
     plan: Plan,
     runs: Path,
 ) -> nn.Module:
-    """The student, taught without that fold; goes on from runs/foldN.pt."""
+    """Train the student without that fold; continues from runs/foldN.pt."""
     torch.manual_seed(plan.seed)
     net = student.build(task.problem)
     return train(
@@ -140,7 +140,7 @@ def table(
 
 
 def _without(folder: Path, fold: int) -> Figures:
-    """What models.training.train_windowed found of a network without teachers; empty where it was
+    """The figures of models.training.train_windowed for a network without teachers; empty if it was
     not run."""
     path = folder / label(fold) / "spec.json"
     return (

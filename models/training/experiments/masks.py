@@ -2,15 +2,15 @@
 arXiv 2304.04646).
 
 One backbone holds the weights of all tasks; each weight belongs to one task or to none. A task
-trains the free weights, keeps the largest of them, gives the rest back and trains again (PackNet:
+trains the free weights, keeps the largest of them, frees the rest and trains again (PackNet:
 Mallya and Lazebnik 2018, DOI 10.1109/CVPR.2018.00810). A mask per task says which weights of
 earlier tasks it reads; it is given (all or none) or learned with the task (Piggyback: Mallya et al.
-2018, DOI 10.1007/978-3-030-01225-0_5). Whatever is no convolution of the backbone (BatchNorm and
-its statistics, the decoder) a task has for itself.
+2018, DOI 10.1007/978-3-030-01225-0_5). Everything but the convolutions of the backbone (BatchNorm
+and its statistics, the decoder) is separate for each task.
 
-We differ: free weights start a task from fresh random values, not from zero, or a task that reads
-no old weights could not start; the scores of a learned mask start at 0.03 and are cut at 0. Old
-weights are buffers while a new task is trained: no gradient, weight decay or momentum can reach
+Differences here: free weights start a task from fresh random values, not from zero, or a task that
+reads no old weights could not start; the scores of a learned mask start at 0.03 and are cut at 0.
+Old weights are buffers while a new task is trained: no gradient, weight decay or momentum can reach
 them.
 """
 
@@ -32,7 +32,7 @@ PREFIX = "backbone."
 
 
 class Reuse(Enum):
-    """Which weights of earlier tasks a task reads."""
+    """The weights of earlier tasks that a task reads."""
 
     ALL = "all"
     NONE = "none"
@@ -47,7 +47,7 @@ class Count:
     own: int
     reused: int
     private: int
-    free: int  # weights of the backbone that are still nobody's
+    free: int  # weights of the backbone that no task owns yet
 
     @property
     def total(self) -> int:
@@ -68,10 +68,11 @@ class _Above(torch.autograd.Function):
 
 
 class Effective(nn.Module):
-    """What a layer computes with while a task is trained: the task's own weights, and of the older
-    ones those that it reads.
+    """The weights that a layer uses while a task is trained: the task's own, and the older ones
+    that it reads.
 
-    Used as a parametrization of the layer's weight; `old` is zero where there is nothing to read.
+    Used as a parametrization of the layer's weight; `old` is zero for weights that the task does
+    not read.
     """
 
     old: Tensor
@@ -88,7 +89,7 @@ class Effective(nn.Module):
         return torch.where(self.own, weight, old)
 
     def fix(self) -> None:
-        """Keep the mask as it has been learned."""
+        """Freeze the learned mask."""
         if self.score is not None:
             self.old = self.old * (self.score.detach() > 0)
             self.score = None
@@ -114,7 +115,7 @@ class WeightStore:
         self.owner = {
             name: torch.zeros(value.shape, dtype=torch.uint8) for name, value in self.values.items()
         }
-        # by task: True where the task reads an older weight
+        # by task: True for older weights that the task reads
         self.reads: dict[int, dict[str, Tensor]] = {}
         # by task: all of its net's state that is not shared
         self.private: dict[int, dict[str, Tensor]] = {}
@@ -134,8 +135,8 @@ class WeightStore:
             parametrize.register_parametrization(layer, "weight", effective)
 
     def prune(self, net: nn.Module, share: float) -> None:
-        """Give this share of each layer's trained weights back, the smallest ones, and fix the mask
-        of what is reused."""
+        """Free this share of each layer's trained weights, the smallest ones, and freeze the mask
+        of reused ones."""
         for layer in shared_layers(net).values():
             effective = _effective(layer)
             effective.fix()
@@ -144,7 +145,7 @@ class WeightStore:
             )
 
     def close(self, net: nn.Module, task: int) -> None:
-        """Take the task's weights in; the net is left as a plain one that computes the task.
+        """Store the task's weights; the net is left as a plain one that computes the task.
 
         Its weights may lie in memory otherwise than those that `apply` loads, and then answers
         differ in the last bit: to compare answers bit by bit, compare two networks that were made
@@ -175,12 +176,12 @@ class WeightStore:
         )
 
     def effective(self, name: str, task: int) -> Tensor:
-        """The weight of a layer as the task computes with it."""
+        """The weight of a layer as the task uses it."""
         used = (self.owner[name] == task) | self.reads[task][name]
         return torch.where(used, self.values[name], torch.zeros_like(self.values[name]))
 
     def count(self, task: int) -> Count:
-        """How many weights the task needs."""
+        """Count the weights that the task needs."""
         return Count(
             own=sum(int((owner == task).sum()) for owner in self.owner.values()),
             reused=sum(int(reads.sum()) for reads in self.reads[task].values()),
@@ -202,7 +203,7 @@ class WeightStore:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what state_dict gave. ValueError where it is of another backbone."""
+        """Restore the result of state_dict. Raises ValueError if it is of another backbone."""
         shapes = {name: value.shape for name, value in self.values.items()}
         if {name: value.shape for name, value in state["values"].items()} != shapes:
             raise ValueError("these weights belong to another backbone")

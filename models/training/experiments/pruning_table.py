@@ -1,12 +1,12 @@
-"""Pruned against dense, in one run: multiply-accumulates, measured time, and what it costs in QRS
-found, clean and in noise.
+"""Compare the pruned with the dense network in one run: multiply-accumulates, measured time, and
+the loss in QRS detection, clean and in noise.
 
     python -m models.training.experiments.pruning_table fold0
 
 Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs/train.py). Both
 were trained on the same batches. Time: one thread, one window and the processor's batch, ONNX
 Runtime and torch, the median of rounds in which all take turns; each is called several times in a
-row, so that what is measured is found in the caches, as in a stream. Writes
+row, so that its data is in the caches, as in a stream. Writes
 models/artifacts/experiments/pruning.md.
 """
 
@@ -56,7 +56,7 @@ def calls(net: Segmenter, folder: Path) -> list[Call]:
 
 
 def milliseconds(each: Sequence[Call]) -> list[float]:
-    """Of this thread per window, of each call."""
+    """Milliseconds of this thread per window, for each call."""
     spent: list[list[float]] = [[] for _ in each]
     for _ in range(ROUNDS):
         for call, times in zip(each, spent, strict=True):
@@ -105,7 +105,7 @@ def table(
     times: Sequence[Sequence[float]],
     figures: Sequence[ablation_qrs.Figures],
 ) -> str:
-    """Both networks, and what they have in common with how many times or points less, in Markdown."""
+    """Table of both networks and their differences, as factors or points, in Markdown."""
     costs = [macs(net, torch.zeros(1, 1, BEAT_SPEC.length)) for net in nets]
     rows = [
         (

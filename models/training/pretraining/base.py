@@ -1,4 +1,4 @@
-"""What a pretraining objective is, and the registry of them.
+"""The interface of a pretraining objective, and the registry of objectives.
 
 An objective wraps a system of the zoo in a learner (the system and what only pretraining needs),
 makes batches, and says how wrong a learner is. After training the system itself is kept.
@@ -25,7 +25,7 @@ class Objective(Protocol):
     plan: Plan
 
     def learner(self, system: nn.Module) -> nn.Module:
-        """The system with what pretraining adds to it."""
+        """The system with the parts that only pretraining needs."""
         ...
 
     def batches(self) -> Batches:
@@ -50,11 +50,11 @@ def objective(name: str, *, variants: tuple[str, ...]) -> Callable[[M], M]:
 
 
 def known() -> dict[str, Declared]:
-    """What there is, by name; `arguments` holds the variants, the usual one first."""
+    """All objectives by name; `arguments` holds the variants, the usual one first."""
     return declared(pretraining.__name__, pretraining.__path__, "objective")
 
 
 def load(name: str) -> Make:
-    """An objective by name. Raises BadInputError, listing those there are."""
+    """An objective by name. Raises BadInputError that lists the known ones."""
     importlib.import_module(chosen(known(), name, "objective").module)
     return _loaded[name]

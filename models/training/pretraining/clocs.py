@@ -1,9 +1,10 @@
-"""CLOCS: what is of one patient is pulled together, what is of others pushed apart.
+"""CLOCS: embeddings of one patient are pulled together, those of different patients pushed apart.
 
 Kiyasseh, Zhu and Clifton, ICML 2021, PMLR 139:5606, arXiv 2005.13249 (written from the paper).
 Views of a record are segments that follow each other (CMSC), leads of one moment (CMLC), or both
 (CMSMLC). Positives are all views of the same patient, not augmentations of one segment; nothing is
-augmented. We differ: every pair of views counts, while the public code trains only on the last one.
+augmented. Difference here: every pair of views counts, while the public code trains only on the
+last one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ EACH = 2  # windows of a patient in a batch
 
 
 def pair_loss(a: Tensor, b: Tensor, patients: Tensor) -> Tensor:
-    """Embeddings of two views (B, E) of the same moments or records, and whose they are (B,).
+    """Embeddings of two views (B, E) of the same moments or records, and their patients (B,).
 
     The mean of up to four terms: each row's own counterpart among all of the other view, each
     column's, and the same for other pairs of the same patient, above and below the diagonal.
@@ -62,7 +63,7 @@ class Learner(nn.Module):
 
 
 class _Loss:
-    """What all batches of CLOCS are judged by."""
+    """The loss of all batches of CLOCS."""
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
         """Over patients (B,)."""

@@ -1,9 +1,9 @@
-"""CPC: from the context, tell the step that comes so much later from steps of other times.
+"""CPC: from the context, distinguish a given later step from steps of other times.
 
 Mehari and Strodthoff, Computers in Biology and Medicine 141:105114 (2022), DOI
 10.1016/j.compbiomed.2021.105114; van den Oord et al. 2018, arXiv 1807.03748. Negatives come from
-the same sequence, so that who the patient is does not help. We differ: the steps 4, 8 and 12 are
-told (0.26 to 0.77 s ahead) instead of 12 alone, among 32 negatives instead of 128.
+the same sequence, so that recognising the patient does not help. Differences here: steps 4, 8 and
+12 are predicted (0.26 to 0.77 s ahead) instead of 12 alone, among 32 negatives instead of 128.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEGATIVES = 32
 
 
 class Learner(nn.Module):
-    """Windows (B, 1, T) to scores (B, n, 1 + 32): of the step that came, then of others."""
+    """Windows (B, 1, T) to scores (B, n, 1 + 32): of the true step, then of others."""
 
     def __init__(self, system: Cpc) -> None:
         super().__init__()
@@ -45,7 +45,8 @@ class Learner(nn.Module):
         )
 
     def scores(self, predicted: Tensor, steps: Tensor, ahead: int) -> Tensor:
-        """What is predicted for steps from `ahead` on (B, n, D), against those steps and others."""
+        """Scores of the predictions for steps from `ahead` on (B, n, D) against those steps and
+        others."""
         true = torch.arange(ahead, steps.shape[1], device=steps.device)
         others = negatives(true, steps.shape[1])  # (n, 32)
         candidates = torch.cat([true[:, None], others], dim=1)  # (n, 33)
@@ -71,7 +72,7 @@ class Windows:
         self._source = source
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Windows (B, 1, 1250), and nothing to be judged by but themselves."""
+        """Windows (B, 1, 1250), which are also the target."""
         x = torch.from_numpy(self._source.draw(rng, size, 1)[0][:, None])
         return (x,), x
 
@@ -82,7 +83,7 @@ class Windows:
 
 @objective("cpc", variants=("usual",))
 class CpcObjective:
-    """The future told from the rest of the sequence."""
+    """Distinguishes future steps from the rest of the sequence."""
 
     architecture = "cpc"
     plan = Plan(epochs=15, steps=100, batch=32, peak_rate=1e-3, weight_decay=0.01)

@@ -1,7 +1,7 @@
-"""How much an encoder knows without being taught: one linear layer on its frozen features.
+"""Linear probe: measures a pretrained encoder by one linear layer on its frozen features.
 
 The control is the same encoder with random weights (arXiv 2602.17531 reports that those match
-pretrained ones on many ECG tasks): what pretraining is worth is the difference.
+pretrained ones on many ECG tasks): the difference is the gain by pretraining.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PART = 32  # windows drawn at a time
 
 
 class Encodes(Protocol):
-    """A system that a linear layer can be laid on."""
+    """A system with features for a linear layer."""
 
     def features(self, x: Tensor) -> Tensor:
         """(B, R, T) to (B, D)."""
@@ -28,7 +28,7 @@ class Encodes(Protocol):
 
 
 class Examples(Protocol):
-    """Where windows and their classes come from."""
+    """A source of windows and their classes."""
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """Windows (B, R, T) and classes (B,)."""
@@ -42,7 +42,7 @@ def frozen(system: Encodes, x: Tensor) -> Tensor:
 
 
 def probe(system: Encodes, examples: Examples, task: Task, fold: int, count: int) -> Figures:
-    """Figures of a linear layer taught by `count` windows on the system's features as they are."""
+    """Figures of a linear layer trained with `count` windows on the system's frozen features."""
     if isinstance(system, nn.Module):
         system.eval()
     rng = np.random.default_rng(0)

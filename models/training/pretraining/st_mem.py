@@ -1,9 +1,10 @@
-"""ST-MEM: most patches are hidden; the others, of all leads together, must let each lead fill in
-its own.
+"""ST-MEM: most patches are hidden, and each lead's are reconstructed from the visible patches of
+all leads.
 
 Na et al., ICLR 2024, arXiv 2402.09450 (written from the paper). The decoder is shared by the leads
-and sees one lead at a time, so that what it knows of other leads it knows from the encoder. The
-loss is the mean squared error of hidden patches only, each patch normalised. We differ: sizes.
+and sees one lead at a time, so that information on other leads reaches it only through the encoder.
+The loss is the mean squared error of hidden patches only, each patch normalised. Difference here:
+the sizes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Filled(NamedTuple):
 
 
 class Learner(nn.Module):
-    """Windows (B, R, T) to what is filled in."""
+    """Windows (B, R, T) to their reconstruction."""
 
     def __init__(self, system: StMem) -> None:
         super().__init__()

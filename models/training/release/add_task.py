@@ -1,7 +1,7 @@
-"""A new task beside those of a deployed model, from a folder of labelled records: trained,
-exported, and proven to leave the others alone.
+"""Add a task to a deployed model from a folder of labelled records: train it, export it, and prove
+that the other tasks are unchanged.
 
-The trunk and the older columns stay as they are, and nothing of theirs reads the new column, so the
+The trunk and the older columns stay as they are, and do not read the new column, so the
 older outputs must come out bit for bit as before. That is checked through ONNX Runtime, on random
 windows and on the records' own; otherwise nothing is written.
 """
@@ -38,7 +38,7 @@ from models.training.tasks.added import COLUMN, Figures, context, learn, split
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 TAKEN = {"backbone", "beats", "qrs"}
 SECONDS = range(4, 121)
-REAL_WINDOWS = 256  # of the proof
+REAL_WINDOWS = 256  # windows of the proof
 WEIGHTS = "weights.pt"
 
 
@@ -55,8 +55,8 @@ def add_task(
     """Learn the task called `name` from `folder` (labelled.py), and write `out`: the model folder
     `base` with the task added.
 
-    `noise` is NSTDB's folder; without it noise is made up. What goes on is told to `say`. Raises
-    BadInputError where folder, name or model cannot be used, and where an older task's output would
+    `noise` is NSTDB's folder; without it noise is made up. Progress is passed to `say`. Raises
+    BadInputError if folder, name or model cannot be used, or if an older task's output would
     change; then nothing is written.
     """
     old, of = Model(base), context(seconds)
@@ -101,11 +101,11 @@ def _check(name: str, out: Path, old: Model, seconds: int, epochs: int) -> None:
 
 
 def _weights(base: Path, old: Model) -> dict[str, Any]:
-    """The trained numbers that the model's ONNX files were made from."""
+    """The weights from which the model's ONNX files were made."""
     try:
         weights: dict[str, Any] = torch.load(base / WEIGHTS, weights_only=True)
         missing = [task for task in old.tasks if task not in weights["columns"]]
-    except Exception as error:  # torch raises anything at all for a damaged file
+    except Exception as error:  # torch raises any kind of exception for a damaged file
         raise BadInputError(
             f"{base / WEIGHTS}: {error}",
             "Start from a model folder with the weights it was exported from.",
@@ -216,12 +216,12 @@ def _backbone(
 
 
 def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As the file keeps it, whatever layout the training chose."""
+    """The tensor in the file's memory layout, whatever layout the training chose."""
     return {name: tensor.detach().contiguous() for name, tensor in state.items()}
 
 
 def _real_windows(recordings: Recordings) -> Floats:
-    """Some windows of the records held out."""
+    """Some windows of the held-out records."""
     windows = np.concatenate(
         [second_windows(recordings.signal(int(r))) for r in split(recordings.labels).held_out]
     )
@@ -254,7 +254,7 @@ Accuracy {figures.accuracy:.3f}; always the most frequent class: {figures.chance
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A draft folder beside `out` that takes its name when the block ends well, and is gone
+    """A draft folder beside `out` that takes its name if the block succeeds, and is deleted
     otherwise."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     draft.mkdir(parents=True)

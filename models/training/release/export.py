@@ -1,5 +1,5 @@
-"""The trained tasks as a model folder: one backbone, a decoder per task, spec.json, and the proof
-that ONNX Runtime computes the same.
+"""Export the trained tasks as a model folder: one backbone, a decoder per task, spec.json, and the
+proof that ONNX Runtime computes the same.
 
     python -m models.training.release.export final fold0 fold1 fold2
 
@@ -7,7 +7,7 @@ The folders of the folds hold the networks that `ecgwatch evaluate` judges: trun
 lethal rhythms that never saw the fold's patients. The rhythm task is not among them: it was trained
 on CinC 2017 only, and `evaluate` takes the shipped one. For CinC 2017 itself there is a folder with
 the shipped networks and a rhythm task that never saw a fifth of the records. All these keep their
-weights in half precision, for space: what ships does not.
+weights in half precision to save space; the shipped model does not.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from models.training.tasks.qrs.train import trained
 
 OPSET = 17
 TOLERANCE = 1e-3  # of logits
-LEAST_HALVED = 64  # values of a tensor, from which half precision saves more than it costs
+LEAST_HALVED = 64  # size of a tensor, in values, from which half precision saves more than it costs
 
 
 @dataclass
@@ -64,12 +64,12 @@ class Learned:
     seconds: int
     least: int
     hop: int
-    level: bool  # whether the decoder also reads the signal's size
-    beats: dict[str, Tensor] | None = None  # of the decoder of beats, where there is one
+    level: bool  # True if the decoder also reads the signal's amplitude
+    beats: dict[str, Tensor] | None = None  # of the decoder of beats, if there is one
     temperature: float = 1.0  # of both decoders together
 
     def build(self) -> tuple[Column, SequenceDecoder | RhythmDecoder]:
-        """The modules with these weights."""
+        """Build the modules with these weights."""
         column = Column(WIDTHS, self.widths)
         column.load_state_dict(self.column)
         hidden = self.decoder["gru.weight_hh_l0"].shape[1]
@@ -117,7 +117,7 @@ def write(
     """A model folder. `tasks` are in the order of the backbone's steps; `beats` is the folder of
     the beat classes' network; `reached` are figures by name, one per fold.
 
-    Raises ValueError where ONNX Runtime disagrees with torch.
+    Raises ValueError if ONNX Runtime disagrees with torch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     window = torch.from_numpy(
@@ -160,7 +160,7 @@ def write(
 
 
 def write_spec(spec: Spec, folder: Path) -> None:
-    """spec.json, with the version that its files make."""
+    """Write spec.json, with the version derived from its files."""
     spec.version = hashlib.sha256(
         "".join(f.sha256 for f in spec.files.values()).encode()
     ).hexdigest()[:12]
@@ -284,8 +284,8 @@ def write_final(runs: Path, folder: Path) -> Spec:
 
 
 def save_weights(weights: dict[str, Any], path: Path) -> None:
-    """What torch.load reads, a fifth smaller: its archive compressed, without the counters of
-    BatchNorm that only training looks at."""
+    """Save weights for torch.load, a fifth smaller: compressed, without the counters of BatchNorm
+    that only training needs."""
     buffer = io.BytesIO()
     torch.save(_uncounted(weights), buffer)
     with (
@@ -333,8 +333,8 @@ def write_fold(runs: Path, name: str, folder: Path) -> Spec:
 
 
 def halved(spec: Spec, folder: Path) -> Spec:
-    """The same model folder with its weights in half precision: half the size, and calculated with
-    as before."""
+    """Copy a model folder with its weights in half precision: half the size, still computed in
+    single precision."""
     for name, file in spec.files.items():
         path = folder / f"{name}.onnx"
         halve(path)

@@ -1,5 +1,5 @@
-"""What cross-validation found of the shipped network's tasks, fold by fold, from what their
-trainings left: for `models list`."""
+"""Collect the cross-validation figures of the shipped network's tasks, fold by fold, from the files
+of their trainings, for `models list`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIFTHS = ("final", "fold1", "fold2")
 
 def figures(runs: Path) -> dict[str, list[float]]:
     """One value per fold, %, by name. `runs` is the folder of checkpoints; raises FileNotFoundError
-    where a task was not judged."""
+    if a task was not judged."""
     told: dict[str, list[float]] = json.loads((runs / "beat_class" / "figures.json").read_text())
     rhythm = [json.loads((runs / f"rhythm-{name}.json").read_text()) for name in FIFTHS]
     told |= {

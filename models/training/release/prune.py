@@ -1,5 +1,5 @@
-"""Pruning by structure: whole channels of a trained Segmenter are taken out, and what is left is a
-smaller Segmenter.
+"""Structured pruning: whole channels of a trained Segmenter are removed, which leaves a smaller
+Segmenter.
 
 Channels are ranked by the BatchNorm scales that write them (network slimming, Liu et al. 2017, DOI
 10.1109/ICCV.2017.298). Layers that add into one branch share its channels, so these are kept or

@@ -1,12 +1,12 @@
-"""int8 of an artifact of one file, kept only where it pays: quicker, and as good by the task's own
-figure.
+"""Quantise a single-file artifact to int8, and keep the result only if it is faster and as good by
+the task's own figure.
 
     python -m models.training.release.quantise runs/unet-qrs/fold0 qrs --fold 0
 
 Static quantisation with quantise-dequantise pairs (Jacob et al. 2018, DOI 10.1109/CVPR.2018.00286),
-weights per channel, ranges from training windows. Whether the figure holds is judged on patients
-that the network was trained on, so that nothing is chosen by those it never saw; what these say is
-printed beside it. What is kept goes to FOLDER/int8, an artifact like any other.
+weights per channel, ranges from training windows. The comparison uses patients that the network was
+trained on, so that no choice is made on unseen ones; their figures are printed beside it. The
+result goes to FOLDER/int8, an artifact like any other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from models.training.tasks.base import Floats, Task
 
 CALIBRATION = (8, 64)  # batches, windows each
 LOSS = 0.001  # of the figure, relative, that int8 may cost
-GAIN = 1.1  # times quicker, at least
+GAIN = 1.1  # least speed-up
 
 
 class Form(NamedTuple):
@@ -114,7 +114,7 @@ def measured(folders: Sequence[Path], task: Task, fold: int) -> list[Form]:
 
 
 def pays(whole: Form, small: Form) -> bool:
-    """Whether int8 is quicker and as good."""
+    """True if int8 is faster and as good."""
     return small.trained >= whole.trained * (1 - LOSS) and small.row_ms * GAIN <= whole.row_ms
 
 

@@ -1,5 +1,5 @@
-"""A trained network as an artifact of one file: ONNX model, spec.json, and the proof that both
-compute the same."""
+"""Export a trained network as a single-file artifact: ONNX model, spec.json, and the proof that
+both compute the same."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TOLERANCE = 1e-4  # of logits of about one
 
 
 def export(net: nn.Module, problem: Problem, folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Write model.onnx and spec.json, which models/serving/runtime.py loads. Returns what spec.json
-    holds.
+    """Write model.onnx and spec.json, which models/serving/runtime.py loads. Returns the content of
+    spec.json.
 
-    Raises ValueError where ONNX Runtime disagrees with torch.
+    Raises ValueError if ONNX Runtime disagrees with torch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
@@ -53,13 +53,13 @@ def write_onnx(net: nn.Module, problem: Problem, path: Path) -> None:
     example = torch.zeros(BATCH, *problem.shape)
     names = {"input_names": ["windows"], "output_names": ["logits"], "dynamic_axes": axes}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the exporter is unsure of is compared afterwards
+        # the exporter's warnings are covered by the comparison afterwards
+        warnings.simplefilter("ignore")
         torch.onnx.export(net, (example,), str(path), opset_version=17, dynamo=False, **names)
 
 
 def verify(net: nn.Module, problem: Problem, folder: Path) -> None:
-    """Raise ValueError where an artifact and the network that it was made of differ on random
-    windows."""
+    """Raise ValueError if an artifact and its network differ on random windows."""
     x = np.random.default_rng(0).standard_normal((BATCH, *problem.shape)).astype(np.float32)
     with torch.inference_mode():
         expected = net(torch.from_numpy(x)).numpy()

@@ -1,3 +1,3 @@
-"""Ways of training, or of making smaller, that apply to any architecture: each a command of its own
+"""Methods of training or compression for any architecture, each with its own command
 (`ecgwatch train --method`).
 """

@@ -1,4 +1,4 @@
-// What a person does about alarms: sent at once, and done only when the processor's answer comes back over the live link.
+// A person's actions on alarms: sent at once, and done only when the processor's answer arrives over the live link.
 
 import { patientPath, send } from "../core/api.js";
 
@@ -19,14 +19,14 @@ const DONE = {
 };
 
 export class Actions extends EventTarget {
-  #known = new Map(); // by key: what was asked for, and how it went
+  #known = new Map(); // by key: the requested action and its outcome
 
   constructor(session) {
     super();
     this.session = session;
   }
 
-  /** {phase: "sending" | "sent" | "done" | "failed", text}, or undefined: nothing has been asked for, or it is long since settled. */
+  /** {phase: "sending" | "sent" | "done" | "failed", text}, or undefined: no action was requested, or it was settled long ago. */
   state(key) {
     return this.#known.get(key);
   }
@@ -39,7 +39,7 @@ export class Actions extends EventTarget {
     return this.send(patient, alarm.id, { action: "acknowledge", alarm: alarm.id }, settled);
   }
 
-  /** Every alarm of the patient that somebody must look at. */
+  /** Acknowledge every alarm of the patient that needs attention. */
   acknowledgeAll(patient) {
     const open = () =>
       [...patient.alarms.values()].some((alarm) => alarm.standing && alarm.acknowledged === null);
@@ -65,7 +65,7 @@ export class Actions extends EventTarget {
     );
   }
 
-  /** Ask for it in the person's name; `settled` tells from what has come back whether it is done. */
+  /** Request an action in the person's name; `settled` returns true once the received messages show that it is done. */
   async send(patient, key, body, settled) {
     if (!this.session.may(body.action === "limits" ? "admin" : "acknowledge")) {
       this.#set(key, {
@@ -113,7 +113,7 @@ export class Actions extends EventTarget {
     }
   }
 
-  /** Look at what has come back, and what has not. */
+  /** Settle the actions whose answer has arrived, and fail those whose answer is overdue. */
   check() {
     for (const [key, entry] of this.#known) {
       const waited = now() - entry.since;

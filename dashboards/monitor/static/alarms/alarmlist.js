@@ -1,4 +1,4 @@
-// The alarms of one patient, newest first: what, when, how it stands, its strip, and what can be done about it.
+// The alarms of one patient, newest first: name, time, state, strip, and the possible actions.
 
 import { h, icon, setData, setHidden, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
@@ -8,7 +8,7 @@ import { alarmState, alarmText, countdown, dayTime, mark, time } from "./words.j
 const LISTED = 40;
 
 export class AlarmList {
-  /** `review` is called with the alarm that somebody wants to look at. */
+  /** `review` is called with the alarm that a person opens. */
   constructor(patient, actions, review) {
     Object.assign(this, { patient, actions, review });
     this.rows = new Map();

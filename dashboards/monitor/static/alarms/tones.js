@@ -1,6 +1,6 @@
-// Alarm tones, IEC 60601-1-8 in spirit: one voice for the whole ward, the worst alarm wins. Silent until a person turns them on.
+// Alarm tones, IEC 60601-1-8 in spirit: one sound for the whole ward, that of the most urgent alarm. Silent until a person turns the tones on.
 
-// Of each priority: pulses as starts in units of `pulse`, the fundamental, loudness, and seconds from burst to burst.
+// For each priority: pulses as starts in units of `pulse`, the fundamental, loudness, and seconds from burst to burst.
 const PATTERNS = {
   high: {
     starts: [0, 1, 2, 4, 5, 9, 10, 11, 13, 14],
@@ -36,7 +36,7 @@ export class Tones {
     return this.#context !== null;
   }
 
-  /** Only from a click or a key: browsers refuse else. */
+  /** Call this only from a click or a key: otherwise browsers refuse. */
   turnOn() {
     if (this.on) return;
     this.#context = new AudioContext();
@@ -64,19 +64,19 @@ export class Tones {
     this.#lastAt = -Infinity;
   }
 
-  /** Seconds of mute left, 0 where it is none. */
+  /** Seconds of mute left, 0 if the tones are not muted. */
   mutedFor(now) {
     return Math.max(0, this.#mutedUntil - now);
   }
 
-  /** Called several times a second with the worst priority that nobody has acknowledged or silenced ("" for none). */
+  /** Called several times a second with the highest priority that nobody has acknowledged or silenced ("" for none). */
   sound(level, now) {
     if (!this.on || this.mutedFor(now)) {
       this.#level = level;
       return;
     }
     const worse = level && (!this.#level || RANK.indexOf(level) < RANK.indexOf(this.#level));
-    if (level !== this.#level && (worse || !level)) this.#hush(); // what is worse breaks in; what is over falls silent
+    if (level !== this.#level && (worse || !level)) this.#hush(); // a more urgent alarm interrupts; an alarm that is over stops sounding
     if (level && (worse || now - this.#lastAt >= PATTERNS[level].every)) {
       this.#lastAt = now;
       this.#burst(PATTERNS[level]);

@@ -1,4 +1,4 @@
-// What the page says, in words: rhythms, alarms, times.
+// The words of the page for rhythms, alarms and times.
 
 // Names of rhythms and alarms come from the server, once: dashboards/words.py.
 let words = { rhythms: {}, alarms: {} };
@@ -9,7 +9,7 @@ export function learnWords(said) {
 
 const MARKS = { high: "***", medium: "**", low: "*" };
 const RANK = { high: 0, medium: 1, low: 2 };
-const SHOWN_AFTER_END_S = 5; // what ends at once must still be readable
+const SHOWN_AFTER_END_S = 5; // an alarm that ends at once must still be readable
 
 export const BEATS = {
   N: "normal",
@@ -32,13 +32,13 @@ export const mark = (alarm) => MARKS[alarm.priority];
 
 export const alarmText = (alarm) => alarm.text || alarmName(alarm.kind);
 
-/** A technical alarm says what to do about it. */
+/** The remedy of a technical alarm. */
 export const remedy = (alarm) => {
   const todo = words.alarms[alarm.kind]?.remedy;
   return alarm.text || (todo ? `${alarmName(alarm.kind)}: ${todo}` : alarmName(alarm.kind));
 };
 
-/** Every alarm has these, also from a server that is a version behind. */
+/** Fields that every alarm has, even from a server that is a version behind. */
 export const completeAlarm = (alarm) => ({
   acknowledged: null,
   acknowledged_by: "",
@@ -60,7 +60,8 @@ export function alarmState(alarm, now, silencedS = 0) {
 const STATES = ["holds", "latched", "acknowledged", "silenced", "just over"];
 const CALM = ["acknowledged", "silenced"];
 
-/** Announced alarms that are shown, worst first, what nobody has taken care of before the rest; technical ones apart. Of a kind that is over only the newest. */
+/** Announced alarms to show, most urgent first, unattended ones before the others; technical ones apart. Of alarms of a kind that are over only the
+ * newest is shown. */
 export function standing(patient, now) {
   const state = (a) => alarmState(a, now, patient.silencedS(a));
   const current = [...patient.alarms.values()].filter((a) => a.announced && state(a) !== "over");
@@ -85,7 +86,7 @@ export function standing(patient, now) {
   };
 }
 
-/** "*** ASYSTOLE 6 s", and how it stands: over since, acknowledged by, silenced for, re-alarmed. */
+/** "*** ASYSTOLE 6 s", and its state: over since, acknowledged by, silenced for, re-alarmed. */
 export function alarmLine(alarm, state, silencedS = 0) {
   const text = `${mark(alarm)} ${alarmText(alarm)}`;
   const again = alarm.level > 0 ? ` · re-alarmed ×${alarm.level}` : "";
@@ -107,7 +108,7 @@ export const time = (ms) => TIME.format(ms);
 
 export const shortTime = (ms) => SHORT.format(ms);
 
-/** Time of day, with the date where it is not the day of `today`. */
+/** Time of day, with the date if it is not the day of `today`. */
 export const dayTime = (ms, today) =>
   DAY.format(ms) === DAY.format(today) ? time(ms) : `${DAY.format(ms)} ${time(ms)}`;
 
@@ -116,7 +117,7 @@ export function age(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
-/** A stretch of time as people say it. */
+/** A duration in words. */
 export function span(seconds) {
   if (seconds < 60) return `${+seconds.toFixed(1)} s`;
   return seconds < 3600 ? `${+(seconds / 60).toFixed(1)} min` : `${+(seconds / 3600).toFixed(1)} h`;

@@ -1,4 +1,4 @@
-// Questions to the server; what it refuses comes as Refused, with the problem and the remedy in words.
+// Requests to the server; a refusal is thrown as Refused, with the problem and the remedy in words.
 
 export class Refused extends Error {
   constructor(status, { problem, remedy } = {}) {
@@ -14,7 +14,7 @@ const sentence = (text) =>
 
 const away = () => new Refused(0, { problem: "The monitor's server does not answer." });
 
-/** What only asks is asked once more where the network failed: it may have changed under way. */
+/** A request that only reads is repeated once if the network failed: the device may have changed networks. */
 async function ask(path, options = {}) {
   const again = async () => {
     await new Promise((resolve) => {
@@ -71,7 +71,7 @@ export async function getBlocks(path, options) {
   return blocks;
 }
 
-/** The path of something of a patient's, with a query. */
+/** The path of a patient's resource, with a query. */
 export function patientPath(id, what, query = {}) {
   const given = Object.entries(query)
     .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
@@ -79,7 +79,7 @@ export function patientPath(id, what, query = {}) {
   return `/api/patients/${encodeURIComponent(id)}/${what}${given ? `?${given}` : ""}`;
 }
 
-/** A stretch of time, in whole milliseconds, as the query of the server wants it. */
+/** A period, in whole milliseconds, as the server's query expects it. */
 export const period = (from, to) => ({
   from: Math.max(0, Math.floor(from)),
   to: Math.max(0, Math.floor(to)),

@@ -138,14 +138,14 @@ function go(url) {
   open();
 }
 
-/** A short word at the foot of the page. */
+/** Show a short message at the foot of the page. */
 function say(text, phase = "") {
   setText($("toast"), text);
   $("toast").dataset.phase = phase;
   saidUntil = now() + TOAST_S;
 }
 
-/** Words and numbers; the traces move by themselves. */
+/** Update words and numbers; the traces are drawn separately. */
 function refresh() {
   if (!link) return;
   actions.check();
@@ -200,7 +200,7 @@ function key(event) {
     return;
   }
   if (event.target.closest("input, select, textarea") && event.key !== "Escape") return;
-  if (event.key === " " && event.target.closest("button, a")) return; // presses what has the focus
+  if (event.key === " " && event.target.closest("button, a")) return; // the key presses the focused element
   if (EVERYWHERE[event.key]) EVERYWHERE[event.key]();
   else if (!view?.key(event)) return;
   event.preventDefault();

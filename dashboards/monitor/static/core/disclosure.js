@@ -16,7 +16,7 @@ const PARTS = 20; // the hour is fetched in stretches of 3 min, so that each pix
 const ROW_MV = 2;
 
 export class Disclosure {
-  /** `show` is called with a time that somebody has chosen. */
+  /** `show` is called with the time that a person has chosen. */
   constructor(patient, tape, { show, close }) {
     Object.assign(this, { patient, tape, show, close, turn: 0, blocks: [], episodes: [] });
     this.canvas = h("canvas", { role: "img", "aria-label": "An hour of ECG" });
@@ -49,7 +49,7 @@ export class Disclosure {
     this.resize = new ResizeObserver(() => {
       if (!this.turn) this.#load();
       this.#paint();
-    }); // its width decides how much is asked for
+    }); // the element's width decides how much is requested
     this.resize.observe(this.page);
     this.offTheme = onTheme(() => this.#paint());
   }

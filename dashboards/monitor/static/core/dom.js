@@ -12,7 +12,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Touch the page only where something changed. */
+/** Change the page only if the value differs. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -35,7 +35,7 @@ const SHAPES = {
     "M8 2a4 4 0 0 0-4 4v3l-1.5 2.5h11L12 9V6a4 4 0 0 0-4-4zM6.5 13a1.5 1.5 0 0 0 3 0z M2.2 1.2 1.2 2.2l12.6 12.6 1-1z",
 };
 
-/** A small drawing in the colour of the text around it; the words beside it say the same. */
+/** A small drawing in the colour of the surrounding text; the words beside it have the same meaning. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
@@ -52,7 +52,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A dialog that Escape closes; focus returns to where it was. `content` may hold an element with the attribute autofocus. */
+/** A dialog that Escape closes; focus returns to the element that had it. `content` may hold an element with the attribute autofocus. */
 export function openDialog(title, content, { className = "", closed } = {}) {
   const close = h(
     "button",

@@ -1,4 +1,4 @@
-// The head of the page: the whole ward's alarms, the worst that is not on the screen, tones and mute, who is here, and the banner.
+// The head of the page: the whole ward's alarms, the most urgent one that is not on the screen, tones and mute, the signed-in person, and the banner.
 
 import { h, icon, setData, setHidden, setText } from "./dom.js";
 import { now, wallClock } from "./model.js";
@@ -26,7 +26,7 @@ export class Head {
     $("silenced").prepend(icon("bell-off"));
   }
 
-  /** On, or off. */
+  /** Turn the tones on or off. */
   sound() {
     if (!this.tones.on) this.tones.turnOn();
     else this.tones.turnOff();
@@ -71,7 +71,7 @@ export class Head {
     document.body.classList.toggle("lost", !connected);
   }
 
-  /** The worst priority that nobody has acknowledged or silenced. */
+  /** The highest priority that nobody has acknowledged or silenced. */
   #loudest(worst) {
     const loud = worst
       .filter((a) => a.acknowledged == null && a.standing !== false && !this.#isSilenced(a))
@@ -120,7 +120,7 @@ export class Head {
     $("silenced").title = `${count} ${count === 1 ? "alarm is" : "alarms are"} silenced`;
   }
 
-  /** The worst alarm among the patients that this page does not show. */
+  /** The most urgent alarm among the patients that this page does not show. */
   #elsewhere(worst) {
     const hidden = worst.find(
       (alarm) =>
@@ -133,7 +133,7 @@ export class Head {
     setText($("elsewhere"), `${mark(hidden)} ${hidden.patient}: ${alarmText(hidden)}`);
   }
 
-  /** New alarms, for those who listen to the page rather than look at it. */
+  /** Announce new alarms to users of a screen reader. */
   #announce(worst) {
     const fresh = worst.filter(
       (a) => !this.told.has(`${a.id} ${a.level ?? 0}`) && a.acknowledged == null,

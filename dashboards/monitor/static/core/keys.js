@@ -1,4 +1,4 @@
-// The keys, in one list: what `?` shows.
+// The list of keys that `?` shows.
 
 import { h, openDialog } from "./dom.js";
 

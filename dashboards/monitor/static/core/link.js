@@ -1,7 +1,7 @@
-// The WebSocket to the server: reconnects by itself, and counts as lost when the server's sign of life (once a second) stays away.
+// The WebSocket to the server: reconnects automatically, and counts as lost when the server's sign of life (once a second) is missing.
 
 const SILENCE_MS = 3000;
-const SIGN_IN = 4401; // the server's word for: no session
+const SIGN_IN = 4401; // the server's close code for a missing session
 const RETRY_MS = [300, 600, 1200, 2500];
 
 export class Link {
@@ -11,14 +11,14 @@ export class Link {
   #tries = 0;
   #connected = false;
 
-  /** handlers: {frame(ArrayBuffer), message(object), connected(boolean), refused()}: refused where somebody must sign in */
+  /** handlers: {frame(ArrayBuffer), message(object), connected(boolean), refused()}: refused is called if a person must sign in */
   constructor(handlers) {
     this.handlers = handlers;
     this.#open();
     this.timer = setInterval(() => this.#check(), 250);
   }
 
-  /** For good. */
+  /** Close the link for good. */
   close() {
     clearInterval(this.timer);
     this.closed = true;
@@ -34,7 +34,7 @@ export class Link {
     return this.#connected;
   }
 
-  /** Show exactly these patients. */
+  /** Ask the server for exactly these patients. */
   watch(ids) {
     this.#watched = ids;
     if (this.#socket?.readyState === WebSocket.OPEN)

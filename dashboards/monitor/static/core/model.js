@@ -1,4 +1,4 @@
-// What the page knows of each patient it shows. Times `...At` are seconds of the browser's steady clock.
+// The page's state of each patient that it shows. Times `...At` are seconds of the browser's steady clock.
 
 import { Playhead } from "../trace/playhead.js";
 import { decodeFrame, Samples } from "../trace/samples.js";
@@ -38,14 +38,14 @@ export class Patient {
     this.samplesAt = this.vitalsAt = -Infinity;
     this.vitals = this.rhythm = null;
     this.beats = [];
-    this.newBeats = []; // for the sweep, that may have passed them already
+    this.newBeats = []; // for the sweep, which may have passed them already
     this.references = []; // beats of a replayed record's annotations
     this.newReferences = [];
     this.alarms = new Map();
     this.silenced = []; // [{kind, until}]; kind "" stands for any
     this.score = null;
-    this.findings = new Map(); // by task: the newest of what the model learned in the field says
-    this.actions = []; // what people have done and said since the page is open
+    this.findings = new Map(); // the newest finding of each added task
+    this.actions = []; // actions and edits of people since the page was opened
     this.edits = [];
     this.battery = null;
     this.ended = false;
@@ -140,14 +140,14 @@ export class Patient {
     if (edit) this.edits.push(edit);
   }
 
-  /** Alarms from the store that the live link did not tell. */
+  /** Add alarms from the store that the live link did not deliver. */
   older(alarms) {
     for (const alarm of alarms)
       if (!this.alarms.has(alarm.id))
         this.alarms.set(alarm.id, { ...completeAlarm(alarm), at: -Infinity });
   }
 
-  /** Those that are over make room, oldest first. */
+  /** Drop alarms that are over if there are too many, oldest first. */
   #alarm(alarm) {
     this.alarms.delete(alarm.id);
     this.alarms.set(alarm.id, alarm);
@@ -158,12 +158,12 @@ export class Patient {
     if (oldest) this.alarms.delete(oldest.id);
   }
 
-  /** Now, by the stream's own time, in ms since the epoch. */
+  /** The present in stream time, in ms since the epoch. */
   get time() {
     return this.samples ? this.samples.timeOf(this.samples.end) : (this.vitals?.t ?? Date.now());
   }
 
-  /** The rhythm's label just now, or "". It is decided 15 s behind; a lethal one is told by its alarm, at once, and not for longer. */
+  /** The rhythm's current label, or "". The label is decided 15 s late; a lethal rhythm is shown at once by its alarm, and only while that holds. */
   get rhythmLabel() {
     const holds = [...this.alarms.values()]
       .filter((a) => !a.over && LETHAL[a.kind])
@@ -173,7 +173,7 @@ export class Patient {
     return Object.values(LETHAL).includes(label) ? "" : label;
   }
 
-  /** Seconds for which an alarm stays silent, 0 where it is not silenced. High ones never are. */
+  /** Seconds for which an alarm stays silent, 0 if it is not silenced. Alarms of high priority never are. */
   silencedS(alarm) {
     if (alarm.priority === "high") return 0;
     let left = alarm.silenced_until === null ? 0 : alarm.silenced_until - this.time;
@@ -182,12 +182,12 @@ export class Patient {
     return Math.max(0, left / 1000);
   }
 
-  /** Seconds for which some kind of alarm stays silent. */
+  /** Seconds for which any kind of alarm stays silent. */
   get silenceS() {
     return Math.max(0, ...this.silenced.map(({ until }) => (until - wallClock()) / 1000));
   }
 
-  /** V beats of the last minute. */
+  /** Number of V beats in the last minute. */
   get pvcPerMinute() {
     const since = (this.beats.at(-1)?.t ?? 0) - 60_000;
     let n = 0;
@@ -208,7 +208,7 @@ export class Patient {
     return this.samples?.isOff(this.samples.end - 1) ?? false;
   }
 
-  /** {text, reason, trusted}: a number only while it is measured now; "?" cannot be trusted, "--" there is none. */
+  /** {text, reason, trusted}: a number only while it is being measured; "?" if it cannot be trusted, "--" if there is none. */
   heartRate(connected) {
     const none = (reason) => ({ text: "--", reason });
     if (!connected) return none("disconnected");
@@ -229,7 +229,7 @@ export class Model {
   #byId = new Map();
   #byNumber = new Map();
 
-  /** Keep exactly these. */
+  /** Keep exactly these patients. */
   show(ids) {
     const kept = new Map(ids.map((id) => [id, this.#byId.get(id) ?? new Patient(id)]));
     this.#byId = kept;
@@ -244,7 +244,7 @@ export class Model {
     return this.#byId.values();
   }
 
-  /** The server may be another one now: its numbers mean nothing any more, and all will be sent again. */
+  /** Forget the numbers of frames: after a reconnection the server may be another one, and sends everything again. */
   reconnected() {
     this.#byNumber.clear();
     for (const patient of this) patient.stream = -1;

@@ -1,9 +1,9 @@
-// What this browser remembers for its user: name, theme, sound, paper. A page without storage works, and forgets.
+// Settings that this browser keeps for its user: name, theme, sound, paper. A page without storage works, but forgets them.
 
 const KEY = "ecgwatch";
 const DEFAULTS = {
   name: "",
-  theme: "dark", // whatever the system says: a ward is watched at night
+  theme: "dark", // regardless of the system's setting: a ward is watched at night
   sound: false,
   order: "bed",
   speed: 25,
@@ -29,18 +29,18 @@ export function keep(name, value) {
   try {
     localStorage.setItem(KEY, JSON.stringify(prefs));
   } catch {
-    /* private window: for this visit only */
+    /* a private window keeps settings for this visit only */
   }
   changes.dispatchEvent(new CustomEvent(name));
 }
 
-/** Listen to one of the settings; returns what ends it. */
+/** Listen to one of the settings; returns a function that stops listening. */
 export function onChange(name, listener) {
   changes.addEventListener(name, listener);
   return () => changes.removeEventListener(name, listener);
 }
 
-const CSS_PX_PER_MM = 96 / 25.4; // what browsers take a screen for
+const CSS_PX_PER_MM = 96 / 25.4; // the size that browsers assume for a screen
 
 /** CSS pixels per millimetre of this screen: measured once by the person, else the browser's guess. A zoomed page keeps its millimetres. */
 export const pxPerMm = () =>

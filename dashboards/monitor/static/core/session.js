@@ -1,4 +1,4 @@
-// Who is at the page, and what they may do. With tokens the server knows; on this machine alone the person gives a name, once.
+// The person at the page, and the person's rights. With tokens the server knows both; on this machine alone the person gives a name, once.
 
 import { getJson, send } from "./api.js";
 import { h, openDialog } from "./dom.js";
@@ -11,7 +11,7 @@ export class Session {
   role = "admin";
   needsToken = false;
 
-  /** True where the page may be shown; else somebody must sign in. */
+  /** True if the page may be shown; otherwise a person must sign in. */
   async load() {
     try {
       const { user, role, needs_token: needsToken } = await getJson("/api/session");
@@ -42,7 +42,7 @@ export class Session {
     return send("DELETE", "/api/session", {});
   }
 
-  /** The name of whoever acts; asked for where nobody has given one. "" where they would rather not. */
+  /** The name of the acting person, asked for if none has been given. "" if the person declines. */
   async named() {
     return this.name || this.askName();
   }
@@ -81,7 +81,7 @@ export class Session {
   }
 }
 
-/** The form that stands in for the page until somebody is let in. */
+/** The sign-in form, shown instead of the page until a person has signed in. */
 export function signInForm(session, done) {
   const problem = h("p", { class: "problem", role: "alert" });
   const token = h("input", {

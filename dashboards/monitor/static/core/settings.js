@@ -1,4 +1,4 @@
-// What this browser shows and how: theme, the size of paper on this screen, tones, and who is signed in.
+// The settings dialog: theme, the size of paper on this screen, tones, and the signed-in person.
 
 import { h, openDialog, setText } from "./dom.js";
 import { keep, prefs, pxPerMm } from "./prefs.js";
@@ -62,7 +62,7 @@ export function openSettings({ session, signOut, rename }) {
   );
 }
 
-/** A bar that the person makes as long as it says, against a ruler. */
+/** A bar that the person adjusts to its stated length with a ruler. */
 function calibration() {
   const barMm = innerWidth < NARROW_PX ? 50 : 100;
   const told = h("output", {}),

@@ -1,4 +1,4 @@
-// Loads the page's modules. One that is lost on the way (a network that changes just then) leaves nothing to look at: say so and load again.
+// Loads the page's modules. If one fails to load (the network changes at that moment), the page stays empty: say so and load again.
 
 const AGAIN_MS = 1500;
 

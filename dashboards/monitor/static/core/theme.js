@@ -5,7 +5,7 @@ import { onChange, prefs } from "./prefs.js";
 const known = new Map();
 const listeners = new Set();
 
-/** The colour of a variable of the style sheet in the present theme, as a canvas takes it. */
+/** The colour of a variable of the style sheet in the current theme, for a canvas. */
 export function colour(name) {
   let found = known.get(name);
   if (found === undefined) {
@@ -19,7 +19,7 @@ export function colour(name) {
   return found;
 }
 
-/** Be told when all that is drawn must be drawn again; returns what ends it. */
+/** Call a function whenever everything must be drawn again; returns a function that stops this. */
 export function onTheme(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);

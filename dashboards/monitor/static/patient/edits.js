@@ -1,4 +1,4 @@
-// What people say of what the model said: sent, and believed only when it comes back stored or over the live link.
+// People's edits of the model's answers: sent, and shown as done only when they come back from the store or over the live link.
 
 import { getJson, patientPath, period, send } from "../core/api.js";
 import { wallClock } from "../core/model.js";
@@ -19,7 +19,7 @@ export class Edits {
     ).edits;
   }
 
-  /** All that is known, oldest first. */
+  /** All known edits, oldest first. */
   get all() {
     const found = new Map();
     for (const edit of [...this.stored, ...this.patient.edits]) found.set(edit.id, edit);
@@ -31,7 +31,7 @@ export class Edits {
     return this.all.findLast((edit) => edit.target === target && edit.target_id === id);
   }
 
-  /** Say it, in the person's name; "" when it has come back, else what went wrong. `told` hears how it goes on. */
+  /** Send an edit in the person's name; resolves to "" when it has come back, else to the problem. `told` is called with the progress. */
   async say(edit, told) {
     if (!this.session.may("acknowledge")) return "Your token may look, but not edit.";
     const by = await this.session.named();

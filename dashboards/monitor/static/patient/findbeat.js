@@ -2,9 +2,9 @@
 
 const HOUR = 3_600_000,
   DAY = 24 * HOUR;
-const PAST_MS = 2; // so much past the middle, so that a beat does not find itself
+const PAST_MS = 2; // search starts this far past the middle, so that a beat does not find itself
 
-/** The nearest beat with this label after (step 1) or before (step -1) `at`, null where there is none within a day. */
+/** The nearest beat with this label after (step 1) or before (step -1) `at`, null if there is none within a day. */
 export async function nextBeat(tape, label, at, step) {
   const newest = tape.patient.time;
   const last = step > 0 ? Math.min(at + DAY, newest) : at - DAY;

@@ -1,9 +1,9 @@
-// What the tasks say that the model learned in the field: a line for each, the newest finding.
+// The newest finding of each task that the model learned after its release, one line per task.
 
 import { h } from "../core/dom.js";
 import { dayTime } from "../alarms/words.js";
 
-/** The lines, in the order of the tasks' names; empty where nothing has been said. */
+/** The lines, in the order of the tasks' names; empty if there is no finding. */
 export function findingLines(findings, today) {
   return [...findings.values()]
     .sort((a, b) => (a.task < b.task ? -1 : 1))
@@ -18,6 +18,6 @@ export function findingLines(findings, today) {
     );
 }
 
-/** Tells whether the lines must be drawn anew. */
+/** Returns true if the lines must be drawn again. */
 export const findingKey = (findings) =>
   [...findings.values()].map(({ task, label, end }) => `${task} ${label} ${end}`).join();

@@ -1,11 +1,11 @@
-// Rows of the stored past on a canvas: samples (or their range where many fall on a pixel), beats, the rhythm's colour, and alarms.
+// Rows of the stored past on a canvas: samples (or their range if many fall on a pixel), beats, the rhythm's colour, and alarms.
 
 import { baselineMv, plot } from "./plot.js";
 import { drawBeat } from "../trace/sweep.js";
 import { colour } from "../core/theme.js";
 import { shortTime, time } from "../alarms/words.js";
 
-const SAMPLES_UP_TO_MS = 120_000; // wider stretches are asked for as ranges
+const SAMPLES_UP_TO_MS = 120_000; // wider periods are requested as ranges
 const BEATS_UP_TO_MS = 600_000;
 const LETTERS_FROM = 24; // CSS pixels per second
 const BAND_PX = 4;
@@ -28,7 +28,7 @@ export class HistoryRows {
     clearTimeout(this.#timer);
   }
 
-  /** Show [from, to) ms in rows, `scale` CSS pixels per mV: at once what is known, and the rest when it has come. */
+  /** Show [from, to) ms in rows, `scale` CSS pixels per mV: at once what is cached, and the rest when it has arrived. */
   draw(wanted) {
     const mine = ++this.#turn;
     if (!this.wanted || wanted.from !== this.wanted.from || wanted.to !== this.wanted.to)
@@ -169,7 +169,7 @@ export class HistoryRows {
   }
 }
 
-/** A stretch of the rhythm's band; what cannot be read is hatched. */
+/** Draw a part of the rhythm's band; unreadable signal is hatched. */
 export function band(context, label, x, y, width, height) {
   context.fillStyle = colour(rhythmColour(label));
   if (label !== "~") return context.fillRect(x, y, width, height);

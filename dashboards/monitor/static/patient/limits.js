@@ -1,4 +1,4 @@
-// The alarm limits of one patient, edited where they stand: checked at once, sent in the person's name, with who changed them and when.
+// The alarm limits of one patient, edited in place: checked at once, sent in the person's name, shown with the author and time of each change.
 
 import { h, openDialog, setText } from "../core/dom.js";
 import { dayTime } from "../alarms/words.js";
@@ -119,7 +119,7 @@ class Field {
     if (value !== null && value !== this.field.value && value !== this.sent) this.#set(value);
   }
 
-  /** Sent, and believed when the limits that are read back say so. */
+  /** Send the limits; they count as set once they are read back. */
   async #set(value) {
     const wanted = value ?? this.field.default,
       { name } = this.field;

@@ -1,4 +1,4 @@
-// The alarm limits of the patients on the screen, asked for one patient after the other, and again when somebody has changed them.
+// The alarm limits of the patients on the screen, fetched for one patient after the other, and again after a change.
 
 import { getJson, patientPath } from "../core/api.js";
 
@@ -16,7 +16,7 @@ export class LimitsBook {
     return known?.range ?? "";
   }
 
-  /** Read again, as after a change. */
+  /** Read a patient's limits again, for instance after a change. */
   async read(id) {
     const { fields } = await getJson(patientPath(id, "limits"));
     const value = (name) => fields.find((field) => field.name === name)?.value;

@@ -1,4 +1,4 @@
-// One patient: the trace, the last hours, the numbers and the alarms; and on top of them, when asked for, a review or an hour at a glance.
+// One patient: the trace, the last hours, the numbers and the alarms; and over them, on request, a review or an hour at a glance.
 
 import { AlarmList } from "../alarms/alarmlist.js";
 import { getJson, patientPath } from "../core/api.js";
@@ -27,7 +27,7 @@ import {
 } from "../alarms/words.js";
 
 const SPEEDS = [25, 50];
-const MOST_LINES = 3; // of alarms in the head; the list has them all
+const MOST_LINES = 3; // most lines of alarms in the head; the list shows all
 const REPORT_HOURS = [1, 6, 24];
 
 export class PatientView {
@@ -70,7 +70,7 @@ export class PatientView {
         "scale",
       ].map((name) => [name, h("span", { class: name })]),
     );
-    this.panel = null; // what lies over the trace
+    this.panel = null; // the panel that covers the trace
     this.left = h("div", { class: "left" }, this.chart.element, this.#tools(), this.trend.element);
     this.element = h(
       "section",
@@ -100,7 +100,7 @@ export class PatientView {
         (await getJson(patientPath(this.patient.id, "alarms", { hours: 24 }))).alarms,
       );
     } catch {
-      /* the list says what is not read */
+      /* the list shows what could not be read */
     }
   }
 
@@ -177,7 +177,7 @@ export class PatientView {
     this.panel?.refresh?.();
   }
 
-  /** What added tasks say, which nobody may take for now once the signal is gone. */
+  /** Update the findings of added tasks, which must not look current once the signal is gone. */
   #found(findings, today) {
     setHidden(this.findings, findings.size === 0);
     const key = findingKey(findings);
@@ -275,7 +275,7 @@ export class PatientView {
     return true;
   }
 
-  /** What the keys act on: the worst alarm that somebody must look at. */
+  /** The alarm on which the keys act: the most urgent one that needs attention. */
   #worst(action) {
     const { arrhythmia, technical } = standing(this.patient, now()),
       { actions, say } = this.context;
@@ -333,7 +333,7 @@ export class PatientView {
     for (const line of this.alarms.children) inStep(line);
   }
 
-  /** Another stretch of time is shown. */
+  /** Called when the chart shows another period. */
   #shown() {
     if (!this.facts) return;
     setText(this.facts.scale, this.chart.scale);

@@ -1,10 +1,10 @@
-// A stretch of stored signal as a still picture: every sample where there is room, else the lowest and the highest of each pixel.
+// Draw a period of stored signal as a still picture: every sample if there is room, else the lowest and the highest of each pixel.
 
 import { MISSING } from "../trace/samples.js";
 
 const LOOKED_AT = 4000; // samples, for a baseline
 
-/** The median of the samples in [from, to) ms, in mV; 0 where there are none. */
+/** The median of the samples in [from, to) ms, in mV; 0 if there are none. */
 export function baselineMv(blocks, from, to) {
   const found = [];
   const step = Math.max(
@@ -61,7 +61,7 @@ export function plot(
 
 const count = (block) => (block.envelope ? block.values.length >> 1 : block.values.length);
 
-/** Of a block, in ms. */
+/** Start and end of a block, in ms. */
 export const length = (block) => count(block) * block.dt;
 
 function polyline(context, { values }, { left, step, middle, perCount }, first, last) {
@@ -123,7 +123,7 @@ function columns(
   put();
 }
 
-/** Millimetre paper: 1 mm (where there is room) and 5 mm; `mm` in device pixels. */
+/** Draw millimetre paper: lines every 1 mm (if there is room) and 5 mm; `mm` in device pixels. */
 export function drawPaper(context, width, height, mm, ratio, [fine, coarse]) {
   for (const [every, colour] of [
     [1, fine],
@@ -139,7 +139,7 @@ export function drawPaper(context, width, height, mm, ratio, [fine, coarse]) {
   }
 }
 
-/** Give a canvas the pixels it has on the screen; true where that changed (and wiped) it. */
+/** Match a canvas to its pixels on the screen; true if that changed (and cleared) it. */
 export function fitCanvas(canvas, width = canvas.clientWidth, height = canvas.clientHeight) {
   const ratio = window.devicePixelRatio || 1,
     w = Math.round(width * ratio),

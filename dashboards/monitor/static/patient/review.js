@@ -1,4 +1,4 @@
-// One event under the eyes of a person: its strip 10 s before and after, what the model says and how sure it is, and what people say of it.
+// The review of one event: its strip 10 s before and after, the model's answer and confidence, and people's edits.
 
 import { getJson, patientPath, period } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
@@ -25,7 +25,7 @@ const ROW_MM = 42,
   AGAIN_MS = 3000;
 
 export class Review {
-  /** `close` ends it, `step` goes to the next (1) or the previous (-1) alarm, `show` opens the chart at a time. */
+  /** `close` ends the review, `step` goes to the next (1) or the previous (-1) alarm, `show` opens the chart at a time. */
   constructor(patient, alarm, { edits, close, step, show }) {
     Object.assign(this, { patient, alarm, edits, close, step, show });
     this.blocks = [];
@@ -66,7 +66,7 @@ export class Review {
     clearTimeout(this.timer);
   }
 
-  /** A few times a second: edits that come over the live link. */
+  /** Called a few times a second: show edits that arrive over the live link. */
   refresh() {
     const key = this.edits.all.map((edit) => edit.id).join();
     if (key === this.editsKey) return;
@@ -119,7 +119,7 @@ export class Review {
     this.#marks();
   }
 
-  /** A button per beat, above it. */
+  /** Place a button above each beat. */
   #marks() {
     if (!this.place) return;
     const focused = document.activeElement?.dataset?.beat;
@@ -177,7 +177,7 @@ export class Review {
     this.#marks();
   }
 
-  /** Letters relabel, Delete rejects, arrows go to the beat beside. */
+  /** Letters relabel, Delete rejects, arrows go to the neighbouring beat. */
   #beatKey(event, beat) {
     const letter = event.key.toUpperCase();
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -190,7 +190,7 @@ export class Review {
     event.stopPropagation();
   }
 
-  /** The model's own label confirms it, another relabels, none rejects. */
+  /** The model's own label confirms the answer, another relabels it, none rejects it. */
   #sayBeat(beat, label) {
     const verdict = label === null ? "rejected" : label === beat.label ? "confirmed" : "relabelled";
     return this.#say({
@@ -250,7 +250,7 @@ export class Review {
     return h("div", { class: "card" }, h("h3", {}, "The model says"), this.said);
   }
 
-  /** What the model's parts say around the onset. */
+  /** The answers of the model's tasks around the onset. */
   #told(episodes = []) {
     const { alarm } = this,
       around = episodes.filter((e) => e.start <= alarm.raised && e.end >= alarm.onset);

@@ -1,4 +1,4 @@
-// Live scoring against the reference annotations of a record that is replayed, in one line.
+// Live scores against the reference annotations of a replayed record, in one line.
 
 const share = (value) => (value === null || value === undefined ? "--" : (value * 100).toFixed(1));
 

@@ -47,7 +47,7 @@ export class Trend {
     this.episodes = [];
     this.paintedAt = this.readAt = -Infinity;
     this.lastBeat = 0;
-    this.oldest = null; // of the dots that have been asked for
+    this.oldest = null; // start of the period whose dots have been requested
     this.window = null;
     this.at = null;
     this.#listen();
@@ -62,7 +62,7 @@ export class Trend {
     this.closed = true;
   }
 
-  /** Called a few times a second; `window` {from, to} is what the chart shows, or null while that is live. */
+  /** Called a few times a second; `window` {from, to} is the period that the chart shows, or null while it is live. */
   refresh(window) {
     const now = performance.now(),
       moved = JSON.stringify(window) !== JSON.stringify(this.window);
@@ -76,7 +76,7 @@ export class Trend {
     else if (moved) this.#overlay();
   }
 
-  /** What the live link has told since the store was read. */
+  /** Add what the live link has delivered since the store was read. */
   #live() {
     const { patient, hr } = this,
       { vitals } = patient;
@@ -100,7 +100,7 @@ export class Trend {
     this.dots.rr[this.dots.n++] = rr;
   }
 
-  /** A failure is told by the rest of the page; what is known stays. */
+  /** Read the store. A failure is shown by the rest of the page; known values stay. */
   async #read() {
     const to = this.patient.time,
       from = to - SPANS.at(-1),
@@ -116,14 +116,14 @@ export class Trend {
         await rates(begin).then(
           (finer) => this.#keep(finer),
           () => {},
-        ); // a short past, in finer columns
+        ); // a short past needs finer columns
     }
     if (episodes.status === "fulfilled") this.episodes = episodes.value;
     this.#paint();
     if (this.oldest === null) await this.#readDots(to);
   }
 
-  /** What the store knows, and what the live link has told since. */
+  /** Join the columns of the store with newer ones of the live link. */
   #keep({ t, hr, hr_min: low, hr_max: high }) {
     const newer = this.hr.t.findIndex((at) => at > (t.at(-1) ?? 0)),
       rest = (list) => (newer < 0 ? [] : list.slice(newer));
@@ -135,7 +135,7 @@ export class Trend {
     };
   }
 
-  /** Hour by hour back, newest first, as long as there is something. */
+  /** Fetch hour by hour, newest first, as long as data exists. */
   async #readDots(to) {
     this.oldest = to;
     const begin = this.hr.t.find((_, k) => this.hr.mean[k] !== null) ?? to;
@@ -151,7 +151,7 @@ export class Trend {
     }
   }
 
-  /** The smallest of the spans that holds what is known; it ends now. */
+  /** The smallest span that holds all known data; it ends now. */
   get range() {
     const to = Math.max(this.patient.time, this.hr.t.at(-1) ?? 0);
     const first = this.hr.t.find((_, k) => this.hr.mean[k] !== null) ?? to;
@@ -286,7 +286,7 @@ export class Trend {
     }
   }
 
-  /** The chart's stretch, and the cursor. */
+  /** Draw the chart's period and the cursor. */
   #overlay() {
     const ratio = window.devicePixelRatio || 1,
       context = this.over.getContext("2d"),

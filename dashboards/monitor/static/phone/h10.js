@@ -30,7 +30,7 @@ export function decodeFrame(view) {
   return { lastNs: view.getBigUint64(1, true) + EPOCH_2000_NS, microvolts };
 }
 
-/** The heart rate measurement 2A37: {bpm, contact: true, false, or null where the strap does not say}. */
+/** The heart rate measurement 2A37: {bpm, contact: true, false, or null if the strap does not report it}. */
 export function decodeRate(view) {
   const flags = view.getUint8(0);
   return {
@@ -39,7 +39,7 @@ export function decodeRate(view) {
   };
 }
 
-/** A strap that is chosen by the person. Events: "frame" {lastNs, microvolts, receivedMs}, "rate", "battery", "lost", "problem". */
+/** A strap that the person has chosen. Events: "frame" {lastNs, microvolts, receivedMs}, "rate", "battery", "lost", "problem". */
 export class Strap extends EventTarget {
   #control = null;
 
@@ -53,7 +53,7 @@ export class Strap extends EventTarget {
   }
 
   async connect() {
-    this.ending?.abort(); // listeners of a connection before this one
+    this.ending?.abort(); // remove the listeners of an earlier connection
     this.ending = new AbortController();
     const server = await this.device.gatt.connect();
     const pmd = await server.getPrimaryService(PMD(0));
@@ -85,13 +85,13 @@ export class Strap extends EventTarget {
     );
   }
 
-  /** Always: a strap that is not told to stop goes on, and drains its battery. */
+  /** Always stop the strap: otherwise it continues and drains its battery. */
   async stop() {
     clearTimeout(this.waiting);
     try {
       await this.#control?.writeValueWithResponse(new Uint8Array(STOP_ECG));
     } catch {
-      /* it has gone already */
+      /* the strap has disconnected already */
     }
     this.device?.gatt.disconnect();
   }

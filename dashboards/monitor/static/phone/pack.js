@@ -1,6 +1,6 @@
-// The little of MessagePack that the ingest server speaks with this page: ingest/wire.py.
+// The subset of MessagePack that this page and the ingest server use: ingest/wire.py.
 
-/** A body of chunks: [{first, t0Ns, samples, leadOff, battery}]. */
+/** Encode a body of chunks: [{first, t0Ns, samples, leadOff, battery}]. */
 export function packChunks(chunks) {
   const bytes = [];
   const number = (tag, size, write) => {
@@ -43,7 +43,7 @@ export function packChunks(chunks) {
   return new Uint8Array(bytes);
 }
 
-/** What the server says: a map of texts and numbers. Throws for anything else. */
+/** Decode the server's answer: a map of texts and numbers. Throws for anything else. */
 export function unpack(buffer) {
   const view = new DataView(buffer);
   let at = 0;

@@ -1,4 +1,4 @@
-// The phone as gateway: connect a strap, look at its trace, send it to the ward, press when something is felt.
+// The phone as gateway: connect a strap, show its trace, send it to the ward, and report a symptom by a button.
 
 import { Strap } from "./h10.js";
 import { Sender } from "./sender.js";
@@ -39,7 +39,7 @@ function tokenAtHand() {
   const given = decodeURIComponent(location.hash.slice(1));
   if (given) {
     sessionStorage.setItem("token", given);
-    history.replaceState(null, "", location.pathname); // not in the history, not over a shoulder
+    history.replaceState(null, "", location.pathname); // keep the token out of the history and out of sight
   }
   return sessionStorage.getItem("token") ?? "";
 }
@@ -64,7 +64,7 @@ async function begin() {
   await wearer();
 }
 
-/** Whose device this is, as the ward knows it. */
+/** Show the device's wearer as the ward has registered it. */
 async function wearer() {
   const answer = await fetch("/api/ingest/v1/device", {
     headers: { Authorization: `Bearer ${token}` },

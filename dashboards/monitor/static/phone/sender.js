@@ -1,16 +1,16 @@
-// From the spool to the ingest server, oldest first, a WebSocket per stream; what is acknowledged leaves the spool.
+// Send the spool to the ingest server, oldest first, a WebSocket per stream; acknowledged chunks leave the spool.
 
 import { packChunks, unpack } from "./pack.js";
 
 const BATCH = 60,
   AGAIN_MS = 2000;
-const ALIVE_MS = 15_000; // the server gives up on a socket that says nothing for 30 s
+const ALIVE_MS = 15_000; // the server closes a socket that is silent for 30 s
 
-/** Events: "state" with a text for the person; "over" when the server will not take this device's samples. */
+/** Events: "state" with a text for the person; "over" when the server refuses this device's samples for good. */
 export class Sender extends EventTarget {
   #socket = null;
   #sentKey = 0; // of the newest chunk sent on this socket
-  #sent = []; // [key, index behind its last sample], waiting for the server's word
+  #sent = []; // [key, index behind its last sample], waiting for the server's acknowledgement
   #stream = "";
   #running = false;
   #busy = false;
@@ -33,7 +33,7 @@ export class Sender extends EventTarget {
     this.#close();
   }
 
-  /** Send what is there. Called after every chunk that is put into the spool. */
+  /** Send all waiting chunks. Called after every chunk that is put into the spool. */
   async pump() {
     if (!this.#running || this.#busy) return;
     this.#busy = true;
@@ -42,7 +42,7 @@ export class Sender extends EventTarget {
       if (!waiting.length) return;
       const stream = waiting[0][1].stream;
       if (stream !== this.#stream || !this.#socket) {
-        if (!this.#sent.length) this.#open(stream); // else the earlier stream is finished first
+        if (!this.#sent.length) this.#open(stream); // otherwise the earlier stream is finished first
         return;
       }
       if (this.#socket.readyState !== WebSocket.OPEN) return;
@@ -94,7 +94,7 @@ export class Sender extends EventTarget {
     this.pump();
   }
 
-  /** What the server will never take is let go of; the page begins a new stream with what comes. */
+  /** Drop chunks that the server refuses for good; the page begins a new stream with later ones. */
   async #refused(reply) {
     const last = (await this.spool.after(0, 100_000))
       .filter(([, chunk]) => chunk.stream === this.#stream)
@@ -116,7 +116,7 @@ export class Sender extends EventTarget {
     this.#socket = null;
     this.#stream = "";
     this.#sent = [];
-    this.#sentKey = 0; // what was not acknowledged is sent again
+    this.#sentKey = 0; // unacknowledged chunks are sent again
     socket?.close();
   }
 

@@ -1,4 +1,4 @@
-// What has not been acknowledged yet, in this browser's IndexedDB: it outlives a reload and a night without network.
+// Unacknowledged chunks in this browser's IndexedDB, where they survive a reload and a night without network.
 
 const MOST = 4 * 3600 * 2; // chunks of half a second: four hours
 const promised = (request) =>
@@ -18,7 +18,7 @@ export class Spool {
     return this;
   }
 
-  /** Keep a chunk; the oldest goes where there are too many, and is missing then. */
+  /** Keep a chunk; if there are too many, the oldest is dropped and will be missing. */
   async put(chunk) {
     await promised(this.#store("readwrite").add(chunk));
     this.count++;
@@ -43,7 +43,7 @@ export class Spool {
     return keys.map((found, k) => [found, chunks[k]]);
   }
 
-  /** Let go of all up to the key. */
+  /** Remove all chunks up to the key. */
   async drop(key) {
     await promised(this.#store("readwrite").delete(IDBKeyRange.upperBound(key)));
     this.count = await promised(this.#store("readonly").count());

@@ -1,11 +1,11 @@
-// From the strap's frames, whose rate is not exactly 130 Hz, to chunks at exactly 130 Hz on one time line.
+// Resample the strap's frames, whose rate is not exactly 130 Hz, to chunks at exactly 130 Hz on one time line.
 
 import { FS_HZ } from "./h10.js";
 
 const STEP_NS = 1e9 / FS_HZ;
 const LATE_NS = 0.5e9; // a hole of more than that between two frames is missing signal
 const MAX_DRIFT_MS = 800; // the server wants every chunk within 1 s of the stream's time line
-const OFFSET_FRAMES = 4; // radio delay only ever adds: the least of so many frames is nearly none
+const OFFSET_FRAMES = 4; // radio delay only ever adds: the minimum over this many frames is nearly zero
 const CHUNK = 65; // half a second
 
 /** Takes frames, gives chunks {stream, first, t0Ns (BigInt), samples (Int16Array)} to `emit`; µV, so 1000 counts per mV. */
@@ -21,7 +21,7 @@ export class Timeline {
     this.stream = crypto.randomUUID();
     this.startNs = null; // of sample 0, by the strap's clock
     this.lastNs = null;
-    this.offsetMs = Infinity; // the wall's clock less the strap's
+    this.offsetMs = Infinity; // wall clock minus the strap's clock
     this.early = [];
     this.window = []; // offsets of the last minute, to see the clocks drift apart
     this.knots = []; // [ns since startNs, µV], the last few
@@ -33,7 +33,7 @@ export class Timeline {
   push({ lastNs, microvolts, receivedMs }) {
     if (this.lastNs !== null && lastNs <= this.lastNs) {
       if (lastNs < this.lastNs - 60_000_000_000n)
-        this.restart(); // the strap was off: its clock has begun again
+        this.restart(); // the strap was off: its clock has restarted
       else {
         this.dropped++;
         return;
@@ -49,7 +49,7 @@ export class Timeline {
     this.#samples(lastNs, microvolts);
   }
 
-  /** What is pending, as a chunk; after it the stream goes on. */
+  /** Emit pending samples as a chunk; the stream continues after it. */
   flush() {
     if (this.pending.length) this.#send();
   }

@@ -1,4 +1,4 @@
-// The last seconds of the trace, and whether it looks like an ECG.
+// Draw the last seconds of the trace and judge if it looks like an ECG.
 
 const SECONDS = 5,
   FS_HZ = 130;
@@ -18,7 +18,7 @@ export class Trace {
     this.#draw();
   }
 
-  /** In words, of the last 5 s. */
+  /** The quality of the last 5 s, in words. */
   get quality() {
     const values = this.#values.toSorted((a, b) => a - b),
       n = values.length;

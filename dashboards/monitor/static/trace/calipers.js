@@ -1,4 +1,4 @@
-// Calipers on a still trace: two lines in time and two in voltage, set by pulling over the paper or moved by keys; they read ms, bpm and mV.
+// Calipers on a still trace: two lines in time and two in voltage, set by dragging over the paper or moved by keys; they show ms, bpm and mV.
 
 import { h, setText } from "../core/dom.js";
 import { prefs } from "../core/prefs.js";
@@ -78,7 +78,7 @@ export class Calipers {
     };
   }
 
-  /** Put the lines where their times are. */
+  /** Place the lines at their times. */
   place() {
     this.element.hidden = !this.open || this.chart.live;
     if (this.element.hidden) return;

@@ -1,4 +1,4 @@
-// The ECG of one patient on millimetre paper: three sweeping rows while it is live, and still rows of any stretch of the past.
+// The ECG of one patient on millimetre paper: three sweeping rows while it is live, and still rows of any period of the past.
 
 import { Calipers } from "./calipers.js";
 import { h, setData, setHidden, setText } from "../core/dom.js";
@@ -17,7 +17,7 @@ export const GAINS = { 1: 2.5, 2: 5, 3: 10, 4: 20, 5: 40 };
 const STEPS_S = [1, 2, 5, 10, 60, 120, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
 
 export class Chart {
-  /** `changed` is called when another stretch of time is shown. */
+  /** `changed` is called when another period is shown. */
   constructor(patient, tape, changed) {
     Object.assign(this, { patient, tape, changed });
     this.paper = h("canvas", { class: "paper", "aria-hidden": "true" });
@@ -55,7 +55,7 @@ export class Chart {
     });
     this.history = new HistoryRows(this.past, tape, () => this.calipers.place());
     this.calipers = new Calipers(this);
-    this.from = null; // start of the stretch that is shown, ms; null while it is live
+    this.from = null; // start of the shown period, ms; null while it is live
     this.span = null;
     this.#drag();
     this.resize = new ResizeObserver(() => this.fit());
@@ -80,7 +80,7 @@ export class Chart {
     return ROWS * this.seconds * 1000;
   }
 
-  /** What is shown, {from, to} in ms. */
+  /** The shown period, {from, to} in ms. */
   get shown() {
     if (!this.live) return { from: this.from, to: this.from + this.span };
     const to = this.liveAt;
@@ -97,7 +97,7 @@ export class Chart {
     if (this.live) this.sweep.draw(at);
   }
 
-  /** Lay out anew; nothing happens where nothing has changed, unless `all` must be drawn again. */
+  /** Lay out the rows; does nothing if nothing has changed, unless `all` must be drawn again. */
   fit(all = false) {
     const { clientWidth: wide, clientHeight: tall } = this.element;
     if (!wide || !tall) return;
@@ -138,7 +138,7 @@ export class Chart {
     this.#draw();
   }
 
-  /** "25 mm/s   10 mm/mV": of what is shown; "≈" while nobody has measured this screen. */
+  /** "25 mm/s   10 mm/mV": of the shown rows; "≈" while nobody has measured this screen. */
   get scale() {
     const rows = this.#rows,
       speed =
@@ -153,7 +153,7 @@ export class Chart {
     return this.span !== null && this.span < this.paperSpan ? 1 : ROWS;
   }
 
-  /** Hold what is on the screen, or go on. */
+  /** Freeze the screen, or continue. */
   toggle() {
     if (this.live) this.pause();
     else this.resume();
@@ -182,7 +182,7 @@ export class Chart {
     this.#draw();
   }
 
-  /** With `at` in the middle. */
+  /** Show the period with `at` in the middle. */
   centre(at, length) {
     this.show(at - (length ?? this.span ?? this.paperSpan) / 2, length);
   }
@@ -194,7 +194,7 @@ export class Chart {
     else this.show(to);
   }
 
-  /** One step nearer (-1) or farther (1); the middle stays. */
+  /** Zoom one step in (-1) or out (1); the middle stays. */
   zoom(step) {
     if (this.live && !this.pause()) return;
     const steps = [...STEPS_S.map((s) => s * 1000), this.paperSpan].sort((a, b) => a - b);
@@ -224,7 +224,7 @@ export class Chart {
     };
   }
 
-  /** The place of a time: {row, x} in CSS pixels, row -1 where it is not shown. */
+  /** The place of a time: {row, x} in CSS pixels, row -1 if it is not shown. */
   placeOf(t) {
     const rows = this.#rows,
       perRow = this.span / rows,
@@ -267,7 +267,7 @@ export class Chart {
     this.changed();
   }
 
-  /** Pull the paper along; with calipers, measure. */
+  /** Drag the paper; with calipers, measure. */
   #drag() {
     let start = null;
     const moved = (event) => {

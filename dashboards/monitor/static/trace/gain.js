@@ -1,9 +1,9 @@
-// Where a trace's baseline lies and how tall a millivolt is, settled for a whole pass over a row so that the line does not jump within it.
+// The baseline and gain of a trace, fixed for a whole pass over a row so that the line does not jump within it.
 
 export const TICKS_PX = 11; // kept free for the beat marks above a trace whose gain follows the signal
 const BASELINE_S = 2;
-const STRAYED = 0.3; // of a row's height: a fixed-gain trace that has wandered so far is centred again
-const LOOK_S = 0.1; // how often that is asked
+const STRAYED = 0.3; // of a row's height: a fixed-gain trace that has wandered this far is centred again
+const LOOK_S = 0.1; // interval of this check
 const RECENT_S = 0.6;
 const FULL_SCALES_MV = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 12, 20]; // of a tile's height
 
@@ -35,7 +35,7 @@ export class FixedGain {
     this.baseline = median(around.length ? around : samples.sorted(start, start + perRow));
   }
 
-  /** Centre a trace that has wandered off, with a visible step, rather than lose it; true where that has happened at this index. */
+  /** Centre a trace that has wandered off, with a visible step, rather than lose it; true if that happened at this index. */
   follow(index) {
     const { samples, rowHeight } = this.sweep;
     if (index - this.looked < LOOK_S * samples.fs) return false;
@@ -48,7 +48,7 @@ export class FixedGain {
   }
 }
 
-/** A gain that follows the signal: the smallest full scale that holds what is known of the pass and the seconds before it. */
+/** A gain that follows the signal: the smallest full scale that holds the known samples of the pass and the seconds before it. */
 export class FittingGain {
   constructor(sweep) {
     this.sweep = sweep;

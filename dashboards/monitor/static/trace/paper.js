@@ -1,4 +1,4 @@
-// A stretch of ECG on pink paper, as it would be printed: 25 mm/s, 10 mm/mV, calibration pulse, onset of the alarm. For the review.
+// A period of ECG on pink paper, as it would be printed: 25 mm/s, 10 mm/mV, calibration pulse, onset of the alarm. For the review.
 
 import { drawPaper, fitCanvas, baselineMv, plot } from "../patient/plot.js";
 import { colour } from "../core/theme.js";
@@ -9,13 +9,13 @@ const MOST_S = 10; // of a row
 const SPEED = 25,
   GAIN = 10;
 
-/** What a row of paper of this width (CSS pixels) holds: {seconds, left}. */
+/** The capacity of a row of paper of this width (CSS pixels): {seconds, left}. */
 export const rowOf = (width, mm) => ({
   seconds: Math.max(1, Math.min(MOST_S, Math.floor((width / mm - LEAD_IN_MM) / SPEED))),
   left: LEAD_IN_MM * mm,
 });
 
-/** Draw [from, to) in rows; returns for a time its place {x, y} in CSS pixels (y is the row's top). */
+/** Draw [from, to) in rows; returns a function that gives the place {x, y} of a time in CSS pixels (y is the row's top). */
 export function drawOnPaper(canvas, blocks, { from, to, rows, rowHeight, mm, marks }) {
   fitCanvas(canvas);
   const ratio = window.devicePixelRatio || 1,

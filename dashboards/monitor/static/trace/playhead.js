@@ -1,4 +1,4 @@
-// Where the trace is being drawn just now, in seconds of the stream.
+// The position at which the trace is being drawn, in seconds of the stream.
 //
 // Samples come in chunks of about half a second; the trace must move evenly. So it runs on the browser's steady clock, a fixed delay behind the
 // newest sample: one chunk (it is used up when the next one comes) and MARGIN_S for the way here. A chunk of 0.5 s gives 0.7 s. When
@@ -27,7 +27,7 @@ export class Playhead {
     this.#newest = newest;
     if (length > 0) this.#chunk = Math.max(length, this.#chunk * 0.9);
     if (past)
-      this.#arrivals = []; // old news came in one burst and tells nothing of the pace
+      this.#arrivals = []; // old samples arrive in one burst and say nothing about the pace
     else this.#measure(now);
     if (past || at === -Infinity) return this.#settle(now);
     const delay = this.#chunk + MARGIN_S * this.#pace;
@@ -53,7 +53,7 @@ export class Playhead {
   #measure(now) {
     const last = this.#arrivals.at(-1);
     if (last && now - last.now < 0.02)
-      last.newest = this.#newest; // chunks that travelled together
+      last.newest = this.#newest; // chunks that arrived together
     else this.#arrivals.push({ now, newest: this.#newest });
     while (now - this.#arrivals[0].now > PACE_S[1]) this.#arrivals.shift();
     const first = this.#arrivals[0];

@@ -49,7 +49,7 @@ export class Samples {
     if (first + samples.length >= this.end) this.origin = frame.t0 - (first * 1000) / this.fs;
   }
 
-  /** Raw value at an index, MISSING where there is none. */
+  /** Raw value at an index, MISSING if there is none. */
   at(index) {
     return index >= this.begin && index < this.end ? this.values[index % this.size] : MISSING;
   }
@@ -78,7 +78,7 @@ export class Samples {
     return this.scratch.subarray(0, n).sort();
   }
 
-  /** What is known now, as one block of history: {t0, fs, dt, countsPerMv, values}. */
+  /** The buffer as one block of history: {t0, fs, dt, countsPerMv, values}. */
   block() {
     const values = new Int16Array(Math.max(0, this.end - this.begin));
     for (let k = 0; k < values.length; k++) values[k] = this.values[(this.begin + k) % this.size];

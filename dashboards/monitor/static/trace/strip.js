@@ -1,4 +1,4 @@
-// The strip of an alarm: fetched when somebody sees it, drawn small in the list. It is stored some seconds after the alarm.
+// The strip of an alarm: fetched when it scrolls into view, drawn small in the list. It is stored some seconds after the alarm.
 
 import { getBlocks, patientPath } from "../core/api.js";
 import { h } from "../core/dom.js";
@@ -12,7 +12,7 @@ const HEIGHT_MV = 2.4;
 const fetched = new Map(); // by alarm id, as strips never change
 const KEPT = 200;
 
-/** The blocks of an alarm's strip. Raises Refused where it is not stored (yet). */
+/** The blocks of an alarm's strip. Throws Refused if it is not stored (yet). */
 export async function stripOf(patientId, alarmId) {
   if (!fetched.has(alarmId)) {
     const blocks = await getBlocks(patientPath(patientId, "strip", { alarm: alarmId }));

@@ -1,4 +1,4 @@
-// The moving trace: rows of a fixed time, swept from left to right, a gap ahead of the pen. Each frame only what is new is drawn.
+// The moving trace: rows of a fixed time, swept from left to right, a gap ahead of the pen. Each frame draws only what is new.
 
 import { FittingGain, FixedGain, TICKS_PX } from "./gain.js";
 import { MISSING } from "./samples.js";
@@ -12,7 +12,8 @@ const CALIBRATION_PX = 24;
 const EDGE = 1e-9; // an index on the border of two rows belongs to the later one
 
 export class Sweep {
-  /** options: rows, seconds (of a row), letters (beside the beat ticks), mmPerMv and mm (device pixels per mm): fixed gain; without, it follows the signal */
+  /** options: rows, seconds (of a row), letters (beside the beat ticks), mmPerMv and mm (device pixels per mm): fixed gain; without these, the gain
+   * follows the signal */
   constructor(patient, options) {
     this.patient = patient;
     this.options = options;
@@ -44,7 +45,7 @@ export class Sweep {
     this.redraw();
   }
 
-  /** Everything again, as after a change of gain, paper or theme. */
+  /** Draw everything again, for instance after a change of gain, paper or theme. */
   redraw() {
     if (!this.width) return;
     this.left = this.x + (this.options.mmPerMv ? 0 : CALIBRATION_PX * this.ratio);
@@ -54,7 +55,7 @@ export class Sweep {
     this.gain = null;
   }
 
-  /** A dead trace is grey: what is old must not look live. */
+  /** Draw a dead trace grey: old signal must not look live. */
   setDead(dead) {
     if (dead === Boolean(this.dead)) return;
     this.dead = dead;
@@ -143,7 +144,7 @@ export class Sweep {
     return this.y + (((this.pass(index) % rows) + rows) % rows) * this.rowHeight;
   }
 
-  /** From what is drawn to `to`, row by row. */
+  /** Draw from the last drawn sample to `to`, row by row. */
   #trace(to) {
     while (this.drawn < to) {
       const end = Math.min(to, this.#rowEnd(this.drawn));
@@ -199,7 +200,7 @@ export class Sweep {
     context.restore();
   }
 
-  /** A tile's gain follows the signal, so a bar of 1 mV stands at its left. */
+  /** Draw a bar of 1 mV at the left of a tile, because its gain follows the signal. */
   #calibration(scale, top) {
     if (scale === this.calibrated) return;
     this.calibrated = scale;
@@ -221,7 +222,7 @@ export class Sweep {
     context.restore();
   }
 
-  /** Beats mostly come after the sweep has passed them; those ahead of the pen wait for it. */
+  /** Mark new beats. Most arrive after the sweep has passed them; those ahead of the pen wait for it. */
   #new(beats, reference) {
     let kept = 0;
     for (let k = 0; k < beats.length; k++)
@@ -229,7 +230,7 @@ export class Sweep {
     beats.length = kept;
   }
 
-  /** Mark a beat of ours above the trace, one of the reference beneath it (where there are letters); false where the pen has not come to it. */
+  /** Mark a detected beat above the trace, a reference beat below it (if letters are shown); false if the pen has not reached it. */
   #beat(beat, reference) {
     const index = this.samples.indexOf(beat.t);
     if (index > this.drawn) return false;
@@ -242,7 +243,7 @@ export class Sweep {
   }
 }
 
-/** A tick, and the letter where there is room; a fusion beat is half of either kind. */
+/** Draw a tick, and the letter if there is room; a fusion beat is half of either kind. */
 export function drawBeat(context, label, x, top, ratio, letters) {
   const [length, width] = BEAT_TICK[label] ?? BEAT_TICK.Q;
   const left = x - (width * ratio) / 2;
@@ -258,7 +259,7 @@ export function drawBeat(context, label, x, top, ratio, letters) {
   if (letters) letter(context, label, x, top + 20 * ratio, ratio);
 }
 
-/** The class that the record's annotation gives a beat: at the foot of its row, so that it stands beneath ours. */
+/** Draw the reference class of a beat at the foot of its row, below the detected one. */
 function drawReference(context, label, x, foot, ratio) {
   context.fillStyle = colour(`beat-${BEAT_TICK[label] ? label : "Q"}`);
   context.fillRect(x - ratio / 2, foot - 5 * ratio, ratio, 5 * ratio);

@@ -5,11 +5,11 @@ import { length } from "../patient/plot.js";
 
 const MINUTE = 60_000,
   HOUR = 60 * MINUTE;
-const SETTLED_MS = 45_000; // a cell so much older than the newest sample will not grow any more
+const SETTLED_MS = 45_000; // a cell this much older than the newest sample does not grow any more
 const ASK_AGAIN_MS = 3000;
 const KEPT = { samples: 90, beats: 30, pictures: 12 };
 
-/** Cells of a fixed length that are fetched when somebody looks at them. */
+/** Cells of a fixed length that are fetched when they are shown. */
 class Cells {
   #cells = new Map();
 
@@ -17,7 +17,7 @@ class Cells {
     Object.assign(this, { length, kept, fetch });
   }
 
-  /** Fetch what is missing of [from, to); resolves when all is here. */
+  /** Fetch the missing cells of [from, to); resolves when all have arrived. */
   async want(from, to, newest) {
     const asked = [];
     for (let start = Math.floor(from / this.length) * this.length; start < to; start += this.length)
@@ -25,7 +25,7 @@ class Cells {
     await Promise.all(asked);
   }
 
-  /** What is known of [from, to), in order of time. */
+  /** The cached contents of [from, to), in order of time. */
   known(from, to) {
     const found = [];
     for (let start = Math.floor(from / this.length) * this.length; start < to; start += this.length)
@@ -73,7 +73,7 @@ export class Tape {
     );
   }
 
-  /** Keep what the live page has, as the newest seconds are not stored yet. */
+  /** Keep the samples of the live page, because the newest seconds are not stored yet. */
   freeze() {
     this.frozen = this.patient.samples?.block() ?? null;
     this.frozenBeats = [...this.patient.beats];

@@ -3,7 +3,7 @@
 import { send } from "../core/api.js";
 import { h } from "../core/dom.js";
 
-const QUIET = 4; // light modules around a code, as its standard wants them
+const QUIET = 4; // light modules around a code, as its standard requires
 
 export async function joinCode(device, token, joinUrl) {
   const shown = h("code", { class: "token" }, token);

@@ -1,5 +1,5 @@
-// The order of the tiles on the screen. What a person asks for happens at once; what the patients' state asks for waits, so that nobody
-// clicks on the wrong patient: a tile moves, comes or goes only after HOLD_S in which the wish for it stood.
+// The order of the tiles on the screen. A person's request takes effect at once; a change by the patients' state waits, so that nobody
+// clicks on the wrong patient: a tile moves, comes or goes only after the new order has been wanted for HOLD_S.
 
 const HOLD_S = 2;
 
@@ -11,19 +11,19 @@ export class Order {
     return this.#shown;
   }
 
-  /** Whether a wish stands that is not granted yet. */
+  /** True if a new order is wanted but not shown yet. */
   get waits() {
     return this.#since !== null;
   }
 
-  /** At once: a page was turned, a filter chosen. */
+  /** Set the order at once: a page was turned or a filter chosen. */
   set(ids) {
     this.#shown = ids;
     this.#since = null;
     return ids;
   }
 
-  /** The state of the ward wishes for this order at `now` s. Whether it is time to show it. */
+  /** Take the order that the ward's state wants at `now` s. Returns true if it is time to show it. */
   wish(ids, now) {
     const differs = ids.length !== this.#shown.length || ids.some((id, k) => id !== this.#shown[k]);
     this.#since = differs ? (this.#since ?? now) : null;

@@ -1,10 +1,10 @@
-// Who is here and which devices there are, for admins: admit, transfer, discharge; add, give, take and revoke devices.
+// The list of patients and devices, for admins: admit, transfer, discharge; add, give, take and revoke devices.
 
 import { getJson, send } from "../core/api.js";
 import { h, openDialog } from "../core/dom.js";
 import { joinCode } from "./joincode.js";
 
-const MOMENT_MS = 400; // the registry's way through Kafka and back
+const MOMENT_MS = 400; // time for a change of the registry to pass through Kafka and back
 
 export class PeopleDialog {
   /** context: {session, say} */
@@ -141,7 +141,7 @@ export class PeopleDialog {
     this.join.scrollIntoView();
   }
 
-  /** Take a step; what the server answers, or null with the problem on the dialog. */
+  /** Send a step; returns the server's answer, or null after showing the problem in the dialog. */
   async take(step) {
     this.problem.textContent = "";
     const by = await this.context.session.named();

@@ -1,4 +1,4 @@
-// One patient on the ward: who, the worst alarm, the trace, and the numbers, each in a place of its own that never moves.
+// One patient on the ward: name, most urgent alarm, trace and numbers, each in a fixed place.
 
 import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
@@ -54,7 +54,7 @@ export class Tile {
     this.sweep = new Sweep(patient, { rows: 1, seconds: SECONDS, letters: false });
   }
 
-  /** Who the patient is, if somebody was admitted under this id. */
+  /** Show the person who was admitted under this id, if any. */
   call(bed, name) {
     setText(this.name, [bed, name].filter(Boolean).join(" · ") || this.patient.id);
   }
@@ -82,7 +82,7 @@ export class Tile {
     setText(this.quality, [signal, battery].filter(Boolean).join(" · "));
   }
 
-  /** What `a` acknowledges: the worst alarm that somebody must look at. */
+  /** The alarm that the key `a` acknowledges: the most urgent one that needs attention. */
   get worst() {
     const { arrhythmia, technical } = standing(this.patient, now());
     return [...arrhythmia, ...technical].find((a) =>
@@ -108,7 +108,7 @@ export class Tile {
   }
 }
 
-/** Everything that flashes does so together: one pulse on the ward, not many. */
+/** Flash all tiles together: one pulse on the ward, not many. */
 export function inStep(element) {
   for (const animation of element.getAnimations()) animation.startTime = 0;
 }
@@ -123,7 +123,7 @@ export function technicalText(patient, technical, connected) {
 
 export const qualityWord = (share) => (share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor");
 
-/** In words unless the signal is good, with the age of the data when it is over a second. */
+/** The signal quality in words unless it is good, with the age of the data if it is over a second. */
 function quality(share, dataAge) {
   const word = qualityWord(share);
   const said = [word === "good" ? "" : `signal ${word}`];

@@ -6,11 +6,11 @@ import { onTheme } from "../core/theme.js";
 import { Tile } from "./tile.js";
 
 export const PAGE = 64;
-const TILE_SHAPE = 2.9; // width to height that a trace of 8 s likes
+const TILE_SHAPE = 2.9; // width to height that suits a trace of 8 s
 const MIN_HEIGHT = 92,
   MAX_HEIGHT = 300,
   MIN_WIDTH = 300;
-const FEW = 4; // so many patients may fill the screen: they are watched from across the room
+const FEW = 4; // up to this many patients fill the screen: they are watched from across the room
 const LARGEST_PX = 16e6; // of one canvas; phones refuse more
 
 export class Ward {
@@ -35,14 +35,14 @@ export class Ward {
     this.offTheme();
   }
 
-  /** At once these patients, in this order; `note` explains an empty ward. */
+  /** Show these patients at once, in this order; `note` explains an empty ward. */
   show(ids, note) {
     this.#place(this.order.set(ids));
     this.note.hidden = ids.length > 0;
     if (!ids.length) this.note.replaceChildren(note);
   }
 
-  /** The state of the ward wishes for these; tiles move when the wish has stood for a while. */
+  /** Take the patients that the ward's state wants; tiles move when that has been stable for a while. */
   wish(ids, note, at) {
     if (!this.order.shown.length || this.order.wish(ids, at)) this.show(ids, note);
   }
@@ -66,7 +66,7 @@ export class Ward {
       if (this.grid.children[k + 1] !== element)
         this.grid.insertBefore(element, this.grid.children[k + 1] ?? null);
     });
-    if (focused?.isConnected && this.grid.contains(focused)) focused.focus({ preventScroll: true }); // a moved element loses it
+    if (focused?.isConnected && this.grid.contains(focused)) focused.focus({ preventScroll: true }); // a moved element loses the focus
     this.#arrange();
   }
 
@@ -131,7 +131,7 @@ export class Ward {
     this.#fit();
   }
 
-  /** The canvas as large as the grid, and each trace in the rectangle of its tile. */
+  /** Size the canvas to the grid, and place each trace in the rectangle of its tile. */
   #fit() {
     const { grid, canvas } = this,
       wide = grid.clientWidth,
@@ -139,7 +139,7 @@ export class Ward {
     const ratio = Math.min(window.devicePixelRatio || 1, Math.sqrt(LARGEST_PX / (wide * tall)));
     const width = Math.round(wide * ratio),
       height = Math.round(tall * ratio);
-    canvas.width = width; // clears it, too
+    canvas.width = width; // this also clears it
     canvas.height = height;
     const from = grid.getBoundingClientRect();
     const boxes = [...this.tiles.values()].map((tile) => [

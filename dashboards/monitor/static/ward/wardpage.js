@@ -1,4 +1,4 @@
-// Which patients the ward shows: search, filters, order and pages, asked of the server; the tiles are ward.js's.
+// Choose the patients of the ward page by search, filters, order and pages, through the server; ward.js shows the tiles.
 
 import { getJson } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
@@ -8,7 +8,7 @@ import { PeopleDialog } from "./people.js";
 import { PAGE, Ward } from "./ward.js";
 import { rhythmLabels, rhythmWord } from "../alarms/words.js";
 
-/** What a person has chosen; it outlives a look at one patient. */
+/** A person's choice; it survives a visit to one patient's page. */
 export const filter = { offset: 0, search: "", alarm: "", rhythm: "", lastFocus: null };
 
 const ALARMS = [
@@ -21,8 +21,8 @@ const ALARMS = [
 ];
 
 export class WardPage {
-  #asked = 0; // lists of names, so far
-  #oldest = 0; // answers to earlier questions are out of date
+  #asked = 0; // number of lists requested so far
+  #oldest = 0; // answers to earlier requests are out of date
   #revision = -1;
 
   /** context: {model, link, open, limits, actions, commands} */
@@ -105,21 +105,22 @@ export class WardPage {
     this.ward.refresh(connected);
   }
 
-  /** The server's word once a second: names are asked for again when some came or went, tiles wait to move, or state decides who is shown. */
+  /** Take the server's summary, once a second: names are fetched again if patients came or went, tiles wait to move, or the choice depends on state.
+   * */
   tick(ward) {
     const stateMatters = prefs.order === "urgency" || filter.alarm || filter.rhythm;
-    const knowsNobody = this.#revision === -1 && !ward.broker && this.ward.tiles.size; // a server that has come back; those shown stay
+    const knowsNobody = this.#revision === -1 && !ward.broker && this.ward.tiles.size; // a restarted server; the shown patients stay
     if (!knowsNobody && (ward.revision !== this.#revision || stateMatters || this.ward.order.waits))
       this.load(ward.revision, false);
   }
 
-  /** The link was lost: all may be different. */
+  /** Note that the link was lost: everything may be different. */
   lost() {
     this.#revision = -1;
     this.#oldest = this.#asked + 1;
   }
 
-  /** A person has chosen other patients. */
+  /** Apply a person's choice of other patients. */
   choose(changes) {
     Object.assign(filter, { offset: 0 }, changes);
     this.alarmSelect.value = filter.alarm;
@@ -156,7 +157,7 @@ export class WardPage {
       );
   }
 
-  /** Fetch the names of this page; `atOnce` where a person has asked for it, else tiles wait before they move. */
+  /** Fetch the names of this page; `atOnce` if a person has asked for it, else tiles wait before they move. */
   async load(revision, atOnce) {
     const mine = ++this.#asked,
       { search, alarm, rhythm, offset } = filter;
@@ -187,7 +188,7 @@ export class WardPage {
       this.#pages(ids.length);
       this.#focus();
     } catch {
-      /* the link is down and says so; the next sign of life asks again */
+      /* the link is down and shown as such; the next sign of life triggers a new request */
     }
   }
 
@@ -239,7 +240,7 @@ export class WardPage {
           await navigator.clipboard.writeText(text);
           button.textContent = "Copied";
         } catch {
-          // only allowed on this machine or over https
+          // browsers allow this only on this machine or over https
           getSelection().selectAllChildren(button.previousSibling);
           button.textContent = "Selected";
         }
