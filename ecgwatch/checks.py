@@ -16,15 +16,16 @@ from kafka.errors import KafkaError
 from ecgwatch.settings import Settings
 from ecgwatch.stores import missing_file, open_sink
 from ingest.broker import check_reachable, unreachable
+from ingest.embedded import EMBEDDED_ID
 from ingest.errors import EcgwatchError, UnreachableError
 from ingest.kafka_access import kafka_python, librdkafka
 from ingest.redact import STARS, redacted
+from ingest.topic_upkeep import forgetful_topics
 from ingest.topics import ALL
 from stream_processor.sinks.base import SinkBusyError
 
 TIMEOUT_S = 5.0
 SECRET = ("_token", "_password")  # how the names of secret settings end
-EMBEDDED_ID = "mockCluster"  # how the cluster of ingest/embedded.py calls itself
 
 
 class Finding(NamedTuple):
@@ -92,6 +93,11 @@ def _broker(settings: Settings) -> str:
         if missing
         else "all topics are there"
     )
+    if forgetful := forgetful_topics(broker):
+        raise UnreachableError(
+            f"{version} at {broker} deletes from {', '.join(forgetful)}, which should be kept for ever",
+            "`ecgwatch topics create` sets their cleanup.policy to compact.",
+        )
     return f"{version} at {broker}, {len(cluster.brokers)} node{'s' if len(cluster.brokers) > 1 else ''}, {topics}"
 
 

@@ -29,6 +29,7 @@ import confluent_kafka
 from ingest.topics import ALL
 
 PARTITIONS = 4
+EMBEDDED_ID = "mockCluster"  # how its cluster calls itself
 KEPT_BYTES = 5 * 1024 * 1024
 KAFKA_PYTHON_API_VERSION = (2, 3)
 _TIMEOUT_S = 10.0

@@ -22,6 +22,7 @@ from ingest.clock import Clock, SystemClock
 from ingest.errors import EcgwatchError
 from ingest.health import Health, Metric, serving_health
 from ingest.redact import redacted
+from ingest.topic_upkeep import keep_for_ever
 from stream_processor.worker.stall_guard import StalledError
 
 if TYPE_CHECKING:
@@ -127,6 +128,15 @@ def _work(chosen: settings.Settings, parent: int, restarts: int) -> NoReturn:
     os._exit(code)
 
 
+def _mend_topics(broker: str) -> None:
+    """A broker may let us read and write and not change topics: that stops nothing."""
+    try:
+        for name in keep_for_ever(broker):
+            log.warning("%s was not kept for ever: its cleanup.policy is compact now", name)
+    except EcgwatchError as error:
+        log.warning("the topics' cleanup.policy cannot be looked at or set: %s", error.problem)
+
+
 async def _run(chosen: settings.Settings, parent: int, restarts: int) -> None:
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import load_profiles, model_folder, open_sink
@@ -141,6 +151,7 @@ async def _run(chosen: settings.Settings, parent: int, restarts: int) -> None:
     clock = SystemClock()
     ready = f"processing ecg.samples from {chosen.broker} into {redacted(chosen.sink)}"
     create_topics(chosen.kafka, chosen.partitions)
+    _mend_topics(chosen.kafka)
     models = ModelWatch(model_folder(chosen), clock)
     profiles, timings = load_profiles(chosen), StepTimes()
     publish = publisher(chosen, parent, timings.seconds, clock)

@@ -12,6 +12,7 @@ from ecgwatch import options, settings
 from ingest import topics as kafka_topics
 from ingest.broker import Lag, create_topics, grow_topics, lags, unreachable
 from ingest.clock import SystemClock
+from ingest.topic_upkeep import keep_for_ever
 
 POLL_S = 0.5
 
@@ -20,7 +21,8 @@ app = typer.Typer(no_args_is_help=True, help="The Kafka topics, and how much is 
 
 @app.command()
 def create(broker: options.Broker = None) -> None:
-    """Make the topics that are not there yet, with ECGWATCH_PARTITIONS partitions."""
+    """Make the topics that are not there yet, with ECGWATCH_PARTITIONS partitions; make the broker
+    keep for ever what it should."""
     held, _ = settings.load({"broker": broker})
     for made in create_topics(held.kafka, held.partitions):
         days = made.topic.retention_ms / kafka_topics.DAY_MS
@@ -29,6 +31,8 @@ def create(broker: options.Broker = None) -> None:
             f"kept {length}" if made.created else "there already"
         )
         typer.echo(f"{made.topic.name}: {kept}")
+    for name in keep_for_ever(held.kafka):
+        typer.echo(f"{name}: no longer deletes what is old (cleanup.policy is compact now)")
 
 
 @app.command()
