@@ -66,6 +66,9 @@ class Settings(BaseModel):
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")
     influx_bucket: str = Field("events", description="InfluxDB bucket")
     influx_token: str = Field("", description="InfluxDB token")
+    influx_ca: str = Field(
+        "", description="PEM file of who signed InfluxDB's certificate; empty: the system's"
+    )
     influx_waveform_bucket: str = Field(
         "waveform", description="InfluxDB bucket for waveforms, made where it is missing"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +49,22 @@ def model_folder(settings: Settings) -> Path:
     return Path(settings.model).expanduser() if settings.model else ARTIFACTS / DEPLOYED
 
 
+def influx_ca(settings: Settings) -> str:
+    """The PEM text of who signed InfluxDB's certificate; empty if the settings name no file.
+    Raises BadInputError where it cannot be used."""
+    if not settings.influx_ca:
+        return ""
+    try:
+        text = Path(settings.influx_ca).expanduser().read_text()
+        ssl.create_default_context(cadata=text)
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"InfluxDB's certificate authority {settings.influx_ca} cannot be used: {error}",
+            "ECGWATCH_INFLUX_CA names a PEM file.",
+        ) from error
+    return text
+
+
 def missing_file(settings: Settings) -> Path | None:
     """The SQLite file that the settings name, if it is not there yet."""
     scheme, _, place = settings.sink.partition(":")
@@ -71,6 +88,7 @@ def _influx(url: str, settings: Settings) -> Sink:
             f"InfluxDB at {redacted(url)} needs a token",
             "Set ECGWATCH_INFLUX_TOKEN, or influx_token in the settings file.",
         )
+    influx_ca(settings)
     if settings.influx_waveform_bucket == settings.influx_bucket:
         raise BadInputError(
             f"waveforms cannot share the bucket {settings.influx_bucket!r}",
@@ -83,4 +101,5 @@ def _influx(url: str, settings: Settings) -> Sink:
         settings.influx_bucket,
         settings.influx_waveform_bucket,
         settings.waveform_days,
+        str(Path(settings.influx_ca).expanduser()) if settings.influx_ca else "",
     )

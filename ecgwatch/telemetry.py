@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 
 from ecgwatch.settings import Settings
+from ecgwatch.stores import influx_ca
 from ingest.clock import Clock
 from stream_processor.worker.counters import Counters
 
@@ -33,4 +34,5 @@ def publisher(
         worker,
         timings,
         clock,
+        influx_ca(settings),
     )

@@ -4,7 +4,7 @@ so a broker that was set up then still deletes snapshots, orders and registratio
 from __future__ import annotations
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]
 
 from ingest.broker import unreachable
 from ingest.embedded import EMBEDDED_ID

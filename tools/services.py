@@ -21,6 +21,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -441,6 +442,7 @@ class Influxdb(Service):
     name = "influxdb"
     org = "ecgwatch"
     bucket = "events"
+    _trust: ssl.SSLContext | None = None
     token = "ecgwatch-local-token"  # for servers that listen on this machine only and keep nothing
 
     def __init__(self, port: int = 0) -> None:
@@ -481,7 +483,7 @@ class Influxdb(Service):
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         call = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(call, timeout=10) as response:
+        with urllib.request.urlopen(call, timeout=10, context=self._trust) as response:
             text = response.read()
         return json.loads(text) if text else None
 
@@ -500,10 +502,26 @@ class Influxdb(Service):
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url + "/health", timeout=1) as response:
+            with urllib.request.urlopen(
+                self.url + "/health", timeout=1, context=self._trust
+            ) as response:
                 return bool(json.loads(response.read())["status"] == "pass")
         except (OSError, urllib.error.URLError):
             return False
+
+
+class SecureInfluxdb(Influxdb):
+    """InfluxDB over TLS, with a certificate of an authority of its own: the PEM file `ca`."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.ca, _, _ = make_certificates(self.folder)
+        self._trust = ssl.create_default_context(cafile=self.ca)
+
+    def _command(self) -> list[str]:
+        pem = str(self.folder / "broker.pem")
+        return [*super()._command(), "--tls-cert", pem, "--tls-key", pem]
 
 
 def free_port() -> int:

@@ -33,6 +33,7 @@ class Source(NamedTuple):
     org: str
     bucket: str
     token: str
+    ca: str = ""  # PEM text of who signed its certificate; empty: Grafana's system knows
 
 
 class Change(NamedTuple):
@@ -260,8 +261,16 @@ def _source(source: Source) -> Json:
         "access": "proxy",
         "url": source.url,
         "isDefault": False,
-        "jsonData": {"version": "Flux", "organization": source.org, "defaultBucket": source.bucket},
-        "secureJsonData": {"token": source.token},
+        "jsonData": {
+            "version": "Flux",
+            "organization": source.org,
+            "defaultBucket": source.bucket,
+            **({"tlsAuthWithCACert": True} if source.ca else {}),
+        },
+        "secureJsonData": {
+            "token": source.token,
+            **({"tlsCACert": source.ca} if source.ca else {}),
+        },
     }
 
 

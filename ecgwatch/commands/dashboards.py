@@ -40,6 +40,7 @@ def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> Non
     """Create or update folders, datasource, boards and alert rules, and say what changed. What is
     as it should be is not touched."""
     from dashboards.grafana.push import Source
+    from ecgwatch.stores import influx_ca
 
     chosen, _ = settings.load({"grafana": url, "grafana_token": token, "sink": sink})
     scheme, _, address = chosen.sink.partition(":")
@@ -48,7 +49,9 @@ def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> Non
             f"Grafana reads InfluxDB, and the store is {chosen.sink}",
             "Give --sink influxdb:URL as Grafana reaches it.",
         )
-    source = Source(address, chosen.influx_org, chosen.influx_bucket, chosen.influx_token)
+    source = Source(
+        address, chosen.influx_org, chosen.influx_bucket, chosen.influx_token, influx_ca(chosen)
+    )
     for change in _grafana(chosen).push(source):
         typer.echo(f"{change.what}: {change.state}" + (f" ({change.note})" if change.note else ""))
 

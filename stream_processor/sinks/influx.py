@@ -53,6 +53,7 @@ NAMES = (
     "Are ECGWATCH_INFLUX_ORG and ECGWATCH_INFLUX_BUCKET right? Make the bucket if there is none."
 )
 REMEDY = {
+    0: "Does it speak TLS, and does ECGWATCH_INFLUX_CA name who signed its certificate?",
     400: NAMES,
     401: "Is ECGWATCH_INFLUX_TOKEN right?",
     403: "May this token write to and read from the bucket?",
@@ -73,6 +74,7 @@ class InfluxSink(QueuedSink):
         bucket: str,
         waveform_bucket: str = "waveform",
         waveform_days: float = 7.0,
+        ca: str = "",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__()
@@ -80,7 +82,7 @@ class InfluxSink(QueuedSink):
         self._shown = redacted(url)  # for people
         self._waveform_bucket, self._waveform_s = waveform_bucket, round(waveform_days * DAY_S)
         self._client = InfluxDBClient(
-            url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000)
+            url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000), ssl_ca_cert=ca or None
         )
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
         self._too_old_told = False
@@ -242,6 +244,7 @@ class InfluxSink(QueuedSink):
             ):
                 return  # nothing has been written to it yet
             raise
+        answer.auto_close = False  # its end must not close it under the TextIOWrapper
         header: list[str] = []
         table = csv.reader(io.TextIOWrapper(answer, encoding="utf-8", newline=""))
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import ssl
 from collections.abc import Mapping
 
 import httpx
@@ -27,7 +28,8 @@ _ESCAPED = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 
 
 class InfluxTelemetry:
-    """Writes the counters of one worker. `timings`: CPU seconds of the ward per step."""
+    """Writes the counters of one worker. `timings`: CPU seconds of the ward per step; `ca`: PEM text
+    of who signed the store's certificate."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class InfluxTelemetry:
         worker: str,
         timings: Mapping[str, float],
         clock: Clock,
+        ca: str = "",
     ) -> None:
         self._url, self._token, self._place = (
             url.rstrip("/"),
@@ -46,6 +49,7 @@ class InfluxTelemetry:
         )
         self._worker, self._timings, self._clock = worker, timings, clock
         self._before = (0, clock.steady_s())
+        self._verify = ssl.create_default_context(cadata=ca) if ca else True
         self._quiet = False
 
     def __call__(self, counters: Counters) -> None:
@@ -59,6 +63,7 @@ class InfluxTelemetry:
                 headers=headers,
                 content=point,
                 timeout=TIMEOUT_S,
+                verify=self._verify,
             )
             answer.raise_for_status()
             self._quiet = False
