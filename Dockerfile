@@ -13,7 +13,7 @@ FROM python:3.11-slim-bookworm
 # Safe path: no file in a folder that somebody mounts is taken for a module. BLAS threads only get into the way of the networks.
 ENV PATH=/opt/ecgwatch/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 HOME=/tmp ECGWATCH_DATA=/data
 RUN useradd --uid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin ecgwatch \
- && install -d -o ecgwatch -g ecgwatch /data
+ && install -d -o ecgwatch -g ecgwatch /data /store/writer /store/reader
 COPY --from=build /opt/ecgwatch /opt/ecgwatch
 USER 10001:10001
 WORKDIR /data

@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,17 +23,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ecgwatch import settings
 from ecgwatch.settings import Settings
 from ecgwatch.stores import open_sink
 from ingest.clock import SystemClock
-from ingest.messages import Alarm, Event, SampleChunk, Score, Waveform
+from ingest.messages import Alarm, Beat, Event, SampleChunk, Score, Waveform
 from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
 from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError
+from tests.contract.test_sinks import beat
 from tests.integration.test_recovery import Stored, _by_identity, assert_same
-from tools import compose_env
+from tools import compose_env, compose_tokens
 from tools.services import free_port
 
 ROOT = Path(compose_env.__file__).parent.parent
@@ -64,6 +67,65 @@ def test_secrets_are_random_private_and_kept(tmp_path: Path) -> None:
     before = files[0].read_text()
     assert compose_env.fill(files[0]) == []
     assert files[0].read_text() == before
+
+
+def test_tokens_of_the_services_reach_so_far_and_no_further(empty_influxdb, tmp_path: Path) -> None:
+    writer, reader = tmp_path / "writer", tmp_path / "reader"
+    for folder in (writer, reader):
+        folder.mkdir()
+    place = empty_influxdb.url, empty_influxdb.token
+    assert len(compose_tokens.fill(*place, writer, reader)) == 2
+    assert compose_tokens.fill(*place, writer, reader) == []
+    store = {"sink": f"influxdb:{empty_influxdb.url}"}
+    files = [folder / "ecgwatch.toml" for folder in (writer, reader)]
+    writing, reading = (
+        open_sink(settings.load(store, {"ECGWATCH_SETTINGS": str(file)})[0]) for file in files
+    )
+    for sink in (writing, reading):
+        assert "bucket events, waveforms in waveform" in sink.check()
+        sink.add(beat())
+    writing.flush()
+    with pytest.raises(SinkBusyError, match="May this token write"):
+        reading.flush()
+    assert list(reading.read(Beat, "p")) == [beat()]
+    for sink in (writing, reading):
+        sink.close()
+    for folder in (writer, reader):
+        limited = compose_tokens.Api(empty_influxdb.url, (folder / "token").read_text())
+        with pytest.raises(urllib.error.HTTPError):
+            limited("POST", "authorizations", {"orgID": "0", "permissions": []})
+    bucket = limited.bucket("events")  # the reader's
+    assert bucket is not None
+    with pytest.raises(urllib.error.HTTPError):
+        limited("DELETE", f"buckets/{bucket['id']}")
+
+
+def test_a_token_that_was_lost_is_made_anew_and_the_old_one_ends(
+    empty_influxdb, tmp_path: Path
+) -> None:
+    writer, reader = tmp_path / "writer", tmp_path / "reader"
+    for folder in (writer, reader):
+        folder.mkdir()
+    place = empty_influxdb.url, empty_influxdb.token
+    compose_tokens.fill(*place, writer, reader)
+    lost = (writer / "token").read_text()
+    (writer / "ecgwatch.toml").unlink()
+    assert compose_tokens.fill(*place, writer, reader) == ["ecgwatch writer"]
+    assert compose_tokens.Api(empty_influxdb.url, lost).bucket("events") is None
+
+
+def test_the_admin_token_is_for_two_services() -> None:
+    yaml = pytest.importorskip("yaml")
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    holders = {name for name, one in services.items() if "INFLUXDB_TOKEN" in json.dumps(one)}
+    assert holders == {"influxdb", "store-tokens"}
+    for name, volume in {
+        "processor": "store-writer",
+        "monitor": "store-reader",
+        "grafana": "store-reader",
+    }.items():
+        held = [v for v in services[name]["volumes"] if v.startswith("store-")]
+        assert held == [f"{volume}:{volume.replace('store-', '/store/')}:ro"]
 
 
 @pytest.fixture(scope="module")

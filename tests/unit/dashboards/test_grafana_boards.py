@@ -210,7 +210,9 @@ def test_provisioning_names_what_compose_mounts() -> None:
             r"\$(ECGWATCH_\w+)", (provisioning / "datasources" / "ecgwatch.yaml").read_text()
         )
     )
-    assert wanted <= set(grafana["environment"])
+    token = "ECGWATCH_INFLUX_TOKEN"  # from a file, at its start
+    assert f"export {token}=" in grafana["entrypoint"][-1]
+    assert wanted <= {*grafana["environment"], token}
     mounted = dict(volume.split(":")[:2] for volume in grafana["volumes"] if volume.startswith("."))
     folders = [path.name for path in provisioning.iterdir()]
     wanted_mounts = {
