@@ -50,7 +50,7 @@ def broker_of(kafka: services.SecureKafka, way: str, password: str | None = None
 
 async def until_processed(broker: Broker, ward: FakeWard) -> None:
     """Run the processor, faust and all, until it has committed everything."""
-    processor = Processor(broker, ward, SystemClock())
+    processor = Processor(broker, lambda: ward, SystemClock())
     running = asyncio.create_task(processor.run())
     async with asyncio.timeout(WAIT_S):
         while not running.done():
