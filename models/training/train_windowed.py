@@ -39,11 +39,10 @@ def learn(
     runs: Path,
     start: Path | None = None,
 ) -> nn.Module:
-    """The network trained without that fold, or on everything; goes on from runs/foldN.pt
-    (final.pt) where there is one of the same plan. `start`: weights to begin with, such as a
-    pretraining's.
+    """Train the network without that fold, or on everything; continues from runs/foldN.pt
+    (final.pt) if it is of the same plan. `start`: initial weights, such as a pretraining's.
 
-    Raises BadInputError where the architecture cannot answer the task.
+    Raises BadInputError if the architecture cannot answer the task.
     """
     if task.problem.kind not in architecture.kinds:
         problem = f"{architecture.name} answers per {' and '.join(architecture.kinds)}, the task asks for {task.problem.kind}"
@@ -58,7 +57,7 @@ def learn(
 
 
 def label(fold: int | None) -> str:
-    """What a network is called by the fold that it never saw."""
+    """A network's name, by the fold that it never saw."""
     return "final" if fold is None else f"fold{fold}"
 
 

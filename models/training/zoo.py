@@ -1,5 +1,5 @@
-"""How the systems of the zoo are trained: one recipe for those that convolve, one for those that
-attend, the same budget for all."""
+"""The training recipes of the zoo: one for convolutional systems, one for systems with attention,
+the same budget for all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.training.harness import Plan
 
 @dataclass(frozen=True)
 class Rates:
-    """What a recipe changes in a task's plan."""
+    """A recipe's changes to a task's plan."""
 
     rate: float
     decay: float
@@ -25,7 +25,7 @@ RECIPES: dict[Recipe, Rates] = {
 
 
 def adapted(plan: Plan, architecture: Architecture) -> Plan:
-    """A task's plan by the recipe of a system of the zoo; as it is for other architectures."""
+    """A task's plan with the recipe of a system of the zoo; unchanged for other architectures."""
     if not architecture.mechanism:
         return plan
     r = RECIPES[architecture.recipe]

@@ -3,13 +3,13 @@
 
     python -m models.training.steps.adapter tac_ecg rhythm --fold 0 --encoder runs/ecg_text/encoder.pt
 
-After the norm of every convolution that is longer than one sample stands an adapter: pointwise to a
-few channels, ReLU, pointwise back, added. Adapters and head are trained; the encoder's weights and
-its running means stay, bit for bit, because it stays in evaluation mode. A task costs its adapters
-and its head; several tasks share one encoder.
+An adapter follows the norm of every convolution longer than one sample: pointwise to a few
+channels, ReLU, pointwise back, added. Adapters and head are trained; the encoder's weights and its
+running means stay, bit for bit, because it stays in evaluation mode. A task costs its adapters and
+its head; several tasks share one encoder.
 
-We differ: rank 4, the second pointwise convolution starts at zero, so that training starts from the
-encoder as it is.
+Differences here: rank 4; the second pointwise convolution starts at zero, so that training starts
+from the encoder as it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from models.training.train_windowed import label
 
 
 class Adapted(nn.Module):
-    """A network of which adapters and head are trained."""
+    """A network whose adapters and head alone are trained."""
 
     def __init__(self, net: TacEcg) -> None:
         super().__init__()
@@ -49,7 +49,8 @@ class Adapted(nn.Module):
         ]
 
     def train(self, mode: bool = True) -> Adapted:
-        """Only they follow: running means of the frozen encoder must not move."""
+        """Set training mode for these parts only: running means of the frozen encoder must not
+        change."""
         super().train(mode)
         self.net.eval()
         for part in self.trained():

@@ -1,10 +1,11 @@
-"""Which layers of a network write and read the same channels: what pruning may take out together.
+"""Find the layers of a network that write and read the same channels, which pruning must remove
+together.
 
 The graph of a network (torch.fx) is walked once. Every convolution and linear layer begins a stream
 of channels that it writes; norms, activations, pooling, depthwise convolutions and means over time
 pass a stream on; adding two streams makes them one. A stream that meets anything else (splits,
-reshapes, recurrence, attention) is fixed: nothing is taken from it. That is careful rather than
-complete: residual branches, inverted residuals, gates and MLPs are found, concatenations and
+reshapes, recurrence, attention) is fixed: no channel is removed from it. This is cautious rather
+than complete: residual branches, inverted residuals, gates and MLPs are found, concatenations and
 attention keep their channels.
 """
 
@@ -42,7 +43,7 @@ class Stream:
     writers: list[str] = field(default_factory=list)  # convolutions and linear layers
     norms: list[str] = field(
         default_factory=list
-    )  # and depthwise convolutions: all that has one entry per channel
+    )  # norms and depthwise convolutions, which have one entry per channel
     readers: list[str] = field(default_factory=list)
 
 
@@ -92,7 +93,7 @@ class _Walk:
         self.all: list[Stream] = []
 
     def root(self, one: Stream) -> Stream:
-        """The stream that this one has become part of."""
+        """The stream into which this one has been merged."""
         while (parent := self._parent.get(id(one))) is not None:
             one = parent
         return one

@@ -6,8 +6,8 @@
 Records that share a label are drawn together, all others apart; then the encoder stays as it is and
 a linear head is trained.
 
-We differ: a positive counts by the Jaccard likeness of the label sets; the views are split-and-join
-and peak-aware smoothing (models/training/steps/transforms.py); beside it stands the control, the
+Differences here: a positive counts by the Jaccard similarity of the label sets; the views are
+split-and-join and peak-aware smoothing (models/training/steps/transforms.py); the control is the
 same encoder with random weights under the same head.
 """
 
@@ -34,7 +34,7 @@ PROJECTION = 64
 
 
 def jaccard(sets: Tensor) -> Tensor:
-    """Likeness of label sets: 0/1 (N, K) to (N, N), 0 if no label is shared."""
+    """Jaccard similarity of label sets: 0/1 (N, K) to (N, N), 0 if no label is shared."""
     both = sets @ sets.T
     either = sets.sum(dim=1, keepdim=True) + sets.sum(dim=1) - both
     return both / either.clamp(min=1)
@@ -42,7 +42,7 @@ def jaccard(sets: Tensor) -> Tensor:
 
 def contrastive(z: Tensor, sets: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """-1/|P(i)| sum over p in P(i) of log exp(z_i z_p / t) / sum over a != i of exp(z_i z_a / t),
-    weighed by Jaccard likeness.
+    weighted by Jaccard similarity.
 
     z (N, D) of any length, sets (N, K); mean over records that have a positive.
     """
@@ -75,7 +75,7 @@ class Views:
 
 
 class Projected(nn.Module):
-    """What the head reads, through a small projection that is thrown away after pretraining."""
+    """The head's input through a small projection that is discarded after pretraining."""
 
     def __init__(self, net: nn.Module, width: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Projected(nn.Module):
 
 
 def freeze(part: nn.Module) -> None:
-    """No gradient for its parameters."""
+    """Switch off the gradients of a module's parameters."""
     for p in part.parameters():
         p.requires_grad_(False)
 
@@ -108,7 +108,7 @@ class Probe(nn.Module):
             p.requires_grad_(True)
 
     def train(self, mode: bool = True) -> Probe:
-        """The head alone follows."""
+        """Set training mode for the head alone."""
         super().train(mode)
         self.net.eval()
         head(self.net).train(mode)

@@ -1,18 +1,18 @@
-"""Records and their reports meet: the pretraining of TAC-ECG (Wang R. et al. 2025, DOI
+"""Pretrain by matching records with their reports, as TAC-ECG does (Wang R. et al. 2025, DOI
 10.1016/j.cmpb.2025.108918; after CLIP, Radford et al. 2021, arXiv 2103.00020).
 
     python -m models.training.steps.ecg_text --runs runs
 
-An encoder of signals and an encoder of texts are trained so that each record is more like its own
-report than like the others of the batch: symmetric cross-entropy over cosines with a learned scale.
-Records: PTB-XL's 500 at hand (Wagner et al. 2020, DOI 10.1038/s41597-020-0495-6), one lead at a
-time, drawn at random, so that the encoder serves a stream of one lead; reports as they were
-written, most in German.
+An encoder of signals and an encoder of texts are trained so that each record is more similar to its
+own report than to the others of the batch: symmetric cross-entropy over cosines with a learned
+scale. Records: the first 500 of PTB-XL (Wagner et al. 2020, DOI 10.1038/s41597-020-0495-6), one
+lead at a time, drawn at random, so that the encoder serves a stream of one lead; reports as they
+were written, most in German.
 
-We differ: words and their neighbours are hashed (1- to 3-grams) into an embedding instead of a
-language model; two records with the same report are not each other's negatives.
-RUNS/ecg_text/encoder.pt is for the step `adapter`. Retrieval on records of patients left out,
-beside an encoder with random weights, says whether anything was learned.
+Differences here: words and their neighbours are hashed (1- to 3-grams) into an embedding instead of
+a language model; two records with the same report are not each other's negatives.
+RUNS/ecg_text/encoder.pt is for the step `adapter`. Retrieval on records of held-out patients,
+compared with an encoder with random weights, shows if anything was learned.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Reports(NamedTuple):
-    """Windows of all leads, their reports, and which are left out."""
+    """Windows of all leads, their reports, and a mask of the held-out ones."""
 
     x: Tensor  # (N, 12, T)
     texts: list[str]
@@ -137,8 +137,8 @@ class PairBatches:
 
 
 def retrieval(net: Pair, reports: Reports, top: int = 5) -> dict[str, float]:
-    """How often a left-out record's report is among the `top` most like it of all different
-    left-out reports, mean over leads.
+    """Share of held-out records whose report is among the `top` most similar of all different
+    held-out reports, mean over leads.
     """
     net.eval()
     members = np.flatnonzero(reports.held_out)

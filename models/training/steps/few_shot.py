@@ -1,14 +1,14 @@
 """Siamese few-shot beats: two copies of one network learn whether two beats are of one class; a new
-patient's beats are named by the nearest of a few supports (Vasconcellos et al., IEEE Access 2023;
-Koch et al. 2015; contrastive loss: Hadsell et al. 2006, DOI 10.1109/CVPR.2006.100).
+patient's beats get the class of the nearest of a few supports (Vasconcellos et al., IEEE Access
+2023; Koch et al. 2015; contrastive loss: Hadsell et al. 2006, DOI 10.1109/CVPR.2006.100).
 
     python -m models.training.steps.few_shot litenet beat_class --fold 0
 
 Pairs are of two patients always, alike or not: pairs within one patient would teach the patient,
 not the class. Supports are of training patients, queries of patients that were never seen.
 
-We differ: MITDB instead of INCART, one lead, five seconds around a beat, Euclidean distance of what
-the head reads; and a control, the same network with random weights.
+Differences here: MITDB instead of INCART, one lead, five seconds around a beat, Euclidean distance
+of the head's inputs; and a control, the same network with random weights.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Pairs:
         return (self._beats.x[torch.from_numpy(np.concatenate([a, b]))],), alike
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """Contrastive loss of the two halves of what the network embeds."""
+        """Contrastive loss of the two halves of the embeddings."""
         a, b = answer.chunk(2)
         return contrastive(a, b, target)
 
@@ -114,7 +114,7 @@ class Embedding(nn.Module):
 
 
 def head_off(net: nn.Module) -> None:
-    """The head is not trained: nothing asks for it."""
+    """Switch off the head's gradients, because no loss uses it."""
     for p in net.head.parameters():
         p.requires_grad_(False)
 

@@ -1,16 +1,16 @@
-"""Label correction: while a network learns, windows get the class of the prototypes that they are
-most like (Gallego Vazquez et al. 2022, DOI 10.1088/1361-6579/ac89cb, after Han et al. 2019, arXiv
+"""Label correction: while a network learns, windows get the class of the most similar prototypes
+(Gallego Vazquez et al. 2022, DOI 10.1088/1361-6579/ac89cb, after Han et al. 2019, arXiv
 1908.02160).
 
     python -m models.training.steps.label_correction se_resnet rhythm --fold 0 --flip 0.2
 
-Rounds of two steps. (1) Train with alpha L(label) + (1 - alpha) L(corrected label). (2) Of each
-class choose prototypes among windows of that label: dense ones, alike to many, that are unlike each
-other; give every window the class whose prototypes it is most like on average.
+Rounds of two steps. (1) Train with alpha L(label) + (1 - alpha) L(corrected label). (2) For each
+class, choose prototypes among windows of that label that are similar to many windows but not to
+each other; give every window the class of the prototypes with the highest mean similarity.
 
-We differ: one class per window; prototypes are drawn from training windows only, a pool that is
-drawn once; a label stays unless another class is more like by a margin. With --flip a share of the
-labels is made wrong first, to measure how many corrections are right, beside the same training
+Differences here: one class per window; prototypes are drawn from training windows only, a pool that
+is drawn once; a label stays unless another class is more like by a margin. With --flip a share of
+the labels is made wrong first, to measure how many corrections are right, beside the same training
 without correction.
 """
 
@@ -33,8 +33,8 @@ from models.training.train_windowed import predictor
 
 ALPHA = 0.5
 PROTOTYPES = 8
-ALIKE = 0.6  # quantile of the likenesses from which two windows count as near
-TOO_ALIKE = 0.95  # cosine from which a second prototype says nothing new
+ALIKE = 0.6  # quantile of the similarities from which two windows count as near
+TOO_ALIKE = 0.95  # cosine from which a second prototype is redundant
 MARGIN = 0.3  # a label stays unless another class's prototypes are so much more like
 SAMPLE = 320  # windows of a class that may be prototypes
 ROUNDS, POOL = 3, 6000
@@ -54,10 +54,10 @@ def prototypes(features: Tensor, count: int = PROTOTYPES) -> Tensor:
 
 
 def corrected(features: Tensor, labels: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """Classes (N,) by likeness to the prototypes of each label: features (N, D), labels (N,) of k
+    """Classes (N,) by similarity to the prototypes of each label: features (N, D), labels (N,) of k
     classes.
 
-    A class without windows keeps none; features are looked at relative to their mean.
+    A class without windows is never assigned; features are compared relative to their mean.
     """
     unit = functional.normalize(features - features.mean(dim=0), dim=1)
     likeness = torch.full((len(unit), k), -torch.inf)

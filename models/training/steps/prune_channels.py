@@ -1,14 +1,14 @@
-"""Structured pruning of any architecture: whole channels are taken out, and what is left is a
-smaller file (network slimming, Liu et al. 2017, DOI 10.1109/ICCV.2017.298).
+"""Structured pruning of any architecture: whole channels are removed, which leaves a smaller file
+(network slimming, Liu et al. 2017, DOI 10.1109/ICCV.2017.298).
 
     python -m models.training.steps.prune_channels se_resnet rhythm --fold 0 --keep 0.5
 
 A trained network is trained on for a few epochs under a penalty on its BatchNorm scales; then of
 every stream of channels (models/training/steps/channel_streams.py) those with the smallest scales
 go, physically: weights of the layers that write them, of the norms and depthwise convolutions on
-the way, of the layers that read them. A few more epochs mend what is left.
+the way, of the layers that read them. A few more epochs restore the accuracy.
 
-We differ: the same share goes from every stream, in steps of four channels, instead of one
+Difference here: the same share goes from every stream, in steps of four channels, instead of one
 threshold for the whole network.
 """
 

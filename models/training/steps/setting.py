@@ -1,4 +1,4 @@
-"""What every step is given and how it ends: an architecture, a task without one fold, figures
+"""The common beginning and end of every step: an architecture, a task without one fold, and figures
 beside those of plain training.
 """
 
@@ -27,7 +27,7 @@ from models.training.train_windowed import label, predictor
 
 @dataclass(frozen=True)
 class Setting:
-    """Of one run of a step."""
+    """The setting of one run of a step."""
 
     method: str
     architecture: Architecture
@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def folder(self) -> Path:
-        """Of the step's checkpoints and artifact."""
+        """Folder of the step's checkpoints and artifact."""
         return self.runs / f"{self.architecture.name}-{self.task_name}-{self.method}"
 
     def build(self) -> nn.Module:
@@ -57,7 +57,7 @@ class Setting:
         return net
 
     def trained(self, name: str) -> nn.Module:
-        """A network that train_windowed trained on the same task without the same fold.
+        """Load a network that train_windowed trained on the same task without the same fold.
 
         Raises BadInputError if there is none.
         """
@@ -93,7 +93,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def setting(method: str, options: argparse.Namespace) -> Setting:
-    """What the arguments say."""
+    """The setting that the arguments describe."""
     torch.set_num_threads(1)
     torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
     architecture = architectures.load(options.architecture)

@@ -1,11 +1,11 @@
-"""A student learns its teacher's probabilities (Wu et al. 2020, DOI
-10.1016/j.compbiomed.2020.103800): how the binarised network is taught.
+"""Train a student on its teacher's probabilities (Wu et al. 2020, DOI
+10.1016/j.compbiomed.2020.103800), as the binarised network is.
 
     python -m models.training.steps.soft_labels binarised_cnn rhythm --teacher NAME --fold 0
 
-The loss is cross-entropy against what the teacher says, and against the reference too if asked. We
-differ: the teacher's windows are the task's varied ones instead of crops, and it is trained by the
-zoo's common recipe.
+The loss is cross-entropy against the teacher's answers, and against the reference too on request.
+Differences here: the teacher's windows are the task's varied ones instead of crops, and it is
+trained by the zoo's common recipe.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Matched filters that begin as beats: the templates of
+"""Initialise matched filters with beats: the templates of
 models/architectures/compact/matched_filter.py start as mean beats of the training patients, class
 by class, and are trained from there.
 
     python -m models.training.steps.templates matched_filter beat_sequences --fold 0
 
-Each class's beats are grouped by likeness (a few rounds of k-means), so that a class has several
-templates; rare classes get as many as common ones. Farag 2023, DOI 10.3390/s23031365. We differ:
-the published filters' start is not known to us.
+Each class's beats are grouped by similarity (a few rounds of k-means), so that a class has several
+templates; rare classes get as many as common ones. Farag 2023, DOI 10.3390/s23031365. The
+initialisation of the published filters is unknown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ UNKNOWN = -100  # cross-entropy leaves such beats out
 
 
 def means(beats: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Centres of `count` groups of beats alike in shape, whatever their size: (N, T) to (count, T)."""
+    """Centres of `count` groups of beats of similar shape, regardless of amplitude: (N, T) to
+    (count, T)."""
     unit = functional.normalize(beats - beats.mean(dim=1, keepdim=True), dim=1)
     centres = unit[torch.randint(len(unit), (count,), generator=generator)]
     for _ in range(ROUNDS):
@@ -44,7 +45,8 @@ def means(beats: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def class_means(beats: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
-    """As many mean beats of each class that there is: (N, T), (N,) to (at most TEMPLATES, T)."""
+    """The same number of mean beats of each existing class: (N, T), (N,) to (at most TEMPLATES,
+    T)."""
     names = [int(c) for c in classes.unique() if c != UNKNOWN]
     each = TEMPLATES // len(names)
     return torch.cat([means(beats[classes == c], each, generator) for c in names])

@@ -2,8 +2,8 @@
 10.1109/JBHI.2023.3246241).
 
 Split and join: the beginning of one record and the end of another of the same label. Peak-aware
-smoothing: noise between QRS complexes is smoothed away, the peaks are spared. We differ: steepness
-says where a QRS is, instead of a detector's peaks.
+smoothing: the signal between QRS complexes is smoothed, the peaks are spared. Difference here: QRS
+complexes are located by steepness instead of a detector.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tucker distillation: a student's feature map has the core of its teacher's (Sepahvand et al.
+"""Tucker distillation: a student's feature map learns the core of its teacher's (Sepahvand et al.
 2022, DOI 10.1016/j.ins.2022.01.030).
 
     python -m models.training.steps.tucker litenet rhythm --teacher se_resnet --fold 0
@@ -7,9 +7,9 @@ Feature maps of different widths and rates cannot be compared; their Tucker core
 batch are decomposed along channels and time (Tucker 1966, DOI 10.1007/BF02289464) to the same
 ranks, and the loss is CE + lambda ||core of the student - core of the teacher||^2.
 
-We differ: the last map before pooling only, one lead; factors by singular value decomposition of
-the batch (HOSVD), constant in the gradient, each vector's sign fixed by its largest entry, cores
-normed.
+Differences here: the last map before pooling only, one lead; factors by singular value
+decomposition of the batch (HOSVD), constant in the gradient, each vector's sign fixed by its
+largest entry, cores normed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training windows drawn once, and what a network makes of windows before it classifies them."""
+"""A pool of training windows drawn once, and the embeddings of windows by a network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pool(NamedTuple):
 
 
 def drawn(batches: Batches, count: int, seed: int) -> Pool:
-    """So many windows, the same for the same seed.
+    """Draw this number of windows, the same for the same seed.
 
     Raises BadInputError if the task does not give each window one class.
     """
@@ -56,7 +56,7 @@ class PoolBatches:
         return (self._pool.x[some],), self._pool.y[some]
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """See harness."""
+        """The loss of an answer (models/training/harness.py)."""
         return self._loss(answer, target)
 
 
@@ -71,7 +71,7 @@ def head(net: nn.Module) -> nn.Module:
 
 
 def embed(net: nn.Module, x: Tensor) -> Tensor:
-    """What the head reads: (B, R, T) to (B, D). Gradients pass."""
+    """The head's input: (B, R, T) to (B, D). Gradients pass."""
     seen: list[Tensor] = []
     hook = head(net).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
@@ -89,5 +89,5 @@ def embedded(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def classes(task: Task) -> int:
-    """How many the task has."""
+    """Number of classes of the task."""
     return len(task.problem.outputs)

@@ -1,8 +1,8 @@
-"""A task of anybody's own: records with one label each, learned by a small column and a sequence
-decoder beside the frozen trunk.
+"""A user's own task: records with one label each, learned by a small column and a sequence decoder
+beside the frozen trunk.
 
-As T3 (tasks/rhythm.py) with other records, classes and sizes. Every fifth record of each class is
-held out for the figures, every eighth of the rest fits the temperature.
+As T3, the rhythm task (tasks/rhythm), with other records, classes and sizes. Every fifth record of
+each class is held out for the figures, every eighth of the rest fits the temperature.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Figures:
-    """On the records that were held out."""
+    """Figures on the held-out records."""
 
     classes: list[str]
     records: list[int]  # of each class
@@ -61,7 +61,7 @@ def context(seconds: int) -> Context:
 
 
 def split(labels: Ints) -> Split:
-    """The same for the same labels in the same order, every class spread evenly."""
+    """Split records, every class evenly; equal labels in equal order give an equal split."""
     held_out = folds(labels, 5, SPLIT_SEED) == 0
     rest = np.flatnonzero(~held_out)
     eighth = folds(labels[rest], 8, SPLIT_SEED + 1) == 0
@@ -115,7 +115,7 @@ def learn(
 
 
 def _weights(labels: Ints, classes: int) -> list[float]:
-    """Rare classes count more, by the square root of how much rarer they are."""
+    """Class weights: rare classes count more, by the square root of the ratio of frequencies."""
     counts = np.bincount(labels, minlength=classes)
     weights = np.sqrt(counts.sum() / (classes * counts))
     return [float(w) for w in weights / (weights * counts).sum() * counts.sum()]

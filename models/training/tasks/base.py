@@ -1,9 +1,9 @@
-"""What a task is to an architecture of the registry, and the registry of such tasks.
+"""The interface between tasks and the architectures of the registry, and the registry of tasks.
 
 A task has windows cut by one InputSpec, answers of one kind (models/architectures/__init__.py), a
 split into folds over patients (or records), and figures. The deployed network learns its tasks by
-modules of their own, because its later tasks read what its trunk found in the windows of the last
-seconds; for every other architecture a task is this.
+modules of their own, because its later tasks read the trunk's features of the last seconds; for
+every other architecture a task has this interface.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.training import tasks
 from models.training.harness import Batches, Plan
 
 Floats = npt.NDArray[np.float32]
-Figures = dict[str, float]  # what is measured, with its unit or condition in the name
+Figures = dict[str, float]  # figures by name, with unit or condition in the name
 # scaled windows (B, T), or (B, R, T) of several rows, to logits (models/architectures/__init__.py)
 Predict = Callable[[Floats], Floats]
 
@@ -33,7 +33,7 @@ class Task(Protocol):
     problem: Problem
     plan: Plan  # enough for a small network
     folds: int
-    metric: str  # the figure that choices are made by; more is better
+    metric: str  # the figure that decides choices; more is better
 
     def batches(self, fold: int | None) -> Batches:
         """Training data without the patients of that fold, or of all patients."""
@@ -61,11 +61,11 @@ def task(name: str) -> Callable[[M], M]:
 
 
 def known() -> dict[str, Declared]:
-    """What there is, by name."""
+    """All tasks by name."""
     return declared(tasks.__name__, tasks.__path__, "task")
 
 
 def load(name: str) -> Make:
-    """A task by name, to be given its folders. Raises BadInputError, listing those there are."""
+    """A task by name, to be given its folders. Raises BadInputError that lists the known ones."""
     importlib.import_module(chosen(known(), name, "task").module)
     return _loaded[name]

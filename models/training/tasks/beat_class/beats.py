@@ -1,11 +1,11 @@
-"""Data of task T2, the beat's class: the beats that a detector finds in the records at hand, with
-what the references say of them.
+"""Data of task T2, the beat class: the beats that a detector finds in the available records, with
+their reference classes.
 
 Beats are found by the streaming path with a network that never saw the patient, so that training
-sees what serving sees; those that it misses are counted as missed. What a reference says of a beat
-is the set of classes that it may have (ALLOWED): of MITDB one class; of CinC 2017's records of
-normal rhythm N; of those in atrial fibrillation N or V, for a short interval there is no S; of
-VFDB's ventricular tachycardias V.
+sees what serving sees; those that it misses are counted as missed. The reference of a beat is the
+set of classes that it may have (ALLOWED): one class in MITDB; N in CinC 2017's records of normal
+rhythm; N or V in those in atrial fibrillation, in which a short interval does not make an S; V in
+VFDB's ventricular tachycardias.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Beats:
 
     @property
     def clean(self) -> bool:
-        """As it was recorded, first channel."""
+        """True for the first channel without added noise."""
         return self.channel == 0 and "+" not in self.name
 
 
@@ -67,7 +67,7 @@ def found_in(track: Track, detector: Predict) -> tuple[Doubles, Floats]:
 
 
 def bare(name: str, signal: Floats) -> Track:
-    """A signal of whose beats nothing is known."""
+    """Beats of a signal without any reference."""
     return Track(
         name, "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0
     )
@@ -154,7 +154,7 @@ def detector(checkpoint: Path) -> Predict:
 
 
 def _by_rhythm(track: Track, folder: Path, fold: int, detector: Predict) -> Beats:
-    """VFDB: what a rhythm says of the beats well inside it."""
+    """VFDB: the classes that a rhythm allows for beats well inside it."""
     at, shape = found_in(track, detector)
     allowed = np.zeros(len(at), np.uint8)
     for begin, end, rhythm in rhythms(folder, track.name, 250, len(track.signal)):
@@ -204,7 +204,7 @@ def save(found: Sequence[Beats], path: Path) -> None:
 
 
 def load(path: Path) -> list[Beats]:
-    """What `save` wrote."""
+    """Load the file that `save` wrote."""
     with np.load(path) as stored:
         table = json.loads(str(stored["table"]))
         at, shape, allowed, missed_at = (

@@ -1,5 +1,5 @@
-"""The trained beat head as an artifact: ONNX model, what it is, and the proof that both compute the
-same."""
+"""Export the trained beat head as an artifact: ONNX model, spec.json, and the proof that both
+compute the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Calibrated(nn.Module):
 
 
 def export(net: Calibrated, folder: Path, bias: Sequence[float]) -> None:
-    """Write model.onnx and spec.json; raise ValueError where ONNX Runtime disagrees with torch."""
+    """Write model.onnx and spec.json; raise ValueError if ONNX Runtime disagrees with torch."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
     net = net.eval()

@@ -1,5 +1,5 @@
-"""How good the beat head is: V and S by record and over all, as ANSI/AAMI EC57 counts them, with
-missed beats; and how far to believe it.
+"""Report the performance of the beat head: V and S by record and over all, as ANSI/AAMI EC57 counts
+them, with missed beats; and its calibration.
 
 Of V, reference F and Q called V are neither; of S, reference Q called S is neither
 (stream_processor/scoring/beats.py). The first five minutes are left out, paced records are left out
@@ -26,7 +26,7 @@ Count = tuple[int, int, int]  # found, missed, false
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a network says of one track: probabilities and calls."""
+    """A network's answers for one track: probabilities and classes."""
 
     track: Beats
     probability: npt.NDArray[np.float64]  # (n, 5)
@@ -99,7 +99,7 @@ def calibration_error(
     verdicts: Sequence[Verdict], bins: int = 15
 ) -> tuple[float, list[tuple[float, float, int]]]:
     """Expected calibration error (Guo et al. 2017, arXiv 1706.04599) of the likeliest class, and
-    per bin its mean probability, how often it was right, and how many beats."""
+    per bin its mean probability, its accuracy, and the number of beats."""
     sure, right = [], []
     for v in verdicts:
         known = np.isin(v.track.allowed, list(BIT.values()))

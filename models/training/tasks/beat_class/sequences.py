@@ -1,9 +1,9 @@
-"""T2, the beat's class, for architectures whose rows are beats: eleven beats in a row, the one in
-the middle judged.
+"""T2, the beat class, for architectures whose rows are beats: of eleven consecutive beats the
+middle one is judged.
 
-As models/training/tasks/beat_class/windowed.py, on MITDB's reference beats; but each beat is a row
-by itself, with its two RR ratios after its samples, and each beat of the row has a class to be
-learned. The five beats after the one that is judged would cost a stream about four seconds.
+As models/training/tasks/beat_class/windowed.py, on MITDB's reference beats; but each beat is a
+separate row, its samples followed by its two RR ratios, and the class of each of the eleven is
+learned. The five beats after the judged one would delay a stream by about four seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from models.training.tasks.beat_class.report import PACED, Verdict, count, total
 from models.training.tasks.beat_class.windowed import classes, reference, score
 from models.training.tasks.qrs.train import FOLDS, folds
 
-UNKNOWN = -100  # a class that is not learned from
+UNKNOWN = -100  # the code of a class that is not learned from
 AT_ONCE = 256  # sequences per call
 MIDDLE = BEATS_IN_A_ROW // 2
 
@@ -59,13 +59,14 @@ class Rows:
         self.classes = np.where(known, classes(self.beats.allowed), UNKNOWN)
 
     def around(self, beats: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Which beats stand in the row of eleven around each: (n, 11); the first and last repeat."""
+        """Indices of the eleven beats around each beat: (n, 11); the first and last repeat."""
         near = beats[:, None] + np.arange(-MIDDLE, MIDDLE + 1)
         return np.clip(near, 0, len(self.rows) - 1)
 
 
 class Sequences:
-    """Batches of eleven beats in a row; of rare classes by the root of how many there are."""
+    """Batches of eleven beats in a row; classes are drawn by the square root of their number of
+    beats."""
 
     def __init__(self, tracks: Sequence[Track]) -> None:
         self._each = [Rows(track) for track in tracks]
@@ -137,7 +138,7 @@ class BeatSequences:
 
 
 def verdict(track: Track, predict: Predict) -> Verdict:
-    """What a network says of the beats of a track."""
+    """A network's answers for the beats of a track."""
     rows = Rows(track)
     near = rows.around(np.arange(len(rows.rows)))
     parts = np.split(near, range(AT_ONCE, len(near), AT_ONCE))

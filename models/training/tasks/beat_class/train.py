@@ -1,16 +1,17 @@
 """Train the beat head (models/architectures/beat_head.py), and cross-validate it over patients.
 
-    python -m models.training.tasks.beat_class.train cache    # the beats that the first task finds: minutes
+    # the beats that the first task finds: minutes
+    python -m models.training.tasks.beat_class.train cache
     python -m models.training.tasks.beat_class.train train                                        # networks, artifact and cross-validation
 
-A network is HEADS heads, each from a seed and on a draw of the scenarios of its own, for a draw
-moves figures of V by some points; their logits are averaged, and then the beats of a form vote
+A network is HEADS heads, each with its own seed and draw of the scenarios, because a draw changes
+figures of V by some points; their logits are averaged, and then the beats of a morphology vote
 (models/beats/votes.py). Loss: cross-entropy against the set of classes that the reference allows
 (models/training/tasks/beat_class/beats.py). Beats are drawn so that a class of a patient counts by
-the root of how many there are. Probabilities are corrected for that afterwards, and by a
-temperature that is found on patients of the training folds that a network left out; beats are
-called without the correction, so that rare classes are found, and leaning by LEAN, which was chosen
-on such patients too. The patients of a fold teach its networks nothing.
+the square root of its number of beats. Probabilities are corrected for that afterwards, and by a
+temperature fitted on patients of the training folds that a network left out; the class of a beat is
+decided without the correction, so that rare classes are found, and with the offsets LEAN, which
+were chosen on such patients too. No network is trained on the patients of its own fold.
 """
 
 from __future__ import annotations
@@ -41,15 +42,16 @@ from models.training.tasks.beat_class.beats import Beats, collect, detectors_of,
 from models.training.tasks.beat_class.export import Calibrated, export
 from models.training.tasks.beat_class.report import PACED, Verdict, by_fold, report
 
-ARTIFACT = Path("runs/ecgcl/beat_class")  # from where models/training/release/export.py takes it
+ARTIFACT = Path("runs/ecgcl/beat_class")  # models/training/release/export.py reads it from here
 PLAN = Plan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
 FOLDS = 3
 SCENARIOS = 1  # times that each track of MITDB is drawn anew
-POWER = 0.5  # of how many beats of a class a patient has: how often one is drawn
+# exponent of the number of a patient's beats of a class in the frequency of drawing one
+POWER = 0.5
 LEAST = 20
 SHARE = {"mitdb": 1.0, "vfdb": 0.3, "cinc2017": 0.3, "ptbxl500": 0.5, "ludb": 0.5}
 SCENARIO_SHARE = 0.3
-# when a beat is called: without it S and V are missed oftener than they are falsely called
+# offsets when a class is decided: without them S and V are missed more often than falsely detected
 LEAN = np.array([0.0, 0.5, 0.5, 0.0, 0.0])
 TEMPERATURES = tuple(np.geomspace(0.5, 4.0, 25).tolist())
 POLARITY = SHAPES + SCALARS.index("polarity")
@@ -120,7 +122,7 @@ class Examples:
         return -torch.logsumexp(torch.log_softmax(answer, dim=1) + target, dim=1).mean()
 
     def surplus(self) -> npt.NDArray[np.float64]:
-        """Log of how much oftener than N beats of each class are drawn: (5,)."""
+        """Log of the frequency of drawing each class relative to N: (5,)."""
         mean = [
             self.weight[self.allowed == 1 << c].mean() if (self.allowed == 1 << c).any() else np.nan
             for c in range(CLASSES)
@@ -129,7 +131,7 @@ class Examples:
 
 
 def weights(tracks: Sequence[Beats]) -> npt.NDArray[np.float64]:
-    """How often each beat is drawn, relatively."""
+    """Relative frequency of drawing each beat."""
     counts: dict[tuple[str, int], int] = {}
     for t in tracks:
         for code, n in zip(*np.unique(t.allowed, return_counts=True), strict=True):
@@ -148,7 +150,7 @@ def weights(tracks: Sequence[Beats]) -> npt.NDArray[np.float64]:
 
 
 def augment(x: Floats, rng: np.random.Generator) -> Floats:
-    """Another polarity, noise on shapes and numbers."""
+    """Vary the polarity and add noise to shapes and features."""
     noise = rng.standard_normal(x.shape, dtype=np.float32)
     noise[:, :SHAPES] *= np.exp(rng.uniform(np.log(0.005), np.log(0.1), (len(x), 1))).astype(
         np.float32
@@ -179,8 +181,8 @@ def fit(
 def logits_of(
     net: nn.Module, prior: npt.NDArray[np.float64], held: Sequence[Known]
 ) -> list[npt.NDArray[np.float64]]:
-    """Of each track's beats, as if classes were as rare as they are, after the vote of their forms:
-    (n, 5)."""
+    """Logits of each track's beats, corrected to the real class frequencies, after the vote of
+    their morphologies: (n, 5)."""
     with torch.no_grad():
         return [
             voted(k.seen, net(torch.from_numpy(k.seen.features)[:, None]).double().numpy() - prior)
@@ -256,7 +258,7 @@ class Fold(NamedTuple):
     left: list[Known]
 
     def verdicts(self, temperature: float) -> list[Verdict]:
-        """What it says of its records."""
+        """The network's answers for its records."""
         logits = logits_of(self.net, self.prior, self.left)
         return [
             verdict(k.track, z, temperature, self.prior)
@@ -264,7 +266,7 @@ class Fold(NamedTuple):
         ]
 
     def export(self, temperature: float, folder: Path) -> None:
-        """As an artifact."""
+        """Export the network as an artifact."""
         export(
             Calibrated(self.net, temperature, self.prior.tolist()),
             folder,

@@ -1,12 +1,12 @@
-"""T2, the beat's class, for any architecture that answers per window: the five seconds around a
+"""T2, the beat class, for any architecture that answers per window: the five seconds around a
 beat, on the folds of the deployed network.
 
 A window ends half a second after the R peak that it asks about, so that the network sees that beat
 always at one place, and before it the rhythm and the patient's other beats. Beats are MITDB's
 reference beats, in training and in judging, moved to the largest deflection near the mark: unlike
 the deployed network's (models/training/tasks/beat_class/beats.py) none is missed and none is false,
-so that figures are those of the class alone and no figures of a monitor. Nothing is learned from
-VFDB, CinC 2017 or made-up scenarios.
+so that figures measure the class alone, not a monitor. No training uses VFDB, CinC 2017 or made-up
+scenarios.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ GAPS = (HISTORY, AROUND_BEAT.after + 1)
 
 
 class BeatWindows:
-    """Windows around beats, varied, and their classes; a class of a patient counts by the root of
-    how many beats it has."""
+    """Windows around beats, varied, and their classes; a class of a patient counts by the square
+    root of its number of beats."""
 
     def __init__(self, tracks: Sequence[Track]) -> None:
         beats = [reference(track) for track in tracks]
@@ -80,7 +80,7 @@ class BeatWindows:
 
 
 def varied(rows: Rows, rng: np.random.Generator) -> Floats:
-    """What can happen to a signal without hiding what a beat is, scaled as serving does: (B, 625).
+    """Vary a signal without hiding the class of its beat, and scale it as serving does: (B, 625).
     Recorded noise is in the tracks."""
     kinds = ("gain", "inversion", "white", "mains", "wander")
     some = {what: np.flatnonzero(rng.random(len(rows.history)) < CHANCE[what]) for what in kinds}
@@ -142,8 +142,8 @@ class BeatClass:
 
 
 def reference(track: Track) -> Beats:
-    """The reference beats of a track of MITDB, none of them missed; in flutter nothing is known of
-    them."""
+    """The reference beats of a track of MITDB, none of them missed; beats in flutter are
+    unknown."""
     at = r_peak(track.signal[None], np.zeros(len(track.beats), np.intp), track.beats)
     allowed = np.array([BIT[c] for c in track.classes], np.uint8)
     for begin, end in track.flutter:
@@ -153,17 +153,18 @@ def reference(track: Track) -> Beats:
 
 
 def ends(beats: Beats) -> npt.NDArray[np.int64]:
-    """Of the windows that ask about these beats."""
+    """Ends of the windows that judge these beats."""
     return AROUND_BEAT.end(np.rint(beats.at).astype(np.int64))
 
 
 def classes(allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Index of the class that each beat has; of those that nothing is known of 0."""
+    """Index of each beat's class; 0 for unknown ones."""
     return np.asarray(((allowed[:, None] >> np.arange(len(CLASSES))) & 1).argmax(axis=1), np.int64)
 
 
 def verdict(track: Track, predict: Predict) -> Verdict:
-    """What a network says of the beats of a track: their probabilities, and the likeliest class."""
+    """A network's answers for the beats of a track: their probabilities, and the likeliest
+    class."""
     beats = reference(track)
     parts = np.split(ends(beats), range(AT_ONCE, len(beats.at), AT_ONCE))
     logits = np.concatenate(

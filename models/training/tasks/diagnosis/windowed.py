@@ -45,7 +45,7 @@ class Labelled:
 
 
 class _Superclasses:
-    """What both tasks share."""
+    """The common part of both tasks."""
 
     problem = TWELVE_LEADS
     plan = Plan(epochs=20, steps=20, batch=64, peak_rate=3e-3, weight_decay=0.01)
@@ -83,12 +83,12 @@ class _Superclasses:
 
 @task("diagnosis")
 class Diagnosis(_Superclasses):
-    """NORM MI STTC CD HYP by twelve leads: what the zoo's teachers learn."""
+    """NORM MI STTC CD HYP by twelve leads: the task of the zoo's teachers."""
 
 
 @task("diagnosis_lead_i")
 class DiagnosisByLeadI(_Superclasses):
-    """NORM MI STTC CD HYP by lead I alone: what their students learn."""
+    """NORM MI STTC CD HYP by lead I alone: the task of their students."""
 
     problem = Problem("classes", SUPERCLASSES, PIECE_SPEC)
 

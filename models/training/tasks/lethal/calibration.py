@@ -1,8 +1,8 @@
-"""How far to believe T4, and where to decide: a temperature and a threshold on VF, each chosen on
-patients that the network never saw.
+"""Calibrate T4, the lethal rhythms: a temperature and a threshold on VF, each chosen on patients
+that the network never saw.
 
-The threshold is where the loss is: VF that is called VT, or nothing, costs more than VT that is
-called VF, so the likeliest class is not the best call.
+The threshold follows the clinical cost: a missed VF, or one labelled VT, costs more than a VT
+labelled VF, so the likeliest class is not the best decision.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.training.tasks.lethal.metrics import Seconds, over_four
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.12, 0.15, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-FOUND = 0.92  # of the windows of a patient with VF or flutter, on average: what is asked for
+FOUND = 0.92  # of the windows of a patient with VF or flutter, on average: the required sensitivity
 BINS = 10
 
 
@@ -51,7 +51,7 @@ def tempered(record: Seconds, temperature: float) -> Seconds:
 
 
 def decision_threshold(records: Sequence[Seconds]) -> float:
-    """The highest of THRESHOLDS that finds FOUND of VF or flutter, the lowest where none does; 0.5
+    """The highest of THRESHOLDS that finds FOUND of VF or flutter, the lowest if none does; 0.5
     without any.
 
     Patients count evenly: one of six has half of all windows.
@@ -65,8 +65,8 @@ def decision_threshold(records: Sequence[Seconds]) -> float:
 
 
 def calibration_error(records: Sequence[Seconds]) -> float:
-    """Expected calibration error of the likeliest rhythm, in percent: how far confidence is from
-    the share that is right."""
+    """Expected calibration error of the likeliest rhythm, in percent: the distance of the
+    confidence from the accuracy."""
     p, truth = _certain(records)
     rows = _bins(p.max(axis=1), (p.argmax(axis=1) == truth).astype(np.float32))
     return 100 * sum(count * abs(said - was) for said, was, count in rows) / len(truth)

@@ -1,7 +1,7 @@
-"""How well the lethal rhythms of whole records are found, through the windows of the stream:
-seconds, four seconds, episodes.
+"""Measure the detection of lethal rhythms in whole records, through the windows of the stream: by
+seconds, four seconds and episodes.
 
-Four seconds are counted where the reference has one label over all of them; their probability is
+Four seconds are counted if the reference has one label over all of them; their probability is
 the mean over their seconds, as the alarms take it. An episode of ventricular tachycardia is a
 section so labelled of at least EPISODE_S; it is found where a second in it, or up to two after it,
 is called VT by the mean over up to four seconds.
@@ -26,16 +26,16 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Seconds:
-    """A record's seconds with their probabilities and what the reference says."""
+    """A record's seconds with their probabilities and reference labels."""
 
     name: str
     fold: int
     logits: Floats  # (n, 4)
-    truth: npt.NDArray[np.int8]  # (n,) class; -1 where it changes within the second
+    truth: npt.NDArray[np.int8]  # (n,) class; -1 if it changes within the second
     label: npt.NDArray[np.str_]  # (n,)
     steady: Bools  # (n,) this second and the three before it have one label throughout
     section: npt.NDArray[np.int64]  # (n,) which section of the reference the middle lies in
-    certain: Bools  # (n,) training, too, accepts nothing but the label
+    certain: Bools  # (n,) True if training accepts only this label
 
     @property
     def probability(self) -> Floats:
@@ -85,7 +85,7 @@ class Rate:
         return 100 * self.right / self.count if self.count else float("nan")
 
 
-# probabilities (n, 4) to what is compared with the threshold (n,)
+# probabilities (n, 4) to the value that is compared with the threshold (n,)
 Score = Callable[[Floats], Floats]
 Chosen = Callable[[Seconds], Bools]
 
@@ -128,7 +128,7 @@ def windows_rate(
     chosen: Chosen,
     positive: bool,
 ) -> Rate:
-    """Of the 4-s windows that are (or are not) of these classes: how many are answered so."""
+    """Rate of right answers among the 4-s windows that are (or are not) of these classes."""
     right = count = 0
     for record in records:
         of = np.isin(record.truth, list(classes)) == positive
@@ -140,7 +140,7 @@ def windows_rate(
 
 
 def episodes(records: Sequence[Seconds], score: Score, threshold: float) -> Rate:
-    """Of the episodes of VT: how many are found."""
+    """Rate of detected episodes of VT."""
     found = count = 0
     for record in records:
         yes = score(over_four(record.probability)) > threshold

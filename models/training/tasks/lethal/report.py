@@ -1,4 +1,4 @@
-"""Tables of T4 over folds."""
+"""Tables of T4, the lethal rhythms, over folds."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_seconds(records: Sequence[Seconds], path: Path) -> None:
 
 
 def read_seconds(path: Path) -> list[Seconds]:
-    """What write_seconds wrote."""
+    """Read the file that write_seconds wrote."""
     with np.load(path) as stored:
         parts = [stored[key] for key in ARRAYS]
         table = json.loads(str(stored["table"]))
@@ -76,7 +76,7 @@ def read_seconds(path: Path) -> list[Seconds]:
 
 
 def report(records: Sequence[Seconds], temperatures: Mapping[int, float]) -> str:
-    """Everything as markdown."""
+    """All tables in Markdown."""
     by_fold = [_of_fold(records, k) for k in temperatures]
     chosen = ", ".join(f"fold {k}: {t}" for k, t in temperatures.items())
     lines = [

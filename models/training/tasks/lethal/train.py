@@ -6,8 +6,8 @@ trunk, a decoder of the last four seconds.
 
 Examples: models/training/data/lethal_examples.py. Loss: minus the logarithm of the probability of
 all rhythms that the reference allows. Column and decoder learn together from patients; then the
-decoder alone goes on, with regular waves among its examples: flutter by its definition, which
-hardly a patient at hand shows, and waves of that shape that are too slow for it.
+decoder alone goes on, with regular waves among its examples: flutter by its definition, which is
+rare in the available records, and waves of that shape that are too slow for it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from models.training.tasks.qrs.train import FOLDS, folds, trained
 COLUMN = (8, 16, 24)
 HIDDEN = 16
 EXAMPLES = 20000  # drawn once; their trunk features are computed once (half precision: 0.8 GB)
-# what the decoder goes on with: examples as before, and regular waves,
+# further training of the decoder: examples as before, and regular waves,
 OF_THEM, REGULARS = 5000, 2000
-REGULAR_SHARE = 0.2  # which are so much of a batch
+REGULAR_SHARE = 0.2  # this share of a batch
 SETTLING = Plan(epochs=1, steps=300, batch=128, peak_rate=2e-3, warm_up=0.2)
 PLAN = Plan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
 
@@ -95,7 +95,7 @@ class LethalBatches:
         self._trunk, self._drawn, self._target = trunk, drawn[:3], drawn[3]
 
     @cached_property
-    # not before the first batch: a training that is over needs none
+    # only at the first batch: a finished training needs none
     def _inputs(self) -> tuple[Tensor, ...]:
         x, mv, known = self._drawn
         return x, mv, known, *features(self._trunk, x)
@@ -106,7 +106,7 @@ class LethalBatches:
         return tuple(part[some] for part in self._inputs), self._target[some]
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """Mean over examples of which something is known."""
+        """Mean loss over examples with a known label."""
         return set_loss(answer, target)
 
 
@@ -130,12 +130,12 @@ class DecoderBatches:
         return (steps, known), target
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """As of LethalBatches."""
+        """The loss of LethalBatches."""
         return set_loss(answer, target)
 
 
 def decoder_inputs(net: Lethal, drawn: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Examples to what the decoder reads and is judged by: (B, 4 * WINDOWS, C + 1), (B, 4 *
+    """Inputs and targets of the decoder for these examples: (B, 4 * WINDOWS, C + 1), (B, 4 *
     WINDOWS, 1), (B,)."""
     x, mv, known, target = drawn
     parts = []
@@ -227,7 +227,7 @@ def learn(
 
 
 def _drawn(examples: Examples, cache: Path, count: int, seed: int) -> list[Tensor]:
-    """Examples, from the cache where they were drawn before."""
+    """Examples, from the cache if they were drawn before."""
     if cache.exists():
         drawn: list[Tensor] = torch.load(cache, weights_only=True)
         if len(drawn[0]) == count:
@@ -244,8 +244,8 @@ def _together(draws: Iterable[list[Tensor]]) -> list[Tensor]:
 
 
 def save(net: Lethal, path: Path, temperature: float = 1.0) -> None:
-    """What deployment reads: states of column and decoder, calibrated, and what it takes to build
-    them."""
+    """Save the file that export reads: calibrated states of column and decoder, and the arguments
+    to build them."""
     decoder = net.decoder.state_dict() | {"temperature": torch.tensor(temperature)}
     about = {
         "widths": list(COLUMN),
@@ -336,7 +336,7 @@ def main() -> None:
 
 
 def report_and_calibrate(runs: Path) -> None:
-    """Tables of the folds that are there; each fold's network calibrated on the others, the final
+    """Tables of the existing folds; each fold's network calibrated on the others, the final
     one on all."""
     found = {
         k: read_seconds(runs / f"lethal-fold{k}.npz")

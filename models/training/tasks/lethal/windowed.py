@@ -2,10 +2,10 @@
 the folds of the deployed network's task.
 
 Examples, loss and figures are those of models/training/tasks/lethal/train.py, in one training
-instead of two: usual segments and regular waves together. What differs is what a network sees:
-windows are scaled and nothing tells how large the signal was, so that an asystole's noise floor
-looks like any other noise. No temperature and no threshold is chosen: VF is called where its mean
-over four seconds exceeds a half.
+instead of two: usual segments and regular waves together. The network's input differs: windows are
+scaled and the amplitude of the signal is lost, so that an asystole's noise floor looks like any
+other noise. No temperature and no threshold is chosen: VF is detected if its mean over four seconds
+exceeds a half.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ KINDS = {
     kind: (1 - REGULAR_SHARE) * SHARES.get(kind, 0) + REGULAR_SHARE * REGULAR.get(kind, 0)
     for kind in {**SHARES, **REGULAR}
 }
-# of a segment: what its window answers for
+# the part of a segment for which its window answers
 SECOND = slice(SPAN - BEAT_SPEC.after - BEAT_SPEC.hop, SPAN - BEAT_SPEC.after)
 
 

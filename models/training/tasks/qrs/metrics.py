@@ -1,5 +1,5 @@
-"""How good a network is at QRS on whole records, through the serving windows and the serving rule
-for beats.
+"""Measure a network's QRS detection on whole records, through the serving windows and the serving
+rule for beats.
 
 Beats are compared as ANSI/AAMI EC57 does: one to one within 150 ms, ventricular flutter left out.
 """
@@ -125,7 +125,7 @@ def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -
 
 
 def _counted(track: Track, at: Doubles, sections: Doubles) -> npt.NDArray[np.bool_]:
-    """Which beats lie in the sections and outside flutter (and 150 ms around it)."""
+    """True for beats in the sections and outside flutter (and 150 ms around it)."""
     inside = ((at[:, None] >= sections[:, 0]) & (at[:, None] < sections[:, 1])).any(axis=1)
     flutter = (
         (at[:, None] >= track.flutter[:, 0] - TOLERANCE)

@@ -1,9 +1,10 @@
-"""T1, QRS segmentation: train the trunk dense, prune it, go on training what is left.
+"""T1, QRS segmentation: train the trunk dense, prune it, and train the pruned network further.
 
     python -m models.training.tasks.qrs.train fold0 fold1 fold2 final
-    python -m models.training.tasks.qrs.train fold0 --unpruned    # what pruning is compared with (models/training/experiments/pruning_table.py)
+    # the comparison for pruning (models/training/experiments/pruning_table.py)
+    python -m models.training.tasks.qrs.train fold0 --unpruned
 
-Loss: binary cross-entropy per sample, where the reference says something.
+Loss: binary cross-entropy per sample, for samples that the reference covers.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ DENSE_PLAN = Plan(epochs=3, steps=300, batch=128, peak_rate=5e-3, warm_up=0.3)
 PRUNED_PLAN = Plan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
 SPARSITY = 1e-4  # penalty on BatchNorm scales while dense
 POSITIVE_WEIGHT = 2.0  # of a QRS sample
-# what decoding reads; the rest of the window weighs less
+# the part that decoding reads; the rest of the window weighs less
 CORE = slice(BEAT_SPEC.before - 30, BEAT_SPEC.before + BEAT_SPEC.hop + 30)
 REST_WEIGHT = 0.25
 
 
 class QrsBatches:
-    """Windows with what happens to wearable signals, and QRS codes."""
+    """Windows with the disturbances of wearable signals, and QRS codes."""
 
     def __init__(
         self, tracks: Sequence[Track], noises: Sequence[Noise], sparsity: float = 0.0
@@ -106,8 +107,8 @@ def trained(checkpoint: Path, widths: Widths = WIDTHS) -> Segmenter:
 
 
 def learn_unpruned(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> None:
-    """The same batches as `learn`, without pruning in between; where that has begun, from the same
-    dense network."""
+    """The same batches as `learn`, without pruning in between; starts from the same dense network
+    if `learn` has left one."""
     dense = Segmenter(DENSE)
     train(dense, QrsBatches(tracks, noises, SPARSITY), DENSE_PLAN, runs / f"{name}-dense.pt")
     train(dense, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}-unpruned.pt")

@@ -30,7 +30,7 @@ NOISY = {"0 dB": "nstdb/118e00", "-6 dB": "nstdb/118e_6"}
 @task("qrs")
 class Qrs:
     """QRS of MITDB, LUDB and VFDB; judged on MITDB's first channel, and on the noisy copies of 118
-    where 118 is held out."""
+    if 118 is held out."""
 
     problem = Problem("samples", ("qrs",), BEAT_SPEC)
     plan = Plan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
@@ -85,5 +85,5 @@ class Qrs:
 
 
 def logits(track: Track, predict: Predict) -> Floats:
-    """What decoding reads of a track's windows: (windows, 1, T)."""
+    """The logits of a track's windows that decoding reads: (windows, 1, T)."""
     return run(track, lambda windows: predict(windows[:, 0]))

@@ -1,4 +1,4 @@
-"""How good a network of 30-s windows is on CinC 2017 records."""
+"""Score a network of 30-s windows on CinC 2017 records."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ both decoders' logits answers.
 
 Fold k reads the trunk that left out fold k of MITDB; it learns from CinC 2017 without test fold k
 of five, and is judged on that. `final` reads the trunk of all patients and leaves out test fold 0
-of CinC 2017. A tenth of the records that a network may see fits the temperature. What ships is made
-of `final` after that: the last cycle, and the decoder of beats, once more from all records, the
-temperature as it was.
+of CinC 2017. A tenth of the records that a network may see fits the temperature. The shipped task
+is made from `final` after that: the last cycle and the decoder of beats are trained once more with
+all records, with the temperature as it was.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def split(labels: Ints, test_fold: int) -> Split:
 
 
 class Part(NamedTuple):
-    """Seconds of a record that are judged by themselves, as a stream that young, or a whole record."""
+    """A piece of a record that is judged by itself, as a stream of that length, or a whole
+    record."""
 
     record: int
     begin: int  # samples
@@ -118,14 +119,14 @@ View = Callable[[Sequence[Part]], Floats]  # to logits (n, 4)
 
 
 def of_steps(net: Learner, recordings: Recordings) -> View:
-    """What the column and its decoder say: the mean over contexts a hop apart."""
+    """Logits of the column and its decoder: the mean over contexts a hop apart."""
     return lambda parts: np.stack(
         [record_logits(net, recordings.signal(p.record)[p.begin : p.end], CONTEXT) for p in parts]
     )
 
 
 def of_beats(net: BeatDecoder, found: FoundBeats) -> View:
-    """What the decoder of beats says, from the same contexts."""
+    """Logits of the decoder of beats, from the same contexts."""
     net.eval()
 
     def view(parts: Sequence[Part]) -> Floats:
@@ -215,7 +216,7 @@ def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Pat
 
 
 def save(net: Learner, beats: BeatDecoder, divisor: float, path: Path) -> None:
-    """What models/training/release/export.py takes."""
+    """Save the file that models/training/release/export.py reads."""
     state = {
         "column": net.column.state_dict(),
         "decoder": net.decoder.state_dict(),

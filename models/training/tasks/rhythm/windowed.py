@@ -97,7 +97,8 @@ class Rhythm:
 
 @task("rhythm_10s")
 class RhythmOfTenSeconds(Rhythm):
-    """N A O ~ of CinC 2017 by windows of 10 s: what the systems of the zoo are compared on."""
+    """N A O ~ of CinC 2017 by windows of 10 s: the task on which the systems of the zoo are
+    compared."""
 
     problem = Problem("classes", CLASSES, PIECE_SPEC)
     plan = Plan(epochs=20, steps=170, batch=128, peak_rate=5e-3, weight_decay=0.01)
