@@ -3,7 +3,7 @@ of a chosen alarm."""
 
 from __future__ import annotations
 
-from dashboards.grafana import flux, parts
+from dashboards.grafana import flux, layout, parts
 from dashboards.grafana.flux import PATIENT
 from dashboards.grafana.parts import Json
 from dashboards.grafana.patient import PATIENTS
@@ -17,17 +17,17 @@ ONE = f'  |> filter(fn: (r) => {PATIENT} == "" or r.patient == {PATIENT})'
 
 def board() -> Json:
     """Build the board."""
-    return parts.board(
+    return layout.board(
         "ecgwatch-alarms",
         "Alarm review",
         "What was raised, when and how quickly. Choose an alarm in the list to see its strip.",
         [_list(), _strip(), _per_kind(), _per_hour(), _delays(), _delay_of_high()],
         variables=[
-            parts.variable("patient", "Patient", PATIENTS, every=True),
-            parts.textbox("alarm", "Alarm"),
+            layout.variable("patient", "Patient", PATIENTS, every=True),
+            layout.textbox("alarm", "Alarm"),
             MONITOR,
         ],
-        links=[parts.board_link("Built-in monitor", url="${monitor}")],
+        links=[layout.board_link("Built-in monitor", url="${monitor}")],
         since="now-24h",
         refresh="30s",
     )

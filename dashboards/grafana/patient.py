@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboards.grafana import flux, parts
+from dashboards.grafana import flux, layout, parts
 from dashboards.grafana.flux import PATIENT, START, STOP, WINDOW
 from dashboards.grafana.parts import Json
 from dashboards.grafana.ward import HEART_RATE, MONITOR, NOW
@@ -19,18 +19,18 @@ def board() -> Json:
     """Build the board."""
     words = {"N": "normal", "S": "supraventricular", "V": "ventricular"}
     marks = [
-        parts.annotation(f"Beats {label} ({word})", parts.BEATS[label], _beats(label))
+        layout.annotation(f"Beats {label} ({word})", parts.BEATS[label], _beats(label))
         for label, word in words.items()
     ]
-    return parts.board(
+    return layout.board(
         "ecgwatch-patient",
         "Patient",
         f"One patient. Beats are marked where the range is {MARKS_S} s or less.",
         [*_numbers(), _live(), _stored(), _rhythm(), *_trends(), _alarms()],
-        variables=[parts.variable("patient", "Patient", PATIENTS), MONITOR],
-        annotations=[*marks, parts.annotation("Alarms", parts.HIGH, _spans())],
+        variables=[layout.variable("patient", "Patient", PATIENTS), MONITOR],
+        annotations=[*marks, layout.annotation("Alarms", parts.HIGH, _spans())],
         links=[
-            parts.board_link(
+            layout.board_link(
                 "This patient in the built-in monitor",
                 url="${monitor}/patient?id=${patient:percentencode}",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboards.grafana import flux, parts
+from dashboards.grafana import flux, layout, parts
 from dashboards.grafana.flux import START, STOP, WINDOW
 from dashboards.grafana.parts import Json
 
@@ -15,7 +15,7 @@ BY_WORKER = "${__field.labels.worker}"
 
 def board() -> Json:
     """Build the board."""
-    return parts.board(
+    return layout.board(
         "ecgwatch-pipeline",
         "Pipeline health",
         "Lag, latency, throughput and trouble of the stream processor, a line per worker.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboards.grafana import flux, parts
+from dashboards.grafana import flux, layout, parts
 from dashboards.grafana.flux import WINDOW
 from dashboards.grafana.parts import Json
 
@@ -15,7 +15,7 @@ UNSURE = 0.8  # a beat of lower confidence counts as unsure
 
 def board() -> Json:
     """Build the board."""
-    return parts.board(
+    return layout.board(
         "ecgwatch-quality",
         "Model quality",
         "Agreement with replayed reference annotations (while `ecgwatch score` runs), confidence, and what people corrected.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.grafana import flux, parts
+from dashboards.grafana import flux, layout, parts
 from dashboards.grafana.flux import BACK, STOP, WINDOW
 from dashboards.grafana.parts import Json
 
@@ -19,18 +19,18 @@ HEART_RATE = parts.steps(
 
 def board() -> Json:
     """Build the board."""
-    return parts.board(
+    return layout.board(
         "ecgwatch-ward",
         "Ward",
         "Rhythm, heart rate and worst alarm of every patient. For alarms that must be seen at once, use the built-in monitor.",
         [_now(), _rhythm(), _heart_rate(), _alarms()],
         variables=[MONITOR],
-        links=[parts.board_link("Built-in monitor", url="${monitor}")],
+        links=[layout.board_link("Built-in monitor", url="${monitor}")],
         since="now-30m",
     )
 
 
-MONITOR = parts.constant("monitor", "http://localhost:8050", "Where the built-in monitor answers")
+MONITOR = layout.constant("monitor", "http://localhost:8050", "Where the built-in monitor answers")
 PATIENT_LINK = parts.link(
     "Patient", "/d/ecgwatch-patient?var-patient=${__value.text:percentencode}&${__url_time_range}"
 )

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from dashboards.grafana import alerts, files, parts
+from dashboards.grafana import alerts, files, layout, parts
 
 BOARDS = files.boards()
 ROOT = Path(__file__).parents[3]
@@ -151,7 +151,7 @@ def test_layout(board: parts.Json) -> None:
     assert board["schemaVersion"] == 42
     assert len({panel["id"] for panel in panels(board)}) == len(panels(board))
     places = [panel["gridPos"] for panel in panels(board)]
-    assert all(place["x"] + place["w"] <= parts.WIDTH for place in places)
+    assert all(place["x"] + place["w"] <= layout.WIDTH for place in places)
     for a, b in combinations(places, 2):
         beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
         assert beside or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
@@ -162,8 +162,8 @@ def test_boards_link_to_boards_that_there_are_and_to_the_monitor() -> None:
     assert len(uids) == len(BOARDS)
     for board in BOARDS.values():
         assert set(re.findall(r"/d/([\w-]+)", json.dumps(board))) <= uids
-        assert any(link["tags"] == [parts.TAG] for link in board["links"])
-        assert parts.TAG in board["tags"]
+        assert any(link["tags"] == [layout.TAG] for link in board["links"])
+        assert layout.TAG in board["tags"]
     for name in ("ward", "patient", "alarms"):
         assert "${monitor}/patient?id=" in json.dumps(BOARDS[name])
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-from dashboards.grafana import alerts, files, parts
+from dashboards.grafana import alerts, files, layout
 from dashboards.grafana.push import Grafana, Source, differs
 from ecgwatch.__main__ import app
 from ingest.errors import BadInputError, UnreachableError
@@ -188,4 +188,4 @@ def test_differences() -> None:
         "pink"
     )
     assert differs(board, changed) == "panels[1].fieldConfig.defaults.mappings[0].options.VF.color"
-    assert parts.TAG in board["tags"]
+    assert layout.TAG in board["tags"]
