@@ -1,13 +1,13 @@
-"""Our alarms against those that there ought to be: false ones, missed ones, and how late the others
-came.
+"""Scores of alarms against the reference: false alarms, missed alarms, and the delay of the others.
 
-An alarm of high priority is false where no lethal condition of the reference lies within 10 s of
-it: VF, flutter, VT and asystole as the rhythm is annotated, and whatever the rules raise on the
-reference's beats (scoring/truth.py). Any other alarm is false where no condition of its kind, or of
-a worse one of its chain, lies within 5 s. Only what was announced can be false; a condition is
-found by an alarm that was held back, too. There is no learning time. Where a record has no
-reference beats, what needs them is not judged: alarms of medium and low priority, and extreme rates
-outside lethal rhythms.
+A high-priority alarm is false if no lethal condition of the reference lies within 10 s of it:
+annotated VF, flutter, VT or asystole, and every high-priority alarm that the rules raise on the
+reference's beats (scoring/expected_alarms.py). Any other alarm is false if no condition of its
+kind, or of a worse kind in its chain, lies within 5 s. Only announced alarms can be false; a
+suppressed alarm still counts as finding its condition. There is no learning time.
+
+If a record has no reference beats, alarms that depend on beats are not judged: those of medium and
+low priority, and extreme rates outside lethal rhythms.
 """
 
 from __future__ import annotations
@@ -32,31 +32,32 @@ RHYTHM_KINDS: dict[str, AlarmKind] = {
     "ASYS": "asystole",
 }
 RATES: frozenset[AlarmKind] = frozenset({"extreme_tachycardia", "extreme_bradycardia"})
-DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode that is as long must be alarmed
+DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode of at least this length must alarm
 
 
 class Condition(NamedTuple):
-    """Something of the reference that excuses an alarm and, where it is due, must be alarmed."""
+    """A condition in the reference that justifies an alarm and, if `due`, requires one."""
 
     kind: AlarmKind
     start_s: float
     end_s: float
     due: bool
-    label: str = ""  # of the rhythm, where it comes from there
+    label: str = ""  # of the annotated rhythm, if it comes from one
 
 
 class Answered(NamedTuple):
-    """How a condition that was due fared."""
+    """The alarm that answered a due condition, if any."""
 
     condition: Condition
-    # held: a high alarm of before was on for its first 10 s
+    # held: an earlier high alarm was still on for the condition's first 10 s
     answer: Literal["raised", "held", "missed"]
     delay_s: float | None  # from its start to the announcement; None unless raised
     by: AlarmKind | None
 
 
 class Judged(NamedTuple):
-    """An announced alarm, and whether the reference has a reason for it; None: cannot be said."""
+    """An announced alarm; `true` if the reference justifies it, None if the reference cannot
+    tell."""
 
     alarm: Told
     true: bool | None
@@ -64,7 +65,7 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class AlarmScore:
-    """Of one record."""
+    """Alarm score of one record."""
 
     hours: float = 0.0
     judged: tuple[Judged, ...] = ()
@@ -75,8 +76,9 @@ class AlarmScore:
 
 
 def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
-    """Of a reference; `truth` where it has beats. Ordered by start."""
-    # its episodes are annotated
+    """Return the conditions of a reference, ordered by start. `truth`: its expected alarms, if it
+    has beats."""
+    # episodes of VF are annotated, so the rule's alarms are not needed
     alarms = [a for a in truth.alarms if a.kind != "ventricular_fibrillation"] if truth else []
     found = [Condition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True) for a in alarms]
     waves = reference.episodes(FIBRILLATION) if truth else []
@@ -98,7 +100,7 @@ def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
 
 
 def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -> AlarmScore:
-    """Judge a record's alarms."""
+    """Score the alarms of a record."""
     known = conditions(reference, truth)
     told = [a for a in ours if a.announced_s is not None]
     judged = tuple(
@@ -114,8 +116,8 @@ def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -
 def judge(
     alarm: Told, known: Iterable[Condition], *, has_beats: bool, has_rhythm: bool
 ) -> bool | None:
-    """Whether a condition of the reference is a reason for the alarm; None where the reference does
-    not say."""
+    """Return whether a condition of the reference justifies the alarm; None if the reference cannot
+    tell."""
     if alarm.technical or (alarm.kind == "atrial_fibrillation" and not has_rhythm):
         return None
     if alarm.priority == "high":
@@ -130,8 +132,8 @@ def judge(
 
 
 def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
-    """What became of a condition: of high priority any high alarm answers, of another one of its
-    kind or a worse one."""
+    """Find the alarm that answers a condition: any high alarm for a high condition, otherwise one
+    of its kind or a worse kind of its chain."""
     kinds = {condition.kind, *worse(condition.kind)}
     high = _is_high(condition.kind)
     fits = [a for a in ours if (a.priority == "high" if high else a.kind in kinds)]
@@ -146,14 +148,15 @@ def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
     for at, alarm in covering:
         if at < condition.start_s and alarm.end_s >= enough:
             return Answered(condition, "held", None, alarm.kind)
-        # an annotated episode must be told while it lasts
+        # an annotated episode must be announced while it lasts
         if at >= condition.start_s and (not condition.label or at <= condition.end_s):
             return Answered(condition, "raised", at - condition.start_s, alarm.kind)
     return Answered(condition, "missed", None, None)
 
 
 def nearest_rank(values: Sequence[float], percent: float) -> float | None:
-    """A percentile that is one of the values; None of none."""
+    """Return a percentile by the nearest-rank method, which is one of the values; None if there are
+    none."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else None
 

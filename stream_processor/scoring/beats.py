@@ -1,11 +1,11 @@
-"""Beat by beat, as ANSI/AAMI EC57 (bxb of the WFDB package; Moody and Mark 2001, DOI
+"""Beat-by-beat comparison as in ANSI/AAMI EC57 (bxb of the WFDB package; Moody and Mark 2001, DOI
 10.1109/51.932724).
 
 Beats are paired one to one within 150 ms; the learning time at the start and ventricular flutter or
-fibrillation of the reference are left out on both sides. Of V: reference F or Q called V is neither
-for nor against us; of S: reference Q called S is neither. We differ: pairs are those of
-wfdb.processing.compare_annotations, so that anyone gets the same counts in Python, and there is no
-shutdown (X), because we give none.
+fibrillation of the reference are left out on both sides. For V, reference F or Q classified as V is
+neither right nor wrong; for S, reference Q classified as S is neither. We differ: the pairs are
+those of wfdb.processing.compare_annotations, so that anyone gets the same counts in Python, and
+there is no shutdown (X), because we never report one.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ NONE = "O"  # no beat, in the matrix
 
 @dataclass(frozen=True)
 class BeatScore:
-    """The matrix of (reference, ours) as two letters, ours in lower case ("Nv"; "No" missed, "On"
-    extra), and where they disagree."""
+    """Matrix of beat classes and the beats that disagree.
+
+    A key of the matrix is the reference's class and then ours in lower case: "Nv" is N classified
+    as V, "No" a missed N, "On" an extra N.
+    """
 
     matrix: dict[str, int] = field(default_factory=dict)
     missed: tuple[Mark, ...] = ()
     extra: tuple[Mark, ...] = ()
-    wrong_v: tuple[Mark, ...] = ()  # N or S called V, and V called N or S; the reference's beat
+    # the reference's beats of N or S classified as V, and of V classified as N or S
+    wrong_v: tuple[Mark, ...] = ()
 
     def of(self, reference: str, ours: str) -> int:
-        """Sum over reference classes and our classes, "O" for none."""
+        """Sum the matrix over reference classes and our classes, one letter each; "O" for no
+        beat."""
         return sum(self.matrix.get(r + t.lower(), 0) for r in reference for t in ours)
 
     @property
@@ -54,8 +59,8 @@ class BeatScore:
 
 
 def score_beats(reference: Record, ours: Record, start_s: float) -> BeatScore:
-    """Compare the beats from `start_s` on, outside the reference's ventricular flutter and
-    fibrillation."""
+    """Compare the beats from `start_s` on, outside ventricular flutter and fibrillation of the
+    reference."""
     ref, test = scored(reference.beats, reference, start_s), scored(ours.beats, reference, start_s)
     partners = match(
         [m.sample for m in ref], [m.sample for m in test], int(WINDOW_S * reference.fs_hz)
@@ -76,7 +81,8 @@ def score_beats(reference: Record, ours: Record, start_s: float) -> BeatScore:
 
 
 def scored(beats: Sequence[Mark], reference: Record, start_s: float) -> list[Mark]:
-    """The beats that count."""
+    """Return the beats that count: from `start_s` on, outside ventricular flutter and fibrillation
+    of the reference."""
     flutter = reference.episodes(FIBRILLATION)
     start = start_s * reference.fs_hz
     return [
@@ -87,13 +93,15 @@ def scored(beats: Sequence[Mark], reference: Record, start_s: float) -> list[Mar
 
 
 def match(reference: Sequence[int], test: Sequence[int], window: int) -> list[int | None]:
-    """For each reference sample the index of its partner in `test`, nearer than `window` samples;
-    both in order.
+    """Pair reference and test samples, both in order.
 
-    The rule of wfdb.processing.compare_annotations: a reference takes the nearest test; where the
-    next reference is nearer to that one, it takes the one before, if that is free. We differ: no
-    test is ever taken twice, which theirs lets happen where reference beats are closer together
+    A reference takes the nearest test; if the next reference is nearer to that test, it takes the
+    test before it, if that one is free (the rule of wfdb.processing.compare_annotations). We
+    differ: no test is ever paired twice, which theirs allows if reference beats are closer together
     than the window.
+
+    Returns for each reference the index of its partner in `test`, nearer than `window` samples, or
+    None.
     """
     partners: list[int | None] = [None] * len(reference)
     first, taken = 0, -1
@@ -114,7 +122,7 @@ def match(reference: Sequence[int], test: Sequence[int], window: int) -> list[in
 
 
 def _nearest(test: Sequence[int], at: int, first: int) -> int:
-    """Index from `first` on of the sample nearest to `at`, the earlier of two."""
+    """Return the index, from `first` on, of the sample nearest to `at`; the earlier one of two."""
     j = bisect_left(test, at, first)
     if j == len(test) or (j > first and at - test[j - 1] <= test[j] - at):
         return j - 1

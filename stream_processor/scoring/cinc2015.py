@@ -1,11 +1,11 @@
-"""PhysioNet/CinC Challenge 2015, reducing false alarms in intensive care (Clifford et al. 2015, DOI
+"""PhysioNet/CinC Challenge 2015: reducing false alarms in intensive care (Clifford et al. 2015, DOI
 10.1109/CIC.2015.7408639).
 
 Each record asks one question: a bedside monitor raised this alarm at 5:00; is it true? The event
-has its place within the 10 s before. Our answer is true where an alarm of ours of the very kind,
-announced or held back by a worse one, held at any time in the last 10 s (and 2 s more, for our
-alarm may end where the monitor's began) before 5:00. Nothing after 5:00 is used: whoever calls cuts
-the record there.
+lies within the 10 s before. We answer yes if an alarm of ours of the same kind, announced or
+suppressed by a worse one, was on at any time in the last 10 s before 5:00 (and 2 s earlier, because
+our alarm may end when the monitor's begins). Nothing after 5:00 is used: the caller cuts the record
+there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MISS_WEIGHT = 5
 
 @dataclass(frozen=True)
 class Question:
-    """A line of the challenge's ALARMS file."""
+    """One line of the challenge's ALARMS file."""
 
     record: str
     kind: str
@@ -41,15 +41,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What we say to it."""
+    """Our answer to a question."""
 
     question: Question
     ours: bool
-    held: tuple[AlarmKind, ...]  # every kind of ours that held in the window, in order of onset
+    held: tuple[AlarmKind, ...]  # every kind of ours that was on in the window, in order of onset
 
 
 def questions(path: Path) -> list[Question]:
-    """Read an ALARMS file: record,kind,True|False. Raises BadInputError naming the line."""
+    """Read an ALARMS file of lines record,kind,True|False. Raises BadInputError that names the
+    line."""
     try:
         lines = path.read_text(encoding="utf-8").split()
     except OSError as error:
@@ -69,7 +70,7 @@ def questions(path: Path) -> list[Question]:
 
 
 def answer(question: Question, alarms: Sequence[Told]) -> Answer:
-    """Judge a record, cut at 5:00, by the alarms it raised."""
+    """Answer the question of a record, cut at 5:00, by the alarms it raised."""
     held = [
         a.kind
         for a in alarms
@@ -80,7 +81,7 @@ def answer(question: Question, alarms: Sequence[Told]) -> Answer:
 
 
 def counts(answers: Iterable[Answer]) -> Counts:
-    """Hits, misses, false alarms, and rightly suppressed ones."""
+    """Count true alarms kept and lost, and false alarms kept and suppressed."""
     pairs = [(a.question.true, a.ours) for a in answers]
     return Counts(
         pairs.count((True, True)),
@@ -91,5 +92,6 @@ def counts(answers: Iterable[Answer]) -> Counts:
 
 
 def score(c: Counts) -> float | None:
-    """The challenge's score, %: a missed true alarm weighs as five."""
+    """Return the challenge's score, %; a suppressed true alarm weighs as five false ones. None
+    without records."""
     return percent(c.tp + c.tn, c.tp + c.tn + c.fp + MISS_WEIGHT * c.fn)

@@ -1,4 +1,4 @@
-"""Hits, misses and false ones, and the percentages made of them."""
+"""Counts of hits, misses and false positives, and the percentages computed from them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 
 def percent(part: float, whole: float) -> float | None:
-    """100 * part / whole; None where there is nothing to be a part of."""
+    """Return 100 * part / whole; None if the whole is 0."""
     return 100 * part / whole if whole > 0 else None
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one class: found, missed, false, and (where that can be counted) rightly not given."""
+    """Counts of one class: true positives, false negatives, false positives and, if they can be
+    counted, true negatives."""
 
     tp: int = 0
     fn: int = 0
@@ -32,12 +33,12 @@ class Counts:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of both, %."""
+        """Harmonic mean of sensitivity and positive predictivity, %."""
         return percent(2 * self.tp, 2 * self.tp + self.fn + self.fp)
 
     @property
     def fpr(self) -> float | None:
-        """False positive rate, % of all that is not of the class."""
+        """False positive rate, % of everything that is not of the class."""
         return percent(self.fp, self.fp + self.tn)
 
     def __add__(self, other: Counts) -> Counts:
@@ -48,10 +49,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class TwoSided:
-    """Where reference and test are not paired one to one (runs, episodes): hits and misses of the
-    one, hits and false of the other.
+    """Counts of runs or episodes, which are not paired one to one: hits and misses of the
+    reference, hits and false positives of the test.
 
-    In events or in seconds.
+    Counted in events or in seconds.
     """
 
     se_tp: float = 0
@@ -76,6 +77,7 @@ class TwoSided:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of those that are defined: EC57's average statistic, each record counting the same."""
+    """Return the mean of the values that are defined (EC57's average statistic: every record counts
+    the same); None if none is."""
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None

@@ -1,9 +1,10 @@
-"""Episode by episode and second by second, as ANSI/AAMI EC57 (epicmp of the WFDB package): atrial
-fibrillation, ventricular fibrillation.
+"""Scores of atrial and ventricular fibrillation by episode and by second, as in ANSI/AAMI EC57
+(epicmp of the WFDB package).
 
-An episode of the reference is found if one of ours overlaps it at all, one of ours is right if one
-of the reference does; durations are the seconds of overlap over the seconds of either. Atrial
-flutter is no AF, but what we call AF in it does not count against us.
+A reference episode is found if an episode of ours overlaps it at all; an episode of ours is right
+if a reference episode overlaps it. Duration statistics are the seconds of overlap over the seconds
+of either side. Atrial flutter is not AF, but AF that we report during flutter does not count
+against us.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FLUTTER = frozenset({"AFL"})
 
 @dataclass(frozen=True)
 class EpisodeScore:
-    """Of one rhythm: episodes, and seconds."""
+    """Score of one rhythm, in episodes and in seconds."""
 
     episodes: TwoSided
     seconds: TwoSided
@@ -33,7 +34,7 @@ class EpisodeScore:
 def score_episodes(
     reference: Record, ours: Record, labels: frozenset[str], start_s: float
 ) -> EpisodeScore:
-    """Episodes of these labels, from `start_s` on."""
+    """Score the episodes of these labels from `start_s` on."""
     start = round(start_s * reference.fs_hz)
     ref, test = _after(reference.episodes(labels), start), _after(ours.episodes(labels), start)
     if labels == AF:
@@ -48,12 +49,12 @@ def score_episodes(
 
 
 def overlap(episode: Episode, others: Iterable[Episode]) -> int:
-    """Samples of the episode that lie in others, which do not overlap each other."""
+    """Count the samples of an episode that lie in `others`, which do not overlap each other."""
     return sum(max(0, min(episode.end, o.end) - max(episode.start, o.start)) for o in others)
 
 
 def without(episodes: Sequence[Episode], holes: Iterable[Episode]) -> list[Episode]:
-    """The parts of episodes outside the holes."""
+    """Return the parts of episodes outside the holes."""
     parts = list(episodes)
     for hole in holes:
         cut = [

@@ -1,13 +1,14 @@
-"""Which alarms there ought to be: the product's own rules on the reference's beats and rhythm
-instead of ours.
+"""Alarms that a reference calls for: the product's own rules applied to the annotated beats and
+rhythm.
 
-The reference goes through the very VitalsMeter and AlarmEngine of the stream, second by second, as
-if a perfect detector had found its beats and episodes: fibrillation where the reference has VF or
-flutter, AF where it has AF, all else readable. Fusion beats count as V, as EC57 has it for runs.
-What remains to be scored is what we found, not where the limits are. Ventricular tachycardia is the
-exception: its rule forgives what a network does to single beats, and a reference has no need of
-that. Here it is the plain definition of docs/alarms.md, whatever becomes of the rule: 5 or more V
-in a row, faster than 100/min.
+The reference goes through the same VitalsMeter and AlarmEngine as a stream, second by second, as if
+a perfect detector had found its beats and episodes: fibrillation during annotated VF or flutter, AF
+during annotated AF, everything else readable. Fusion beats count as V, as in EC57's runs. Scores
+against these alarms therefore measure the detection, not the choice of limits.
+
+Ventricular tachycardia is the exception. Its rule tolerates single beats that a network
+misclassifies, which a reference does not need; here VT is the definition of docs/alarms.md,
+whatever the rule becomes: 5 or more V in a row, faster than 100/min.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ from stream_processor.scoring.reference import FIBRILLATION, Record
 from stream_processor.scoring.told import Told, told
 
 LABELS: dict[str, BeatLabel] = {"N": "N", "S": "S", "V": "V", "F": "V", "Q": "Q"}
-FORMS = {"N": 0, "S": 0, "V": 1, "Q": 2}  # as if each class had a shape of its own
+FORMS = {"N": 0, "S": 0, "V": 1, "Q": 2}  # as if each class had one morphology of its own
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the stream would have told of a reference."""
+    """Alarms and heart rates that the pipeline would report for a reference."""
 
-    alarms: list[Told]  # without technical ones
-    heart_rate: dict[int, float]  # bpm by the second's last sample at 125 Hz
+    alarms: list[Told]  # technical alarms left out
+    heart_rate: dict[int, float]  # bpm, by the last sample of each second at 125 Hz
 
 
 def expected(reference: Record) -> Truth:
-    """Alarms, by the adult profile, and heart rates of a reference with beats."""
+    """Compute alarms (adult profile) and heart rates of a reference that has beats."""
     facts, meter, engine = SignalFacts(), VitalsMeter(), AlarmEngine()
     row = meter.open("reference", reference.fs_hz)
     if {stage.open("reference", reference.fs_hz) for stage in (facts, engine)} != {row}:
@@ -66,7 +67,8 @@ def expected(reference: Record) -> Truth:
 
 
 def _tachycardias(reference: Record) -> list[Told]:
-    """Runs of V; one that falls to 100/min between two fast parts without a beat in common is two."""
+    """Find the runs of V; a run that falls to 100/min between two fast parts without a beat in
+    common is two runs."""
     shaking = reference.episodes(FIBRILLATION)
     beats = [b for b in reference.beats if not any(e.start <= b.sample < e.end for e in shaking)]
     found: list[Told] = []
@@ -125,7 +127,8 @@ def _seconds(reference: Record, row: int) -> list[Beats]:
 
 
 def _spans(reference: Record, row: int) -> list[Span]:
-    """AF and what is none, in pieces of at most a second, as far as the rules need."""
+    """Return AF (label AFIB) and everything else (N) in spans of a second, which is all that the
+    rules need."""
     scale, pieces = FS_HZ / reference.fs_hz, []
     af = [(e.start * scale, e.end * scale) for e in reference.episodes({"AFIB"})]
     for start in range(0, int(reference.n * scale), FS_HZ):

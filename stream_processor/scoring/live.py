@@ -1,9 +1,8 @@
-"""Live scoring of one patient: which stream a message belongs to, and when a stream's score is
-given.
+"""Live scoring of one patient: assigns each message to its stream and returns the streams' Scores.
 
-A replay that begins again, or another record for the same patient, is another stream: it has
-another start (time less sample / frequency). Reference annotations do not tell their sampling
-frequency, so they wait for a stream that they fit, to the nanosecond.
+A replay that begins again, or another record of the same patient, is another stream: it has another
+start (time less sample / frequency). Reference annotations carry no sampling frequency, so they
+wait for a stream whose start they match to the nanosecond.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from ingest.messages import Alarm, Beat, Reference, Rhythm, Score
 from stream_processor.scoring.live_state import start_of
 from stream_processor.scoring.live_stream import StreamScore
 
-OPEN_STREAMS = 2  # the newest, and the one before, whose last messages may still come
-REMEMBERED = 16  # starts of streams that are over: what comes again of them is no new stream
-EARLY = 200  # alarms that no stream fits; one of a stream that is over may still be acknowledged
-WAITING = 200_000  # annotations that no stream fits; about two days of a record
+OPEN_STREAMS = 2  # the newest one, and the one before, whose last messages may still arrive
+REMEMBERED = 16  # starts of finished streams: their messages, repeated, open no new stream
+EARLY = 200  # alarms kept without a stream; an alarm of a finished stream may still be acknowledged
+WAITING = 200_000  # annotations kept without a stream; about two days of a record
 
 
 class _Snapshot(msgspec.Struct):
@@ -30,8 +29,8 @@ class _Snapshot(msgspec.Struct):
 
 
 class LiveScore:
-    """Takes a patient's messages, gives Scores. Each topic comes in order, at its own pace, perhaps
-    more than once; the end is the same."""
+    """Scores the streams of one patient. Each topic must arrive in order; it may arrive at its own
+    pace and more than once without changing the final Score."""
 
     def __init__(self) -> None:
         self._streams: list[StreamScore] = []  # oldest first
@@ -40,8 +39,7 @@ class LiveScore:
         self._over: deque[int] = deque(maxlen=REMEMBERED)
 
     def take(self, message: Reference | Beat | Rhythm | Alarm) -> list[Score]:
-        """Take note of a message. Scores come of it where it opens a stream and thereby ends an
-        older one."""
+        """Add a message; return the last Scores of an older stream if it opens a new one."""
         if isinstance(message, Reference):
             self._take_reference(message)
             return []
@@ -60,31 +58,31 @@ class LiveScore:
         return scores
 
     def reached(self) -> dict[int, int]:
-        """For each stream, by its start, the sample up to which we have decided; `advance` takes it
-        once all before has been taken."""
+        """Return, by start of stream, the sample up to which our rhythm is decided. Give it to
+        `advance` once every message sent before has been taken."""
         return {s.start_ns: s.reached for s in self._streams}
 
     def advance(self, reached: dict[int, int]) -> list[Score]:
-        """Scores up to what `reached` has said earlier, since when every message sent before has
-        been taken."""
+        """Score up to an earlier result of `reached`, after every message sent before it has been
+        taken."""
         return [score for s in self._streams for score in s.advance(reached.get(s.start_ns, 0))]
 
     def finish(self) -> list[Score]:
-        """Scores up to the end, for when nothing has come for a while; again, when more has come
-        nevertheless."""
+        """Score everything that has arrived, to be called when no message has arrived for a while;
+        it may be called again if more arrive."""
         return [score for s in self._streams for score in s.finish()]
 
     @property
     def done(self) -> bool:
-        """Whether `finish` would give nothing."""
+        """True if `finish` would return no Score."""
         return all(s.done for s in self._streams)
 
     def late(self) -> int:
-        """How many messages came after their time was judged for good, since last asked."""
+        """Return how many messages arrived after their time was settled, since the last call."""
         return sum(s.late() for s in self._streams)
 
     def snapshot(self) -> bytes:
-        """All that is remembered, for `restore`."""
+        """Return the state as MessagePack, for `restore`."""
         streams = [s.snapshot() for s in self._streams]
         return msgspec.msgpack.encode(
             _Snapshot(streams, list(self._waiting.values()), list(self._early), list(self._over))
@@ -92,7 +90,7 @@ class LiveScore:
 
     @classmethod
     def restore(cls, state: bytes) -> LiveScore:
-        """What gave this snapshot. Raises msgspec.DecodeError for anything else."""
+        """Go on from a snapshot. Raises msgspec.DecodeError for anything else."""
         loaded, score = msgspec.msgpack.decode(state, type=_Snapshot), cls()
         score._streams = [StreamScore.restore(s) for s in loaded.streams]
         score._early.extend(loaded.early)

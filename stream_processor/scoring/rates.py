@@ -1,5 +1,5 @@
-"""Heart rate: ours against that of the reference's beats by the same formula
-(pipeline/stages/vitals.py), second by second (EC57's HR error)."""
+"""Heart rate error (EC57): ours against the rate computed from the reference's beats by the same
+formula (pipeline/stages/vitals.py), second by second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream_processor.scoring.counts import percent
 
 @dataclass(frozen=True)
 class RateScore:
-    """Sums over the seconds where both sides have a heart rate; they add up over records."""
+    """Sums over the seconds in which both sides have a heart rate; the sums of records add up."""
 
     seconds: int = 0
     reference_only: int = 0  # seconds without a heart rate of ours
@@ -37,7 +37,7 @@ class RateScore:
 
     @property
     def told_percent(self) -> float | None:
-        """Share of the reference's seconds for which we gave a heart rate, %."""
+        """Share of the reference's seconds for which we reported a heart rate, %."""
         return percent(self.seconds, self.seconds + self.reference_only)
 
     def __add__(self, other: RateScore) -> RateScore:
@@ -53,8 +53,8 @@ class RateScore:
 def score_rates(
     reference: Mapping[int, float], ours: Mapping[int, float], start: float
 ) -> RateScore:
-    """Both by the second's last sample at 125 Hz; seconds before `start` (samples) are learning
-    time."""
+    """Compare heart rates in bpm, each keyed by the last sample of its second at 125 Hz; seconds
+    before the sample `start` are learning time."""
     due = {at: bpm for at, bpm in reference.items() if at >= start}
     errors = [(ours[at] - bpm, bpm) for at, bpm in due.items() if at in ours]
     return RateScore(

@@ -1,8 +1,8 @@
-"""What the experts annotated, in the classes that are scored.
+"""Reference annotations in the classes that are scored.
 
-Beats in the AAMI classes as de Chazal et al. 2004 (DOI 10.1109/TBME.2004.827359) give them for the
-MIT-BIH symbols; bxb and rxr of the WFDB package count escape beats (e, j, n) with S, here they are
-N.
+Beats have the AAMI classes that de Chazal et al. 2004 (DOI 10.1109/TBME.2004.827359) assign to the
+MIT-BIH symbols. We differ from bxb and rxr of the WFDB package, which count escape beats (e, j, n)
+as S: here they are N.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ AAMI = (
     | {"F": "F"}
     | dict.fromkeys("/fQ?", "Q")
 )
-RHYTHMS = {"VFIB": "VF", "NSR": "N"}  # other names for the same
+RHYTHMS = {"VFIB": "VF", "NSR": "N"}  # other names of the same rhythms
 FIBRILLATION = frozenset({"VF", "VFL"})
 LETHAL = FIBRILLATION | {"VT", "ASYS"}
 
 
 class Mark(NamedTuple):
-    """A beat: where it is, and one of N S V F Q."""
+    """A beat: its sample and its class, one of N S V F Q."""
 
     sample: int
     label: str
@@ -39,7 +39,7 @@ class Episode(NamedTuple):
 
 
 class Symbol(NamedTuple):
-    """An annotation as WFDB has it."""
+    """An annotation as in WFDB."""
 
     sample: int
     symbol: str
@@ -48,7 +48,7 @@ class Symbol(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """Beats and rhythm of a record, by the experts or by us; samples at fs_hz since its start."""
+    """Beats and rhythm of a record, annotated or detected, in samples at fs_hz since its start."""
 
     fs_hz: float
     n: int
@@ -60,20 +60,20 @@ class Record:
         return self.n / self.fs_hz
 
     def episodes(self, labels: Iterable[str]) -> list[Episode]:
-        """Episodes of any of these rhythms; what touches or overlaps is one."""
+        """Return the episodes of any of these rhythms; those that touch or overlap are joined."""
         wanted = frozenset(labels)
         return joined([e for e in self.rhythm if e.label in wanted])
 
 
 def reference(symbols: Sequence[Symbol], fs_hz: float, n: int) -> Record:
-    """The reference of a record of n samples from its annotations, in order."""
+    """Make the reference of a record of n samples from its annotations, in order."""
     beats = tuple(Mark(s.sample, AAMI[s.symbol]) for s in symbols if s.symbol in AAMI)
     changes = [
         (s.sample, s.aux.strip("\0 ").removeprefix("("))
         for s in symbols
         if s.symbol == "+" and s.aux.startswith("(")
     ]
-    ends = [*(at for at, _ in changes[1:]), n]  # one too many where no rhythm is annotated
+    ends = [*(at for at, _ in changes[1:]), n]  # one too many if no rhythm is annotated
     rhythm = [
         Episode(at, end, RHYTHMS.get(name, name))
         for (at, name), end in zip(changes, ends, strict=False)
@@ -83,7 +83,7 @@ def reference(symbols: Sequence[Symbol], fs_hz: float, n: int) -> Record:
 
 
 def _flutter(symbols: Sequence[Symbol], n: int) -> list[Episode]:
-    """Sections between [ and ]."""
+    """Return the sections between [ and ] as episodes of VFL."""
     found, begin = [], None
     for s in symbols:
         if s.symbol == "[" and begin is None:
@@ -95,7 +95,8 @@ def _flutter(symbols: Sequence[Symbol], n: int) -> list[Episode]:
 
 
 def joined(episodes: Iterable[Episode]) -> list[Episode]:
-    """Episodes in order, overlapping and touching ones made one, which keeps the first one's label."""
+    """Sort episodes and join those that touch or overlap; a joined episode has the label of its
+    first part."""
     whole: list[Episode] = []
     for e in sorted(episodes):
         if whole and e.start <= whole[-1].end:

@@ -1,13 +1,13 @@
-"""Run by run, as ANSI/AAMI EC57 (rxr of the WFDB package): couplets (2), short runs (3-5), long
-runs (6 and more).
+"""Run-by-run comparison as in ANSI/AAMI EC57 (rxr of the WFDB package): couplets (2 beats), short
+runs (3-5), long runs (6 and more).
 
-A run is a sequence of beats of the kind without another between: V and F for ventricular, S for
+A run is an uninterrupted sequence of ectopic beats: V and F for ventricular runs, S for
 supraventricular ones. Ventricular flutter or fibrillation is a ventricular run of the longest
-class, atrial fibrillation a supraventricular one. For the sensitivity each run of the reference
-asks for the longest run of ours between 150 ms before its first beat and 150 ms after its last; it
-is found if that one is as long as the run's class begins: 2, 3 or 6. For +P each run of ours asks
-the reference in the same way. We differ: nothing is unreadable here (no shutdown), and AF ends with
-the rhythm's label.
+class, atrial fibrillation a supraventricular one. For sensitivity, each reference run is compared
+with our longest run between 150 ms before its first beat and 150 ms after its last; it is found if
+ours has at least the least length of its class: 2, 3 or 6. For +P, each run of ours is compared
+with the reference in the same way. We differ: there is no shutdown, and AF ends with the rhythm's
+label.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLASSES = {"couplets": (2, 2), "short runs": (3, 5), "long runs": (6, 6)}
 
 
 class Kind(NamedTuple):
-    """Which beats make a run, and which rhythms are one."""
+    """Classes of beats that make a run, and rhythms that count as one."""
 
     beats: str
     rhythms: frozenset[str]
@@ -41,7 +41,7 @@ class _Run(NamedTuple):
 
 
 def score_runs(reference: Record, ours: Record, kind: Kind, start_s: float) -> dict[str, TwoSided]:
-    """Couplets, short and long runs of one kind that begin at `start_s` or later."""
+    """Score couplets, short and long runs of one kind that begin at `start_s` or later."""
     ref, test = _Timeline(reference, kind), _Timeline(ours, kind)
     asked = [(run.length, test.longest(run.start, run.end)) for run in ref.runs(start_s)]
     given = [(run.length, ref.longest(run.start, run.end)) for run in test.runs(start_s)]
@@ -59,7 +59,7 @@ def _two_sided(
 
 
 class _Timeline:
-    """Beats and run rhythms of one side, in order of time."""
+    """Beats, and spans of rhythms that count as runs, of one side; seconds, in order."""
 
     def __init__(self, record: Record, kind: Kind) -> None:
         fs = record.fs_hz
@@ -69,7 +69,7 @@ class _Timeline:
         self.times = [at for at, _ in self.beats]
 
     def runs(self, start_s: float) -> list[_Run]:
-        """Every run, single beats too, with 150 ms on either side."""
+        """Return every run, single beats included, extended by 150 ms on either side."""
         found: list[_Run] = []
         events = [(at, at, 1 if is_run else 0) for at, is_run in self.beats] + [
             (a, z, LONGEST) for a, z in self.spans
@@ -87,7 +87,8 @@ class _Timeline:
         return [run for run in found if run.start + WINDOW_S >= start_s]
 
     def longest(self, start: float, end: float) -> int:
-        """Length of the longest run in this time; LONGEST where a run rhythm overlaps it."""
+        """Return the length of the longest run between two times; LONGEST if a rhythm that counts
+        as a run overlaps them."""
         if any(a <= end and z >= start for a, z in self.spans):
             return LONGEST
         best = length = 0

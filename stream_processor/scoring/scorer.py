@@ -95,9 +95,12 @@ class Scorer:
         return [
             Metric("scored_patients", "gauge", "patients with annotations", patients),
             Metric(
-                "inputs_refused_total", "counter", "messages that were none of ours", self.refused
+                "inputs_refused_total",
+                "counter",
+                "messages that could not be decoded",
+                self.refused,
             ),
-            Metric("late_total", "counter", "messages after their time was judged", self.late),
+            Metric("late_total", "counter", "messages after their time was settled", self.late),
         ]
 
     @property

@@ -1,5 +1,5 @@
-"""What the live scorer remembers of a partition number: its patients, how far each topic is read,
-and what may be committed."""
+"""State of the live scorer for one partition number: its patients, the positions in each topic, and
+the offsets that may be committed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ INPUTS: dict[str, type[Reference] | type[Beat] | type[Rhythm] | type[Alarm]] = {
     topics.RHYTHM.name: Rhythm,
     topics.ALARMS.name: Alarm,
 }
-# messages of patients not known to have annotations, before they are looked through early: some
-# megabytes
+# messages of patients without annotations that are kept before `look_through` runs early: some MB
 HELD = 20_000
-FEW = 50_000  # messages: seconds to read
+FEW = 50_000  # messages that take seconds to read
 Raw = tuple[str, int, bytes]  # topic, offset, value
 
 
@@ -28,8 +27,8 @@ class Patient:
     """One patient with annotations."""
 
     live: LiveScore
-    heard_s: float  # when a message last came, by the steady clock
-    # by topic, the first message that is in no saved state yet
+    heard_s: float  # time of the last message, steady clock
+    # by topic, the offset of the first message that no saved state contains
     since: dict[str, int] = field(default_factory=dict)
     last: Score | None = None
     saved: int | None = None  # offset in ecg.scores of the newest saved state
@@ -37,14 +36,14 @@ class Patient:
 
 @dataclass
 class Held:
-    """Messages of patients of whom no annotation has come yet."""
+    """Messages of patients for whom no annotation has arrived yet."""
 
     by_key: dict[bytes, list[Raw]] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)  # by topic, the first offset
     n: int = 0
 
     def add(self, key: bytes, raw: Raw) -> None:
-        """Keep one more."""
+        """Keep a message."""
         self.by_key.setdefault(key, []).append(raw)
         self.first.setdefault(raw[0], raw[1])
         self.n += 1
@@ -52,38 +51,39 @@ class Held:
 
 @dataclass
 class Part:
-    """One partition number of all topics."""
+    """State of one partition number of all topics."""
 
-    positions: dict[str, int]  # next message, by topic
+    positions: dict[str, int]  # offset of the next message, by topic
     patients: dict[bytes, Patient] = field(default_factory=dict)  # those with annotations, by key
     marked_s: float = 0.0
-    marked: dict[bytes, dict[int, int]] | None = None  # what the rhythms had reached at that time
-    # begins and ends of the topics, a while after that
+    marked: dict[bytes, dict[int, int]] | None = None  # `reached` of each patient at that time
+    # begin and end of each topic, a moment later
     ends: dict[str, tuple[int, int]] | None = None
     committed: dict[str, int] = field(default_factory=dict)
     _held: Held = field(default_factory=Held)
     _closing: Held | None = None
-    _closing_end: int | None = None  # of ecg.reference, asked for after the last of them had come
+    _closing_end: int | None = None  # end of ecg.reference after the last of `_closing` had arrived
 
     def hold(self, key: bytes, raw: Raw) -> None:
-        """Keep a message of a patient of whom no annotation has come yet."""
+        """Keep a message of a patient for whom no annotation has arrived yet."""
         self._held.add(key, raw)
 
     def release(self, key: bytes) -> list[Raw]:
-        """What was kept of a patient, oldest first; it is kept no longer."""
+        """Hand out the messages kept of a patient, oldest first, and keep them no longer."""
         older = [] if self._closing is None else self._closing.by_key.pop(key, [])
         return older + self._held.by_key.pop(key, [])
 
     @property
     def holding(self) -> int:
-        """Messages kept that nobody has asked the end of ecg.reference for yet."""
+        """Number of messages kept since the last `look_through`."""
         return self._held.n
 
     def look_through(self, ask_end: Callable[[], int | None]) -> None:
-        """Give up messages whose patients have no annotations: all that was on ecg.reference after
-        they had come has been read.
+        """Drop messages whose patients have no annotations.
 
-        `ask_end` tells where ecg.reference ends just now; None where the broker does not answer.
+        A message is dropped once everything has been read that was on ecg.reference after it
+        arrived. `ask_end` returns the end of ecg.reference just now, None if the broker does not
+        answer.
         """
         if self._closing is None and self._held.n:
             self._closing, self._held, self._closing_end = self._held, Held(), None
@@ -96,7 +96,7 @@ class Part:
             self._closing = self._closing_end = None
 
     def to_commit(self) -> dict[str, int]:
-        """The first message of each topic that a restart would need."""
+        """Return, by topic, the offset of the first message that a restart would need."""
         needed = [p.since for p in self.patients.values()] + [
             h.first for h in (self._held, self._closing) if h is not None
         ]
@@ -109,11 +109,11 @@ class Part:
 
 
 def fresh_start(marks: dict[str, tuple[int, int]]) -> dict[str, int]:
-    """Where a new group starts: with the first message, if all there ever was is still there and is
-    not much, else with what comes next.
+    """Return the offsets at which a new group starts: 0 if the topics are complete and short, else
+    their ends.
 
     Topics that have lost their first messages begin at different times, and beats without
-    annotations would count as false.
+    annotations would count as false positives.
     """
     whole = (
         all(begin == 0 for begin, _ in marks.values())
