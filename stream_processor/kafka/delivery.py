@@ -1,8 +1,10 @@
-"""How messages come from faust to the worker, and offsets go back: stock, or whole fetches.
+"""Delivery of messages from faust to the worker, and of offsets back: event by event, or by whole
+fetches.
 
-Stock faust makes four tasks per message (transport/consumer.py, wait_first), 0.1 ms of CPU each;
-taking fetches whole costs a thirtieth. That needs private parts of faust 0.15.3:
-tests/unit/pipeline/test_delivery.py fails when they change, and the stock path works beside it.
+Faust's own way makes four tasks per message (transport/consumer.py, wait_first), 0.1 ms of CPU
+each; taking whole fetches costs a thirtieth of that. Whole fetches need private parts of faust
+0.15.3: tests/unit/pipeline/test_delivery.py fails if they change, and StockDelivery works without
+them.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ _REST_S = 0.05
 
 
 class Receiver(Protocol):
-    """Where fetched messages go."""
+    """Destination of fetched messages."""
 
     @property
     def full(self) -> bool:
-        """True where nothing more should be fetched just now."""
+        """True if no more messages should be fetched just now."""
         ...
 
     def receive(self, partition: int, records: Sequence[Record]) -> None:
@@ -41,8 +43,8 @@ class Receiver(Protocol):
 
 
 class StockDelivery:
-    """One event at a time, as faust has it; events are acknowledged when their offsets are
-    committed."""
+    """Delivers one event at a time, as faust does by itself; events are acknowledged when their
+    offsets are committed."""
 
     def __init__(self, app: faust.App, receiver: Receiver) -> None:
         self._app, self._receiver = app, receiver
@@ -67,18 +69,18 @@ class StockDelivery:
                 kept.popleft().ack()
         wanted = {TP(topics.SAMPLES.name, p): offset for p, offset in offsets.items()}
         await self._app.commit(set(wanted))
-        # the answer of `commit` is False also where another commit took ours along
+        # `commit` also returns False if another commit included ours
         committed = _consumer(self._app)._committed_offset
         return all((committed[tp] or 0) >= offset for tp, offset in wanted.items())
 
     def release(self, partitions: set[int]) -> None:
-        """The partitions belong to somebody else now."""
+        """Drop partitions that another worker has taken over."""
         for partition in partitions:
             self._kept.pop(partition, None)
 
 
 class FetchDelivery:
-    """Whole fetches, straight from aiokafka's buffers."""
+    """Delivers whole fetches, straight from aiokafka's buffers."""
 
     def __init__(self, app: faust.App, receiver: Receiver) -> None:
         self._app = app
@@ -93,7 +95,7 @@ class FetchDelivery:
         return await _consumer(self._app)._commit_offsets(wanted)
 
     def release(self, partitions: set[int]) -> None:
-        """Nothing is kept here."""
+        """Do nothing: no messages are kept here."""
 
 
 async def _idle(stream: Any) -> None:
@@ -102,7 +104,7 @@ async def _idle(stream: Any) -> None:
 
 
 class FetchConsumer(Consumer):
-    """faust's aiokafka consumer with one change: fetches go to the receiver whole, past faust's
+    """Faust's aiokafka consumer with one change: whole fetches go to the receiver, past faust's
     channels and streams."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -115,7 +117,7 @@ class FetchConsumer(Consumer):
                 generation = self.app.consumer_generation_id
                 records, active = await self._wait_next_records(timeout=1.0)
                 if not self.flow_active or generation != self.app.consumer_generation_id:
-                    # a rebalance came in between: these may be somebody else's by now
+                    # after a rebalance these may belong to another worker
                     await self._step_back()
                     continue
                 for tp, batch in (records or {}).items():
@@ -127,10 +129,11 @@ class FetchConsumer(Consumer):
                 raise
 
     async def seek_to_committed(self) -> Any:
-        """As faust does; and to the beginning where nothing was ever committed.
+        """Seek to the committed offsets as faust does, and to the beginning if nothing was ever
+        committed.
 
-        aiokafka leaves such a partition where its fetches have come to, and what a rebalance made
-        us drop of them would be lost.
+        Aiokafka leaves such a partition at the end of its last fetch, so that messages dropped in a
+        rebalance would be lost.
         """
         committed = await super().seek_to_committed()
         fresh = [tp for tp, offset in committed.items() if not offset]
@@ -142,16 +145,16 @@ class FetchConsumer(Consumer):
     async def _step_back(self) -> None:
         try:
             await self.perform_seek()
-        # nothing is assigned just now: the seek after the rebalance does it
+        # nothing is assigned just now: faust seeks again after the rebalance
         except IllegalStateError:
             await asyncio.sleep(0)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Off: it watches the streams that are passed by."""
+        """Do nothing: faust's check watches streams that are not used here."""
 
 
 class FetchTransport(Transport):
-    """faust's transport with that consumer."""
+    """Faust's transport with FetchConsumer."""
 
     Consumer = FetchConsumer
     receiver: Receiver
@@ -162,8 +165,8 @@ def _consumer(app: faust.App) -> Consumer:
 
 
 def check_group(app: faust.App) -> None:
-    """Raise what ended aiokafka's work for the group, for example a refused join. faust does not
-    look, and would wait for ever."""
+    """Raise the error that ended aiokafka's group coordination, for example a refused join. Faust
+    does not check, and would wait for ever."""
     kafka = _consumer(app)._thread._consumer
     if kafka is None:
         return
@@ -174,7 +177,7 @@ def check_group(app: faust.App) -> None:
 
 
 def samples_topic(app: faust.App) -> Any:
-    """ecg.samples as raw bytes."""
+    """Return the topic ecg.samples with raw bytes as keys and values."""
     return app.topic(
         topics.SAMPLES.name,
         key_type=bytes,

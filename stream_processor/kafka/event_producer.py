@@ -1,8 +1,8 @@
-"""What leaves the stream processor for Kafka: events, dead letters, snapshots.
+"""Producer of the stream processor's output: events, orders, dead letters, snapshots.
 
 Events are idempotent by identity (ingest/messages.py), so sending one again is harmless; losing one
-is not. Hence an idempotent producer with acks=all that never gives up by itself, and `settle`,
-which returns once everything sent up to a mark is on the broker.
+is not. The producer is therefore idempotent with acks=all and never gives up by itself, and
+`settle` returns once everything sent before a mark is on the broker.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TIMEOUT_S = 30.0
 
 
 class Record(Protocol):
-    """What the consumer hands over: a message of ecg.samples."""
+    """A message of ecg.samples, as the consumer delivers it."""
 
     @property
     def offset(self) -> int: ...
@@ -57,7 +57,7 @@ class Record(Protocol):
 
 
 class Letter(NamedTuple):
-    """A Record made by hand."""
+    """A Record that does not come from the consumer."""
 
     offset: int
     key: bytes | None
@@ -66,12 +66,12 @@ class Letter(NamedTuple):
 
 class EventProducerError(Exception):
     """The producer has given up on a message. The process must end without a commit; its successor
-    sends it again."""
+    sends the message again."""
 
 
 class EventProducer:
-    """Sends to the partition that the input came from, so that all topics of a patient share one.
-    Safe to call from several threads."""
+    """Sends to the partition number that the input came from, so that all topics of a patient share
+    one number. Safe to call from several threads."""
 
     def __init__(self, broker: str) -> None:
         settings = {
@@ -79,7 +79,7 @@ class EventProducer:
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 20,
-            # never expire: a broker that is away for an hour delays, it does not lose
+            # never expire: while the broker is away messages wait, none is lost
             "message.timeout.ms": 0,
             "queue.buffering.max.messages": 500_000,
             "partitioner": "murmur2_random",  # as Kafka's own clients do
@@ -97,19 +97,21 @@ class EventProducer:
         self._send(TOPICS[type(event)], event.patient_id.encode(), encode(event), partition)
 
     def orders(self, patient_id: str, orders: Orders | None, partition: int | None) -> None:
-        """Send what holds of a patient's orders to ecg.orders; None: nothing holds."""
+        """Send the orders that hold for a patient to ecg.orders; None removes them."""
         value = None if orders is None else encode(orders)
         self._send(topics.ORDERS.name, patient_id.encode(), value, partition)
 
     def refused_event(self, event: Stored, reason: str) -> None:
-        """Send an event that the store will never take to ecg.dead-letter; the headers say why."""
+        """Send an event that the store refuses for good to ecg.dead-letter, with the reason and the
+        kind in headers."""
         headers = {"reason": reason.encode(), "kind": type(event).__name__.encode()}
         self._send(topics.DEAD_LETTER.name, event.patient_id.encode(), encode(event), None, headers)
 
     def dead_letter(
         self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name
     ) -> None:
-        """Send the original bytes to ecg.dead-letter; the headers say why and where they came from."""
+        """Send the original bytes of a message to ecg.dead-letter, with the reason and the origin
+        in headers."""
         headers = {
             "reason": reason,
             "topic": topic,
@@ -137,11 +139,11 @@ class EventProducer:
         )
 
     def refresh(self) -> None:
-        """Learn of partitions that have been added. Blocks."""
+        """Fetch the topics' partitions again, because some may have been added. Blocks."""
         self._producer.list_topics(timeout=_TIMEOUT_S)
 
     def mark(self) -> int:
-        """A mark behind everything sent so far, for `settle`."""
+        """Return a mark after everything sent so far, for `settle`."""
         with self._lock:
             self._mark += 1
             self._report = partial(self._delivered, self._mark)
@@ -149,17 +151,17 @@ class EventProducer:
 
     def settle(self, mark: int) -> None:
         """Return once everything sent before the mark is on the broker, however long the broker is
-        away. Raises OutletError."""
+        away. Raises EventProducerError."""
         while any(at < mark and count for at, count in self._snapshot_of_open()):
             self._producer.poll(0.02)
             self.check()
 
     def abandon(self) -> None:
-        """Let nobody wait any longer: `settle` raises from now on."""
+        """Stop every wait: `settle` raises EventProducerError from now on."""
         self._failure = self._failure or "abandoned"
 
     def check(self) -> None:
-        """Serve delivery reports; raise OutletError where a message was given up."""
+        """Serve delivery reports. Raises EventProducerError if a message was given up."""
         self._producer.poll(0.0)
         if self._failure:
             raise EventProducerError(self._failure)

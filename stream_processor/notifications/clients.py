@@ -1,4 +1,4 @@
-"""The notifier's Kafka clients."""
+"""Kafka clients of the notifier."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ingest.kafka_access import librdkafka
 from ingest.topics import ALARMS, NOTIFICATIONS
 
 GROUP = "ecgwatch-notify"
-SESSION_S = 10.0  # how long a killed process's partitions wait
+SESSION_S = 10.0  # until the partitions of a killed process are reassigned
 
 
 def check_topics(broker: str) -> None:
-    """Make the topics that are not there. Raises UnreachableError, and BadInputError where two that
-    go together do not."""
+    """Create missing topics. Raises UnreachableError, or BadInputError if ecg.alarms and
+    ecg.notifications have different numbers of partitions."""
     made = {m.topic: m.partitions for m in create_topics(broker)}
     if made[ALARMS] != made[NOTIFICATIONS]:
         raise BadInputError(
@@ -26,23 +26,23 @@ def check_topics(broker: str) -> None:
 
 
 def open_producer(broker: str) -> confluent_kafka.Producer:
-    """For Deliveries."""
+    """Open the producer of Deliveries."""
     settings = {
         **librdkafka(broker),
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": 5,
-        "message.timeout.ms": 0,  # never expire: a broker that is away delays, it does not lose
+        "message.timeout.ms": 0,  # never expire: while the broker is away messages wait, none is lost
         "log_level": 2,
     }
     return confluent_kafka.Producer(settings)
 
 
 def open_consumer(broker: str) -> confluent_kafka.Consumer:
-    """A member of the group."""
+    """Open a consumer in the notifier's group."""
     return open_member(
         broker,
         GROUP,
         session_timeout_ms=int(SESSION_S * 1000),
-        max_poll_interval_ms=600_000,  # taking over a day of alarms may last
+        max_poll_interval_ms=600_000,  # taking over a day of alarms may take long
     )

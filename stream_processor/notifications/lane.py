@@ -1,10 +1,10 @@
-"""What waits to be told to one recipient, and when it is tried.
+"""Waiting line of the notifications to one recipient, and the times of their attempts.
 
-New messages go at once, a few at a time; a failed one is tried again after 5 s, 10 s, 20 s and so
-on up to a minute. After three failures in a row the recipient counts as away: then only one attempt
-runs at a time, and repeats wait for the recipient's own back-off, so that a thousand waiting
-messages are not a thousand attempts a minute. The first success brings them all. Every recipient
-has a lane of its own: one that hangs holds up nobody else.
+New jobs are attempted at once, a few at a time; a failed one is tried again after 5 s, 10 s, 20 s
+and so on up to a minute. After three failures in a row the recipient counts as away: then only one
+attempt runs at a time, and repeats wait for the recipient's own back-off, so that a thousand
+waiting jobs do not make a thousand attempts a minute. The first success makes all of them due.
+Every recipient has a lane of its own, so that one whose service hangs delays nobody else.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ _RANK: dict[Priority, int] = {"high": 0, "medium": 1, "low": 2}
 
 @dataclass(eq=False)
 class Job:
-    """One recipient to be told of one moment of an alarm."""
+    """Notification of one recipient about one moment of an alarm."""
 
     key: str  # the moment's id and the recipient
     recipient: str
     alarm: Alarm
     moment: Moment
-    partition: int  # of the alarm, and so of its Deliveries
+    partition: int  # of ecg.alarms, and so of its Deliveries
     since_ns: int  # when it was taken up, by the wall clock
     since_s: float  # the same, by the steady clock
     attempts: int = 0
     due_s: float = 0.0
     in_flight: bool = False
-    closed: str = ""  # why it is not tried any more
+    closed: str = ""  # reason why no further attempt is made; empty while open
 
 
 @dataclass
 class Lane:
-    """The jobs of one recipient that are not in flight, and the state that the recipient is in."""
+    """The jobs of one recipient that wait for an attempt, and the state of the recipient."""
 
     in_flight: int = 0
     failures: int = 0  # in a row
-    retry_s: float = 0.0  # while it is away: when the next repeat may go
-    _silences: int = 0  # how often that has been put off
+    retry_s: float = 0.0  # time of the next repeat while the recipient is away
+    _silences: int = 0  # number of back-offs since the recipient went away
     # by priority, then order of arrival
     _fresh: list[tuple[int, int, Job]] = field(default_factory=list)
     _again: list[tuple[float, int, Job]] = field(default_factory=list)  # by due time
@@ -53,11 +53,11 @@ class Lane:
 
     @property
     def away(self) -> bool:
-        """Whether the recipient does not answer."""
+        """True if the recipient does not answer."""
         return self.failures >= AWAY_AFTER
 
     def add(self, job: Job) -> None:
-        """Let a job wait for its (next) attempt."""
+        """Let a job wait for its first or next attempt."""
         self._count += 1
         if job.attempts == 0:
             heapq.heappush(self._fresh, (_RANK[job.alarm.priority], self._count, job))
@@ -65,8 +65,8 @@ class Lane:
             heapq.heappush(self._again, (job.due_s, self._count, job))
 
     def take(self, now_s: float) -> Job | None:
-        """The next job to attempt now, marked as in flight; None where none is due or enough are in
-        flight."""
+        """Hand out the next job to attempt, marked as in flight; None if no job is due or enough
+        are in flight."""
         if self.in_flight >= (1 if self.away else AT_ONCE):
             return None
         job = self._next(now_s)
@@ -77,7 +77,7 @@ class Lane:
         return job
 
     def succeeded(self) -> None:
-        """The recipient has answered: what waits for it is due."""
+        """Record that the recipient has answered, so that every waiting job is due."""
         if self.away:
             again, self._again = self._again, []
             for _, _, job in sorted(
@@ -88,19 +88,19 @@ class Lane:
         self.failures, self.retry_s, self._silences = 0, 0.0, 0
 
     def failed(self, job: Job, now_s: float) -> None:
-        """The recipient has not answered: sets when the job is due again."""
+        """Record that an attempt failed, and set when the job is due again."""
         self.failures += 1
         job.due_s = now_s + _backoff_s(job.attempts)
         if self.away:
-            # new messages that fail meanwhile do not put it off any further
+            # new jobs that fail meanwhile do not postpone the repeats
             if now_s >= self.retry_s:
                 self._silences += 1
                 self.retry_s = now_s + _backoff_s(self._silences)
             job.due_s = max(job.due_s, self.retry_s)
 
     def _next(self, now_s: float) -> Job | None:
-        """New ones first, unless the recipient is away: then a repeat whose time has come, so that
-        new ones cannot keep it waiting."""
+        """Choose new jobs first; while the recipient is away, a repeat that is due first, so that
+        new jobs cannot keep it waiting."""
         if self.away:
             return self._repeat(now_s) or self._new()
         return self._new() or self._repeat(now_s)

@@ -1,4 +1,4 @@
-"""Alarms that came late, gathered: one message per patient and recipient, not one for each."""
+"""Late alarms, gathered into one message per patient and recipient."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from ingest.clock import Clock
 from ingest.messages import Alarm
 
-QUIET_S = 15.0  # without another one, what has been gathered is told
+QUIET_S = 15.0  # without another late alarm before the gathered ones are sent
 _RANK = ("high", "medium", "low")
 
 
 @dataclass
 class Batch:
-    """Late alarms of a patient for a recipient."""
+    """Late alarms of one patient for one recipient."""
 
-    key: str  # of the job that this becomes
+    key: str  # key of the job that the batch becomes
     recipient: str
     partition: int
     worst: Alarm
@@ -27,19 +27,19 @@ class Batch:
 
 
 def late_key(first: Alarm, recipient: str) -> str:
-    """The key of the job about late alarms of which this is the first."""
+    """Return the key of the job about late alarms of which `first` is the first."""
     return f"{first.id}|late|0|{recipient}"
 
 
 class LateAlarms:
-    """Gathers until none has come for QUIET_S."""
+    """Gathers late alarms until none has arrived for QUIET_S."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._batches: dict[tuple[str, str], Batch] = {}
 
     def add(self, alarm: Alarm, recipient: str, partition: int) -> str:
-        """Gather an alarm; returns the key of a batch that begins with it, "" if it joins one."""
+        """Add an alarm; return the key of the batch that it begins, or "" if it joins one."""
         now_s, place = self._clock.steady_s(), (alarm.patient_id, recipient)
         batch = self._batches.get(place)
         key = ""
@@ -57,7 +57,7 @@ class LateAlarms:
         return key
 
     def due(self) -> list[Batch]:
-        """What is to be told now."""
+        """Hand out the batches to send now."""
         now_s = self._clock.steady_s()
         found = {k: b for k, b in self._batches.items() if now_s - b.heard_s >= QUIET_S}
         for place in found:
@@ -65,5 +65,5 @@ class LateAlarms:
         return list(found.values())
 
     def forget(self, partitions: Set[int]) -> None:
-        """Another process gathers these."""
+        """Drop the batches of partitions that another process has taken over."""
         self._batches = {k: b for k, b in self._batches.items() if b.partition not in partitions}

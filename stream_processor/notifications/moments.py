@@ -1,5 +1,5 @@
-"""What of an alarm's life people are told: its onset, each time it calls again and, where a rule
-wants it, its end and acknowledgement."""
+"""Moments of an alarm that people are notified about: its onset, each time it re-alarms and, if a
+rule asks for them, its end and its acknowledgement."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from ingest.messages import Alarm
 
 
 class Moment(NamedTuple):
-    """Something about an alarm that people are to be told."""
+    """A moment of an alarm that people are notified about."""
 
-    step: str  # onset, escalated, end or acknowledged; late: several that came late, in one message
-    level: int  # late: how many
-    since_ns: int = 0  # late: onsets of the first and the last
+    step: str  # onset, escalated, end, acknowledged, or late: several late alarms in one message
+    level: int  # of escalation; late: number of alarms
+    since_ns: int = 0  # late: onset of the first alarm, Unix time in ns
     until_ns: int = 0
 
 
 def moment_of(alarm: Alarm, *, first: bool) -> Moment | None:
-    """The moment that this step of an alarm is, if any; `first`: nothing announced has been seen of
-    the alarm before.
+    """Return the moment that a step of an alarm is, or None. `first`: no announced step of the
+    alarm has been seen before.
 
-    An alarm that was held back at its onset and is announced later begins for people then, and so
-    does one that was told late and still holds when its signal is in time again.
+    An alarm that was suppressed at its onset and is announced later begins for people at that time,
+    and so does an alarm that was reported late and still holds when its signal is in time again.
     """
     if not alarm.announced or alarm.late_s:
         return None
@@ -34,12 +34,13 @@ def moment_of(alarm: Alarm, *, first: bool) -> Moment | None:
 
 
 def moment_id(alarm: Alarm, moment: Moment) -> str:
-    """The same for every repeat of a message, so that a receiver can drop repeats."""
+    """Return an id that is the same for every repeat of a message, so that a receiver can drop
+    repeats."""
     return f"{alarm.id}|{moment.step}|{moment.level}"
 
 
 def is_silenced(alarm: Alarm) -> bool:
-    """Whether somebody has silenced it as of this step; high ones break through."""
+    """Return whether the alarm is silenced as of this step; a high-priority alarm never is."""
     return (
         alarm.priority != "high"
         and alarm.silenced_until_ns is not None

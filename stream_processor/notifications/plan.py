@@ -1,5 +1,5 @@
-"""Who is told of what: the notifications file, validated as it is read (docs/notifications.md shows
-one)."""
+"""The notifications file: which recipients are notified of which alarms. It is validated as it is
+read (docs/notifications.md shows one)."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody who can be told, at one address."""
+    """A recipient of notifications, at one address."""
 
     url: str  # Apprise's; ${NAME} stands for a secret from the environment
 
 
 class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is told besides, once an alarm has called again so often."""
+    """Recipients added once an alarm has re-alarmed `level` times."""
 
     level: int
     recipients: tuple[str, ...]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose and which alarms go to whom."""
+    """A rule: which alarms of which patients go to which recipients."""
 
     recipients: tuple[str, ...]
     patients: tuple[str, ...] = ("*",)  # glob patterns, or @GROUP
     priorities: tuple[Priority, ...] = ("high", "medium", "low")
     kinds: tuple[AlarmKind, ...] = ()  # empty: all
-    quiet: str = ""  # "22:00-07:00" in the file's time zone: only high ones go through
+    quiet: str = ""  # "22:00-07:00" in the file's time zone: only high alarms are sent
     escalation: tuple[Escalation, ...] = ()
-    also: tuple[Literal["end", "acknowledged"], ...] = ()  # told besides onset and escalated
+    also: tuple[
+        Literal["end", "acknowledged"], ...
+    ] = ()  # moments sent besides onset and escalated
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
+    """The whole notifications file."""
 
     recipients: dict[str, Recipient]
     rules: tuple[Rule, ...]
@@ -61,14 +63,15 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Telling(NamedTuple):
-    """A recipient of a moment; with the reason where a rule holds it back."""
+    """A recipient of a moment, with the reason if the notification is suppressed."""
 
     recipient: str
     held_back: str = ""
 
 
 def load(path: Path) -> Plan:
-    """The plan in a file. Raises BadInputError that names the file, the place in it and the reason."""
+    """Read a notifications file. Raises BadInputError that names the file, the place in it and the
+    reason."""
     try:
         plan = msgspec.toml.decode(path.read_text(), type=Plan)
     # ValidationError is a DecodeError
@@ -80,8 +83,8 @@ def load(path: Path) -> Plan:
 
 
 def tellings(plan: Plan, alarm: Alarm, moment: Moment, now_ns: int) -> list[Telling]:
-    """Whom the rules tell of this moment of an announced alarm. A recipient whom any rule tells now
-    is told once, and not held back."""
+    """Return the recipients of a moment of an announced alarm, each once. A notification is
+    suppressed only if every rule that sends it suppresses it."""
     local = datetime.fromtimestamp(now_ns / 1e9, UTC).astimezone(plan.zone).time()
     silenced = "silenced" if is_silenced(alarm) else ""
     found: dict[str, Telling] = {}
@@ -129,7 +132,7 @@ def _problems(plan: Plan) -> list[str]:
         if not who.url.strip()
     ]
     if not plan.rules:
-        found.append("no [[rules]], so nobody would ever be told")
+        found.append("no [[rules]], so nobody would ever be notified")
     if plan.monitor and not re.match(r"https?://[^/]", plan.monitor):
         found.append(f"monitor = {plan.monitor!r} is no http:// or https:// address")
     try:

@@ -1,4 +1,4 @@
-"""Reading what a topic holds, from a moment on to its present end, outside any consumer group."""
+"""Reads a topic from a time to its present end, outside any consumer group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ M = TypeVar("M", Alarm, Delivery)
 
 
 class Kept(NamedTuple, Generic[M]):
-    """A message and its place."""
+    """A message with its partition and offset."""
 
     partition: int
     offset: int
@@ -27,10 +27,10 @@ class Kept(NamedTuple, Generic[M]):
 
 
 class Contents(NamedTuple, Generic[M]):
-    """What was found in the partitions of a topic."""
+    """Messages found in the partitions of a topic."""
 
-    partitions: int  # that the topic has
-    cut: set[int]  # those whose oldest messages are gone by retention
+    partitions: int  # number of partitions of the topic
+    cut: set[int]  # partitions whose oldest messages retention has deleted
     messages: list[Kept[M]]  # in order within each partition
 
 
@@ -42,10 +42,17 @@ def read(
     since_ms: int | None = None,
     keep: Callable[[Kept[M]], bool] = lambda _: True,
 ) -> Contents[M]:
-    """Messages of these partitions (default: all) that were sent since then, Unix time in ms, and
-    that are worth keeping.
+    """Read the messages of a topic.
 
-    What is no such message is skipped. Raises UnreachableError.
+    Args:
+        broker: address.
+        topic: to read.
+        kind: of the messages; others are skipped with a line in the log.
+        partitions: to read; default all.
+        since_ms: only messages sent since then, Unix time in ms.
+        keep: returns whether to keep a message.
+
+    Raises UnreachableError if the broker does not answer.
     """
     check_reachable(broker)
     try:
@@ -79,8 +86,11 @@ def _read(
 def _starts(
     consumer: confluent_kafka.Consumer, topic: Topic, within: Iterable[int], since_ms: int | None
 ) -> dict[int, int]:
-    """By partition: the first message since then. None where there is none, or where the broker
-    cannot tell, as the embedded one: all of it, then."""
+    """Return, by partition, the offset of the first message since `since_ms`.
+
+    A partition is left out, and read whole, if there is no such message or the broker cannot tell,
+    as the embedded one.
+    """
     wanted = [TopicPartition(topic.name, p, since_ms) for p in within if since_ms is not None]
     asked = consumer.offsets_for_times(wanted, timeout=TIMEOUT_S) if wanted else []
     return {a.partition: a.offset for a in asked if a.offset >= 0}

@@ -1,10 +1,10 @@
-"""Telling one recipient of one thing, by Apprise (more than a hundred services:
+"""Sends one notification to one recipient by Apprise (more than a hundred services:
 https://github.com/caronc/apprise).
 
 `Sender.send` blocks for as long as the service takes; Apprise's own limits bound each read, not the
-whole. Who calls it does so in a thread and decides how long to wait (queue.py, service.py).
-Apprise's limit for the whole is off, because it waits in a thread pool that all recipients would
-share: one that hangs would hold up the others.
+whole call. The caller runs it in a thread and decides how long to wait (service.py). Apprise's
+limit of the whole call is off, because it waits in a thread pool that all recipients would share:
+one service that hangs would delay the others.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from stream_processor.notifications.text import Note
 _MIN_SECRET = 3  # shorter parts of an address would blank out ordinary words
 
 
-class _Said(logging.Handler):
-    """What Apprise says, by thread.
+class _ThreadLog(logging.Handler):
+    """Collects Apprise's log lines by thread.
 
-    Its own account (the logs of a result) misses a line now and then: each call adds a handler to
-    one logger and removes it, and logging, which walks that list, skips one where another thread's
-    is removed meanwhile. This one stays where it is, before them all.
+    The logs that Apprise returns miss a line now and then: each call adds a handler to one logger
+    and removes it, and `logging`, which walks the list of handlers, skips one if another thread
+    removes its own meanwhile. This handler is never removed and stands before all of them.
     """
 
     def __init__(self) -> None:
@@ -35,25 +35,26 @@ class _Said(logging.Handler):
         self._here = threading.local()
 
     def listen(self) -> list[str]:
-        """A new list, to which whatever is said in this thread from now on is added."""
+        """Return a new list, to which every later line of this thread is added."""
         self._here.lines = lines = list[str]()
         return lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note one line."""
+        """Add one line to the list of this thread."""
         getattr(self._here, "lines", []).append(record.getMessage())
 
 
-_SAID = _Said()
+_LOG = _ThreadLog()
 _LOGGER = logging.getLogger("apprise")
-_LOGGER.addHandler(_SAID)
-_LOGGER.propagate = False  # what it says goes into the Delivery, without addresses
+_LOGGER.addHandler(_LOG)
+_LOGGER.propagate = False  # its lines go into the Delivery, without addresses
 
 
 class Sender:
     """Sends to the recipients of a plan, given as name -> Apprise URL with the secrets in place.
 
-    Raises BadInputError naming the recipient, never its address, where Apprise cannot read one.
+    Raises BadInputError that names the recipient, never its address, if Apprise cannot read an
+    address.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
@@ -63,15 +64,18 @@ class Sender:
         }
 
     def send(self, recipient: str, note: Note) -> str:
-        """Why it failed, or "" where the service has taken it. Safe to call from several threads."""
+        """Send a note; return "" if the service accepted it, otherwise the reason without the
+        address.
+
+        Safe to call from several threads.
+        """
         idle = self._idle[recipient]
-        # One object per thread at a time: plug-ins keep a session and the pace their service asks
-        # for, without locks.
+        # One object per thread at a time: plug-ins keep a session and a rate limit, without locks.
         try:
             service = idle.pop()
         except IndexError:
             service = _open(recipient, self._urls[recipient])
-        said = _SAID.listen()
+        said = _LOG.listen()
         result = service.notify(
             body=note.body,
             title=note.title,
@@ -115,10 +119,10 @@ def _open(name: str, url: str) -> apprise.Apprise:
     if not service.add(url) or len(service) != 1:
         remedy = "`url` is one Apprise address; https://github.com/caronc/apprise/wiki lists how each service writes it."
         raise BadInputError(
-            f"recipient {name!r}: its url is none that Apprise knows, or is not complete", remedy
+            f"recipient {name!r}: Apprise does not know its url, or the url is incomplete", remedy
         )
-    # a pace that a service asks for stays; the one that Apprise supposes of the others would hold
-    # alarms up
+    # A rate limit that a service asks for stays; the one that Apprise assumes for the others would
+    # delay alarms.
     for plugin in service:
         if plugin.request_rate_per_sec == apprise.NotifyBase.request_rate_per_sec:
             plugin.request_rate_per_sec = 0.0

@@ -1,13 +1,14 @@
-"""The notifier: ecg.alarms in its own consumer group, Apprise in threads, Deliveries on
-ecg.notifications, in the alarm's partition.
+"""The notifier: reads ecg.alarms in its own consumer group, sends by Apprise in threads, and writes
+Deliveries to ecg.notifications, in the alarm's partition.
 
-    ecg.alarms -> Desk -> attempts -> threads -> Sender        (a limit in time for each, a few at once for each recipient)
-                   `---> Deliveries -> ecg.notifications -> commit
+    ecg.alarms -> NotificationQueue -> attempts -> threads -> Sender
+                          `---> Deliveries -> ecg.notifications -> commit
 
-A message of ecg.alarms is committed once every job made of it has a Delivery on the broker. A crash
-in between repeats what was sent and not yet recorded (with the same id in the text), and loses
-nothing. Several processes may share the group: the partitions are divided, and who takes one over
-reads what was left open.
+Each attempt has a time limit, and only a few run at once for each recipient. A message of
+ecg.alarms is committed once every job made of it has a Delivery on the broker. A crash in between
+repeats notifications that were sent and not yet recorded (with the same id in the text), and loses
+none. Several processes may share the group: the partitions are divided among them, and a process
+that takes one over reads which jobs were left open.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ from confluent_kafka import TopicPartition
 from ingest.clock import Clock
 from ingest.consumers import patiently
 from ingest.health import Metric
-from ingest.messages import Alarm, BadMessageError, Delivery, decode, encode
+from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import ALARMS, NOTIFICATIONS
-from stream_processor.notifications.clients import check_topics, open_consumer, open_producer
+from stream_processor.notifications.clients import check_topics, open_consumer
 from stream_processor.notifications.entries import Entry
 from stream_processor.notifications.plan import Plan
 from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.queue import GIVE_UP_S, Attempt, NotificationQueue
 from stream_processor.notifications.reading import read
 from stream_processor.notifications.text import Note, note
+from stream_processor.notifications.writer import DeliveryWriter, NotifierError
 
 log = logging.getLogger(__name__)
 LIMIT_S = 20.0  # for one attempt
-MAX_STUCK = 8  # attempts beyond their limit to one recipient whose threads have not ended
+MAX_STUCK = 8  # attempts to one recipient beyond their time limit whose threads still run
 COMMIT_S = 1.0
 STOP_S = 8.0
 _TICK_S = 0.05
@@ -46,13 +48,12 @@ _TIMEOUT_S = 10.0
 Send = Callable[[str, Note], str]
 
 
-class NotifierError(Exception):
-    """The broker has given up on us. The process must end without a commit; its successor goes on."""
-
-
 class Notifier:
-    """One process of the group. `run` it once. `send` tells a recipient something: "" or why it
-    failed; called from several threads."""
+    """One process of the group; call `run` once.
+
+    `send(recipient, note)` returns "" if the note was sent, otherwise the reason; it is called from
+    several threads.
+    """
 
     def __init__(
         self, broker: str, plan: Plan, send: Send, clock: Clock, *, limit_s: float = LIMIT_S
@@ -68,14 +69,13 @@ class Notifier:
         self._landed: queue.SimpleQueue[tuple[Attempt, str]] = queue.SimpleQueue()
         self._flying: dict[int, Attempt] = {}  # by id
         self._stuck: Counter[str] = Counter()
-        self._failure = ""
         self.outcomes: Counter[str] = Counter()  # of deliveries, since the start
-        self.refused = 0  # messages of ecg.alarms that were none
+        self.refused = 0  # messages of ecg.alarms that could not be decoded
         self.ready = False  # has partitions
         self._commit_s = clock.steady_s()
 
     def metrics(self) -> list[Metric]:
-        """What it tells Prometheus."""
+        """Return the metrics for Prometheus."""
         outcomes = dict(self.outcomes)
         told = (
             ("delivered", "delivered"),
@@ -89,14 +89,22 @@ class Notifier:
                 for n in [float(outcomes.get(outcome, 0))]
             ),
             Metric("notifications_waiting", "gauge", "jobs not yet done", self._queue.waiting),
-            Metric("alarms_refused_total", "counter", "messages that were no alarm", self.refused),
+            Metric(
+                "alarms_refused_total",
+                "counter",
+                "messages that could not be decoded",
+                self.refused,
+            ),
         ]
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Notify until told to stop; calls `on_ready` once it has partitions. Raises
-        UnreachableError where there is no broker."""
+        """Notify until `stop` is set; call `on_ready` once partitions are assigned.
+
+        Raises UnreachableError if there is no broker, NotifierError as its docstring says.
+        """
         check_topics(self._broker)
-        self._producer, self._consumer = open_producer(self._broker), open_consumer(self._broker)
+        self._writer = DeliveryWriter(self._broker, self._progress.safe, self.outcomes)
+        self._consumer = open_consumer(self._broker)
         self._on_ready = _Once(on_ready)
         self._consumer.subscribe(
             [ALARMS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -111,8 +119,8 @@ class Notifier:
             self._consumer.close()
 
     def _work(self) -> None:
-        """Begin what is due, and wait a moment for what lands."""
-        self._write(self._queue.tick())
+        """Begin the attempts that are due, and wait a moment for finished ones."""
+        self._writer.write(self._queue.tick())
         self._begin()
         self._look_for_stuck()
         with contextlib.suppress(queue.Empty):
@@ -120,9 +128,7 @@ class Notifier:
             while True:
                 self._land(*landed)
                 landed = self._landed.get_nowait()
-        self._producer.poll(0)
-        if self._failure:
-            raise NotifierError(self._failure)
+        self._writer.poll()
 
     def _consume(self) -> None:
         for message in self._consumer.consume(_BATCH, timeout=0.0):
@@ -144,13 +150,15 @@ class Notifier:
                     error,
                 )
             self._progress.begin(partition, offset, keys)
-            self._write(entries)
+            self._writer.write(entries)
 
     def _begin(self) -> None:
         for attempt in self._queue.start():
             recipient = attempt.job.recipient
             if self._stuck[recipient] >= MAX_STUCK:
-                self._write(self._queue.finish(attempt, f"{MAX_STUCK} earlier attempts still hang"))
+                self._writer.write(
+                    self._queue.finish(attempt, f"{MAX_STUCK} earlier attempts still hang")
+                )
                 continue
             self._flying[id(attempt)] = attempt
             threading.Thread(
@@ -158,21 +166,21 @@ class Notifier:
             ).start()
 
     def _attempt(self, attempt: Attempt) -> None:
-        """In a thread of its own."""
+        """Send a note, in a thread of its own."""
         job = attempt.job
         try:
             failure = self._send(job.recipient, note(self._plan, job.alarm, job.moment))
         except Exception as error:
-            log.exception("telling %s", job.recipient)
+            log.exception("notifying %s", job.recipient)
             failure = f"{type(error).__name__} in the plug-in"  # its text may hold the address
         self._landed.put((attempt, failure))
 
     def _land(self, attempt: Attempt, failure: str) -> None:
         if self._flying.pop(id(attempt), None) is not None:
-            self._write(self._queue.finish(attempt, failure))
+            self._writer.write(self._queue.finish(attempt, failure))
         else:
             self._stuck[attempt.job.recipient] -= 1
-            self._write([] if failure else self._queue.late(attempt))
+            self._writer.write([] if failure else self._queue.late(attempt))
         self._begin()
 
     def _look_for_stuck(self) -> None:
@@ -181,33 +189,9 @@ class Notifier:
             if now_s - attempt.started_s >= self._limit_s:
                 del self._flying[key]
                 self._stuck[attempt.job.recipient] += 1
-                self._write(self._queue.finish(attempt, f"no answer within {self._limit_s:g} s"))
-
-    def _write(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            self._produce(entry)
-            d = entry.delivery
-            self.outcomes[d.outcome] += 1
-            if d.outcome == "failed":
-                log.info(
-                    "%s to %s, attempt %d failed: %s", d.alarm_id, d.recipient, d.attempt, d.reason
+                self._writer.write(
+                    self._queue.finish(attempt, f"no answer within {self._limit_s:g} s")
                 )
-
-    def _produce(self, entry: Entry) -> None:
-        def delivered(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
-            if error is None:
-                self._progress.safe(entry.key)
-            else:
-                self._failure = f"{NOTIFICATIONS.name}: {error}"
-
-        value, key = encode(entry.delivery), entry.delivery.patient_id.encode()
-        while True:
-            try:
-                return self._producer.produce(
-                    NOTIFICATIONS.name, value, key, partition=entry.partition, on_delivery=delivered
-                )
-            except BufferError:  # the broker is away or slow
-                self._producer.poll(_TICK_S)
 
     def _commit_when_due(self) -> None:
         if self._clock.steady_s() >= self._commit_s + COMMIT_S:
@@ -223,7 +207,7 @@ class Notifier:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
             else:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
-        except confluent_kafka.KafkaException as error:  # what is not committed is read again
+        except confluent_kafka.KafkaException as error:  # uncommitted messages are read again
             log.warning("commit: %s", error)
 
     def _assigned(self, _: confluent_kafka.Consumer, assigned: list[TopicPartition]) -> None:
@@ -233,7 +217,8 @@ class Notifier:
             raise NotifierError(f"cannot take over partitions: {error}") from error
 
     def _take_over(self, assigned: list[TopicPartition]) -> None:
-        """Read what earlier processes left open of these partitions, then go on at their commits."""
+        """Read which jobs earlier processes left open in these partitions, then go on at their
+        commits."""
         places = self._places(assigned)
         since_ms = (self._clock.now_ns() - round(GIVE_UP_S * 1e9)) // 10**6 - 3_600_000
         deliveries = read(self._broker, NOTIFICATIONS, Delivery, places, since_ms).messages
@@ -243,7 +228,7 @@ class Notifier:
             [(k.partition, k.message) for k in alarms if k.offset < places[k.partition]],
             [k.message.id for k in alarms if k.offset >= places[k.partition]],
         )
-        self._write(left)
+        self._writer.write(left)
         self._consumer.assign([TopicPartition(ALARMS.name, p, at) for p, at in places.items()])
         log.info(
             "assigned partitions %s, %d notifications open", sorted(places), self._queue.waiting
@@ -252,8 +237,8 @@ class Notifier:
         self._on_ready()
 
     def _places(self, assigned: list[TopicPartition]) -> dict[int, int]:
-        """Where to go on. A group that is new begins now: nobody was to be told of what came before
-        there was anybody."""
+        """Return the offsets at which to go on. A new group begins at the end: earlier alarms are
+        not notified afterwards."""
         there = (
             self._consumer.list_topics(ALARMS.name, timeout=_TIMEOUT_S)
             .topics[ALARMS.name]
@@ -276,7 +261,7 @@ class Notifier:
         return places
 
     def _revoked(self, _: confluent_kafka.Consumer, revoked: list[TopicPartition]) -> None:
-        self._producer.flush(_TIMEOUT_S)
+        self._writer.flush()
         self._commit(asynchronous=False)
         self._forget(revoked)
 
@@ -289,19 +274,20 @@ class Notifier:
         self._progress.forget(partitions)
 
     def _finish(self) -> None:
-        """Let what is in flight land; the rest is open on the broker, or read again."""
+        """Wait for the attempts in flight; other jobs stay open on the broker, or their alarms are
+        read again."""
         end_s = self._clock.steady_s() + STOP_S
         while self._flying and self._clock.steady_s() < end_s:
             with contextlib.suppress(queue.Empty):
                 attempt, failure = self._landed.get(timeout=_TICK_S)
                 if self._flying.pop(id(attempt), None) is not None:
-                    self._write(self._queue.finish(attempt, failure))
-        self._producer.flush(_TIMEOUT_S)
+                    self._writer.write(self._queue.finish(attempt, failure))
+        self._writer.flush()
         self._commit(asynchronous=False)
 
 
 class _Once:
-    """Calls a function the first time."""
+    """Calls a function once, however often it is called itself."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call: Callable[[], None] | None = call

@@ -1,4 +1,4 @@
-"""What a notification says."""
+"""Text of notifications."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARKS: dict[Priority, str] = {"high": "***", "medium": "**", "low": "*"}
 
 
 class Note(NamedTuple):
-    """A message to a person."""
+    """Title and body of a notification."""
 
     title: str
     body: str
@@ -22,7 +22,7 @@ class Note(NamedTuple):
 
 
 def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
-    """The message about a moment of an alarm."""
+    """Write the notification about a moment of an alarm."""
     marks, what, patient = (
         MARKS[alarm.priority],
         _line(alarm.text or alarm.kind),
@@ -37,10 +37,10 @@ def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
         span = f"from {_local(plan, moment.since_ns)} to {_local(plan, moment.until_ns)}"
         title, tone = f"{patient}: {moment.level} late alarm(s), worst {what}", "warning"
         lines = [
-            f"{moment.level} alarm(s) {span}, told late: the connection was away.",
+            f"{moment.level} alarm(s) {span}, reported late: the connection was interrupted.",
             f"Patient: {patient}",
             f"Worst: {marks} {what}",
-            "What still holds is told apart.",
+            "Alarms that still hold are reported separately.",
         ]
     elif moment.step == "escalated":
         title, lines = (
@@ -67,7 +67,7 @@ def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
 
 
 def _line(text: str) -> str:
-    """On one line: a title becomes the header of a mail."""
+    """Put a text on one line, because a title becomes the header of a mail."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
