@@ -29,7 +29,7 @@ ClockSetError            the wall clock was set (ingest/gateway/timing/wall_cloc
 The process ends without a commit, and its successor continues from the last one:
 
 EventProducerError       a message was abandoned (stream_processor/kafka/event_producer.py)
-NotifierError            the broker dropped the notifier (stream_processor/notifications/service.py)
+NotifierError            the broker dropped the notifier (stream_processor/notifications/writer.py)
 WardBrokeError           the pipeline failed on one input (stream_processor/worker/guarded_ward.py)
 StalledError             the process was paused for too long
 (stream_processor/worker/stall_guard.py)
