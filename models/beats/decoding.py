@@ -1,8 +1,8 @@
-"""From the logits of a QRS to beats. The ONE definition for training's figures and for serving.
+"""Decoding of QRS logits to beats. The ONE definition for training's figures and for serving.
 
-A target QRS is a box of 13 samples (R +-48 ms), so probability is smoothed with a triangle as wide:
-a perfect box gives 1 at the R peak. Everything works element by element or row by row, so a row's
-beats cannot depend on the rows beside it.
+The target of a QRS is a box of 13 samples (R +-48 ms), so the probability is smoothed with a
+triangle of the same width: a perfect box gives 1 at the R peak. Everything works element by element
+or row by row, so a row's beats cannot depend on the other rows.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from models.signal.windows import BEAT_SPEC, InputSpec
 
 Floats = npt.NDArray[np.float32]
 
-# of the peak that a perfect QRS would give; lower finds more QRS, and more beats in asystole and
-# motion
+# Share of the peak of a perfect QRS. A lower value finds more QRS complexes, and more false beats in
+# asystole and motion.
 THRESHOLD = 0.4
-HALF_WIDTH = 6  # of a QRS target, of the smoothing triangle and of the V average: 48 ms
+HALF_WIDTH = 6  # half width of a QRS target, of the smoothing triangle and of the V average: 48 ms
 REFRACTORY = 25  # samples, 200 ms: beats closer than this are one
-SEARCH = 6  # samples to each side of the network's centre in which the R peak is looked for (48 ms)
-# samples beyond the new part where a peak is still reported: its neighbour may place it a little to
-# the other side
+SEARCH = 6  # samples to either side of the network's centre in which the R peak lies (48 ms)
+# Samples beyond the new part in which a peak is still reported: the next window may place it a
+# little to the other side.
 EDGE = 3
 
 
@@ -33,23 +33,22 @@ class Peaks(NamedTuple):
     row: npt.NDArray[np.intp]  # (n,)
     position: npt.NDArray[np.float64]  # (n,) R peak, in samples of the window
     confidence: Floats  # (n,) 0-1
-    # (n,) samples to the next place where a QRS is sure (THRESHOLD); inf where the window shows
-    # none
+    # (n,) samples to the next sure QRS (THRESHOLD); inf if the window shows none
     ahead: npt.NDArray[np.float64]
 
 
 def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRESHOLD) -> Peaks:
     """Find the beats whose peak lies in the new part of each window, or up to EDGE samples outside.
 
-    A peak is reported by both windows where it lies within EDGE samples of their border; whoever
-    joins windows keeps one beat in 200 ms.
+    Two windows may both report a peak within EDGE samples of their border; the caller keeps one
+    beat in 200 ms.
 
     Args:
         logits: (B, spec.length).
-        spec: says where the new part is; at least 34 samples must lie before and after it.
+        spec: defines the new part; at least 34 samples must lie before and after it.
         threshold: on the smoothed probability.
 
-    Returns: peaks with positions in samples of the window.
+    Returns peaks with positions in samples of the window.
     """
     begin, end = spec.before - EDGE, spec.before + spec.hop + EDGE
     first = begin - REFRACTORY  # sample of the first smoothed value
@@ -58,7 +57,8 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
     inner = smooth[:, REFRACTORY:-REFRACTORY]
     highest = running_maximum(smooth, 2 * REFRACTORY + 1)
     row, at = np.nonzero((inner >= threshold) & (inner == highest))
-    # a plateau
+    # later peaks of a plateau
+
     again = (np.diff(row, prepend=-1) == 0) & (np.diff(at, prepend=-REFRACTORY) < REFRACTORY)
     row, at = row[~again], at[~again]
     near = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
@@ -70,15 +70,15 @@ def decode(logits: Floats, spec: InputSpec = BEAT_SPEC, threshold: float = THRES
 def _ahead(
     smooth: Floats, row: npt.NDArray[np.intp], at: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
-    """How far after each peak, at its column of the smoothed probability (B, n), this reaches
-    THRESHOLD beyond the refractory time."""
+    """Return the samples from each peak, at column `at` of the smoothed probability (B, n), to the
+    next value of at least THRESHOLD after the refractory period; inf if there is none."""
     sure = (smooth[row] >= THRESHOLD) & (np.arange(smooth.shape[1]) >= at[:, None] + REFRACTORY)
     return np.where(sure.any(axis=1), sure.argmax(axis=1) - at, np.inf)
 
 
 def doubt(logits: Floats, spec: InputSpec = BEAT_SPEC) -> npt.NDArray[np.float64]:
-    """How undecided the network is in each window's new part: mean variance of its yes or no, 0 to
-    0.25, (B,). A clean ECG: 0.01."""
+    """Return how undecided the network is in each window's new part: the mean variance p (1 - p),
+    from 0 to 0.25, (B,). About 0.01 for a clean ECG."""
     p = sigmoid(logits[:, spec.before : spec.before + spec.hop])
     return np.asarray((p * (1 - p)).mean(axis=1), np.float64)
 
@@ -103,7 +103,8 @@ def _mean7(x: Floats) -> Floats:
 
 
 def running_maximum(x: Floats, width: int) -> Floats:
-    """(B, n) to (B, n - width + 1): the largest of each `width` neighbours, by doubling."""
+    """Return the maximum of every `width` neighbours of x (B, n), by doubling: (B, n - width +
+    1)."""
     covered = 1
     while 2 * covered <= width:
         x = np.maximum(x[:, :-covered], x[:, covered:])
@@ -115,8 +116,15 @@ def running_maximum(x: Floats, width: int) -> Floats:
 def r_peak(
     x: Floats, window: npt.NDArray[np.intp], position: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
-    """The largest deflection near each position, between samples by a parabola: positions in the
-    window, (P,)."""
+    """Find the largest deflection near each position, interpolated between samples by a parabola.
+
+    Args:
+        x: (B, T) signal of each window, mV.
+        window: (P,) row of `x` of each position.
+        position: (P,) sample in the window.
+
+    Returns positions in the window (P,).
+    """
     centre = np.clip(np.rint(position).astype(np.intp), SEARCH + 1, x.shape[1] - SEARCH - 2)
     near = np.abs(x[window[:, None], centre[:, None] + np.arange(-SEARCH - 1, SEARCH + 2)]).astype(
         np.float64

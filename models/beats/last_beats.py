@@ -1,10 +1,10 @@
-"""The beats of the last seconds, for tasks that look at beats too: when each came and its shape.
-The ONE form for training and serving.
+"""Beats of the last seconds, for tasks that look at beats too: time and morphology of each. The ONE
+form for training and serving.
 
-A decoder gets them as two arrays, oldest first, places before the oldest one filled with ABSENT:
+A decoder gets two arrays, oldest beat first; places before the oldest beat hold ABSENT and zeros:
 
     ago (n, BEATS)            seconds from the R peak to the newest signal looked at
-    shapes (n, BEATS, SHAPE)  mV around the R peak (models/beats/templates.py)
+    shapes (n, BEATS, SHAPE)  mV around the R peak (models/beats/morphology.py)
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from models.beats.morphology import SHAPE
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Field, Rows, Table
 
-BEATS = 72  # that are remembered: 30 s at 144/min
+BEATS = 72  # beats remembered: 30 s at 144/min
 ABSENT = -1.0
-MOST_MV = 1000.0  # no heart comes near; a device with a wrong gain goes beyond what float16 holds
+MOST_MV = 1000.0  # far beyond any heart; a device with a wrong gain would exceed float16
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -34,12 +34,12 @@ FIELDS = {
 
 
 def remember(state: Table, rows: Sequence[int], at: Sequence[float], shapes: Floats) -> None:
-    """Take the next beats, a row's in order of time.
+    """Remember the next beats; those of one row are in order of time.
 
     Args:
         state: rows of FIELDS; changed.
-        rows: (B,) whose beat each is; a row may come several times.
-        at: (B,) R peaks.
+        rows: (B,) row of each beat; a row may occur several times.
+        at: (B,) R peaks, samples at 125 Hz since the start of the stream.
         shapes: (B, SHAPE) mV.
     """
     places = []
@@ -53,8 +53,8 @@ def remember(state: Table, rows: Sequence[int], at: Sequence[float], shapes: Flo
 def recall(
     state: Table, rows: Rows, since: npt.NDArray[np.int64], until: npt.NDArray[np.int64]
 ) -> tuple[Floats, npt.NDArray[np.float16]]:
-    """What a decoder gets of each of these rows: beats from sample `since` on, `until` being the
-    newest that was looked at, (n,) each."""
+    """Return a decoder's arrays (ago, shapes) for these rows: beats from sample `since` (n,) on,
+    with ages counted back from sample `until` (n,), the newest that was looked at."""
     ages = np.arange(BEATS - 1, -1, -1)
     place = (state.beats[rows, None] - 1 - ages) % BEATS
     at, shapes = state.beat_at[rows[:, None], place], state.beat_shape[rows[:, None], place]
@@ -65,7 +65,8 @@ def recall(
 def packed(
     found: Sequence[tuple[Doubles, npt.NDArray[np.float16]]], until: Sequence[float]
 ) -> tuple[Floats, npt.NDArray[np.float16]]:
-    """The same from beats at hand: per row R peaks (n,), in samples, and shapes (n, SHAPE)."""
+    """Make a decoder's arrays (ago, shapes) from given beats: per row R peaks (n,), in samples, and
+    shapes (n, SHAPE). `until`: newest sample looked at, per row."""
     at, there = np.zeros((len(found), BEATS)), np.zeros((len(found), BEATS), np.bool_)
     shapes = np.zeros((len(found), BEATS, SHAPE), np.float16)
     for row, (peaks, forms) in enumerate(found):

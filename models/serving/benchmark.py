@@ -1,5 +1,5 @@
-"""How long networks take, on one thread, side by side: calls take turns, so that what else the
-machine does meets all of them alike."""
+"""Measures the latency of networks on one thread. The calls take turns, so that other load on the
+machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from models.serving.catalogue import Artifact
 
-BATCHES = (1, 16)  # one window, and what the processor runs at a time (models/serving/runtime.py)
+BATCHES = (1, 16)  # one window, and the processor's batch (models/serving/runtime.py)
 ROUNDS = 300
 WARM_UP = 20
 DTYPES = {
@@ -27,7 +27,7 @@ DTYPES = {
 
 
 class Call(NamedTuple):
-    """Something to be timed."""
+    """A call to be timed."""
 
     network: str
     engine: str
@@ -36,8 +36,8 @@ class Call(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Milliseconds per call: what passes on the wall, and what this thread spends, which a busy
-    machine stretches less."""
+    """Milliseconds per call: wall time, and CPU time of this thread, which a busy machine changes
+    less."""
 
     network: str
     engine: str
@@ -48,13 +48,13 @@ class Timing(NamedTuple):
 
     @property
     def row_cpu_ms(self) -> float:
-        """Per row of the batch."""
+        """CPU time per row of the batch, ms."""
         return self.cpu_ms / self.batch
 
 
 def measure(calls: Sequence[Call], rounds: int = ROUNDS) -> list[Timing]:
-    """Time each call so many rounds, in another order each round: a call finds the caches as the
-    one before has left them."""
+    """Time each call `rounds` times, in a new order each round, because a call finds the caches as
+    the one before left them."""
     for _ in range(min(WARM_UP, rounds)):
         for call in calls:
             call.run()
@@ -70,14 +70,14 @@ def measure(calls: Sequence[Call], rounds: int = ROUNDS) -> list[Timing]:
 
 
 def _once(call: Call) -> tuple[float, float]:
-    """Seconds on the wall and of this thread."""
+    """Run a call; return wall time and CPU time of this thread, s."""
     wall, cpu = time.perf_counter(), time.thread_time()
     call.run()
     return time.perf_counter() - wall, time.thread_time() - cpu
 
 
 def session(path: Path) -> ort.InferenceSession:
-    """ONNX Runtime as serving runs it: one thread that does not spin."""
+    """Open a file in ONNX Runtime as serving does: one thread that does not spin."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -86,7 +86,7 @@ def session(path: Path) -> ort.InferenceSession:
 
 
 def onnx_calls(artifact: Artifact) -> list[Call]:
-    """Each file of an artifact with each batch that it takes."""
+    """Return a call for each file of an artifact and each batch that it takes."""
     calls = []
     for part in artifact.parts:
         network = artifact.name if part.name == "model" else f"{artifact.name} {part.name}"
@@ -95,7 +95,7 @@ def onnx_calls(artifact: Artifact) -> list[Call]:
 
 
 def file_calls(path: Path, network: str) -> list[Call]:
-    """A file with each batch that it takes, on random rows."""
+    """Return a call for each batch that a file takes, on random rows."""
     opened = session(path)
     feeds = [(batch, _feed(opened, batch)) for batch in BATCHES]
     return [
@@ -106,7 +106,7 @@ def file_calls(path: Path, network: str) -> list[Call]:
 
 
 def _feed(opened: ort.InferenceSession, batch: int) -> dict[str, npt.NDArray[Any]] | None:
-    """Random rows for every input; None where the file was made for another number of rows."""
+    """Return random rows for every input; None if the file was made for another number of rows."""
     rng = np.random.default_rng(0)
     feed: dict[str, npt.NDArray[Any]] = {}
     for one in opened.get_inputs():

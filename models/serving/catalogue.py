@@ -1,4 +1,4 @@
-"""What spec.json tells of an artifact, without loading its networks.
+"""Description of artifacts from their spec.json, without loading their networks.
 
 An artifact is one network (model.onnx) or several files that work together, such as a backbone and
 its decoders, which its spec.json lists:
@@ -26,7 +26,8 @@ class Part:
     name: str
     path: Path
     parameters: int | None
-    macs: int | None  # of one row
+    macs: int | None  # multiply-accumulates of one row
+
     # seconds of one patient's signal between two rows; None: not at fixed times
     every_s: float | None
 
@@ -47,34 +48,35 @@ class Artifact:
 
     @property
     def parameters(self) -> int | None:
-        """Of all files; None where one does not say."""
+        """Parameters of all files; None if a file does not state them."""
         counts = [p.parameters for p in self.parts]
         return None if None in counts else sum(c for c in counts if c is not None)
 
     @property
     def mmac_per_second(self) -> float | None:
-        """Of all files that run at fixed times; None where one of those does not say."""
+        """Million multiply-accumulates per patient-second of all files that run at fixed times;
+        None if one of those does not state them."""
         costs = [p.mmac_per_second for p in self.parts if p.every_s]
         return None if None in costs or not costs else sum(c for c in costs if c is not None)
 
     @property
     def kilobytes(self) -> float:
-        """Of all ONNX files."""
+        """Size of all ONNX files, kB."""
         return sum(p.path.stat().st_size for p in self.parts) / 1e3
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What it answers."""
-        told = self.spec.get("tasks") or self.spec.get("task") or self.name
-        if isinstance(told, str):
-            return (told,)
-        # of the deployed network, beside its first two
-        later = tuple(task["name"] for task in told if isinstance(task, dict))
-        return ("qrs", "beat_class", *later) if later else tuple(told)
+        """Names of the tasks that it answers."""
+        named = self.spec.get("tasks") or self.spec.get("task") or self.name
+        if isinstance(named, str):
+            return (named,)
+        # tasks of the deployed network after its first two
+        later = tuple(task["name"] for task in named if isinstance(task, dict))
+        return ("qrs", "beat_class", *later) if later else tuple(named)
 
     @property
     def figures(self) -> dict[str, tuple[float, ...]]:
-        """Name and one value per fold."""
+        """Figures by name, one value per fold."""
         return {
             name: tuple(v) if isinstance(v, list) else (v,)
             for name, v in self.spec.get("figures", {}).items()
@@ -82,19 +84,19 @@ class Artifact:
 
     @property
     def card(self) -> str:
-        """The model card, or "" where there is none."""
+        """The model card, or "" if there is none."""
         path = self.folder / "card.md"
         return path.read_text() if path.exists() else ""
 
 
 def told(values: tuple[float, ...]) -> str:
-    """Mean over folds, and their standard deviation where there are several."""
+    """Format the mean over folds, with their standard deviation if there are several."""
     mean = f"{statistics.mean(values):.4g}"
     return f"{mean} ± {statistics.pstdev(values):.2g}" if len(values) > 1 else mean
 
 
 def read(folder: Path) -> Artifact:
-    """An artifact by its folder. Raises BadInputError where spec.json or a file that it lists is
+    """Read an artifact folder. Raises BadInputError if spec.json or a file that it lists is
     missing."""
     try:
         spec: dict[str, Any] = json.loads((folder / "spec.json").read_text())
@@ -111,13 +113,13 @@ def read(folder: Path) -> Artifact:
 
 
 def shipped() -> list[Artifact]:
-    """The artifacts that come with the product."""
+    """Return the artifacts that ship with the product."""
     return [read(path.parent) for path in sorted(ARTIFACTS.glob("*/spec.json"))]
 
 
 def find(name: str) -> Artifact:
-    """A shipped artifact by its name, or any by the path of its folder. Raises BadInputError,
-    listing the names there are."""
+    """Find a shipped artifact by name, or any artifact by the path of its folder. Raises
+    BadInputError that lists the shipped names."""
     for folder in (ARTIFACTS / name, Path(name).expanduser()):
         if (folder / "spec.json").exists():
             return read(folder)

@@ -1,8 +1,8 @@
-"""Whether a model extends another: answers all that the other one answers, bit for bit, and more
+"""Check that a model extends another: it gives the same answers, bit for bit, and may answer more
 tasks.
 
-Only such a model may take another's place in a running processor: what the stages remember stays
-valid, and nobody can tell from the old tasks that anything has changed.
+Only such a model may replace another in a running processor: the state of the stages stays valid,
+and the answers of the old tasks do not change.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import numpy as np
 from ingest.errors import BadInputError
 from models.serving.runtime import Floats, Model, Spec
 
-RESTART = "It can only be used from a start on: end the processors, put it in the place of the other one, and start them again."
-# of spec.json; tasks and files are looked at one by one
+RESTART = "Only a restart can use it: stop the processors, replace the model folder, and start them again."
+# fields of spec.json; tasks and files are compared one by one
 MAY_DIFFER = {"name", "version", "tasks", "files", "figures", "about"}
 TRIALS = 64  # random windows
 
 
 def check_extends(old: Model, new: Model, windows: Floats | None = None) -> None:
-    """Raise BadInputError, saying where, unless `new` gives what `old` gives: on random windows,
-    and on these (n, length)."""
+    """Check that `new` gives the answers of `old` on random windows and on `windows` (n, length).
+
+    Raises BadInputError that names the difference.
+    """
     _check_specs(old.spec, new.spec)
     trials = (
         random_windows(old.input.length)
@@ -42,8 +44,8 @@ def check_extends(old: Model, new: Model, windows: Floats | None = None) -> None
 
 
 def random_windows(length: int) -> Floats:
-    """Scaled windows of everything that may come, always the same: noise, pulses, steps, nothing,
-    and what is clipped: (TRIALS, length)."""
+    """Make scaled windows of every sort of signal, always the same: noise, pulses, steps, zeros,
+    and clipped signal: (TRIALS, length)."""
     rng = np.random.default_rng(2304)
     x = rng.standard_normal((TRIALS, length)) * np.exp(rng.uniform(-3, 1, (TRIALS, 1)))
     at = np.arange(length)
@@ -70,6 +72,5 @@ def _check_specs(old: Spec, new: Spec) -> None:
     for name in ("beats", *(task.name for task in old.tasks)):
         if new.files.get(name) != old.files.get(name):
             raise BadInputError(
-                f"model {new.version}: {name}.onnx is another one than that of {old.version}",
-                RESTART,
+                f"model {new.version}: {name}.onnx differs from that of {old.version}", RESTART
             )

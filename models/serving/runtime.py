@@ -1,8 +1,8 @@
-"""Artifacts served by ONNX Runtime: the networks of a model folder, and runs that give each row the
-same numbers in any company.
+"""Runs the networks of a model folder by ONNX Runtime, so that a row's result does not depend on
+the other rows of its batch.
 
 A model folder holds spec.json, card.md, backbone.onnx and one ONNX file per decoder. The backbone
-runs once per patient and second; the decoders read what it found (models/architectures/ecgcl.py).
+runs once per patient and second; the decoders read its output (models/architectures/ecgcl.py).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ingest.errors import BadInputError
 from models.signal.windows import LEVEL_MEAN, LEVEL_SD, InputSpec
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-DEPLOYED = "ecgcl"  # what the processor runs
-BATCH = 16  # rows per run: about the quickest, larger batches fall out of the cache
+DEPLOYED = "ecgcl"  # name of the model that processors run
+BATCH = 16  # rows per run: about the fastest, because larger batches do not fit into the cache
 REMEDY = "Restore models/artifacts from the repository (git checkout models/artifacts), or export the model again."
 
 Floats = npt.NDArray[np.float32]
@@ -32,8 +32,8 @@ Floats = npt.NDArray[np.float32]
 class Graph:
     """One ONNX file.
 
-    Always runs batches of exactly BATCH rows, the last one filled up with zeros: ONNX Runtime picks
-    its kernels by shape, so a fixed shape makes a row's result the same whichever rows come along.
+    It always runs batches of exactly BATCH rows, the last one filled up with zeros: ONNX Runtime
+    picks its kernels by shape, so a fixed shape makes a row's result independent of the other rows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class Graph:
         self._inputs = [i.name for i in self._session.get_inputs()]
 
     def run(self, *inputs: Floats) -> list[Floats]:
-        """The outputs (n, ...) for inputs (n, ...), n >= 1."""
+        """Return the outputs (n, ...) for inputs (n, ...), n >= 1."""
         count = len(inputs[0])
         parts = []
         for first in range(0, count, BATCH):
@@ -59,8 +59,11 @@ class Graph:
 
 
 class Network:
-    """An artifact of a single network (model.onnx, spec.json), such as
-    models/training/release/windowed_export.py writes."""
+    """An artifact of a single network (model.onnx, spec.json), as
+    models/training/release/windowed_export.py writes it.
+
+    Raises BadInputError if a file is missing or is not the one that spec.json describes.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -72,8 +75,8 @@ class Network:
         self._graph = Graph(folder / "model.onnx")
 
     def run(self, x: Floats) -> Floats:
-        """Logits (n, ...) of scaled windows (n, length), or (n, rows, length) where a window has
-        several rows."""
+        """Return logits (n, ...) of scaled windows (n, length), or (n, rows, length) if a window
+        has several rows."""
         return self._graph.run(x[:, None] if x.ndim == 2 else x)[0]
 
 
@@ -82,12 +85,12 @@ class TaskSpec(msgspec.Struct, frozen=True):
 
     name: str
     classes: list[str]
-    channels: tuple[int, int]  # of the backbone's steps: from, and up to
-    level: bool  # whether the signal's size comes after them
+    channels: tuple[int, int]  # of the backbone's steps: first, and one past the last
+    level: bool  # the signal's size is one more channel after them
     seconds: int  # of context
     least: int  # seconds of signal before the first answer
     hop: int  # seconds between answers
-    # whether the decoder also sees the beats of these seconds (models/beats/last_beats.py)
+    # the decoder also gets the beats of these seconds (models/beats/last_beats.py)
     beats: bool = False
 
 
@@ -116,7 +119,7 @@ class Spec(msgspec.Struct):
     beat_classes: tuple[str, ...] = ("N", "S", "V", "F", "Q")
 
 
-# What the tasks that the product acts on must tell apart. A model may have them in any order.
+# Classes of the tasks that the product acts on. A model may have them in any order.
 CLASSES: dict[str, tuple[str, ...]] = {
     "beats": ("N", "S", "V", "F", "Q"),
     "rhythm": ("N", "AFIB", "O", "~"),
@@ -125,9 +128,11 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 
 class Model:
-    """A loaded model folder; classes of the tasks in CLASSES are in that order, whatever order the
-    networks have them in. Raises BadInputError where a file is missing, damaged, or not the one
-    that spec.json describes."""
+    """A loaded model folder.
+
+    The classes of tasks in CLASSES are in that order, whatever their order in the networks. Raises
+    BadInputError if a file is missing, damaged, or not the one that spec.json describes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -144,35 +149,42 @@ class Model:
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
 
     def segment(self, x: Floats) -> tuple[Floats, Floats]:
-        """Scaled windows (n, length) to the logits of a QRS, (n, length), and all tasks' steps of
-        the new second, (n, 4, channels)."""
+        """Run the backbone on scaled windows (n, length).
+
+        Returns the logits of a QRS (n, length) and the steps of the new second for all tasks (n, 4,
+        channels).
+        """
         mask, steps = self._backbone.run(x[:, None])
         return mask[:, 0], steps
 
     def classify_beats(self, features: Floats) -> npt.NDArray[np.float64]:
-        """Beats in their context (n, FEATURES) to logits of N S V F Q (n, 5)."""
+        """Return logits of N S V F Q (n, 5) for features of beats (n, FEATURES)."""
         logits = self._beats.run(features[:, None])[0].astype(np.float64)
         return np.ascontiguousarray(logits[:, self._order["beats"]])
 
     def decide(self, logits: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], list[int]]:
-        """Logits of beats (n, 5), after the vote of models/beats/votes.py, to probabilities (n, 5),
-        and which class each is called."""
+        """Return probabilities (n, 5) and the chosen class of each beat, from logits (n, 5) after
+        the vote of models/beats/votes.py."""
         return _softmax(logits), (logits + self._lean).argmax(axis=1).tolist()
 
     def decode(
         self, task: str, steps: Floats, known: Floats, *beats: Floats
     ) -> npt.NDArray[np.float64]:
-        """Steps of a task (n, S, channels), oldest first, and which of them exist, (n, S), to
-        probabilities (n, classes).
+        """Return probabilities (n, classes) of a task.
 
-        A task that sees beats gets them too, as the two arrays of models/beats/last_beats.py.
+        Args:
+            task: its name.
+            steps: (n, S, channels), oldest first.
+            known: (n, S), 1 for steps that exist.
+            beats: the two arrays of models/beats/last_beats.py, if the task uses beats.
         """
         logits = self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64)
         return _softmax(logits[:, self._order[task]])
 
 
 def _order(folder: Path, task: str, classes: Sequence[str]) -> list[int]:
-    """Where each of our classes is among the network's."""
+    """Return the index of each of our classes among the network's. Raises BadInputError if they
+    differ."""
     ours = CLASSES.get(task, tuple(classes))
     if sorted(ours) != sorted(classes):
         problem = f"model {folder.name}: task {task} has the classes {', '.join(classes)}"
@@ -186,26 +198,26 @@ def _ordered(task: TaskSpec) -> TaskSpec:
 
 @runtime_checkable
 class UsesModel(Protocol):
-    """Whatever answers by a model, and can go on with one that extends it."""
+    """A stage that answers by a model, and can go on with one that extends it."""
 
     def use(self, model: Model) -> None:
-        """Answer by this model from now on."""
+        """Use this model from now on."""
         ...
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(n, K) to the same."""
+    """Return the softmax of logits (n, K)."""
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def size(mv: Floats) -> Floats:
-    """What windows were divided by, (n,) in mV, as a channel of the steps: about -2 to 2."""
+    """Return the scale of windows (n,), mV, as a channel of the steps: about -2 to 2."""
     return np.asarray((np.log(mv) - LEVEL_MEAN) / LEVEL_SD, dtype=np.float32)
 
 
 def read_spec(folder: Path) -> Spec:
-    """What a model folder says of itself, checked against its files."""
+    """Read spec.json of a model folder and check the files against it. Raises BadInputError."""
     try:
         spec = msgspec.json.decode((folder / "spec.json").read_bytes(), type=Spec)
         for name, file in spec.files.items():
@@ -223,12 +235,12 @@ def _verify(folder: Path, name: str, sha256: str) -> None:
 
 
 def load(name: str = DEPLOYED) -> Model:
-    """A shipped model by name. Raises BadInputError, listing those there are."""
+    """Load a shipped model by name. Raises BadInputError that lists the names."""
     if name not in names():
         raise BadInputError(f"no model named {name!r}", f"There are: {', '.join(names())}.")
     return Model(ARTIFACTS / name)
 
 
 def names() -> list[str]:
-    """The models that ship with the product."""
+    """Return the names of the models that ship with the product."""
     return sorted(path.parent.name for path in ARTIFACTS.glob("*/spec.json"))

@@ -1,11 +1,11 @@
-"""From samples of any rate to one signal: 125 Hz, 0.5-45 Hz, in mV, 64 ms late. The ONE definition
-for training and serving.
+"""Conditioning of samples of any rate to one signal: 125 Hz, 0.5-45 Hz, in mV, 64 ms late. The ONE
+definition for training and serving.
 
 The resampler is a windowed sinc evaluated on the output grid. Its coefficients are integers (times
 2**-20) and so are the samples, and float64 sums of such products are exact: the result cannot
 depend on how many rows or samples a call holds, whatever order BLAS sums in. The high-pass is a
-second-order Butterworth at 0.5 Hz, run causally (no look-ahead to pay in latency; its phase shifts
-ST and T slightly, which no stage measures).
+second-order Butterworth at 0.5 Hz, run causally: it adds no latency, and its phase shifts ST and T
+slightly, which no stage measures.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from scipy import signal as dsp
 from models.signal.stage import LEAD_OFF, STILL, Field, Rows, Slab, State, Table
 
 FS_HZ = 125
-BLOCK = 5  # outputs made at a time
-BLOCKS_AT_ONCE = 13  # in one matrix product; larger matrices hold more zeros
-HALF_WIDTH_S = 0.064  # of the resampling kernel: the delay
+BLOCK = 5  # output samples per block
+BLOCKS_AT_ONCE = 13  # blocks in one matrix product; larger matrices hold more zeros
+HALF_WIDTH_S = 0.064  # half width of the resampling kernel, which is the delay
 CUTOFF_HZ = 45.0
 HIGH_PASS_HZ = 0.5
 SCALE = 2**20
@@ -36,7 +36,7 @@ _SETTLED = dsp.lfilter_zi(_B, _A)
 
 
 class Raw(NamedTuple):
-    """New samples of one row: consecutive, following what was pushed before."""
+    """New consecutive samples of one row, which follow those pushed before."""
 
     row: int
     counts: npt.NDArray[np.int16]
@@ -45,8 +45,8 @@ class Raw(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _kernel(fs: Fraction, block: int) -> tuple[int, npt.NDArray[np.float64]]:
-    """For the block with this index in its cycle: offset of its first input from the block's
-    origin, and weights (inputs, BLOCK)."""
+    """Return the kernel of the block with this index in its cycle: offset of its first input from
+    the block's origin, and weights (inputs, BLOCK)."""
     half = HALF_WIDTH_S * float(fs)
     step = fs / FS_HZ
     position = block * BLOCK * step
@@ -63,8 +63,8 @@ def _kernel(fs: Fraction, block: int) -> tuple[int, npt.NDArray[np.float64]]:
 
 @lru_cache(maxsize=256)
 def _bank(fs: Fraction, phase: int, blocks: int) -> tuple[int, npt.NDArray[np.float64]]:
-    """The kernels of consecutive blocks as one matrix (inputs, blocks * BLOCK), and the offset of
-    its first input from their origin."""
+    """Return the kernels of consecutive blocks: offset of the first input from their origin, and
+    one matrix (inputs, blocks * BLOCK)."""
     start, _ = _kernel(fs, phase)
     bank = np.zeros((_reach(fs, phase + blocks - 1) - _origin(fs, phase) - start, blocks * BLOCK))
     for b in range(blocks):
@@ -76,24 +76,25 @@ def _bank(fs: Fraction, phase: int, blocks: int) -> tuple[int, npt.NDArray[np.fl
 
 @lru_cache(maxsize=256)
 def _cycle(fs: Fraction) -> int:
-    """Blocks after which the output grid falls on the same fraction of an input sample again."""
+    """Return the number of blocks after which the output grid has the same phase to the input
+    again."""
     return (BLOCK * fs / FS_HZ).denominator
 
 
 def _origin(fs: Fraction, block: int) -> int:
-    """Index of the raw sample at or before the block's first output."""
+    """Return the index of the raw sample at or before the block's first output."""
     return block * BLOCK * fs.numerator // (fs.denominator * FS_HZ)
 
 
 def _reach(fs: Fraction, block: int) -> int:
-    """One past the last raw sample that an output block needs."""
+    """Return one past the last raw sample that an output block needs."""
     first, weights = _kernel(fs, block % _cycle(fs))
     return _origin(fs, block) + first + len(weights)
 
 
 class Conditioner:
-    """Stage: raw counts of any rate in, slabs of conditioned signal in mV (float32, 125 Hz) out.
-    Sample 0 is the stream's sample 0."""
+    """Stage that takes raw counts of any rate and returns slabs of conditioned signal in mV
+    (float32, 125 Hz). Output sample 0 is the time of the stream's sample 0."""
 
     def __init__(self) -> None:
         self._fs: dict[int, Fraction] = {}
@@ -108,20 +109,19 @@ class Conditioner:
         )
 
     def open(self, patient: str, fs: float) -> int:
-        """A row for a stream of fs Hz (100-1000); counts are taken as mV until `set_gain`."""
+        """Take a row for a stream of fs Hz (100-1000); counts are taken as mV until `set_gain`."""
         row = self._rows.open()
         self._fs[row] = Fraction(fs).limit_denominator(1000)
         return row
 
     def set_gain(self, row: int, counts_per_mv: float) -> None:
-        """Counts per mV of the row's samples."""
+        """Set the gain of the row's samples, counts per mV."""
         self._rows.per_mv[row] = counts_per_mv
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on at a later raw sample: nothing before it is used any more. The output grid stays
-        where it was.
+        """Go on at a later raw sample; nothing before it is used any more. The output grid stays.
 
-        Returns: the first output sample that follows.
+        Returns the first output sample that follows.
         """
         fs = self._fs[row]
         self._rows.fresh[row] = self._rows.unsettled[row] = True
@@ -144,7 +144,7 @@ class Conditioner:
         self._rows.restore(row, state["rows"])
 
     def push(self, batch: Iterable[Raw]) -> list[Slab]:
-        """Slabs for every row with a whole new block; rows may appear once per call."""
+        """Return slabs for every row with a whole new block; a row may occur once per call."""
         alike: dict[tuple[Fraction, int, int, int], list[Raw]] = defaultdict(list)
         for raw in batch:
             if len(raw.counts):
@@ -153,8 +153,8 @@ class Conditioner:
         return [slab for slab in slabs if slab.values.shape[1]]
 
     def flush(self, rows: Rows) -> list[Slab]:
-        """The last outputs of each row, as if its last sample went on; the row can only be closed
-        or restarted after that."""
+        """Return the last outputs of each row, as if its last sample continued. The row can only be
+        closed or restarted afterwards."""
         slabs = []
         for row in rows:
             fs = self._fs[int(row)]
@@ -176,8 +176,8 @@ class Conditioner:
         return [slab for slab in slabs if slab.values.shape[1]]
 
     def _alignment(self, raw: Raw) -> tuple[Fraction, int, int, int]:
-        """What rows must share to be processed as one array: rate, place in the grid's cycle, raw
-        samples pending, new samples."""
+        """Return what rows must share to be processed as one array: rate, place in the grid's
+        cycle, number of raw samples pending, number of new ones."""
         fs, block = self._fs[raw.row], int(self._rows.block[raw.row])
         return (
             fs,
@@ -193,7 +193,7 @@ class Conditioner:
         x = np.concatenate([t.tail[rows], np.stack([raw.counts for raw in raws])], axis=1)
         fresh = t.fresh[rows]
         if fresh.any():
-            # before its first sample a signal was as that sample
+            # a signal is taken as constant before its first sample
             x[fresh, :TAIL] = x[fresh, TAIL : TAIL + 1]
         start = t.block[rows] * BLOCK
         # column of raw sample 0 of a grid that starts at `phase`
@@ -226,8 +226,8 @@ class Conditioner:
 def _resample(
     x: npt.NDArray[np.int16], fs: Fraction, phase: int, base: int, blocks: int
 ) -> npt.NDArray[np.float64]:
-    """Output blocks from raw samples x (B, n), whose column `base` is sample 0 of the grid: (B,
-    BLOCK * blocks), in counts times SCALE."""
+    """Compute output blocks from raw samples x (B, n), whose column `base` is sample 0 of the grid:
+    (B, BLOCK * blocks), in counts times SCALE."""
     exact = x.astype(np.float64)
     y = np.empty((len(x), blocks * BLOCK))
     for first in range(0, blocks, BLOCKS_AT_ONCE):
@@ -241,8 +241,8 @@ def _resample(
 
 
 def _unchanged(x: npt.NDArray[np.int16], edges: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-    """For each span between consecutive edges (columns of x): 1 where every sample equals the one
-    before it. (B, len(edges) - 1)."""
+    """Return 1 for each span between consecutive edges (columns of x) in which every sample equals
+    the one before it: (B, len(edges) - 1)."""
     if len(edges) == 1:  # no span: after a restart the next block may begin beyond the samples
         return np.zeros((len(x), 0), dtype=np.uint8)
     # column i: changes among samples 0..i+1
@@ -253,8 +253,8 @@ def _unchanged(x: npt.NDArray[np.int16], edges: npt.NDArray[np.intp]) -> npt.NDA
 def condition(
     counts: npt.NDArray[np.int16], fs_hz: float, counts_per_mv: float
 ) -> npt.NDArray[np.float32]:
-    """A whole record at once, by the very same stage: (n,) counts to (m,) mV at 125 Hz, m = ceil(n
-    * 125 / fs_hz)."""
+    """Condition a whole record by the same stage: counts (n,) to mV (m,) at 125 Hz, m = ceil(n *
+    125 / fs_hz)."""
     stage = Conditioner()
     row = stage.open("", fs_hz)
     stage.set_gain(row, counts_per_mv)

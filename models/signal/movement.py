@@ -1,7 +1,7 @@
-"""How the signal moves in the band of ventricular rhythms, whether or not a QRS is found in it.
+"""Movement of the signal in the band of ventricular rhythms, whether or not a QRS is found in it.
 
-An asystole is nearly still. A ventricular tachycardia, flutter or fibrillation in which no QRS is
-found moves all the time, between 100 and 400 times a minute; how regularly says which one it is.
+An asystole is nearly still. A ventricular tachycardia, flutter or fibrillation without a detected
+QRS oscillates all the time, between 100 and 400 times a minute; its regularity distinguishes them.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 HALF_HZ = FS_HZ / 2  # rate after pairs of samples have been averaged
-DRIFT = 51  # of these, 0.8 s: a running mean over them is drift
-SHORTEST, LONGEST = 9, 42  # lags: 417 and 89 a minute
-NEARLY = 0.85  # of the best likeness: the first peak that has it is the period, not its double
+DRIFT = 51  # samples of the running mean that counts as drift, 0.8 s
+SHORTEST, LONGEST = 9, 42  # lags of 417 and 89 a minute
+NEARLY = (
+    0.85  # of the best correlation: the first peak that reaches it is the period, not its double
+)
 SECOND = 62  # samples of the newest second
 
 
 class Movement(NamedTuple):
-    """Of the last 4 s of each window, (B,) each."""
+    """Movement in the last 4 s of each window, (B,) each."""
 
     mv: Doubles  # root mean square of the newest second without drift, mV
-    least_mv: Doubles  # of the stillest half second of the last 3 s
-    rate: Doubles  # a minute: at which the signal repeats itself best
+    least_mv: Doubles  # the same of the stillest half second of the last 3 s
+    rate: Doubles  # rate at which the signal repeats itself best, 1/min
     regular: Doubles  # correlation of the signal with itself one period before, -1 to 1
 
 
 def movement(recent: Floats) -> Movement:
-    """How windows moved.
+    """Measure the movement of windows.
 
     Args:
         recent: (B, RECENT) mV, 0.5-45 Hz, newest last.
@@ -51,7 +53,8 @@ def movement(recent: Floats) -> Movement:
 
 
 def _period(y: Doubles, power: Doubles) -> tuple[Doubles, Doubles]:
-    """Rate a minute and correlation at the first lag that is nearly as good as any."""
+    """Return rate (1/min) and correlation at the first peak that is nearly as high as the
+    highest."""
     summed = np.cumsum(np.concatenate([np.zeros((len(y), 1)), power], axis=1), axis=1)
     lags = np.arange(SHORTEST, LONGEST + 1)
     likeness = np.empty((len(y), len(lags)))

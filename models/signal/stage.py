@@ -1,9 +1,10 @@
-"""What every stage of the data path has in common: many patients as arrays, one row each.
+"""Interface and base classes of the stages of the data path: many patients as arrays, one row each.
 
 A stage is opened per patient and pushed per slice: one `push` handles every patient that is due.
-Its laws are tested for all stages alike (tests/contract/test_stages.py): any split of a record into
-chunks gives what one push gives; patients together give what each gives alone; inputs are not
-mutated; a restored snapshot goes on exactly as the original; rows are reused cleanly.
+All stages obey the same tested laws (tests/contract/test_stages.py): any split of a record into
+chunks gives the same result as one push; patients together give the same result as each alone;
+inputs are not mutated; a restored snapshot goes on exactly as the original; rows are reused
+cleanly.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ import numpy as np
 import numpy.typing as npt
 
 STILL = 1  # the raw samples did not change at all
-LEAD_OFF = 2  # the device said so
+LEAD_OFF = 2  # the device reports an electrode off
 
 Rows = npt.NDArray[np.intp]
 State = dict[str, Any]  # plain data: numbers, strings, bytes, lists
 
 
 class Slab(NamedTuple):
-    """Consecutive conditioned samples of several rows that are equally many: the unit that signal
-    stages hand on."""
+    """Consecutive conditioned samples, equally many for each of several rows: the unit that signal
+    stages pass on."""
 
     rows: Rows  # (B,)
     # (B,) index of the first value since the start of the stream, at 125 Hz
     start: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]  # (B, n) mV
-    # (B, ceil(n / 5)) what the raw samples said in each block of five: STILL, LEAD_OFF
+    # (B, ceil(n / 5)) STILL and LEAD_OFF of each block of five samples
     flags: npt.NDArray[np.uint8]
     base: npt.NDArray[np.float32]  # (B, ceil(n / 5)) mV, mean of each block before the high-pass
 
 
 class Field(NamedTuple):
-    """One array of a Table: its dtype, the shape of one row, and what a fresh row holds."""
+    """One array of a Table: its dtype, the shape of one row, and the value of a fresh row."""
 
     dtype: Any
     shape: tuple[int, ...] = ()
@@ -59,32 +60,33 @@ class Stage(Protocol[In, Out]):
         ...
 
     def flush(self, rows: Rows) -> Out:
-        """Give what these rows still hold back, as at the end of a stream or before a gap."""
+        """Return the output that these rows have not emitted yet, as at the end of a stream or
+        before a gap."""
         ...
 
     def restart(self, row: int, sample: int) -> int:
         """Go on after a gap at `sample`, the next sample of the stage's input.
 
-        Returns: the next sample of its output; the same one, unless the stage resamples.
+        Returns the next sample of its output, which is the same unless the stage resamples.
         """
         ...
 
     def close(self, row: int) -> None:
-        """Give the row back for another patient."""
+        """Free the row for another patient."""
         ...
 
     def snapshot(self, row: int) -> State:
-        """Everything that the row remembers, as plain data."""
+        """Return everything that the row remembers, as plain data."""
         ...
 
     def restore(self, row: int, state: State) -> None:
-        """Make an open row remember what `snapshot` returned."""
+        """Set an open row to what `snapshot` returned."""
         ...
 
 
 class _Rows:
-    """Row numbers: given out, given back, and made in growing steps. Whoever takes and gives in
-    step gets the same numbers."""
+    """Allocates row numbers. Two allocators that take and free in the same order give the same
+    numbers."""
 
     def __init__(self) -> None:
         self._free: list[int] = []
@@ -118,7 +120,7 @@ class Table:
         raise AttributeError(name)
 
     def open(self) -> int:
-        """A fresh row."""
+        """Take a fresh row."""
         row = self._numbers.take()
         for name, field in self._fields.items():
             held = self.__dict__[name]
@@ -129,16 +131,16 @@ class Table:
         return row
 
     def close(self, row: int) -> None:
-        """Give a row back."""
+        """Free a row."""
         self._numbers.give(row)
 
     def snapshot(self, row: int) -> State:
-        """The row as plain data: scalars as numbers, arrays as bytes."""
+        """Return the row as plain data: scalars as numbers, arrays as bytes."""
         values = {name: self.__dict__[name][row] for name in self._fields}
         return {name: v.tobytes() if v.ndim else v.item() for name, v in values.items()}
 
     def restore(self, row: int, state: State) -> None:
-        """Set the row to a snapshot. Raises ValueError where the fields are not these."""
+        """Set the row to a snapshot. Raises ValueError if its fields differ from the table's."""
         if state.keys() != self._fields.keys():
             raise ValueError(f"state has fields {sorted(state)}, expected {sorted(self._fields)}")
         for name, field in self._fields.items():
@@ -149,26 +151,26 @@ class Table:
 
 
 class ArrayStage:
-    """Base of stages whose state is arrays with one row per patient; a gap changes nothing unless
-    `restart` is overridden."""
+    """Base of stages whose state is a Table; a gap changes nothing unless `restart` is
+    overridden."""
 
     def __init__(self, **fields: Field) -> None:
         self._rows = Table(**fields)
 
     def open(self, patient: str, fs: float) -> int:
-        """A fresh row."""
+        """Take a fresh row."""
         return self._rows.open()
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap with what is remembered."""
+        """Go on after a gap; the row's state stays."""
         return sample
 
     def close(self, row: int) -> None:
-        """Give the row back."""
+        """Free the row."""
         self._rows.close(row)
 
     def snapshot(self, row: int) -> State:
-        """The row as plain data."""
+        """Return the row as plain data."""
         return self._rows.snapshot(row)
 
     def restore(self, row: int, state: State) -> None:
@@ -180,8 +182,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class StructStage(Generic[S]):
-    """Base of stages that are plain Python per patient: one msgspec Struct of state a row; a gap
-    changes nothing unless `restart` is overridden."""
+    """Base of stages with one msgspec Struct of state per row; a gap changes nothing unless
+    `restart` is overridden."""
 
     def __init__(self, state: type[S]) -> None:
         self._type = state
@@ -189,26 +191,26 @@ class StructStage(Generic[S]):
         self._state: dict[int, S] = {}
 
     def open(self, patient: str, fs: float) -> int:
-        """A fresh row."""
+        """Take a fresh row."""
         row = self._numbers.take()
         self._state[row] = self._type()
         return row
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap with what is remembered."""
+        """Go on after a gap; the row's state stays."""
         return sample
 
     def close(self, row: int) -> None:
-        """Give a row back."""
+        """Free a row."""
         del self._state[row]
         self._numbers.give(row)
 
     def snapshot(self, row: int) -> State:
-        """The row's state as plain data."""
+        """Return the row's state as plain data."""
         return cast(State, msgspec.to_builtins(self._state[row]))
 
     def restore(self, row: int, state: State) -> None:
-        """Set the row to a snapshot. Raises ValueError where it is none of this stage's."""
+        """Set the row to a snapshot. Raises ValueError if it is not a snapshot of this stage."""
         if state.keys() != set(self._type.__struct_encode_fields__):
             raise ValueError(f"state has fields {sorted(state)}, not {self._type.__name__}'s")
         self._state[row] = msgspec.convert(state, self._type)

@@ -1,4 +1,4 @@
-"""What a network sees: which samples of the conditioned signal, and how they are scaled. The ONE
+"""Input windows of the networks: their samples of the conditioned signal, and their scale. The ONE
 definition for training and serving."""
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from models.signal.stage import LEAD_OFF, STILL, ArrayStage, Field, Rows, Slab, 
 
 Floats = npt.NDArray[np.float32]
 K = TypeVar("K", int, npt.NDArray[np.int64])
-RECENT = 4 * FS_HZ  # samples that a window shows as they are, to see how they move
-PART = 1250  # samples written before windows are cut, so that a push may be of any length
+RECENT = 4 * FS_HZ  # samples of a window in mV, from which movement is measured
+PART = 1250  # samples written between cuts of windows, so that a push may have any length
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A window on the conditioned signal (models/signal/conditioning.py), in samples at 125 Hz; it
-    travels with the weights.
+    """A window on the conditioned signal (models/signal/conditioning.py), in samples at 125 Hz. It
+    is stored with the weights.
 
-    Window k answers for the samples [k*hop + offset, k*hop + offset + hop) and sees `before`
-    samples before these and `after` after them. The signal is divided by its root mean square over
-    the last `scale` samples up to the window's end (those that exist), at least `floor_mv`, and
-    clipped to +-`clip`. It is cut once `least` samples of signal are there. At the end of a stream
-    what is missing is zero, but a window that looks only back (`after` 0) ends where the signal
-    ends.
+    Window k answers for the samples [k*hop + offset, k*hop + offset + hop) and covers `before`
+    samples before these and `after` samples after them. The signal is divided by its root mean
+    square over the last `scale` samples up to the window's end (those that exist), at least
+    `floor_mv`, and clipped to +-`clip`. A window is cut once there are `least` samples of signal.
+    At the end of a stream missing samples are zero, but a window that only looks back (`after` 0)
+    ends with the signal.
     """
 
     before: int
@@ -48,15 +48,15 @@ class InputSpec:
 
     @property
     def history(self) -> int:
-        """Samples needed to make a window: itself and what scales it."""
+        """Samples needed to make a window, those that scale it included."""
         return max(self.length, self.scale)
 
     def end(self, k: K) -> K:
-        """One past the last sample of window k."""
+        """Return one past the last sample of window k."""
         return k * self.hop + self.offset + self.hop + self.after
 
     def as_dict(self) -> dict[str, float]:
-        """Plain data, for the artifact."""
+        """Return the fields as plain data, for the artifact."""
         return asdict(self)
 
 
@@ -66,14 +66,14 @@ class InputSpec:
 BEAT_SPEC = InputSpec(before=130, hop=125, after=65, offset=-11)
 
 
-# of the logarithm of what windows are divided by, in mV, where a network reads it
+# mean and standard deviation of the log of a window's scale in mV, for networks that read it
 LEVEL_MEAN, LEVEL_SD = -1.4, 1.0
 
 
 # Thirty seconds every five, as the signal grows from 9 s on.
 RHYTHM_SPEC = InputSpec(before=3125, hop=625, after=0, offset=0, scale=3750, least=9 * FS_HZ)
 
-# Ten seconds every five: what the systems of the zoo are compared on.
+# Ten seconds every five: the window on which the systems of the zoo are compared.
 PIECE_SPEC = InputSpec(before=625, hop=625, after=0, offset=0, scale=10 * FS_HZ, least=9 * FS_HZ)
 
 # One beat as a row: 0.32 s before its R peak, 0.44 s after it; window k is that of an R peak at
@@ -82,8 +82,8 @@ BEAT_ROW_SPEC = InputSpec(before=40, hop=1, after=55, offset=0)
 
 
 def level(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
-    """What each window is divided by, in mV: the root mean square of its last `spec.scale` samples,
-    of which `valid` are signal: (B,)."""
+    """Return the scale of each window (B,), mV: the root mean square of its last `spec.scale`
+    samples, of which `valid` (B,) are signal."""
     recent = history[:, -spec.scale :]
     power = np.einsum("ij,ij->i", recent, recent, dtype=np.float64) / np.clip(valid, 1, spec.scale)
     return np.asarray(np.maximum(np.sqrt(power), spec.floor_mv), dtype=np.float32)
@@ -93,10 +93,10 @@ def scale(history: Floats, valid: npt.NDArray[np.int64], spec: InputSpec) -> Flo
     """Cut and scale windows.
 
     Args:
-        history: (B, spec.history) mV, ending at the windows' ends; zeros where there was no signal.
-        valid: (B,) how many samples, of those that scale the window, are signal.
+        history: (B, spec.history) mV up to the windows' ends; zeros for missing signal.
+        valid: (B,) number of signal samples among those that scale the window.
 
-    Returns: (B, spec.length) float32.
+    Returns (B, spec.length) float32.
     """
     return _divided(history, level(history, valid, spec), spec)
 
@@ -110,8 +110,8 @@ def _divided(history: Floats, mv: Floats, spec: InputSpec) -> Floats:
 
 
 def cut(signal: Floats, ends: npt.NDArray[np.int64], spec: InputSpec) -> Floats:
-    """Windows of one conditioned record ending before the given samples, as the stream would see
-    them (zeros outside it): (B, length)."""
+    """Cut windows from a conditioned record (n,), mV, as the stream would: (B, length). `ends`
+    (B,): one past each window's last sample; zeros outside the record."""
     at = ends[:, None] + np.arange(-spec.history, 0)
     inside = (at >= 0) & (at < len(signal))
     history = np.where(inside, signal[np.clip(at, 0, len(signal) - 1)], np.float32(0))
@@ -122,23 +122,23 @@ class Windows(NamedTuple):
     """Windows of one InputSpec that have come due, in order of time within each row."""
 
     rows: Rows  # (B,)
-    k: npt.NDArray[np.int64]  # (B,) place on the grid
+    k: npt.NDArray[np.int64]  # (B,) index on the grid
     end: npt.NDArray[np.int64]  # (B,) one past the window's last sample
     # (B,) one past the last sample of signal: less than `end` only at the end of a stream
     written: npt.NDArray[np.int64]
     x: Floats  # (B, length) scaled
-    mv: Floats  # (B,) what one unit of x is in mV
-    still_s: Floats  # (B,) how long the raw samples have not changed, up to the end, at most 10 s
-    lead_off: npt.NDArray[np.bool_]  # (B,) the device says that an electrode is off
+    mv: Floats  # (B,) mV of one unit of x
+    still_s: Floats  # (B,) seconds up to the end without a change of the raw samples, at most 10
+    lead_off: npt.NDArray[np.bool_]  # (B,) the device reports an electrode off
     # (B,) mV between the highest and the lowest mean over 0.4 s of the last 2.4 s, before the
     # high-pass
     swing: Floats
-    recent: Floats  # (B, RECENT) mV up to the end, zeros where there was no signal
+    recent: Floats  # (B, RECENT) mV up to the end, zeros for missing signal
 
 
 class Windower(ArrayStage):
-    """Stage: slabs of conditioned signal in, due windows out. Keeps the only ring of recent signal
-    there is."""
+    """Stage that takes slabs of conditioned signal and returns due windows. Its ring is the only
+    store of recent signal."""
 
     def __init__(self, spec: InputSpec) -> None:
         self._spec, self._keep = spec, spec.history
@@ -153,8 +153,8 @@ class Windower(ArrayStage):
         )
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on at a later sample, as after a gap: what was before it counts as absent. The grid of
-        windows stays."""
+        """Go on at a later sample, as after a gap: the signal before it counts as missing. The grid
+        of windows stays."""
         t = self._rows
         t.ring[row], t.flags[row], t.base[row] = 0, 0, np.nan
         t.origin[row] = t.written[row] = sample
@@ -189,7 +189,7 @@ class Windower(ArrayStage):
         t.base[row, blocks] = np.frombuffer(state["base"], np.float32)
 
     def push(self, batch: list[Slab]) -> list[Windows]:
-        """Windows that these slabs complete."""
+        """Return the windows that these slabs complete."""
         due: list[Windows] = []
         for slab in batch:
             for first in range(0, slab.values.shape[1], PART):
@@ -198,7 +198,7 @@ class Windower(ArrayStage):
         return due
 
     def flush(self, rows: Rows) -> list[Windows]:
-        """Windows for the new samples that no window has answered for yet."""
+        """Return windows for the samples that no window has answered for yet."""
         return [window for row in rows for window in self._cut_last(int(row))]
 
     def _write(self, slab: Slab, first: int) -> None:
@@ -241,7 +241,7 @@ class Windower(ArrayStage):
         return found
 
     def _blank(self, row: int, written: int, end: int) -> None:
-        """Zeros from the signal's end to the window's: the ring holds something older there."""
+        """Write zeros from the signal's end to the window's, over the ring's older samples."""
         self._rows.ring[row, np.arange(written, end) % self._size] = 0
         self._rows.flags[
             row, np.arange(-(-written // BLOCK), -(-end // BLOCK)) % (self._size // BLOCK)
@@ -261,7 +261,7 @@ class Windower(ArrayStage):
         moved = (flags[:, ::-1] & STILL) == 0
         run = np.where(moved.any(axis=1), moved.argmax(axis=1), flags.shape[1])
         still_s = (run * BLOCK / FS_HZ).astype(np.float32)
-        # NaN where the signal had not begun
+        # NaN before the signal began
         means = t.base[rows[:, None], blocks[:, -60:]].reshape(-1, 6, 10).mean(axis=2)
         swing = np.nan_to_num(np.fmax.reduce(means, axis=1) - np.fmin.reduce(means, axis=1))
         lead_off = (flags[:, -1] & LEAD_OFF) != 0

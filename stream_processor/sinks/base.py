@@ -1,10 +1,10 @@
-"""What every event store does: take events, keep them until they are safe, give them back.
+"""Interface of every event store: add events, make them durable, read them back.
 
 A write is idempotent: an event replaces the stored one of the same identity (see
 ingest/messages.py), so processing input again changes nothing. `flush` either makes everything
-added so far durable or raises SinkBusyError and keeps what is not for the next flush. An event that
-the store will never take (a time beyond its range, say) is set aside, for `take_refused`: however
-many they are, they stop nothing else.
+added so far durable, or raises SinkBusyError and keeps the rest for the next flush. An event that
+the store refuses for good (a time beyond its range, for example) is set aside for `take_refused`
+and stops no other event.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Kind = type[Any]  # of Stored; type checkers take a type[E] for no member of typ
 
 
 class Filing(NamedTuple):
-    """How a kind of event is filed: the field of its time, what else tells apart two of a patient
-    and time, and how long it stays."""
+    """Storage of one kind of event: the field of its time, the fields that distinguish two events
+    of the same patient and time, and its retention."""
 
     time: str
     apart_by: tuple[str, ...]
@@ -49,7 +49,7 @@ FILING: dict[Kind, Filing] = {
     Beat: Filing("time_ns", _PLACE, "keep_days"),
     Rhythm: Filing("start_ns", _PLACE, "keep_days"),
     Vitals: Filing("time_ns", _PLACE, "keep_days"),
-    # its id says no more than that (patient:kind:onset_ns)
+    # its id holds the same (patient:kind:onset_ns)
     Alarm: Filing("onset_ns", (*_PLACE, "kind")),
     Strip: Filing("onset_ns", (*_PLACE, "kind")),  # as its alarm
     Waveform: Filing("start_ns", _PLACE, "waveform_days"),
@@ -64,24 +64,24 @@ KINDS: tuple[type[Stored], ...] = tuple(FILING)
 KEY: dict[Kind, tuple[str, ...]] = {
     kind: ("patient_id", filing.time, *filing.apart_by) for kind, filing in FILING.items()
 }  # the fields of an identity, in order
-# timed by the stream; the others by the wall clock
+# kinds timed by the stream; the others are timed by the wall clock
 OF_A_STREAM: set[Kind] = {kind for kind in FILING if "device_id" in KEY[kind]}
 _identity = {kind: attrgetter(*fields) for kind, fields in KEY.items()}
 
 
 class SinkBusyError(Exception):
-    """The store cannot take events just now; nothing is lost: pause, then flush again."""
+    """The store cannot take events just now. Nothing is lost: pause, then flush again."""
 
 
 def event_time(event: Stored) -> int:
-    """The time that an event is filed and read by, in nanoseconds."""
+    """Return the time that an event is stored and read by, Unix time in ns."""
     time: int = getattr(event, FILING[type(event)].time)
     return time
 
 
 def identity(event: Stored) -> tuple[Any, ...]:
-    """What makes two events of a kind the same one: patient, time and what FILING says. Events are
-    read in this order."""
+    """Return what identifies an event among those of its kind: patient, time and the fields in
+    FILING. Events are read in this order."""
     fields: tuple[Any, ...] = _identity[type(event)](event)
     return fields
 
@@ -90,12 +90,12 @@ class Sink(Protocol):
     """A store of events (memory, SQLite, InfluxDB)."""
 
     def add(self, event: Stored) -> None:
-        """Keep an event for the next flush. Never blocks, never mutates the event."""
+        """Keep an event for the next flush. Never blocks and never mutates the event."""
         ...
 
     def flush(self) -> None:
-        """Make all added events durable. Raises SinkBusyError, and keeps them, where that cannot be
-        done now."""
+        """Make all added events durable. Raises SinkBusyError, and keeps them, if that is not
+        possible now."""
         ...
 
     @property
@@ -104,28 +104,28 @@ class Sink(Protocol):
         ...
 
     def take_refused(self) -> list[Refused]:
-        """The events that the store will never take, since the last call: whoever stores sends them
-        to the dead-letter topic."""
+        """Return the events refused for good since the last call; the caller sends them to the
+        dead-letter topic."""
         ...
 
     def patients(self) -> list[str]:
-        """Every patient with a stored event, sorted."""
+        """Return every patient with a stored event, sorted."""
         ...
 
     def read(
         self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
     ) -> Iterator[E]:
-        """Stored events of a patient with start_ns <= time < end_ns (`event_time`), ordered by
+        """Read the events of a patient with start_ns <= time < end_ns (`event_time`), ordered by
         `identity`.
 
-        Lazy: a day's events are never all in memory. Raises SinkBusyError where the store cannot be
+        Lazy: a day's events are never all in memory. Raises SinkBusyError if the store cannot be
         reached.
         """
         ...
 
     def check(self) -> str:
-        """Version and place of the store, for `ecgwatch check`. Raises SinkBusyError with the
-        remedy where it cannot be reached."""
+        """Return version and place of the store, for `ecgwatch check`. Raises SinkBusyError with
+        the remedy if the store cannot be reached."""
         ...
 
     def close(self) -> None:

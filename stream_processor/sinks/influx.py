@@ -1,10 +1,11 @@
-"""Events in InfluxDB 2: explicit batches with the synchronous write API, and Flux queries a few
-hours at a time.
+"""Event store in InfluxDB 2: explicit batches with the synchronous write API, and Flux queries of a
+few hours each.
 
-We do not use influxdb-client's batching: its flush() does nothing and it drops what it could not
-write (its issues 80, 165, 504). How events become points is in influx_lines.py. Waveforms go to a
-bucket of their own, which forgets what is older than `waveform_days` by the wall clock, and so does
-not even take it: then it is not kept, which is logged once and stops nothing.
+influxdb-client's own batching is not used: its flush() does nothing, and it drops points that it
+could not write (its issues 80, 165, 504). influx_lines.py defines how events become points.
+Waveforms go to a bucket of their own with a retention of `waveform_days` by the wall clock.
+InfluxDB refuses older waveforms, so they are not stored; this is logged once and stops nothing
+else.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ from stream_processor.sinks.refusals import RefusedError
 log = logging.getLogger(__name__)
 PAGE_NS = 6 * 3600 * 10**9
 TIMEOUT_S = 10.0
-RETRY_AFTER_S = (0.25, 0.75)  # within one flush; the caller tries again later and longer
-MIN_NS, MAX_NS = -(2**63) + 2, 2**63 - 2  # what InfluxDB can hold
+RETRY_AFTER_S = (0.25, 0.75)  # between attempts within one flush; the caller tries again later
+MIN_NS, MAX_NS = -(2**63) + 2, 2**63 - 2  # range of times in InfluxDB
 BAD_POINTS = {400, 413, 422}
 TOO_OLD = "outside retention policy"
 DROPPED = re.compile(r"dropped=(\d+)")
-LINES = 20_000  # in one request
+LINES = 20_000  # lines in one request
 DAY_S = 86_400
 NAMES = (
     "Are ECGWATCH_INFLUX_ORG and ECGWATCH_INFLUX_BUCKET right? Make the bucket if there is none."
@@ -63,8 +64,8 @@ T = TypeVar("T")
 
 
 class InfluxSink(QueuedSink):
-    """A Sink on one bucket, and a second one for waveforms, made when it is missing. Connects with
-    the first flush or read."""
+    """A Sink on one bucket and a second one for waveforms, which is created if it is missing.
+    Connects at the first flush or read."""
 
     def __init__(
         self,
@@ -79,13 +80,13 @@ class InfluxSink(QueuedSink):
     ) -> None:
         super().__init__()
         self._org, self._bucket, self._sleep = org, bucket, sleep
-        self._shown = redacted(url)  # for people
+        self._shown = redacted(url)  # the URL without secrets, for messages
         self._waveform_bucket, self._waveform_s = waveform_bucket, round(waveform_days * DAY_S)
         self._client = InfluxDBClient(
             url=url, token=token, org=org, timeout=round(TIMEOUT_S * 1000), ssl_ca_cert=ca or None
         )
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
-        self._too_old_told = False
+        self._too_old_logged = False
 
     def patients(self) -> list[str]:
         found = {
@@ -98,7 +99,7 @@ class InfluxSink(QueuedSink):
     def read(
         self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
     ) -> Iterator[E]:
-        # points lie up to so many ns after their event
+        # a point may lie up to `spread` ns after its event
         bucket, spread = self._bucket_of(kind), lines.SPREAD_NS[kind]
         points = f'r._measurement == "{lines.measurement(kind)}" and r.patient == {_quote(lines.quoted(patient_id))}'
         at, end = max(start_ns, MIN_NS), min(end_ns, MAX_NS + 1)
@@ -134,14 +135,17 @@ class InfluxSink(QueuedSink):
                 records = [
                     "\n".join(data[i : i + LINES]).encode() for i in range(0, len(data), LINES)
                 ]
-            except ValueError as error:  # text that is none, or samples that cannot be unpacked
+            except (
+                ValueError
+            ) as error:  # text with lone surrogates, or samples that cannot be unpacked
                 raise RefusedError(str(error)) from error
             lines_in_all += len(data)
             for record in records:
                 self._write_to(bucket, record, whole=len(data) == lines_in_all == len(batch))
 
     def _write_to(self, bucket: str, record: bytes, *, whole: bool) -> None:
-        """Write lines, which are `whole` if they are a batch of as many events."""
+        """Write lines of line protocol to a bucket. `whole`: they are the whole batch, one line per
+        event."""
         for pause_s in (*RETRY_AFTER_S, None):
             try:
                 self._writer.write(bucket, self._org, record)
@@ -151,7 +155,7 @@ class InfluxSink(QueuedSink):
                     self._make_waveform_bucket()
                     continue
                 if bucket == self._waveform_bucket and TOO_OLD in str(error.message):
-                    self._tell_too_old(error)
+                    self._log_too_old(error)
                     return
                 if error.status in BAD_POINTS:
                     dropped = DROPPED.search(str(error.message))
@@ -168,8 +172,9 @@ class InfluxSink(QueuedSink):
             self._sleep(pause_s)
 
     def _make_waveform_bucket(self) -> None:
-        """Raises SinkBusyError with the remedy where the token may not."""
-        # a token that may not list organisations learns ours from it
+        """Create the bucket for waveforms. Raises SinkBusyError with the remedy if the token may
+        not."""
+        # a token that may not list organisations finds the organisation's id in this bucket
         events = self._find(self._bucket)
         if events is None:
             raise SinkBusyError(
@@ -181,7 +186,7 @@ class InfluxSink(QueuedSink):
                 bucket_name=self._waveform_bucket, retention_rules=rules, org=events.org_id
             )
         except ApiException as error:
-            if error.status == 422:  # somebody else was faster
+            if error.status == 422:  # another process has created it meanwhile
                 return
             command = f"influx bucket create --name {self._waveform_bucket} --retention {self._waveform_s}s"
             raise SinkBusyError(
@@ -194,9 +199,9 @@ class InfluxSink(QueuedSink):
             self._waveform_s / DAY_S,
         )
 
-    def _tell_too_old(self, error: Any) -> None:
-        if not self._too_old_told:
-            self._too_old_told = True
+    def _log_too_old(self, error: Any) -> None:
+        if not self._too_old_logged:
+            self._too_old_logged = True
             log.warning(
                 "waveforms older than the bucket %s keeps are not stored: %s",
                 self._waveform_bucket,
@@ -222,7 +227,7 @@ class InfluxSink(QueuedSink):
             |> filter(fn: (r) => {points})"""
 
     def _first(self, bucket: str, points: str, start_ns: int, stop_ns: int) -> int | None:
-        """The time of the first of these points. Finding it is cheap, and spares a query for every
+        """Return the time of the first of these points. The query is cheap and saves one for every
         empty page."""
         rows = self._query(
             self._select(bucket, f'{points} and r._field == "none"', start_ns, stop_ns)
@@ -231,7 +236,7 @@ class InfluxSink(QueuedSink):
         return min((lines.nanoseconds(row["_time"]) for row in rows), default=None)
 
     def _query(self, flux: str) -> Iterator[dict[str, str]]:
-        """The rows of all tables of a query's answer, as they come."""
+        """Yield the rows of all tables of a query's answer as they arrive."""
         dialect = Dialect(
             header=True, annotations=[], delimiter=",", date_time_format="RFC3339Nano"
         )  # type: ignore[no-untyped-call]
@@ -242,7 +247,7 @@ class InfluxSink(QueuedSink):
                 _quote(self._waveform_bucket) in flux
                 and getattr(error.__cause__, "status", 0) == 404
             ):
-                return  # nothing has been written to it yet
+                return  # no waveform has been written yet
             raise
         answer.auto_close = False  # its end must not close it under the TextIOWrapper
         header: list[str] = []
@@ -283,5 +288,5 @@ def _reason(error: Any) -> str:
 
 
 def _quote(text: str) -> str:
-    """A Flux string literal."""
+    """Quote a text as a Flux string literal."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${") + '"'

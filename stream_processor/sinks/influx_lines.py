@@ -1,28 +1,29 @@
-"""Events as InfluxDB points: line protocol, derived from the messages, and back from the values of
-a query.
+"""Conversion of events to InfluxDB line protocol, and of query rows back to events, derived from the
+messages.
 
-Measurements beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding,
-journalentry; tags patient, of what a stream tells device and lead, of a finding its task; all else
-are fields, at nanosecond precision. Packed samples are base64, a dictionary is JSON. Beside its own
-point, each strip is a series of samples that can be drawn: measurement ecg, field mv, one point a
-sample.
+Measurements are beat, rhythm, vitals, alarm, strip, waveform, action, delivery, score, edit, finding
+and journalentry. Tags are patient, device and lead for events of a stream, and task for a finding;
+everything else is a field. Times have nanosecond precision. Packed samples are base64, a dictionary
+is JSON. Beside its own point, each strip is a series of samples that can be drawn: measurement ecg,
+field mv, one point per sample.
 
-A point's identity is measurement, tags and time, so that writing an event again replaces it, with
-these particulars:
-- Two events of a patient and time may differ by a field that is no tag. An alarm's point, and its
-  strip's, is at onset_ns plus the place of its kind in AlarmKind (some ns, far less than the
-  distance between two samples). The point of what people did or were told is at time_ns plus a hash
-  of its id, at most 17 ms: two of a patient within that time take each other's place with a chance
-  of 1 in 17 million (SQLite has no such limit). The field onset_ns or time_ns has the true time.
+A point's identity is measurement, tags and time, so that writing an event again replaces it. Four
+cases need care:
+- Two events of a patient and time may differ in a field that is not a tag. The points of an alarm
+  and its strip are at onset_ns plus the index of the kind in AlarmKind (some ns, far less than the
+  distance between two samples). The points of actions, deliveries, edits and journal entries are at
+  time_ns plus a hash of their id, at most 17 ms: two of a patient within that time replace each
+  other with a chance of 1 in 17 million (SQLite has no such limit). The field onset_ns or time_ns
+  holds the true time.
 - InfluxDB merges the fields of a rewritten point, so that a field left out would keep its old
-  value. The field `none` names the fields that have no value (comma-separated; "-" for none of
-  them): a reader ignores what may still be stored under them.
-- Empty strings are such fields too: InfluxDB 2.7.12 answers a column with some empty and some other
-  strings with the strings in other rows than they were written to (tests/contract/test_sinks.py,
-  many events of one series, shows it).
-- A tag can hold no line break and no backslash at its end, and queries answer a line break in a
-  field with two characters. So control characters and the backslash are stored as %XX, and so is a
-  percent sign that reads as the start of one. An empty tag is a missing one.
+  value. The field `none` names the fields without a value (comma-separated; "-" for none of them):
+  a reader ignores what may still be stored under them.
+- Empty strings are listed in `none` too: if some strings of a column are empty, InfluxDB 2.7.12
+  returns the others in the wrong rows (tests/contract/test_sinks.py, many events of one series,
+  shows it).
+- A tag can hold no line break and no backslash at its end, and queries return a line break in a
+  field as two characters. Control characters and the backslash are therefore stored as %XX, and so
+  is a percent sign that reads as the start of one. An empty tag is a missing one.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ from ingest.messages import AlarmKind, Stored, Strip, sample_offset_ns
 from ingest.packing import MISSING, unpack
 from stream_processor.sinks.base import FILING, KINDS, E, Kind, event_time
 
-# to the messages' fields
+# tag -> field of the message
 TAGS = {"patient": "patient_id", "device": "device_id", "lead": "lead", "task": "task"}
 ID_SPREAD_NS = 2**24
 _RANK = {kind: i for i, kind in enumerate(get_args(AlarmKind))}
 _BY_KIND = {kind for kind, filing in FILING.items() if "kind" in filing.apart_by}
 _BY_ID = {kind for kind, filing in FILING.items() if "id" in filing.apart_by}
-# How far behind its event's time a point may lie, in nanoseconds.
+# How much later than its event a point may lie, in ns.
 SPREAD_NS: dict[Kind, int] = {
     kind: len(_RANK) if kind in _BY_KIND else ID_SPREAD_NS if kind in _BY_ID else 0
     for kind in KINDS
@@ -59,12 +60,12 @@ _ESCAPED = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 
 
 def measurement(kind: Kind) -> str:
-    """The name of a kind's measurement."""
+    """Return the measurement of a kind of event."""
     return kind.__name__.lower()
 
 
 def point_time(event: Stored) -> int:
-    """The time of an event's point."""
+    """Return the time of an event's point, Unix time in ns."""
     kind, time = type(event), event_time(event)
     if kind in _BY_KIND:
         return time + _RANK[event.kind]  # type: ignore[union-attr]
@@ -72,18 +73,18 @@ def point_time(event: Stored) -> int:
 
 
 def quoted(text: str) -> str:
-    """A string as it is stored: the same for all but a few characters."""
+    """Escape a string for storage; only few characters change."""
     return _UNFIT.sub(lambda found: f"%{ord(found.group()):02X}", text)
 
 
 def unquoted(text: str) -> str:
-    """The string that is meant by a stored one."""
+    """Undo `quoted`."""
     return unquote(text) if "%" in text else text
 
 
 def nanoseconds(time: str) -> int:
-    """Nanoseconds since the Unix epoch of a time as InfluxDB writes it: 2026-01-31T12:00:00Z, or
-    with up to nine decimals."""
+    """Convert a time as InfluxDB writes it (2026-01-31T12:00:00Z, or with up to nine decimals) to
+    Unix time in ns."""
     fraction = time[20:-1].ljust(9, "0")
     return round(datetime.fromisoformat(f"{time[:19]}+00:00").timestamp()) * 1_000_000_000 + int(
         fraction
@@ -96,15 +97,14 @@ def _text(value: str) -> str | None:
 
 
 class _Field(NamedTuple):
-    """A field of a point: how its value is written (None: it has none), how it is read, and what it
-    is where it has none."""
+    """A field of a point: how its value is written (None: no value) and read, and its value if none
+    is stored."""
 
     name: str
     write: Callable[[Any], str | None]
     read: Callable[[str], Any]
-    none: Any  # msgspec.NODEFAULT: it always has a value
-    # what it is in a point that was written before the field came to be; msgspec.NODEFAULT: not
-    # known
+    none: Any  # value if `none` lists the field; msgspec.NODEFAULT: never listed
+    # value in a point written before the field existed; msgspec.NODEFAULT: unknown
     missing: Any
 
 
@@ -146,7 +146,7 @@ def _field(of: msgspec.structs.FieldInfo) -> _Field:
     return _Field(of.name, _text, unquoted, "", missing)
 
 
-# A field is not stored where it is a tag, or the point's own time.
+# Fields stored as tags or as the point's own time.
 _ELSEWHERE: dict[Kind, set[str]] = {
     kind: {"schema", *TAGS.values(), *(() if SPREAD_NS[kind] else (FILING[kind].time,))}
     for kind in KINDS
@@ -158,7 +158,8 @@ _FIELDS: dict[Kind, list[_Field]] = {
 
 
 def lines(event: Stored) -> Iterator[str]:
-    """An event's lines of line protocol, without their ends: its own, and of a strip its samples."""
+    """Yield an event's lines of line protocol, without line ends: its own point, then a strip's
+    samples."""
     kind = type(event)
     tags = _tags(*(getattr(event, field, "") for field in TAGS.values()))
     given, none = [], []
@@ -174,8 +175,8 @@ def lines(event: Stored) -> Iterator[str]:
 
 
 def event(kind: type[E], row: Mapping[str, str]) -> E:
-    """The event of a row of a query's answer: strings by the names of tags and fields, empty or
-    missing where there is no value."""
+    """Make an event of a row of a query's answer: strings by tag or field, empty or missing if
+    there is no value."""
     none = row["none"].split(",")
     values: dict[str, Any] = {
         f.name: f.none if f.name in none else _value(f, row) for f in _FIELDS[kind]
@@ -194,7 +195,7 @@ def _value(field: _Field, row: Mapping[str, str]) -> Any:
     stored = row.get(field.name, "")
     if stored:
         return field.read(stored)
-    if field.name == "changed_ns":  # of an alarm that was stored before alarms told it
+    if field.name == "changed_ns":  # of an alarm stored before alarms had this field
         return int(row.get("end_ns") or row["raised_ns"])
     return field.missing
 
@@ -203,7 +204,7 @@ def _samples(strip: Strip, tags: str) -> Iterator[str]:
     counts = unpack(strip.packed)
     there = np.flatnonzero(counts != MISSING)
     start_ns = strip.start_ns - sample_offset_ns(strip.start_sample, strip.fs_hz)
-    # as sample_offset_ns, all at once
+    # sample_offset_ns for all samples at once
     offsets_ns = np.rint((strip.start_sample + there) * 1e9 / strip.fs_hz).astype(np.int64)
     millivolts = np.round(counts[there] / strip.counts_per_mv, 4)
     for value, offset_ns in zip(millivolts.tolist(), offsets_ns.tolist(), strict=True):
@@ -211,13 +212,13 @@ def _samples(strip: Strip, tags: str) -> Iterator[str]:
 
 
 def _hash(text: str) -> int:
-    """The same in every process; below ID_SPREAD_NS."""
+    """Hash a text to the same number below ID_SPREAD_NS in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=3).digest(), "big")
 
 
 @lru_cache(100_000)
 def _tags(*values: str) -> str:
-    """Of the values of TAGS, in order; an empty one is left out."""
+    """Write tags from the values of TAGS, in order; empty ones are left out."""
     return "".join(
         f",{name}={quoted(value).translate(_ESCAPED)}"
         for name, value in sorted(zip(TAGS, values, strict=True))

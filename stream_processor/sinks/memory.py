@@ -1,4 +1,5 @@
-"""Events in this process's memory: for tests, for `annotate`, for a demo that keeps nothing."""
+"""Event store in this process's memory: for tests, for `annotate`, and for demos that keep
+nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from stream_processor.sinks.refusals import Refused
 
 
 class MemorySink:
-    """A Sink without a store behind it: never busy, refuses nothing, gone with the process."""
+    """A Sink in memory: never busy, refuses nothing, and is gone with the process."""
 
     def __init__(self) -> None:
         self._pending: list[Stored] = []

@@ -1,4 +1,4 @@
-"""A store that is opened with the first flush, so that whoever writes to it can start without it."""
+"""A sink that opens its store at the first flush, so that a process can start without the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stream_processor.sinks.refusals import Refused
 
 
 class OpeningSink:
-    """The writing half of a Sink; one that cannot be opened just now is busy."""
+    """The writing half of a Sink; busy while the store cannot be opened."""
 
     def __init__(self, open_sink: Callable[[], Sink]) -> None:
         self._open = open_sink
@@ -41,10 +41,10 @@ class OpeningSink:
         return len(self._waiting) + (self._sink.pending if self._sink else 0)
 
     def take_refused(self) -> list[Refused]:
-        """As the store's."""
+        """Return the store's refused events, see Sink."""
         return self._sink.take_refused() if self._sink else []
 
     def close(self) -> None:
-        """Release its connections."""
+        """Release the store's connections."""
         if self._sink is not None:
             self._sink.close()

@@ -1,4 +1,4 @@
-"""The waiting line of a store that writes in batches."""
+"""Queue of a store that writes in batches."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ BATCH = 5_000
 
 
 class QueuedSink(ABC):
-    """Base of such sinks: events wait until a batch that holds them has been written; what a failed
-    flush has not written waits on."""
+    """Base of sinks that write in batches: an event stays queued until a batch that holds it has
+    been written."""
 
     def __init__(self) -> None:
         self._pending: list[Stored] = []
@@ -25,7 +25,7 @@ class QueuedSink(ABC):
         self._pending.append(event)
 
     def flush(self) -> None:
-        """Write all that waits. Raises SinkBusyError."""
+        """Write all queued events. Raises SinkBusyError, and keeps those not yet written."""
         while self._pending:
             batch = self._pending[:BATCH]
             self._refusals.write(batch, self._write)
@@ -33,13 +33,13 @@ class QueuedSink(ABC):
 
     @property
     def pending(self) -> int:
-        """Events that wait."""
+        """Number of queued events."""
         return len(self._pending)
 
     def take_refused(self) -> list[Refused]:
-        """Events that were set aside since the last call, for the store refuses them for good."""
+        """Return the events refused for good since the last call."""
         return self._refusals.take()
 
     @abstractmethod
     def _write(self, batch: Sequence[Stored]) -> None:
-        """Write a batch. Raises SinkBusyError, or RefusedError where the store will never take it."""
+        """Write a batch. Raises SinkBusyError, or RefusedError if the store will never take it."""

@@ -1,4 +1,4 @@
-"""Writing a batch of which the store refuses some events for good."""
+"""Writes batches of which the store refuses some events for good."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import msgspec
 from ingest.messages import Stored
 
 log = logging.getLogger(__name__)
-LOGGED = 3  # events of a batch that are logged in full; all of them go to their topic
+LOGGED = 3  # refused events of a batch that are logged in full; all go to the dead-letter topic
 
 
 class Refused(NamedTuple):
-    """An event that the store will never take, and why."""
+    """An event that the store will never take, and the reason."""
 
     event: Stored
     reason: str
 
 
 class RefusedError(Exception):
-    """The store will never take this batch as it is; the text says why. `all_of_it`: none of its
-    events, and the rest need not be tried one by one."""
+    """The store will never take this batch; the text is the reason. `all_of_it`: it takes none of
+    the events, so they need not be tried one by one."""
 
     def __init__(self, reason: str, *, all_of_it: bool = False) -> None:
         super().__init__(reason)
@@ -31,24 +31,26 @@ class RefusedError(Exception):
 
 
 class Refusals:
-    """The events that were set aside and not yet taken away."""
+    """Collects refused events until they are taken."""
 
     def __init__(self, key: Callable[[Stored], int]) -> None:
         self._key, self._found = key, list[Refused]()
 
     def write(self, batch: Sequence[Stored], write: Callable[[Sequence[Stored]], None]) -> None:
-        """Write a batch, all but its refused events, which are found by halving: a few calls of
-        `write` for each, or for each run of them. Raises SinkBusyError as `write` does; then
-        nothing is set aside."""
+        """Write a batch except its refused events.
+
+        Refused events are found by halving the batch: a few calls of `write` for each event, or for
+        each run of them. Raises SinkBusyError as `write` does; then nothing is set aside.
+        """
         found: list[Refused] = []
         try:
             write(batch)
         except RefusedError:
-            # sorted by time: a store mostly refuses what is too old, which then lies together
+            # sorted by time: most refused events are too old, and then lie together
             _halve(sorted(batch, key=self._key), write, found)
         for event, reason in found[:LOGGED]:
             log.error(
-                "the store refuses this event for good, it is set aside: %s: %s",
+                "the store refuses this event for good, so it is not stored: %s: %s",
                 reason,
                 msgspec.json.encode(event).decode(),
             )
@@ -57,7 +59,7 @@ class Refusals:
         self._found += found
 
     def take(self) -> list[Refused]:
-        """What was set aside since the last call."""
+        """Return the events refused since the last call."""
         found, self._found = self._found, []
         return found
 

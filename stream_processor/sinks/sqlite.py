@@ -1,9 +1,10 @@
-"""Events in an SQLite file: the embedded store, one writing process and any number of readers.
+"""Event store in an SQLite file: the embedded store, with one writing process and any number of
+readers.
 
-What is older by more than `keep_days` (waveforms: `waveform_days`) than the newest that is stored of
-the patient is deleted, some with each flush; alarms and their strips, and what people did and were
-told, stay. This machine's clock has a say, too: what is stored of the future, by a device whose
-clock is wrong, makes nothing old.
+Events older by more than `keep_days` (waveforms: `waveform_days`) than the patient's newest event
+are deleted, some with each flush. Alarms and their strips, actions, deliveries, edits and journal
+entries stay. An event in the future of this machine's clock, from a device whose clock is wrong,
+makes nothing old.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ DAY_NS = 86_400_000_000_000
 
 
 class SqliteSink(QueuedSink):
-    """A Sink on one SQLite file in WAL mode. Raises SinkBusyError where the file cannot be opened."""
+    """A Sink on one SQLite file in WAL mode. Raises SinkBusyError if the file cannot be opened."""
 
     def __init__(
         self,
@@ -68,8 +69,7 @@ class SqliteSink(QueuedSink):
     def read(
         self, kind: type[E], patient_id: str, start_ns: int = 0, end_ns: int = FOREVER_NS
     ) -> Iterator[E]:
-        # A page at a time, each a transaction of its own: a long one would keep the WAL from being
-        # folded in.
+        # Each page is a transaction of its own, because a long one would block checkpoints of the WAL.
         end_ns = min(end_ns, FOREVER_NS)
         rows = self._select(
             tables.first_page(kind, PAGE), patient_id, min(start_ns, FOREVER_NS), end_ns
@@ -96,7 +96,7 @@ class SqliteSink(QueuedSink):
             return self._connection.execute(query, values).fetchall()
 
     def _write(self, batch: Sequence[Stored]) -> None:
-        """One transaction with a batch, and without what it makes too old."""
+        """Write a batch and delete what it makes too old, in one transaction."""
         rows: dict[Kind, list[tuple[Any, ...]]] = {}
         newest: dict[str, int] = {}
         with self._guard(), self._connection:
@@ -112,8 +112,8 @@ class SqliteSink(QueuedSink):
                 self._trim(patient, time)
 
     def _trim(self, patient: str, time: int) -> None:
-        """Delete some rows older than the retention, at most once a minute of a patient's time.
-        `time`: of the newest event that has just been written."""
+        """Delete some rows older than the retention, at most once a minute of the patient's time.
+        `time`: the newest event just written."""
         if patient not in self._newest:
             found = [
                 self._connection.execute(tables.newest(kind), (patient,)).fetchone()[0]
@@ -132,7 +132,8 @@ class SqliteSink(QueuedSink):
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """What no retry mends becomes RefusedError, what time or a person can mend SinkBusyError."""
+        """Turn errors that no retry can mend into RefusedError, and those that time or a person can
+        mend into SinkBusyError."""
         try:
             yield
         except (sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:
@@ -141,7 +142,7 @@ class SqliteSink(QueuedSink):
             remedy = "Is the disk full or the folder read-only, or does another process write to the file?"
             raise SinkBusyError(f"SQLite file {self._path}: {error}. {remedy}") from error
         except sqlite3.DatabaseError as error:
-            # a defect of ours, such as a value of no type that SQLite knows
+            # a defect of this program, such as a value of a type that SQLite does not know
             if type(error) is not sqlite3.DatabaseError:
                 raise
             raise SinkBusyError(
@@ -150,7 +151,7 @@ class SqliteSink(QueuedSink):
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # Used by one thread at a time, not always the same one.
+    # One thread uses it at a time, but not always the same one.
     connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
     try:
         if _layout(connection) not in (0, *tables.UPGRADES, tables.LAYOUT):
@@ -158,7 +159,7 @@ def _open(path: Path) -> sqlite3.Connection:
                 f"its layout is {_layout(connection)}, this version of ecgwatch reads {tables.LAYOUT}"
             )
         connection.execute("PRAGMA journal_mode = WAL")
-        # flushed is durable, also after a power cut
+        # a flushed event survives a power cut
         connection.execute("PRAGMA synchronous = FULL")
         if _layout(connection) != tables.LAYOUT:
             _upgrade(connection)
@@ -174,11 +175,11 @@ def _layout(connection: sqlite3.Connection) -> int:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Make the tables, in an empty file or beside those of an older layout, which keep what they
-    hold. All of it or nothing."""
+    """Create the tables in an empty file, or bring those of an older layout up to date with their
+    content, in one transaction."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        found = _layout(connection)  # by now another process may have done it
+        found = _layout(connection)  # another process may have done it meanwhile
         for step in range(found or tables.LAYOUT, tables.LAYOUT):
             for statement in tables.UPGRADES[step]:
                 connection.execute(statement)

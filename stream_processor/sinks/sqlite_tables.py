@@ -1,5 +1,5 @@
-"""The tables of the SQLite store: one per kind of event, one column per field of its message, all
-derived from the messages."""
+"""Tables of the SQLite store: one per kind of event, one column per field, derived from the
+messages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import msgspec
 from ingest.messages import Action, Rhythm, Stored
 from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
-# PRAGMA user_version; another number for every change of a message's fields, and its step in
-# UPGRADES
+# PRAGMA user_version: increased with every change of a message's fields, with a step in UPGRADES
 LAYOUT = 5
-# By the layout that a file has: what makes it one of the next layout. Tables that are new need no
-# step.
+# Statements that bring a file of each layout to the next one. New tables need none.
 UPGRADES = {
     1: (
         "ALTER TABLE alarm ADD COLUMN changed_ns INTEGER",
@@ -25,8 +23,8 @@ UPGRADES = {
         "ALTER TABLE alarm ADD COLUMN acknowledged_by TEXT DEFAULT ''",
         "ALTER TABLE alarm ADD COLUMN silenced_until_ns INTEGER",
     ),
-    2: (),  # findings came
-    3: (  # the journal came, and actions that name a profile; of layout 1 there was no action
+    2: (),  # added findings
+    3: (  # added the journal, and a profile in actions; layout 1 had no actions
         """CREATE TABLE IF NOT EXISTS action ("schema" INTEGER, "patient_id" TEXT,
         "time_ns" INTEGER, "id" TEXT, "by" TEXT, "action" TEXT, "alarm_id" TEXT, "kind" TEXT,
         "seconds" REAL, "limits" TEXT, "note" TEXT, PRIMARY KEY (patient_id, time_ns, id))
@@ -39,7 +37,7 @@ _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # e
 
 
 def _bare(annotation: Any) -> Any:
-    """A field's type without its None; `dict` for any dictionary."""
+    """Return a field's type without its None; `dict` for any dictionary."""
     if get_origin(annotation) is dict:
         return dict
     return next((t for t in get_args(annotation) if t in _AFFINITY), annotation)
@@ -58,17 +56,17 @@ _COLUMNS: dict[Kind, str] = {
 
 
 def table(kind: Kind) -> str:
-    """The name of a kind's table."""
+    """Return the table of a kind of event."""
     return kind.__name__.lower()
 
 
 def key(kind: Kind) -> str:
-    """The columns of the primary key, which are also the order of reading."""
+    """Return the columns of the primary key, which is also the order of reading."""
     return ", ".join(KEY[kind])
 
 
 def create(kind: Kind) -> str:
-    """Rows lie in the order of patient and time, so that a read is one sweep."""
+    """Return the statement that creates a table, whose rows lie in the order of reading."""
     columns = ", ".join(
         f'"{name}" {_AFFINITY.get(type_, "TEXT")}' for name, type_ in _TYPES[kind].items()
     )
@@ -76,18 +74,19 @@ def create(kind: Kind) -> str:
 
 
 def upsert(kind: Kind) -> str:
-    """Takes a `row`."""
+    """Return the statement that writes an event; its parameters are a `row`."""
     return f"INSERT OR REPLACE INTO {table(kind)} ({_COLUMNS[kind]}) VALUES ({', '.join('?' * len(_TYPES[kind]))})"
 
 
 def first_page(kind: Kind, rows: int) -> str:
-    """Takes patient, start, end."""
+    """Return the query for the first page; its parameters are patient, start and end."""
     time = FILING[kind].time
     return f"SELECT {_COLUMNS[kind]} FROM {table(kind)} WHERE patient_id = ? AND {time} >= ? AND {time} < ? ORDER BY {key(kind)} LIMIT {rows}"
 
 
 def next_page(kind: Kind, rows: int) -> str:
-    """Takes the key of the last row had, patient, end."""
+    """Return the query for a further page; its parameters are the key of the last row read, patient
+    and end."""
     after = f"({key(kind)}) > ({', '.join('?' * len(KEY[kind]))})"
     return (
         f"SELECT {_COLUMNS[kind]} FROM {table(kind)} WHERE {after} AND patient_id = ? AND {FILING[kind].time} < ?"
@@ -96,12 +95,13 @@ def next_page(kind: Kind, rows: int) -> str:
 
 
 def newest(kind: Kind) -> str:
-    """Takes patient: the time of the newest row."""
+    """Return the query for the time of the newest row; its parameter is the patient."""
     return f"SELECT max({FILING[kind].time}) FROM {table(kind)} WHERE patient_id = ?"
 
 
 def trim(kind: Kind, rows: int) -> str:
-    """Takes patient, limit, limit: deletes the oldest rows that ended before the limit."""
+    """Return the statement that deletes the oldest rows that ended before a limit; its parameters
+    are patient, limit and limit."""
     time = FILING[kind].time
     ended = "end_ns" if kind is Rhythm else time
     old = f"SELECT {key(kind)} FROM {table(kind)} WHERE patient_id = ? AND {time} < ? AND {ended} < ? ORDER BY {key(kind)} LIMIT {rows}"
@@ -109,7 +109,7 @@ def trim(kind: Kind, rows: int) -> str:
 
 
 def row(event: Stored) -> tuple[Any, ...]:
-    """The values of an event's columns; a dictionary is JSON."""
+    """Return the values of an event's columns; a dictionary as JSON."""
     values = msgspec.structs.astuple(event)
     if type(event) is not Action:  # the only kind with a dictionary
         return values
@@ -117,7 +117,7 @@ def row(event: Stored) -> tuple[Any, ...]:
 
 
 def event(kind: type[E], row: tuple[Any, ...]) -> E:
-    """The event of a row. SQLite knows no booleans, and keeps a NaN as NULL."""
+    """Make an event of a row. SQLite has no booleans and stores NaN as NULL."""
     values: dict[str, Any] = {}
     for (name, type_), value in zip(_TYPES[kind].items(), row, strict=True):
         if value is None:
@@ -130,6 +130,6 @@ def event(kind: type[E], row: tuple[Any, ...]) -> E:
 
 
 def row_key(kind: Kind, row: tuple[Any, ...]) -> list[Any]:
-    """The primary key's values of a row."""
+    """Return the values of a row's primary key."""
     values = dict(zip(_TYPES[kind], row, strict=True))
     return [values[name] for name in KEY[kind]]
