@@ -1,4 +1,5 @@
-"""The command line. One module per command in ecgwatch/commands; this file only names them."""
+"""The command line. Each command is a module in ecgwatch/commands; this file only registers
+them."""
 
 from __future__ import annotations
 
@@ -80,8 +81,8 @@ def _options(
 
 
 def refuse_strangers() -> None:
-    """Raise BadInputError where another package of one of our generic names (models, ingest, ...)
-    stands in front of ours."""
+    """Check that no other package with one of our generic names (models, ingest, ...) hides ours.
+    Raises BadInputError."""
     home = Path(__file__).parents[1]
     for name in ("ingest", "models", "stream_processor", "dashboards"):
         spec = importlib.util.find_spec(name)
@@ -94,7 +95,7 @@ def refuse_strangers() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors a person can mend are printed without a traceback."""
+    """Run the command line; errors that a person can correct are printed without a traceback."""
     try:
         refuse_strangers()
         app()

@@ -1,5 +1,4 @@
-"""What a person orders on the command line about a patient's alarms, checked, and sent as an
-Action."""
+"""Checks an order from the command line about a patient's alarms, and sends it as an Action."""
 
 from __future__ import annotations
 
@@ -43,7 +42,8 @@ def act(broker: str, patient: str, by: str | None, note: str, **fields: Any) -> 
 
 
 def check_silenceable(patient: str, kind: str) -> None:
-    """Raise BadInputError for a kind that is none, or of high priority."""
+    """Check that a kind of alarm may be silenced. Raises BadInputError if it is unknown or of high
+    priority."""
     priority = next((CATALOGUE[known].priority for known in CATALOGUE if known == kind), None)
     if priority is None:
         raise BadInputError(
@@ -57,7 +57,7 @@ def check_silenceable(patient: str, kind: str) -> None:
 
 
 def seconds_of(text: str) -> float:
-    """Of 90s, 10m or 2h. Raises BadInputError."""
+    """Convert a duration such as 90s, 10m or 2h to seconds. Raises BadInputError."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not 1 <= seconds <= LONGEST_SILENCE_S:
@@ -66,7 +66,8 @@ def seconds_of(text: str) -> float:
 
 
 def limits_of(assignments: Iterable[str], unset: Iterable[str]) -> dict[str, float | None]:
-    """Of NAME=NUMBER, and the names that go back to the profile's (None). Raises BadInputError."""
+    """Parse limits given as NAME=NUMBER; names in `unset` return to the profile's limit (None).
+    Raises BadInputError."""
     found: dict[str, float | None] = dict.fromkeys(unset)
     for text in assignments:
         name, _, value = text.partition("=")
@@ -80,8 +81,7 @@ def limits_of(assignments: Iterable[str], unset: Iterable[str]) -> dict[str, flo
 
 
 def check_limits(base: Profile, orders: Orders | None, limits: dict[str, float | None]) -> None:
-    """Raise BadInputError where the limits do not go with the profile and what people have changed
-    so far."""
+    """Check that limits agree with the profile and with earlier changes. Raises BadInputError."""
     try:
         with_limits(base, own_limits(orders) | limits, base)
     except ValueError as error:
@@ -91,7 +91,7 @@ def check_limits(base: Profile, orders: Orders | None, limits: dict[str, float |
 
 
 def person_name(by: str | None) -> str:
-    """Who does it; the login name if nobody is given. Raises BadInputError."""
+    """Return the name to record for an action; by default the login name. Raises BadInputError."""
     try:
         name = getpass.getuser() if by is None else by.strip()
     except (OSError, KeyError):

@@ -1,5 +1,5 @@
-"""Alarms and limits as lines and tables of a terminal: marks and words always, colours where it has
-them."""
+"""Alarms and limits as lines and tables for the terminal: always marks and words, and colours if it
+has them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _WIDTH = 240  # a table is as wide as it needs to be; narrower terminals fold it
 
 
 def show(what: Text | Table) -> None:
-    """Print it; nothing is folded, and a file or pipe gets no colours."""
+    """Print without folding; a file or pipe gets no colours."""
     Console(highlight=False, soft_wrap=True, emoji=False, markup=False, width=_WIDTH).print(what)
 
 
 def described(alarm: Alarm, *, step: bool = False) -> Text:
-    """One line: time, patient, marks and text, what has become of it, id. With `step`, of this
-    step: its time and what it is."""
+    """Return an alarm as one line: time, patient, marks and text, state, id. With `step`, time and
+    state are those of the step."""
     at_ns, state = (alarm.changed_ns, _step(alarm)) if step else (alarm.onset_ns, _state(alarm))
     line = Text(f"{show_time(at_ns)}  {alarm.patient_id}  ")
     line.append(
@@ -36,8 +36,8 @@ def described(alarm: Alarm, *, step: bool = False) -> Text:
 
 
 def limits_table(name: str, base: Profile, orders: Orders | None) -> Table:
-    """Every limit that holds: value, range and where it comes from. `base`: what the profiles file,
-    or nobody, says of the patient; `orders`: what the processor says that holds."""
+    """Make a table of every limit: value, range and origin. `base`: the patient's profile;
+    `orders`: the orders that hold, as the processor reports them."""
     held, changes = (orders.limits, orders.changed) if orders else ({}, {})
     table = Table(box=None, pad_edge=False)
     for heading in ("limit", "value", "may be", "from", "meaning"):

@@ -1,4 +1,4 @@
-"""A record through the very stages of the stream, without a broker, in stream time."""
+"""Annotates a record by the same stages as a stream, without a broker, in stream time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PUSH_S = 40.0  # fills the networks' batches: 40 beat windows, 8 rhythm windows
 
 @dataclass
 class Annotated:
-    """What the stream would have told about a record. Samples count from the record's start, at its
+    """Events that a stream would report for a record. Samples count from the record's start, at its
     own sampling frequency."""
 
     name: str
@@ -36,14 +36,16 @@ class Annotated:
     beats: list[Beat] = field(default_factory=list)
     rhythm: list[Rhythm] = field(default_factory=list)  # whole episodes
     alarms: list[Alarm] = field(default_factory=list)  # the last step of each, in order of onset
-    steps: list[Alarm] = field(default_factory=list)  # every step of every alarm, as they came
+    steps: list[Alarm] = field(
+        default_factory=list
+    )  # every step of every alarm, in the order emitted
     vitals: list[Vitals] = field(default_factory=list)
     label: RhythmLabel = "~"
     probability: float = 0.0
 
 
 def annotate(source: Source, ward: Ward) -> Annotated:
-    """Run a record through a ward that holds no patient of its name; the ward is as it was
+    """Run a record through a ward, in which no patient has its name; the ward is unchanged
     afterwards."""
     result = Annotated(source.name, source.fs_hz, source.lead)
     episodes: dict[int, Rhythm] = {}
@@ -74,12 +76,12 @@ def annotate(source: Source, ward: Ward) -> Annotated:
 
 
 def new_ward() -> Ward:
-    """A ward for records: its clock stands still, because only the signal tells the time."""
+    """Make a ward for records, whose clock stands still: only the signal gives the time."""
     return build_ward(ManualClock())
 
 
 def _chunks(source: Source) -> Iterator[SampleChunk]:
-    """The record as chunks of about PUSH_S, cut where an electrode comes off or on."""
+    """Yield a record as chunks of about PUSH_S, cut when an electrode comes off or on."""
     held: list[Block] = []
     first = seq = 0
     for block in source.blocks():

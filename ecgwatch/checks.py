@@ -1,4 +1,4 @@
-"""What `ecgwatch check` looks at: the broker, the store, Grafana, this installation."""
+"""Checks of `ecgwatch check`: the broker, the store, Grafana, this installation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = ("_token", "_password")  # how the names of secret settings end
 
 
 class Finding(NamedTuple):
-    """What was found out about one part."""
+    """Result of the check of one part."""
 
     part: str
     works: bool
@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
 
 def findings(settings: Settings) -> list[Finding]:
-    """One finding for each part; never raises for a part that does not work."""
+    """Check each part; never raises for a part that does not work."""
     parts: dict[str, Callable[[Settings], str]] = {
         "ecgwatch": _installation,
         "broker": _broker,
@@ -49,7 +49,7 @@ def findings(settings: Settings) -> list[Finding]:
 
 
 def shown(settings: Settings) -> dict[str, str]:
-    """Each setting's value as it may be shown: no token, no password of a URL."""
+    """Return each setting's value for display, without tokens and passwords."""
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
     values |= {name: STARS for name, value in values.items() if value and name.endswith(SECRET)}
     return {name: redacted(value) or "(not set)" for name, value in values.items()}
@@ -102,7 +102,8 @@ def _broker(settings: Settings) -> str:
 
 
 def _kafka_version(broker: str) -> str:
-    """As its protocol versions tell it; a broker does not say."""
+    """Return Kafka's version, derived from its protocol versions because a broker does not report
+    it."""
     admin = None
     try:
         admin = KafkaAdminClient(**kafka_python(broker), bootstrap_timeout_ms=TIMEOUT_S * 1000)

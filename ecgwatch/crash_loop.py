@@ -1,5 +1,5 @@
-"""Tells people that a processor breaks down again and again, so that its patients are not watched:
-an alarm of the system, on the page and by notification as every alarm is."""
+"""System alarm for a processor that breaks down repeatedly, so that its patients are not monitored.
+It is shown and notified like every alarm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ingest.topics import ALARMS
 
 log = logging.getLogger(__name__)
 AFTER = 3  # breakdowns in a row
-STEADY_S = 60.0  # a worker that has lived for so long has got on
+STEADY_S = 60.0  # a worker that has run for so long counts as steady
 SEND_S = 10.0
 
 
@@ -27,8 +27,8 @@ class CrashLoop:
         self._since_ns = 0
 
     def broke_down(self, code: int) -> None:
-        """A worker has ended with this exit status before it was steady. Tells from the AFTER-th on,
-        each time, in case that nobody could be told before."""
+        """Record that a worker ended with this exit status before it was steady. From the AFTER-th
+        time on the alarm is sent each time, because the broker may not have taken the last one."""
         self._in_a_row += 1
         if self._in_a_row == 1:
             self._since_ns = self._clock.now_ns()
@@ -36,7 +36,7 @@ class CrashLoop:
             self._tell(f"{self._in_a_row} times in a row, exit status {code}")
 
     def steady(self) -> None:
-        """A worker gets on, or nobody wants one any longer."""
+        """Record that a worker is steady, or no longer wanted: the alarm ends."""
         if self._in_a_row >= AFTER:
             self._tell("", ended=True)
         self._in_a_row = 0
@@ -53,7 +53,7 @@ class CrashLoop:
 
 
 def sender(broker: str) -> Callable[[Alarm], None]:
-    """Sends to ecg.alarms; a broker that does not answer is a line in the log."""
+    """Return a function that sends to ecg.alarms; if the broker does not answer, it logs a line."""
 
     def send(alarm: Alarm) -> None:
         import confluent_kafka  # no supervisor of healthy workers needs it
@@ -64,7 +64,7 @@ def sender(broker: str) -> Callable[[Alarm], None]:
         producer = confluent_kafka.Producer({**librdkafka(broker), **settings})
         producer.produce(ALARMS.name, encode(alarm), alarm.patient_id.encode())
         if producer.flush(SEND_S):
-            log.warning("Kafka does not answer: nobody is told that %s", alarm.text)
+            log.warning("Kafka does not answer, so this alarm is not sent: %s", alarm.text)
             producer.purge()
 
     return send

@@ -1,5 +1,5 @@
-"""The embedded stack: a broker in this process, and around it the product's own commands, each a
-process of its own."""
+"""The embedded stack: a broker in this process, and the product's own commands, each in a process
+of its own."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ RECORD, RECORD_BED, INSTEAD = "mitdb/208", "Bed 8", "paced"
 
 
 class ChildError(EcgwatchError):
-    """A part of the stack has ended by itself."""
+    """A part of the stack has ended unexpectedly."""
 
 
 class Children:
-    """Processes of the stack, ended in the reverse order of their start; what they print goes to
-    log files."""
+    """Processes of the stack, ended in the reverse order of their start; their output goes to log
+    files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,8 +48,8 @@ class Children:
     def start(
         self, name: str, *arguments: str, stdout: int | None = None
     ) -> subprocess.Popen[bytes]:
-        """Run `ecgwatch ARGUMENTS`, out of reach of the terminal's Ctrl-C: the order of ending is
-        ours."""
+        """Run `ecgwatch ARGUMENTS` in a session of its own, so that Ctrl-C does not end it before
+        its turn."""
         with self.log(name).open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ecgwatch", *arguments],
@@ -63,11 +63,11 @@ class Children:
         return child
 
     def log(self, name: str) -> Path:
-        """Where a child's output goes."""
+        """Return the log file of a process."""
         return self._folder / f"{name}.log"
 
     def check(self) -> None:
-        """Raise ChildError where one has ended with an error."""
+        """Raise ChildError if a process has ended with an error."""
         for name, child in self._running:
             if child.poll():
                 last = self.log(name).read_text(errors="replace").strip().splitlines()[-3:]
@@ -96,8 +96,8 @@ class Children:
 
 
 def start_ward(children: Children, broker: str, have_record: Callable[[str], bool]) -> None:
-    """Seven simulated patients and a real one, or an eighth simulated where the record cannot be
-    had; all have annotations to score by."""
+    """Start seven simulated patients and a recorded one, or an eighth simulated one if the record
+    is not available. All have annotations to score by."""
     cast = dict(SIMULATED) | ({} if have_record(RECORD) else {RECORD_BED: INSTEAD})
     names = [argument for bed in cast for argument in ("--patient", bed)]
     children.start("simulate", "simulate", *cast.values(), *names, "--broker", broker)
@@ -109,8 +109,8 @@ def start_ward(children: Children, broker: str, have_record: Callable[[str], boo
 
 
 def alarms(broker: str, stop: threading.Event, tick: Callable[[], None]) -> Iterator[Alarm]:
-    """Announced alarms as they come, but for new values of them, until stopped; calls `tick` a few
-    times a second."""
+    """Yield announced alarms as they arrive, without updates of their values, until `stop` is set;
+    call `tick` a few times a second."""
     consumer = open_reader(broker)
     consumer.assign(
         [

@@ -1,4 +1,4 @@
-"""Writing WFDB annotation files (MIT format), the way WFDB's own tools read them.
+"""Writes WFDB annotation files (MIT format) that WFDB's own tools read.
 
 wfdb's `wrann` refuses a file without annotations; this writer does not. The format is that of
 annot(5) in the WFDB Applications Guide: 16-bit little-endian words, 6 bits of code and 10 bits of
@@ -15,7 +15,7 @@ from ecgwatch.atomic import replace_file
 
 CODES = {"N": 1, "V": 5, "F": 6, "S": 9, "Q": 13, "+": 28}  # of WFDB's ecgcodes.h
 _NOTE, _SKIP, _AUX = 22, 59, 63
-_MOST = 1023  # what 10 bits hold; where more lies between, a SKIP with 32 bits goes before
+_MOST = 1023  # largest step in 10 bits; a larger one is preceded by a SKIP with 32 bits
 
 
 def write_ecw(
@@ -34,7 +34,7 @@ def write_ecw(
     found = [(sample, 1, label, "") for sample, label in beats] + [
         (sample, 0, "+", aux) for sample, aux in rhythm_changes
     ]
-    # The note is how WFDB says what the samples count in; its readers take it out again.
+    # This note is WFDB's way to state the sampling frequency; its readers remove it.
     data = [_word(_NOTE, 0), _aux(f"## time resolution: {fs_hz:.10g}")]
     at = 0
     for sample, _, label, aux in sorted(found):

@@ -1,4 +1,4 @@
-"""Stored events as the files that `annotate` writes."""
+"""Exports stored events as the files that `annotate` writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLASS = {"N": "N", "AFIB": "A", "~": "~"}  # of CinC 2017; any other rhythm is O
 
 
 class StreamKey(NamedTuple):
-    """What the events of one stream have in common; ordered by start."""
+    """Fields that the events of one stream share; ordered by start."""
 
     start_ns: int
     device_id: str
@@ -35,8 +35,8 @@ class StreamKey(NamedTuple):
 
 @dataclass
 class Recorded:
-    """What is stored of one stream: a record as it was replayed once, or a device from its start to
-    its end."""
+    """Stored events of one stream: one replay of a record, or a device from its start to its
+    end."""
 
     beats: list[Beat] = field(default_factory=list)
     rhythm: list[Rhythm] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Recorded:
 
 
 class Exported(NamedTuple):
-    """A stream that is written."""
+    """A written stream."""
 
     path: Path
     start_ns: int
@@ -54,9 +54,9 @@ class Exported(NamedTuple):
 
 
 def streams(sink: Sink, patient: str, start_ns: int, end_ns: int) -> dict[StreamKey, Recorded]:
-    """A patient's stored beats, rhythm and alarms in a period, apart by stream, the earliest first.
+    """Read a patient's beats, rhythm and alarms in a period by stream, the earliest first.
 
-    Of rhythm, every episode that reaches into the period, also one that began before it.
+    Rhythm episodes that began before the period and reach into it are included.
     """
     found: dict[StreamKey, Recorded] = {}
     for beat in sink.read(Beat, patient, start_ns, end_ns):
@@ -81,11 +81,11 @@ def _of(
 def export_records(
     sink: Sink, patients: Iterable[str], folder: Path, start_ns: int = 0, end_ns: int = FOREVER_NS
 ) -> Iterator[Exported]:
-    """Write each stream as `annotate` would, and tell of each. A patient's first stream has the
+    """Write each stream as `annotate` would, and yield it. A patient's first stream has the
     patient's name, the next ones -2, -3.
 
-    The CSV files follow after the last one. In record.csv, the label of the whole is the class of
-    the rhythm that holds longest.
+    The CSV files are written after the last stream. In record.csv, the label is the class of the
+    rhythm that lasts longest.
     """
     alarms: list[AlarmRow] = []
     rhythm: list[RhythmRow] = []
@@ -108,7 +108,8 @@ def export_records(
 
 
 def file_name(record: str) -> str:
-    """A record's name as a file's: %XX for what has a meaning in paths, or none in print."""
+    """Return a record's name as a file name: characters that are special in paths, or not
+    printable, become %XX."""
     name = quote(record, safe=" !#$&'()+,;=@[]^_`{}~-.")
     return f"%2E{name[1:]}" if name.startswith(".") else name
 

@@ -1,4 +1,4 @@
-"""What `annotate` and `export` write: NAME.ecw, alarms.csv, rhythm.csv, record.csv. Times are
+"""Files that `annotate` and `export` write: NAME.ecw, alarms.csv, rhythm.csv, record.csv. Times are
 seconds from the record's start."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "write_events",
 ]
 
-# What rhythm.csv has no label of its own for: bigeminy, trigeminy, paced.
+# Rhythms without a label of their own in rhythm.csv: bigeminy, trigeminy, paced.
 OTHER = frozenset({"B", "T", "P"})
 
 
@@ -39,7 +39,7 @@ class AlarmRow:
     announced: bool
     onset_s: float
     raised_s: float
-    end_s: float | None  # None: it still held at the end
+    end_s: float | None  # None: it was still on at the end
     value: float | None
     limit: float | None
 
@@ -57,7 +57,7 @@ class RhythmRow:
 
 @dataclass(frozen=True)
 class RecordRow:
-    """A row of record.csv. Of a record that could not be read there is only its name and the error."""
+    """A row of record.csv. A record that could not be read has only its name and the error."""
 
     record: str
     fs_hz: float | None = None
@@ -70,7 +70,7 @@ class RecordRow:
 
 
 def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmRow]:
-    """The rows of a record's alarms, each in its last step, ordered by onset."""
+    """Return the rows of a record's alarms, each in its last step, ordered by onset."""
     ordered = sorted(alarms, key=lambda a: (a.onset_sample, a.raised_sample, a.id))
     return [
         AlarmRow(
@@ -90,8 +90,8 @@ def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmRow]:
 
 
 def rhythm_rows(record: str, episodes: Iterable[Rhythm]) -> list[RhythmRow]:
-    """The rows of a record's rhythm episodes: bigeminy, trigeminy and paced are O here, and
-    neighbours of one label are one row."""
+    """Return the rows of a record's rhythm episodes. Bigeminy, trigeminy and paced become O, and
+    neighbours of one label become one row."""
     rows: list[RhythmRow] = []
     for episode in sorted(episodes, key=lambda e: e.start_sample):
         label = "O" if episode.label in OTHER else episode.label
@@ -122,7 +122,7 @@ def _joined(a: RhythmRow, b: RhythmRow) -> RhythmRow:
 def write_events(
     folder: Path, name: str, fs_hz: float, beats: Iterable[Beat], episodes: Iterable[Rhythm]
 ) -> Path:
-    """A record's beats and rhythm changes as folder/NAME.ecw; returns its path."""
+    """Write a record's beats and rhythm changes to folder/NAME.ecw; return its path."""
     changes: list[tuple[int, str]] = []
     for episode in sorted(episodes, key=lambda e: e.start_sample):
         if not changes or changes[-1][1] != f"({episode.label}":
@@ -158,7 +158,7 @@ def write_csvs(
 
 
 def _rows(path: Path, header: list[str]) -> list[list[str]]:
-    """The rows of an earlier run, none where the file is not there or has other columns."""
+    """Read the rows of an earlier run; none if the file is missing or has other columns."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:

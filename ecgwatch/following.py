@@ -1,4 +1,4 @@
-"""The steps of alarms as they happen."""
+"""Follows the steps of alarms as they happen."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _POLL_S = 0.2
 
 
 def follow(broker: str, on_ready: Callable[[], None]) -> Iterator[Alarm]:
-    """Every step from now on, forever; `on_ready` is called once none can be missed. Raises
+    """Yield every step from now on, without end; call `on_ready` once no step can be missed. Raises
     UnreachableError."""
-    create_topics(broker)  # asks whether the broker is there, too
+    create_topics(broker)  # also checks that the broker answers
     consumer = open_reader(broker)
     try:
         ends = {p: high for p, (_, high) in extents(consumer, ALARMS.name).items()}
@@ -28,7 +28,7 @@ def follow(broker: str, on_ready: Callable[[], None]) -> Iterator[Alarm]:
             if message is not None and not message.error():
                 try:
                     yield decode(message.value() or b"", Alarm)
-                except BadMessageError:  # the notifier says so, too
+                except BadMessageError:  # the notifier logs it
                     continue
     finally:
         consumer.close()

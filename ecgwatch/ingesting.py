@@ -1,4 +1,4 @@
-"""The ingest server's parts put together, for a process of its own and for the monitor's."""
+"""Assembles the ingest server, for a process of its own or within the monitor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ingest.server.service import IngestService
 
 
 class Ingest:
-    """The service, what runs beside it, and the routes of both API and phone page."""
+    """The ingest service, the MQTT subscriber if one is set, and the routes of API and phone
+    page."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.service = IngestService(settings.kafka, clock)
@@ -24,9 +25,9 @@ class Ingest:
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
-        """For an application that has others."""
+        """Routes to mount in an application."""
         return [*app.routes(self.service), *phone_routes()]
 
     def running(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Between start and stop. Raises UnreachableError."""
+        """Run the service and the subscriber while the context is open. Raises UnreachableError."""
         return app.running(self.service, self._beside)

@@ -1,4 +1,4 @@
-"""What holds of people's orders about a patient's alarms, as the processor has told it."""
+"""Reads the orders about a patient's alarms (limits, silences) that the processor last reported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ingest.topics import ORDERS
 
 
 def read_orders(broker: str, patient: str) -> Orders | None:
-    """The newest word; None: nothing holds. Raises UnreachableError."""
-    create_topics(broker)  # asks whether the broker is there, too
+    """Read the orders that hold for a patient; None if none do. Raises UnreachableError."""
+    create_topics(broker)  # also checks that the broker answers
     consumer = open_reader(broker)
     found: Orders | None = None
     try:
@@ -23,7 +23,7 @@ def read_orders(broker: str, patient: str) -> Orders | None:
             try:
                 value = message.value()
                 found = None if value is None else decode(value, Orders)
-            except BadMessageError:  # of a later version
+            except BadMessageError:  # written by a later version
                 continue
     except KafkaException as error:
         raise unreachable(broker) from error

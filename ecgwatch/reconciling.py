@@ -1,8 +1,8 @@
-"""Detected = stored = notified: what of a period's alarms is on one side and not on another.
+"""Reconciles the alarms of a period: detected = stored = notified.
 
-Detected are the alarms that ecg.alarms tells of, announced or not; stored are those in the store. A
-notice is what the notifications file makes of an announced one: a recipient of its onset, of a
-later call or, where a rule wants them, of its acknowledgement or end.
+Detected alarms are those on ecg.alarms, announced or not; stored alarms are those in the store. A
+notice is a notification that the notifications file asks for: of one recipient about the onset of
+an announced alarm, a re-alarm or, if a rule asks for them, its acknowledgement or end.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from stream_processor.notifications.plan import Plan, load, tellings
 from stream_processor.notifications.reading import Kept, read
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
-# an alarm is in the store about a second after it was raised, and told soon after
+# an alarm is stored about a second after it was raised, and notified soon after
 SETTLE_S, LOOK_AGAIN_S = 4.0, 1.0
 
 
 class Detected(NamedTuple):
-    """What ecg.alarms holds of a period."""
+    """Steps of alarms on ecg.alarms in a period."""
 
     steps: list[Alarm]  # in order within each patient
     partitions: int  # of the topic
-    # by partition whose oldest messages are gone by retention: the oldest onset that is left
+    # the oldest onset left, by partition whose oldest messages retention has deleted
     begins: dict[int, int]
 
 
@@ -40,23 +40,24 @@ class Balance(NamedTuple):
     """The alarms of a period, on the broker and in the store."""
 
     detected: set[str]
-    announced: set[str]  # of these
+    announced: set[str]  # detected and announced
+
     stored: set[str]
-    expired: set[str]  # stored, and older than what the broker still keeps
+    expired: set[str]  # stored, and older than the broker's oldest message
 
     @property
     def unstored(self) -> list[str]:
-        """Detected, and not in the store."""
+        """Detected alarms that are not stored."""
         return sorted(self.detected - self.stored)
 
     @property
     def undetected(self) -> list[str]:
-        """In the store, and neither on the broker nor too old for it."""
+        """Stored alarms that are neither on the broker nor expired there."""
         return sorted(self.stored - self.detected - self.expired)
 
 
 class Told(NamedTuple):
-    """What became of the notices of a period."""
+    """Outcome of the notices of a period."""
 
     due: int
     delivered: int
@@ -67,11 +68,11 @@ class Told(NamedTuple):
 def reconcile_period(
     broker: str, sink: Sink, file: Path | None, start_ns: int, end_ns: int, clock: Clock
 ) -> tuple[list[str], bool]:
-    """The report for alarms with start_ns <= onset < end_ns, and whether nothing is missing.
-    `file`: the notifications file, if any.
+    """Reconcile alarms with start_ns <= onset < end_ns; return the report and whether nothing is
+    missing. `file`: the notifications file, if any.
 
-    What is on its way is no loss: where something is missing it looks again, a few seconds later.
-    Raises UnreachableError, BadInputError, and SinkBusyError where the store cannot be read.
+    An alarm may still be on its way: if one is missing, everything is read again for a few seconds.
+    Raises UnreachableError, BadInputError, and SinkBusyError if the store cannot be read.
     """
     plan = None if file is None else load(file)
     give_up_s = clock.steady_s() + SETTLE_S
@@ -90,7 +91,7 @@ def reconcile_period(
 
 
 def report(kept: Balance, told: Told | None) -> list[str]:
-    """Counts, then what is missing on each side."""
+    """Return the report's lines: counts, then what is missing on each side."""
     lines = [
         f"detected: {len(kept.detected)} alarms, of these announced: {len(kept.announced)}",
         f"stored: {len(kept.stored)} alarms",
@@ -114,7 +115,7 @@ def report(kept: Balance, told: Told | None) -> list[str]:
 
 
 def read_detected(broker: str, start_ns: int, end_ns: int) -> Detected:
-    """The steps of alarms with start_ns <= onset < end_ns. Raises UnreachableError."""
+    """Read the steps of alarms with start_ns <= onset < end_ns. Raises UnreachableError."""
     oldest: dict[int, int] = {}
 
     def keep(kept: Kept[Alarm]) -> bool:
@@ -131,8 +132,8 @@ def read_detected(broker: str, start_ns: int, end_ns: int) -> Detected:
 
 
 def read_deliveries(broker: str, start_ns: int, end_ns: int) -> list[Delivery]:
-    """What was told of alarms with start_ns <= onset < end_ns, in order within each patient. Raises
-    UnreachableError."""
+    """Read the Deliveries about alarms with start_ns <= onset < end_ns, in order within each
+    patient. Raises UnreachableError."""
 
     def keep(kept: Kept[Delivery]) -> bool:
         onset = kept.message.alarm_id.rpartition(":")[2]
@@ -142,8 +143,8 @@ def read_deliveries(broker: str, start_ns: int, end_ns: int) -> list[Delivery]:
 
 
 def compare_kept(detected: Detected, sink: Sink, start_ns: int, end_ns: int) -> Balance:
-    """Compare broker and store for alarms with start_ns <= onset < end_ns. Raises SinkBusyError
-    where the store cannot be read."""
+    """Compare broker and store for alarms with start_ns <= onset < end_ns. Raises SinkBusyError if
+    the store cannot be read."""
     ids = {alarm.id for alarm in detected.steps}
     patients = {alarm.patient_id for alarm in detected.steps} | set(sink.patients())
     stored = {
@@ -160,7 +161,7 @@ def compare_kept(detected: Detected, sink: Sink, start_ns: int, end_ns: int) -> 
 
 
 def compare_told(steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: Plan) -> Told:
-    """Compare what the plan wants told of these steps of alarms with what was told."""
+    """Compare the notices that the plan asks for with the Deliveries."""
     attempts: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
         attempts[delivery.id.rpartition("|")[0]].append(delivery)
@@ -178,7 +179,8 @@ def compare_told(steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: P
 
 
 def _notices(plan: Plan, steps: Iterable[Alarm]) -> dict[str, tuple[str, str]]:
-    """By key: the alarm's id and step, and the recipient."""
+    """Return the notices that a plan asks for: by key, the alarm's id and step, and the
+    recipient."""
     found: dict[str, tuple[str, str]] = {}
     seen: set[str] = set()
     for alarm in steps:
@@ -205,8 +207,8 @@ def _why(found: list[Delivery]) -> str:
 
 
 def _begin_ns(detected: Detected, patient_id: str) -> int:
-    """The oldest onset that the patient's partition, where Kafka's own clients put it, still keeps;
-    0 where it has lost nothing."""
+    """Return the oldest onset left in the patient's partition (by the partitioner of Kafka's own
+    clients); 0 if the partition is complete."""
     return detected.begins.get(
         int(murmur2(patient_id.encode()) & 0x7FFFFFFF) % detected.partitions, 0
     )

@@ -1,4 +1,4 @@
-"""What `devices` and `patients` share: their arguments, and a step taken on the registry."""
+"""Arguments that `devices` and `patients` share, and changes of the registry."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ Patient = Annotated[
 Notes = Annotated[str, typer.Option("--notes", metavar="TEXT", help="Anything to remember.")]
 By = Annotated[
     str | None,
-    typer.Option(
-        "--by", metavar="NAME", help="Who does it, for the record (default: your login name)."
-    ),
+    typer.Option("--by", metavar="NAME", help="Name to record (default: your login name)."),
 ]
 
 
 def take(broker: str, by: str | None, make: Callable[[Registry, Who], Steps]) -> None:
-    """Take a step: read the registry, check, send. Raises BadInputError and UnreachableError."""
+    """Change the registry: read it, check the change, send it. Raises BadInputError and
+    UnreachableError."""
     who = Who(person_name(by), SystemClock().now_ns())
     made = make(read_registry(broker), who)
     outlet = OperatorOutlet(broker)

@@ -1,8 +1,9 @@
-"""The settings: options over environment over settings file over defaults. Nothing else reads the
-environment.
+"""Settings: options override the environment, the environment overrides the settings file, and the
+file overrides the defaults. Nothing else reads the environment.
 
 The file is ./ecgwatch.toml, or the one that ECGWATCH_SETTINGS names, with the field names below as
-keys; unknown keys are refused. Environment names are the field names in capitals behind ECGWATCH_.
+keys; unknown keys are refused. Environment variables are the field names in capitals after
+ECGWATCH_.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ELSEWHERE = {"ECGWATCH_SETTINGS", "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}
 
 
 class Settings(BaseModel):
-    """Everything a deployment decides."""
+    """Settings of a deployment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -114,7 +115,8 @@ class Settings(BaseModel):
 
     @property
     def kafka(self) -> Broker:
-        """The broker and how to log in. Raises BadInputError for settings that do not go together."""
+        """The broker and its login. Raises BadInputError for settings that contradict each
+        other."""
         found = Security(
             self.kafka_protocol,
             self.kafka_mechanism,
@@ -143,10 +145,10 @@ class Settings(BaseModel):
 def load(
     options: Mapping[str, str | None], environment: Mapping[str, str] = os.environ
 ) -> tuple[Settings, dict[str, str]]:
-    """The settings that hold, and for each field where it came from: option, environment, the
-    file's path or default.
+    """Load the settings; return them and the origin of each field: option, environment, the file's
+    path or default.
 
-    Raises BadInputError naming the key, its source and the remedy.
+    Raises BadInputError that names the key, its origin and the remedy.
     """
     path = Path(environment.get("ECGWATCH_SETTINGS", "ecgwatch.toml"))
     values: dict[str, Any] = {}

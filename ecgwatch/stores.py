@@ -19,10 +19,10 @@ REMEDY = "Give --sink (or ECGWATCH_SINK) as sqlite:PATH, influxdb:URL or memory:
 
 
 def open_sink(settings: Settings) -> Sink:
-    """Open it. InfluxDB is only connected to with the first flush or read; an SQLite file is made
-    where there is none.
+    """Open the event store. InfluxDB is connected to at the first flush or read; an SQLite file is
+    created if there is none.
 
-    Raises BadInputError where the setting cannot be read, UnreachableError where the file cannot be
+    Raises BadInputError if the setting names no store, UnreachableError if the file cannot be
     opened; both name the remedy.
     """
     scheme, _, place = settings.sink.partition(":")
@@ -40,12 +40,12 @@ def open_sink(settings: Settings) -> Sink:
 
 
 def load_profiles(settings: Settings) -> Profiles:
-    """The alarm profiles that the settings name. Raises BadInputError."""
+    """Load the alarm profiles that the settings name. Raises BadInputError."""
     return Profiles.load(Path(settings.profiles).expanduser() if settings.profiles else None)
 
 
 def model_folder(settings: Settings) -> Path:
-    """Where the model is that processors run."""
+    """Return the folder of the model that processors run."""
     return Path(settings.model).expanduser() if settings.model else ARTIFACTS / DEPLOYED
 
 
@@ -66,7 +66,7 @@ def influx_ca(settings: Settings) -> str:
 
 
 def missing_file(settings: Settings) -> Path | None:
-    """The SQLite file that the settings name, if it is not there yet."""
+    """Return the SQLite file that the settings name if it does not exist yet, otherwise None."""
     scheme, _, place = settings.sink.partition(":")
     path = Path(place).expanduser()
     return path if scheme == "sqlite" and place and not path.exists() else None

@@ -1,5 +1,4 @@
-"""What `replay` and `simulate` share: their options' values, and streaming to the broker with a
-progress bar."""
+"""Options that `replay` and `simulate` share, and streaming to the broker with a progress bar."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from ingest.sources.base import Source
 
 INTERRUPTED = 130
 
-_FAULT_HELP = "Put a fault in (again for more): " + "; ".join(FORMS.values()) + "."
+_FAULT_HELP = "Inject a fault (may be repeated):  " + "; ".join(FORMS.values()) + "."
 Speed = Annotated[
     str,
     typer.Option(
@@ -35,17 +34,18 @@ Speed = Annotated[
 StartTime = Annotated[
     str,
     typer.Option(
-        metavar="ISO|now", help="Time of the first sample, ISO 8601 (UTC unless it says otherwise)."
+        metavar="ISO|now",
+        help="Time of the first sample, ISO 8601 (UTC unless an offset is given).",
     ),
 ]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="FAULT", help=_FAULT_HELP)]
 Seed = Annotated[
-    int, typer.Option(min=0, help="Of everything random: the same seed gives the same stream.")
+    int, typer.Option(min=0, help="Seed of all randomness: the same seed gives the same stream.")
 ]
 
 
 def parse_speed(text: str) -> float:
-    """The factor of --speed; math.inf for max. Raises BadInputError."""
+    """Parse --speed; math.inf for max. Raises BadInputError."""
     try:
         speed = math.inf if text == "max" else float(text)
     except ValueError:
@@ -56,18 +56,19 @@ def parse_speed(text: str) -> float:
 
 
 def parse_start(text: str) -> int | None:
-    """The nanoseconds of --start-time; None for now, which is when streaming begins. Raises
-    BadInputError."""
+    """Parse --start-time to Unix time in ns; None for now, the time at which streaming begins.
+    Raises BadInputError."""
     return None if text == "now" else parse_time("--start-time", text)
 
 
 def warn(text: str) -> None:
-    """Say what was left out of a record or is missing, on standard error."""
+    """Print a warning on stderr."""
     typer.echo(f"warning: {text}", err=True)
 
 
 def open_noises(specs: Sequence[Spec], data: Path) -> dict[str, Source]:
-    """The noise records that faults name, the first channel of each. Raises BadInputError or UnreachableError."""
+    """Open the noise records that faults name, the first channel of each. Raises BadInputError or
+    UnreachableError."""
     from ingest.sources.open import open_source
 
     return {
@@ -84,8 +85,8 @@ def stream_to_broker(
     speed: float,
     clock: Clock,
 ) -> None:
-    """Make the topics, send what `begin` gives for the start time, when it is due, and show how far
-    it is.
+    """Create the topics, send the items of `begin(start_ns)` when they are due, and show the
+    progress.
 
     Ctrl-C closes the streams and exits with 130. Raises UnreachableError.
     """
@@ -104,7 +105,7 @@ def stream_to_broker(
 
 
 class _Lines:
-    """Progress as a line every ten seconds, for what is not a terminal."""
+    """Progress as a line every ten seconds, for output that is not a terminal."""
 
     _every_s = 10.0
 
@@ -183,7 +184,8 @@ class _Bar(_Lines):
 
 
 def unique(names: list[str]) -> list[str]:
-    """The names, if each is there once. Raises BadInputError naming the first that is not."""
+    """Return the names if each occurs once. Raises BadInputError that names the first repeated
+    one."""
     twice = next((n for n, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         raise BadInputError(

@@ -1,4 +1,4 @@
-"""Stored events as tables, CSV or Parquet: every field of every event."""
+"""Exports stored events as tables, CSV or Parquet: every field of every event."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def export_tables(
     start_ns: int = 0,
     end_ns: int = FOREVER_NS,
 ) -> Iterator[tuple[Path, int]]:
-    """Write events_beat, events_rhythm and so on, a file for each kind, as "csv" or "parquet", and
-    tell each path and its rows.
+    """Write events_beat, events_rhythm and so on, a file per kind of event, as "csv" or "parquet";
+    yield each path with its number of rows.
 
     The columns are the fields of the messages (ingest/messages.py), packed samples in base64, a
-    dictionary as JSON. Nothing but a batch is in memory at a time.
+    dictionary as JSON. Only one batch is in memory at a time.
     """
     for kind in KINDS:
         path = folder / f"events_{kind.__name__.lower()}.{form}"

@@ -1,4 +1,4 @@
-"""Where a worker's own figures go, as the settings say."""
+"""Destination of a worker's own figures, by the settings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from stream_processor.worker.counters import Counters
 def publisher(
     settings: Settings, supervisor: int, timings: Mapping[str, float], clock: Clock
 ) -> Callable[[Counters], None]:
-    """What a worker calls with its counters every 15 s: into InfluxDB where that is the store, else
-    nothing (the log has them).
+    """Return the function that a worker calls with its counters every 15 s. It writes to InfluxDB
+    if that is the store, otherwise it does nothing (the log has the counters).
 
-    A worker is named by its machine and its supervisor, so that one that is started again goes on
-    under the same name.
+    A worker is named by its machine and its supervisor, so that a restarted worker keeps the name.
     """
     scheme, _, url = settings.sink.partition(":")
     if scheme != "influxdb":

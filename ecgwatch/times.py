@@ -1,4 +1,4 @@
-"""Times as options take them and as people read them."""
+"""Parsing and display of times."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def parse_time(option: str, text: str) -> int:
-    """Nanoseconds since the Unix epoch of an ISO 8601 time, UTC unless it says otherwise. Raises
-    BadInputError naming the option."""
+    """Convert an ISO 8601 time (UTC unless it has an offset) to Unix time in ns. Raises
+    BadInputError that names the option."""
     remedy = "Write it as 2026-01-31T08:30:00, with +01:00 or Z behind it where it is not UTC, between 1970 and 2200."
     try:
         when = datetime.fromisoformat(text)
@@ -27,7 +27,7 @@ def parse_time(option: str, text: str) -> int:
 
 
 def ago(length_ns: int) -> str:
-    """A length of time as people say it: 12 s, 5 min, 3 h, 2 days."""
+    """Format a duration in one unit: 12 s, 5 min, 3 h, 2 days."""
     seconds = max(0.0, length_ns / 1e9)
     for limit, size, unit in ((90, 1, "s"), (90 * 60, 60, "min"), (36 * 3600, 3600, "h")):
         if seconds < limit:
@@ -36,7 +36,7 @@ def ago(length_ns: int) -> str:
 
 
 def show_time(time_ns: int) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
+    """Format a Unix time in ns as ISO 8601 in UTC, to the millisecond."""
     return (
         (EPOCH + timedelta(microseconds=time_ns // 1000))
         .isoformat(timespec="milliseconds")

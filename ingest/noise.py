@@ -1,11 +1,11 @@
-"""Noise of one record, scaled to stand in a given ratio to the QRS complexes of another.
+"""Noise of one record, scaled to a given signal-to-noise ratio with the QRS complexes of another.
 
 As in WFDB's `nst` (Moody GB, Muldrow WE, Mark RG: A noise stress test for arrhythmia detectors.
 Computers in Cardiology 1984;11:381-384): signal power is an eighth of the square of the mean
-peak-to-peak amplitude of normal QRS complexes (a sine of that amplitude), noise power the square of
-its mean RMS over 1-s windows, each mean taken over the first 300 without the largest and smallest 5
-%. We differ: where the record has no annotated beats, the amplitude is the median peak-to-peak over
-2-s windows; there is noise from the start, throughout.
+peak-to-peak amplitude of normal QRS complexes (a sine of that amplitude), noise power is the square
+of the mean RMS over 1-s windows; each mean is taken over the first 300 without the largest and
+smallest 5 %. We differ: without annotated beats the amplitude is the median peak-to-peak over 2-s
+windows, and the noise begins at the start and never pauses.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from numpy.typing import NDArray
 from ingest.errors import BadInputError
 from ingest.sources.base import Annotation, Source
 
-MEASURED = 300  # complexes, and windows
-MEASURED_S = 600.0  # at most this much of the signal is read to find them
-NOISE_S = 1800.0  # at most this much of the noise record is kept; then it begins again
+MEASURED = 300  # QRS complexes, and windows, that are measured
+MEASURED_S = 600.0  # longest part of the signal that is read to measure it
+NOISE_S = 1800.0  # longest part of the noise record that is used; then it repeats
 HALF_QRS_S = 0.05
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ")
 
 
 class Noise:
-    """The noise in counts of the `signal` source, at its sampling frequency, endless by repetition.
-    Lazy: nothing is read before use."""
+    """Noise in counts of the `signal` source, at its sampling frequency, repeated without end.
+
+    Nothing is read before the first use, which raises BadInputError if the noise is empty or flat.
+    """
 
     def __init__(self, signal: Source, noise: Source, snr_db: float) -> None:
         self._signal, self._noise, self._snr_db = signal, noise, snr_db
 
     @property
     def n(self) -> int:
-        """Samples before it repeats."""
+        """Samples before the noise repeats."""
         return len(self._scaled)
 
     def counts(self, first: int, n: int) -> NDArray[np.float64]:
-        """Shape (n,), counts to add to the signal; any `first` >= 0."""
+        """Return the noise (n,) from sample `first` >= 0 on, in counts to add to the signal."""
         return self._scaled.take(np.arange(first, first + n), mode="wrap")
 
     @cached_property
@@ -61,8 +63,8 @@ class Noise:
 
 
 def qrs_amplitude(source: Source) -> float:
-    """Mean peak-to-peak amplitude of the first QRS complexes of a source (normal ones if it has
-    any), in its counts."""
+    """Measure the mean peak-to-peak amplitude of the first QRS complexes of a source (normal ones
+    if it has any), in counts."""
     counts, notes = _read(source, MEASURED_S)
     half = round(HALF_QRS_S * source.fs_hz)
     inside = [a for a in notes if half <= a.sample < len(counts) - half]
@@ -84,7 +86,7 @@ def qrs_amplitude(source: Source) -> float:
 
 
 def noise_rms(noise: NDArray[np.float64], fs_hz: float) -> float:
-    """Mean RMS of noise over 1-s windows, each less its own mean."""
+    """Measure the mean RMS of noise (n,) over 1-s windows, each less its own mean."""
     spans = _windows(noise, round(fs_hz))[:MEASURED]
     return _trimmed_mean(spans.std(axis=1).tolist()) if len(spans) else float(noise.std())
 

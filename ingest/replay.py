@@ -1,9 +1,9 @@
-"""From a source to messages, and when each of them is due.
+"""Replay of a source as messages, each with the time at which it is due.
 
 `stream` cuts a source into chunks on the grid of the stream's own samples; every item carries the
-second of stream time at which a live device would have it. Nothing here reads a clock but `play`,
-which turns stream time into wall time on an absolute schedule: an item is due at start + due_s /
-speed, computed and never accumulated, so an hour of replay does not drift.
+stream time, in seconds, at which a live device would have it. Only `play` reads a clock. It turns
+stream time into wall time on an absolute schedule: an item is due at start + due_s / speed,
+computed and never accumulated, so an hour of replay does not drift.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ def stream(
     loop: bool = False,
     chunk_s: float = CHUNK_S,
 ) -> Iterator[Due]:
-    """The source between `from_s` and `to_s` (seconds of the record) as chunks of one patient, in
-    order, with its annotations.
+    """Yield a source between `from_s` and `to_s` (seconds of the record) as chunks of one patient,
+    in order, with its annotations.
 
-    The stream's sample 0 is the first one sent and has the time `start_ns`; with `loop` it goes on
-    from the record's end to `from_s` without a seam in sample count, seq or time. Chunks end on
-    multiples of `chunk_s` and where lead-off changes; the last one has `end` set. Raises
-    BadInputError where nothing lies between `from_s` and `to_s`.
+    The stream's sample 0 is the first one sent and has the time `start_ns`; with `loop` the stream
+    goes on from the record's end to `from_s` without a gap in sample count, seq or time. Chunks end
+    on multiples of `chunk_s` and when lead-off changes; the last one has `end` set. Raises
+    BadInputError if there is no signal between `from_s` and `to_s`.
     """
     _check_span(source, from_s, to_s, chunk_s)
-    held: Due | None = None  # the last chunk, until it is known whether another one follows
+    held: Due | None = None  # the newest chunk, until it is known whether it is the last
     references: list[Due] = []
     for seq, (first, block) in enumerate(
         _cut(_passes(source, from_s, to_s, loop), chunk_s * source.fs_hz)
@@ -78,7 +78,7 @@ def stream(
 
 
 def check_stream(source: Source, patient_id: str, start_ns: int) -> None:
-    """Raise BadInputError for a stream that the processor would refuse."""
+    """Check that the processor would accept the stream. Raises BadInputError otherwise."""
     problems = stream_problems(
         patient_id=patient_id,
         device_id=source.device_id,
@@ -96,12 +96,12 @@ def check_stream(source: Source, patient_id: str, start_ns: int) -> None:
 
 
 def copy_ids(patient_id: str, n: int) -> list[str]:
-    """patient_id-1 to patient_id-n, or patient_id itself if n is 1."""
+    """Return patient_id-1 to patient_id-n, or patient_id itself if n is 1."""
     return [patient_id] if n == 1 else [f"{patient_id}-{i}" for i in range(1, n + 1)]
 
 
 def copies(items: Iterator[Due], patient_id: str, n: int) -> dict[str, Iterator[Due]]:
-    """The same stream for n patients, by patient id, as `copy_ids` names them."""
+    """Return the same stream for n patients, by patient id as in `copy_ids`."""
     if n == 1:
         return {patient_id: items}
     return {
@@ -111,7 +111,7 @@ def copies(items: Iterator[Due], patient_id: str, n: int) -> dict[str, Iterator[
 
 
 def merge(streams: Iterable[Iterator[Due]]) -> Iterator[Due]:
-    """Several streams as one, by due time."""
+    """Merge streams by due time."""
     return heapq.merge(*streams, key=lambda item: item.due_s)
 
 
@@ -124,11 +124,11 @@ def play(
     sleep: Callable[[float], None] = time.sleep,
     on_sent: Callable[[Due], None] = lambda item: None,
 ) -> None:
-    """Send every item when it is due, `speed` times as fast as it was recorded (math.inf: at once).
-    Late items are sent at once.
+    """Send every item when it is due, `speed` times as fast as it was recorded (math.inf: without
+    waiting). Late items are sent at once.
 
-    When interrupted, streams that were not at their end are closed with an empty last chunk, so
-    that no "no signal" alarm follows.
+    On KeyboardInterrupt, streams that have not ended are closed with an empty last chunk, so that
+    no "no signal" alarm follows.
     """
     start_s = clock.steady_s()
     open_streams: dict[str, SampleChunk] = {}
@@ -147,7 +147,7 @@ def play(
 
 
 def end_after(chunk: SampleChunk) -> SampleChunk:
-    """An empty last chunk that follows the given one."""
+    """Return an empty last chunk that follows the given one."""
     first = chunk.first_sample + chunk.n
     t0_ns = chunk.start_ns + sample_offset_ns(first, chunk.fs_hz)
     return msgspec.structs.replace(
@@ -169,10 +169,10 @@ def _check_span(source: Source, from_s: float, to_s: float | None, chunk_s: floa
 
 
 def _passes(source: Source, from_s: float, to_s: float | None, loop: bool) -> Iterator[Block]:
-    """The wanted part, again and again with `loop`; annotations count from the stream's first
+    """Yield the wanted part, repeatedly with `loop`; annotations count from the stream's first
     sample."""
     begin = round(from_s * source.fs_hz)
-    sent = 0  # samples of earlier passes
+    sent = 0  # samples sent in earlier passes
     while True:
         n = 0
         for block in source.blocks(from_s):
@@ -193,7 +193,7 @@ def _passes(source: Source, from_s: float, to_s: float | None, loop: bool) -> It
 
 
 def _cut(blocks: Iterator[Block], grid: float) -> Iterator[tuple[int, Block]]:
-    """(first sample, block) with ends at round(k * grid) and where lead-off changes."""
+    """Yield (first sample, block); blocks end at round(k * grid) and when lead-off changes."""
     held: list[Block] = []
     first = at = 0
     ends = count(1)
@@ -215,7 +215,7 @@ def _cut(blocks: Iterator[Block], grid: float) -> Iterator[tuple[int, Block]]:
 
 
 def _split(block: Block, n: int, at: int) -> tuple[Block, Block]:
-    """The first n samples of a block that begins at stream sample `at`, and the rest."""
+    """Split a block that begins at stream sample `at` after n samples."""
     before = tuple(a for a in block.annotations if a.sample < at + n)
     return Block(block.counts[:n], block.lead_off, before), Block(
         block.counts[n:], block.lead_off, block.annotations[len(before) :]
@@ -262,7 +262,7 @@ def _renamed(items: Iterator[Due], patient_id: str) -> Iterator[Due]:
 
 
 def _follow(open_streams: dict[str, SampleChunk], message: SampleChunk | Reference) -> None:
-    """Keep the furthest chunk of every stream that is not at its end."""
+    """Remember the furthest chunk of every stream that has not ended."""
     if not isinstance(message, SampleChunk):
         return
     known = open_streams.get(message.patient_id)

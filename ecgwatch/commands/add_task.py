@@ -1,5 +1,5 @@
-"""`ecgwatch models add-task` and `ecgwatch models deploy`: the model learns something new in the
-field, and processors take it up."""
+"""`ecgwatch models add-task` and `ecgwatch models deploy`: teach the model a new task, and deploy
+it to processors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from ecgwatch.modelling import extra
 
 
 def add_task(
-    name: Annotated[
-        str, typer.Argument(help="What to call the task: small letters, digits, hyphens.")
-    ],
+    name: Annotated[str, typer.Argument(help="Name of the task: small letters, digits, hyphens.")],
     folder: Annotated[
         Path,
         typer.Argument(

@@ -1,4 +1,4 @@
-"""`ecgwatch check`: what holds, what can be reached, and what to do about the rest."""
+"""`ecgwatch check`: shows settings, checks the connections, and names remedies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ingest.errors import UnreachableError
 
 
 def check(broker: options.Broker = None, sink: options.Sink = None) -> None:
-    """Show every setting and where it came from, and whether broker, store and Grafana can be
-    reached. Exit status 3 where one cannot."""
-    from ecgwatch.checks import findings, shown  # seconds of imports that no other command needs
+    """Show every setting with its origin, and whether broker, store and Grafana can be reached.
+    Exit status 3 if one cannot."""
+    from ecgwatch.checks import findings, shown  # seconds of imports
 
     chosen, source = settings.load({"broker": broker, "sink": sink})
     typer.echo("settings")

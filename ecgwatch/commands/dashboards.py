@@ -1,4 +1,4 @@
-"""ecgwatch dashboards: the Grafana boards into a Grafana, and the live trace to it."""
+"""`ecgwatch dashboards`: installs the Grafana boards, and pushes live traces to Grafana."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dashboards.grafana.push import Grafana
 
 app = typer.Typer(
-    no_args_is_help=True, help="The Grafana boards into a Grafana, and the live trace to it."
+    no_args_is_help=True, help="Install the Grafana boards, and push live traces to Grafana."
 )
 
 Url = Annotated[
@@ -37,8 +37,7 @@ Token = Annotated[
 
 @app.command()
 def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> None:
-    """Create or update folders, datasource, boards and alert rules, and say what changed. What is
-    as it should be is not touched."""
+    """Create or update folders, datasource, boards and alert rules, and list the changes."""
     from dashboards.grafana.push import Source
     from ecgwatch.stores import influx_ca
 
@@ -58,8 +57,8 @@ def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> Non
 
 @app.command()
 def check(url: Url = None, token: Token = None) -> None:
-    """Show whether Grafana answers, its datasource works, and boards and alert rules are
-    ecgwatch's. Exit status 3 where not."""
+    """Check that Grafana answers, its datasource works, and boards and alert rules are current.
+    Exit status 3 if not."""
     chosen, _ = settings.load({"grafana": url, "grafana_token": token})
     works = True
     for finding in _grafana(chosen).check():
@@ -71,7 +70,9 @@ def check(url: Url = None, token: Token = None) -> None:
 
 @app.command()
 def live(
-    patients: Annotated[list[str], typer.Argument(metavar="PATIENT", help="Whose trace to push.")],
+    patients: Annotated[
+        list[str], typer.Argument(metavar="PATIENT", help="Patients whose traces are pushed.")
+    ],
     stream: Annotated[
         str, typer.Option(help="Grafana's name of the stream; the patient board shows `ecgwatch`.")
     ] = "ecgwatch",
@@ -79,8 +80,8 @@ def live(
     token: Token = None,
     broker: options.Broker = None,
 ) -> None:
-    """Push the samples of patients to Grafana Live as they come, until Ctrl-C. A Grafana that is
-    away is waited for."""
+    """Push samples of patients to Grafana Live as they arrive, until Ctrl-C; wait while Grafana is
+    away."""
     from dashboards.grafana import live as pushing
     from ingest.broker import create_topics
 
@@ -89,7 +90,7 @@ def live(
     _address(chosen)
     create_topics(chosen.kafka)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    # what matters of its many lines is said by us
+    # its many log lines are dropped: this program logs what matters
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     publisher = pushing.Publisher(chosen.grafana, chosen.grafana_token, stream, SystemClock())
     typer.echo(f"pushing {', '.join(patients)} to {chosen.grafana} as stream/{stream}/PATIENT")
@@ -98,7 +99,7 @@ def live(
 
 
 def _address(chosen: settings.Settings) -> None:
-    """Raise BadInputError where Grafana's address or token is missing."""
+    """Check that Grafana's address and token are set. Raises BadInputError."""
     if not chosen.grafana.startswith(("http://", "https://")):
         raise BadInputError(
             f"no Grafana URL ({chosen.grafana!r})",

@@ -1,4 +1,4 @@
-"""`ecgwatch devices`: which devices may send, and who wears them."""
+"""`ecgwatch devices`: devices that may send, their tokens and their patients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingest.registry.state import Registry
 from ingest.registry.step import By as Who
 from ingest.registry.step import Steps
 
-app = typer.Typer(no_args_is_help=True, help="Devices: tokens, and who wears what.")
+app = typer.Typer(no_args_is_help=True, help="Devices: tokens, and the patients who wear them.")
 
 Model = Annotated[str, typer.Option("--model", metavar="TEXT", help="What it is: Polar H10.")]
 
@@ -48,7 +48,7 @@ def add(
 
 @app.command("list")
 def list_devices(broker: options.Broker = None) -> None:
-    """Show every device: who wears it, when it was last heard, its battery."""
+    """List devices: the patient who wears each, when it was last heard, its battery."""
     from ingest.registry.heard import read_states
     from ingest.registry.reader import read_registry
 
@@ -80,7 +80,7 @@ def assign(device: Device, patient: Patient, by: By = None, broker: options.Brok
 
 @app.command()
 def release(device: Device, by: By = None, broker: options.Broker = None) -> None:
-    """Take a device off whoever wears it: the stream ends."""
+    """Release a device from its patient: the stream ends."""
     chosen, _ = settings.load({"broker": broker})
     take(chosen.kafka, by, lambda registry, who: steps.release(registry, device, who))
     typer.echo(f"nobody wears {device}")
@@ -88,7 +88,7 @@ def release(device: Device, by: By = None, broker: options.Broker = None) -> Non
 
 @app.command()
 def revoke(device: Device, by: By = None, broker: options.Broker = None) -> None:
-    """Make a device's token worthless, at once and in every running server."""
+    """Revoke a device's token, at once and in every running server."""
     chosen, _ = settings.load({"broker": broker})
     take(chosen.kafka, by, lambda registry, who: steps.revoke(registry, device, who))
     typer.echo(f"the token of {device} is revoked")

@@ -108,13 +108,13 @@ def _matrix(data: Path, names: list[str]) -> None:
 
 
 def _folder(database: str, data: Path) -> Path:
-    """A folder that is there, else the database of that name in the data folder."""
+    """Return an existing folder, or the database of that name in the data folder."""
     here = Path(database).expanduser()
     return here.resolve() if here.is_dir() or not (data / database).is_dir() else data / database
 
 
 def _make(out: Path) -> None:
-    """The report's folder, before minutes are spent on what goes into it."""
+    """Create the report's folder before minutes are spent on its content. Raises BadInputError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,7 +126,7 @@ def _make(out: Path) -> None:
 def write(
     out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]
 ) -> None:
-    """Write report.json and report.html and tell their paths."""
+    """Write report.json and report.html, and print their paths."""
     from ecgwatch.evaluating.gallery import moments, strips
     from ecgwatch.evaluating.page import page
     from ecgwatch.evaluating.plain import report
@@ -139,7 +139,7 @@ def write(
 
 
 def heading(database: str, found: list[Judgement]) -> str:
-    """Which records, and how honest the figures are."""
+    """Describe the records, and whether the networks were trained on them."""
     hours = sum(j.duration_s for j in found) / 3600
     seen = sum(j.task.seen for j in found)
     honest = (
@@ -174,7 +174,7 @@ def _results(todo: list[Task], jobs: int) -> Iterator[Judgement | str]:
 
 
 def _one(task: Task) -> Judgement | str:
-    """A record's judgement, or what is wrong with its files."""
+    """Judge a record; return the problem if its files cannot be read."""
     from ecgwatch.evaluating.judge import judge
 
     try:

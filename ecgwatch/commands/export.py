@@ -17,7 +17,7 @@ from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
 
 
 class Format(StrEnum):
-    """What export writes."""
+    """File formats of `export`."""
 
     ECW = "ecw"
     CSV = "csv"
@@ -26,21 +26,18 @@ class Format(StrEnum):
 
 def export(
     out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder to write into; made where there is none."
-        ),
+        Path, typer.Option("--out", metavar="DIR", help="Folder to write into; created if missing.")
     ],
     patient: Annotated[
         list[str] | None,
         typer.Option(
-            "--patient", metavar="ID", help="Whose events (again for more; default: all)."
+            "--patient", metavar="ID", help="Only this patient (may be repeated; default: all)."
         ),
     ] = None,
     from_time: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise)."
+            "--from", metavar="ISO", help="Begin of the period (UTC unless an offset is given)."
         ),
     ] = None,
     to_time: Annotated[
@@ -87,7 +84,7 @@ def export(
 
 
 def _present(store: Sink, wanted: list[str] | None, place: str) -> list[str]:
-    """The patients to export. Raises BadInputError for one without any stored event."""
+    """Return the patients to export. Raises BadInputError for a patient without stored events."""
     stored = store.patients()
     missing = [name for name in wanted or [] if name not in stored]
     if missing or not stored:

@@ -1,4 +1,4 @@
-"""`ecgwatch gateway`: devices that people wear, to an ingest server."""
+"""`ecgwatch gateway`: links wearable devices to an ingest server."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def gateway(
         typer.Option("--devices", metavar="FILE", help="Several devices, each with its token."),
     ] = None,
     spool: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Keeps what is not sent yet, and the log.")
+        Path, typer.Option(metavar="FOLDER", help="Folder for unsent samples and the log.")
     ] = Path("var/gateway"),
     spool_mb: Annotated[
         int, typer.Option(min=10, help="Disk for it; beyond, the oldest signal is dropped.")
     ] = 2000,
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep what the device sends, byte for byte.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File for everything the device sends, byte for byte."),
     ] = None,
 ) -> None:
-    """Link devices that people wear, and send what they measure. With --record and no token:
-    only record."""
+    """Link wearable devices, and send their samples. With --record and no token: only record."""
     chosen, _ = settings.load({"ingest_url": server, "device_token": token})
     named = _from_file(file) if file else [(d, chosen.device_token) for d in devices or ["h10"]]
     _check(named, devices if file else None, record)
@@ -73,7 +73,7 @@ def _check(named: list[Named], beside: list[str] | None, record: Path | None) ->
 
 
 def _from_file(path: Path) -> list[Named]:
-    """The devices of a TOML file: [[device]] with source and token."""
+    """Read the devices of a TOML file: [[device]] with source and token."""
     remedy = 'Write [[device]] with source = "h10:NAME" and token = "..." for each.'
     try:
         listed = tomllib.loads(path.read_text())["device"]
@@ -112,7 +112,7 @@ def _run(named: list[Named], server: str, spool: Path, spool_mb: int, record: Pa
             try:
                 await task
             except asyncio.CancelledError:
-                typer.echo("Ended. What was not sent waits in the spool.", err=True)
+                typer.echo("Ended. Unsent samples are kept in the spool.", err=True)
 
         where = f"to {server}" if server else "nowhere, only recording"
         typer.echo(f"linking {', '.join(d for d, _ in named)}; sending {where}; Ctrl-C ends it")
@@ -127,7 +127,7 @@ def _show(lines: list[str]) -> None:
 
 
 def _log_to(path: Path) -> None:
-    """Every event of the gateway as a JSON line, in a file that does not grow for ever."""
+    """Write every event of the gateway as a JSON line, in a file of limited size."""
     from ingest.gateway.logs import JsonLines
 
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)

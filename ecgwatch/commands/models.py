@@ -35,7 +35,7 @@ Names = Annotated[
 
 @app.command("list")
 def list_models() -> None:
-    """Artifacts (tasks, parameters, cost, size, figures) and architectures."""
+    """List artifacts (tasks, parameters, cost, size, figures) and architectures."""
     # numpy and onnxruntime: not for the sake of --help
     from ecgwatch.modelling import leaderboard, tables
     from models import architectures
@@ -54,7 +54,7 @@ def list_models() -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A shipped artifact, or the folder of another.")],
 ) -> None:
-    """A model's card (data, split, figures, cost, what it is not for) and its specification."""
+    """Show a model's card (data, split, figures, cost, limits of use) and its specification."""
     from models.serving import catalogue
 
     artifact = catalogue.find(name)
@@ -102,11 +102,11 @@ def compare(
         ),
     ] = False,
     database: Annotated[
-        str, typer.Option(metavar="mitdb|nstdb|FOLDER", help="The records of --peers.")
+        str, typer.Option(metavar="mitdb|nstdb|FOLDER", help="Records for --peers.")
     ] = "mitdb",
     records: Annotated[
         list[str] | None,
-        typer.Option("--records", metavar="NAME", help="Of these only; may be repeated."),
+        typer.Option("--records", metavar="NAME", help="Only these; may be repeated."),
     ] = None,
     zoo: Annotated[
         bool, typer.Option("--zoo", help="The leaderboard of the zoo: accuracy and cost of each.")
@@ -157,14 +157,14 @@ def explain(
         Path, typer.Option(help="Folder of a trained network of one lead, such as the zoo's.")
     ],
     at: Annotated[
-        float | None, typer.Option(help="Where the window ends, in s. Default: the first one.")
+        float | None, typer.Option(help="End of the window, in s. Default: the first window.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--class", help="Why this class? Default: the one answered.")
+        str | None, typer.Option("--class", help="Class to explain. Default: the answer.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explained.html"),
 ) -> None:
-    """Draw what a network's answer hangs on, under the signal: occlusion for any network, and with
+    """Draw the weights of a network's answer below the signal: occlusion for any network, and with
     the extra `train` Grad-CAM and attention maps of those that have them."""
     from ecgwatch.evaluating.page import document
     from ecgwatch.modelling.explaining import explain as explained

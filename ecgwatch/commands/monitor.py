@@ -23,7 +23,7 @@ TOKENS_FILE = Path("var/tokens.toml")
 
 
 class Role(StrEnum):
-    """What a token allows; each includes the one before it."""
+    """Rights of a token; each role includes the one before it."""
 
     VIEW = "view"
     ACKNOWLEDGE = "acknowledge"
@@ -31,7 +31,8 @@ class Role(StrEnum):
 
 
 Host = Annotated[
-    str, typer.Option("--host", help="Address to listen on. Beyond this machine it takes tokens.")
+    str,
+    typer.Option("--host", help="Address to listen on; beyond this machine tokens are required."),
 ]
 Port = Annotated[
     int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
@@ -111,7 +112,7 @@ def monitor(
             f"--host {host} is reached from other machines, and there are no tokens: everybody could see and silence the patients' alarms",
             "Make a token: ecgwatch monitor --new-token NAME --role admin. Then name its file: --tokens var/tokens.toml.",
         )
-    open_sink(chosen).close()  # a sink that cannot work is told at once, not on the page
+    open_sink(chosen).close()  # fail at once, not on the page, if the store cannot be opened
     clock, files = SystemClock(), tls.check_tls(chosen.tls_certificate, chosen.tls_key)
     follower = RegistryFollower(chosen.kafka)
     beside = Ingest(chosen, clock) if with_ingest else None
@@ -164,8 +165,8 @@ def _make_token(chosen: settings.Settings, name: str | None, role: Role | None) 
 
 
 def _tokens(chosen: settings.Settings, *, again: bool = False) -> dict[str, Token]:
-    """Whose tokens are taken; none where neither a file nor a token is set. `again`: they were read
-    before, and all may have been revoked since."""
+    """Return the accepted tokens; none if neither a file nor a token is set. `again`: they were
+    read before, and all may have been revoked since."""
     from dashboards.monitor.http.access import read_tokens, single_token
 
     found = (

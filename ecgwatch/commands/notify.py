@@ -1,5 +1,5 @@
-"""`ecgwatch notify`: tell people of alarms, by e-mail, chat, webhook, SMS and whatever else Apprise
-knows."""
+"""`ecgwatch notify`: notifies people of alarms by e-mail, chat, webhook, SMS and every other
+service of Apprise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def notify(
         typer.Option(
             "--file",
             metavar="FILE",
-            help="Who is told of which alarms, TOML (ECGWATCH_NOTIFICATIONS).",
+            help="TOML file: recipients and their alarms (ECGWATCH_NOTIFICATIONS).",
         ),
     ] = None,
     check: Annotated[
@@ -46,15 +46,13 @@ def notify(
     test: Annotated[
         str | None,
         typer.Option(
-            "--test",
-            metavar="RECIPIENT",
-            help="Only send this recipient a message that says it is a test.",
+            "--test", metavar="RECIPIENT", help="Only send this recipient a test message."
         ),
     ] = None,
     broker: options.Broker = None,
 ) -> None:
-    """Tell people of alarms as the file says, again until it succeeds; every attempt is an event.
-    Start a second one as a stand-in."""
+    """Notify people of alarms by the rules of the file, and repeat failed attempts; every attempt
+    is an event. A second process takes over if the first one fails."""
     # half a second of imports that no other command needs
     from stream_processor.notifications.sender import Sender
 
@@ -72,7 +70,8 @@ def notify(
 
 
 def notifications_file(chosen: settings.Settings) -> Path:
-    """The file that the settings name. Raises BadInputError where they name none."""
+    """Return the notifications file that the settings name. Raises BadInputError if they name
+    none."""
     if not chosen.notifications:
         raise BadInputError(
             "no notifications file is set", f"Give --file FILE (ECGWATCH_NOTIFICATIONS). {REMEDY}"
@@ -131,7 +130,7 @@ def _test(plan: Plan, sender: Sender, name: str) -> None:
     body = f"This is a test of ecgwatch's notifications to {name}. No patient is concerned."
     if failure := sender.send(name, Note("ecgwatch: test", body, "info")):
         raise UnreachableError(
-            f"recipient {name!r} was not told: {failure}",
+            f"recipient {name!r} was not notified: {failure}",
             "Check its url, its secret and the way to the service.",
         )
     typer.echo(f"{name}: the service has taken the test message")

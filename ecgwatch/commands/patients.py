@@ -1,4 +1,4 @@
-"""`ecgwatch patients`: who is admitted, to which bed, with which device."""
+"""`ecgwatch patients`: admissions, beds and devices of patients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ingest.registry import steps
 app = typer.Typer(no_args_is_help=True, help="Patients: admit, transfer, discharge.")
 
 Name = Annotated[
-    str, typer.Option("--name", metavar="TEXT", help="What the page calls the person.")
+    str, typer.Option("--name", metavar="TEXT", help="Name of the person on the page.")
 ]
 Bed = Annotated[str, typer.Option("--bed", metavar="BED", help="The bed; it must be free.")]
 Worn = Annotated[
@@ -39,7 +39,7 @@ def admit(
     by: By = None,
     broker: options.Broker = None,
 ) -> None:
-    """Admit a patient; who was here before keeps name, profile and alarm limits."""
+    """Admit a patient; a returning patient keeps name, profile and alarm limits."""
     from ecgwatch.stores import load_profiles
 
     chosen, _ = settings.load({"broker": broker})
@@ -103,10 +103,10 @@ def discharge(patient: Patient, by: By = None, broker: options.Broker = None) ->
 
 @app.command("list")
 def list_patients(
-    every: Annotated[bool, typer.Option("--all", help="Also who was discharged.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list discharged patients.")] = False,
     broker: options.Broker = None,
 ) -> None:
-    """Show who is admitted, by bed."""
+    """List admitted patients, by bed."""
     from ingest.registry.reader import read_registry
 
     chosen, _ = settings.load({"broker": broker})

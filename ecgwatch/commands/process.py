@@ -40,7 +40,7 @@ def process(broker: options.Broker = None, sink: options.Sink = None) -> None:
     from ecgwatch.stores import open_sink
 
     chosen, _ = settings.load({"broker": broker, "sink": sink})
-    open_sink(chosen).close()  # a store that cannot work is told at once
+    open_sink(chosen).close()  # fail at once if the store cannot be opened
     # This module and not `ecgwatch process`: the worker starts without what the other commands
     # import.
     command = [
@@ -81,7 +81,7 @@ def supervise(command: list[str], clock: Clock, crash_loop: CrashLoop) -> int:
         if stop.is_set():
             crash_loop.steady()
         if stop.is_set() and -code in (signal.SIGINT, signal.SIGTERM):
-            return 0  # it was told to stop before it had begun to listen
+            return 0  # stopped before it handled signals
         if stop.is_set() or code == 0 or (first and code in USER_ERRORS):
             return code if code >= 0 else BROKEN
         wait_s = FIRST_WAIT_S if clock.steady_s() - started > STEADY_S else wait_s
@@ -98,7 +98,7 @@ def supervise(command: list[str], clock: Clock, crash_loop: CrashLoop) -> int:
 
 
 def _wait(worker: subprocess.Popen[bytes], crash_loop: CrashLoop) -> int:
-    """Its exit status."""
+    """Wait for the worker and return its exit status."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         return worker.wait(STEADY_S)
     crash_loop.steady()
@@ -108,7 +108,7 @@ def _wait(worker: subprocess.Popen[bytes], crash_loop: CrashLoop) -> int:
 def _work(chosen: settings.Settings, parent: int, restarts: int) -> NoReturn:
     """One worker, to its end; never returns, and waits for no thread that a broken broker holds up."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # What matters of their many lines is said by us.
+    # Their many log lines are dropped: this program logs what matters.
     for name in ("faust", "mode", "aiokafka", "kafka", "httpx", "stream_processor.kafka.delivery"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     code = 0

@@ -16,19 +16,16 @@ from stream_processor.sinks.base import SinkBusyError
 
 
 def report(
-    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Whose report.")],
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="The patient.")],
     from_time: Annotated[
         str,
         typer.Option(
-            "--from", metavar="ISO", help="Begin of the period (UTC unless it says otherwise)."
+            "--from", metavar="ISO", help="Begin of the period (UTC unless an offset is given)."
         ),
     ],
     to_time: Annotated[str, typer.Option("--to", metavar="ISO", help="End of the period.")],
     out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="HTML file to write; one that is there is replaced."
-        ),
+        Path, typer.Option("--out", metavar="FILE", help="HTML file to write or replace.")
     ],
     sink: options.Sink = None,
 ) -> None:

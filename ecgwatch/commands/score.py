@@ -28,7 +28,7 @@ def score(broker: options.Broker = None) -> None:
         chosen.kafka,
         SystemClock(),
         on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.broker}"),
-        on_end=lambda said: typer.echo(line(said)),
+        on_end=lambda score: typer.echo(line(score)),
     )
     health = Health(
         lambda: {} if scorer.partitions else {"partitions": "not assigned yet"}, scorer.metrics
@@ -38,7 +38,7 @@ def score(broker: options.Broker = None) -> None:
 
 
 def line(s: Score) -> str:
-    """A patient's score in one line."""
+    """Format a patient's score in one line."""
     beats = (
         ("QRS", s.qrs_tp, s.qrs_fn, s.qrs_fp),
         ("V", s.v_tp, s.v_fn, s.v_fp),

@@ -1,4 +1,4 @@
-"""ecgwatch train: a task learned by an architecture, in a process of its own."""
+"""`ecgwatch train`: trains an architecture on a task, in a process of its own."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def train(
 def zoo_steps(
     task: str, folds: list[int], runs: Path, variant: str | None
 ) -> list[tuple[str, list[str]]]:
-    """As `steps`, of a pretraining or a distillation."""
+    """Return the steps of a pretraining or a distillation, as `steps` does."""
     kept = ["--runs", str(runs)]
     if task in DISTILLATION:
         scheme = task.removeprefix("distil-")
@@ -84,8 +84,8 @@ def zoo_steps(
 def steps(
     task: str, architecture: str, folds: list[int], runs: Path
 ) -> list[tuple[str, list[str]]]:
-    """Modules of models.training to run one after another, with their arguments. Raises
-    BadInputError where an earlier task is missing."""
+    """Return the modules of models.training to run one after another, with their arguments. Raises
+    BadInputError if an earlier task is missing."""
     if task in ZOO_TASKS and architecture == DEPLOYED:
         raise BadInputError(
             f"{task} is for the architectures of the zoo",

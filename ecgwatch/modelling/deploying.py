@@ -1,4 +1,4 @@
-"""Putting a model folder in the place of the one that processors watch."""
+"""Deploys a model folder in place of the one that processors watch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from models.serving.runtime import ARTIFACTS, Model, Spec
 
 
 def deploy(folder: Path, place: Path) -> tuple[Spec | None, Spec]:
-    """Copy a model folder and give the copy the name `place`, in one rename; what was there before
-    is gone.
+    """Copy a model folder and rename the copy to `place` in one step, replacing the model there.
 
-    Returns what was there, if anything, and what is there now. Raises BadInputError where the model
-    is damaged or does not extend the one there (a running processor would refuse it), and where
+    Returns the spec of the replaced model, if any, and of the new one. Raises BadInputError if the
+    model is damaged or does not extend the one there (a running processor would refuse it), and if
     `place` is the product's own folder.
     """
     if ARTIFACTS.resolve() in place.resolve().parents:

@@ -1,4 +1,4 @@
-"""Why a trained network answers as it does for a stretch of a record."""
+"""Explains the answer of a trained network for a window of a record."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from models.signal.windows import cut
 
 Floats = npt.NDArray[np.float32]
 
-HIDDEN_S, STEP_S = 0.4, 0.2  # what occlusion covers, and how far apart
+HIDDEN_S, STEP_S = 0.4, 0.2  # width of an occluded part, and distance between two of them
 
 
 class Explained(NamedTuple):
-    """A window, what was answered, and what that hangs on."""
+    """A window, the network's answer, and the weight of each part of the window."""
 
     start_s: float
     window: Floats  # (T,) as the network sees it
@@ -33,11 +33,11 @@ class Explained(NamedTuple):
 
 
 def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -> Explained:
-    """What the network of an artifact folder says of the window that ends at `at_s` (default: the
-    first whole one), and why it says `label` (default: its answer).
+    """Explain why the network of an artifact folder answers `label` (default: its answer) for the
+    window that ends at `at_s` (default: the first whole one).
 
     Raises BadInputError if the network does not answer per window of one lead, the record is too
-    short, or the label is none of its classes.
+    short, or the label is not one of its classes.
     """
     network = Network(folder)
     if network.meta["kind"] != "classes" or network.meta.get("rows", 1) != 1:
@@ -71,20 +71,20 @@ def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -
 
 
 def conditioned(record: Path) -> Floats:
-    """The first lead of a record as the stages have it: mV at 125 Hz."""
+    """Condition the first lead of a record as the stages do: (n,) mV at 125 Hz."""
     source = WfdbSource(record)
     counts = np.concatenate([block.counts for block in source.blocks()])
     return condition(counts, source.fs_hz, source.counts_per_mv)
 
 
 def softmax(logits: Floats) -> Floats:
-    """(n, K) to the same."""
+    """Return the softmax of logits (n, K)."""
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def lines(found: Explained) -> list[str]:
-    """For the terminal: the answer, and when the window weighs most for it."""
+    """Return lines for the terminal: the answer, and the times that weigh most for it."""
     told = ", ".join(f"{c} {p:.2f}" for c, p in found.probabilities.items())
     text = [f"from {found.start_s:g} s: {told}; why {found.answer}:"]
     seconds = len(found.window) / FS_HZ

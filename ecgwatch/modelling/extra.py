@@ -1,4 +1,4 @@
-"""The optional part of the product: training needs torch, which serving never does."""
+"""Access to the optional training part, which needs torch; serving never does."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ NEEDED = ("torch", "onnx")
 
 
 def there() -> bool:
-    """Whether what training needs is installed."""
+    """Return whether the packages that training needs are installed."""
     return all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
 
 def training(module: str) -> ModuleType:
-    """A module of models.training, imported only now. Raises BadInputError where the extra is not
-    installed."""
+    """Import a module of models.training. Raises BadInputError if the extra is not installed."""
     _require()
     return importlib.import_module(f"models.training.{module}")
 
 
 def start(module: str, arguments: Sequence[str], data: Path) -> int:
-    """Run a module of models.training on the sets in `data` as a process of its own, to its end;
-    returns its exit status.
+    """Run a module of models.training on the data sets in `data` as a process, to its end; return
+    its exit status.
 
-    Raises BadInputError where the extra is not installed.
+    Raises BadInputError if the extra is not installed.
     """
     _require()
     command = [sys.executable, "-m", f"models.training.{module}", *arguments]

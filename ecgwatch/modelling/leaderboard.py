@@ -41,11 +41,11 @@ class System(NamedTuple):
 
     @property
     def mean(self) -> float | None:
-        """Of the metric."""
+        """Mean of the metric over seeds; None without figures."""
         return statistics.mean(self.values) if self.values else None
 
     def told(self, figure: str) -> str:
-        """Mean and spread of a figure."""
+        """Format mean and standard deviation of a figure."""
         values = [f[figure] for f in self.figures if figure in f]
         if not values:
             return "-"
@@ -54,7 +54,7 @@ class System(NamedTuple):
 
 
 def read(path: Path) -> list[System]:
-    """The systems of a board, best first. Raises BadInputError if there is no board."""
+    """Read the systems of a leaderboard, best first. Raises BadInputError if there is none."""
     try:
         board: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -68,8 +68,8 @@ def read(path: Path) -> list[System]:
 
 
 def costs() -> dict[str, tuple[int, float]]:
-    """Parameters and MMAC per patient-second of each system, as the shipped board has them: to
-    count them anew takes most of a minute."""
+    """Return parameters and MMAC per patient-second of each system from the shipped leaderboard;
+    counting them again takes most of a minute."""
     board: dict[str, Any] = json.loads(SHIPPED.read_text())
     return {
         row["name"]: (row["parameters"], row["macs"] / row["every_s"] / 1e6)
@@ -102,7 +102,7 @@ def _system(name: str, task: str, rows: Sequence[dict[str, Any]]) -> System:
 
 
 def pareto(systems: Sequence[System]) -> set[str]:
-    """Names of those that nothing cheaper equals."""
+    """Return the names of the systems that no cheaper system equals."""
     best, found = float("-inf"), set[str]()
     for s in sorted(
         (s for s in systems if s.mean is not None), key=lambda s: (s.mmac, -s.values[0])
@@ -114,7 +114,7 @@ def pareto(systems: Sequence[System]) -> set[str]:
 
 
 def tables(systems: Sequence[System]) -> list[Table]:
-    """One per task."""
+    """Return one table per task."""
     return [
         _table(title, some, pareto(some))
         for task, title in TASKS.items()
@@ -145,7 +145,7 @@ def _table(title: str, systems: Sequence[System], front: set[str]) -> Table:
 
 
 def markdown(systems: Sequence[System]) -> str:
-    """The tables for docs/models.md."""
+    """Write the tables in Markdown, for docs/models.md."""
     parts = []
     for table in tables(systems):
         head = "| " + " | ".join(name for name, _ in table.columns) + " |"
@@ -156,7 +156,7 @@ def markdown(systems: Sequence[System]) -> str:
 
 
 def page(systems: Sequence[System]) -> str:
-    """One page: a plot and a table per task."""
+    """Write a page with a plot and a table per task."""
     body = ["<h1>The zoo</h1>"]
     for task, title in TASKS.items():
         some = [s for s in systems if s.task == task]

@@ -1,10 +1,9 @@
-"""QRS detectors that anyone can install, judged on the records that ours are judged on: same beats,
-same rule, same run.
+"""Comparison with public QRS detectors on the same records: same beats, same rule, same run.
 
-NeuroKit2 (Makowski et al. 2021, DOI 10.3758/s13428-020-01516-y): its own method, and
-pantompkins1985 (Pan and Tompkins 1985, DOI 10.1109/TBME.1985.325532). wfdb's XQRS. They see the
-whole record at once, at its own sampling frequency, as their documentation shows; ours sees it as
-the stream does, by the network that left the patient out.
+NeuroKit2 (Makowski et al. 2021, DOI 10.3758/s13428-020-01516-y) with its own method and
+pantompkins1985 (Pan and Tompkins 1985, DOI 10.1109/TBME.1985.325532), and wfdb's XQRS. They get the
+whole record at once, at its own sampling frequency, as their documentation shows; ours gets it as a
+stream, with the network that was trained without the patient.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ class Found(NamedTuple):
 
 
 def compare_on(folder: Path, wanted: Sequence[str]) -> list[str]:
-    """Tables of all detectors on the annotated records of a folder, and what could not be run.
-    Raises BadInputError as `tasks` does."""
+    """Return tables of all detectors on the annotated records of a folder, and a line on each that
+    could not run. Raises BadInputError as `tasks` does."""
     detectors, missing = available()
     found: list[Found] = []
     for task in tasks(folder, wanted, "atr", 0.0, folds=True):
@@ -60,7 +59,7 @@ def compare_on(folder: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def available() -> tuple[dict[str, Detect], list[str]]:
-    """The detectors that are installed, and a line on those that are not."""
+    """Return the installed detectors, and a line on those that are not installed."""
     detectors: dict[str, Detect] = {"wfdb XQRS": xqrs}
     if importlib.util.find_spec("neurokit2") is None:
         return detectors, [
@@ -73,7 +72,7 @@ def available() -> tuple[dict[str, Detect], list[str]]:
 
 
 def judge(task: Task, detectors: dict[str, Detect]) -> Iterator[Found]:
-    """Ours and the others on one record."""
+    """Score our detector and the others on one record."""
     source = WfdbSource(task.path)
     began = time.process_time()
     ours = annotate(source, ward_of(task.fold))
@@ -100,7 +99,7 @@ def score(detector: str, task: Task, ref: Record, beats: Sequence[int], cpu_s: f
 
 
 def summary(found: Sequence[Found]) -> Table:
-    """A row per detector, counts summed over records."""
+    """Make a table with a row per detector, counts summed over records."""
     columns = [
         ("QRS detector", ""),
         ("F1", ".2f"),
@@ -129,7 +128,7 @@ def summary(found: Sequence[Found]) -> Table:
 
 
 def per_record(found: Sequence[Found]) -> Table:
-    """F1 of every detector on every record."""
+    """Make a table of F1 of every detector on every record."""
     names = list(dict.fromkeys(f.detector for f in found))
     f1 = {(f.record, f.detector): f.whole.f1 for f in found}
     rows: list[tuple[Cell, ...]] = [
@@ -139,7 +138,7 @@ def per_record(found: Sequence[Found]) -> Table:
 
 
 def neurokit(method: str) -> Detect:
-    """NeuroKit2: cleaning and peaks by the same method."""
+    """Return NeuroKit2's detector: cleaning and peaks by the same method."""
 
     def detect(signal: Floats, fs_hz: float) -> Sequence[int]:
         import neurokit2
@@ -156,7 +155,7 @@ def neurokit(method: str) -> Detect:
 
 
 def xqrs(signal: Floats, fs_hz: float) -> Sequence[int]:
-    """wfdb.processing.XQRS with its defaults."""
+    """Detect QRS complexes by wfdb.processing.XQRS with its defaults."""
     from wfdb.processing import XQRS
 
     detector = XQRS(sig=signal, fs=fs_hz)

@@ -1,4 +1,4 @@
-"""Networks as tables: what there is, what it costs, how good it is."""
+"""Tables of networks: names, costs and figures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.serving.catalogue import Artifact, told
 
 
 def artifacts(found: Sequence[Artifact]) -> Table:
-    """A row per artifact, then one per file where there are several; its figures below each other
-    in the last column."""
+    """Make a table with a row per artifact, then one per file if it has several; figures stand
+    below each other in the last column."""
     columns = [
         ("name", ""),
         ("tasks", ""),
@@ -50,8 +50,8 @@ def artifacts(found: Sequence[Artifact]) -> Table:
 
 
 def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, float]]) -> Table:
-    """A row per registered architecture; costs (parameters, MMAC per patient-second) are known
-    where torch is."""
+    """Make a table with a row per registered architecture; `costs` (parameters, MMAC per
+    patient-second) are known only if torch is installed."""
     columns = [
         ("name", ""),
         ("answers per", ""),
@@ -71,8 +71,8 @@ def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, 
 
 
 def timings(measured: Sequence[Timing]) -> Table:
-    """A row per network, engine and batch; the last column compares a row's cost with the first of
-    the same network and batch."""
+    """Make a table with a row per network, engine and batch; the last column is the cost relative
+    to the first row of the same network and batch."""
     columns = [
         ("network", ""),
         ("engine", ""),
@@ -94,7 +94,7 @@ def timings(measured: Sequence[Timing]) -> Table:
 
 
 def figures(found: Sequence[Artifact]) -> Table:
-    """A column per artifact, a row per figure."""
+    """Make a table with a column per artifact and a row per figure."""
     names = dict.fromkeys(name for a in found for name in a.figures)
     rows: list[tuple[Cell, ...]] = [
         (n, *(told(a.figures[n]) if n in a.figures else None for a in found)) for n in names

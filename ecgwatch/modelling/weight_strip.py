@@ -1,4 +1,4 @@
-"""A stretch of signal with what a network's answer hangs on under it, as inline SVG."""
+"""Signal with the weights of a network's answer below it, as inline SVG."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ INK, FOR, AGAINST = "#111111", "#c0392b", "#3b6ea5"
 
 
 def weight_strip(title: str, signal: Floats, weights: Mapping[str, Floats]) -> str:
-    """An <svg>: the samples (n,), and a row of equal parts for each explanation, oldest first, as
-    dark as it weighs; negative weights in blue."""
+    """Draw the samples (n,) and a row of equal parts for each explanation, oldest first; the
+    darker, the greater the weight; negative weights in blue."""
     height = TRACE + ROW * len(weights) + 10
     parts = [_trace(signal)]
     for i, (name, values) in enumerate(weights.items()):

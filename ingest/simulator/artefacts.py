@@ -1,4 +1,4 @@
-"""What the electrodes, the patient's muscles and the mains add to the heart's signal."""
+"""Noise that electrodes, muscles and mains add to the heart's signal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ingest.simulator.events import Event
 from ingest.simulator.oscillations import Filtered, Samples
 from ingest.simulator.script import Noise
 
-# RMS of what an amplifier adds itself; with it not even an asystole is a flat line
+# RMS of the amplifier's own noise; with it even an asystole is no flat line
 FLOOR_MV = 0.004
 SETTLING_S = 0.3  # a change of level between segments is not a step
 BURST_BUMPS = 5
 
 
 class Artefacts:
-    """Noise of one lead, the same signal however it is cut into pieces."""
+    """Noise of one lead, independent of the pieces it is made in."""
 
     def __init__(self, fs_hz: float, breaths_per_minute: float, rng: np.random.Generator) -> None:
         self._floor, drift, muscle, effort = rng.spawn(4)
@@ -35,7 +35,7 @@ class Artefacts:
         self._levels: Samples | None = None
 
     def next(self, start: int, n: int, noise: Noise) -> Samples:
-        """Samples start to start + n, in mV, shape (n,), at the given levels; pieces must follow
+        """Return samples `start` to `start` + n (n,), mV, at the given levels; pieces must follow
         each other."""
         times = np.arange(start, start + n) / self._fs
         wander, muscle, mains = self._levels_over(
@@ -46,13 +46,13 @@ class Artefacts:
         out = FLOOR_MV * self._floor.standard_normal(n)
         out += wander * (breath + 0.45 * self._drift.next(n))
         out += muscle * self._muscle.next(n) * np.clip(1 + 0.5 * self._effort.next(n), 0.1, None)
-        # what the anti-aliasing filter of such a device lets through
+        # the device's anti-aliasing filter removes higher frequencies
         if noise.mains_hz < 0.45 * self._fs:
             out += mains * hum
         return out
 
     def _levels_over(self, n: int, target: Samples) -> Samples:
-        """Each level on its way to the target, shape (levels, n)."""
+        """Return each level as it approaches its target (levels,): (levels, n)."""
         if self._levels is None:
             self._levels = target * (1 - self._smooth[0])
         out, state = signal.lfilter(
@@ -65,8 +65,8 @@ class Artefacts:
 def motion(
     noise: Noise, start_s: float, end_s: float, fs_hz: float, rng: np.random.Generator
 ) -> Iterator[Event]:
-    """Bursts of electrode motion as waves without a symbol: bumps of random height, sign and width,
-    evenly spread over a segment."""
+    """Yield bursts of electrode motion as waves without a symbol: bumps of random height, sign and
+    width, evenly spread over a segment."""
     count = round(noise.motion_per_minute * (end_s - start_s) / 60)
     for number in range(count):
         begin_s = start_s + (end_s - start_s) * (number + rng.uniform(0.2, 0.6)) / count

@@ -1,4 +1,4 @@
-"""What the parts of the simulator hand to each other, and when ectopic beats are due."""
+"""Events that the parts of the simulator exchange, and the schedule of ectopic beats."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ingest.simulator.morphology import Kernels
 
 
 class Event(NamedTuple):
-    """Something at a sample: a beat, a wave alone (no symbol), or a mark without any wave (no
-    kernels)."""
+    """An event at a sample: a beat, a wave without annotation (no symbol), or an annotation without
+    a wave (no kernels)."""
 
     sample: int
     symbol: str = ""
@@ -20,8 +20,7 @@ class Event(NamedTuple):
 
 
 class Ectopy:
-    """When what kind of ectopic beats is due: each kind evenly spread over the time, with some
-    jitter."""
+    """Schedule of ectopic beats: each kind evenly spread over time, with some jitter."""
 
     def __init__(
         self, per_minute: dict[str, float], start_s: float, rng: np.random.Generator
@@ -33,7 +32,7 @@ class Ectopy:
         self._rng = rng
 
     def due(self, time_s: float) -> str | None:
-        """The kind that has waited longest, taken off the list; None while nothing is due."""
+        """Take the kind that has been due longest; None while none is due."""
         kind = min(self._next, key=self._next.__getitem__, default=None)
         if kind is None or self._next[kind] > time_s:
             return None

@@ -1,4 +1,5 @@
-"""From a scenario to signal and reference annotations: live, block by block, or as a WFDB record."""
+"""Generates signal and reference annotations of a scenario: live, block by block, or as a WFDB
+record."""
 
 from __future__ import annotations
 
@@ -29,13 +30,16 @@ from ingest.simulator.scenario import Scenario
 from ingest.sources.base import Annotation, Block
 
 PIECE_S = 10.0  # signal is made in pieces of at most this length; the signal does not depend on it
-LATE_S = 1.2  # an event may come this much after a later one (rhythms.play)
-FADE_S = 0.12  # fibrillation comes and goes within this time
-SETTLE_MV, SETTLE_S = 1.5, 0.35  # the swing after an electrode is put back, and its time constant
+LATE_S = 1.2  # how much too late in order an event may come (rhythms.play)
+FADE_S = 0.12  # fibrillation fades in and out within this time
+SETTLE_MV, SETTLE_S = (
+    1.5,
+    0.35,
+)  # baseline swing after an electrode is reattached, and its time constant
 
 
 class _Stay(NamedTuple):
-    """A segment's place in the record, in samples."""
+    """Place of a segment in the record, in samples."""
 
     segment: script.Segment
     start: int
@@ -47,11 +51,12 @@ class _Stay(NamedTuple):
 def simulate(
     scenario: Scenario, *, seed: int | None = None, duration_s: float | None = None
 ) -> Iterator[Block]:
-    """The patient's signal, lazily; endless if the scenario loops and no duration is given.
+    """Yield the signal of a simulated patient, lazily; endless if the scenario loops and no
+    duration is given.
 
-    The same scenario and seed give the same samples, however much is taken and wherever it is cut.
-    `seed` replaces the scenario's: another patient on the same script. Raises BadInputError if the
-    scenario is shorter than the duration and does not loop.
+    The same scenario and seed give the same samples, however many are taken. `seed` replaces the
+    scenario's and gives another patient on the same script. Raises BadInputError if the scenario is
+    shorter than the duration and does not loop.
     """
     if duration_s is not None and duration_s > scenario.script_s and not scenario.loop:
         raise BadInputError(
@@ -70,17 +75,17 @@ def write_wfdb(
     *,
     seed: int | None = None,
 ) -> Path:
-    """Write NAME.hea, .dat (16 bits) and .atr into the folder; returns the record's path without
-    ending.
+    """Write NAME.hea, .dat (16 bits) and .atr into a folder; return the record's path without
+    suffix.
 
-    The default duration is once through the script. Raises BadInputError as simulate does, and for
-    a name that WFDB does not allow.
+    The default duration is that of the script. Raises BadInputError as `simulate` does, and for a
+    name that WFDB does not allow.
     """
     if not re.fullmatch(r"[-\w]+", name, re.ASCII):
         raise BadInputError(
             f"record name {name!r}: not one that WFDB allows", "Use letters, digits, - and _ only."
         )
-    import wfdb  # brings pandas along, seconds that a live stream need not wait for
+    import wfdb  # imports pandas, which takes seconds and a live stream does not need
 
     blocks = list(
         simulate(
@@ -111,7 +116,7 @@ def write_wfdb(
 
 
 def _until(blocks: Iterator[Block], samples: int) -> Iterator[Block]:
-    """The blocks up to a number of samples, the last one cut."""
+    """Yield blocks up to a number of samples; the last one is cut."""
     left = samples
     for block in blocks:
         within = tuple(
@@ -124,7 +129,7 @@ def _until(blocks: Iterator[Block], samples: int) -> Iterator[Block]:
 
 
 class _Patient:
-    """Makes one patient's signal, piece by piece."""
+    """Generates one patient's signal, piece by piece."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario, self._fs = scenario, scenario.fs_hz
@@ -134,11 +139,12 @@ class _Patient:
             self._fs, scenario.patient.breaths_per_minute, np.random.default_rng(noise)
         )
         self._before, self._after = round(BEFORE_S * self._fs), round(AFTER_S * self._fs)
-        self._overlap = np.zeros(0)  # of beats drawn so far, from the present sample on
-        self._marks: list[Annotation] = []  # not yet handed out
+        self._overlap = np.zeros(0)  # waves of drawn beats, from the present sample on
+        self._marks: list[Annotation] = []  # annotations not yet yielded
 
     def blocks(self) -> Iterator[Block]:
-        """All blocks of the script, again and again if it loops. A block lies within one segment."""
+        """Yield all blocks of the script, repeatedly if it loops. A block lies within one
+        segment."""
         stays, ahead = itertools.tee(self._stays())
         beats = _Ahead(self._beats(ahead))
         for stay in stays:
@@ -161,7 +167,7 @@ class _Patient:
                 yield self._block(signal, end, lead_off=stay.segment.rhythm == "lead_off")
 
     def _stays(self) -> Iterator[_Stay]:
-        """The script laid along the record."""
+        """Yield the segments with their places in the record."""
         clock_s, start, lead_off = 0.0, 0, False
         for segment in (
             itertools.cycle(self._scenario.segments)
@@ -180,7 +186,7 @@ class _Patient:
             )
 
     def _draw(self, events: list[Event], now: int) -> None:
-        """Add the events' waves to what is to come and note their annotations."""
+        """Add the events' waves to the coming samples, and keep their annotations."""
         self._marks += [
             Annotation(event.sample, event.symbol, event.aux) for event in events if event.symbol
         ]
@@ -188,7 +194,7 @@ class _Patient:
         if not drawn:
             return
         kernels = np.zeros((len(drawn), max(len(rows) for _, rows in drawn), 4))
-        kernels[..., 2:] = 1.0  # a width, of rows that stay empty
+        kernels[..., 2:] = 1.0  # width of rows that stay empty
         for place, (_, rows) in zip(kernels, drawn, strict=True):
             place[: len(rows)] = rows
         waves = render(kernels, np.arange(-self._before, self._after) / self._fs)
@@ -225,8 +231,8 @@ class _Ahead:
         self._held: Event | None = None
 
     def until(self, sample: int) -> Iterator[Event]:
-        """The next events up to the first that lies at or after the sample, which waits for the
-        next call."""
+        """Yield the next events up to the first that lies at or after the sample; that one waits
+        for the next call."""
         while (event := self._held or next(self._events, None)) is not None:
             self._held = event if event.sample >= sample else None
             if self._held:
@@ -235,8 +241,8 @@ class _Ahead:
 
 
 class _Wave:
-    """What a segment adds beside its beats: fibrillation, and the swing after an electrode was put
-    back."""
+    """Signal of a segment besides its beats: fibrillation, and the baseline swing after an
+    electrode was reattached."""
 
     def __init__(self, stay: _Stay, fs_hz: float, rng: np.random.Generator) -> None:
         self._stay, self._fs = stay, fs_hz
@@ -260,7 +266,7 @@ class _Wave:
             )
 
     def next(self, start: int, n: int) -> NDArray[np.float64]:
-        """Samples start to start + n of the record, in mV."""
+        """Return samples `start` to `start` + n of the record (n,), mV."""
         samples = np.arange(start, start + n)
         since_s, left_s = (
             (samples - self._stay.start) / self._fs,

@@ -1,5 +1,4 @@
-"""The shape of a beat: Gaussian kernels for the P, Q, R, S and T waves, placed by physiological
-rules.
+"""Morphology of simulated beats: Gaussian kernels for the P, Q, R, S and T waves, placed by physiological rules.
 
 The model is that of McSharry, Clifford, Tarassenko and Smith, "A dynamical model for generating
 synthetic electrocardiogram signals", IEEE Trans Biomed Eng 50(3), 2003, DOI
@@ -29,13 +28,12 @@ from ingest.simulator.script import Patient
 
 Kernels = NDArray[np.float64]  # shape (k, 4)
 
-BEFORE_S, AFTER_S = 0.45, 0.9  # what a beat's kernels may reach before and after its R peak
-_END = 2.2  # a Gaussian wave ends for the eye this many widths from its peak
+BEFORE_S, AFTER_S = 0.45, 0.9  # extent of a beat's kernels before and after its R peak
+_END = 2.2  # visible end of a Gaussian wave, in widths from its peak
 
 
 def render(kernels: Kernels, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of Gaussians in mV. `kernels` (..., k, 4), `times_s` (n,) from the R peak; returns (...,
-    n)."""
+    """Sum Gaussian kernels (..., k, 4) at times `times_s` (n,) from the R peak: (..., n), mV."""
     amplitude, centre, before, after = (kernels[..., i, None] for i in range(4))
     distance = times_s - centre
     return np.asarray(
@@ -46,16 +44,16 @@ def render(kernels: Kernels, times_s: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def centred(kernels: Kernels) -> Kernels:
-    """The kernels moved so that the largest deflection of their sum lies at 0: where the reference
-    annotation is."""
+    """Move kernels so that the largest deflection of their sum lies at 0, the place of the
+    reference annotation."""
     times = np.arange(-0.15, 0.15, 0.0005)
     peak = times[np.argmax(np.abs(render(kernels, times)))]
     return np.asarray(kernels - np.array([0.0, peak, 0.0, 0.0]))
 
 
 class Morphology:
-    """One patient's beats. Two patients with the same numbers but another `rng` differ slightly, as
-    people do."""
+    """Beats of one patient. Two patients with the same numbers but another `rng` differ slightly,
+    as people do."""
 
     def __init__(self, patient: Patient, fs_hz: float, rng: np.random.Generator) -> None:
         self.patient = patient
@@ -93,53 +91,52 @@ class Morphology:
         self._rng = rng
 
     def qrs_onset_s(self, wide: bool) -> float:
-        """From the QRS onset to the R peak."""
+        """Return the time from QRS onset to R peak, s."""
         return 0.085 if wide else 0.042 * self.patient.qrs_ms / 88
 
     def pr_s(self, rr_s: float) -> float:
-        """PR interval at an RR interval: shorter at a high rate."""
+        """Return the PR interval at an RR interval, s: shorter at a high rate."""
         return self.patient.pr_ms / 1000 * (0.75 + 0.25 * min(rr_s, 1.2))
 
     def qt_s(self, rr_s: float) -> float:
-        """QT interval by Fridericia's cube root."""
+        """Return the QT interval at an RR interval, s, by Fridericia's cube root."""
         return float(self.patient.qtc_ms / 1000 * np.cbrt(rr_s))
 
     def normal(self, rr_s: float, *, atrial: bool = True) -> Kernels:
-        """A conducted beat; `rr_s` is the mean of the last RR intervals. Without `atrial` it has no
-        P wave (fibrillation)."""
+        """Make a conducted beat. `rr_s`: mean of the last RR intervals; `atrial`: with a P wave."""
         rows = [self._qrs, self._t_wave(rr_s)]
         return np.vstack([*rows, self.p_wave(rr_s)] if atrial else rows)
 
     def aberrant(self, rr_s: float, *, atrial: bool = True) -> Kernels:
-        """A conducted beat with a block of one branch: it begins as a normal one and ends late,
-        its T wave against the late part."""
+        """Make a beat with bundle branch block: it begins as a normal one and ends late, with a T
+        wave opposite to the late part."""
         r = self.patient.r_mv
         late = np.array([[-0.5 * r, 0.052, 0.018, 0.022]])
         rows = [self._qrs * [0.9, 1, 1, 1.5], late, self._t_wave(rr_s) * [1.1, 1, 1, 1]]
         return np.vstack([*rows, self.p_wave(rr_s)] if atrial else rows)
 
     def given(self, kernels: tuple[tuple[float, float, float, float], ...]) -> Kernels:
-        """A beat of a shape that the script gives, its size a little different every time."""
+        """Make a beat of the morphology given in the script, with a slightly varying amplitude."""
         return np.array(kernels).reshape(-1, 4) * [self._rng.normal(1.0, 0.025), 1, 1, 1]
 
     def agonal(self) -> Kernels:
-        """A slurred complex of a third of a second."""
+        """Make a slurred complex of a third of a second."""
         size = 0.7 * self.patient.r_mv * self._rng.normal(1.0, 0.15)
         return np.array([[size, 0.0, 0.055, 0.075], [-0.45 * size, 0.24, 0.07, 0.09]])
 
     def spike(self, spike_mv: float) -> Kernels:
-        """A pacemaker's impulse, a sample wide, and nothing else."""
+        """Make a pacing spike, a sample wide, without a beat."""
         width = 0.4 / self._fs_hz
         return np.array([[spike_mv, 0.0, width, width]])
 
     def p_wave(self, rr_s: float) -> Kernels:
-        """The P wave where it would be before a conducted R peak at 0."""
+        """Make the P wave that precedes a conducted R peak at 0."""
         onset = -self.qrs_onset_s(wide=False) - self.pr_s(rr_s)
         return np.array([[self.patient.p_mv, onset + 0.048, 0.020, 0.022]])
 
     def premature(self, rr_s: float) -> Kernels:
-        """A premature supraventricular beat: narrow, behind a P wave of another shape (negative,
-        then positive)."""
+        """Make a premature supraventricular beat: narrow, after a P wave of another shape
+        (negative, then positive)."""
         onset = -self.qrs_onset_s(wide=False) - 0.9 * self.pr_s(rr_s)
         p = self.patient.p_mv
         return np.vstack(
@@ -151,8 +148,7 @@ class Morphology:
         )
 
     def reentrant(self, rr_s: float) -> Kernels:
-        """A beat of AV nodal re-entry: the atrium is excited backwards, its wave a dip at the end
-        of QRS."""
+        """Make a beat of AV nodal re-entry: the retrograde P wave is a dip at the end of QRS."""
         return np.vstack(
             [
                 self._qrs,
@@ -162,17 +158,18 @@ class Morphology:
         )
 
     def ventricular(self, rr_s: float) -> Kernels:
-        """A premature ventricular beat: wide, no P wave, T opposite to the main deflection."""
+        """Make a premature ventricular beat: wide, without P wave, T opposite to the main
+        deflection."""
         return self._wide(self._pvc, 0.44, rr_s)
 
     def tachycardic(self, rr_s: float) -> Kernels:
-        """A beat of a ventricular tachycardia from another focus than the premature beats."""
+        """Make a beat of a ventricular tachycardia, from another focus than the premature beats."""
         return self._wide(self._vt, 0.30, rr_s)
 
     def paced(self, rr_s: float, spike_mv: float) -> Kernels:
-        """A beat paced from the right ventricle: a spike one sample wide, then a wide, mostly
+        """Make a beat paced from the right ventricle: a spike one sample wide, then a wide, mostly
         negative QRS complex."""
-        # on a sample, so that no beat's spike falls between two
+        # on a sample, so that no spike falls between two samples
         at = -round(0.092 * self._fs_hz) / self._fs_hz
         width = 0.4 / self._fs_hz
         return np.vstack([self._wide(self._paced, 0.32, rr_s), [[spike_mv, at, width, width]]])
@@ -182,7 +179,7 @@ class Morphology:
         qrs = qrs * [gain, 1, 1, 1]
         height = -t_share * qrs[0, 0]
         scale = np.cbrt(rr_s)
-        # a wide QRS lengthens QT by what it is wider
+        # a wide QRS lengthens QT by its additional width
         end = self.qt_s(rr_s) + 0.045 - self.qrs_onset_s(wide=True)
         after = 0.050 * scale
         return np.vstack([qrs, [[height, end - _END * after, 0.075 * scale, after]]])

@@ -1,8 +1,8 @@
-"""Signals that are no sum of beats: slow noise, fibrillatory waves, ventricular fibrillation and
+"""Continuous signals without beats: slow noise, fibrillatory waves, ventricular fibrillation and
 flutter.
 
-Each object gives its signal piece by piece and is indifferent to how it is cut: n and then m
-samples equal n + m samples.
+Each object returns its signal piece by piece, independent of the pieces: n and then m samples equal
+n + m samples.
 """
 
 from __future__ import annotations
@@ -31,14 +31,23 @@ class Filtered:
         self.next(run_in)
 
     def next(self, n: int) -> Samples:
-        """The next n samples."""
+        """Return the next n samples (n,)."""
         out, self._state = signal.sosfilt(self._sos, self._rng.standard_normal(n), zi=self._state)
         return np.asarray(out * self._scale)
 
 
 class Oscillator:
-    """A wave whose frequency and amplitude wander; `harmonics` gives the amplitude of each multiple
-    of its frequency."""
+    """A wave with wandering frequency and amplitude.
+
+    Args:
+        fs_hz: sampling frequency.
+        hz: mean frequency.
+        rng: source of randomness.
+        hz_sd: standard deviation of the frequency.
+        swing: relative standard deviation of the amplitude.
+        wander_hz: bandwidth of both.
+        harmonics: amplitude of each multiple of the frequency, from the first on.
+    """
 
     def __init__(
         self,
@@ -62,7 +71,7 @@ class Oscillator:
         self._pitch, self._size = (Filtered(fs_hz, wander_hz, stream) for stream in rng.spawn(2))
 
     def next(self, n: int) -> Samples:
-        """The next n samples, amplitude about 1."""
+        """Return the next n samples (n,), amplitude about 1."""
         hz = np.clip(self._hz + self._hz_sd * self._pitch.next(n), 0.5 * self._hz, 1.6 * self._hz)
         cycles = np.cumsum(np.concatenate([[self._phase], hz / self._fs]))
         self._phase = cycles[-1]
@@ -90,13 +99,13 @@ class AtrialFibrillation:
         )
 
     def next(self, n: int) -> Samples:
-        """The next n samples, amplitude about 1."""
+        """Return the next n samples (n,), amplitude about 1."""
         return self._main.next(n) + self._other.next(n)
 
 
 class VentricularFibrillation:
-    """Waves of ever changing height and length about one frequency: three oscillators that go in
-    and out of step."""
+    """Ventricular fibrillation: three oscillators of nearby frequencies, whose sum changes in
+    height and period."""
 
     def __init__(self, fs_hz: float, hz: float, rng: np.random.Generator) -> None:
         streams = rng.spawn(3)
@@ -109,10 +118,10 @@ class VentricularFibrillation:
         ]
 
     def next(self, n: int) -> Samples:
-        """The next n samples, amplitude about 1."""
+        """Return the next n samples (n,), amplitude about 1."""
         return np.asarray(sum(part.next(n) for part in self._parts))
 
 
 def ventricular_flutter(fs_hz: float, hz: float, rng: np.random.Generator) -> Oscillator:
-    """A large regular wave without a line between its complexes."""
+    """Make ventricular flutter: a large regular wave without a baseline between its complexes."""
     return Oscillator(fs_hz, hz, rng, hz_sd=0.06, swing=0.07, wander_hz=0.4, harmonics=(0.95, 0.18))

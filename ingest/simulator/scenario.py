@@ -1,5 +1,4 @@
-"""A scenario: a small TOML file that says which rhythms a simulated patient goes through, for how
-long, and with how much noise.
+"""Scenarios: TOML files with the rhythms of a simulated patient, their durations and their noise.
 
     description = "Paroxysmal atrial fibrillation"
     loop = true
@@ -35,7 +34,7 @@ FOLDER = Path(__file__).parent.parent / "scenarios"
 
 
 class Scenario(Part):
-    """What a simulated patient goes through."""
+    """Script of a simulated patient."""
 
     name: str = Field(min_length=1, max_length=64)
     description: str = ""
@@ -50,23 +49,23 @@ class Scenario(Part):
 
     @property
     def script_s(self) -> float:
-        """Length of the script, once through, in seconds."""
+        """Length of the script, played once, in seconds."""
         return sum(segment.duration_s for segment in self.segments)
 
     def noise_in(self, segment: Segment) -> Noise:
-        """The scenario's noise with what the segment says instead."""
+        """Return the scenario's noise with the segment's own values in its place."""
         return self.noise.model_copy(update=segment.noise.model_dump(exclude_unset=True))
 
 
 def shipped() -> list[str]:
-    """Names of the scenarios that come with the product."""
+    """Return the names of the scenarios that ship with the product."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def load(path_or_name: str | Path) -> Scenario:
-    """The scenario in a TOML file, or the shipped one of that name.
+    """Load a scenario from a TOML file, or a shipped one by name.
 
-    Raises BadInputError naming the file, the segment (counted from 1), the key and what to do.
+    Raises BadInputError that names the file, the segment (counted from 1), the key and the remedy.
     """
     path = FOLDER / f"{path_or_name}.toml" if str(path_or_name) in shipped() else Path(path_or_name)
     try:
@@ -78,14 +77,14 @@ def load(path_or_name: str | Path) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise BadInputError(
             f"scenario {path}: not TOML: {error}",
-            f"Mend that line; {FOLDER / 'normal.toml'} is an example.",
+            f"Correct that line; {FOLDER / 'normal.toml'} is an example.",
         ) from error
     return parse(data, str(path))
 
 
 def parse(data: dict[str, Any], origin: str) -> Scenario:
-    """The scenario that the keys and values describe; `origin` names it in errors and, without
-    folder and ending, by default itself."""
+    """Make a scenario from keys and values. `origin` names it in errors and, without folder and
+    suffix, is the default of its name. Raises BadInputError as `load` does."""
     try:
         return Scenario.model_validate({"name": Path(origin).stem} | data)
     except ValidationError as error:
@@ -97,8 +96,8 @@ def parse(data: dict[str, Any], origin: str) -> Scenario:
 
 
 def _explain(error: ValidationError, data: dict[str, Any]) -> tuple[str, str, str, list[str]]:
-    """Place, key, problem and the keys or values known at that place, of the first thing that is
-    wrong."""
+    """Return place, key and problem of the first error, and the keys or values known at that
+    place."""
     first = error.errors()[0]
     location, problem = list(first["loc"]), first["msg"]
     if "input" in first and not isinstance(first["input"], dict | list):

@@ -1,5 +1,5 @@
-"""What a scenario is made of: the patient, the noise, and one kind of segment for each rhythm, with
-their defaults and limits."""
+"""Parts of a scenario: the patient, the noise, and one kind of segment for each rhythm, with their
+defaults and limits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Part(BaseModel):
-    """Unknown keys are refused, nothing changes after loading."""
+    """Base of all parts: unknown keys are refused, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Noise(Part):
-    """What is added to the heart's signal; amplitudes in mV. A small white floor is always there,
+    """Noise added to the heart's signal, amplitudes in mV. A small white noise is always present,
     as in any amplifier."""
 
     wander_mv: float = Field(
@@ -31,7 +31,7 @@ class Noise(Part):
 
 
 class Patient(Part):
-    """The heart at 60/min; what depends on the rate follows it from there."""
+    """The heart at 60/min; values that depend on the rate are derived from these."""
 
     r_mv: float = Field(default=1.0, ge=0.2, le=4)
     p_mv: float = Field(default=0.13, ge=0, le=0.4)
@@ -56,7 +56,7 @@ class _Segment(Part):
 
 
 class SinusRhythm(_Segment):
-    """The sinus node leads; ectopic beats and pauses come on top, evenly spread with some jitter."""
+    """Sinus rhythm with ectopic beats and pauses, evenly spread with some jitter."""
 
     rate: float
     pvc_per_minute: float = Field(default=0, ge=0, le=30)
@@ -91,7 +91,8 @@ class Tachycardia(SinusRhythm):
 
 
 class Ectopy(_Segment):
-    """A ventricular beat after every sinus beat (bigeminy) or every second (trigeminy)."""
+    """A ventricular beat after every sinus beat (bigeminy) or after every second one
+    (trigeminy)."""
 
     rhythm: Literal["bigeminy", "trigeminy"]
     rate: float = Field(default=72, ge=40, le=110, description="of the sinus node")
@@ -120,7 +121,7 @@ class Svt(_Segment):
 
 
 class VentricularTachycardia(_Segment):
-    """A run of ventricular beats of one focus, with the atria beating on their own."""
+    """A run of ventricular beats of one focus, with dissociated atria."""
 
     rhythm: Literal["vt"]
     rate: float = Field(default=170, gt=100, le=250)
@@ -146,8 +147,7 @@ class Paced(_Segment):
 
 
 class Fibrillation(_Segment):
-    """No QRS complex at all: fibrillation (`vf`) or the more regular and larger flutter
-    (`flutter`)."""
+    """Ventricular fibrillation, without QRS complexes."""
 
     rhythm: Literal["vf"]
     wave_hz: float = Field(default=4.8, ge=3, le=7)
@@ -163,14 +163,14 @@ class Flutter(_Segment):
 
 
 class Agonal(_Segment):
-    """A dying heart: very wide, slurred complexes, many seconds apart."""
+    """Agonal rhythm: very wide, slurred complexes, many seconds apart."""
 
     rhythm: Literal["agonal"]
     rate: float = Field(default=10, ge=3, le=20)
 
 
 class Asystole(_Segment):
-    """The ventricles stand still; atria or a pacemaker may go on, unanswered."""
+    """Ventricular standstill; P waves or pacing spikes may go on without capture."""
 
     rhythm: Literal["asystole"]
     p_wave_rate: float = Field(default=0, ge=0, le=120, description="0: the atria stand still too")
@@ -207,4 +207,4 @@ KINDS: dict[str, type[BaseModel]] = {
     for kind in get_args(get_args(Segment)[0])
     for name in get_args(kind.model_fields["rhythm"].annotation)
 }
-"""The model of each rhythm by its name."""
+"""Kind of segment of each rhythm, by its name."""

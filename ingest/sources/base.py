@@ -1,9 +1,8 @@
-"""What every source of signal is: a lazy iterator of blocks of int16 counts (example: sleepecg
+"""Interface of every signal source: a lazy iterator of blocks of int16 counts (after sleepecg's
 io/ecg_readers.py).
 
-A record on disk, a simulated patient and a device are the same thing to everything above: replay,
-annotate, training and tests read identical blocks. Who wants messages cuts them with
-ingest/replay.py.
+Records on disk, simulated patients and devices share it, so that replay, annotate, training and
+tests read identical blocks. ingest/replay.py cuts blocks into messages.
 """
 
 from __future__ import annotations
@@ -15,37 +14,37 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Notice = Callable[
-    [str], None
-]  # is given what a person should know of a source that can be used all the same
+# receives a text that a person should know about a source which can still be used
+Notice = Callable[[str], None]
 
 
 def unheard(text: str) -> None:
-    """A Notice that nobody reads: whoever opens a source with it wants an error instead, wherever a part of the record is missing."""
+    """Ignore a notice. A source opened with this Notice raises an error if a part of the record is
+    missing."""
 
 
 class Annotation(NamedTuple):
-    """One reference annotation that came with the signal (WFDB symbol and aux note)."""
+    """One reference annotation of the signal (WFDB symbol and aux note)."""
 
-    sample: int  # since the record's first sample, whatever `start_s` the reading began at
+    sample: int  # since the record's first sample, whatever `start_s` was read from
     symbol: str
     aux: str = ""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive samples; blocks follow each other without a gap and are never empty."""
+    """Consecutive samples. Blocks follow each other without a gap and are never empty."""
 
     counts: NDArray[np.int16]  # shape (n,), ADC zero subtracted
-    lead_off: bool = False  # holds for the whole block
-    annotations: tuple[Annotation, ...] = ()  # those that lie within the block, in order
+    lead_off: bool = False  # applies to the whole block
+    annotations: tuple[Annotation, ...] = ()  # annotations within the block, in order
 
 
 class Source(Protocol):
-    """One lead of one patient. `blocks` may be called again and gives the same signal."""
+    """One lead of one patient. Every call of `blocks` gives the same signal."""
 
     @property
-    def name(self) -> str: ...  # the record's name: the default patient id
+    def name(self) -> str: ...  # of the record; default patient id
     @property
     def fs_hz(self) -> float: ...  # 100-1000
     @property
@@ -58,5 +57,6 @@ class Source(Protocol):
     def duration_s(self) -> float | None: ...  # None: endless
 
     def blocks(self, start_s: float = 0.0) -> Iterator[Block]:
-        """Blocks from the sample nearest to `start_s` seconds on, read only as they are asked for."""
+        """Yield blocks from the sample nearest to `start_s` seconds on, read as they are
+        requested."""
         ...

@@ -1,8 +1,9 @@
-"""From a file's values to blocks of int16 counts: clipping, invalid samples, annotations; the same rules for every file format.
+"""Conversion of a file's values to blocks of int16 counts: clipping, invalid samples, annotations.
+The same rules hold for every file format.
 
-Invalid samples (NaN here) hold the last valid value, so that no step appears that the body did not make. Seconds of the record in which
-more than half of the samples are invalid or out of int16's reach are lead-off. All of this depends only on the record's own samples, not
-on how it is read.
+Invalid samples (NaN) repeat the last valid value, so that no artificial step appears. Seconds of
+the record in which more than half of the samples are invalid or outside int16 are lead-off. The
+result depends only on the record's samples, not on how they are read.
 """
 
 from __future__ import annotations
@@ -19,20 +20,16 @@ from ingest.errors import BadInputError
 from ingest.sources.base import Annotation, Block, Notice, unheard
 from ingest.sources.scale import INT16
 
-PART_S = 60  # how much of a file is read at once
-MAX_GAP_S = 24 * 3600.0  # a longer hole in a file's times is an error
-LOOKS, LOOK_S = (
-    30,
-    2,
-)  # how many stretches of a file are looked at before it is read, and how long they are
+PART_S = 60  # seconds of a file read at once
+MAX_GAP_S = 24 * 3600.0  # a longer gap in a file's times is an error
+LOOKS, LOOK_S = 30, 2  # number and seconds of the stretches that a file's scale is judged by
 
-Values = NDArray[
-    np.float64
-]  # shape (n,), counts with the ADC zero subtracted, NaN where the file has no valid sample
+# shape (n,), counts with the ADC zero subtracted, NaN for invalid samples
+Values = NDArray[np.float64]
 
 
 def check_fs(fs_hz: float, name: str) -> float:
-    """The sampling frequency, if the pipeline can use it. Raises BadInputError otherwise."""
+    """Return the sampling frequency if the pipeline can use it. Raises BadInputError otherwise."""
     if not MIN_FS_HZ <= fs_hz <= MAX_FS_HZ:
         remedy = f"Records of {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz can be used: resample it first."
         raise BadInputError(f"{name}: the sampling frequency is {fs_hz:g} Hz", remedy)
@@ -40,14 +37,16 @@ def check_fs(fs_hz: float, name: str) -> float:
 
 
 def spans(n: int, start: int, fs_hz: float) -> Iterator[tuple[int, int]]:
-    """(from, to) sample ranges that cover start..n; each begins on the record's own grid of seconds, as `blocks_of` needs it."""
+    """Yield sample ranges (from, to) that cover start..n; each begins on the record's own grid of
+    seconds, as `blocks_of` requires."""
     cell = _cell(fs_hz)
     edges = [*range(start // cell * cell, n, cell * PART_S), n]
     return pairwise(edges)
 
 
 def looks(n: int, fs_hz: float) -> list[tuple[int, int]]:
-    """(from, to) sample ranges, spread over the n samples of a record, by which its scale is judged."""
+    """Return sample ranges (from, to), spread over the n samples of a record, by which its scale is
+    judged."""
     size = round(LOOK_S * fs_hz)
     if n <= LOOKS * size:
         return [(0, n)] if n else []
@@ -56,7 +55,8 @@ def looks(n: int, fs_hz: float) -> list[tuple[int, int]]:
 
 
 def by_second(stretches: Sequence[Values], fs_hz: float) -> list[Values]:
-    """The stretches cut into pieces of a second, without shorter remainders if there are whole ones."""
+    """Cut stretches into pieces of a second; shorter remainders are dropped if there are whole
+    pieces."""
     cell = _cell(fs_hz)
     pieces = [s[at : at + cell] for s in stretches for at in range(0, len(s), cell)]
     return [p for p in pieces if len(p) == cell] or pieces
@@ -71,14 +71,20 @@ def blocks_of(
     name: str = "",
     notice: Notice = unheard,
 ) -> Iterator[Block]:
-    """Blocks from sample `start` on. `parts` are consecutive, begin at the whole second that holds `start`, and end on whole seconds.
+    """Yield blocks from sample `start` on.
 
-    What was clipped is told by `notice` once all is read.
+    Args:
+        parts: consecutive values, from the whole second that holds `start`; they end on whole seconds.
+        start: first sample to yield.
+        fs_hz: sampling frequency.
+        annotations: of the record, in order.
+        name: of the record, for the notice.
+        notice: receives the number of clipped samples, if any, once everything is read.
     """
     cell = _cell(fs_hz)
-    at = start // cell * cell  # of the part's first sample
+    at = start // cell * cell  # sample at which the part begins
     held = clipped = 0
-    first: int | None = None  # sample that was clipped
+    first: int | None = None  # first clipped sample
     for part in parts:
         invalid = np.isnan(part)
         beyond = (part < INT16.min) | (part > INT16.max)
@@ -98,7 +104,7 @@ def blocks_of(
         at += len(part)
     if first is not None:
         notice(
-            f"{name}: {clipped} samples were out of reach and clipped, the first at {first / fs_hz:.1f} s"
+            f"{name}: {clipped} samples were out of range and clipped, the first at {first / fs_hz:.1f} s"
         )
 
 
@@ -107,7 +113,7 @@ def _cell(fs_hz: float) -> int:
 
 
 def _lead_off(unusable: NDArray[np.bool_], cell: int) -> NDArray[np.bool_]:
-    """Per second of the part: are more than half of its samples unusable?"""
+    """Return for each second of a part whether more than half of its samples are unusable."""
     starts = np.arange(0, len(unusable), cell)
     if not len(starts):
         return np.zeros(0, dtype=bool)

@@ -453,7 +453,7 @@ def test_check_and_test_message(tmp_path, hook, monkeypatch):
     assert hook.got == []
     assert "has taken the test message" in run("--file", file, "--test", "hook")
     assert hook.got[0]["title"] == "ecgwatch: test"
-    with pytest.raises(UnreachableError, match="'dead' was not told: A Connection error"):
+    with pytest.raises(UnreachableError, match="'dead' was not notified: A Connection error"):
         run("--file", file, "--test", "dead")
     with pytest.raises(BadInputError, match="no recipient 'nurse'"):
         run("--file", file, "--test", "nurse")

@@ -172,7 +172,7 @@ class TestWfdb:
         told: list[str] = []
         source = opened(path, tmp_path, fs_hz=FS, notice=told.append)
         assert signal(source)[40 * FS] == 32_767
-        assert told == ["x.csv: 100 samples were out of reach and clipped, the first at 40.0 s"]
+        assert told == ["x.csv: 100 samples were out of range and clipped, the first at 40.0 s"]
         mv[40 * FS : 42 * FS] = 900.0
         path.write_text("ecg [mV]\n" + "".join(f"{v}\n" for v in mv))
         assert lead_off_s(opened(path, tmp_path, fs_hz=FS)) == [(40, 42)]
