@@ -31,7 +31,7 @@ from models.signal.conditioning import FS_HZ, condition
 from models.training.data import labelled
 from models.training.data.cinc2017 import Floats, Recordings
 from models.training.data.rhythm_windows import load_noise
-from models.training.release.export import save_graph, save_weights
+from models.training.release.files import save_graph, save_weights
 from models.training.sequence import Context, Learner, second_windows
 from models.training.tasks.added import COLUMN, Figures, context, learn, split
 

@@ -14,20 +14,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
-import math
 import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models.architectures.beat_decoder import BeatDecoder, RhythmDecoder
@@ -41,15 +36,11 @@ from models.architectures.ecgcl import (
 )
 from models.beats.last_beats import ABSENT, BEATS
 from models.beats.morphology import SHAPE
-from models.serving.runtime import ARTIFACTS, BATCH, DEPLOYED, FileSpec, Graph, Spec, TaskSpec
+from models.serving.runtime import ARTIFACTS, BATCH, DEPLOYED, Spec, TaskSpec
 from models.signal.windows import BEAT_SPEC
-from models.training.cost import macs, parameters
 from models.training.release.figures import figures
+from models.training.release.files import file_spec, halve, save_graph, save_weights
 from models.training.tasks.qrs.train import trained
-
-OPSET = 17
-TOLERANCE = 1e-3  # of logits
-LEAST_HALVED = 64  # size of a tensor, in values, from which half precision saves more than it costs
 
 
 @dataclass
@@ -153,7 +144,9 @@ def write(
     head = json.loads((beats / "spec.json").read_text())
     cost = head["files"]["model"]
     shutil.copy(beats / "model.onnx", folder / "beats.onnx")
-    files["beats"] = _file(folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None)
+    files["beats"] = file_spec(
+        folder / "beats.onnx", cost["parameters"], cost["macs"], every_s=None
+    )
     spec = Spec(DEPLOYED, "ecgcl", "", BEAT_SPEC, specs, files, head["bias"], reached, about)
     write_spec(spec, folder)
     return spec
@@ -165,43 +158,6 @@ def write_spec(spec: Spec, folder: Path) -> None:
         "".join(f.sha256 for f in spec.files.values()).encode()
     ).hexdigest()[:12]
     (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
-
-
-def _file(path: Path, count: int, multiplications: int, every_s: float | None) -> FileSpec:
-    return FileSpec(hashlib.sha256(path.read_bytes()).hexdigest(), count, multiplications, every_s)
-
-
-def save_graph(
-    net: nn.Module,
-    example: tuple[Tensor, ...],
-    inputs: list[str],
-    outputs: list[str],
-    path: Path,
-    every_s: int,
-) -> FileSpec:
-    """Write one ONNX file and compare it with torch."""
-    net = net.eval().to(memory_format=torch.contiguous_format)
-    axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
-    torch.onnx.export(
-        net,
-        example,
-        str(path),
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes=axes,
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    with torch.no_grad():
-        expected = net(*example)
-    found = Graph(path).run(*(x.numpy() for x in example))
-    for torchs, ours in zip(
-        expected if isinstance(expected, tuple) else (expected,), found, strict=True
-    ):
-        if (difference := float(np.abs(torchs.numpy() - ours).max())) > TOLERANCE:
-            raise ValueError(f"{path} differs from the trained network by {difference:.2g}")
-    one = tuple(x[:1] for x in example)
-    return _file(path, parameters(net), macs(net, *one), every_s)
 
 
 def main() -> None:
@@ -283,29 +239,6 @@ def write_final(runs: Path, folder: Path) -> Spec:
     return spec
 
 
-def save_weights(weights: dict[str, Any], path: Path) -> None:
-    """Save weights for torch.load, a fifth smaller: compressed, without the counters of BatchNorm
-    that only training needs."""
-    buffer = io.BytesIO()
-    torch.save(_uncounted(weights), buffer)
-    with (
-        zipfile.ZipFile(buffer) as stored,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
-    ):
-        for name in stored.namelist():
-            packed.writestr(zipfile.ZipInfo(name), stored.read(name), zipfile.ZIP_DEFLATED)
-
-
-def _uncounted(weights: Any) -> Any:
-    if not isinstance(weights, dict):
-        return weights
-    return {
-        name: _uncounted(value)
-        for name, value in weights.items()
-        if not name.endswith("num_batches_tracked")
-    }
-
-
 def write_held_out(runs: Path, folder: Path) -> Spec:
     """The shipped networks with the rhythm task as it was before it saw test fold 0 of CinC 2017."""
     tasks = [rhythm(runs, "final"), lethal(runs, "final")]
@@ -333,34 +266,14 @@ def write_fold(runs: Path, name: str, folder: Path) -> Spec:
 
 
 def halved(spec: Spec, folder: Path) -> Spec:
-    """Copy a model folder with its weights in half precision: half the size, still computed in
+    """Store a model folder's weights in half precision, in place: half the size, still computed in
     single precision."""
     for name, file in spec.files.items():
         path = folder / f"{name}.onnx"
         halve(path)
-        spec.files[name] = _file(path, file.parameters, file.macs, file.every_s)
+        spec.files[name] = file_spec(path, file.parameters, file.macs, file.every_s)
     write_spec(spec, folder)
     return spec
-
-
-def halve(path: Path) -> None:
-    """Store an ONNX file's weights as float16. They are cast as it is loaded."""
-    model = onnx.load(path)
-    large = [
-        w
-        for w in model.graph.initializer
-        if w.data_type == TensorProto.FLOAT and math.prod(w.dims) >= LEAST_HALVED
-    ]
-    for weights in large:
-        stored = numpy_helper.from_array(
-            numpy_helper.to_array(weights).astype(np.float16), f"{weights.name}.half"
-        )
-        model.graph.initializer.remove(weights)
-        model.graph.initializer.append(stored)
-        model.graph.node.insert(
-            0, helper.make_node("Cast", [stored.name], [weights.name], to=TensorProto.FLOAT)
-        )
-    onnx.save(model, path)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `trai
 from models.architectures.ecgcl import WIDTHS, Backbone, Column, Segmenter
 from models.serving.runtime import BATCH, Graph
 from models.signal.windows import BEAT_SPEC
-from models.training.release.export import halve, save_graph
+from models.training.release.files import halve, save_graph
 
 
 def test_they_take_much_less_space_and_answer_nearly_the_same(tmp_path: Path) -> None:
