@@ -85,7 +85,7 @@ def _fresh_folder() -> Path:
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:
-    """What a child says first; where it ends without a word, its end is waited for."""
+    """Return the first line that a process prints; if it ends without one, wait for its end."""
     line = child.stdout.readline().decode().strip() if child.stdout else ""
     if not line:
         child.wait()
@@ -93,7 +93,7 @@ def _first_line(child: subprocess.Popen[bytes]) -> str:
 
 
 def _have(record: str) -> bool:
-    """Whether the record is at hand, or can be downloaded now."""
+    """Return whether the record is available, or can be downloaded now."""
     from ingest.sources.open import open_source
 
     held, _ = settings.load({})

@@ -18,7 +18,7 @@ _NOT_DUE = (
 
 @dataclass
 class PastJob:
-    """What the broker holds of a job of an earlier process."""
+    """A job of an earlier process, as the broker holds it."""
 
     partition: int
     last: Delivery  # the one that counts: once delivered, always delivered

@@ -1,5 +1,5 @@
-"""What the live scorer remembers of one stream: messages that are not settled yet, and the sums of
-what is.
+"""State of one stream in the live scorer: messages that are not settled yet, and the sums of those
+that are.
 
 Each topic arrives in order but at its own pace, and a message may arrive more than once. Beats and
 rhythm before `beats_to` are settled, and episodes before `episodes_to`: their counts are final, and
@@ -22,7 +22,7 @@ T = TypeVar("T", Symbol, Mark)
 
 
 class AlarmTimes(NamedTuple):
-    """What counts of an alarm; samples since the start of the stream."""
+    """Times of an alarm, in samples since the start of the stream."""
 
     kind: str
     onset: int
