@@ -817,7 +817,7 @@ def test_sqlite_takes_over_a_file_of_the_first_layout(tmp_path):
     was = {
         n: v
         for n, v in was.items()
-        if not n.startswith(("changed", "level", "acknowledged", "silenced"))
+        if not n.startswith(("changed", "level", "acknowledged", "silenced", "late"))
     }
     for name, event in (("beat", msgspec.structs.asdict(beat())), ("alarm", was)):
         old.execute(f"INSERT INTO {name} VALUES ({', '.join(':' + n for n in event)})", event)

@@ -10,8 +10,8 @@ import pytest
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
+from stream_processor.worker import app
 from stream_processor.worker.counters import Counters
-from stream_processor.worker.worker import app
 from tests.fakes import FakeWard
 from tests.integration.test_process import PATIENTS, send, until
 

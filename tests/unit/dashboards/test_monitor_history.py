@@ -325,14 +325,15 @@ def test_a_list_that_would_be_cut_is_refused() -> None:
         assert len(got(bench.get("rhythm", from_=ms(0), to=ms(MOST)))["episodes"]) == MOST
 
 
-@pytest.mark.parametrize("what", [*OF_A_PERIOD, f"strip?alarm={alarm().id}", "limits"])
+# limits are known without the store: the processor tells them
+@pytest.mark.parametrize("what", [*OF_A_PERIOD, f"strip?alarm={alarm().id}"])
 def test_a_store_that_is_away_is_said_with_the_remedy(what: str) -> None:
     def away() -> MemorySink:
         raise SinkBusyError("no such database")
 
     path, _, query = what.partition("?")
     with running(away) as bench:
-        more = {} if path in ("strip", "limits") else {"from": ms(0), "to": ms(60)}
+        more = {} if path == "strip" else {"from": ms(0), "to": ms(60)}
         answer = bench.client.get(
             f"/api/patients/p/{path}?{query}",
             params=more | dict([query.split("=")] if query else []),

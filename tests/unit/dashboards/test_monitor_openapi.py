@@ -40,7 +40,7 @@ from tests.unit.dashboards.monitor_bench import (
     waveform,
 )
 
-UNDESCRIBED = {"/", "/patient", "/healthz"}  # pages, and a probe
+UNDESCRIBED = {"/", "/patient", "/healthz", "/readyz", "/metrics"}  # pages, and probes
 TYPES = {
     "string": str,
     "boolean": bool,
