@@ -69,6 +69,7 @@ class Wave(NamedTuple):
     kind: Literal["VT", "VF"]
     rate: float  # a minute
     lasting: bool  # long enough to be told
+    now: bool  # the newest second shows it
 
 
 class Moment(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from models.signal.conditioning import FS_HZ
@@ -17,11 +19,12 @@ FIBRILLATORY, WAVERING = 0.5, 0.25  # probability of VF; seconds without QRS aro
 REGULAR, REGULAR_ENOUGH = 0.6, 0.4  # likeness with one period before, alone and beside others
 TACHYCARDIC = 0.5  # probability of VT, without QRS
 # A regular movement that the network for lethal rhythms bears out, of which the QRS complexes
-# account for less than this share
-VERY_REGULAR, BORNE_OUT, SHARE = 0.8, 0.6, 0.7
+# account for less than this share; of one that is less regular, for less than FEW
+VERY_REGULAR, BORNE_OUT, SHARE, FEW = 0.8, 0.6, 0.7, 0.5
 SLOWEST = 100.0  # a minute
 # The longer no QRS comes in a signal that moves, the less the network need say: seconds, and the
 # mean probability of VT or VF over them. In the noise of VFDB three in four seconds are below 0.06.
+# A second in which the network sees asystole rather than these counts for none.
 LONG, LITTLE = 4, 0.1
 LASTING = 4 * FS_HZ
 BACK = 2 * FS_HZ  # a movement is known so late
@@ -69,7 +72,8 @@ class WaveWatch(msgspec.Struct):
         rates = sorted(self.rates)
         rate = rates[len(rates) // 2] if rates else 0.0
         lasting = self.until - self.since >= LASTING
-        return Wave(self.since, "VT" if self.kind == "VT" else "VF", rate, lasting)
+        kind: Literal["VT", "VF"] = "VT" if self.kind == "VT" else "VF"
+        return Wave(self.since, kind, rate, lasting, now=self.out == 0)
 
     def take(
         self, second: AnalysedSecond, quiet: float, size_mv: float, usual: float | None
@@ -134,27 +138,16 @@ class WaveWatch(msgspec.Struct):
             self.bare = []
             return False, False
         lethal = second.fibrillation + second.tachycardia
-        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
+        likely = 0.0 if second.standstill > lethal else lethal
+        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], likely]
         if len(self.bare) == LONG and sum(self.bare) > LITTLE * LONG:
             return True, True
-        if very and share >= SHARE:
-            self.bare = []
-            return False, False  # the beats tell of it
-        if second.fibrillation >= FIBRILLATORY:
-            return True, True
-        if second.lead_off or not moves(second, size_mv):
-            self.bare = []
-            return False, False
-        lethal = second.fibrillation + second.tachycardia
-        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
-        if len(self.bare) == LONG and sum(self.bare) > LITTLE * LONG:
-            return True, True
-        new = second.rate > SLOW or (usual is not None and second.rate >= FASTER * usual)
-        if second.regular >= REGULAR_ENOUGH and not new:
-            return False, False
-        if very and lethal >= BORNE_OUT:
+        few = second.regular >= REGULAR and share < FEW
+        if (very or few) and lethal >= BORNE_OUT:
             return True, True
         if second.complexes:
             return False, False
+        if second.unsure and second.regular < REGULAR_ENOUGH:  # as artefact is
+            return False, lethal >= WAVERING
         strong = second.regular >= REGULAR or second.tachycardia >= TACHYCARDIC
         return strong, strong or lethal >= WAVERING or second.regular >= REGULAR_ENOUGH
