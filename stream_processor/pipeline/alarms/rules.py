@@ -67,21 +67,19 @@ def pause(f: Facts, p: Profile, holding: bool) -> Answer:
 
 
 def ventricular_fibrillation(f: Facts, p: Profile, holding: bool) -> Answer:
-    """It does not begin in a second that shows no wave, although the wave is not over yet."""
     wave = f.signal.wave
     if wave is None or wave.kind != "VF":
         return None
     heralds = sum(0 < wave.since - at <= HERALD_S * FS_HZ for at in f.pvcs)
     needed_s = p.fibrillation_s - HERALDED_S * (heralds >= HERALDS)
-    seen = wave.now and f.now - wave.since >= needed_s * FS_HZ
-    return Condition(wave.since) if holding or seen else None
+    return Condition(wave.since) if holding or f.now - wave.since >= needed_s * FS_HZ else None
 
 
 def ventricular_tachycardia(f: Facts, p: Profile, holding: bool) -> Answer:
     """By a run of V beats, by a tachycardia that lasts, or by a regular wave without QRS."""
     wave, signal = f.signal.wave, f.signal
     if wave is not None and wave.kind == "VT":
-        seen = wave.now and f.now - wave.since >= p.fibrillation_s * FS_HZ
+        seen = f.now - wave.since >= p.fibrillation_s * FS_HZ
         if (holding or seen or signal.tachycardia) and wave.rate > p.vt_bpm:
             since = signal.tachycardia_since if signal.tachycardia else wave.since
             return Condition(since, wave.rate, p.vt_bpm)

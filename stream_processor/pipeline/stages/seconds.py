@@ -69,7 +69,6 @@ class Wave(NamedTuple):
     kind: Literal["VT", "VF"]
     rate: float  # a minute
     lasting: bool  # long enough to be told
-    now: bool  # the newest second shows it
 
 
 class Moment(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from models.signal.conditioning import FS_HZ
@@ -24,7 +22,6 @@ VERY_REGULAR, BORNE_OUT, SHARE, FEW = 0.8, 0.6, 0.7, 0.5
 SLOWEST = 100.0  # a minute
 # The longer no QRS comes in a signal that moves, the less the network need say: seconds, and the
 # mean probability of VT or VF over them. In the noise of VFDB three in four seconds are below 0.06.
-# A second in which the network sees asystole rather than these counts for none.
 LONG, LITTLE = 4, 0.1
 LASTING = 4 * FS_HZ
 BACK = 2 * FS_HZ  # a movement is known so late
@@ -72,8 +69,7 @@ class WaveWatch(msgspec.Struct):
         rates = sorted(self.rates)
         rate = rates[len(rates) // 2] if rates else 0.0
         lasting = self.until - self.since >= LASTING
-        kind: Literal["VT", "VF"] = "VT" if self.kind == "VT" else "VF"
-        return Wave(self.since, kind, rate, lasting, now=self.out == 0)
+        return Wave(self.since, "VT" if self.kind == "VT" else "VF", rate, lasting)
 
     def take(
         self, second: AnalysedSecond, quiet: float, size_mv: float, usual: float | None
@@ -138,8 +134,7 @@ class WaveWatch(msgspec.Struct):
             self.bare = []
             return False, False
         lethal = second.fibrillation + second.tachycardia
-        likely = 0.0 if second.standstill > lethal else lethal
-        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], likely]
+        self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
         if len(self.bare) == LONG and sum(self.bare) > LITTLE * LONG:
             return True, True
         few = second.regular >= REGULAR and share < FEW
