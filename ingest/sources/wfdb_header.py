@@ -59,9 +59,12 @@ def read_header(path: Path) -> Header:
     """The header in the file. Raises BadInputError naming the line that cannot be read."""
     try:
         text = _decoded(path.read_bytes())
-    except OSError as error:
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: a header that names a file with a zero byte
         raise BadInputError(
-            f"{path}: cannot be read ({error.strerror})", "Check the path and its permissions."
+            f"{path}: cannot be read ({error})", "Check the path and its permissions."
         ) from error
     lines = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1)]
     lines = [(i, line) for i, line in lines if line and not line.startswith("#")]

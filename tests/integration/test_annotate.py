@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from typer.testing import CliRunner
 
+from ecgwatch.__main__ import app
 from ecgwatch.annotate import annotate, new_ward
 from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load
 from ingest.sources.open import open_source
+from tests.made_files import MV, edf_row, write_edf, write_record, write_table
 
 HEADERS = {
     "alarms.csv": "record,id,kind,priority,announced,onset_s,raised_s,end_s,value,limit",
@@ -137,6 +140,51 @@ def test_errors_name_the_input_and_the_remedy(
     assert named in said
     assert rows(tmp_path, "record.csv")[0]["error"]
     assert "Traceback" not in said
+
+
+def test_files_that_people_have_give_their_beats_and_no_alarm(tmp_path: Path) -> None:
+    """One ECG of 25 beats as recorders and exports leave it; those that say too little are told what to say."""
+    numbered = list(enumerate(MV))
+    lines = [f"{i / 250:.3f},{v}" for i, v in numbered]
+    write_record(tmp_path, "micro", MV * 1000, signal="1/µV 16 0 0 0 0 II", encoding="latin-1")
+    write_record(tmp_path, "short", MV * 200, record=f"short 1 250 {len(MV) + 9}")
+    write_edf(tmp_path / "dates.edf", [edf_row()], start=("00.00.00", "10.00.75"))
+    offset = [f"{i / 250:.3f},{75_561 + v * 1000:.1f}" for i, v in numbered]
+    write_table(tmp_path / "offset.csv", "time_s,ecg_uV", offset)
+    semicolon = [line.replace(",", ";").replace(".", ",") for line in lines]
+    write_table(tmp_path / "comma.csv", "time [s];ecg [mV]", semicolon, encoding="utf-16")
+    clock = [f"2026-01-01T23:59:{50 + i / 250:06.3f},-3.5,{v}" for i, v in numbered if i < 2500]
+    clock += [f"2026-01-02T00:00:{i / 250 - 10:06.3f},-3.5,{v}" for i, v in numbered[2500:]]
+    write_table(tmp_path / "clock.csv", "timestamp,EEG [mV],EKG [mV]", clock)
+    write_table(tmp_path / "footer.csv", "time,ecg", [*lines, "End of recording"])
+    write_table(
+        tmp_path / "volts.csv", "time,ecg", [f"{i / 250:.3f},{v / 1000:.6f}" for i, v in numbered]
+    )
+    write_table(tmp_path / "count.csv", "sample,ecg", [f"{i},{v}" for i, v in numbered])
+    read = ["micro", "short", "dates.edf", "offset.csv", "comma.csv", "clock.csv", "footer.csv"]
+    out = tmp_path / "out"
+
+    def annotated(*arguments: str | Path) -> str:
+        """In this process: the networks are loaded once."""
+        shown = CliRunner().invoke(app, ["annotate", *map(str, arguments), "--out", str(out)])
+        return shown.output
+
+    said = annotated(*(tmp_path / name for name in [*read, "volts.csv", "count.csv"]))
+    table = {row["record"]: row for row in rows(out, "record.csv")}
+    for name in read:
+        row = table[Path(name).stem]
+        assert (row["error"], float(row["duration_s"])) == ("", 20.0), name
+        assert abs(int(row["beats"]) - 25) <= 1, name
+    assert rows(out, "alarms.csv") == []
+    assert "warning: short: its header promises 5009 samples, short.dat holds 5000" in said
+    assert "warning: footer.csv, line 5002" in said
+    for name, remedy in (("volts.csv", "--unit mV, uV or V"), ("count.csv", "--fs HZ")):
+        assert remedy in said
+        assert remedy in table[name]["error"]
+    annotated(tmp_path / "volts.csv", "--unit", "V")
+    annotated(tmp_path / "count.csv", "--fs", "250")
+    table = {row["record"]: row for row in rows(out, "record.csv")}
+    assert [abs(int(table[name]["beats"]) - 25) <= 1 for name in ("volts", "count")] == [True, True]
 
 
 def test_gain_and_rate_do_not_matter(records: Path, tmp_path: Path) -> None:

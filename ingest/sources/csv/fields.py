@@ -79,9 +79,9 @@ def clock_s(field: str) -> float:
     seconds = hours * 3600 + int(found["m"]) * 60 + float(found["s"].replace(",", "."))
     day = _day(found["date"])
     zone = found["zone"]
-    if day and zone and zone != "Z":
+    if day is not None and zone and zone != "Z":
         seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
-    return day * 86_400 + seconds
+    return (day or 0) * 86_400 + seconds
 
 
 def is_date(field: str) -> bool:
@@ -89,12 +89,12 @@ def is_date(field: str) -> bool:
     return _DATE_ALONE.fullmatch(field) is not None and not _NUMBER.fullmatch(field)
 
 
-def _day(date: str | None) -> int:
-    """Days since 1970 of YYYY-MM-DD; 0 for dates whose order nobody knows: the clock going round tells midnights."""
+def _day(date: str | None) -> int | None:
+    """Days since 1970 of YYYY-MM-DD; None for dates whose order nobody knows: the clock going round tells midnights."""
     if date is None or not re.fullmatch(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}", date):
-        return 0
+        return None
     year, month, day = (int(part) for part in re.split(r"[-/.]", date))
     try:
         return (datetime(year, month, day) - datetime(1970, 1, 1)).days
     except ValueError:
-        return 0
+        return None

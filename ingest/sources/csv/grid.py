@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from math import ceil
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from ingest.errors import BadInputError
 from ingest.sources.blocks import MAX_GAP_S, Values
-from ingest.sources.csv.times import Times, Timing, earliest
+from ingest.sources.csv.times import BESIDE, Times, Timing, earliest
 
 BACK_S = 1.0  # times may come so much out of order
 TOLERANCE = 0.75  # samples by which a time may differ from its place on the grid
@@ -20,23 +21,27 @@ def on_grid(rows: Iterator[tuple[Times, Values]], timing: Timing, name: str) -> 
     """The values at 1 / fs from the first one on, NaN in holes. `rows` are (times in seconds, values), in the file's order.
 
     A sample lies where the one before it says, until its time differs by more than what times are off (`timing.jitter`): then its time
-    says. Times that come late (packets, radio) are corrected by the earliest of the second after them. Raises BadInputError if the time
-    goes back or stands still for longer than MAX_GAP_S.
+    says. One or two wrong times among right ones count for nothing. Times that come late (packets, radio) are corrected by the earliest
+    of the second after them. Raises BadInputError if the time goes back, or on by more than MAX_GAP_S.
     """
     fs_hz, late_by = timing
-    ahead = ceil(max(fs_hz, 2 * late_by))
     exact = late_by < 1
+    ahead = BESIDE if exact else ceil(max(fs_hz, 2 * late_by))
     tolerance = max(TOLERANCE, late_by) if exact else TOLERANCE + late_by / 2
-    times, values = np.zeros(0), np.zeros(0)
+    times, values, behind = np.zeros(0), np.zeros(0), np.zeros(0)
     count = slot = 0  # samples given out; the next place on the grid
     origin: float | None = None
     before: float | None = None
 
     def place(n: int) -> Iterator[Values]:
         """Give out the first n of those held."""
-        nonlocal slot, origin
+        nonlocal slot, origin, behind
         late = times * fs_hz - np.arange(count, count + len(times))
-        late = late[:n] if exact else earliest(late, ahead)[:n]
+        if exact:
+            around = median_filter(np.concatenate([behind, late]), 2 * BESIDE + 1, mode="nearest")
+            behind, late = late[max(n - BESIDE, 0) : n], around[len(behind) :][:n]
+        else:
+            late = earliest(late, ahead)[:n]
         if origin is None:
             origin = float(late[0])
         places = late - origin + np.arange(count, count + n)
@@ -63,7 +68,7 @@ def on_grid(rows: Iterator[tuple[Times, Values]], timing: Timing, name: str) -> 
         before = float(more_times[known][-1]) if known.any() else before
         times = np.concatenate([times, more_times[known]])
         values = np.concatenate([values, more_values[known]])
-        ready = len(times) - (0 if exact else ahead)
+        ready = len(times) - ahead
         if ready > 0:
             yield from place(ready)
             count += ready

@@ -44,20 +44,22 @@ def sniff(lines: Sequence[str], name: str) -> Layout:
     sample = full[len(full) // 2 :][-200:]  # values, if there are any
     delimiter, decimal = _signs(sample, lines)
     rows = [split(line, delimiter) for line in sample]
-    columns = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
     kinds = [
-        _column_kind([row[i] for row in rows if len(row) == columns], decimal)
-        for i in range(columns)
+        _column_kind([row[i] for row in rows if len(row) == width], decimal) for i in range(width)
     ]
+    while kinds and kinds[-1] == "missing":  # a delimiter at the end of every line
+        kinds.pop()
     skip = next(
-        (i for i, line in enumerate(lines) if _fits(split(line, delimiter), kinds, decimal)), None
+        (i for i, line in enumerate(lines) if _fits(split(line, delimiter), kinds, width, decimal)),
+        None,
     )
     if skip is None or "number" not in kinds:
         problem = f"{name}: no line of numbers in its first {len(lines)} lines"
         raise BadInputError(problem, "Give a text file of values, or of times and values.")
     header = [line for line in lines[:skip] if line.strip() and not _SEPARATOR_LINE.match(line)]
-    export = recognise(header, columns)
-    names, units, named = _names(header, delimiter, columns, export)
+    export = recognise(header, len(kinds))
+    names, units, named = _names(header, delimiter, len(kinds), width, export)
     return Layout(
         delimiter,
         decimal,
@@ -133,21 +135,17 @@ def _column_kind(fields: Sequence[str], decimal: str) -> Kind:
     return kinds.most_common(1)[0][0] if kinds else "missing"
 
 
-def _fits(fields: Sequence[str], kinds: Sequence[Kind], decimal: str) -> bool:
+def _fits(fields: Sequence[str], kinds: Sequence[Kind], width: int, decimal: str) -> bool:
     """Whether these are values of such columns."""
-    if len(fields) != len(kinds):
+    if len(fields) not in (width, len(kinds)):
         return False
-    found = [kind_of(field, decimal) for field in fields]
-    fit = all(
-        f in (k, "missing") or k in ("text", "missing") for f, k in zip(found, kinds, strict=True)
-    )
-    return fit and any(
-        f in ("number", "clock") for f, k in zip(found, kinds, strict=True) if f == k
-    )
+    pairs = [(kind_of(f, decimal), k) for f, k in zip(fields, kinds, strict=False)]
+    fit = all(found in (kind, "missing") or kind in ("text", "missing") for found, kind in pairs)
+    return fit and any(found in ("number", "clock") and found == kind for found, kind in pairs)
 
 
 def _names(
-    header: Sequence[str], delimiter: str | None, columns: int, export: Export
+    header: Sequence[str], delimiter: str | None, columns: int, width: int, export: Export
 ) -> tuple[list[str], list[str], bool]:
     """(names, units, whether the file names its columns)."""
     if columns == 1:
@@ -155,7 +153,7 @@ def _names(
     rows = [
         row
         for line in header
-        if (row := _as_wide(split(line.lstrip("#%"), delimiter), columns)) is not None
+        if (row := _as_wide(split(line.lstrip("#%"), delimiter), columns, width)) is not None
     ]
     units = next(
         (
@@ -186,17 +184,11 @@ def _names(
     )
 
 
-def _as_wide(row: list[str], columns: int) -> list[str] | None:
-    """A row of a header, with or without a delimiter at its end, beside values with or without one; None if it is of another width."""
-    if len(row) == columns + 1 and not row[-1]:
-        return row[:-1]
-    return (
-        row
-        if len(row) == columns
-        else [*row, ""]
-        if len(row) == columns - 1 and columns > 2
-        else None
-    )
+def _as_wide(row: list[str], columns: int, width: int) -> list[str] | None:
+    """The names in a row of a header, if it has as many as the values, a delimiter at its end or not; else None."""
+    while len(row) > columns and (not row[-1] or len(row) == width):
+        row = row[:-1]
+    return row if len(row) == columns else None
 
 
 def _one_name(header: Sequence[str], export: Export) -> tuple[list[str], list[str], bool]:

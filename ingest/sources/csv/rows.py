@@ -15,6 +15,7 @@ from ingest.sources.csv.layout import Layout, split
 from ingest.sources.csv.lines import TextFile, stripped
 
 LINES_AT_ONCE = 20_000
+MAX_NUMBER = 1e20  # nanoseconds since 1970 are below; what is beyond is no number of a recording
 _HALF_DAY_S, _DAY_S = 43_200.0, 86_400.0
 
 Table = NDArray[np.float64]  # shape (lines, columns), NaN for what is missing
@@ -35,6 +36,7 @@ class Rows:
             while lines := [stripped(line) for line in islice(file, at_once)]:
                 table, used = self._parse(lines, done, columns)
                 done += len(lines)
+                table[~(np.abs(table) <= MAX_NUMBER)] = np.nan
                 if len(table):
                     midnights = self._unwrap(table, columns, last, midnights)
                     last = table[-1].copy()
@@ -50,7 +52,9 @@ class Rows:
             for line in self._file.somewhere(share, n)
             if (row := self._row(line, columns)) is not None
         ]
-        return np.array(rows).reshape(-1, len(columns))
+        table = np.array(rows).reshape(-1, len(columns))
+        table[~(np.abs(table) <= MAX_NUMBER)] = np.nan
+        return table
 
     def _parse(self, lines: list[str], before: int, columns: Sequence[int]) -> tuple[Table, int]:
         """(the rows of these lines, how many of the lines were used: fewer if one could not be read)."""
@@ -90,7 +94,6 @@ class Rows:
             )
         except ValueError:
             return None
-        table[~np.isfinite(table)] = np.nan
         return table
 
     def _row(self, line: str, columns: Sequence[int]) -> list[float] | None:

@@ -111,8 +111,8 @@ class CsvSource:
         counts = counters(layout.names, table, named=layout.named)
         others = [i for i, kind in enumerate(layout.kinds) if i != self._time and kind != "text"]
         signals = [i for i in others if layout.kinds[i] == "number" and i not in counts]
-        if channel is not None:
-            signals = others  # whoever names one knows
+        if channel is not None or not signals:  # whoever names one knows
+            signals = others
         names, units = [layout.names[i] for i in signals], [layout.units[i] for i in signals]
         return signals[
             choose(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter1d
+from scipy.ndimage import median_filter, minimum_filter1d
 
 from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.sources.csv.fields import Kind
@@ -29,6 +29,7 @@ _COUNT_NAME = re.compile(
     re.IGNORECASE,
 )
 HOLE = 1.5  # intervals: a step longer than this skips a sample
+BESIDE = 2  # times on each side that outvote a wrong one
 ROUND_PPM = 100e-6  # a quartz is at least so exact: a rate this near a whole number is that number
 
 
@@ -40,12 +41,11 @@ class Timing(NamedTuple):
 
 
 def is_count(values: Times) -> bool:
-    """Whether a column only counts its lines: whole numbers, each one more than the last but where it starts again."""
+    """Whether a column only counts its lines: whole numbers, each one more than the last, but where it begins again."""
     finite = values[np.isfinite(values)]
-    if len(finite) < 3 or np.any(finite != np.rint(finite)):
+    if len(finite) < 3:
         return False
-    steps = np.diff(finite)
-    return bool(np.mean(steps == 1) >= 0.85 and np.all((steps == 1) | (steps < 0) | (steps <= 3)))
+    return bool(np.mean(finite == np.rint(finite)) > 0.95 and np.mean(np.diff(finite) == 1) >= 0.85)
 
 
 def time_column(
@@ -61,10 +61,12 @@ def time_column(
     A column that counts its lines is no time, unless it is called one and says its unit. Of several the one that tells samples apart best.
     """
 
-    def rises(i: int) -> bool:
+    def rises(i: int, steadily: float = 0.9) -> bool:
         finite = table[np.isfinite(table[:, i]), i]
         return (
-            len(finite) > 1 and finite[-1] > finite[0] and bool(np.mean(np.diff(finite) >= 0) > 0.9)
+            len(finite) > 1
+            and finite[-1] > finite[0]
+            and bool(np.mean(np.diff(finite) >= 0) > steadily)
         )
 
     def apart(i: int) -> int:
@@ -80,7 +82,7 @@ def time_column(
     found = found or [i for i, kind in enumerate(kinds) if kind == "clock" and rises(i)]
     if found:
         return max(found, key=lambda i: (apart(i) > 0.99 * len(table), apart(i), -i))
-    if len(names) < 2 or kinds[0] != "number" or not rises(0) or is_count(table[:, 0]):
+    if len(names) < 2 or kinds[0] != "number" or not rises(0, 0.99) or is_count(table[:, 0]):
         return None
     steps = np.diff(table[:, 0])
     even = bool(np.mean(np.abs(steps - np.median(steps)) <= 0.5 * np.median(steps)) > 0.9)
@@ -113,15 +115,16 @@ def timing(times_s: Times, fs_hz: float | None = None) -> Timing | None:
     """Rate and jitter of the first times of a file, in seconds; None if they do not tell a rate.
 
     The rate is that of the moments at which the time changes (samples of a packet share one), without the steps that skip samples. It is
-    `fs_hz`, the rate that somebody states, if it lies within 2 % of that; else a whole number, if it lies as near as the times can tell.
+    `fs_hz`, the rate that somebody states, if it lies within 2 % of that, or 10 % for times of arrival that come and go; else a whole
+    number, if it lies as near as the times can tell.
     """
     times = times_s[np.isfinite(times_s)]
     steps = _Steps.of(times)
-    if steps is None or not steps.rate <= 100 * MAX_FS_HZ:
+    if steps is None or not 0 < steps.rate <= 100 * MAX_FS_HZ:
         return None
     rate = steps.rate
     late = jitter(times, rate)
-    if fs_hz is not None and abs(rate - fs_hz) <= 0.02 * fs_hz:
+    if fs_hz is not None and abs(rate - fs_hz) <= (0.1 if steps.noisy else 0.02) * fs_hz:
         rate = fs_hz
     elif (
         abs(rate - round(rate)) <= rate * (ROUND_PPM + min(late + 1, 20) / steps.samples)
@@ -136,33 +139,43 @@ class _Steps(NamedTuple):
 
     rate: float  # samples per unit
     samples: int  # that this was found from
+    noisy: bool = False  # the times are those of arrival
 
     @classmethod
     def of(cls, times: Times) -> _Steps | None:
         """None if the times do not move, or hardly."""
         moments = np.flatnonzero(np.diff(times) != 0) + 1
-        if len(moments) < 5 or len(times) < 10:
+        if len(moments) < 2 * BESIDE + 2 or len(times) < 10:
             return None
         span, samples = np.diff(times[moments]), np.diff(moments)
         each = span / samples
         usual = float(np.median(each))
         if usual <= 0:
             return None
-        lengths = np.unique(np.round(span / usual, 2)) * usual
-        quantum = (
-            float(np.min(np.diff(lengths))) if len(lengths) > 1 else 0.0
-        )  # times are rounded to this, or finer
-        keep = (span > 0) & (span < HOLE * usual * samples + min(quantum, usual))
-        if np.mean(keep) < 0.9:
-            keep = (span > 0) & (each <= 3 * float(np.mean(each)))
-        if not keep.any():
-            return None
-        return cls(float(samples[keep].sum() / span[keep].sum()), int(samples[keep].sum()))
+        lengths = np.diff(np.unique(np.round(span / usual, 2)) * usual)
+        finer = lengths[
+            lengths < 0.5 * usual
+        ]  # what times are rounded to; coarser differences are holes
+        quantum = float(finer.min()) if len(finer) else 0.0
+        excess, most = span - usual * samples, (HOLE - 1) * usual * samples + quantum
+        noisy = bool(np.mean(np.abs(excess) > most) > 0.1)
+        rounded = np.mean(excess < -most / 2) < 0.02  # to about what lies between two samples
+        if noisy and (rounded or np.mean(span <= 0) > 0.02):  # single steps say nothing
+            half = len(times) // 2
+            rate = half / float(np.median(times[half:] - times[:-half]))
+            return cls(rate, half, not rounded)
+        # A hole stays; what only came late is followed by what seems to come early.
+        around = np.convolve(excess, np.ones(2 * BESIDE + 1), "same")
+        keep = ~((excess > most) & (around > most) | (span < -most) & (around < -most))
+        return cls(float(samples[keep].sum() / span[keep].sum()), int(samples[keep].sum()), noisy)
 
 
 def jitter(times_s: Times, fs_hz: float) -> float:
     """Samples by which times come later than the earliest around them, as the sample's number has it."""
     late = (times_s - times_s[0]) * fs_hz - np.arange(len(times_s))
+    usual = median_filter(late, 2 * BESIDE + 1, mode="nearest")
+    if np.mean(np.abs(late - usual) <= 1) >= 0.95:  # a wrong time now and then is no jitter
+        late = usual
     return float(np.percentile(late - earliest(late, min(round(fs_hz), len(late) - 1)), 99))
 
 
