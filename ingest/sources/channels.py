@@ -17,8 +17,13 @@ _LEAD = re.compile(
     rf"|V[1-9]-V[1-9]|{_ELECTRODE}[-_ ]{_ELECTRODE})",
     re.IGNORECASE,
 )
+# Electrodes of the 10-20 system: Fp1, Cz, C3-A2, T4-Ref; C3 and C4 alone may be chest leads.
+_SCALP = r"(?:Fp[1-2z]|AF\d{1,2}|AFz|F(?:[1-9]|10|z)|F[CT]\d{1,2}|FCz|Cz|[TPO]\d{1,2}|[PO]z|CP\d|CPz|TP\d{1,2}|PO\d{1,2}|POz)"
+_EEG = re.compile(
+    rf"{_SCALP}(?:[-: ]\S+)?|C[1-6][-: ](?:{_SCALP}|C\d|[AM][12]|ref|av\w*|le)", re.IGNORECASE
+)
 _OTHER = re.compile(
-    r"E[EMO]G|EDA|GSR|RESP|ABP|ART|CVP|PAP|ICP|\bBP\b|NIBP|PLETH|PPG|BVP|SPO2|SAO2|CO2|TEMP|FLOW|ACC|GYR|MAG|BATT|AUX|PULSE|HEART|\bHR\b"
+    r"E[EMO]G|[BPS]CG|EDA|GSR|RESP|ABP|ART|CVP|PAP|ICP|\bBP\b|NIBP|PLETH|PPG|BVP|SPO2|SAO2|CO2|TEMP|FLOW|ACC|GYR|MAG|BATT|AUX|PULSE|HEART|\bHR\b"
     r"|\bRR\b|SNORE|POS|LIGHT|NOISE|MARK|TRIGGER|EVENT|STATUS|ANNOT|COUNT|INDEX|SAMPLE|TIME|DATE|\bSEQ|NSEQ|\bDI\d?\b",
     re.IGNORECASE,
 )
@@ -47,7 +52,7 @@ def choose(
     for group in (said, leads):
         if group:
             return next((i for i in group if recorded(i)), group[0])
-    others = [i for i in possible if not _OTHER.search(names[i])]
+    others = [i for i in possible if not _is_other(names[i])]
     if len(others) > 1:
         others = [i for i in others if recorded(i)]
     if len(others) == 1:
@@ -58,6 +63,11 @@ def choose(
     raise BadInputError(
         problem, f"Choose with --channel NAME or INDEX; its channels are: {listed(names, units)}."
     )
+
+
+def _is_other(name: str) -> bool:
+    """Whether a channel's name says that it is no ECG."""
+    return _OTHER.search(name) is not None or _EEG.fullmatch(name.strip()) is not None
 
 
 def lead_name(name: str, index: int) -> str:

@@ -45,7 +45,8 @@ class WfdbSource:
 
     Counts are the file's own, less the baseline; what int16 cannot hold is scaled as `scale.fit` says. A signal with more samples per
     frame than others keeps its own rate. In a multi-segment record each segment's own gain holds, and what was not recorded is invalid.
-    A file that is shorter than its header says, and annotations that cannot be read, are told by `notice`; without one they are errors.
+    A segment that is not there, a file that is shorter than its header says and annotations that cannot be read are told by `notice`;
+    without one they are errors.
     `unit` overrides the header's. Raises BadInputError if the record cannot be used.
     """
 
@@ -62,9 +63,7 @@ class WfdbSource:
         self.path, self.name = path, path.name
         self._unit, self._notice = unit, notice
         header = read_header(path.with_name(path.name + ".hea"))
-        parts = [
-            (first, frames, read_header(at) if at else None) for first, frames, at in _parts(header)
-        ]
+        parts = [(first, frames, self._part(at)) for first, frames, at in _parts(header)]
         found = [part for _, _, part in parts if part is not None and part.signals]
         names, units = (
             (
@@ -133,6 +132,16 @@ class WfdbSource:
             self._counts(a, b) for a, b in spans(self._frames * self._per_frame, start, self.fs_hz)
         )
         return blocks_of(parts, start, self.fs_hz, annotations, name=self.name, notice=self._notice)
+
+    def _part(self, path: Path | None) -> Header | None:
+        """The header of a segment; None for a gap, and for a segment that was not copied, if somebody is told."""
+        if path is None or (self._notice is not unheard and not path.is_file()):
+            if path is not None:
+                self._notice(
+                    f"{self.name}: its segment {path.stem} is not there, and counts as a gap"
+                )
+            return None
+        return read_header(path)
 
     def _set_scale(self, *, said: bool) -> None:
         """Choose gain and offset for the whole record, by the limits of its formats or by looking at it."""

@@ -28,6 +28,8 @@ _INTERVAL = re.compile(
 _PER_SAMPLE = re.compile(
     r"(?P<step>\d+(?:[.,]\d+)?)\s*(?P<unit>msec|ms|sec|s)\s*/\s*sample", re.IGNORECASE
 )
+_LABELS = re.compile(r"^\W*labels\s*:=\s*(.+)$", re.IGNORECASE | re.MULTILINE)  # BioSPPy
+_UNITS = re.compile(r"^\W*units\s*:=\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _OPENSIGNALS, _OPENBCI = "OpenSignals", "OpenBCI"
 # Millivolts at the electrodes that all 2^n steps of the converter stand for: VCC / gain, by the makers' data sheets of the ECG sensor.
 _OPENSIGNALS_MV = {"bitalino": 3300 / 1100, "biosignalsplux": 3000 / 1000}
@@ -55,6 +57,8 @@ def recognise(header: Sequence[str], columns: int) -> Export:
     if _OPENBCI in text:
         microvolts = "microvolts" in text.lower() or "exg channel" in text.lower()
         return _openbci(text, fs_hz, columns, microvolts)
+    labels = _LABELS.search(text)
+    names = [clean(name) for name in re.split(r"[\t,;]", labels[1])] if labels else []
     pairs = [
         tuple(map(clean, re.split(r"[,;\t]", line, maxsplit=1)))
         for line in header
@@ -68,7 +72,12 @@ def recognise(header: Sequence[str], columns: int) -> Export:
         ),
         "",
     )
-    return Export(fs_hz=fs_hz, unit=unit if columns == 1 else "")
+    if len(names) == columns and (said := _UNITS.search(text)):
+        return Export(
+            fs_hz=fs_hz, unit=said[1].strip(), names=names, units=[said[1].strip()] * columns
+        )
+    unit = unit if columns == 1 else ""
+    return Export(fs_hz=fs_hz, unit=unit, names=names if len(names) == columns else [])
 
 
 def _rate(text: str) -> float | None:

@@ -41,7 +41,7 @@ class Layout(NamedTuple):
 def sniff(lines: Sequence[str], name: str) -> Layout:
     """The layout of a file that begins with these lines. Raises BadInputError if there are no values in them."""
     full = [line for line in lines if line.strip()]
-    sample = full[len(full) // 2 :][-200:]  # values, if there are any
+    sample = full[-max(len(full) // 4, 1) :][-200:]  # values, if there are any
     delimiter, decimal = _signs(sample, lines)
     rows = [split(line, delimiter) for line in sample]
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
@@ -167,7 +167,7 @@ def _names(
     candidates = [
         (len({f for f in row if f}), i, row) for i, row in enumerate(rows) if row is not units
     ]
-    if not candidates:
+    if not candidates or (export.names and not export.maker):
         return (
             export.names or [f"column {i}" for i in range(columns)],
             export.units or [""] * columns,
@@ -194,8 +194,9 @@ def _as_wide(row: list[str], columns: int, width: int) -> list[str] | None:
 def _one_name(header: Sequence[str], export: Export) -> tuple[list[str], list[str], bool]:
     """The name of the only column is the last line above it, unless that is one of many notes or a pair of name and value."""
     last = clean(header[-1].lstrip("#%")) if header else ""
-    if export.unit or export.fs_hz or not last or re.search(r"[,:=]", last) or len(last) > 40:
-        return [_lead_of(header) or "column 0"], [export.unit], bool(_lead_of(header))
+    told = (export.names or [_lead_of(header)])[0]
+    if told or export.fs_hz or not last or re.search(r"[,:=]", last) or len(last) > 40:
+        return [told or "column 0"], [export.unit], bool(told)
     return [last], [_unit_of(last)], True
 
 

@@ -252,13 +252,24 @@ class TestExports:
         assert "LL-RA" in source.lead
         assert_reads(source, mv, 256)
 
+    def test_biosppy_names_its_columns_in_a_note(self, tmp_path):
+        head = (
+            "# Simple Text Format\n# Sampling Rate (Hz):= 250.00\n# Labels:= EDA\tECG\n# Units:= mV"
+        )
+        lines = [f"7.0\t{v}" for v in MV]
+        source = CsvSource(write_table(tmp_path / "x.txt", head, lines))
+        assert source.lead == "ECG"
+        assert_reads(source)
+        alone = write_table(
+            tmp_path / "y.txt", head.replace("EDA\t", "").replace("ECG", "EEG"), ["1.0"]
+        )
+        with pytest.raises(BadInputError, match="0 EEG"):
+            CsvSource(alone)
+
     @pytest.mark.parametrize(
         ("head", "fs"),
         [
-            (
-                "# Simple Text Format\n# Sampling Rate (Hz):= 1000.00\n# Resolution:= 12\n# Labels:= ECG\n",
-                1000,
-            ),
+            ("# Sampling Rate (Hz):= 1000.00", 1000),
             ("Interval=\t0.004 s\nChannelTitle=\tECG\nUnitName=\tmV", 250),
             ("recording.acq\n2 msec/sample\n1 channels", 500),
             ("fs=128", 128),

@@ -100,6 +100,18 @@ def test_the_gain_of_one_segment_is_not_used_for_another(tmp_path):
     assert_reads(WfdbSource(tmp_path / "multi"), np.concatenate([np.zeros(500), MV]))
 
 
+def test_a_segment_that_was_not_copied_is_a_gap_and_told(tmp_path):
+    (tmp_path / "multi.hea").write_text(f"multi/2 1 250 {N + 500}\nlost 500\nseg {N}\n")
+    write_record(tmp_path, "seg", MV * 200)
+    told: list[str] = []
+    source = WfdbSource(tmp_path / "multi", notice=told.append)
+    assert source.duration_s == N / FS + 2
+    assert "lost" in told[0]
+    np.testing.assert_allclose(mv_of(source)[500:], MV, atol=0.006)
+    with pytest.raises(BadInputError, match=r"lost\.hea"):
+        WfdbSource(tmp_path / "multi")
+
+
 def test_a_lead_that_was_never_recorded_is_not_the_one_that_is_read(tmp_path):
     (tmp_path / "multi.hea").write_text(f"multi/3 2 250 {N}\nlay 0\nseg {N}\n~ 0\n")
     lines = "".join(f"~ 0 200/mV 12 0 0 0 0 {lead}\n" for lead in ("I", "II"))
