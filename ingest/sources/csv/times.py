@@ -115,8 +115,8 @@ def timing(times_s: Times, fs_hz: float | None = None) -> Timing | None:
     """Rate and jitter of the first times of a file, in seconds; None if they do not tell a rate.
 
     The rate is that of the moments at which the time changes (samples of a packet share one), without the steps that skip samples. It is
-    `fs_hz`, the rate that somebody states, if it lies within 2 % of that, or 10 % for times of arrival that come and go; else a whole
-    number, if it lies as near as the times can tell.
+    `fs_hz`, the rate that somebody states, if it lies within 2 % of that, or as near as times of arrival can tell; else a whole number,
+    if it lies so near.
     """
     times = times_s[np.isfinite(times_s)]
     steps = _Steps.of(times)
@@ -124,7 +124,8 @@ def timing(times_s: Times, fs_hz: float | None = None) -> Timing | None:
         return None
     rate = steps.rate
     late = jitter(times, rate)
-    if fs_hz is not None and abs(rate - fs_hz) <= (0.1 if steps.noisy else 0.02) * fs_hz:
+    near = 0.1 if steps.noisy else min(max(0.02, 2 * late / steps.samples), 0.1)
+    if fs_hz is not None and abs(rate - fs_hz) <= near * fs_hz:
         rate = fs_hz
     elif (
         abs(rate - round(rate)) <= rate * (ROUND_PPM + min(late + 1, 20) / steps.samples)

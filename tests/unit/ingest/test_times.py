@@ -65,6 +65,8 @@ def test_a_hole_of_any_length_stays_where_and_as_long_as_it_was(fs, holes):
 )
 def test_packets_share_a_time_and_lost_ones_leave_a_hole(fs, packet, lost, delay_s, seed):
     """Every sample of a packet has the packet's time, some come late; whole packets are missing."""
+    if delay_s and packet < 0.1 * fs:
+        delay_s = 0.0  # else packets would come in another order
     number = np.arange(80 * packet)
     arrival = np.random.default_rng(seed).exponential(delay_s, 80) if delay_s else np.zeros(80)
     times = np.round((number // packet * packet) / fs + arrival[number // packet], 3)
