@@ -116,7 +116,9 @@ def test_training(options: list[str]) -> int:
     # else all of them would skip, and nothing would be tested
     there = [str(TRAINING.python), "-c", "import torch, onnx"]
     spread = ["--dist", "load"]  # the matrix over all architectures is one long file
-    command = [str(TRAINING.python), "-m", *TESTS, *spread, *needing, *options]
+    # while exporting, torch warns of plans of its own
+    quiet = ["-W", "ignore::DeprecationWarning", "-W", "ignore::UserWarning"]
+    command = [str(TRAINING.python), "-m", *TESTS, *spread, *quiet, *needing, *options]
     return (
         subprocess.run(there, check=False).returncode
         or subprocess.run(command, cwd=HERE, check=False).returncode
