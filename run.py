@@ -117,7 +117,7 @@ def test_training(options: list[str]) -> int:
     there = [str(TRAINING.python), "-c", "import torch, onnx"]
     spread = ["--dist", "load"]  # the matrix over all architectures is one long file
     # while exporting, torch warns of plans of its own
-    quiet = ["-W", "ignore::DeprecationWarning", "-W", "ignore::UserWarning"]
+    quiet = ["-W", "ignore"]
     command = [str(TRAINING.python), "-m", *TESTS, *spread, *quiet, *needing, *options]
     return (
         subprocess.run(there, check=False).returncode
