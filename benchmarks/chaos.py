@@ -43,8 +43,8 @@ from ingest.messages import Action, Alarm, Event, SampleChunk, Strip, encode, sa
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from ingest.topics import PROCESSOR_GROUP, SAMPLES
-from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, identity
+from stream_processor.ward import build_ward
 from tools.services import Influxdb, Kafka, Service
 
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")

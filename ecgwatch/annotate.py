@@ -19,7 +19,8 @@ from ingest.messages import (
     sample_offset_ns,
 )
 from ingest.sources.base import Block, Source
-from stream_processor.pipeline.ward import Ward, build_ward
+from stream_processor.pipeline.ward import Ward
+from stream_processor.ward import build_ward
 
 PUSH_S = 40.0  # fills the networks' batches: 40 beat windows, 8 rhythm windows
 

@@ -29,7 +29,6 @@ from ingest.messages import (
     Vitals,
     sample_offset_ns,
 )
-from models.serving import runtime
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.signal.windows import Windower, Windows
@@ -427,8 +426,3 @@ class Ward:
 
     def _recorded(self, items: Sequence[Block | AlarmStrip]) -> list[Event]:
         return [events.recorded(self._stream[item.row], item) for item in items]
-
-
-def build_ward(clock: Clock, profiles: Profiles = EVERYBODY_ADULT) -> Ward:
-    """A ward with the models that ship with the product."""
-    return Ward(runtime.load(), clock, profiles)

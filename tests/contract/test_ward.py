@@ -31,8 +31,9 @@ from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.pipeline.patient_clock import CLOSE_AFTER_S
 from stream_processor.pipeline.stages.admission import REPEAT_S
-from stream_processor.pipeline.ward import Ward, build_ward
+from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import identity
+from stream_processor.ward import build_ward
 
 START_NS = 1_700_000_000_000_000_000
 PATIENTS = {"vt": 250.0, "noisy": 360.0, "asystole": 128.0}

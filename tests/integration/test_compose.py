@@ -31,8 +31,8 @@ from ingest.messages import Alarm, Beat, Event, SampleChunk, Score, Waveform
 from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
-from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError
+from stream_processor.ward import build_ward
 from tests.contract.test_sinks import beat
 from tests.integration.test_recovery import Stored, _by_identity, assert_same
 from tools import compose_env, compose_tokens

@@ -47,11 +47,11 @@ from ingest.packing import MISSING, unpack
 from ingest.replay import merge, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
-from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks import influx_lines
 from stream_processor.sinks.base import KINDS
 from stream_processor.sinks.influx import InfluxSink
 from stream_processor.sinks.memory import MemorySink
+from stream_processor.ward import build_ward
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.telemetry import ADDED
 from stream_processor.worker.telemetry import line as telemetry_line

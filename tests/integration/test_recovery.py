@@ -29,8 +29,8 @@ from ingest.clock import SystemClock
 from ingest.messages import Alarm, Event, SampleChunk, Strip, encode, sample_offset_ns
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from stream_processor.pipeline.ward import build_ward
 from stream_processor.sinks.base import KINDS, SinkBusyError, identity
+from stream_processor.ward import build_ward
 
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 SIGNAL_S, CHUNK_S = 70.0, 0.5

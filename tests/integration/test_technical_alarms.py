@@ -19,7 +19,7 @@ from ingest.messages import Alarm, Event, SampleChunk
 from ingest.replay import Due, stream
 from ingest.simulator.scenario import load
 from ingest.sources.simulated import SimulatedSource
-from stream_processor.pipeline.ward import build_ward
+from stream_processor.ward import build_ward
 
 START_NS = 10**18
 # (faults, kind, onset at least, raised at most, ended at most; seconds of the stream)
