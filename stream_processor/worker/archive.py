@@ -225,14 +225,23 @@ class Archive:
             for (topic, partition), offset in self._next.items()
         ]
         try:
-            consumer.commit(offsets=places, asynchronous=False)
+            committed = consumer.commit(offsets=places, asynchronous=False)
         except confluent_kafka.KafkaException as error:
             if error.args[0].fatal():
                 raise
             # the broker is away, or the group is changing
             log.info("the archive could not commit, and tries again: %s", error)
             return
-        self._next.clear()
+        for place in committed or []:
+            if place.error is None:
+                self._next.pop((place.topic, place.partition), None)
+            else:  # of one partition alone: it stays for the next turn
+                log.info(
+                    "the archive could not commit %s %d, and tries again: %s",
+                    place.topic,
+                    place.partition,
+                    place.error,
+                )
 
     def _measure(self, consumer: confluent_kafka.Consumer) -> None:
         """Bring the counter `unstored` up to date, now and then."""
