@@ -143,11 +143,12 @@ def _one(record: str, how: _How) -> _Done:
         EcgwatchError,
         OSError,
         ValueError,
-    ) as error:  # OSError and ValueError: what packages say of broken files
+    ) as error:  # the last two: what packages say of broken files
         (how.out / f"{name}.ecw").unlink(missing_ok=True)
-        said = (
-            f"{error.problem}. {error.remedy}" if isinstance(error, EcgwatchError) else str(error)
-        )
+        if isinstance(error, EcgwatchError):
+            said = f"{error.problem}. {error.remedy}"
+        else:
+            said = f"it cannot be read ({error}). Check that it is complete; copy or download it again."
         return _Done(RecordRow(name, error=said), [], [], notices)
     write_events(how.out, found.name, found.fs_hz, found.beats, found.rhythm)
     row = RecordRow(
