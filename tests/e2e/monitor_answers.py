@@ -11,8 +11,9 @@ import threading
 import confluent_kafka
 import msgspec
 
-from ingest.messages import Action, Alarm, decode
+from ingest.messages import Action, Alarm, LimitChange, Orders, decode
 from ingest.topics import ACKS
+from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS
 from tests.e2e.monitor_fakes import Ward
 
 
@@ -23,6 +24,7 @@ class Answers:
         self.streams = streams
         self.alarms = {alarm.id: alarm for alarm in alarms}
         self.taken: list[Action] = []
+        self._orders: dict[str, tuple[dict[str, float], dict[str, LimitChange]]] = {}
         settings = {
             "bootstrap.servers": broker,
             "group.id": "answers",
@@ -54,11 +56,38 @@ class Answers:
 
     def _take(self, action: Action) -> None:
         self.taken.append(action)
+        self._order(action)
         for alarm in list(self.alarms.values()):
             changed = self._changed(alarm, action)
             if changed:
                 self.alarms[alarm.id] = changed
                 self.streams.send(changed)
+
+    def _order(self, action: Action) -> None:
+        """Report the orders in force, as the alarm life cycle does."""
+        patient = action.patient_id
+        silenced, changed = self._orders.setdefault(patient, ({}, {}))
+        if action.action == "silence":
+            silenced[action.kind] = action.seconds or 0.0
+        elif action.action == "resume":
+            silenced.clear()
+        elif action.action == "limits":
+            for name, value in action.limits.items():
+                changed.pop(name, None)
+                if value is not None:
+                    changed[name] = LimitChange(value, action.time_ns, action.by)
+        defaults = {name: float(getattr(ADULT, name)) for name in LIMITS}
+        limits = defaults | {name: change.value for name, change in changed.items()}
+        self.streams.send(
+            Orders(
+                patient_id=patient,
+                now_ns=action.time_ns,
+                silenced=dict(silenced),
+                limits=limits,
+                defaults=defaults,
+                changed=dict(changed),
+            )
+        )
 
     def _changed(self, alarm: Alarm, action: Action) -> Alarm | None:
         if alarm.patient_id != action.patient_id:

@@ -16,7 +16,7 @@ import numpy as np
 from confluent_kafka import Producer
 
 from ingest import topics
-from ingest.messages import Alarm, Beat, Message, Rhythm, SampleChunk, Score, Vitals, encode
+from ingest.messages import Alarm, Beat, Message, Orders, Rhythm, SampleChunk, Score, Vitals, encode
 
 CHUNK_S = 0.5
 ANALYSIS_S = 1.2  # events come this much later than their samples
@@ -37,6 +37,7 @@ TOPIC = {
     Vitals: topics.VITALS,
     Alarm: topics.ALARMS,
     Score: topics.SCORES,
+    Orders: topics.ORDERS,
 }
 
 

@@ -106,9 +106,14 @@ def test_the_report_opens_in_a_tab_of_its_own(browser: Browser, server: Server) 
 
 
 def test_limits_are_checked_where_they_stand_and_say_who_changed_them(
-    browser: Browser, server: Server
+    browser: Browser, past: Past
 ) -> None:
-    with at_bed_3(browser, server) as page:
+    story = Story("Bed 3", bpm=84, pattern="NNNV")
+    with (
+        ward([story], past.sink, seconds=600.0) as (server, streams),
+        Answers(streams, server.broker, []),
+        at_bed_3(browser, server) as page,
+    ):
         page.keyboard.press("l")
         high = page.locator('tr[data-name="hr_high_bpm"]')
         field = high.get_by_role("textbox")

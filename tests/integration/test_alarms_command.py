@@ -23,10 +23,21 @@ from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError, UnreachableError
-from ingest.messages import Action, Alarm, Delivery, Edit, SampleChunk, decode, encode
+from ingest.messages import (
+    Action,
+    Alarm,
+    Delivery,
+    Edit,
+    LimitChange,
+    Orders,
+    SampleChunk,
+    decode,
+    encode,
+)
 from ingest.operator import OperatorOutlet
 from ingest.producer import Producer
-from ingest.topics import ACKS, ALARMS, EDITS, NOTIFICATIONS, SAMPLES
+from ingest.topics import ACKS, ALARMS, EDITS, NOTIFICATIONS, ORDERS, SAMPLES
+from stream_processor.pipeline.alarms.profiles import BUILT_IN, LIMITS
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.fakes import chunk
 from tests.integration.test_process import messages
@@ -255,6 +266,14 @@ def test_silence_and_resume(sending, keep):
     assert len(actions(sending)) == 3
 
 
+def report_orders(address: str, orders: Orders) -> None:
+    """In the processor's place: the orders in force."""
+    create_topics(address)
+    producer = confluent_kafka.Producer({"bootstrap.servers": address})
+    producer.produce(ORDERS.name, encode(orders), key=orders.patient_id)
+    assert producer.flush(10) == 0
+
+
 def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch):
     profiles = folder / "profiles.toml"
     profiles.write_text('[groups.icu]\npatients = ["Bed *"]\nprofile = "paediatric"\n')
@@ -268,6 +287,18 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
         limits={"hr_high_bpm": 150.0},
     )
     keep(alarm(), stored)
+    profile = BUILT_IN["paediatric"]
+    defaults = {name: float(getattr(profile, name)) for name in LIMITS}
+    change = LimitChange(150.0, stored.time_ns, stored.by)
+    report_orders(
+        sending,
+        Orders(
+            patient_id="Bed 1",
+            limits=defaults | {"hr_high_bpm": 150.0},
+            defaults=defaults,
+            changed={"hr_high_bpm": change},
+        ),
+    )
     lines = {line.split()[0]: line for line in run("profile", "Bed 1").splitlines()}
     assert "150  60 to 280 /min" in lines["hr_high_bpm"]
     assert "Ann, 2001-09-09T01:46:40.000Z" in lines["hr_high_bpm"]
