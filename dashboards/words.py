@@ -30,7 +30,7 @@ RHYTHMS: dict[RhythmLabel, RhythmName] = {
     "~": RhythmName("Unreadable", "Unreadable"),
 }
 
-# sent to a page once, when it connects
+# the answer of GET /api/words, which a page asks for once
 WORDS = {
     "rhythms": {label: name._asdict() for label, name in RHYTHMS.items()},
     "alarms": {

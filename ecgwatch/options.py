@@ -18,6 +18,9 @@ Sink = Annotated[
         help="Where events are stored (ECGWATCH_SINK).",
     ),
 ]
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
 Certificate = Annotated[
     str | None,
     typer.Option(

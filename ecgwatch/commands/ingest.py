@@ -17,9 +17,6 @@ from ingest.errors import BadInputError
 DEFAULT_PORT = 8060
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
-Port = Annotated[
-    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-]
 Names = Annotated[
     list[str] | None,
     typer.Option("--name", metavar="HOST", help="A name for --self-signed (again for more)."),
@@ -40,7 +37,7 @@ SelfSigned = Annotated[
 
 def ingest(
     host: Host = "127.0.0.1",
-    port: Port = DEFAULT_PORT,
+    port: options.Port = DEFAULT_PORT,
     mqtt: Mqtt = None,
     certificate: options.Certificate = None,
     key: options.Key = None,

@@ -34,9 +34,6 @@ Host = Annotated[
     str,
     typer.Option("--host", help="Address to listen on; beyond this machine tokens are required."),
 ]
-Port = Annotated[
-    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-]
 Names = Annotated[
     list[str] | None,
     typer.Option("--name", metavar="HOST", help="A name this server goes by (again for more)."),
@@ -68,7 +65,7 @@ WithIngest = Annotated[
 
 def monitor(
     host: Host = "127.0.0.1",
-    port: Port = DEFAULT_PORT,
+    port: options.Port = DEFAULT_PORT,
     name: Names = None,
     tokens: Tokens = None,
     new_token: NewToken = None,
