@@ -20,6 +20,7 @@ from ingest.messages import (
     Action,
     BadMessageError,
     Event,
+    Orders,
     SampleChunk,
     decode,
     encode,
@@ -81,6 +82,10 @@ class _Producer:
 
     def event(self, event: Event, partition: int | None) -> None:
         encode(event)
+
+    def orders(self, patient_id: str, orders: Orders | None, partition: int | None) -> None:
+        if orders is not None:
+            encode(orders)
 
     def dead_letter(self, *_: object) -> None:
         self.letters += 1

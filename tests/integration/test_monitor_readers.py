@@ -77,7 +77,7 @@ PARENT = """
 import asyncio, sys
 from functools import partial
 from pathlib import Path
-from dashboards.monitor import questions
+from dashboards.monitor.store import questions
 from dashboards.monitor.store.history import History
 from dashboards.monitor.store.readers import processes
 from stream_processor.sinks.sqlite import SqliteSink
