@@ -1,84 +1,68 @@
 // One patient: the trace, the last hours, the numbers and the alarms; and over them, on request, a review or an hour at a glance.
 
-import { AlarmList } from "../alarms/alarmlist.js";
+import { alarmState, age, standing } from "../alarms/words.js";
 import { getJson, patientPath } from "../core/api.js";
-import { Chart, GAINS } from "../trace/chart.js";
-import { Disclosure } from "../core/disclosure.js";
 import { h, setClass, setData, setHidden, setText } from "../core/dom.js";
-import { Edits } from "./edits.js";
-import { nextBeat } from "./findbeat.js";
-import { findingKey, findingLines } from "./findingline.js";
-import { openLimits } from "./limits.js";
 import { now } from "../core/model.js";
 import { keep, prefs } from "../core/prefs.js";
-import { Review } from "./review.js";
-import { scoreLine } from "./scoreline.js";
+import { Chart, GAINS } from "../trace/chart.js";
 import { Tape } from "../trace/tape.js";
-import { inStep, qualityWord, technicalText } from "../ward/tile.js";
+import { technicalText } from "../ward/tile.js";
+import { nextBeat } from "./findbeat.js";
+import { openLimits } from "./limits.js";
+import { Overlays } from "./overlays.js";
+import { scoreLine } from "./scoreline.js";
+import { SidePanel } from "./sidepanel.js";
+import { TitleBar } from "./titlebar.js";
+import { Toolbar } from "./toolbar.js";
 import { Trend } from "./trend.js";
-import {
-  age,
-  alarmLine,
-  alarmState,
-  BEATS,
-  dayTime,
-  rhythmInFull,
-  standing,
-} from "../alarms/words.js";
 
 const SPEEDS = [25, 50];
-const MOST_LINES = 3; // most lines of alarms in the head; the list shows all
-const REPORT_HOURS = [1, 6, 24];
+const KEYS_OVER_A_PANEL = ["n", "p", "a", "r"];
 
 export class PatientView {
   /** context: {back, session, actions, limits, say} */
   constructor(root, patient, context) {
     Object.assign(this, { patient, context });
     this.tape = new Tape(patient);
-    this.edits = new Edits(patient, context.session);
     this.chart = new Chart(patient, this.tape, () => this.#shown());
     this.trend = new Trend(patient, this.tape, {
       go: (t) => this.goTo(t),
       pointed: (t) => this.chart.cursor(t),
     });
-    this.list = new AlarmList(patient, context.actions, (alarm) => this.review(alarm));
-    this.alarms = h("div", { class: "alarms", role: "group", "aria-label": "Standing alarms" });
+    this.title = new TitleBar(patient);
+    this.tools = new Toolbar(this.chart, {
+      alarm: (step) => this.nextAlarm(step),
+      beat: (step) => this.nextBeat(step),
+      disclose: () => this.overlays.disclose(),
+    });
+    this.side = new SidePanel(patient, context, {
+      openLimits: () => this.limits(),
+      review: (alarm) => this.overlays.review(alarm),
+    });
     this.score = h("div", {
       class: "score",
       title: "Against the reference annotations that are replayed with this record",
       hidden: true,
     });
-    this.findings = h("div", {
-      class: "findings",
-      role: "group",
-      "aria-label": "Added tasks",
-      hidden: true,
-    });
-    this.facts = Object.fromEntries(
-      [
-        "rate",
-        "reason",
-        "rhythm",
-        "rr",
-        "pvcs",
-        "range",
-        "sdnn",
-        "rmssd",
-        "quality",
-        "time",
-        "source",
-        "scale",
-      ].map((name) => [name, h("span", { class: name })]),
+    this.left = h(
+      "div",
+      { class: "left" },
+      this.chart.element,
+      this.tools.element,
+      this.trend.element,
     );
-    this.panel = null; // the panel that covers the trace
-    this.left = h("div", { class: "left" }, this.chart.element, this.#tools(), this.trend.element);
+    this.overlays = new Overlays(patient, this.tape, context.session, this.left, {
+      goTo: (t) => this.goTo(t),
+      nextAlarm: (step) => this.nextAlarm(step),
+    });
     this.element = h(
       "section",
       { class: "patient" },
-      this.#head(),
+      this.title.element,
       this.score,
       this.left,
-      this.#side(),
+      this.side.element,
     );
     root.replaceChildren(this.element);
     this.chart.fit();
@@ -86,12 +70,12 @@ export class PatientView {
   }
 
   close() {
-    this.#closePanel();
-    for (const part of [this.chart, this.trend, this.list]) part.close();
+    this.overlays.close();
+    for (const part of [this.chart, this.trend, this.side]) part.close();
   }
 
   frame(at) {
-    if (!this.panel) this.chart.frame(at);
+    if (!this.overlays.panel) this.chart.frame(at);
   }
 
   async #older() {
@@ -105,107 +89,76 @@ export class PatientView {
   }
 
   key(event) {
-    const { key, shiftKey } = event;
-    if (this.panel instanceof Disclosure) return this.panel.key(event);
+    const { key, shiftKey } = event,
+      { chart } = this;
+    if (this.overlays.disclosed) return this.overlays.panel.key(event);
     if (key === "Escape") return this.#escape();
     const actions = {
-      " ": () => this.chart.toggle(),
-      ArrowLeft: () => this.chart.scroll(shiftKey ? -0.1 : -1),
-      ArrowRight: () => this.chart.scroll(shiftKey ? 0.1 : 1),
-      "+": () => this.chart.zoom(-1),
-      "=": () => this.chart.zoom(-1),
-      "-": () => this.chart.zoom(1),
+      " ": () => chart.toggle(),
+      ArrowLeft: () => chart.scroll(shiftKey ? -0.1 : -1),
+      ArrowRight: () => chart.scroll(shiftKey ? 0.1 : 1),
+      "+": () => chart.zoom(-1),
+      "=": () => chart.zoom(-1),
+      "-": () => chart.zoom(1),
       n: () => this.nextAlarm(1),
       p: () => this.nextAlarm(-1),
       b: () => this.nextBeat(1),
       B: () => this.nextBeat(-1),
-      c: () => this.chart.calipers.toggle(),
+      c: () => chart.calipers.toggle(),
       a: () => this.#worst("acknowledge"),
       A: () => this.context.actions.acknowledgeAll(this.patient),
       s: () => this.#worst("silence"),
       g: () => keep("speed", SPEEDS[(SPEEDS.indexOf(prefs.speed) + 1) % SPEEDS.length]),
-      d: () => this.disclose(),
+      d: () => this.overlays.disclose(),
       l: () => this.limits(),
       r: () => this.#newest(),
     };
     if (GAINS[key]) keep("gain", GAINS[key]);
-    else if (actions[key] && !(this.panel && ![..."npar"].includes(key))) actions[key]();
+    else if (actions[key] && !(this.overlays.panel && !KEYS_OVER_A_PANEL.includes(key)))
+      actions[key]();
     else return false;
     return true;
   }
 
   refresh(connected, today) {
-    const { patient, facts } = this,
+    const { patient } = this,
       dead = !connected || patient.stale || patient.ended;
     setClass(this.element, "dead", dead);
-    const { arrhythmia, technical } = standing(patient, now());
-    this.#standing(arrhythmia);
+    this.title.refresh();
     this.chart.refresh({
       dead,
-      technical: technicalText(patient, technical, connected),
+      technical: technicalText(patient, standing(patient, now()).technical, connected),
       missing: this.#missing(connected),
     });
-    const { text, reason } = patient.heartRate(connected),
-      fresh = !dead && patient.vitals;
-    setText(facts.rate, text);
-    setText(facts.reason, reason);
-    const rhythm = dead ? "" : patient.rhythmLabel;
-    setText(facts.rhythm, rhythm ? rhythmInFull(rhythm) : "--");
-    setData(facts.rhythm, "label", rhythm);
-    setText(facts.rr, dead ? "--" : number(patient.beats.at(-1)?.rr));
-    setText(facts.pvcs, dead ? "--" : String(patient.pvcPerMinute));
-    setText(facts.range, this.context.limits.range(patient.id) || "--");
-    setText(facts.sdnn, fresh ? number(patient.vitals.sdnn) : "--");
-    setText(facts.rmssd, fresh ? number(patient.vitals.rmssd) : "--");
-    setText(
-      facts.quality,
-      fresh
-        ? `${qualityWord(patient.vitals.quality)} ${Math.round(patient.vitals.quality * 100)} %`
-        : "--",
-    );
-    const { liveAt } = this.chart;
-    setText(facts.time, Number.isFinite(liveAt) ? dayTime(liveAt, today) : "--");
-    setText(
-      facts.source,
-      patient.known ? [patient.lead, patient.device].filter(Boolean).join(" · ") : "",
-    );
+    this.tools.refresh(today);
     setHidden(this.score, !patient.score);
     if (patient.score) setText(this.score, scoreLine(patient.score));
-    this.#found(dead ? new Map() : patient.findings, today);
-    this.list.refresh(today);
+    this.side.refresh(connected, dead, today);
     this.trend.refresh(this.chart.live ? null : this.chart.shown);
-    this.panel?.refresh?.();
-  }
-
-  /** Update the findings of added tasks, which must not look current once the signal is gone. */
-  #found(findings, today) {
-    setHidden(this.findings, findings.size === 0);
-    const key = findingKey(findings);
-    if (this.findings.dataset.key === key) return;
-    this.findings.dataset.key = key;
-    this.findings.replaceChildren(...findingLines(findings, today));
+    this.overlays.panel?.refresh?.();
   }
 
   /** Show a time in the trace. */
   goTo(t) {
-    this.#closePanel();
+    this.overlays.close();
     this.chart.centre(t);
   }
 
   nextAlarm(step) {
-    const alarms = [...this.patient.alarms.values()].sort((a, b) => a.onset - b.onset);
-    const at = this.panel instanceof Review ? this.panel.alarm.onset : this.#middle();
+    const { overlays } = this,
+      alarms = [...this.patient.alarms.values()].sort((a, b) => a.onset - b.onset);
+    const at = overlays.reviewed?.onset ?? this.#middle();
     const next =
       step > 0
         ? alarms.find((alarm) => alarm.onset > at + 1)
         : alarms.findLast((alarm) => alarm.onset < at - 1);
     if (!next) return this.context.say(step > 0 ? "No later alarm." : "No earlier alarm.");
-    if (this.panel instanceof Review) this.review(next);
+    if (overlays.reviewed) overlays.review(next);
     else this.chart.centre(next.onset);
   }
 
   async nextBeat(step) {
-    const label = this.beatClass.value,
+    const label = this.tools.beatClass,
       at = this.#middle();
     const beat = await nextBeat(this.tape, label, at, step).catch((refused) => {
       this.context.say(refused.message);
@@ -215,34 +168,9 @@ export class PatientView {
       this.context.say(`No ${step > 0 ? "later" : "earlier"} ${label} beat within a day.`);
   }
 
-  review(alarm) {
-    this.#closePanel();
-    const close = () => this.#closePanel(true);
-    this.#open(
-      new Review(this.patient, alarm, {
-        edits: this.edits,
-        close,
-        step: (step) => this.nextAlarm(step),
-        show: (t) => this.goTo(t),
-      }),
-    );
-  }
-
-  disclose() {
-    this.#open(
-      new Disclosure(this.patient, this.tape, {
-        show: (t) => this.goTo(t),
-        close: () => this.#closePanel(true),
-      }),
-    );
-  }
-
   limits() {
-    openLimits({
-      patient: this.patient,
-      limits: this.context.limits,
-      actions: this.context.actions,
-    });
+    const { limits, actions } = this.context;
+    openLimits({ patient: this.patient, limits, actions });
   }
 
   #middle() {
@@ -251,41 +179,25 @@ export class PatientView {
     return (from + to) / 2;
   }
 
-  #open(panel) {
-    this.#closePanel();
-    this.panel = panel;
-    this.left.append(panel.element);
-    setClass(this.left, "covered", true);
-  }
-
-  #closePanel(focus = false) {
-    if (!this.panel) return;
-    this.panel.end();
-    this.panel.element.remove();
-    this.panel = null;
-    setClass(this.left, "covered", false);
-    if (focus) document.getElementById("view").focus();
-  }
-
   #escape() {
-    if (this.panel) this.#closePanel(true);
+    if (this.overlays.panel) this.overlays.close(true);
     else if (this.chart.calipers.open) this.chart.calipers.close();
     else if (!this.chart.live) this.chart.resume();
     else this.context.back();
     return true;
   }
 
-  /** The alarm on which the keys act: the most urgent one that needs attention. */
+  /** The alarm on which the keys act: the one under review, or the most urgent one that needs attention. */
   #worst(action) {
     const { arrhythmia, technical } = standing(this.patient, now()),
-      { actions, say } = this.context;
+      { actions, say } = this.context,
+      { reviewed } = this.overlays;
     const open = [...arrhythmia, ...technical].filter((a) =>
       ["holds", "latched"].includes(alarmState(a, now(), this.patient.silencedS(a))),
     );
-    const alarm =
-      this.panel instanceof Review
-        ? this.patient.alarms.get(this.panel.alarm.id)
-        : open.find((a) => action === "acknowledge" || (a.priority !== "high" && !a.over));
+    const alarm = reviewed
+      ? this.patient.alarms.get(reviewed.id)
+      : open.find((a) => action === "acknowledge" || (a.priority !== "high" && !a.over));
     if (!alarm)
       return say(
         action === "acknowledge"
@@ -297,7 +209,7 @@ export class PatientView {
 
   #newest() {
     const newest = [...this.patient.alarms.values()].sort((a, b) => b.onset - a.onset)[0];
-    if (newest) this.review(newest);
+    if (newest) this.overlays.review(newest);
     else this.context.say("No alarm to review.");
   }
 
@@ -311,174 +223,10 @@ export class PatientView {
     return patient.stale ? `No data for ${age(patient.age)}: the trace is old.` : "";
   }
 
-  #standing(alarms) {
-    const lines = alarms.map((alarm) => {
-      const silencedS = this.patient.silencedS(alarm),
-        state = alarmState(alarm, now(), silencedS);
-      return { alarm, state, text: alarmLine(alarm, state, silencedS) };
-    });
-    const more = lines.splice(MOST_LINES).length;
-    const key =
-      lines
-        .map(({ alarm, state, text }) => `${alarm.id} ${alarm.priority} ${text} ${state}`)
-        .join("\n") + more;
-    if (key === this.standingKey) return;
-    this.standingKey = key;
-    this.alarms.replaceChildren(
-      ...lines.map(({ alarm, state, text }) =>
-        h("span", { class: "line", "data-level": alarm.priority, "data-state": state }, text),
-      ),
-      ...(more ? [h("span", { class: "more" }, `+${more}`)] : []),
-    );
-    for (const line of this.alarms.children) inStep(line);
-  }
-
   /** Called when the chart shows another period. */
   #shown() {
-    if (!this.facts) return;
-    setText(this.facts.scale, this.chart.scale);
-    this.facts.scale.title =
-      prefs.screenMm || prefs.fill
-        ? ""
-        : "The size of this screen is the browser's guess: measure it in the settings (,)";
-    setText(this.pause, this.chart.live ? "Pause" : "Back to live");
+    if (!this.tools) return;
+    this.tools.shown();
     setData(this.left, "live", String(this.chart.live));
   }
-
-  #head() {
-    const { facts, patient } = this;
-    return h(
-      "div",
-      { class: "title" },
-      h("a", { href: "/", class: "up", title: "Back to the ward (Esc)" }, "‹ Ward"),
-      h("h1", { title: patient.id }, patient.id),
-      facts.source,
-      h("span", { class: "space" }),
-      this.alarms,
-    );
-  }
-
-  #tools() {
-    const { facts, chart } = this,
-      button = (text, title, press) => h("button", { title, onclick: press }, text);
-    this.pause = button("Pause", "Space", () => chart.toggle());
-    this.pause.className = "pause";
-    this.beatClass = h(
-      "select",
-      { "aria-label": "Class of beat to go to", title: "Class of beat that b and B go to" },
-      ...["V", "S", "F", "Q", "N"].map((label) =>
-        h("option", { value: label, title: BEATS[label] }, label),
-      ),
-    );
-    return h(
-      "div",
-      { class: "tools" },
-      facts.time,
-      this.pause,
-      h(
-        "span",
-        { class: "group" },
-        button("◂", "A screen back (←)", () => chart.scroll(-1)),
-        button("▸", "A screen on (→)", () => chart.scroll(1)),
-        button("−", "Wider (-)", () => chart.zoom(1)),
-        button("+", "Closer (+)", () => chart.zoom(-1)),
-      ),
-      h(
-        "span",
-        { class: "group" },
-        button("‹ Alarm", "Previous alarm (p)", () => this.nextAlarm(-1)),
-        button("Alarm ›", "Next alarm (n)", () => this.nextAlarm(1)),
-      ),
-      h(
-        "span",
-        { class: "group" },
-        button("‹", "Previous beat of this class (B)", () => this.nextBeat(-1)),
-        this.beatClass,
-        button("›", "Next beat of this class (b)", () => this.nextBeat(1)),
-      ),
-      button("Calipers", "c", () => chart.calipers.toggle()),
-      button("Hour", "Full disclosure (d)", () => this.disclose()),
-      h(
-        "span",
-        { class: "group" },
-        button("25 / 50", "mm/s (g)", () => keep("speed", prefs.speed === 25 ? 50 : 25)),
-        button("mV −", "Smaller (1 to 5)", () => this.#gain(-1)),
-        button("mV +", "Larger (1 to 5)", () => this.#gain(1)),
-      ),
-      h("span", { class: "space" }),
-      facts.scale,
-    );
-  }
-
-  #gain(step) {
-    const gains = Object.values(GAINS),
-      next = gains[gains.indexOf(prefs.gain) + step];
-    if (next) keep("gain", next);
-  }
-
-  #side() {
-    const fact = (name, value, unit) =>
-      h(
-        "div",
-        { class: "fact" },
-        h("span", { class: "label" }, name),
-        value,
-        h("span", { class: "unit" }, unit),
-      );
-    const { facts, patient } = this;
-    const report = (hours) =>
-      h(
-        "a",
-        {
-          class: "button",
-          target: "_blank",
-          rel: "noopener",
-          href: "#",
-          onclick: (event) => {
-            event.currentTarget.href = patientPath(patient.id, "report", {
-              from: Math.floor(patient.time - hours * 3_600_000),
-              to: Math.floor(patient.time) + 1,
-            });
-          },
-        },
-        `${hours} h`,
-      );
-    return h(
-      "aside",
-      {},
-      h(
-        "div",
-        { class: "now" },
-        h("div", { class: "big" }, facts.rate, h("span", { class: "unit" }, "bpm"), facts.reason),
-        h("div", { class: "rhythmline" }, facts.rhythm),
-        this.findings,
-      ),
-      h(
-        "div",
-        { class: "facts" },
-        fact("RR", facts.rr, "ms"),
-        fact("PVC", facts.pvcs, "/min"),
-        fact("Limits", facts.range, "bpm"),
-        fact("SDNN", facts.sdnn, "ms"),
-        fact("RMSSD", facts.rmssd, "ms"),
-        fact("Signal", facts.quality, ""),
-      ),
-      h(
-        "div",
-        { class: "doors" },
-        h("button", { title: "l", onclick: () => this.limits() }, "Limits"),
-        h(
-          "span",
-          { class: "group", role: "group", "aria-label": "Report of the last hours, in a new tab" },
-          h("span", { class: "label" }, "Report"),
-          ...REPORT_HOURS.map(report),
-        ),
-      ),
-      h("h2", {}, "Alarms"),
-      this.list.element,
-    );
-  }
 }
-
-const number = (value) =>
-  value === null || value === undefined ? "--" : String(Math.round(value));

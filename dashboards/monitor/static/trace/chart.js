@@ -1,6 +1,7 @@
 // The ECG of one patient on millimetre paper: three sweeping rows while it is live, and still rows of any period of the past.
 
 import { Calipers } from "./calipers.js";
+import { listen } from "./gestures.js";
 import { h, setData, setHidden, setText } from "../core/dom.js";
 import { HistoryRows } from "../patient/historyrows.js";
 import { now } from "../core/model.js";
@@ -57,7 +58,7 @@ export class Chart {
     this.calipers = new Calipers(this);
     this.from = null; // start of the shown period, ms; null while it is live
     this.span = null;
-    this.#drag();
+    listen(this);
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(this.element);
     this.endings = [
@@ -238,6 +239,11 @@ export class Chart {
     return this.height / this.#rows;
   }
 
+  /** Time that a row of the shown period holds, ms. */
+  get rowSpan() {
+    return this.span / this.#rows;
+  }
+
   /** The state of the stream, in words and colours. */
   refresh({ dead, technical, missing }) {
     this.sweep.setDead(dead);
@@ -265,42 +271,5 @@ export class Chart {
     }
     this.calipers.place();
     this.changed();
-  }
-
-  /** Drag the paper; with calipers, measure. */
-  #drag() {
-    let start = null;
-    const moved = (event) => {
-      if (this.calipers.dragging) {
-        this.calipers.drag(event);
-        return;
-      }
-      if (!start) return;
-      if (this.live && (Math.abs(event.clientX - start.x) < 6 || !this.pause())) return;
-      start.from ??= this.from;
-      const to = start.from - ((event.clientX - start.x) / this.width) * (this.span / this.#rows);
-      this.show(Math.min(to, this.patient.time - this.span / 2));
-    };
-    this.rows.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || event.target.closest("button")) return;
-      this.rows.setPointerCapture(event.pointerId);
-      if (this.calipers.open) this.calipers.start(event);
-      else start = { x: event.clientX };
-    });
-    this.rows.addEventListener("pointermove", moved);
-    for (const name of ["pointerup", "pointercancel"])
-      this.rows.addEventListener(name, () => {
-        start = null;
-        this.calipers.stop();
-      });
-    this.rows.addEventListener(
-      "wheel",
-      (event) => {
-        if (!event.ctrlKey) return;
-        event.preventDefault();
-        this.zoom(Math.sign(event.deltaY));
-      },
-      { passive: false },
-    );
   }
 }

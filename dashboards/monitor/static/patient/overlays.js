@@ -1,0 +1,60 @@
+// What covers the trace on request: the review of an alarm, or an hour at a glance (full disclosure).
+
+import { Disclosure } from "../core/disclosure.js";
+import { setClass } from "../core/dom.js";
+import { Edits } from "./edits.js";
+import { Review } from "./review.js";
+
+export class Overlays {
+  /** `cover` is the element that is covered; steps: {goTo(t), nextAlarm(step)} */
+  constructor(patient, tape, session, cover, steps) {
+    Object.assign(this, { patient, tape, cover, steps });
+    this.edits = new Edits(patient, session);
+    this.panel = null;
+  }
+
+  /** The alarm under review, or null. */
+  get reviewed() {
+    return this.panel instanceof Review ? this.panel.alarm : null;
+  }
+
+  get disclosed() {
+    return this.panel instanceof Disclosure;
+  }
+
+  review(alarm) {
+    this.#open(
+      new Review(this.patient, alarm, {
+        edits: this.edits,
+        close: () => this.close(true),
+        step: (step) => this.steps.nextAlarm(step),
+        show: (t) => this.steps.goTo(t),
+      }),
+    );
+  }
+
+  disclose() {
+    this.#open(
+      new Disclosure(this.patient, this.tape, {
+        show: (t) => this.steps.goTo(t),
+        close: () => this.close(true),
+      }),
+    );
+  }
+
+  #open(panel) {
+    this.close();
+    this.panel = panel;
+    this.cover.append(panel.element);
+    setClass(this.cover, "covered", true);
+  }
+
+  close(focus = false) {
+    if (!this.panel) return;
+    this.panel.end();
+    this.panel.element.remove();
+    this.panel = null;
+    setClass(this.cover, "covered", false);
+    if (focus) document.getElementById("view").focus();
+  }
+}
