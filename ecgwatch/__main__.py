@@ -1,5 +1,5 @@
-"""The command line. Each command is a module in ecgwatch/commands; this file only registers
-them."""
+"""The command line. Each command is a module in ecgwatch/commands, imported when it is called;
+this file lists them."""
 
 from __future__ import annotations
 
@@ -11,58 +11,70 @@ from typing import Annotated
 
 import typer
 
-from ecgwatch.commands import alarms, devices, patients, topics
-from ecgwatch.commands import dashboards as dashboards_command
-from ecgwatch.commands import models as models_command
-from ecgwatch.commands.annotate import annotate
-from ecgwatch.commands.check import check
-from ecgwatch.commands.demo import demo
-from ecgwatch.commands.evaluate import evaluate
-from ecgwatch.commands.export import export
-from ecgwatch.commands.gateway import gateway
-from ecgwatch.commands.ingest import ingest
-from ecgwatch.commands.monitor import monitor
-from ecgwatch.commands.notify import notify
-from ecgwatch.commands.process import process
-from ecgwatch.commands.replay import replay
-from ecgwatch.commands.report import report
-from ecgwatch.commands.score import score
-from ecgwatch.commands.simulate import simulate
-from ecgwatch.commands.train import train
+from ecgwatch.lazy import Entry, lazy_group
 from ingest.errors import BadInputError, EcgwatchError
+
+COMMANDS = (
+    Entry(
+        "demo",
+        "Start broker, processor, store and page on this machine, with a ward of eight patients.",
+    ),
+    Entry("simulate", "Stream simulated patients to the broker, or write them as records."),
+    Entry("replay", "Stream records to the broker as if they were being recorded now."),
+    Entry(
+        "ingest",
+        "Take samples from devices by HTTP, WebSocket and MQTT, check them, and pass them on to Kafka.",
+    ),
+    Entry(
+        "process",
+        "Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store.",
+    ),
+    Entry("monitor", "Show the ward in a browser: live traces, heart rate, rhythm and alarms."),
+    Entry("gateway", "Link wearable devices, and send their samples."),
+    Entry(
+        "notify",
+        "Notify people of alarms by the rules of the file, and repeat failed attempts; every attempt is an event.",
+    ),
+    Entry(
+        "score",
+        "Score beats, rhythm and alarms against the annotations of records while they are replayed; scores go to ecg.scores.",
+    ),
+    Entry("annotate", "Annotate records as the stream would, without a broker."),
+    Entry(
+        "evaluate",
+        "Run annotated records through the whole data path and score beats, rhythm and alarms.",
+    ),
+    Entry(
+        "train",
+        "Train a task, judge it on the fold that was left out, and go on from the last checkpoint.",
+    ),
+    Entry("export", "Write stored events of patients and a period as files."),
+    Entry(
+        "report",
+        "Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and their strips.",
+    ),
+    Entry(
+        "check",
+        "Show every setting with its origin, and whether broker, store and Grafana can be reached.",
+    ),
+    Entry(
+        "alarms",
+        "Alarms: list, acknowledge, silence, follow, set limits, prove that none is missing.",
+    ),
+    Entry("devices", "Devices: tokens, and the patients who wear them."),
+    Entry("patients", "Patients: admit, transfer, discharge."),
+    Entry("topics", "The Kafka topics, and how much is left to process."),
+    Entry("dashboards", "Install the Grafana boards, and push live traces to Grafana."),
+    Entry("models", "The networks that ship with the product, and the architectures there are."),
+)
 
 app = typer.Typer(
     name="ecgwatch",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Real-time monitor for single-lead wearable ECG. Not a medical device.",
 )
-
-
-for command in (
-    demo,
-    simulate,
-    replay,
-    ingest,
-    process,
-    monitor,
-    gateway,
-    notify,
-    score,
-    annotate,
-    evaluate,
-    train,
-    export,
-    report,
-    check,
-):
-    app.command(command.__name__)(command)
-app.add_typer(alarms.app, name="alarms")
-app.add_typer(devices.app, name="devices")
-app.add_typer(patients.app, name="patients")
-app.add_typer(topics.app, name="topics")
-app.add_typer(dashboards_command.app, name="dashboards")
-app.add_typer(models_command.app, name="models")
 
 
 def _version(wanted: bool) -> None:

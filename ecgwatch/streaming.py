@@ -18,7 +18,6 @@ from ingest.broker import create_topics
 from ingest.clock import Clock
 from ingest.errors import BadInputError
 from ingest.fault_options import FORMS, Spec
-from ingest.producer import Producer
 from ingest.replay import Due, play
 from ingest.sources.base import Source
 
@@ -90,6 +89,8 @@ def stream_to_broker(
 
     Ctrl-C closes the streams and exits with 130. Raises UnreachableError.
     """
+    from ingest.producer import Producer  # kafka-python is slow to import: not for --help
+
     create_topics(broker)
     view = _Bar(length_s, clock) if sys.stderr.isatty() else _Lines(length_s, clock)
     interrupted = False

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from typing import Any, NamedTuple
-
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ingest.errors import BadInputError, UnreachableError
 from ingest.kafka_access import kafka_python, security_of
 from ingest.topics import ALL, FOREVER, PARTITIONS, SAMPLES, Topic
+
+if TYPE_CHECKING:  # each function imports kafka-python itself: it is slow, and --help needs none
+    from kafka import KafkaAdminClient
 
 # The protocol of Kafka 2.3, which every later broker and the embedded one speak; kafka-python
 # cannot negotiate a version with the embedded one.
@@ -90,6 +90,9 @@ def settings(broker: str) -> dict[str, Any]:
 def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
     """Make the topics that do not exist yet, with their retention; the others stay as they are.
     Topics made later get as many partitions as ecg.samples has. Raises UnreachableError."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
     check_reachable(broker)
     admin = None
     try:
@@ -116,6 +119,9 @@ def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
 def lags(broker: str, group: str, topic: str) -> list[Lag]:
     """Read how far the group lags behind in each partition of the topic. Raises
     UnreachableError."""
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.errors import KafkaError
+
     check_reachable(broker)
     consumer = None
     try:
@@ -136,6 +142,9 @@ def grow_topics(broker: str, partitions: int) -> list[str]:
     """Raise every topic with fewer partitions to this number; returns the names of those changed.
     ecg.samples comes last, so that a consumer that gets a new partition of it finds the same
     partition in every other topic. Raises UnreachableError."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
     fewer = [made.topic for made in create_topics(broker) if made.partitions < partitions]
     fewer.sort(key=lambda topic: topic == SAMPLES)
     admin = None
@@ -160,6 +169,8 @@ def _cleanup(topic: Topic) -> str:
 def _create(
     admin: KafkaAdminClient, topics: list[Topic], partitions: int, replication: int
 ) -> None:
+    from kafka.errors import TopicAlreadyExistsError
+
     wanted = {
         topic.name: {
             "num_partitions": partitions,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
-
-import numpy as np
 
 from ingest.errors import BadInputError
 
@@ -76,6 +75,6 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a number") from None
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"{text!r} is not a number")
     return value

@@ -9,11 +9,9 @@ clock: processing the same input again gives the same messages.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from ingest.bounds import (
     Problem,
@@ -23,6 +21,10 @@ from ingest.bounds import (
     reference_problems,
     sentence,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SCHEMA = 1
 
@@ -92,6 +94,8 @@ class SampleChunk(msgspec.Struct, frozen=True, kw_only=True):
 
     def counts(self) -> npt.NDArray[np.int16]:
         """The samples, shape (n,), int16, read-only."""
+        import numpy as np  # only readers of samples need it: not the command line
+
         return np.frombuffer(self.samples, dtype="<i2")
 
     @property

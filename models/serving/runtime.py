@@ -16,7 +16,6 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from ingest.errors import BadInputError
 from models.signal.windows import LEVEL_MEAN, LEVEL_SD, InputSpec
@@ -37,6 +36,8 @@ class Graph:
     """
 
     def __init__(self, path: Path) -> None:
+        import onnxruntime as ort  # slow, and commands that only name a model do without it
+
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

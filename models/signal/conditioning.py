@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal as dsp
 
 from models.signal.stage import LEAD_OFF, STILL, Field, Rows, Slab, State, Table
 
@@ -30,9 +29,6 @@ CUTOFF_HZ = 45.0
 HIGH_PASS_HZ = 0.5
 SCALE = 2**20
 TAIL = 256  # raw samples kept per row: two half-widths, a block and one more at 1000 Hz
-
-_B, _A = dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ)
-_SETTLED = dsp.lfilter_zi(_B, _A)
 
 
 class Raw(NamedTuple):
@@ -92,11 +88,24 @@ def _reach(fs: Fraction, block: int) -> int:
     return _origin(fs, block) + first + len(weights)
 
 
+@cache
+def _high_pass() -> tuple[
+    Any, npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]
+]:
+    """Return scipy's lfilter, numerator, denominator and settled memory of the high-pass. Imported
+    here because scipy.signal takes longer to import than most commands run."""
+    from scipy import signal as dsp
+
+    b, a = dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ)
+    return dsp.lfilter, b, a, dsp.lfilter_zi(b, a)
+
+
 class Conditioner:
     """Stage that takes raw counts of any rate and returns slabs of conditioned signal in mV
     (float32, 125 Hz). Output sample 0 is the time of the stream's sample 0."""
 
     def __init__(self) -> None:
+        self._lfilter, self._b, self._a, self._settled = _high_pass()
         self._fs: dict[int, Fraction] = {}
         self._rows = Table(
             per_mv=Field(np.float64, fresh=1.0),
@@ -217,8 +226,8 @@ class Conditioner:
 
     def _high_pass(self, rows: Rows, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         t = self._rows
-        memory = np.where(t.unsettled[rows, None], _SETTLED * y[:, :1], t.filter[rows])
-        out, t.filter[rows] = dsp.lfilter(_B, _A, y, axis=1, zi=memory)
+        memory = np.where(t.unsettled[rows, None], self._settled * y[:, :1], t.filter[rows])
+        out, t.filter[rows] = self._lfilter(self._b, self._a, y, axis=1, zi=memory)
         t.unsettled[rows] = False
         return np.asarray(out, dtype=np.float32)
 
