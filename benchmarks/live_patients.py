@@ -111,12 +111,12 @@ def work(broker: str, store: str, stock: bool, reports: Any, stop: Any) -> None:
     from stream_processor.pipeline.stage_list import StepTimes
     from stream_processor.pipeline.ward import Ward
     from stream_processor.sinks.sqlite import SqliteSink
-    from stream_processor.worker.app import Processor
     from stream_processor.worker.archive import Archive
+    from stream_processor.worker.assembly import build_processor
 
     async def main() -> None:
         model, clock, timings = runtime.load(), SystemClock(), StepTimes()
-        processor = Processor(
+        processor = build_processor(
             broker,
             lambda: Ward(model, clock, timings=timings),
             SystemClock(),

@@ -34,6 +34,7 @@ from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import identity
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard
+from stream_processor.worker.ledger import Ledger
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.stall_guard import StallGuard
 from tests.fakes import FakeActions
@@ -183,15 +184,17 @@ def run(count: int, seed: int = 1, progress: Callable[[int], None] = lambda _: N
     """Send so many mutants; raises whatever breaks."""
     dice, clock, model = random.Random(seed), ManualClock(START_NS), runtime.load()
     producer, actions, counters = _Producer(), FakeActions(), Counters()
+    ledger = Ledger()
     guarded = GuardedWard(
         lambda: Ward(model, clock),
+        ledger,
         cast(EventProducer, producer),
         actions,
         clock,
         counters,
         StallGuard(clock, 1e9),
     )
-    guarded.pending.open([0])
+    ledger.pending.open([0])
     signals = {name: _signal(s) for name, s in WITNESSES.items()} | {"": _signal("pvcs")}
     numbers = dict.fromkeys((*TARGETS, *WITNESSES), 0)
     witnessed: list[Event] = []
@@ -205,10 +208,10 @@ def run(count: int, seed: int = 1, progress: Callable[[int], None] = lambda _: N
 
     def process() -> None:
         nonlocal events
-        guarded.pending.add(0, waiting)
+        ledger.pending.add(0, waiting)
         waiting.clear()
         clock.advance(0.1)
-        found = guarded.slice(guarded.pending.take(10**6), dice.random() < 0.2).events
+        found = guarded.slice(ledger.pending.take(10**6), dice.random() < 0.2).events
         events += len(found)
         witnessed.extend(e for e in found if e.patient_id in WITNESSES)
         if dice.random() < 0.05:  # a worker dies, another goes on

@@ -143,8 +143,8 @@ async def _run(chosen: settings.Settings, parent: int, restarts: int) -> None:
     from ecgwatch.telemetry import publisher
     from stream_processor.pipeline.stage_list import StepTimes
     from stream_processor.pipeline.ward import Ward
-    from stream_processor.worker.app import Processor
     from stream_processor.worker.archive import Archive
+    from stream_processor.worker.assembly import build_processor
     from stream_processor.worker.metrics import metrics_of
     from stream_processor.worker.model_watch import ModelWatch
 
@@ -155,7 +155,7 @@ async def _run(chosen: settings.Settings, parent: int, restarts: int) -> None:
     models = ModelWatch(model_folder(chosen), clock)
     profiles, timings = load_profiles(chosen), StepTimes()
     publish = publisher(chosen, parent, timings.seconds, clock)
-    processor = Processor(
+    processor = build_processor(
         chosen.kafka,
         lambda: Ward(models.model, clock, profiles, timings, chosen.late_after),
         clock,

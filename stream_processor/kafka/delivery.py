@@ -84,9 +84,7 @@ class FetchDelivery:
 
     def __init__(self, app: faust.App, receiver: Receiver) -> None:
         self._app = app
-        transport = FetchTransport(app.conf.broker_consumer, app)
-        transport.receiver = receiver
-        app.transport = transport
+        app.transport = FetchTransport(receiver, app.conf.broker_consumer, app)
         app.agent(samples_topic(app), name="samples")(_idle)  # faust subscribes to what agents read
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
@@ -157,7 +155,10 @@ class FetchTransport(Transport):
     """Faust's transport with FetchConsumer."""
 
     Consumer = FetchConsumer
-    receiver: Receiver
+
+    def __init__(self, receiver: Receiver, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.receiver = receiver
 
 
 def _consumer(app: faust.App) -> Consumer:

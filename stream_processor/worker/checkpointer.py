@@ -23,7 +23,8 @@ from typing import Protocol, TypeVar
 
 from ingest.clock import Clock
 from stream_processor.kafka.event_producer import EventProducer
-from stream_processor.worker.snapshots import ENDED, Snapshot
+from stream_processor.worker.ledger import Ledger
+from stream_processor.worker.snapshots import Snapshot
 from stream_processor.worker.stall_guard import StallGuard
 from stream_processor.worker.worker import Worker
 
@@ -46,6 +47,10 @@ class Committer(Protocol):
         has moved on without us."""
         ...
 
+    def release(self, partitions: set[int]) -> None:
+        """Drop partitions that another worker has taken over."""
+        ...
+
 
 class Checkpointer:
     """Keeps snapshots and commits. One round at a time."""
@@ -53,24 +58,18 @@ class Checkpointer:
     def __init__(
         self,
         worker: Worker,
+        ledger: Ledger,
         event_producer: EventProducer,
         committer: Committer,
         clock: Clock,
         stall_guard: StallGuard,
     ) -> None:
         self._stall_guard = stall_guard
-        self._worker, self._event_producer, self._committer, self._clock = (
-            worker,
-            event_producer,
-            committer,
-            clock,
-        )
+        self._worker, self._ledger, self._clock = worker, ledger, clock
+        self._event_producer, self._committer = event_producer, committer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpointer")
         self._turn = asyncio.Lock()
-        self._committed: dict[int, int] = {}
         self._due_at: dict[int, float] = {}
-        # by partition: patients marked as ended, removed once the offset here is committed
-        self._ended: dict[int, dict[str, int]] = {}
         self._next_round_s = clock.steady_s()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -84,21 +83,24 @@ class Checkpointer:
                     await self._round(due)
 
     async def finish(self, partitions: Iterable[int]) -> None:
-        """A last round for partitions that go away."""
+        """A last round for these partitions."""
         async with self._turn:
             await self._round(sorted(partitions))
 
-    async def settle(self) -> None:
-        """Every event so far is on its topic when this returns. Raises StalledError."""
+    async def hand_over(self, partitions: set[int]) -> None:
+        """Give partitions away: a last round, the patients' end here, and every event on its topic
+        before the next owner begins. Raises StalledError."""
         async with self._turn:
+            await self._round(sorted(partitions))
+            await self._worker.release(partitions)
+            # A slice may have come between the two. The next owner will compute its events again,
+            # and ours must not come behind later ones.
             self._stall_guard.check()
             await self._in_thread(lambda: self._event_producer.settle(self._event_producer.mark()))
-
-    def forget(self, partitions: Iterable[int]) -> None:
-        """The partitions belong to somebody else now."""
-        for partition in partitions:
-            for known in (self._committed, self._due_at, self._ended):
-                known.pop(partition, None)
+            self._ledger.forget(partitions)
+            for partition in partitions:
+                self._due_at.pop(partition, None)
+            self._committer.release(partitions)
 
     def shut(self) -> None:
         """End the checkpointer's thread."""
@@ -107,41 +109,39 @@ class Checkpointer:
     def _due(self, now: float) -> list[int]:
         """Partitions whose round is due, the longest waiting first, up to about ROUND_PATIENTS
         patients."""
-        worker = self._worker
-        idle = now - worker.last_chunk_s >= IDLE_S
-        news = [p for p, at in worker.pending.positions().items() if at != self._committed.get(p)]
+        ledger = self._ledger
+        idle = now - self._worker.last_chunk_s >= IDLE_S
         waiting = (
-            {p for p in worker.changed if worker.changed[p]}
-            | set(news)
-            | {p for p in self._ended if self._removable([p])}
+            {p for p, patients in ledger.changed.items() if patients}
+            | ledger.uncommitted(ledger.pending.positions()).keys()
+            | {p for p, _ in ledger.removable()}
         )
         for partition in waiting:
             self._due_at.setdefault(partition, now + COMMIT_S)
         chosen: list[int] = []
-        patients = 0
+        count = 0
         for partition in sorted(waiting, key=lambda p: self._due_at[p]):
-            if patients >= ROUND_PATIENTS or (now < self._due_at[partition] and not idle):
+            if count >= ROUND_PATIENTS or (now < self._due_at[partition] and not idle):
                 break
             chosen.append(partition)
-            patients += len(worker.changed.get(partition, ()))
+            count += len(ledger.changed.get(partition, ()))
         return chosen
 
     async def _round(self, partitions: list[int]) -> None:
         """Steps 1 to 4 of this module's docstring. Raises StalledError."""
-        worker, positions = self._worker, self._worker.pending.positions()
-        acted = worker.acted(partitions)
-        patients = [(patient, p) for p in partitions for patient in worker.changed.get(p, ())]
-        total = max(sum(len(changed) for changed in worker.changed.values()), 1)
+        worker, ledger, positions = self._worker, self._ledger, self._ledger.pending.positions()
+        acted = ledger.acted(partitions)
+        patients = [(patient, p) for p in partitions for patient in ledger.changed.get(p, ())]
+        total = max(sum(len(changed) for changed in ledger.changed.values()), 1)
         spent = worker.counters.snapshot_s
         states: dict[str, Snapshot] = {}
         for i in range(0, len(patients), BLOCK_PATIENTS):
             states |= await worker.snapshot(patients[i : i + BLOCK_PATIENTS])
         self._stall_guard.check()
-        self._remember(states)
-        removable = self._removable(partitions)
+        ledger.note_ended(states)
+        removable = ledger.removable(partitions)
         await self._in_thread(lambda: self._write(states, removable))
-        for partition, patient in removable:
-            del self._ended[partition][patient]
+        ledger.removed(removable)
         done = await self._commit({p: positions[p] for p in partitions if p in positions})
         await worker.commit_actions(acted)
         now = self._clock.steady_s()
@@ -153,32 +153,13 @@ class Checkpointer:
             spread, SNAPSHOT_SHARE * (worker.counters.snapshot_s - spent)
         )
 
-    def _remember(self, states: dict[str, Snapshot]) -> None:
-        for patient, snapshot in states.items():
-            ended = self._ended.setdefault(snapshot.partition, {})
-            ended.pop(patient, None)
-            if snapshot.state == ENDED:
-                ended[patient] = snapshot.inside[snapshot.partition]
-
-    def _removable(self, partitions: Iterable[int]) -> list[tuple[int, str]]:
-        """Patients whose end has been committed: nobody will read their input again, so their
-        marker may go."""
-        ended = [
-            (p, patient, offset)
-            for p in partitions
-            for patient, offset in self._ended.get(p, {}).items()
-        ]
-        return [
-            (p, patient) for p, patient, offset in ended if self._committed.get(p, -1) >= offset
-        ]
-
     async def _commit(self, offsets: dict[int, int]) -> bool:
-        news = {p: at for p, at in offsets.items() if self._committed.get(p) != at}
+        news = self._ledger.uncommitted(offsets)
         if not news:
             return True
         if not await self._committer.commit(news):
             return False
-        self._committed |= news
+        self._ledger.committed(news)
         self._worker.counters.commits += 1
         return True
 
@@ -188,17 +169,14 @@ class Checkpointer:
     # Everything below runs in the checkpointer's thread.
 
     def _write(self, states: dict[str, Snapshot], removable: list[tuple[int, str]]) -> None:
-        producer, worker = self._event_producer, self._worker
+        producer, layout = self._event_producer, self._ledger.layout
         producer.settle(producer.mark())
         for patient, snapshot in states.items():
-            producer.state(
-                patient, snapshot.state, snapshot.partition, snapshot.headers(worker.ward.layout)
-            )
+            producer.state(patient, snapshot.state, snapshot.partition, snapshot.headers(layout))
         for partition, patient in removable:
             producer.state(patient, None, partition)
         producer.settle(producer.mark())
-        # only now that the patient's new partition has its state
-        moved = [(p, patient) for patient in states for p in worker.ward.outdated.pop(patient, ())]
+        moved = self._ledger.written(states)
         for partition, patient in moved:
             producer.state(patient, None, partition)
         if moved:

@@ -1,6 +1,5 @@
-"""The ward with all that must be known to feed it: whose chunks come from where, what is already
-inside, what breaks it. Used in the ward's thread only, but for what the worker reads between two
-calls."""
+"""The ward with what feeds it: decoding, the actions, the trial of what may break it. Used in the
+ward's thread only."""
 
 from __future__ import annotations
 
@@ -25,10 +24,10 @@ from models.serving.runtime import Model
 from stream_processor.kafka.event_producer import EventProducer, Letter, Record
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.latency import Latencies
+from stream_processor.worker.ledger import Ledger
 from stream_processor.worker.operator_actions import Placed
-from stream_processor.worker.pending_input import PendingInput
 from stream_processor.worker.quarantine import Item, Order, Quarantine, Refused, Sample
-from stream_processor.worker.snapshots import ENDED, Layout, Restored, Snapshot, home_of
+from stream_processor.worker.snapshots import ENDED, Restored, Snapshot
 from stream_processor.worker.stall_guard import StallGuard
 
 log = logging.getLogger(__name__)
@@ -76,53 +75,37 @@ class Sliced(NamedTuple):
 
 
 class GuardedWard:
-    """Decodes, tries what is suspect, and keeps the account of what is inside whose state."""
+    """Decodes, tries what is suspect, and enters in the ledger what went into the ward."""
 
     def __init__(
         self,
         make_ward: Callable[[], WardLike],
+        ledger: Ledger,
         event_producer: EventProducer,
         actions: Actions,
         clock: Clock,
         counters: Counters,
         stall_guard: StallGuard,
+        next_model: Callable[[], Model | None] = lambda: None,
     ) -> None:
+        """`next_model` returns a model that extends the one in use, once (model_watch.py)."""
         self._make_ward, self._ward = make_ward, make_ward()
-        self._event_producer, self._actions = event_producer, actions
+        self._ledger, self._pending = ledger, ledger.pending
+        self._event_producer, self._actions, self._next_model = event_producer, actions, next_model
         self._clock, self._counters, self._stall_guard = clock, counters, stall_guard
         self._quarantine = Quarantine(make_ward, clock)
-        self.pending, self.latencies = PendingInput(), Latencies()
-        # a model that extends the one in use, once (model_watch.py)
-        self.next_model: Callable[[], Model | None] = lambda: None
+        self.latencies = Latencies()
         self.found = False  # since the ward was built, somebody who breaks it
-        self._home: dict[str, int] = {}  # the partition a patient's chunks come from
-        # by patient and partition: the first input offset that is not inside the restored state.
-        # All partitions that chunks of the patient came from are named as soon as there are two.
-        self._inside: dict[str, dict[int, int]] = {}
-        # partitions of ecg.state with a snapshot of the patient that does not count any more
-        self.outdated: dict[str, set[int]] = {}
-        self.layout = Layout()  # of the input, as of the last assignment
-        self.acted: dict[int, int] = {}  # by partition: one past the last action taken
-
-    def partitions_of(self, patient: str) -> set[int]:
-        """Those that chunks of the patient came from."""
-        home = self._home.get(patient)
-        return set(self._inside.get(patient, ())) | ({home} if home is not None else set())
-
-    def patients_of(self, partitions: Iterable[int]) -> list[str]:
-        """Those whose chunks come from these partitions."""
-        wanted = set(partitions)
-        return [patient for patient, home in self._home.items() if home in wanted]
 
     def slice(self, batch: list[tuple[int, Record]], timers: bool) -> Sliced:
         """Messages and actions through the ward, and the timers if they are due. Raises
         WardBrokeError, StalledError."""
         started = self._clock.steady_s()
-        if (model := self.next_model()) is not None:
+        if (model := self._next_model()) is not None:
             self._ward.use(model)
         decoded = (self._decode(partition, record) for partition, record in batch)
         samples = [sample for sample in decoded if sample is not None]
-        placed = [a for a in self._actions.take() if a.partition in self.pending.partitions]
+        placed = [a for a in self._actions.take() if a.partition in self._pending.partitions]
         events: list[Event] = []
         try:
             items: list[Item] = [*samples, *map(Order, placed)]
@@ -139,12 +122,12 @@ class GuardedWard:
             raise WardBrokeError(f"{type(error).__name__}: {error}") from error
         self._stall_guard.check()
         for event in events:
-            self._event_producer.event(event, self._home.get(event.patient_id))
+            self._event_producer.event(event, self._ledger.home(event.patient_id))
         self._tell_orders()
         self._event_producer.check()
         self._count(batch, chunks, events, started)
-        self.pending.done(batch)
-        self._quarantine.passed(self.pending.positions())
+        self._pending.done(batch)
+        self._quarantine.passed(self._pending.positions())
         patients = {s.patient_id for s in samples} | {a.action.patient_id for a in placed}
         return Sliced(patients, events, behind)
 
@@ -155,24 +138,18 @@ class GuardedWard:
         self.found = False
         self._quarantine.suspect(until)
         self._ward = self._make_ward()
-        self._home, self._inside, self.acted = {}, {}, {}
+        self._ledger.begin_anew()
         return self.restore(restored)
 
     def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
         """State of these patients (with the partitions that ask) now; ENDED for those whose stream
         has ended."""
         started = self._clock.steady_s()
-        positions, present = self.pending.positions(), set(self._ward.patients())
+        present = set(self._ward.patients())
         states: dict[str, Snapshot] = {}
         for patient, asked in patients:
-            known, home = self._inside.get(patient, {}), self._home.get(patient, asked)
-            inside = {p: max(positions.get(p, 0), known.get(p, 0)) for p in {home, *known}}
-            states[patient] = Snapshot(
-                home, self._ward.snapshot(patient) if patient in present else ENDED, inside
-            )
-            if patient not in present and any(at > known.get(p, 0) for p, at in inside.items()):
-                self._home.pop(patient, None)  # ended for good: keep nothing
-                self._inside.pop(patient, None)
+            state = self._ward.snapshot(patient) if patient in present else ENDED
+            states[patient] = self._ledger.snapshot(patient, asked, state)
         c = self._counters
         c.snapshots += len(states)
         c.snapshot_bytes += sum(len(s.state) for s in states.values())
@@ -183,43 +160,32 @@ class GuardedWard:
     def restore(self, restored: Restored) -> list[Event]:
         """Take over patients. Tells of states that cannot be used, and returns what it told."""
         found: list[Event] = []
-        ends = self._actions.assign(self.pending.partitions)
-        self.layout = restored.layout
-        self.outdated |= {patient: set(of) for patient, of in restored.outdated.items()}
+        ends = self._actions.assign(self._pending.partitions)
+        self._ledger.restore(restored)
         for patient, snapshot in restored.states.items():
-            self._home[patient], self._inside[patient] = snapshot.partition, dict(snapshot.inside)
             if snapshot.state == ENDED:
                 continue
             try:
                 self._ward.restore(patient, snapshot.state)
             except ValueError as error:
-                # what comes since the last commit is all that is left of the patient
-                del self._inside[patient]
+                self._ledger.lose_state(patient)
                 found += self._start_anew(patient, str(error))
         for patient, (partition, orders) in restored.orders.items():
-            # of a patient who has moved, as partitions were added, only the snapshot has moved along
-            if patient in self._home or partition == home_of(patient, self.layout.partitions or 1):
-                self._home.setdefault(patient, partition)
+            if self._ledger.claim(patient, partition):
                 found += self._ward.resume(orders)
         self._ward.expect_actions(ends)
         for event in found:
-            self._event_producer.event(event, self._home.get(event.patient_id))
+            self._event_producer.event(event, self._ledger.home(event.patient_id))
         self._tell_orders()
         return found
 
     def close(self, partitions: Iterable[int]) -> None:
         """Forget the patients of these partitions, which are pending no more."""
-        gone = set(partitions)
-        self._actions.assign(self.pending.partitions)
+        self._actions.assign(self._pending.partitions)
         present = set(self._ward.patients())
-        for patient in self.patients_of(gone):
-            del self._home[patient]
-            self._inside.pop(patient, None)
-            self.outdated.pop(patient, None)
+        for patient in self._ledger.close(partitions):
             if patient in present:
                 self._ward.close(patient)
-        for partition in gone:
-            self.acted.pop(partition, None)
 
     def commit_actions(self, places: Mapping[int, int]) -> None:
         """The effect of all actions before these places is safe."""
@@ -228,7 +194,7 @@ class GuardedWard:
     def _tell_orders(self) -> None:
         """What holds of people's orders, for the ward and for a successor."""
         for patient, orders in self._ward.orders().items():
-            self._event_producer.orders(patient, orders, self._home.get(patient))
+            self._event_producer.orders(patient, orders, self._ledger.home(patient))
 
     def _refuse(self, items: list[Item], events: list[Event]) -> list[Item]:
         """The items without those that would break the ward; what is told of these goes to
@@ -263,8 +229,7 @@ class GuardedWard:
     def _act(self, placed: Sequence[Placed], good: Sequence[Placed]) -> list[Event]:
         """Do what people ordered about the patients that are ours."""
         for partition, offset, action in placed:
-            self._home.setdefault(action.patient_id, partition)
-            self.acted[partition] = offset + 1
+            self._ledger.act(action.patient_id, partition, offset)
         return self._ward.act(good) if good else []
 
     def _decode(self, partition: int, record: Record) -> Sample | None:
@@ -275,15 +240,10 @@ class GuardedWard:
             self._event_producer.dead_letter(record, partition, str(error))
             self._counters.dead_letters += 1
             return None
-        patient = chunk.patient_id
-        if record.offset < self._inside.get(patient, {}).get(partition, 0):
+        if self._ledger.is_inside(chunk.patient_id, partition, record.offset):
             self._counters.replayed += 1
             return None
-        home = self._home.setdefault(patient, partition)
-        if home != partition:  # the topic has more partitions now, or a sender chooses otherwise
-            self._inside[patient] = {home: 0, partition: 0} | self._inside.get(patient, {})
-            self.outdated.setdefault(patient, set()).add(home)
-            self._home[patient] = partition
+        self._ledger.came(chunk.patient_id, partition)
         return Sample(partition, record, chunk)
 
     def _count(

@@ -26,6 +26,7 @@ from ingest.messages import Event
 from stream_processor.kafka.event_producer import Record
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard, WardBrokeError
+from stream_processor.worker.ledger import Ledger
 from stream_processor.worker.snapshots import ENDED, Restored, Snapshot
 
 log = logging.getLogger(__name__)
@@ -52,52 +53,61 @@ class Worker:
     thread, one call at a time."""
 
     def __init__(
-        self, ward: GuardedWard, history: History, clock: Clock, counters: Counters
+        self,
+        ward: GuardedWard,
+        ledger: Ledger,
+        history: History,
+        clock: Clock,
+        counters: Counters,
+        stop: asyncio.Event,
     ) -> None:
-        self.ward, self._history, self._clock, self.counters = ward, history, clock, counters
-        self.pending = ward.pending
-        # by partition: patients with news since their last snapshot
-        self.changed: dict[int, set[str]] = {}
+        self._ward, self._history, self._clock, self.counters = ward, history, clock, counters
+        self._ledger, self._pending = ledger, ledger.pending
+        self._stop = stop
         self._rebuilt_s: float | None = None
         self._added_at: float | None = None  # since when partitions that were added wait
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
         self._turn = asyncio.Lock()
         self._clock_at = clock.steady_s()
-        self.held_up: Callable[[], bool] = lambda: False  # whether the delivery waits for us
         self.last_chunk_s = clock.steady_s()
+
+    @property
+    def full(self) -> bool:
+        """True if the delivery should wait: too much is pending, or the end is near."""
+        return self._pending.full or self._stop.is_set()
 
     def receive(self, partition: int, records: Sequence[Record]) -> None:
         """Keep fetched messages of ecg.samples for the next slice."""
-        self.pending.add(partition, records)
+        self._pending.add(partition, records)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Slices, until told to stop; never broken off within one, for its events would be lost
+    async def run(self) -> None:
+        """Slices, until stopped; never broken off within one, for its events would be lost
         while its state is kept."""
-        while not stop.is_set():
+        while not self._stop.is_set():
             started = self._clock.steady_s()
             await self.slice()
             left = SLICE_S - (self._clock.steady_s() - started)
-            await asyncio.sleep(0 if self.pending.ready else max(left, 0.0))
+            await asyncio.sleep(0 if self._pending.ready else max(left, 0.0))
 
     async def slice(self) -> None:
         """Everything pending through the ward, once, and the timers where they are due. Raises
-        StoodStillError."""
+        StalledError."""
         async with self._turn:
             now = self._clock.steady_s()
             if self._added_at is not None and now - self._added_at > ADDED_WAIT_S:
-                self.pending.open_all()
+                self._pending.open_all()
                 self._added_at = None
-            batch = self.pending.take(MAX_SLICE)
-            if self.held_up():
+            batch = self._pending.take(MAX_SLICE)
+            if self.full:  # the delivery waits for us
                 self._clock_at = now + GRACE_S
-            if self.pending.ready:  # behind: who seems silent may only be waiting
+            if self._pending.ready:  # behind: who seems silent may only be waiting
                 self._clock_at = now + GRACE_S
             timers = now - self._clock_at >= CLOCK_S
             if not (batch or timers):
                 return
             try:
                 patients, events, behind = await self._in_thread(
-                    lambda: self.ward.slice(batch, timers)
+                    lambda: self._ward.slice(batch, timers)
                 )
             except WardBrokeError as error:
                 await self._rebuild(error)
@@ -106,15 +116,14 @@ class Worker:
                 self._clock_at = now + GRACE_S * behind
             if batch:
                 self.last_chunk_s = self._clock.steady_s()
-            self._note(patients | {e.patient_id for e in events})
+            self._ledger.note(patients | {e.patient_id for e in events})
 
     async def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
         """State of these patients (with their partitions) now, between two slices; ENDED for those
         whose stream has ended."""
         async with self._turn:
-            states = await self._in_thread(lambda: self.ward.snapshot(patients))
-            for patient, partition in patients:
-                self.changed.get(partition, set()).discard(patient)
+            states = await self._in_thread(lambda: self._ward.snapshot(patients))
+            self._ledger.snapshotted(patients)
             return states
 
     async def restore(self, partitions: Iterable[int], restored: Restored) -> None:
@@ -122,10 +131,10 @@ class Worker:
         on."""
         async with self._turn:
             wanted = set(partitions)
-            self.pending.open(wanted - restored.added)
-            self.pending.open(wanted & restored.added, restored.before)
+            self._pending.open(wanted - restored.added)
+            self._pending.open(wanted & restored.added, restored.before)
             self._added_at = self._clock.steady_s() if restored.before else None
-            found = await self._in_thread(lambda: self.ward.restore(restored))
+            found = await self._in_thread(lambda: self._ward.restore(restored))
             self._take_over(restored, found)
 
     async def _rebuild(self, error: WardBrokeError) -> None:
@@ -133,16 +142,16 @@ class Worker:
         done a moment ago, and nobody was found who breaks it."""
         now = self._clock.steady_s()
         again_so_soon = self._rebuilt_s is not None and now - self._rebuilt_s < REBUILT_S
-        if again_so_soon and not self.ward.found:
+        if again_so_soon and not self._ward.found:
             raise error
         self._rebuilt_s = now
         log.error("the ward broke down, it is built anew", exc_info=error.__cause__)
-        until = self.pending.taken()
-        restored = await asyncio.to_thread(self._history.read, self.pending.partitions)
+        until = self._pending.taken()
+        restored = await asyncio.to_thread(self._history.read, self._pending.partitions)
         again = await asyncio.to_thread(self._history.input, until)
         for partition, (start, records) in again.items():
-            self.pending.rewind(partition, records, start)
-        found = await self._in_thread(lambda: self.ward.rebuild(restored, until))
+            self._pending.rewind(partition, records, start)
+        found = await self._in_thread(lambda: self._ward.rebuild(restored, until))
         self._take_over(restored, found)
         self._clock_at = self._clock.steady_s() + GRACE_S
 
@@ -152,31 +161,22 @@ class Worker:
         again = (
             p for p, s in restored.states.items() if s.state == ENDED or s.partition not in s.inside
         )
-        self._note({*again, *restored.outdated, *(e.patient_id for e in found)})
-
-    def _note(self, patients: Iterable[str]) -> None:
-        """There is news of these."""
-        for patient in patients:
-            for partition in self.ward.partitions_of(patient):
-                self.changed.setdefault(partition, set()).add(patient)
+        self._ledger.note({*again, *restored.outdated, *(e.patient_id for e in found)})
 
     async def release(self, partitions: Iterable[int]) -> None:
         """Close the patients of these partitions, and forget what is pending of them."""
         gone = set(partitions)
         async with self._turn:
-            self.pending.close(gone)
-            await self._in_thread(lambda: self.ward.close(gone))
-            for partition in gone:
-                self.changed.pop(partition, None)
+            self._pending.close(gone)
+            await self._in_thread(lambda: self._ward.close(gone))
 
-    def acted(self, partitions: Iterable[int]) -> dict[int, int]:
-        """For each of these partitions the place behind the last action taken; none where nothing
-        has been taken."""
-        return {p: self.ward.acted[p] for p in partitions if p in self.ward.acted}
+    def latencies(self) -> tuple[float, float]:
+        """Return median and 99th percentile, in s, of the latencies since the last call."""
+        return self._ward.latencies.take()
 
     async def commit_actions(self, places: Mapping[int, int]) -> None:
         """The effect of all actions before these places is safe."""
-        await self._in_thread(lambda: self.ward.commit_actions(places))
+        await self._in_thread(lambda: self._ward.commit_actions(places))
 
     def shut(self) -> None:
         """End the ward's thread."""

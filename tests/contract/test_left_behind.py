@@ -18,9 +18,9 @@ from stream_processor.pipeline.stages import admission
 from stream_processor.pipeline.ward import Ward
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard
+from stream_processor.worker.ledger import Ledger
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.stall_guard import StallGuard
-from stream_processor.worker.worker import Worker
 from tests.fakes import FakeActions
 from tests.fuzz_processor import _chunk, _Producer, _signal
 
@@ -32,16 +32,17 @@ MOST = 40  # bytes per patient: 0.8 MB per 20,000; a dictionary's entry alone is
 def test_who_has_gone_leaves_nothing_that_grows(monkeypatch) -> None:
     monkeypatch.setattr(admission, "ENDED", 100)
     clock, model, actions = ManualClock(10**18), runtime.load(), FakeActions()
+    ledger = Ledger()
     guarded = GuardedWard(
         lambda: Ward(model, clock),
+        ledger,
         cast(EventProducer, _Producer()),
         actions,
         clock,
         Counters(),
         StallGuard(clock, 1e9),
     )
-    worker = Worker(guarded, None, clock, Counters())  # type: ignore[arg-type]
-    guarded.pending.open([0])
+    ledger.pending.open([0])
     counts, offset = _signal("normal"), 0
 
     def come_and_go(first: int, count: int) -> None:
@@ -62,11 +63,11 @@ def test_who_has_gone_leaves_nothing_that_grows(monkeypatch) -> None:
                     )
                     for i, name in enumerate(names)
                 ]
-                guarded.pending.add(0, letters)
+                ledger.pending.add(0, letters)
                 clock.advance(1.0)
-                patients, events, _ = guarded.slice(guarded.pending.take(10**6), True)
-                worker._note(patients | {e.patient_id for e in events})
-            changed = worker.changed.pop(0, set())
+                patients, events, _ = guarded.slice(ledger.pending.take(10**6), True)
+                ledger.note(patients | {e.patient_id for e in events})
+            changed = ledger.changed.pop(0, set())
             guarded.snapshot([(name, 0) for name in changed])
         guarded.latencies.take()
         gc.collect()
@@ -79,4 +80,3 @@ def test_who_has_gone_leaves_nothing_that_grows(monkeypatch) -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (after - before) / 600 < MOST
-    worker.shut()

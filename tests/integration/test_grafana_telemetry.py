@@ -11,6 +11,7 @@ from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from stream_processor.worker import app
+from stream_processor.worker.assembly import build_processor
 from stream_processor.worker.counters import Counters
 from tests.fakes import FakeWard
 from tests.integration.test_process import PATIENTS, send, until
@@ -30,7 +31,7 @@ async def test_figures_are_published_beside_the_work(
     with EmbeddedBroker() as broker:
         create_topics(broker.address)
         send(broker.address, range(10))
-        processor = app.Processor(broker.address, FakeWard, SystemClock(), publish=publish)
+        processor = build_processor(broker.address, FakeWard, SystemClock(), publish=publish)
         running = asyncio.create_task(processor.run())
         await until(lambda: processor.counters.beats == 10 * len(PATIENTS))
         await until(lambda: len(told) >= 2)

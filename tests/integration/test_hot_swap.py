@@ -22,8 +22,8 @@ from models.serving.runtime import Model, read_spec
 from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import KINDS, identity
 from stream_processor.sinks.sqlite import SqliteSink
-from stream_processor.worker.app import Processor
 from stream_processor.worker.archive import Archive
+from stream_processor.worker.assembly import build_processor
 from stream_processor.worker.model_watch import ModelWatch
 from tests.made_models import SHIPPED, copied, extended
 
@@ -80,7 +80,7 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
     with EmbeddedBroker() as broker:
         models = ModelWatch(place, clock)
         path = tmp_path / "events.db"
-        processor = Processor(
+        processor = build_processor(
             broker.address, lambda: Ward(models.model, clock), clock, next_model=models.take
         )
         archive = Archive(

@@ -19,7 +19,7 @@ from ingest.kafka_access import Broker
 from ingest.messages import Action
 from ingest.operator import OperatorOutlet
 from ingest.producer import Producer
-from stream_processor.worker.app import Processor
+from stream_processor.worker.assembly import build_processor
 from tests.conftest import _running
 from tests.fakes import FakeWard, chunk
 from tools import services
@@ -50,7 +50,7 @@ def broker_of(kafka: services.SecureKafka, way: str, password: str | None = None
 
 async def until_processed(broker: Broker, ward: FakeWard) -> None:
     """Run the processor, faust and all, until it has committed everything."""
-    processor = Processor(broker, lambda: ward, SystemClock())
+    processor = build_processor(broker, lambda: ward, SystemClock())
     running = asyncio.create_task(processor.run())
     async with asyncio.timeout(WAIT_S):
         while not running.done():

@@ -17,6 +17,7 @@ from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import encode
 from stream_processor.worker.app import Processor
+from stream_processor.worker.assembly import build_processor
 from tests.fakes import FakeSink, FakeWard, archiving, chunk, expected, stored
 
 WAIT_S = 90.0
@@ -33,7 +34,9 @@ async def processing(
     address: str, sink: FakeSink, *, whole: bool = True, ward: FakeWard | None = None
 ) -> AsyncIterator[Processor]:
     """A processor, running until the block ends; then it finishes as at Ctrl-C."""
-    processor = Processor(address, lambda: ward or FakeWard(), SystemClock(), whole_fetches=whole)
+    processor = build_processor(
+        address, lambda: ward or FakeWard(), SystemClock(), whole_fetches=whole
+    )
     task = asyncio.create_task(processor.run())
     async with archiving(address, sink, processor.counters):
         try:
@@ -222,7 +225,7 @@ async def test_a_chunk_that_breaks_the_ward_costs_the_others_no_more_than_ten_se
             return super().push(chunks)
 
     create_topics(broker.address)
-    processor = Processor(broker.address, Fragile, SystemClock())
+    processor = build_processor(broker.address, Fragile, SystemClock())
     task = asyncio.create_task(processor.run())
     async with archiving(broker.address, sink, processor.counters):
         send(broker.address, range(5))

@@ -1,19 +1,19 @@
 """Slices, rounds and their order, without a broker."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 
 import pytest
-from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Action, encode
-from stream_processor.worker.app import Processor
 from stream_processor.worker.checkpointer import COMMIT_S, Checkpointer
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard, WardBrokeError
+from stream_processor.worker.ledger import Ledger
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.pending_input import PendingInput
 from stream_processor.worker.snapshots import ENDED, Restored, Snapshot
@@ -88,7 +88,7 @@ class Journal:
         pass
 
     def release(self, partitions) -> None:
-        pass
+        self.released = set(partitions)
 
     async def commit(self, offsets) -> bool:
         self.steps.append("commit")
@@ -98,22 +98,28 @@ class Journal:
 
 
 class Bench:
-    """A worker and a keeper on a fake ward, sink and journal."""
+    """A worker and a checkpointer on a fake ward, sink and journal."""
 
     def __init__(self) -> None:
         self.clock, self.journal = ManualClock(), Journal()
         self.actions = FakeActions()
         self.stall_guard = StallGuard(self.clock, limit_s=8.0)
         self.wards: list[FakeWard] = []
-        counters = Counters()
+        counters, self.ledger, self.stop = Counters(), Ledger(), asyncio.Event()
         guarded = GuardedWard(
-            self.make_ward, self.journal, self.actions, self.clock, counters, self.stall_guard
+            self.make_ward,
+            self.ledger,
+            self.journal,
+            self.actions,
+            self.clock,
+            counters,
+            self.stall_guard,
         )
-        self.worker = Worker(guarded, self.journal, self.clock, counters)
+        self.worker = Worker(guarded, self.ledger, self.journal, self.clock, counters, self.stop)
         self.checkpointer = Checkpointer(
-            self.worker, self.journal, self.journal, self.clock, self.stall_guard
+            self.worker, self.ledger, self.journal, self.journal, self.clock, self.stall_guard
         )
-        self.worker.pending.open([0, 1])
+        self.ledger.pending.open([0, 1])
 
     def make_ward(self) -> FakeWard:
         self.wards.append(FakeWard())
@@ -122,7 +128,7 @@ class Bench:
     @property
     def ward(self) -> FakeWard:
         """The worker's."""
-        return self.worker.ward._ward
+        return self.worker._ward._ward
 
     def receive(
         self, partition: int, patient: str, numbers, *, offset: int = 0, end: bool = False
@@ -202,20 +208,13 @@ async def test_release_closes_patients_and_forgets_what_is_pending(bench):
     await bench.worker.release([0])
     await bench.worker.slice()
     assert bench.ward.patients() == ["b"]
-    assert bench.worker.pending.count == 0
+    assert bench.ledger.pending.count == 0
     assert bench.journal.steps.count("event") == 4
 
 
 async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(bench):
     """Sent later, it would come behind what their next owner has made since: an alarm that has
     ended would be open again."""
-    processor = Processor("no broker", FakeWard, bench.clock)
-    processor._worker, processor._checkpointer, processor._delivery = (
-        bench.worker,
-        bench.checkpointer,
-        bench.journal,
-    )
-    processor.partitions = {0, 1}
     bench.receive(0, "a", range(3))
     await bench.worker.slice()
     release = bench.worker.release
@@ -226,11 +225,12 @@ async def test_what_is_made_while_partitions_go_is_safe_before_they_are_gone(ben
         await release(partitions)
 
     bench.worker.release = after_a_slice
-    await processor._revoked({TP("ecg.samples", 0)})
+    await bench.checkpointer.hand_over({0})
     assert bench.journal.beats == expected(["a"], 5)
     assert bench.journal.steps[-1] == "settle"
     assert bench.journal.committed == {0: 3}, "the next owner reads the rest again"
-    assert processor.partitions == {1}
+    assert bench.ledger.pending.partitions == {1}
+    assert bench.journal.released == {0}
 
 
 @pytest.mark.parametrize("beats_first", [False, True])
@@ -264,10 +264,10 @@ async def test_timers_run_without_messages_but_not_while_the_delivery_waits(benc
     bench.clock.advance(1.0)
     await bench.worker.slice()
     assert bench.ward.clock_calls == 1
-    bench.worker.held_up = lambda: True
+    bench.stop.set()  # as while too much is pending
     bench.clock.advance(1.0)
     await bench.worker.slice()
-    bench.worker.held_up = lambda: False
+    bench.stop.clear()
     bench.clock.advance(GRACE_S - 0.1)
     await bench.worker.slice()
     assert bench.ward.clock_calls == 1
@@ -343,7 +343,7 @@ async def test_an_action_alone_makes_a_snapshot_due(bench):
     bench.clock.advance(1.0)  # the timers are due, nothing else
     bench.actions.waiting = [placed(1, 0, "latched long ago")]
     await bench.worker.slice()
-    assert bench.worker.changed == {1: {"latched long ago"}}
+    assert bench.ledger.changed == {1: {"latched long ago"}}
 
 
 async def test_restored_patients_hear_where_the_actions_end(bench):

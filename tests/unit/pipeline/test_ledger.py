@@ -1,0 +1,56 @@
+"""The account that the ward's side and the checkpointer share."""
+
+import pytest
+
+from stream_processor.worker.ledger import Ledger
+from stream_processor.worker.snapshots import ENDED, Layout, Restored, Snapshot
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+def test_of_a_patient_who_moves_both_partitions_are_named_and_the_older_snapshot_goes(ledger):
+    ledger.came("a", 0)
+    ledger.came("a", 3)
+    assert ledger.home("a") == 3
+    ledger.note(["a"])
+    assert ledger.changed == {0: {"a"}, 3: {"a"}}
+    snapshot = ledger.snapshot("a", 3, b"state")
+    assert snapshot == Snapshot(3, b"state", {0: 0, 3: 0})
+    assert ledger.written({"a": snapshot}) == [(0, "a")]
+    assert ledger.written({"a": snapshot}) == [], "it has gone"
+
+
+def test_what_is_inside_a_restored_state_counts_once(ledger):
+    ledger.restore(Restored({"a": Snapshot(1, b"state", {1: 5})}, Layout("id", 4)))
+    assert [ledger.is_inside("a", 1, offset) for offset in (4, 5)] == [True, False]
+    assert not ledger.is_inside("a", 2, 4)
+    ledger.lose_state("a")
+    assert not ledger.is_inside("a", 1, 4)
+    assert ledger.home("a") == 1
+
+
+def test_an_end_may_be_removed_once_its_offset_is_committed(ledger):
+    ledger.note_ended({"a": Snapshot(0, ENDED, {0: 7}), "b": Snapshot(0, b"goes on", {0: 7})})
+    ledger.committed({0: 6})
+    assert ledger.removable() == []
+    ledger.committed({0: 7})
+    assert ledger.removable() == ledger.removable([0]) == [(0, "a")]
+    ledger.removed([(0, "a")])
+    assert ledger.removable() == []
+
+
+def test_given_away_partitions_leave_nothing(ledger):
+    for patient, partition in (("a", 0), ("b", 1)):
+        ledger.came(patient, partition)
+        ledger.act(patient, partition, offset=4)
+    ledger.note(["a", "b"])
+    ledger.committed({0: 9, 1: 9})
+    assert ledger.close([0]) == ["a"]
+    ledger.forget([0])
+    assert ledger.home("a") is None
+    assert ledger.changed == {1: {"b"}}
+    assert ledger.acted([0, 1]) == {1: 5}
+    assert ledger.uncommitted({0: 9, 1: 9}) == {0: 9}
