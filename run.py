@@ -62,6 +62,7 @@ def install(environment: Environment, lock: Path) -> None:
         "pip",
         "install",
         "--quiet",
+        "--no-compile",  # of thousands of modules a few are imported, and compiled then
         "--disable-pip-version-check",
     ]
     steps = (
@@ -107,6 +108,8 @@ def test(options: list[str]) -> int:
 
 def test_training(options: list[str]) -> int:
     """The tests that need torch, which the everyday environment lacks: those that would skip there."""
+    if not options:
+        print("ecgwatch: the tests with torch take about 4 minutes on two cores", flush=True)
     install(TRAINING, HERE / "requirements-train.lock")
     needing = [
         str(path)
