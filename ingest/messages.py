@@ -258,7 +258,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     id).
 
     acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any)
-    for `seconds`; alarms of high priority still sound. resume: ends a silence. limits: sets fields
+    for `seconds`; alarms of high priority still sound. resume: ends a silence. escalate: raises the
+    alarm `alarm_id` again now, so that the next person is called. limits: sets fields
     of the patient's alarm profile; None restores the profile's value. profile: from now on the
     patient's alarm profile is the one named `profile`; "" restores the one of the profiles file.
     """
@@ -268,7 +269,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int  # by the wall clock
     id: str  # made by the sender; a repeated id counts once
     by: str
-    action: Literal["acknowledge", "silence", "resume", "limits", "profile"]
+    action: Literal["acknowledge", "silence", "resume", "escalate", "limits", "profile"]
     alarm_id: str = ""
     kind: AlarmKind | Literal[""] = ""
     seconds: float | None = None

@@ -121,7 +121,7 @@ def _action(patient: str, number: int, dice: random.Random) -> Action:
         time_ns=START_NS + number * 10**9,
         id=str(number),
         by="Ada",
-        action=dice.choice(("acknowledge", "silence", "resume", "limits", "profile")),
+        action=dice.choice(("acknowledge", "silence", "resume", "escalate", "limits", "profile")),
         seconds=60.0,
         limits={"hr_high_bpm": 130.0},
         profile="adult",

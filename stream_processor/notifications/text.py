@@ -60,9 +60,8 @@ def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
             [*lines, f"Over since: {_local(plan, alarm.end_ns or alarm.changed_ns)}"],
         )
     if plan.monitor:
-        lines.append(
-            f"Monitor: {plan.monitor.rstrip('/')}/patient?id={quote(alarm.patient_id, safe='')}"
-        )
+        patient, id_ = (quote(text, safe="") for text in (alarm.patient_id, alarm.id))
+        lines.append(f"Monitor: {plan.monitor.rstrip('/')}/alarm?patient={patient}&id={id_}")
     return Note(title, "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"]), tone)
 
 

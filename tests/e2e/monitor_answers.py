@@ -99,6 +99,8 @@ class Answers:
                 acknowledged_ns=action.time_ns,
                 acknowledged_by=action.by,
             )
+        if action.action == "escalate" and action.alarm_id == alarm.id:
+            return msgspec.structs.replace(alarm, step="escalated", level=alarm.level + 1)
         if action.kind not in ("", alarm.kind) or alarm.priority == "high":
             return None
         if action.action == "silence":

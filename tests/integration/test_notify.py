@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import confluent_kafka
 import pytest
@@ -244,7 +245,7 @@ def test_mail_and_webhook_say_what_matters(address, tmp_path, hook, mailbox):
         "** HR 134 > 120",
         "Patient: Bed 1",
         "Since: 2026-01-01 01:00:01 CET",
-        "Monitor: http://ward:8050/patient?id=Bed%201",
+        f"Monitor: http://ward:8050/alarm?patient=Bed%201&id={quote(alarm(1).id, safe='')}",
         f"Id: {alarm(1).id}|onset|0",
     ):
         assert line in message["message"].splitlines()

@@ -28,12 +28,13 @@ _TAKES = {
     "acknowledge": {"alarm"},
     "silence": {"kind", "seconds"},
     "resume": {"kind"},
+    "escalate": {"alarm"},
     "limits": {"limits"},
 }
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    action: Literal["acknowledge", "silence", "resume", "limits"]
+    action: Literal["acknowledge", "silence", "resume", "escalate", "limits"]
     by: str
     alarm: str = ""
     kind: AlarmKind | Literal[""] = ""
@@ -129,6 +130,12 @@ async def _check_acknowledge(ask: ApiRequest, body: _Body) -> None:
         raise RefusedError(409, "this alarm does not stand", "Nothing is left to do.")
 
 
+async def _check_escalate(ask: ApiRequest, body: _Body) -> None:
+    if not body.alarm:
+        raise RefusedError(400, "escalate must name an alarm")
+    await _check_acknowledge(ask, body)
+
+
 async def _check_silence(ask: ApiRequest, body: _Body) -> None:
     if body.seconds is None or not 1 <= body.seconds <= LONGEST_SILENCE_S:
         raise RefusedError(400, "seconds must be from 1 to 86400, that is 24 h")
@@ -164,6 +171,7 @@ _CHECKS = {
     "acknowledge": _check_acknowledge,
     "silence": _check_silence,
     "resume": _check_resume,
+    "escalate": _check_escalate,
     "limits": _check_limits,
 }
 
@@ -204,7 +212,7 @@ _ACTION: dict[str, Any] = schemas.thing(
         "note": schemas.NOTE,
         "alarm": {
             "type": "string",
-            "description": "acknowledge: this alarm; without it all that stand",
+            "description": "acknowledge: this alarm; without it all that stand. escalate: this alarm",
         },
         "kind": {
             "enum": [*schemas.KIND["enum"], ""],
@@ -247,7 +255,7 @@ ENDPOINTS = (
         "/api/patients/{patient}/actions",
         "acknowledge",
         _act,
-        "Acknowledge, silence, resume, or set limits",
+        "Acknowledge, silence, resume, escalate, or set limits",
         SENT,
         body=_ACTION,
         errors=(404, 409, 503),

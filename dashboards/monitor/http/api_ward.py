@@ -17,6 +17,7 @@ from ingest.messages import RhythmLabel
 MAX_PAGE = 128
 _LOUDNESS = ("high", "medium", "low", "technical", "any")
 _ORDERS = ("bed", "urgency")
+_ONLY = ("pinned",)
 
 
 async def _patients(ask: ApiRequest) -> Response:
@@ -26,6 +27,8 @@ async def _patients(ask: ApiRequest) -> Response:
         alarm=ask.choice("alarm", _LOUDNESS),
         rhythm=ask.choice("rhythm", get_args(RhythmLabel)),
         urgent_first=ask.choice("order", _ORDERS) == "urgency",
+        pinned=frozenset(query.getlist("pinned")),
+        only_pinned=ask.choice("only", _ONLY) == "pinned",
     )
     offset, limit = ask.whole("offset", 0, 10**9), ask.whole("limit", 64, MAX_PAGE)
     total, beds = ask.parts.hub.board.page(offset, limit, wanted)
@@ -111,6 +114,13 @@ ENDPOINTS = (
                 {"enum": [*_ORDERS], "default": "bed"},
                 "by name, or the worst alarm first",
             ),
+            (
+                "pinned",
+                False,
+                {"type": "array", "items": schemas.TEXT},
+                "patients that come first; may be given several times",
+            ),
+            ("only", False, {"enum": [*_ONLY]}, "leave out the patients that are not pinned"),
         ),
     ),
     Endpoint(

@@ -1,6 +1,7 @@
 """The built-in monitor over HTTP and WebSocket.
 
-GET /                          the ward page; /patient?id=ID the patient page
+GET /                          the ward page; /patient?id=ID the patient page; /worklist all alarms;
+                               /alarm?patient=ID&id=ALARM_ID the page of one alarm, for the nurse on call
 GET /healthz, /readyz          200 while the broker answers, else 503; /metrics for Prometheus
 GET /api                       what else can be asked, to read (docs/monitor-api.md); /openapi.json for programs
 WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON texts and binary samples (frames.py) of those patients:
@@ -38,6 +39,7 @@ from dashboards.monitor.http import (
     api_report,
     api_session,
     api_ward,
+    api_worklist,
 )
 from dashboards.monitor.http.access import COOKIE, Access, TooManyAttemptsError
 from dashboards.monitor.http.api_request import AppState, Send, json_answer
@@ -56,7 +58,17 @@ from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 
 STATIC = Path(__file__).parents[1] / "static"
-_PARTS = (api_session, api_ward, api_history, api_actions, api_edits, api_people, api_report)
+_PARTS = (
+    api_session,
+    api_ward,
+    api_worklist,
+    api_history,
+    api_actions,
+    api_edits,
+    api_people,
+    api_report,
+)
+PAGES = ("/", "/patient", "/worklist", "/alarm")  # one document; its scripts read the path
 ENDPOINTS = described([endpoint for part in _PARTS for endpoint in part.ENDPOINTS])
 _TICK_S = 1.0
 _MESSAGES_PER_S, _BURST = 10.0, 50  # rate limit of a page's messages
@@ -117,8 +129,8 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/", _index),
-            Route("/patient", _index),
+            *(Route(path, _index) for path in PAGES),
+            Route("/service-worker.js", _service_worker),
             Route("/healthz", _health),
             Route("/readyz", _health),
             Route("/metrics", _metrics),
@@ -148,6 +160,11 @@ async def _tick(hub: Hub) -> None:
 
 async def _index(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
+
+
+async def _service_worker(request: Request) -> Response:
+    """Serve the page's service worker from the root: it rules only over paths beside its own."""
+    return FileResponse(STATIC / "core/service-worker.js")
 
 
 async def _health(request: Request) -> Response:

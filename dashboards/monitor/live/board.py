@@ -25,10 +25,14 @@ class Wanted(NamedTuple):
     alarm: str = ""  # priority, "technical" or "any"
     rhythm: str = ""
     urgent_first: bool = False
+    pinned: frozenset[str] = frozenset()  # patients that come first
+    only_pinned: bool = False
 
     def fits(self, bed: Bedside, person: PersonRecord | None = None) -> bool:
         """True if the patient is selected; `person` is the person admitted under this id, if
         known."""
+        if self.only_pinned and bed.patient_id not in self.pinned:
+            return False
         names = (bed.patient_id, *((person.name, person.bed) if person else ()))
         if self.search and not any(self.search.casefold() in n.casefold() for n in names):
             return False
@@ -124,6 +128,8 @@ class Board:
         beds = [bed for id_ in self._order if wanted.fits(bed := self._beds[id_], self.person(id_))]
         if wanted.urgent_first:
             beds.sort(key=_urgency)
+        if wanted.pinned:  # a stable sort: each part keeps its order
+            beds.sort(key=lambda bed: bed.patient_id not in wanted.pinned)
         return len(beds), beds[offset : offset + limit]
 
     def summary(self) -> View:

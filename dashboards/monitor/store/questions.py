@@ -53,7 +53,7 @@ _json = msgspec.json.Encoder()
 
 def alarms(sink: Sink, patient: str, start_ns: int, end_ns: int) -> list[Alarm]:
     """Alarms with their onset in the period, in order."""
-    return _whole(sink.read(Alarm, patient, start_ns, end_ns))
+    return whole(sink.read(Alarm, patient, start_ns, end_ns))
 
 
 def alarm(sink: Sink, patient: str, onset_ns: int, alarm_id: str) -> Alarm | None:
@@ -83,27 +83,27 @@ def found_at(
 
 def actions(sink: Sink, patient: str, start_ns: int = 0) -> list[Action]:
     """All actions on a patient's alarms since a moment."""
-    return _whole(sink.read(Action, patient, start_ns))
+    return whole(sink.read(Action, patient, start_ns))
 
 
 def rhythm(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"episodes"}"""
-    return _list("episodes", _episode, _whole(reaching_into(sink, patient, start_ns, end_ns)))
+    return _list("episodes", _episode, whole(reaching_into(sink, patient, start_ns, end_ns)))
 
 
 def beats(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"beats"}"""
-    return _list("beats", _beat, _whole(sink.read(Beat, patient, start_ns, end_ns)))
+    return _list("beats", _beat, whole(sink.read(Beat, patient, start_ns, end_ns)))
 
 
 def findings(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"findings"}"""
-    return _list("findings", finding_view, _whole(sink.read(Finding, patient, start_ns, end_ns)))
+    return _list("findings", finding_view, whole(sink.read(Finding, patient, start_ns, end_ns)))
 
 
 def journal(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"journal"}"""
-    entries = _whole(sink.read(JournalEntry, patient, start_ns, end_ns))
+    entries = whole(sink.read(JournalEntry, patient, start_ns, end_ns))
     return _list("journal", journal_view, entries)
 
 
@@ -137,7 +137,7 @@ def strip(sink: Sink, patient: str, onset_ns: int, alarm_id: str) -> bytes | Non
 
 def edits(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
     """{"edits"}"""
-    return _list("edits", edit_view, _whole(sink.read(Edit, patient, start_ns, end_ns)))
+    return _list("edits", edit_view, whole(sink.read(Edit, patient, start_ns, end_ns)))
 
 
 def edits_csv(sink: Sink, start_ns: int, end_ns: int) -> str:
@@ -145,10 +145,10 @@ def edits_csv(sink: Sink, start_ns: int, end_ns: int) -> str:
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(EDIT_COLUMNS)
-    for edit in _whole(
+    for edit in whole(
         edit for patient in sink.patients() for edit in sink.read(Edit, patient, start_ns, end_ns)
     ):
-        table.writerow([_harmless(getattr(edit, column)) for column in EDIT_COLUMNS])
+        table.writerow([harmless(getattr(edit, column)) for column in EDIT_COLUMNS])
     return text.getvalue()
 
 
@@ -157,7 +157,7 @@ def report(sink: Sink, patient: str, start_ns: int, end_ns: int, made_ns: int) -
     return report_html(find(sink, patient, start_ns, end_ns), made_ns)
 
 
-def _whole(events: Iterable[T]) -> list[T]:
+def whole(events: Iterable[T]) -> list[T]:
     """The whole list, or a refusal: a truncated list must never look complete."""
     found = list(islice(events, MOST + 1))
     if len(found) > MOST:
@@ -182,7 +182,7 @@ def _beat(found: Beat) -> View:
     }
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """Prefix an apostrophe to a text that a spreadsheet would take for a formula."""
     return (
         f"'{value}"

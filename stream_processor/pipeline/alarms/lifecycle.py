@@ -103,17 +103,7 @@ class AlarmLifecycle:
         newest = {s.alarm.kind: s for s in patient.standing.values()}
         for standing in newest.values():
             while _calls_again(standing) and (due := standing.called_ns + every) <= now_ns:
-                standing.called_ns = due
-                level = standing.alarm.level + 1
-                standing.alarm = msgspec.structs.replace(
-                    standing.alarm,
-                    step="escalated",
-                    changed_ns=due,
-                    level=level,
-                    acknowledged_ns=None,
-                    acknowledged_by="",
-                )
-                found.append(standing.alarm)
+                found.append(_call_again(standing, due))
         return sorted(found, key=lambda a: a.changed_ns)
 
     def skip(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
@@ -196,6 +186,10 @@ class AlarmLifecycle:
         self._tell(action.patient_id, patient)
         if action.action == "acknowledge":
             return _acknowledge(patient, action)
+        if action.action == "escalate":
+            named = patient.standing.get(action.alarm_id)
+            open_ = named and named.alarm.announced and named.alarm.acknowledged_ns is None
+            return [_call_again(named, patient.now_ns)] if named and open_ else []
         if action.action == "profile":
             patient.profile = action.profile
             return []
@@ -270,6 +264,20 @@ def _calls_again(s: Standing) -> bool:
     if alarm.acknowledged_ns is not None:
         return not s.over
     return alarm.priority == "high"
+
+
+def _call_again(standing: Standing, at_ns: int) -> Alarm:
+    """Re-alarm: the next level, and whoever acknowledged it before is forgotten."""
+    standing.called_ns = at_ns
+    standing.alarm = msgspec.structs.replace(
+        standing.alarm,
+        step="escalated",
+        changed_ns=at_ns,
+        level=standing.alarm.level + 1,
+        acknowledged_ns=None,
+        acknowledged_by="",
+    )
+    return standing.alarm
 
 
 def _acknowledge(patient: PatientAlarms, action: Action) -> list[Alarm]:

@@ -93,6 +93,7 @@ def test_an_acknowledgement_goes_to_the_processor_and_changes_nothing_here(bench
         ),
         ({"action": "resume"}, {}),
         ({"action": "resume", "kind": "hr_high"}, {"kind": "hr_high"}),
+        ({"action": "escalate", "alarm": HIGH.id}, {"alarm_id": HIGH.id}),
         (
             {"action": "limits", "limits": {"hr_high_bpm": 130, "hr_low_bpm": None}},
             {"limits": {"hr_high_bpm": 130.0, "hr_low_bpm": None}},
@@ -151,6 +152,8 @@ def test_ids_are_never_the_same(bench: Bench) -> None:
         ({"action": "silence", "by": "A", "seconds": 60, "kind": "hunger"}, 400, "hunger"),
         ({"action": "resume", "by": "A", "kind": "asystole"}, 400, "break through"),
         ({"action": "resume", "by": "A", "seconds": 60}, 400, "takes no seconds"),
+        ({"action": "escalate", "by": "A"}, 400, "must name an alarm"),
+        ({"action": "escalate", "by": "A", "alarm": "p:pause:5"}, 404, "no alarm"),
         ({"action": "limits", "by": "A"}, 400, "at least one"),
         ({"action": "limits", "by": "A", "limits": {"hr_hihg_bpm": 130}}, 400, "hr_hihg_bpm"),
         (

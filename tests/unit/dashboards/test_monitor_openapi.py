@@ -14,7 +14,7 @@ import pytest
 from starlette.routing import Route
 
 from dashboards.monitor.http.access import Access
-from dashboards.monitor.http.server import ENDPOINTS, create_app
+from dashboards.monitor.http.server import ENDPOINTS, PAGES, create_app
 from ingest.clock import ManualClock
 from ingest.messages import JournalEntry, Score
 from stream_processor.pipeline.alarms.profiles import Profiles
@@ -40,7 +40,7 @@ from tests.unit.dashboards.monitor_bench import (
     waveform,
 )
 
-UNDESCRIBED = {"/", "/patient", "/healthz", "/readyz", "/metrics"}  # pages, and probes
+UNDESCRIBED = {*PAGES, "/service-worker.js", "/healthz", "/readyz", "/metrics"}  # pages, and probes
 TYPES = {
     "string": str,
     "boolean": bool,

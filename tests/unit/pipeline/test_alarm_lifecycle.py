@@ -151,6 +151,20 @@ def test_acknowledging_tells_who_and_when_and_covers_earlier_ones_of_the_kind() 
     assert t.person("acknowledge", alarm_id="nonsense") == []
 
 
+def test_a_person_calls_the_next_one_until_somebody_has_acknowledged() -> None:
+    t = Timeline()
+    for kind in ("asystole", "hr_high"):
+        t.engine(kind, 10)
+    t.until(20)
+    assert t.person("escalate", alarm_id="p:hr_high:10") == ["escalated hr_high 20 level 1"]
+    assert t.person("escalate", alarm_id="p:asystole:10") == ["escalated asystole 20 level 1"]
+    assert t.until(139) == []  # the time to the next call counts from there
+    assert t.until(141) == ["escalated asystole 140 level 2"]
+    t.person("acknowledge")
+    assert t.person("escalate", alarm_id="p:asystole:10") == []
+    assert t.person("escalate", alarm_id="nonsense") == []
+
+
 def test_only_the_newest_of_a_kind_calls_again() -> None:
     t = Timeline()
     for onset in (10, 30):

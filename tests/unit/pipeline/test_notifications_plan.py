@@ -224,7 +224,7 @@ def test_what_a_message_says(plan):
         "** HR 134 > 120",
         "Patient: Bed 12",
         "Since: 2026-01-01 12:00:00 CET",
-        "Monitor: http://ward:8050/patient?id=Bed%2012",
+        "Monitor: http://ward:8050/alarm?patient=Bed%2012&id=Bed%2012%3Ahr_high%3A5",
         "Id: Bed 12:hr_high:5|onset|0",
     ]
     high = note(plan, alarm(priority="high", text="ASYSTOLE 6 s", level=2), Moment("escalated", 2))

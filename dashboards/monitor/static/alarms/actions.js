@@ -1,6 +1,7 @@
 // A person's actions on alarms: sent at once, and done only when the processor's answer arrives over the live link.
 
 import { patientPath, send } from "../core/api.js";
+import { alarmText } from "./words.js";
 
 const ANSWER_S = 5;
 const SHOWN_S = 6;
@@ -8,12 +9,14 @@ const SILENCE_S = 120;
 const DOING = {
   acknowledge: "Acknowledging",
   silence: "Silencing",
+  escalate: "Calling the next person",
   resume: "Resuming",
   limits: "Changing limits",
 };
 const DONE = {
   acknowledge: "Acknowledged",
   silence: "Silenced",
+  escalate: "Called the next person",
   resume: "Resumed",
   limits: "Limits changed",
 };
@@ -36,7 +39,13 @@ export class Actions extends EventTarget {
       const now = patient.alarms.get(alarm.id);
       return !now || now.acknowledged !== null;
     };
-    return this.send(patient, alarm.id, { action: "acknowledge", alarm: alarm.id }, settled);
+    return this.send(
+      patient,
+      alarm.id,
+      { action: "acknowledge", alarm: alarm.id },
+      settled,
+      alarmText(alarm),
+    );
   }
 
   /** Acknowledge every alarm of the patient that needs attention. */
@@ -46,6 +55,18 @@ export class Actions extends EventTarget {
     return this.send(patient, `all ${patient.id}`, { action: "acknowledge" }, () => !open());
   }
 
+  /** Raise the alarm again now, so that the next person is called. */
+  escalate(patient, alarm) {
+    const { level } = alarm;
+    return this.send(
+      patient,
+      alarm.id,
+      { action: "escalate", alarm: alarm.id },
+      () => (patient.alarms.get(alarm.id)?.level ?? level) > level,
+      alarmText(alarm),
+    );
+  }
+
   silence(patient, alarm) {
     const body = { action: "silence", kind: alarm.kind, seconds: SILENCE_S };
     return this.send(
@@ -53,6 +74,7 @@ export class Actions extends EventTarget {
       alarm.id,
       body,
       () => patient.silencedS(patient.alarms.get(alarm.id) ?? alarm) > 0,
+      alarmText(alarm),
     );
   }
 
@@ -62,11 +84,13 @@ export class Actions extends EventTarget {
       alarm.id,
       { action: "resume", kind: alarm.kind },
       () => !patient.silencedS(patient.alarms.get(alarm.id) ?? alarm),
+      alarmText(alarm),
     );
   }
 
-  /** Request an action in the person's name; `settled` returns true once the received messages show that it is done. */
-  async send(patient, key, body, settled) {
+  /** Request an action in the person's name; `settled` returns true once the received messages show that it is done, `about` names
+   * the alarm. */
+  async send(patient, key, body, settled, about = "") {
     if (!this.session.may(body.action === "limits" ? "admin" : "acknowledge")) {
       this.#set(key, {
         phase: "failed",
@@ -84,6 +108,7 @@ export class Actions extends EventTarget {
       settled,
       since: now(),
       patient,
+      about,
     };
     this.#set(key, entry);
     try {

@@ -150,7 +150,7 @@ class Row {
     setText(this.mark, alarm.technical ? "" : mark(alarm));
     setText(this.text, alarmText(alarm));
     setText(this.onset, dayTime(alarm.onset, today));
-    setText(this.state, words(alarm, state, silencedS));
+    setText(this.state, stateWords(alarm, state, silencedS));
     const may = actions.session.may("acknowledge");
     setHidden(this.acknowledge, !may || settled || !alarm.standing || alarm.acknowledged !== null);
     setHidden(
@@ -167,7 +167,8 @@ class Row {
   }
 }
 
-function words(alarm, state, silencedS) {
+/** The state of an alarm in words: holds, silenced for how long, over since when, acknowledged by whom. */
+export function stateWords(alarm, state, silencedS) {
   const late = alarm.late_s > 0 ? ` · told ${Math.round(alarm.late_s / 60)} min late` : "";
   const told = (alarm.announced ? "" : " · suppressed") + late;
   const again =

@@ -13,16 +13,20 @@ import { PatientView } from "../patient/patient.js";
 import { keep, prefs } from "./prefs.js";
 import { Session, signInForm } from "./session.js";
 import { openSettings } from "./settings.js";
+import { AlarmPage } from "../alarms/alarmpage.js";
+import { Worklist } from "../alarms/worklist.js";
 import { filter, WardPage } from "../ward/wardpage.js";
 
 const REFRESH_MS = 250,
   TOAST_S = 6;
 const THEMES = { dark: "light", light: "auto", auto: "dark" };
 const HINTS = {
-  ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   /: find   ?: keys",
+  ward: "Arrows: choose   Enter: open   a: acknowledge   o: order   p: pin   w: alarms   /: find   ?: keys",
   patient:
     "Space: pause   ← →: scroll   + −: zoom   n p: alarms   c: calipers   a: acknowledge   ?: keys   Esc: back",
 };
+HINTS.worklist = "↑ ↓: choose   x: mark   a: acknowledge   Enter: open   ?: keys   Esc: back";
+HINTS.alarm = "a: acknowledge   Enter: the patient   Esc: back";
 const $ = (id) => document.getElementById(id);
 
 const model = new Model();
@@ -96,22 +100,22 @@ function takeWard(message) {
 function open() {
   if (!link) return;
   view?.close();
-  const id = new URLSearchParams(location.search).get("id");
-  document.body.dataset.view = location.pathname === "/patient" && id ? "patient" : "ward";
-  if (document.body.dataset.view === "patient") {
-    document.title = `${id} · ecgwatch`;
-    model.show([id]);
-    link.watch([id]);
-    $("tools").replaceChildren();
-    view = new PatientView($("view"), model.get(id), {
-      back: () => go("/"),
-      session,
-      actions,
-      limits,
-      say,
-    });
-    $("view").focus();
-  } else {
+  const asked = new URLSearchParams(location.search),
+    patient = asked.get(location.pathname === "/alarm" ? "patient" : "id");
+  const name = { "/patient": "patient", "/alarm": "alarm", "/worklist": "worklist" }[
+    location.pathname
+  ];
+  document.body.dataset.view = name && (patient || name === "worklist") ? name : "ward";
+  VIEWS[document.body.dataset.view](patient, asked.get("id"));
+  if (location.pathname === "/worklist") $("worklist").setAttribute("aria-current", "page");
+  else $("worklist").removeAttribute("aria-current");
+  if (ward) view.tick?.(ward);
+  setText($("hint"), HINTS[document.body.dataset.view]);
+  refresh();
+}
+
+const VIEWS = {
+  ward: () => {
     document.title = "Ward · ecgwatch";
     view = new WardPage($("view"), {
       model,
@@ -127,10 +131,40 @@ function open() {
       },
     });
     $("tools").replaceChildren(...view.tools);
-    if (ward) view.tick(ward);
-  }
-  setText($("hint"), HINTS[document.body.dataset.view]);
-  refresh();
+  },
+  patient: (id) => {
+    document.title = `${id} · ecgwatch`;
+    show([id]);
+    $("tools").replaceChildren();
+    view = new PatientView($("view"), model.get(id), {
+      back: () => go("/"),
+      session,
+      actions,
+      limits,
+      say,
+    });
+    $("view").focus();
+  },
+  worklist: () => {
+    document.title = "Alarms · ecgwatch";
+    show([]);
+    view = new Worklist($("view"), { actions, session, say, go });
+    $("tools").replaceChildren(...view.tools);
+    $("view").focus();
+  },
+  alarm: (id, alarm) => {
+    document.title = `Alarm · ${id} · ecgwatch`;
+    show([id]);
+    $("tools").replaceChildren();
+    view = new AlarmPage($("view"), model.get(id), alarm, { actions, session, say, go });
+    $("view").focus();
+  },
+};
+
+/** Follow exactly these patients. */
+function show(ids) {
+  model.show(ids);
+  link.watch(ids);
 }
 
 function go(url) {
@@ -182,6 +216,7 @@ const EVERYWHERE = {
   "/": () => $("search").focus(),
   "?": openKeys,
   m: () => say(head.mute()),
+  w: () => go("/worklist"),
   ",": settings,
   t: () => {
     keep("theme", THEMES[prefs.theme]);
@@ -219,7 +254,7 @@ function frame() {
 
 actions.addEventListener("change", ({ detail }) => {
   if (detail)
-    say(detail.patient ? `${detail.text} · ${detail.patient.id}` : detail.text, detail.phase);
+    say([detail.text, detail.patient?.id, detail.about].filter(Boolean).join(" · "), detail.phase);
   refresh();
 });
 document.addEventListener("keydown", key);
@@ -229,11 +264,12 @@ $("search").addEventListener("input", find);
 $("settings").addEventListener("click", settings);
 $("help").addEventListener("click", openKeys);
 document.addEventListener("click", (event) => {
-  const anchor = event.target.closest("a.brand, a.up, #elsewhere");
+  const anchor = event.target.closest("a.brand, a.up, a.inside, #elsewhere, #worklist");
   if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go(anchor.getAttribute("href"));
 });
+navigator.serviceWorker?.register("/service-worker.js").catch(() => {}); // without it the page works, but is not installable
 setInterval(refresh, REFRESH_MS);
 begin();
 requestAnimationFrame(frame);

@@ -6,8 +6,15 @@ import { keep, prefs } from "./prefs.js";
 import { Tones } from "../alarms/tones.js";
 import { alarmText, countdown, mark, time } from "../alarms/words.js";
 
-const MARKS = { high: "***", medium: "**", low: "*", technical: "technical" };
+const MARKS = { high: "***", medium: "**", low: "*", technical: "tech" };
 const RANK = ["high", "medium", "low"];
+const ICONS = {
+  silenced: "bell-off",
+  who: "person",
+  settings: "gear",
+  worklist: "list",
+  filters: "funnel",
+};
 const $ = (id) => document.getElementById(id);
 
 export class Head {
@@ -23,7 +30,11 @@ export class Head {
       const chip = event.target.closest(".chip");
       if (chip) context.filterAlarm(chip.dataset.level);
     });
-    $("silenced").prepend(icon("bell-off"));
+    for (const [id, name] of Object.entries(ICONS)) $(id).prepend(icon(name));
+    $("filters").addEventListener("click", () => {
+      const open = $("filters").getAttribute("aria-expanded") === "true";
+      $("filters").setAttribute("aria-expanded", String(!open));
+    });
   }
 
   /** Turn the tones on or off. */
@@ -50,7 +61,9 @@ export class Head {
       $("count"),
       ward ? `${ward.patients} ${ward.patients === 1 ? "patient" : "patients"}` : "",
     );
-    setText($("who-name"), this.context.session.name || "Your name?");
+    const name = this.context.session.name || "Your name?";
+    setText($("who-name"), name);
+    if ($("who").getAttribute("aria-label") !== name) $("who").setAttribute("aria-label", name);
     if (ward) {
       this.#chips(ward.alarms);
       this.#elsewhere(ward.worst);
@@ -98,7 +111,11 @@ export class Head {
       ...texts.map(([level, text]) =>
         h(
           "button",
-          { class: "chip", "data-level": level, title: "Show only these patients" },
+          {
+            class: "chip",
+            "data-level": level,
+            title: `${level === "technical" ? "Technical alarms" : `Alarms of ${level} priority`}: show only these patients`,
+          },
           text,
         ),
       ),
@@ -168,6 +185,7 @@ export class Head {
           : "Tones are off. Click: on",
       }[state];
       button.setAttribute("aria-pressed", String(on));
+      button.setAttribute("aria-label", on ? "Tones on" : "Tones off");
     }
     setText(
       button.lastChild,

@@ -6,6 +6,7 @@ const KEYS = {
   Everywhere: [
     ["?", "these keys"],
     ["/", "find a patient"],
+    ["w", "the list of all alarms"],
     ["m", "mute the tones for 2 min"],
     ["t", "light or dark"],
     [",", "settings"],
@@ -16,6 +17,8 @@ const KEYS = {
     ["Enter", "open"],
     ["a", "acknowledge the chosen patient's worst alarm"],
     ["o", "order by bed or by urgency"],
+    ["p", "pin the chosen patient, or no longer"],
+    ["v", "only the pinned patients, or all"],
     ["PgUp PgDn", "page"],
   ],
   Patient: [

@@ -6,6 +6,7 @@ const DEFAULTS = {
   theme: "dark", // regardless of the system's setting: a ward is watched at night
   sound: false,
   order: "bed",
+  pinned: [], // ids of patients that stand first on the ward
   speed: 25,
   gain: 10, // mm/s, mm/mV
   fill: false, // the paper fills the width and is not to size
@@ -32,6 +33,13 @@ export function keep(name, value) {
     /* a private window keeps settings for this visit only */
   }
   changes.dispatchEvent(new CustomEvent(name));
+}
+
+/** Pin a patient to the head of the ward, or no longer; returns true if it is pinned now. */
+export function togglePin(id) {
+  const pinned = !prefs.pinned.includes(id);
+  keep("pinned", pinned ? [...prefs.pinned, id] : prefs.pinned.filter((other) => other !== id));
+  return pinned;
 }
 
 /** Listen to one of the settings; returns a function that stops listening. */

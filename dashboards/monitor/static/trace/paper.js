@@ -10,17 +10,17 @@ const SPEED = 25,
   GAIN = 10;
 
 /** The capacity of a row of paper of this width (CSS pixels): {seconds, left}. */
-export const rowOf = (width, mm) => ({
-  seconds: Math.max(1, Math.min(MOST_S, Math.floor((width / mm - LEAD_IN_MM) / SPEED))),
+export const rowOf = (width, mm, mostS = MOST_S) => ({
+  seconds: Math.max(1, Math.min(mostS, Math.floor((width / mm - LEAD_IN_MM) / SPEED))),
   left: LEAD_IN_MM * mm,
 });
 
 /** Draw [from, to) in rows; returns a function that gives the place {x, y} of a time in CSS pixels (y is the row's top). */
-export function drawOnPaper(canvas, blocks, { from, to, rows, rowHeight, mm, marks }) {
+export function drawOnPaper(canvas, blocks, { from, to, rows, rowHeight, mm, marks, mostSeconds }) {
   fitCanvas(canvas);
   const ratio = window.devicePixelRatio || 1,
     context = canvas.getContext("2d"),
-    { seconds, left } = rowOf(canvas.clientWidth, mm),
+    { seconds, left } = rowOf(canvas.clientWidth, mm, mostSeconds),
     perRow = seconds * 1000;
   context.fillStyle = colour("paper");
   context.fillRect(0, 0, canvas.width, canvas.height);

@@ -20,11 +20,12 @@ export class Tile {
     this.patient = patient;
     this.limits = limits;
     this.name = h("span", { class: "name", title: patient.id }, patient.id);
+    this.pin = h("span", { class: "pin", title: "Pinned", hidden: true }, icon("pin"));
     this.alarm = h("span", { class: "alarm" });
     this.more = h("span", { class: "more" });
     this.silence = h("span", { class: "silence", hidden: true }, icon("bell-off"), h("span"));
-    this.technical = h("div", { class: "technical" });
-    this.strip = h("div", { class: "strip" }, this.technical);
+    this.technical = h("span", { class: "technical" });
+    this.strip = h("div", { class: "strip" });
     this.rate = h("div", { class: "rate" });
     this.reason = h("div", { class: "reason" });
     this.range = h("div", { class: "range", title: "Alarm limits of the heart rate" });
@@ -34,7 +35,15 @@ export class Tile {
     this.element = h(
       "a",
       { class: "tile", href: `/patient?id=${encodeURIComponent(patient.id)}` },
-      h("div", { class: "head" }, this.name, this.alarm, this.silence, this.more),
+      h(
+        "div",
+        { class: "head" },
+        h("span", { class: "who" }, this.pin, this.name),
+        this.alarm,
+        this.technical,
+        this.silence,
+        this.more,
+      ),
       this.strip,
       h(
         "div",
@@ -57,6 +66,10 @@ export class Tile {
   /** Show the person who was admitted under this id, if any. */
   call(bed, name) {
     setText(this.name, [bed, name].filter(Boolean).join(" · ") || this.patient.id);
+  }
+
+  setPinned(pinned) {
+    setHidden(this.pin, !pinned);
   }
 
   refresh(connected) {

@@ -8,8 +8,8 @@ import { Tile } from "./tile.js";
 export const PAGE = 64;
 const TILE_SHAPE = 2.9; // width to height that suits a trace of 8 s
 const MIN_HEIGHT = 92,
-  MAX_HEIGHT = 300,
-  MIN_WIDTH = 300;
+  MIN_WIDTH = 300,
+  MOST_HEIGHT = 0.42; // of its width: a taller tile has nothing to show
 const FEW = 4; // up to this many patients fill the screen: they are watched from across the room
 const LARGEST_PX = 16e6; // of one canvas; phones refuse more
 
@@ -121,14 +121,17 @@ export class Ward {
     }
     this.columns =
       width < 2 * MIN_WIDTH && n > 1 ? Math.max(1, Math.floor(width / MIN_WIDTH)) : best.columns;
-    const rows = Math.ceil(n / this.columns),
-      highest = n <= FEW ? height : MAX_HEIGHT;
     this.grid.style.setProperty("--columns", this.columns);
-    this.grid.style.setProperty(
-      "--row",
-      `${Math.max(MIN_HEIGHT, Math.min(highest, Math.floor(height / rows)))}px`,
-    );
+    this.grid.style.setProperty("--row", `${this.#rowHeight(n, width, height)}px`);
     this.#fit();
+  }
+
+  /** The height of a row: all rows fill the screen, or, if they are too many, as many as fit are whole. */
+  #rowHeight(n, width, height) {
+    const rows = Math.ceil(n / this.columns);
+    if (height / rows < MIN_HEIGHT) return height / Math.max(1, Math.floor(height / MIN_HEIGHT));
+    const most = n <= FEW ? height : (width / this.columns) * MOST_HEIGHT;
+    return Math.floor(Math.max(MIN_HEIGHT, Math.min(most, height / rows)));
   }
 
   /** Size the canvas to the grid, and place each trace in the rectangle of its tile. */

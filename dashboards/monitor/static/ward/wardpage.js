@@ -3,13 +3,21 @@
 import { getJson } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
-import { keep, onChange, prefs } from "../core/prefs.js";
+import { keep, onChange, prefs, togglePin } from "../core/prefs.js";
+import { emptyWard } from "./emptyward.js";
 import { PeopleDialog } from "./people.js";
 import { PAGE, Ward } from "./ward.js";
 import { rhythmLabels, rhythmWord } from "../alarms/words.js";
 
 /** A person's choice; it survives a visit to one patient's page. */
-export const filter = { offset: 0, search: "", alarm: "", rhythm: "", lastFocus: null };
+export const filter = {
+  offset: 0,
+  search: "",
+  alarm: "",
+  rhythm: "",
+  pinned: false, // only the pinned patients: two to four of them share the screen
+  lastFocus: null,
+};
 
 const ALARMS = [
   ["", "Any state"],
@@ -78,22 +86,31 @@ export class WardPage {
     );
     this.peopleButton = h("button", { onclick: () => new PeopleDialog(context) }, "Patients …");
     this.peopleButton.hidden = !context.session.may("admin");
+    this.pinnedButton = h("button", {
+      title: "Only the pinned patients (v); p pins the chosen one",
+      onclick: () => this.choose({ pinned: !filter.pinned }),
+    });
+    this.#pins();
     this.tools = [
       this.pager,
+      this.pinnedButton,
       this.orderSelect,
       this.alarmSelect,
       this.rhythmSelect,
       this.peopleButton,
     ];
-    this.offOrder = onChange("order", () => {
-      this.orderSelect.value = prefs.order;
-      this.choose({});
-    });
+    this.endings = [
+      onChange("order", () => {
+        this.orderSelect.value = prefs.order;
+        this.choose({});
+      }),
+      onChange("pinned", () => this.choose({ pinned: filter.pinned && prefs.pinned.length > 0 })),
+    ];
   }
 
   close() {
     this.ward.close();
-    this.offOrder();
+    for (const end of this.endings) end();
     this.#oldest = Infinity;
   }
 
@@ -124,6 +141,7 @@ export class WardPage {
   choose(changes) {
     Object.assign(filter, { offset: 0 }, changes);
     this.alarmSelect.value = filter.alarm;
+    this.#pins();
     this.load(this.#revision, true);
   }
 
@@ -140,11 +158,27 @@ export class WardPage {
       PageUp: () => this.turn(-1),
       o: () => keep("order", prefs.order === "bed" ? "urgency" : "bed"),
       a: () => this.#acknowledge(),
+      p: () => this.#pin(),
+      v: () => prefs.pinned.length && this.choose({ pinned: !filter.pinned }),
     };
     if (this.ward.key(event)) return true;
     if (!actions[event.key]) return false;
     actions[event.key]();
     return true;
+  }
+
+  #pin() {
+    const id = this.ward.chosen?.patient.id;
+    if (id) this.context.say(`${togglePin(id) ? "Pinned" : "Not pinned any more"}: ${id}`);
+    else this.context.say("Choose a patient first, with the arrows.");
+  }
+
+  #pins() {
+    const n = prefs.pinned.length;
+    this.pinnedButton.hidden = n === 0;
+    this.pinnedButton.setAttribute("aria-pressed", String(filter.pinned));
+    setText(this.pinnedButton, filter.pinned ? "All patients" : `Pinned ${n}`);
+    for (const [id, tile] of this.ward.tiles) tile.setPinned(prefs.pinned.includes(id));
   }
 
   #acknowledge() {
@@ -169,7 +203,9 @@ export class WardPage {
       order: prefs.order,
       ...(alarm && { alarm }),
       ...(rhythm && { rhythm }),
+      ...(filter.pinned && { only: "pinned" }),
     });
+    for (const id of prefs.pinned) query.append("pinned", id);
     try {
       const page = await getJson(`/api/patients?${query}`);
       if (mine < this.#oldest) return;
@@ -185,6 +221,7 @@ export class WardPage {
       if (atOnce) this.ward.show(ids, this.#note());
       else this.ward.wish(ids, this.#note(), now());
       for (const { id, name, bed } of page.patients) this.ward.tiles.get(id)?.call(bed, name);
+      this.#pins();
       this.#pages(ids.length);
       this.#focus();
     } catch {
@@ -207,9 +244,10 @@ export class WardPage {
   }
 
   #note() {
-    const { search, alarm, rhythm } = filter;
-    if (!search && !alarm && !rhythm) return this.#emptyWard();
+    const { search, alarm, rhythm, pinned } = filter;
+    if (!search && !alarm && !rhythm && !pinned) return emptyWard(this.context.commands());
     const wanted = [
+      pinned && "that is pinned",
       search && `with “${search}” in the name`,
       alarm && `in the state “${ALARMS.find(([value]) => value === alarm)[1]}”`,
       rhythm && `in the rhythm “${rhythmWord(rhythm)}”`,
@@ -224,35 +262,11 @@ export class WardPage {
           onclick: () => {
             filter.rhythm = this.rhythmSelect.value = "";
             document.getElementById("search").value = "";
-            this.choose({ search: "", alarm: "" });
+            this.choose({ search: "", alarm: "", pinned: false });
           },
         },
         "Show all",
       ),
-    );
-  }
-
-  #emptyWard() {
-    const command = (text) => {
-      const button = h("button", {}, "Copy");
-      button.addEventListener("click", async () => {
-        try {
-          await navigator.clipboard.writeText(text);
-          button.textContent = "Copied";
-        } catch {
-          // browsers allow this only on this machine or over https
-          getSelection().selectAllChildren(button.previousSibling);
-          button.textContent = "Selected";
-        }
-      });
-      return h("div", { class: "command" }, h("code", {}, text), button);
-    };
-    return h(
-      "div",
-      { class: "empty" },
-      h("h1", {}, "No patient yet"),
-      h("p", {}, "A patient appears here as soon as its samples arrive. To send some:"),
-      ...this.context.commands().map(command),
     );
   }
 }
