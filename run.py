@@ -14,6 +14,7 @@ requirements files, with hashes.
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,36 @@ BIOME = "@biomejs/biome@2.6.8"  # linter and formatter of the page's JavaScript
 TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]
 
 
+def run_pip(command: list[str], packages: int) -> int:
+    """Run pip and show how many of the packages it has come to; return its exit status. What else
+    it says is shown only if it fails."""
+    said: list[str] = []
+    met = 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as pip:
+        for line in pip.stdout or ():
+            said.append(line)
+            met += line.startswith("Collecting ")
+            if line.startswith("Collecting ") and (sys.stdout.isatty() or met % 20 == 0):
+                name = line.split()[1].partition("=")[0]
+                show(f"ecgwatch: package {met} of {packages}: {name}")
+            elif line.startswith("Installing collected"):
+                show(f"ecgwatch: unpacking {packages} packages (half a minute) ...")
+    if sys.stdout.isatty():
+        print()
+    if pip.returncode:
+        print("".join(said[-30:]), file=sys.stderr)
+    return pip.returncode
+
+
+def show(text: str) -> None:
+    """Show progress: on a terminal in place of the line before, else as a line."""
+    print(f"\r\033[K{text}" if sys.stdout.isatty() else text, end="", flush=True)
+    if not sys.stdout.isatty():
+        print(flush=True)
+
+
 def install(environment: Environment, lock: Path) -> None:
     """Bring an environment to what the lock file says, unless that was done before."""
     stamp = environment.folder / "installed"
@@ -55,25 +86,25 @@ def install(environment: Environment, lock: Path) -> None:
             sys.exit(
                 "ecgwatch: this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv"
             )
-    print(f"ecgwatch: installing {lock.name} (once, a minute or two) ...", flush=True)
-    pip = [
-        str(environment.python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-compile",  # of thousands of modules a few are imported, and compiled then
-        "--disable-pip-version-check",
-    ]
+    packages = sum("==" in line for line in lock.read_text().splitlines())
+    print(
+        f"ecgwatch: installing {packages} packages of {lock.name} into {environment.folder.name}"
+        " (once; about a minute, more on a slow network)",
+        flush=True,
+    )
+    # --no-compile: of thousands of modules a few are imported, and compiled then
+    quick = ["--no-compile", "--disable-pip-version-check"]
+    pip = [str(environment.python), "-m", "pip", "install", *quick]
     steps = (
         [*pip, "--require-hashes", "-r", str(lock)],
         [*pip, "--no-deps", "--no-build-isolation", "-e", str(HERE)],
     )
     for step in steps:
-        if subprocess.run(step, check=False).returncode:
+        if run_pip(step, packages):
             sys.exit(
                 f"ecgwatch: installing from {lock.name} failed (see above). Is the network there? Run the same command again to retry."
             )
+    print("ecgwatch: installed", flush=True)
     stamp.write_text("\n".join([*installed, want]))
 
 
@@ -143,6 +174,9 @@ def main() -> int:
         return test(arguments[1:])
     if arguments[0] in ("lint", "verify"):
         return lint() or (test(arguments[1:]) if arguments[0] == "verify" else 0)
+    # commands that it prints can be pasted as this one was typed
+    typed = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    os.environ["ECGWATCH_CALLED"] = shlex.join([Path(typed[0]).name, *typed[1:]])
     # -P: a folder `models` of the user's is not ours
     command = [str(EVERYDAY.python), "-P", "-m", "ecgwatch", *arguments]
     if os.name == "nt":

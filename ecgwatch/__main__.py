@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ecgwatch.called import as_called, called
 from ecgwatch.lazy import Entry, lazy_group
 from ingest.errors import BadInputError, EcgwatchError
 
@@ -110,9 +111,10 @@ def main() -> None:
     """Run the command line; errors that a person can correct are printed without a traceback."""
     try:
         refuse_strangers()
-        app()
+        app(prog_name=called())
     except EcgwatchError as error:
-        typer.echo(f"error: {error.problem}\n{error.remedy}", err=True)
+        text = f"error: {error.problem}\n{error.remedy}"
+        typer.echo(as_called(text, [entry.name for entry in COMMANDS]), err=True)
         sys.exit(error.exit_code)
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from confluent_kafka import TopicPartition
 
+from ecgwatch.called import VARIABLE, called
 from ingest.consumers import extents, open_reader
 from ingest.errors import EcgwatchError
 from ingest.messages import Alarm, decode
@@ -57,7 +58,7 @@ class Children:
                 stdout=stdout or log,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", VARIABLE: called()},
             )
         self._running.append((name, child))
         return child

@@ -53,3 +53,12 @@ Unit = Annotated[
         help="Unit of the values, if the file's is missing or wrong; 200/mV: counts.",
     ),
 ]
+_WHEN = "now, today, yesterday, -2h, -30m, -1d, or ISO 8601 (UTC unless an offset is given)"
+From = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help=f"Begin of the period: {_WHEN}.")
+]
+To = Annotated[str, typer.Option("--to", metavar="TIME", help="End of the period, likewise.")]
+End = Annotated[
+    str | None,
+    typer.Option("--to", metavar="TIME", help="End of the period, likewise (default: none)."),
+]

@@ -3,7 +3,8 @@ file overrides the defaults. Nothing else reads the environment.
 
 The file is ./ecgwatch.toml, or the one that ECGWATCH_SETTINGS names, with the field names below as
 keys; unknown keys are refused. Environment variables are the field names in capitals after
-ECGWATCH_.
+ECGWATCH_. If none of them names the broker or the store, those of a demo that runs in this folder
+are used, and said.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ecgwatch.called import VARIABLE
+from ecgwatch.running_demo import find_demo
 from ingest.errors import BadInputError
 from ingest.kafka_access import Broker, Mechanism, Protocol, Security
 
 PREFIX = "ECGWATCH_"
 MAX_PARTITIONS = 1000
-# read by this module, the tests and tools/
-ELSEWHERE = {"ECGWATCH_SETTINGS", "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}
+# read by this module, called.py, the tests and tools/
+ELSEWHERE = {"ECGWATCH_SETTINGS", VARIABLE, "ECGWATCH_REQUIRE_SERVICES", "ECGWATCH_CACHE"}
+DEMO = "the running demo"  # an origin
 
 
 class Settings(BaseModel):
@@ -146,7 +151,8 @@ def load(
     options: Mapping[str, str | None], environment: Mapping[str, str] = os.environ
 ) -> tuple[Settings, dict[str, str]]:
     """Load the settings; return them and the origin of each field: option, environment, the file's
-    path or default.
+    path, the running demo or default. Of broker and store only those among `options` are looked for
+    in the demo, and stderr says so.
 
     Raises BadInputError that names the key, its origin and the remedy.
     """
@@ -161,6 +167,14 @@ def load(
     for name, layer in layers:
         values |= layer
         source |= dict.fromkeys(layer, name)
+    if demo := _from_demo(options, values):
+        values |= demo
+        source |= dict.fromkeys(demo, DEMO)
+        said = " and ".join(
+            f"store {value}" if name == "sink" else f"{name} {value}"
+            for name, value in demo.items()
+        )
+        typer.echo(f"using the demo's {said}", err=True)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -171,6 +185,18 @@ def load(
             f"Known settings: {', '.join(Settings.model_fields)}.",
         ) from error
     return settings.model_copy(update={"data": settings.data.expanduser()}), source
+
+
+def _from_demo(options: Mapping[str, str | None], values: Mapping[str, Any]) -> dict[str, str]:
+    """Broker and store of the demo that runs in this folder, as far as a command uses them and
+    nobody has named others."""
+    wanted = [name for name in ("broker", "sink") if name in options and name not in values]
+    if not wanted or any(name.startswith("kafka_") for name in values):
+        return {}
+    demo = find_demo()
+    if demo is None or values.get("broker", demo.broker) != demo.broker:
+        return {}
+    return {name: getattr(demo, name) for name in wanted}
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from ingest.bounds import MAX_TIME_NS
@@ -11,10 +12,27 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def parse_time(option: str, text: str) -> int:
+DAY_NS = 24 * 3600 * 10**9
+WORDS = {"now": 0, "today": 0, "yesterday": 1}  # days back; all but now begin at midnight
+_UNITS_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": DAY_NS}
+
+
+def parse_when(option: str, text: str, now_ns: int) -> int:
+    """Convert a time that may also be counted from now to Unix time in ns: now, today or yesterday
+    (0:00 UTC), -90s, -30m, -2h, -1d, or ISO 8601. Raises BadInputError that names the option."""
+    if text in WORDS:
+        midnight_ns = now_ns - now_ns % DAY_NS
+        return now_ns if text == "now" else midnight_ns - WORDS[text] * DAY_NS
+    if found := re.fullmatch(r"-(\d{1,9}(?:\.\d{1,9})?)([smhd])", text):
+        return max(0, now_ns - round(float(found[1]) * _UNITS_NS[found[2]]))
+    return parse_time(option, text, "Or now, today, yesterday, or back from now: -30m, -2h, -1d.")
+
+
+def parse_time(option: str, text: str, also: str = "") -> int:
     """Convert an ISO 8601 time (UTC unless it has an offset) to Unix time in ns. Raises
-    BadInputError that names the option."""
+    BadInputError that names the option; `also` says what else may be written."""
     remedy = "Write it as 2026-01-31T08:30:00, with +01:00 or Z behind it where it is not UTC, between 1970 and 2200."
+    remedy = f"{remedy} {also}".strip()
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

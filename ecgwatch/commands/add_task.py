@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ecgwatch import settings
+from ecgwatch.called import command
 from ecgwatch.modelling import extra
 
 
@@ -63,7 +64,7 @@ def add_task(
     typer.echo(
         f"\n{out}: version {spec.version}, tasks {', '.join(task.name for task in spec.tasks)}"
     )
-    typer.echo(f"To have it used: ecgwatch models deploy {out}")
+    typer.echo(f"To have it used: {command('models', 'deploy', str(out))}")
 
 
 def deploy(

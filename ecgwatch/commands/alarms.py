@@ -15,7 +15,7 @@ from ecgwatch.commands.notify import notifications_file
 from ecgwatch.orders import read_orders
 from ecgwatch.patient_store import opened_store, warn, warn_if_unknown, warn_in_store_if_unknown
 from ecgwatch.stores import load_profiles
-from ecgwatch.times import parse_time
+from ecgwatch.times import parse_when
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.messages import Alarm, AlarmKind
@@ -113,15 +113,32 @@ def ack(
         )
     if alarm is not None:
         alarm_id = next((a.id for a in reversed(found) if alarm in (a.id, a.kind)), alarm)
-        if alarm in get_args(AlarmKind) and alarm_id == alarm:
-            problem = f"no {alarm} of {patient!r} stands that nobody has acknowledged"
-            raise BadInputError(problem, "`ecgwatch alarms list --standing` shows what does.")
+        if alarm_id == alarm and ":" not in alarm:  # a kind, known or mistyped
+            raise _none_stands(patient, alarm, found)
         if alarm_id not in [a.id for a in found]:
             warn(
                 f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same"
             )
     act(chosen.kafka, patient, by, note, action="acknowledge", alarm_id=alarm_id)
     typer.echo(f"acknowledgement of {alarm_id or f'all standing alarms of {patient}'} sent")
+
+
+def _none_stands(patient: str, kind: str, standing: list[Alarm]) -> typer.BadParameter:
+    """The error for a kind of which no alarm stands; it names those that do."""
+    kinds = list(dict.fromkeys(alarm.kind for alarm in standing))
+    stand = (
+        f"What stands: {', '.join(kinds)}."
+        if kinds
+        else "Nothing of this patient stands, as far as the store knows."
+    )
+    what = (
+        f"No {kind}"
+        if kind in get_args(AlarmKind)
+        else f"There is no kind of alarm {kind!r}; no alarm"
+    )
+    return typer.BadParameter(
+        f"{what} of {patient!r} stands that nobody has acknowledged. {stand}", param_hint="ALARM"
+    )
 
 
 @app.command()
@@ -181,7 +198,11 @@ def tail(
     try:
         for alarm in follow(
             chosen.kafka,
-            lambda: typer.echo(f"following the alarms of {patient or 'everybody'}", err=True),
+            lambda: typer.echo(
+                f"following the alarms of {patient or 'everybody'} on {chosen.broker}: each step is"
+                " printed as it comes; Ctrl-C ends it",
+                err=True,
+            ),
         ):
             if patient in (None, alarm.patient_id):
                 show(described(alarm, step=True))
@@ -249,15 +270,8 @@ def profile(
 
 @app.command()
 def reconcile(
-    from_time: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="ISO", help="Begin of the period (UTC unless an offset is given)."
-        ),
-    ] = None,
-    to_time: Annotated[
-        str | None, typer.Option("--to", metavar="ISO", help="End of the period.")
-    ] = None,
+    from_time: options.From = None,
+    to_time: options.End = None,
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
@@ -266,8 +280,9 @@ def reconcile(
     from ecgwatch.reconciling import reconcile_period
 
     chosen, _ = settings.load({"broker": broker, "sink": sink})
-    start_ns = 0 if from_time is None else parse_time("--from", from_time)
-    end_ns = FOREVER_NS if to_time is None else parse_time("--to", to_time)
+    now_ns = SystemClock().now_ns()
+    start_ns = 0 if from_time is None else parse_when("--from", from_time, now_ns)
+    end_ns = FOREVER_NS if to_time is None else parse_when("--to", to_time, now_ns)
     file = notifications_file(chosen) if chosen.notifications else None
     with opened_store(chosen) as store:
         lines, holds = reconcile_period(chosen.kafka, store, file, start_ns, end_ns, SystemClock())

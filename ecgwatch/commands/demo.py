@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import threading
 import webbrowser
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecgwatch import settings
+from ecgwatch.called import command
+from ecgwatch.commands.monitor import DEFAULT_PORT
+from ecgwatch.running_demo import RunningDemo, own_folder, tell_of
 from ingest.clock import SystemClock
 from ingest.errors import EcgwatchError
 from ingest.messages import Alarm
 
-FOLDER = Path("var/demo")
+if TYPE_CHECKING:
+    from ecgwatch.demo import Children
+
 MARKS = {"high": "***", "medium": " **", "low": "  *"}
+NEXT = (  # commands of a user's first minutes, which the demo prints
+    ("a ninth patient", ("simulate", "vt", "--patient", "Bed 9")),
+    ("alarms that stand", ("alarms", "list", "--standing")),
+    ("acknowledge one", ("alarms", "ack", "Bed 5", "asystole")),
+    ("a report of a patient", ("report", "Bed 3", "--out", "report.html")),
+)
 
 
 def demo(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")
-    ] = 8050,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help=f"Port of the page; 0 takes a free one.  [default: {DEFAULT_PORT}, or a free one if it is taken]",
+        ),
+    ] = None,
     for_s: Annotated[
         float | None,
         typer.Option("--for", min=1, metavar="SECONDS", help="How long; default: until Ctrl-C."),
@@ -33,34 +50,29 @@ def demo(
 ) -> None:
     """Start broker, processor, store and page on this machine, with a ward of eight patients.
     Everything is in memory or in var/demo."""
+    with own_folder() as folder:
+        _run(folder, browser, _free(DEFAULT_PORT) if port is None else port, for_s)
+
+
+def _run(folder: Path, browser: bool, port: int, for_s: float | None) -> None:
+    typer.echo("Starting (about 15 s): broker ...", err=True)
     from ecgwatch.demo import Children, alarms, start_ward
     from ingest.embedded import EmbeddedBroker
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    sink = f"sqlite:{_fresh_folder() / 'ecgwatch.db'}"
+    sink = f"sqlite:{(folder / 'ecgwatch.db').absolute()}"
     clock = SystemClock()
-    with EmbeddedBroker() as broker, Children(FOLDER) as children:
+    with EmbeddedBroker() as broker, Children(folder) as children:
+        typer.echo("  processor, store, page and patients ...", err=True)
         children.start("process", "process", "--broker", broker.address, "--sink", sink)
-        page = children.start(
-            "monitor",
-            "monitor",
-            "--ingest",
-            "--port",
-            str(port),
-            "--broker",
-            broker.address,
-            "--sink",
-            sink,
-            stdout=subprocess.PIPE,
-        )
+        page = _start_page(children, port, broker.address, sink)
         start_ward(children, broker.address, _have)
         address = _first_line(page).removeprefix("monitor: ")
         children.check()
-        typer.echo(
-            f"The ward is at {address}\nAlarms follow as they come; Ctrl-C ends everything.\n"
-        )
+        tell_of(RunningDemo(broker.address, sink, address))
+        _introduce(address, broker.address, sink)
         if browser:
             webbrowser.open(address)
         end = None if for_s is None else clock.steady_s() + for_s
@@ -73,15 +85,31 @@ def demo(
         for alarm in alarms(broker.address, stop, tick):
             typer.echo(_line(alarm))
         typer.echo("Ending ...")
-    typer.echo(f"Ended. Events are in {sink}, logs in {FOLDER}.")
+    typer.echo(
+        f"Ended. Events are in {sink}, logs in {folder}, until the next demo begins. For example:\n"
+        f"  {command('report', 'Bed 3', '--out', 'report.html', '--sink', sink)}"
+    )
 
 
-def _fresh_folder() -> Path:
-    """An empty var/demo: every demo starts with nothing behind it."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path in FOLDER.iterdir():
-        path.unlink()
-    return FOLDER
+def _introduce(page: str, broker: str, sink: str) -> None:
+    """Say where everything is, and which commands may come next."""
+    typer.echo(f"The ward is at {page}\n  broker  {broker}\n  store   {sink}\n")
+    typer.echo("In another terminal, in this folder (commands find this demo by themselves):")
+    width = max(len(command(*words)) for _, words in NEXT)
+    for what, words in NEXT:
+        typer.echo(f"  {command(*words):<{width}}   # {what}")
+    typer.echo("\nAlarms follow as they come; Ctrl-C ends everything.\n")
+
+
+def _start_page(children: Children, port: int, broker: str, sink: str) -> subprocess.Popen[bytes]:
+    at = ("--port", str(port), "--broker", broker, "--sink", sink)
+    return children.start("monitor", "monitor", "--ingest", *at, stdout=subprocess.PIPE)
+
+
+def _free(port: int) -> int:
+    """Return the port, or 0 (any) if something listens on it already."""
+    with socket.socket() as trial:
+        return 0 if trial.connect_ex(("127.0.0.1", port)) == 0 else port
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:

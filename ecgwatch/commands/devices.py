@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from ecgwatch import options, settings
+from ecgwatch.called import called
 from ecgwatch.registering import By, Device, Notes, Patient, take
 from ecgwatch.times import ago
 from ingest.clock import SystemClock
@@ -41,7 +43,7 @@ def add(
     typer.echo(token)
     typer.echo(
         f"This is the token of {device}; it is shown only now. Kafka keeps its hash.\n"
-        f"Next: ecgwatch patients admit PATIENT --bed BED --device {device}",
+        f"Next: {called()} patients admit PATIENT --bed BED --device {shlex.quote(device)}",
         err=True,
     )
 
@@ -67,7 +69,7 @@ def list_devices(broker: options.Broker = None) -> None:
             + (f"  ({what})" if what else "")
         )
     if not registry.devices:
-        typer.echo("there is no device; add one: ecgwatch devices add NAME")
+        typer.echo(f"there is no device; add one: {called()} devices add NAME")
 
 
 @app.command()

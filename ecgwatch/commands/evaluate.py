@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ecgwatch.evaluating.tables import Table
     from ecgwatch.evaluating.task import Task
 
+OUT = Path("var/evaluate")
+
 
 def evaluate(
     database: Annotated[
@@ -40,7 +42,10 @@ def evaluate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for report.json and report.html.")
+        Path | None,
+        typer.Option(
+            help="Folder for report.json and report.html.  [default: var/evaluate/DATABASE]"
+        ),
     ] = None,
     annotator: Annotated[str, typer.Option(help="Extension of the reference annotations.")] = "atr",
     start: Annotated[
@@ -71,8 +76,8 @@ def evaluate(
         return
     folder = _folder(database, held.data)
     todo = tasks(folder, names, annotator, start, folds=folds)
-    if out is not None:
-        _make(out)
+    out = out or OUT / folder.name
+    _make(out)
     with typer.progressbar(
         _results(todo, jobs), length=len(todo), label="records", file=sys.stderr
     ) as bar:
@@ -90,8 +95,7 @@ def evaluate(
         for table in tables if any(j.answer or j.labels for j in found) else [per_record, *tables]:
             typer.echo(table.text() + "\n")
         typer.echo(told)
-        if out is not None:
-            write(out, folder.name, told, tables, per_record, found)
+        write(out, folder.name, told, tables, per_record, found)
     if failed:
         raise typer.Exit(1)
 

@@ -11,7 +11,8 @@ import typer
 from ecgwatch import options, settings
 from ecgwatch.exporting import export_records
 from ecgwatch.stores import missing_file, open_sink
-from ecgwatch.times import parse_time, show_time
+from ecgwatch.times import parse_when, show_time
+from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
 
@@ -34,15 +35,8 @@ def export(
             "--patient", metavar="ID", help="Only this patient (may be repeated; default: all)."
         ),
     ] = None,
-    from_time: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="ISO", help="Begin of the period (UTC unless an offset is given)."
-        ),
-    ] = None,
-    to_time: Annotated[
-        str | None, typer.Option("--to", metavar="ISO", help="End of the period.")
-    ] = None,
+    from_time: options.From = None,
+    to_time: options.End = None,
     form: Annotated[
         Format,
         typer.Option(
@@ -53,8 +47,9 @@ def export(
 ) -> None:
     """Write stored events of patients and a period as files."""
     chosen, _ = settings.load({"sink": sink})
-    start_ns = 0 if from_time is None else parse_time("--from", from_time)
-    end_ns = FOREVER_NS if to_time is None else parse_time("--to", to_time)
+    now_ns = SystemClock().now_ns()
+    start_ns = 0 if from_time is None else parse_when("--from", from_time, now_ns)
+    end_ns = FOREVER_NS if to_time is None else parse_when("--to", to_time, now_ns)
     if missing := missing_file(chosen):
         raise BadInputError(
             f"no events yet: {missing.absolute()} is not there",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecgwatch import options, settings
+from ecgwatch.called import command
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 
@@ -123,8 +124,8 @@ def monitor(
         hosts=[*LOOPBACK_NAMES, host, *(name or [])],
         addresses=not is_loopback(host),
         commands=[
-            f"ecgwatch {what} --broker {chosen.broker}"
-            for what in ("simulate normal", "replay mitdb/208")
+            command(*what, "--broker", chosen.broker)
+            for what in (("simulate", "normal"), ("replay", "mitdb/208"))
         ],
         readers=threads if chosen.sink == "memory:" else processes,
         registry=lambda: follower.registry,

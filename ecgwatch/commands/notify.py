@@ -145,7 +145,7 @@ def _serve(chosen: settings.Settings, plan: Plan, sender: Sender) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     broker = chosen.kafka
-    ready = f"notifying of {broker}: {len(plan.recipients)} recipients, {len(plan.rules)} rules"
+    ready = f"notifying of {broker}: {len(plan.recipients)} recipients, {len(plan.rules)} rules; waiting for alarms; Ctrl-C ends it"
     notifier = Notifier(broker, plan, sender.send, SystemClock())
     health = Health(
         lambda: {} if notifier.ready else {"partitions": "not assigned yet"}, notifier.metrics

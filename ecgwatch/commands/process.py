@@ -149,7 +149,7 @@ async def _run(chosen: settings.Settings, parent: int, restarts: int) -> None:
     from stream_processor.worker.model_watch import ModelWatch
 
     clock = SystemClock()
-    ready = f"processing ecg.samples from {chosen.broker} into {redacted(chosen.sink)}"
+    ready = f"processing ecg.samples from {chosen.broker} into {redacted(chosen.sink)}; waiting for samples; Ctrl-C ends it"
     create_topics(chosen.kafka, chosen.partitions)
     _mend_topics(chosen.kafka)
     models = ModelWatch(model_folder(chosen), clock)

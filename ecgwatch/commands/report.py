@@ -9,7 +9,7 @@ import typer
 
 from ecgwatch import options, settings
 from ecgwatch.stores import missing_file, open_sink
-from ecgwatch.times import parse_time, show_time
+from ecgwatch.times import DAY_NS, parse_when, show_time
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from stream_processor.sinks.base import SinkBusyError
@@ -17,25 +17,22 @@ from stream_processor.sinks.base import SinkBusyError
 
 def report(
     patient: Annotated[str, typer.Argument(metavar="PATIENT", help="The patient.")],
-    from_time: Annotated[
-        str,
-        typer.Option(
-            "--from", metavar="ISO", help="Begin of the period (UTC unless an offset is given)."
-        ),
-    ],
-    to_time: Annotated[str, typer.Option("--to", metavar="ISO", help="End of the period.")],
+    from_time: options.From = None,
+    to_time: options.To = "now",
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="HTML file to write or replace.")
-    ],
+    ] = Path("report.html"),
     sink: options.Sink = None,
 ) -> None:
     """Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and
-    their strips. One HTML file."""
+    their strips. One HTML file. Without --from: the last 24 h before --to."""
     from dashboards.report.findings import find
     from dashboards.report.page import report_html
 
     chosen, _ = settings.load({"sink": sink})
-    start_ns, end_ns = parse_time("--from", from_time), parse_time("--to", to_time)
+    now_ns = SystemClock().now_ns()
+    end_ns = parse_when("--to", to_time, now_ns)
+    start_ns = parse_when("--from", from_time, now_ns) if from_time else max(0, end_ns - DAY_NS)
     if start_ns >= end_ns:
         raise BadInputError(f"--from {from_time} is not before --to {to_time}", "Swap them.")
     if missing := missing_file(chosen):
@@ -56,7 +53,7 @@ def report(
             "See whose events there are, and of when, with: ecgwatch export --out DIR",
         )
     try:
-        out.write_text(report_html(found, SystemClock().now_ns()), encoding="utf-8")
+        out.write_text(report_html(found, now_ns), encoding="utf-8")
     except OSError as error:
         raise BadInputError(
             f"cannot write {out}: {error.strerror}", "Give another --out."

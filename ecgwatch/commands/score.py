@@ -9,6 +9,7 @@ import threading
 import typer
 
 from ecgwatch import options, settings
+from ecgwatch.called import command
 from ingest.clock import SystemClock
 from ingest.health import Health, serving_health
 from ingest.messages import Score
@@ -27,7 +28,10 @@ def score(broker: options.Broker = None) -> None:
     scorer = Scorer(
         chosen.kafka,
         SystemClock(),
-        on_ready=lambda: typer.echo(f"scoring what is replayed to {chosen.broker}"),
+        on_ready=lambda: typer.echo(
+            f"scoring what is replayed to {chosen.broker}: a line for each stream when it ends;"
+            f" Ctrl-C ends this\nwaiting for annotated records, such as of {command('replay', 'mitdb/208')}"
+        ),
         on_end=lambda score: typer.echo(line(score)),
     )
     health = Health(

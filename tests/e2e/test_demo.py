@@ -28,6 +28,8 @@ def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     )
     assert demo.stdout
     first = demo.stdout.readline()
+    while first and not first.startswith(("The ward", "error", "Traceback")):
+        first = demo.stdout.readline()  # progress
     assert first.startswith("The ward is at http://127.0.0.1:"), first + demo.stdout.read()
     return demo, first.split()[-1]
 
