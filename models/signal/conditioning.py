@@ -70,6 +70,15 @@ def _bank(fs: Fraction, phase: int, blocks: int) -> tuple[int, npt.NDArray[np.fl
     return start, bank
 
 
+@lru_cache(maxsize=4096)
+def _whole_blocks(fs: Fraction, phase: int, samples: int) -> int:
+    """Return how many blocks, from `phase` on, need no more than these raw samples of the grid."""
+    blocks = 0
+    while _reach(fs, phase + blocks) <= samples:
+        blocks += 1
+    return blocks
+
+
 @lru_cache(maxsize=256)
 def _cycle(fs: Fraction) -> int:
     """Return the number of blocks after which the output grid has the same phase to the input
@@ -100,6 +109,15 @@ def _high_pass() -> tuple[
     return dsp.lfilter, b, a, dsp.lfilter_zi(b, a)
 
 
+class _Grid(NamedTuple):
+    """Block k begins at raw sample k * numerator // denominator; after `cycle` blocks the output
+    grid has the same phase to the input again. Plain numbers, for a Fraction is slow to hash."""
+
+    numerator: int
+    denominator: int
+    cycle: int
+
+
 class Conditioner:
     """Stage that takes raw counts of any rate and returns slabs of conditioned signal in mV
     (float32, 125 Hz). Output sample 0 is the time of the stream's sample 0."""
@@ -107,6 +125,7 @@ class Conditioner:
     def __init__(self) -> None:
         self._lfilter, self._b, self._a, self._settled = _high_pass()
         self._fs: dict[int, Fraction] = {}
+        self._grid: dict[int, _Grid] = {}
         self._rows = Table(
             per_mv=Field(np.float64, fresh=1.0),
             received=Field(np.int64),  # raw samples so far, missing ones counted
@@ -120,7 +139,7 @@ class Conditioner:
     def open(self, patient: str, fs: float) -> int:
         """Take a row for a stream of fs Hz (100-1000); counts are taken as mV until `set_gain`."""
         row = self._rows.open()
-        self._fs[row] = Fraction(fs).limit_denominator(1000)
+        self._set_rate(row, Fraction(fs).limit_denominator(1000))
         return row
 
     def set_gain(self, row: int, counts_per_mv: float) -> None:
@@ -139,7 +158,7 @@ class Conditioner:
         return int(self._rows.block[row]) * BLOCK
 
     def close(self, row: int) -> None:
-        del self._fs[row]
+        del self._fs[row], self._grid[row]
         self._rows.close(row)
 
     def snapshot(self, row: int) -> State:
@@ -149,16 +168,20 @@ class Conditioner:
         }
 
     def restore(self, row: int, state: State) -> None:
-        self._fs[row] = Fraction(*state["fs"])
+        self._set_rate(row, Fraction(*state["fs"]))
         self._rows.restore(row, state["rows"])
 
     def push(self, batch: Iterable[Raw]) -> list[Slab]:
         """Return slabs for every row with a whole new block; a row may occur once per call."""
-        alike: dict[tuple[Fraction, int, int, int], list[Raw]] = defaultdict(list)
-        for raw in batch:
-            if len(raw.counts):
-                alike[self._alignment(raw)].append(raw)
-        slabs = [self._push_alike(key, raws) for key, raws in alike.items()]
+        raws = [raw for raw in batch if len(raw.counts)]
+        rows = [raw.row for raw in raws]
+        blocks, received = self._rows.block[rows].tolist(), self._rows.received[rows].tolist()
+        alike: dict[tuple[_Grid, int, int, int], list[Raw]] = defaultdict(list)
+        for raw, block, n in zip(raws, blocks, received, strict=True):
+            grid = self._grid[raw.row]
+            origin = block * grid.numerator // grid.denominator
+            alike[grid, block % grid.cycle, n - origin, len(raw.counts)].append(raw)
+        slabs = [self._push_alike(key, group) for key, group in alike.items()]
         return [slab for slab in slabs if slab.values.shape[1]]
 
     def flush(self, rows: Rows) -> list[Slab]:
@@ -184,19 +207,15 @@ class Conditioner:
                 )
         return [slab for slab in slabs if slab.values.shape[1]]
 
-    def _alignment(self, raw: Raw) -> tuple[Fraction, int, int, int]:
-        """Return what rows must share to be processed as one array: rate, place in the grid's
-        cycle, number of raw samples pending, number of new ones."""
-        fs, block = self._fs[raw.row], int(self._rows.block[raw.row])
-        return (
-            fs,
-            block % _cycle(fs),
-            int(self._rows.received[raw.row]) - _origin(fs, block),
-            len(raw.counts),
-        )
+    def _set_rate(self, row: int, fs: Fraction) -> None:
+        self._fs[row] = fs
+        self._grid[row] = _Grid(BLOCK * fs.numerator, fs.denominator * FS_HZ, _cycle(fs))
 
-    def _push_alike(self, key: tuple[Fraction, int, int, int], raws: list[Raw]) -> Slab:
-        fs, phase, pending, new = key
+    def _push_alike(self, key: tuple[_Grid, int, int, int], raws: list[Raw]) -> Slab:
+        """Process raws that share rate, place in the grid's cycle, number of raw samples pending
+        and number of new ones as one array."""
+        _, phase, pending, new = key
+        fs = self._fs[raws[0].row]
         t = self._rows
         rows = np.array([raw.row for raw in raws], dtype=np.intp)
         x = np.concatenate([t.tail[rows], np.stack([raw.counts for raw in raws])], axis=1)
@@ -207,9 +226,7 @@ class Conditioner:
         start = t.block[rows] * BLOCK
         # column of raw sample 0 of a grid that starts at `phase`
         base = TAIL - pending - _origin(fs, phase)
-        blocks = 0
-        while _reach(fs, phase + blocks) + base <= TAIL + new:
-            blocks += 1
+        blocks = _whole_blocks(fs, phase, TAIL + new - base)
         y = _resample(x, fs, phase, base, blocks) / (SCALE * t.per_mv[rows, None])
         still = _unchanged(x, np.array([base + _origin(fs, phase + b) for b in range(blocks + 1)]))
         flags = STILL * still + LEAD_OFF * np.array(

@@ -257,8 +257,10 @@ def _why_not_next(held: Held, chunk: SampleChunk) -> Why | None:
     stream = held.stream
     if _sender(stream) != _sender(chunk):
         return "rival"
-    moved = all(
-        abs(chunk.start_ns - start) > SAME_STREAM_NS for start in (held.start_ns, stream.start_ns)
+    start_ns = chunk.start_ns
+    moved = (
+        abs(start_ns - held.start_ns) > SAME_STREAM_NS
+        and abs(start_ns - stream.start_ns) > SAME_STREAM_NS
     )
     if chunk.first_sample == 0 and stream.next_sample and (moved or _begins_otherwise(held, chunk)):
         return "new"
