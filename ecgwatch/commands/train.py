@@ -40,14 +40,22 @@ def train(
             min=0, help="Leave this fold out and judge on it; may be repeated. Default: all data."
         ),
     ] = None,
+    seed: Annotated[int, typer.Option(min=1, help="Of the random numbers.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the task's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Batches per epoch, instead of the task's.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to begin with, as a pretraining leaves them.")
+    ] = None,
     variant: Annotated[
         str | None, typer.Option(help="Of a pretraining: cmsc, cmlc, cmsmlc; twelve-leads.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the unpacked sets.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints and results.")] = Path("runs"),
 ) -> None:
-    """Train a task, judge it on the fold that was left out, and go on from the last checkpoint.
-    Needs the extra `train`."""
+    """Train a network on a task, judge it on the fold that was left out, and write it for `models
+    compare` and `models deploy`; goes on from the last checkpoint. Needs the extra `train`."""
     from models import architectures  # numpy: not for the sake of --help
 
     if architecture not in architectures.known():
@@ -58,57 +66,22 @@ def train(
     there = (*TASKS, *ZOO_TASKS, *PRETRAINING, *DISTILLATION)
     if task not in there:
         raise BadInputError(f"no task named {task!r}", f"There are: {', '.join(there)}.")
-    held, _ = settings.load({})
-    plan = (
-        zoo_steps(task, fold or [0], runs, variant)
-        if task in (*PRETRAINING, *DISTILLATION)
-        else steps(task, architecture, fold or [], runs)
-    )
-    for module, arguments in plan:
-        if status := extra.start(module, arguments, data or held.data):
-            raise typer.Exit(status)
-
-
-def zoo_steps(
-    task: str, folds: list[int], runs: Path, variant: str | None
-) -> list[tuple[str, list[str]]]:
-    """Return the steps of a pretraining or a distillation, as `steps` does."""
-    kept = ["--runs", str(runs)]
-    if task in DISTILLATION:
-        scheme = task.removeprefix("distil-")
-        return [("distil", [scheme, "--fold", str(k), *kept]) for k in folds]
-    seen = ["--variant", variant] if variant else []
-    return [("pretrain", [task, "--fold", str(k), *seen, *kept]) for k in folds]
-
-
-def steps(
-    task: str, architecture: str, folds: list[int], runs: Path
-) -> list[tuple[str, list[str]]]:
-    """Return the modules of models.training to run one after another, with their arguments. Raises
-    BadInputError if an earlier task is missing."""
-    if task in ZOO_TASKS and architecture == DEPLOYED:
+    if task in TASKS and architecture == DEPLOYED and (epochs or steps):
         raise BadInputError(
-            f"{task} is for the architectures of the zoo",
-            f"Name one: ecgwatch train {task} --architecture mina",
+            f"{DEPLOYED} learns {task} in several trainings, each with steps of its own",
+            "Leave out --epochs and --steps, or name another --architecture.",
         )
-    if architecture != DEPLOYED:
-        chosen = [part for k in folds for part in ("--fold", str(k))]
-        return [("train_windowed", [architecture, task, *chosen, "--runs", str(runs)])]
-    if task == "beat_class":
-        if folds:
-            raise BadInputError(
-                "beat_class trains the networks of all folds at once", "Leave out --fold."
-            )
-        kept = ["--runs", str(runs / task)]
-        module = "tasks.beat_class.train"
-        return [(module, ["cache", *kept]), (module, ["train", *kept])]
-    names = [f"fold{k}" for k in folds] or ["final"]
-    for name in names:
-        trunk = runs / DEPLOYED / f"qrs-{name}.pt"
-        if task != TASKS[0] and not trunk.exists():
-            asked = "".join(f" --fold {k}" for k in folds)
-            raise BadInputError(
-                f"{task} reads the trunk of qrs, and {trunk} is missing",
-                f"First: ecgwatch train qrs{asked} --runs {runs}",
-            )
-    return [(f"tasks.{task}.train", [*names, "--runs", str(runs / DEPLOYED)])]
+    chosen: dict[str, object] = {
+        "--seed": seed,
+        "--epochs": epochs,
+        "--steps": steps,
+        "--start": start,
+        "--variant": variant,
+        "--runs": runs,
+    }
+    given = [task, "--architecture", architecture]
+    given += [part for k in fold or [] for part in ("--fold", str(k))]
+    given += [p for name, v in chosen.items() if v is not None for p in (name, str(v))]
+    held, _ = settings.load({})
+    if status := extra.start("command", given, data or held.data):
+        raise typer.Exit(status)

@@ -1,74 +1,90 @@
-"""Train students with and without the loss of a distillation scheme and measure its effect.
-
-    python -m models.training.distil mvkt --fold 0 --seeds 1 2 3 4 5
+"""Students with and without the loss of a distillation scheme, and its effect.
 
 The teacher is trained once per fold; each seed makes two students that differ in the scheme's loss
-alone. Goes on from where it was stopped. RUNS/distil-mvkt/fold0.json holds every figure.
+alone. RUNS/distil-SCHEME/foldN.json holds every figure.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import statistics
-import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from ingest.errors import EcgwatchError
-from models.training.data.records import data_folder
+from ingest.errors import BadInputError
 from models.training.distillation.base import Scheme, WithTeacher
-from models.training.harness import Plan, train
-from models.training.tasks.base import Task
-from models.training.train_windowed import predictor
+from models.training.harness import train
+from models.training.place import Place
+from models.training.recipe import label
+from models.training.tasks.base import Figures, Task
+from models.training.windowed import predictor
 
 SCHEMES = ("mvms", "mvkt", "tucker")
 ARMS = {"with": True, "without": False}
 Table = dict[str, list[float]]  # a figure per seed, by arm
 
 
-def compare(
-    scheme: Scheme, tasks: tuple[Task, Task], fold: int, seeds: Sequence[int], runs: Path
-) -> Table:
-    """Figures of students taught with and without the scheme's loss, by the task's metric."""
-    teacher_task, task = tasks
-    torch.manual_seed(scheme.plan.seed)
-    teacher = train(
-        scheme.teacher(), teacher_task.batches(fold), scheme.plan, runs / f"teacher-fold{fold}.pt"
-    )
-    told: Table = {"teacher": [teacher_task.evaluate(predictor(teacher), fold)[task.metric]]}
-    for arm, taught in ARMS.items():
-        told[arm] = []
-        for seed in seeds:
-            plan = replace(scheme.plan, seed=seed)
-            student = learn(scheme, teacher, teacher_task, taught, fold, plan, runs, arm)
-            told[arm].append(task.evaluate(predictor(student), fold)[task.metric])
-    (runs / f"fold{fold}.json").write_text(json.dumps({"metric": task.metric} | told) + "\n")
-    return told
+class Learned(NamedTuple):
+    """A teacher, and by arm a student per seed."""
+
+    teacher: nn.Module
+    students: dict[str, list[nn.Module]]
 
 
-def learn(
-    scheme: Scheme,
-    teacher: nn.Module,
-    task: Task,
-    taught: bool,
-    fold: int,
-    plan: Plan,
-    runs: Path,
-    arm: str,
-) -> nn.Module:
-    """One student."""
-    torch.manual_seed(plan.seed)
-    pair = scheme.pair(scheme.student(), teacher)
-    own = task.batches(fold)
-    judged = WithTeacher(own, scheme.loss(own, taught))
-    train(pair, judged, plan, runs / f"fold{fold}-{arm}-seed{plan.seed}.pt")
-    return pair.student.eval()
+@dataclass(frozen=True)
+class Distillation:
+    """A Training (models/training/recipe.py)."""
+
+    name: str
+    scheme: Scheme
+    teacher_task: Task
+    task: Task
+    seeds: Sequence[int]
+    runs: Path
+
+    def learn(self, fold: int | None) -> Learned:
+        """See Training."""
+        torch.manual_seed(self.scheme.plan.seed)
+        path = self.runs / f"teacher-{label(fold)}.pt"
+        batches = self.teacher_task.batches(fold)
+        teacher = train(self.scheme.teacher(), batches, self.scheme.plan, path)
+        students = {
+            arm: [self._student(teacher, fold, arm, seed) for seed in self.seeds] for arm in ARMS
+        }
+        return Learned(teacher, students)
+
+    def _student(self, teacher: nn.Module, fold: int | None, arm: str, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        pair = self.scheme.pair(self.scheme.student(), teacher)
+        own = self.teacher_task.batches(fold)
+        judged = WithTeacher(own, self.scheme.loss(own, ARMS[arm]))
+        plan = replace(self.scheme.plan, seed=seed)
+        train(pair, judged, plan, self.runs / f"{label(fold)}-{arm}-seed{seed}.pt")
+        return pair.student.eval()
+
+    def judge(self, learned: Learned, fold: int | None) -> Figures:
+        """See Training: means over the seeds, and of what the scheme's loss adds seed by seed."""
+        if fold is None:
+            return {}
+        metric = self.task.metric
+        teacher = self.teacher_task.evaluate(predictor(learned.teacher), fold)[metric]
+        told: Table = {"teacher": [teacher]} | {
+            arm: [self.task.evaluate(predictor(net), fold)[metric] for net in nets]
+            for arm, nets in learned.students.items()
+        }
+        (self.runs / f"{label(fold)}.json").write_text(json.dumps({"metric": metric} | told) + "\n")
+        print("\n".join(lines(told, metric)), flush=True)
+        return {f"{metric}, {arm}": statistics.mean(values) for arm, values in told.items()}
+
+    def export(self, learned: Learned, fold: int | None, figures: Figures) -> str:
+        """See Training: checkpoints and figures are all there is."""
+        return str(self.runs)
 
 
 def lines(told: Table, metric: str) -> list[str]:
@@ -82,35 +98,14 @@ def lines(told: Table, metric: str) -> list[str]:
     return [*found, f"with less without, seed by seed: {statistics.mean(each):+.4g}{spread}"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("scheme", choices=SCHEMES)
-    parser.add_argument("--fold", type=int, default=0, help="judged, never seen")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--data", type=Path, default=data_folder(), help="unpacked sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of results")
-    parser.add_argument("--epochs", type=int, help="instead of the scheme's")
-    parser.add_argument("--steps", type=int, help="batches per epoch, instead of the scheme's")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    scheme: Scheme = importlib.import_module(
-        f"models.training.distillation.{options.scheme}"
-    ).SCHEME
-    changes = {k: getattr(options, k) for k in ("epochs", "steps") if getattr(options, k)}
+def load(name: str, place: Place, changes: Mapping[str, int], seeds: Sequence[int]) -> Distillation:
+    """The distillation by that scheme. Raises BadInputError if there is none."""
+    if name not in SCHEMES:
+        raise BadInputError(f"no scheme named {name!r}", f"There are: {', '.join(SCHEMES)}.")
+    scheme: Scheme = importlib.import_module(f"models.training.distillation.{name}").SCHEME
     scheme = replace(scheme, plan=replace(scheme.plan, **changes))
-    folders = options.data, options.runs / "cache"
-    task = scheme.task(*folders)
-    teacher_task = task if scheme.teacher_task is scheme.task else scheme.teacher_task(*folders)
-    runs = options.runs / f"distil-{options.scheme}"
-    told = compare(scheme, (teacher_task, task), options.fold, options.seeds, runs)
-    print("\n".join(lines(told, task.metric)), flush=True)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except EcgwatchError as error:
-        sys.exit(f"error: {error.problem}\n{error.remedy}")
+    task = scheme.task(place.data, place.cache)
+    same = scheme.teacher_task is scheme.task
+    teacher_task = task if same else scheme.teacher_task(place.data, place.cache)
+    runs = place.runs / f"distil-{name}"
+    return Distillation(f"distil-{name}", scheme, teacher_task, task, seeds, runs)

@@ -4,9 +4,8 @@
     python -m models.training.experiments.ablation qrs       # one of them: qrs, beats
 
 Continues from the figures and checkpoints in RUNS/ablation; writes
-models/artifacts/experiments/ablation.md. Needs the dense network of `python -m
-models.training.tasks.qrs.train fold0` (the teacher), and the beats of `python -m
-models.training.tasks.beat_class.train cache`.
+models/artifacts/experiments/ablation.md. Needs the dense network of `ecgwatch train
+qrs --fold 0` (the teacher), and the beats that `ecgwatch train beat_class` finds.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from models.training.experiments import ablation_beats, ablation_qrs
 from models.training.harness import Plan
 from models.training.release.figures import FIFTHS
 from models.training.tasks.beat_class.beats import load
-from models.training.tasks.beat_class.train import known
+from models.training.tasks.beat_class.examples import known
 from models.training.tasks.qrs.train import DENSE_PLAN, PRUNED_PLAN
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "experiments" / "ablation.md"
@@ -54,8 +53,8 @@ NOTES = {
     "the usual one that the beat is most like, and likeness to them; the vote of a form's beats\n"
     "(models/beats/votes.py) comes after the network, in all rows but one. Where S has 0.00 nothing is called S.",
     "rhythm": "Mean over held-out fifths, in brackets each: the first on the shipped trunk\n"
-    "(`python -m models.training.tasks.rhythm.train final`), the others by `... fold1 fold2`. Steps: the column and its decoder; beats: the\n"
-    "decoder of beats. The plain CNN, one network and one seed (`python -m models.training.train_windowed plain_cnn rhythm --fold 0`), is judged\n"
+    "(`ecgwatch train rhythm`), the others by `... --fold 1 --fold 2`. Steps: the column and its decoder; beats: the\n"
+    "decoder of beats. The plain CNN, one network and one seed (`ecgwatch train rhythm --architecture plain_cnn --fold 0`), is judged\n"
     "on the first fifth. All learn from 9 to 30 s.",
 }
 

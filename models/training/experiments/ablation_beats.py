@@ -22,16 +22,9 @@ from models.beats.intervals import RHYTHM
 from models.beats.morphology import SHAPE
 from models.beats.templates import FEATURES, LIKENESS, PAST, SCALARS, Seen
 from models.training.harness import train
+from models.training.tasks.beat_class.examples import Examples, Known
 from models.training.tasks.beat_class.report import PACED, Verdict, class_figures
-from models.training.tasks.beat_class.train import (
-    FOLDS,
-    PLAN,
-    Examples,
-    Known,
-    judges,
-    logits_of,
-    verdict,
-)
+from models.training.tasks.beat_class.train import FOLDS, PLAN, judges, logits_of, verdict
 
 SHAPES = 3 * SHAPE
 INTERVALS = (

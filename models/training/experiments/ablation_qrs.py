@@ -38,7 +38,7 @@ from models.training.harness import Batches, Plan, train
 from models.training.tasks.qrs.metrics import find, score_beats, total
 from models.training.tasks.qrs.train import QrsBatches, folds, trained
 from models.training.tasks.qrs.windowed import Qrs, logits
-from models.training.train_windowed import predictor
+from models.training.windowed import predictor
 
 FOLD = 0
 PLAN = Plan(epochs=3, steps=100, batch=128, peak_rate=4e-3, warm_up=0.15)

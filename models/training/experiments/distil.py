@@ -3,7 +3,7 @@ al. 2015, arXiv 1503.02531).
 
     python -m models.training.experiments.distil plain_cnn rhythm --teacher recurrent --fold 0
 
-Teachers are networks that models.training.train_windowed trained on the same task and without the
+Teachers are networks that models.training.windowed trained on the same task and without the
 same fold; several are one teacher by the mean of their logits. The student goes to
 RUNS/plain_cnn-rhythm-distilled/foldN, and the table shows the figures of the same network without
 teachers, if RUNS has them. The distilled network is kept only if that table shows a gain.
@@ -29,10 +29,11 @@ from models import architectures
 from models.architectures import Architecture, Kind
 from models.training.data.records import data_folder
 from models.training.harness import Batches, Plan, train
+from models.training.recipe import label
 from models.training.release.windowed_export import export
 from models.training.tasks import base
 from models.training.tasks.base import Figures, Task
-from models.training.train_windowed import label, predictor
+from models.training.windowed import predictor
 
 TEMPERATURE = 2.0
 WEIGHT = 0.5  # of the teacher's answers in the loss
@@ -140,7 +141,7 @@ def table(
 
 
 def _without(folder: Path, fold: int) -> Figures:
-    """The figures of models.training.train_windowed for a network without teachers; empty if it was
+    """The figures of models.training.windowed for a network without teachers; empty if it was
     not run."""
     path = folder / label(fold) / "spec.json"
     return (
@@ -161,7 +162,7 @@ def main() -> None:
         "--teacher",
         action="append",
         required=True,
-        help="an architecture trained by models.training.train_windowed; may be repeated",
+        help="an architecture trained by models.training.windowed; may be repeated",
     )
     parser.add_argument(
         "--fold", type=int, required=True, help="train without this fold and judge on it"

@@ -1,10 +1,10 @@
 """Compare the pruned with the dense network in one run: multiply-accumulates, measured time, and
 the loss in QRS detection, clean and in noise.
 
-    python -m models.training.experiments.pruning_table fold0
+    python -m models.training.experiments.pruning_table 0
 
-Needs runs/ecgcl/qrs-NAME.pt and qrs-NAME-unpruned.pt (models/training/tasks/qrs/train.py). Both
-were trained on the same batches. Time: one thread, one window and the processor's batch, ONNX
+Both are trained on the same batches, unless they were before (RUNS/ecgcl/qrs-NAME.pt and
+qrs-NAME-unpruned.pt). Time: one thread, one window and the processor's batch, ONNX
 Runtime and torch, the median of rounds in which all take turns; each is called several times in a
 row, so that its data is in the caches, as in a stream. Writes
 models/artifacts/experiments/pruning.md.
@@ -21,23 +21,23 @@ from pathlib import Path
 
 import torch
 
-from models.architectures.ecgcl import DENSE, Segmenter
+from models.architectures.ecgcl import Segmenter
 from models.serving.benchmark import Call, file_calls
 from models.signal.windows import BEAT_SPEC
 from models.training.cost import macs, parameters
 from models.training.data.records import data_folder
 from models.training.experiments import ablation_qrs
 from models.training.experiments.bench import torch_timings
+from models.training.place import Place
 from models.training.problems import QRS
 from models.training.release.windowed_export import write_onnx
-from models.training.tasks.qrs.train import trained
+from models.training.tasks.qrs.shipped import ShippedQrs
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "experiments" / "pruning.md"
 ROUNDS, IN_A_ROW = 40, 5
 ABOUT = """# Pruned against dense
 
-`python -m models.training.tasks.qrs.train {name}`, the same with `--unpruned`, and then
-`python -m models.training.experiments.pruning_table {name}` make this page.
+`python -m models.training.experiments.pruning_table {fold}` makes this page.
 
 T1, QRS: trunk and segmentation decoder of the deployed network. Both begin as the same dense network and see the same batches; of one,
 half of the channels are taken out on the way (models/training/release/prune.py). F1 at 150 ms, MITDB patients that neither saw; noise: electrode
@@ -73,28 +73,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", help="fold0, fold1 or fold2")
+    parser.add_argument("fold", type=int, help="of MITDB's patients, which neither sees")
     parser.add_argument(
         "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
     )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
-    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    nets = [
-        trained(options.runs / f"qrs-{options.name}-unpruned.pt", DENSE),
-        trained(options.runs / f"qrs-{options.name}.pt"),
-    ]
+    training = ShippedQrs(Place(options.data, options.runs), seed=1)
+    pruned = training.learn(options.fold)  # leaves the dense network, from which both begin
+    nets = [training.learn_unpruned(options.fold), pruned]
     with tempfile.TemporaryDirectory() as folder:
         each = [calls(net, Path(folder)) for net in nets]
         times = milliseconds([call for some in each for call in some])
     half = len(times) // 2
-    held = ablation_qrs.load(options.data, int(options.name[-1]))
+    held = ablation_qrs.load(options.data, options.fold)
     figures = [ablation_qrs.judge(net, held) for net in nets]
     columns = [f"{call.engine}, batch {call.batch}" for call in each[0]]
     text = table(["dense", "pruned"], nets, columns, [times[:half], times[half:]], figures)
-    ARTIFACT.write_text(ABOUT.format(name=options.name) + text + "\n")
+    ARTIFACT.write_text(ABOUT.format(fold=options.fold) + text + "\n")
     print(text)
 
 

@@ -174,7 +174,7 @@ def main() -> None:
     for name in options.names:
         if name == "final":
             written = [
-                write_final(options.runs, folder),
+                write_final(options.runs, folder, figures(options.runs)),
                 write_held_out(options.runs, folder / "folds" / "cinc2017"),
             ]
         else:
@@ -222,8 +222,9 @@ def lethal(runs: Path, name: str) -> Learned:
     )
 
 
-def write_final(runs: Path, folder: Path) -> Spec:
-    """The shipped model, and its weights for tasks to come."""
+def write_final(runs: Path, folder: Path, reached: dict[str, list[float]]) -> Spec:
+    """The shipped model, and its weights for tasks to come; `reached` are figures by name, one per
+    fold."""
     first, tasks = trained(runs / "qrs-final.pt"), [rhythm(runs, "all"), lethal(runs, "final")]
     built = [task.build() for task in tasks]
     spec = write(
@@ -232,7 +233,7 @@ def write_final(runs: Path, folder: Path) -> Spec:
         runs / "beat_class",
         folder,
         {},
-        figures(runs),
+        reached,
     )
     columns = {task.name: {"widths": task.widths, "state": task.column} for task in tasks}
     save_weights({"segmenter": first.state_dict(), "columns": columns}, folder / "weights.pt")

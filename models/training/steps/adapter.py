@@ -25,8 +25,8 @@ from ingest.errors import BadInputError, EcgwatchError
 from models.architectures.residual.tac_ecg import Adapter, TacEcg
 from models.training.cost import parameters
 from models.training.harness import train
+from models.training.recipe import label
 from models.training.steps.setting import finish, parser, setting
-from models.training.train_windowed import label
 
 
 class Adapted(nn.Module):

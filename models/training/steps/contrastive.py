@@ -24,10 +24,11 @@ from torch.nn import functional
 
 from ingest.errors import EcgwatchError
 from models.training.harness import Batches, train
+from models.training.recipe import label
 from models.training.steps.setting import finish, parser, setting
 from models.training.steps.transforms import joined, smoothed
 from models.training.steps.windows import classes, embed, head
-from models.training.train_windowed import label, predictor
+from models.training.windowed import predictor
 
 TEMPERATURE = 0.1
 PROJECTION = 64

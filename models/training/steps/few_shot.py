@@ -28,11 +28,11 @@ from ingest.errors import EcgwatchError
 from models.signal.windows import cut
 from models.training.data.records import load_mitdb
 from models.training.harness import train
+from models.training.recipe import label
 from models.training.steps.setting import Setting, parser, setting, table
 from models.training.steps.windows import embed, embedded
 from models.training.tasks.beat_class.windowed import AROUND_BEAT, classes, ends, reference
 from models.training.tasks.qrs.train import folds
-from models.training.train_windowed import label
 
 MARGIN = 1.0
 SHOTS = (1, 5, 20)  # supports of each class

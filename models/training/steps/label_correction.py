@@ -29,7 +29,7 @@ from ingest.errors import EcgwatchError
 from models.training.harness import Plan, train
 from models.training.steps.setting import Setting, finish, parser, setting
 from models.training.steps.windows import Pool, PoolBatches, classes, drawn, embedded
-from models.training.train_windowed import predictor
+from models.training.windowed import predictor
 
 ALPHA = 0.5
 PROTOTYPES = 8

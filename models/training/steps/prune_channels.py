@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from ingest.errors import EcgwatchError
 from models.training.cost import parameters
 from models.training.harness import Batches, train
+from models.training.recipe import label
 from models.training.steps.channel_streams import Norm, Stream, streams
 from models.training.steps.setting import finish, parser, setting
-from models.training.train_windowed import label
 
 PENALTY = 1e-4
 MEND = 5  # epochs before and after

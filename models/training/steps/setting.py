@@ -19,10 +19,11 @@ from models.architectures import Architecture
 from models.training import zoo
 from models.training.data.records import data_folder
 from models.training.harness import Plan
+from models.training.recipe import label
 from models.training.release.windowed_export import export
 from models.training.tasks import base
 from models.training.tasks.base import Figures, Task
-from models.training.train_windowed import label, predictor
+from models.training.windowed import predictor
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Setting:
         return net
 
     def trained(self, name: str) -> nn.Module:
-        """Load a network that train_windowed trained on the same task without the same fold.
+        """Load a network that `train` trained on the same task without the same fold.
 
         Raises BadInputError if there is none.
         """

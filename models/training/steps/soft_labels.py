@@ -21,8 +21,9 @@ from torch.nn import functional
 
 from ingest.errors import EcgwatchError
 from models.training.harness import Batches, train
+from models.training.recipe import label
 from models.training.steps.setting import finish, parser, setting
-from models.training.train_windowed import label, predictor
+from models.training.windowed import predictor
 
 
 class SoftLabels:

@@ -22,8 +22,8 @@ from torch.nn import functional
 from ingest.errors import BadInputError, EcgwatchError
 from models.architectures.compact.matched_filter import TEMPLATES, MatchedFilter, with_slope
 from models.training.harness import Batches, train
+from models.training.recipe import label
 from models.training.steps.setting import finish, parser, setting
-from models.training.train_windowed import label
 
 DRAWN, ROUNDS = 4000, 8
 UNKNOWN = -100  # cross-entropy leaves such beats out

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from ingest.errors import BadInputError, EcgwatchError
 from models.training.harness import Batches, train
+from models.training.recipe import label
 from models.training.steps.setting import finish, parser, setting
-from models.training.train_windowed import label
 
 RANKS = (8, 8)  # channels, time
 WEIGHT = 10.0

@@ -143,10 +143,12 @@ class Noise:
 def test_one_file_is_trained_judged_and_exported_by_the_harness(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
     from models.serving.runtime import Network
-    from models.training.train_windowed import run
+    from models.training.recipe import follow
+    from models.training.windowed import Windowed
 
     task = Noise(Problem(kind, ("a", "b", "c"), BEAT_SPEC))  # type: ignore[arg-type]
-    figures = run(architectures.load("line"), task, "noise", 1, task.plan, tmp_path)
+    training = Windowed(architectures.load("line"), "noise", task, task.plan, tmp_path)
+    (figures,) = follow(training, [1])
     assert (tmp_path / "fold1.pt").exists()
     artifact = Network(tmp_path / "fold1")
     assert artifact.meta["figures"] == {"mean": [pytest.approx(figures["mean"], abs=1e-4)]}
@@ -155,7 +157,7 @@ def test_one_file_is_trained_judged_and_exported_by_the_harness(kind: str, tmp_p
 
 def test_an_architecture_refuses_what_it_cannot_answer(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason=NO_TORCH)
-    from models.training.train_windowed import learn
+    from models.training.windowed import learn
 
     task = Noise(Problem("samples", ("qrs",), BEAT_SPEC))
     with pytest.raises(BadInputError, match="plain_cnn answers per classes"):

@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from ecgwatch.__main__ import app
-from ecgwatch.commands.train import TASKS, steps
 from ecgwatch.modelling import extra, peers, tables
 from ecgwatch.modelling.peers import Found
 from ingest.errors import BadInputError
@@ -236,33 +235,22 @@ def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["qrs"], [("tasks.qrs.train", ["final", "--runs", "R/ecgcl"])]),
+        (["qrs"], ["qrs", "--architecture", "ecgcl", "--seed", "1", "--runs", "R"]),
         (
-            ["qrs", "--fold", "0", "--fold", "2"],
-            [("tasks.qrs.train", ["fold0", "fold2", "--runs", "R/ecgcl"])],
-        ),
-        (
-            ["rhythm", "--architecture", "plain_cnn", "--fold", "1"],
-            [("train_windowed", ["plain_cnn", "rhythm", "--fold", "1", "--runs", "R"])],
-        ),
-        (
-            ["beat_class"],
-            [
-                ("tasks.beat_class.train", [what, "--runs", "R/beat_class"])
-                for what in ("cache", "train")
-            ],
+            ["rhythm", "--architecture", "plain_cnn", "--fold", "1", "--fold", "2", "--steps", "9"],
+            ["rhythm", "--architecture", "plain_cnn", "--fold", "1", "--fold", "2", "--seed", "1", "--steps", "9", "--runs", "R"],
         ),
     ],
 )
-def test_train_starts_what_the_task_needs(
-    options: list[str], expected: list[object], monkeypatch: pytest.MonkeyPatch
+def test_every_training_is_one_command(
+    options: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[object] = []
     monkeypatch.setattr(
         extra, "start", lambda module, arguments, data: started.append((module, arguments))
     )
     said("train", *options, "--data", "D", "--runs", "R")
-    assert started == expected
+    assert started == [("command", expected)]
 
 
 def test_train_ends_with_the_status_of_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,25 +258,6 @@ def test_train_ends_with_the_status_of_what_it_started(monkeypatch: pytest.Monke
     assert CliRunner().invoke(app, ["train", "beat_class"]).exit_code == 3
 
 
-def test_a_later_task_asks_for_the_first(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError) as caught:
-        said("train", "rhythm", "--fold", "1", "--runs", str(tmp_path))
-    assert "ecgwatch train qrs --fold 1" in caught.value.remedy
-    (tmp_path / "ecgcl").mkdir()
-    (tmp_path / "ecgcl" / "qrs-fold1.pt").touch()
-    assert steps("rhythm", "ecgcl", [1], tmp_path) == [
-        ("tasks.rhythm.train", ["fold1", "--runs", str(tmp_path / "ecgcl")])
-    ]
-
-
-def test_every_module_that_train_starts_is_there(tmp_path: Path) -> None:
-    (tmp_path / "ecgcl").mkdir()
-    (tmp_path / "ecgcl" / "qrs-final.pt").touch()
-    for task in TASKS:
-        for module, _ in steps(task, "ecgcl", [], tmp_path):
-            assert (
-                (ROOT / "models" / "training")
-                .joinpath(*module.split("."))
-                .with_suffix(".py")
-                .exists()
-            ), module
+def test_the_shipped_network_keeps_its_own_steps() -> None:
+    with pytest.raises(BadInputError, match="several trainings"):
+        said("train", "qrs", "--steps", "3")

@@ -21,9 +21,10 @@ from models.serving.runtime import Network
 from models.serving.runtime import load as load_model
 from models.training.data.beat_scenarios import repeated, scenario, ventricular_bank
 from models.training.tasks.beat_class.beats import BIT, CLASSES, EXTRA, Beats, load, save
+from models.training.tasks.beat_class.examples import Examples, known, unroll
 from models.training.tasks.beat_class.export import Calibrated, export
 from models.training.tasks.beat_class.report import Verdict, by_fold, count, report
-from models.training.tasks.beat_class.train import Examples, best, known, unroll, voted
+from models.training.tasks.beat_class.train import best, voted
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
 
@@ -116,11 +117,11 @@ def test_figures_by_fold_leave_paced_records_out_of_classes_but_not_of_qrs() -> 
             told("mitdb/101", 1, right=False),
         ]
     )
-    assert found["QRS F1"] == [pytest.approx(100, abs=0.5), pytest.approx(100, abs=0.5)]
-    assert found["QRS F1"][0] < 100  # a beat of each record was missed
-    assert found["V Se"][0] > 95
-    assert found["V Se"][1] == 0
-    assert found["V +P"] == [100, 0]
+    assert found["QRS F1, %"] == [pytest.approx(100, abs=0.5), pytest.approx(100, abs=0.5)]
+    assert found["QRS F1, %"][0] < 100  # a beat of each record was missed
+    assert found["V Se, %"][0] > 95
+    assert found["V Se, %"][1] == 0
+    assert found["V +P, %"] == [100, 0]
 
 
 def test_beats_that_the_reference_does_not_have_are_false() -> None:

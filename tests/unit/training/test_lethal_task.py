@@ -271,7 +271,7 @@ def test_windows_and_episodes_are_counted_where_the_label_is_steady(tmp_path):
 
 def test_the_shipped_figures_are_read_from_what_the_trainings_left(tmp_path):
     (tmp_path / "beat_class").mkdir()
-    (tmp_path / "beat_class" / "figures.json").write_text('{"V Se": [90.004, 91, 92]}')
+    (tmp_path / "beat_class" / "figures.json").write_text('{"V Se, %": [90.00004, 91, 92]}')
     for i, name in enumerate(FIFTHS):
         (tmp_path / f"rhythm-{name}.json").write_text(
             json.dumps({"records": 0.8 + i / 100, "10 s": 0.7, "20 s": 0.75})
@@ -282,11 +282,11 @@ def test_the_shipped_figures_are_read_from_what_the_trainings_left(tmp_path):
             [seconds(record, logits(record, what), fold)], tmp_path / f"lethal-fold{fold}.npz"
         )
     assert figures(tmp_path) == {
-        "V Se": [90.0, 91, 92],
-        "N A O F1, records": [80, 81, 82],
-        "N A O F1, 10 s": [70, 70, 70],
-        "VF Se": [100, 100, 0],
-        "VF Sp": [100, 100, 100],
+        "V Se, %": [90.0, 91, 92],
+        "N A O mean F1, records": [0.8, 0.81, 0.82],
+        "N A O mean F1, 10 s": [0.7, 0.7, 0.7],
+        "VF or VFL Se, %": [100, 100, 0],
+        "VF or VFL Sp, %": [100, 100, 100],
     }
     (tmp_path / "lethal-fold1.npz").unlink()
     with pytest.raises(FileNotFoundError):

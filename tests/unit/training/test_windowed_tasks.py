@@ -19,13 +19,14 @@ from models.signal.windows import BEAT_SPEC
 from models.training.data.cinc2017 import Recordings
 from models.training.data.records import FIBRILLATION, YES, Noise, Track, beat_targets
 from models.training.harness import Plan
+from models.training.recipe import follow
 from models.training.tasks import base
 from models.training.tasks.base import Task
 from models.training.tasks.beat_class import windowed as windowed_beat_class
 from models.training.tasks.beat_class.windowed import AROUND_BEAT, BeatClass
 from models.training.tasks.lethal import windowed as windowed_lethal
 from models.training.tasks.lethal.windowed import KINDS, LETHAL_SPEC, Lethal
-from models.training.train_windowed import run
+from models.training.windowed import Windowed
 
 FS = 125
 SECONDS = 400  # of a record: the first five minutes are not judged
@@ -259,14 +260,8 @@ def test_an_architecture_learns_it_and_is_exported(
 ) -> None:
     torch.set_num_threads(1)
     task: Task = MAKERS[name](tmp_path, monkeypatch)
-    figures = run(
-        architectures.load("plain_cnn"),
-        task,
-        name,
-        0,
-        Plan(epochs=1, steps=3, batch=16, peak_rate=4e-3),
-        tmp_path,
-    )
+    plan = Plan(epochs=1, steps=3, batch=16, peak_rate=4e-3)
+    (figures,) = follow(Windowed(architectures.load("plain_cnn"), name, task, plan, tmp_path), [0])
     assert task.metric in figures
     assert all(np.isfinite(value) for value in figures.values())
     artifact = Network(tmp_path / "fold0")

@@ -11,15 +11,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from ecgwatch.commands.train import DISTILLATION, PRETRAINING, ZOO_TASKS, zoo_steps
+from ecgwatch.commands.train import DISTILLATION, PRETRAINING, TASKS, ZOO_TASKS
 from models import architectures
-from models.training import distil, leaderboard, pretrain, problems, zoo
+from models.training import command, distil, leaderboard, pretrain, problems, zoo
 from models.training.data import twelve_leads, unlabelled
 from models.training.data.cinc2017 import Recordings
 from models.training.data.twelve_leads import TwelveLeads
 from models.training.distillation import mvkt
 from models.training.harness import Plan
+from models.training.place import Place
 from models.training.pretraining import base as objectives
+from models.training.recipe import follow
 from models.training.tasks import base
 from models.training.tasks.beat_class import sequences
 from models.training.tasks.diagnosis.windowed import Diagnosis, DiagnosisByLeadI, auc
@@ -67,10 +69,8 @@ def test_the_commands_names_are_those_that_are_registered() -> None:
     assert set(PRETRAINING) == set(objectives.known())
     assert {f"distil-{name}" for name in distil.SCHEMES} == set(DISTILLATION)
     assert set(ZOO_TASKS) <= set(base.known())
+    assert set(TASKS) == set(command.SHIPPED)
     for name in PRETRAINING:
-        assert zoo_steps(name, [1], Path("runs"), None) == [
-            ("pretrain", [name, "--fold", "1", "--runs", "runs"])
-        ]
         assert objectives.known()[name].arguments["variants"]
 
 
@@ -90,14 +90,15 @@ def test_a_pretraining_is_probed_beside_its_random_control(
     own = recordings()
     source = unlabelled.Unlabelled([own.signal(k) for k in range(20)], long=2)
     monkeypatch.setattr(unlabelled, "load", lambda data, cache, fold: source)
+    place, one = Place(tmp_path, tmp_path), {"epochs": 1, "steps": 2, "batch": 8}
+    training = replace(pretrain.load(name, variant, place, one), task=rhythm, windows=96)
+    (told,) = follow(training, [0])
+    assert {figure.partition(":")[0] for figure in told} == {"pretrained", "random weights"}
+    assert all(np.isfinite(v) for v in told.values())
+    folder = tmp_path / f"{name}-{variant}"
+    assert json.loads((folder / "fold0.json").read_text()) == told
+    weights = torch.load(folder / "system-fold0.pt", weights_only=True)
     objective = objectives.load(name)(tmp_path, tmp_path, 0, variant)
-    objective.plan = replace(objective.plan, epochs=1, steps=2, batch=8)
-    told = pretrain.run(objective, rhythm, 0, tmp_path, windows=96)
-    assert set(told) == {"pretrained", "random weights"}
-    for figures in told.values():
-        assert all(np.isfinite(v) for v in figures.values())
-    assert json.loads((tmp_path / "fold0.json").read_text()) == told
-    weights = torch.load(tmp_path / "system-fold0.pt", weights_only=True)
     fresh = architectures.load(objective.architecture).build(
         problems.first(architectures.load(objective.architecture))
     )
@@ -134,18 +135,19 @@ def test_windows_without_labels_are_of_the_patients_they_say() -> None:
 
 
 def test_distillation_compares_students_that_differ_in_one_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(twelve_leads, "load", lambda data, cache: twelve())
     scheme = replace(mvkt.SCHEME, plan=Plan(epochs=1, steps=2, batch=16, peak_rate=3e-3))
     tasks = Diagnosis(tmp_path, tmp_path), DiagnosisByLeadI(tmp_path, tmp_path)
-    told = distil.compare(scheme, tasks, 0, [1, 2], tmp_path)
+    training = distil.Distillation("distil-mvkt", scheme, *tasks, [1, 2], tmp_path)
+    (figures,) = follow(training, [0])
+    told = json.loads((tmp_path / "fold0.json").read_text())
+    metric = told.pop("metric")
     assert [len(told[arm]) for arm in ("teacher", "with", "without")] == [1, 2, 2]
     assert told["with"] != told["without"]
-    text = "\n".join(distil.lines(told, "AUC"))
-    assert "seed by seed" in text
-    stored = json.loads((tmp_path / "fold0.json").read_text())
-    assert stored["with"] == told["with"]
+    assert figures[f"{metric}, with"] == pytest.approx(np.mean(told["with"]))
+    assert "seed by seed" in capsys.readouterr().out
 
 
 def test_auc_counts_pairs_and_ties_by_half() -> None:

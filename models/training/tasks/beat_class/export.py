@@ -20,7 +20,7 @@ from models.serving.runtime import BATCH, Graph
 from models.signal.windows import InputSpec
 from models.training.tasks.beat_class.beats import CLASSES
 
-COMMAND = "python -m models.training.tasks.beat_class.train train"
+COMMAND = "ecgwatch train beat_class"
 
 
 class Calibrated(nn.Module):

@@ -71,7 +71,7 @@ def by_fold(verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
     for fold in sorted({v.track.fold for v in verdicts}):
         mine = [v for v in verdicts if v.track.fold == fold]
         found, missed, false = total([found_beats(v) for v in mine])
-        told.setdefault("QRS F1", []).append(200 * found / max(1, 2 * found + missed + false))
+        told.setdefault("QRS F1, %", []).append(200 * found / max(1, 2 * found + missed + false))
         for name, value in class_figures([v for v in mine if v.track.patient not in PACED]).items():
             told.setdefault(name, []).append(value)
     return told
@@ -82,8 +82,8 @@ def class_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
     told = {}
     for letter in "VS":
         found, missed, false = total([count(v, letter) for v in verdicts])
-        told[f"{letter} Se"] = float(100 * found / max(1, found + missed))
-        told[f"{letter} +P"] = float(100 * found / max(1, found + false))
+        told[f"{letter} Se, %"] = float(100 * found / max(1, found + missed))
+        told[f"{letter} +P, %"] = float(100 * found / max(1, found + false))
     return told
 
 

@@ -37,8 +37,8 @@ from models.training.data.records import Floats, Track, load_mitdb, load_noise
 from models.training.harness import Plan
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.beat_class.beats import BIT, CLASSES, UNKNOWN, Beats, noisy
+from models.training.tasks.beat_class.examples import weights
 from models.training.tasks.beat_class.report import PACED, Count, Verdict, count, total
-from models.training.tasks.beat_class.train import weights
 from models.training.tasks.qrs.metrics import AT_ONCE, Score
 from models.training.tasks.qrs.train import FOLDS, folds
 
@@ -130,15 +130,19 @@ class BeatClass:
             for t in self._tracks
             if self._fold_of[t.patient] == fold and t.channel == 0 and t.patient not in PACED
         ]
-        verdicts = [verdict(track, predict) for track in judging]
-        v, s = (score(total([count(x, letter) for x in verdicts])) for letter in "VS")
-        return {
-            self.metric: (v.f1 + s.f1) / 2,
-            "V Se, %": v.sensitivity,
-            "V +P, %": v.precision,
-            "S Se, %": s.sensitivity,
-            "S +P, %": s.precision,
-        }
+        return figures_of([verdict(track, predict) for track in judging])
+
+
+def figures_of(verdicts: Sequence[Verdict]) -> Figures:
+    """V and S over all these tracks."""
+    v, s = (score(total([count(x, letter) for x in verdicts])) for letter in "VS")
+    return {
+        BeatClass.metric: (v.f1 + s.f1) / 2,
+        "V Se, %": v.sensitivity,
+        "V +P, %": v.precision,
+        "S Se, %": s.sensitivity,
+        "S +P, %": s.precision,
+    }
 
 
 def reference(track: Track) -> Beats:

@@ -1,16 +1,12 @@
 """T1, QRS segmentation: train the trunk dense, prune it, and train the pruned network further.
 
-    python -m models.training.tasks.qrs.train fold0 fold1 fold2 final
-    # the comparison for pruning (models/training/experiments/pruning_table.py)
-    python -m models.training.tasks.qrs.train fold0 --unpruned
-
 Loss: binary cross-entropy per sample, for samples that the reference covers.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +18,7 @@ from models.architectures.ecgcl import DENSE, WIDTHS, Segmenter, Widths
 from models.signal.windows import BEAT_SPEC
 from models.training.data.augment import augment
 from models.training.data.beat_windows import Corpus
-from models.training.data.records import (
-    FIBRILLATION,
-    QRS,
-    UNKNOWN,
-    YES,
-    Noise,
-    Track,
-    data_folder,
-    load_ludb,
-    load_mitdb,
-    load_noise,
-    load_vfdb,
-)
+from models.training.data.records import FIBRILLATION, QRS, UNKNOWN, YES, Noise, Track
 from models.training.harness import Plan, train
 from models.training.release.prune import prune, scales
 
@@ -89,14 +73,25 @@ def folds(tracks: Sequence[Track]) -> dict[str, int]:
     return {patient: i % FOLDS for group in (mitdb, vfdb) for i, patient in enumerate(group)}
 
 
-def learn(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> Segmenter:
+def learn(
+    name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path, seed: int = 1
+) -> Segmenter:
     """Dense, pruned, trained on: the first task of the network called `name`, on these tracks."""
-    torch.manual_seed(DENSE_PLAN.seed)
-    dense = Segmenter(DENSE)
-    train(dense, QrsBatches(tracks, noises, SPARSITY), DENSE_PLAN, runs / f"{name}-dense.pt")
+    dense = learn_dense(name, tracks, noises, runs, seed)
     small = prune(dense, WIDTHS)
-    train(small, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}.pt")
+    plan = replace(PRUNED_PLAN, seed=seed)
+    train(small, QrsBatches(tracks, noises), plan, runs / f"{name}.pt")
     return small
+
+
+def learn_dense(
+    name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path, seed: int = 1
+) -> Segmenter:
+    """The network before it is pruned."""
+    torch.manual_seed(seed)
+    dense, plan = Segmenter(DENSE), replace(DENSE_PLAN, seed=seed)
+    train(dense, QrsBatches(tracks, noises, SPARSITY), plan, runs / f"{name}-dense.pt")
+    return dense
 
 
 def trained(checkpoint: Path, widths: Widths = WIDTHS) -> Segmenter:
@@ -104,50 +99,3 @@ def trained(checkpoint: Path, widths: Widths = WIDTHS) -> Segmenter:
     net = Segmenter(widths)
     net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
     return net.eval()
-
-
-def learn_unpruned(name: str, tracks: Sequence[Track], noises: Sequence[Noise], runs: Path) -> None:
-    """The same batches as `learn`, without pruning in between; starts from the same dense network
-    if `learn` has left one."""
-    dense = Segmenter(DENSE)
-    train(dense, QrsBatches(tracks, noises, SPARSITY), DENSE_PLAN, runs / f"{name}-dense.pt")
-    train(dense, QrsBatches(tracks, noises), PRUNED_PLAN, runs / f"{name}-unpruned.pt")
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "names",
-        nargs="+",
-        help="fold0, fold1, fold2: without that fold's patients; final: all patients",
-    )
-    parser.add_argument(
-        "--unpruned", action="store_true", help="train on without pruning, to compare"
-    )
-    parser.add_argument(
-        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
-    )
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
-    tracks = load_mitdb(options.data) + load_vfdb(options.data) + load_ludb(options.data)
-    noises, fold_of = load_noise(options.data), folds(tracks)
-    for name in options.names:
-        left_out = int(name.removeprefix("fold")) if name != "final" else None
-        way = learn_unpruned if options.unpruned else learn
-        way(
-            f"qrs-{name}",
-            [t for t in tracks if left_out is None or fold_of.get(t.patient) != left_out],
-            noises,
-            options.runs,
-        )
-
-
-if __name__ == "__main__":
-    main()

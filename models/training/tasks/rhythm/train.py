@@ -2,24 +2,17 @@
 sequence decoder beside a frozen trunk, and a decoder of the beats that the trunk finds; the mean of
 both decoders' logits answers.
 
-    python -m models.training.tasks.rhythm.train fold0 fold1 fold2 final
-
-Fold k reads the trunk that left out fold k of MITDB; it learns from CinC 2017 without test fold k
-of five, and is judged on that. `final` reads the trunk of all patients and leaves out test fold 0
-of CinC 2017. A tenth of the records that a network may see fits the temperature. The shipped task
-is made from `final` after that: the last cycle and the decoder of beats are trained once more with
-all records, with the temperature as it was.
+A tenth of the records that a network may see fits the temperature. shipped.py says which records
+those are.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +23,11 @@ from models.architectures.ecgcl import WIDTHS, Column, SequenceDecoder, Trunk
 from models.signal.conditioning import FS_HZ
 from models.training.data import cinc2017
 from models.training.data.cinc2017 import Recordings
-from models.training.data.records import data_folder
-from models.training.data.rhythm_beats import BeatBatches, FoundBeats, Some, beat_logits, find_beats
-from models.training.data.rhythm_windows import Varied, load_noise
+from models.training.data.rhythm_beats import BeatBatches, FoundBeats, Some, beat_logits
+from models.training.data.rhythm_windows import Varied
 from models.training.harness import Plan, train
 from models.training.sequence import (
+    SELDOM,
     Context,
     Learner,
     SequenceBatches,
@@ -42,8 +35,6 @@ from models.training.sequence import (
     record_logits,
     temperature,
 )
-from models.training.tasks.beat_class.beats import detector
-from models.training.tasks.qrs.train import trained
 from models.training.tasks.rhythm.scores import challenge_score, f1
 
 Floats = npt.NDArray[np.float32]
@@ -164,102 +155,70 @@ def figures(views: Sequence[View], recordings: Recordings, members: Ints) -> dic
     return told
 
 
-def load_trunk(runs: Path, name: str) -> Trunk:
-    """The trunk of a trained first task."""
-    return trained(runs / f"qrs-{name}.pt").trunk
+class Data(NamedTuple):
+    """What the task learns from."""
+
+    recordings: Recordings
+    found: FoundBeats  # the beats that the first task finds in them
+    noises: Sequence[Floats]
+    seed: int
+
+    def batches(self, members: Ints, young: Young = SELDOM) -> SequenceBatches:
+        """Of the column and its decoder, from these records."""
+        varied = Varied(self.noises, 0)
+        return SequenceBatches(self.recordings, members, varied, CONTEXT, CLASS_WEIGHTS, young)
+
+    def planned(self, plan: Plan) -> Plan:
+        """A plan with random numbers of its own for each seed."""
+        return replace(plan, seed=plan.seed + 10 * (self.seed - 1))
 
 
-def learn(name: str, recordings: Recordings, noises: Sequence[Floats], runs: Path) -> None:
-    """Train the task beside the trunk called `name`; its figures go to rhythm-NAME.json."""
-    parts = split(recordings.labels, 0 if name == "final" else int(name.removeprefix("fold")))
-    found = beats_of(name, recordings, runs)
-    torch.manual_seed(PLAN.seed)
-    net = learner(load_trunk(runs, name))
-    batches = SequenceBatches(recordings, parts.train, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS)
-    train(net, batches, PLAN, runs / f"rhythm-{name}-first.pt")
-    train(net, batches, AGAIN, runs / f"rhythm-{name}.pt")
+class Learned(NamedTuple):
+    """The trained task."""
+
+    net: Learner
+    beats: BeatDecoder
+    divisor: float  # temperature of both decoders together
+    begun: dict[str, Any]  # state of `net` before its last cycle
+
+    def views(self, data: Data) -> list[View]:
+        """Both decoders' logits."""
+        return [of_steps(self.net, data.recordings), of_beats(self.beats, data.found)]
+
+
+def learn(name: str, trunk: Trunk, data: Data, parts: Split, runs: Path) -> Learned:
+    """Train the task beside this trunk; checkpoints are runs/rhythm-NAME*.pt."""
+    torch.manual_seed(data.planned(PLAN).seed)
+    net = learner(trunk)
+    batches = data.batches(parts.train)
+    train(net, batches, data.planned(PLAN), runs / f"rhythm-{name}-first.pt")
+    train(net, batches, data.planned(AGAIN), runs / f"rhythm-{name}.pt")
     begun = copy.deepcopy(net.state_dict())
-
-    def finish(members: Ints, called: str) -> BeatDecoder:
-        batches = SequenceBatches(
-            recordings, members, Varied(noises, 0), CONTEXT, CLASS_WEIGHTS, YOUNG
-        )
-        train(net, batches, LAST, runs / f"rhythm-{called}-last.pt")
-        torch.manual_seed(BEATS.seed)
-        beats = BeatDecoder(CLASSES)
-        train(
-            beats,
-            BeatBatches(found, recordings.labels, members, CONTEXT, CLASS_WEIGHTS),
-            BEATS,
-            runs / f"rhythm-{called}-beats.pt",
-        )
-        return beats
-
-    beats = finish(parts.train, name)
-    views = [of_steps(net, recordings), of_beats(beats, found)]
-    fit = whole(recordings, parts.validation)
-    divisor = temperature(
-        np.mean([view(fit) for view in views], axis=0), recordings.labels[parts.validation]
-    )
-    told = figures(views, recordings, parts.test) | {"temperature": divisor}
-    save(net, beats, divisor, runs / f"rhythm-{name}-done.pt")
-    (runs / f"rhythm-{name}.json").write_text(json.dumps(told, indent=1))
-    print(name, {key: round(value, 4) for key, value in told.items()}, flush=True)
-    if name == "final":
-        net.load_state_dict(begun)
-        save(
-            net,
-            finish(np.arange(len(recordings.labels)), "all"),
-            divisor,
-            runs / "rhythm-all-done.pt",
-        )
+    learned = Learned(net, finish(net, data, parts.train, name, runs), 1.0, begun)
+    fit = whole(data.recordings, parts.validation)
+    logits = np.mean([view(fit) for view in learned.views(data)], axis=0)
+    divisor = temperature(logits, data.recordings.labels[parts.validation])
+    return learned._replace(divisor=divisor)
 
 
-def save(net: Learner, beats: BeatDecoder, divisor: float, path: Path) -> None:
+def finish(net: Learner, data: Data, members: Ints, name: str, runs: Path) -> BeatDecoder:
+    """The last cycle of `net`, for young streams; then train the decoder of beats."""
+    last = data.planned(LAST)
+    train(net, data.batches(members, YOUNG), last, runs / f"rhythm-{name}-last.pt")
+    plan = data.planned(BEATS)
+    torch.manual_seed(plan.seed)
+    beats = BeatDecoder(CLASSES)
+    batches = BeatBatches(data.found, data.recordings.labels, members, CONTEXT, CLASS_WEIGHTS)
+    train(beats, batches, plan, runs / f"rhythm-{name}-beats.pt")
+    return beats
+
+
+def save(learned: Learned, path: Path) -> None:
     """Save the file that models/training/release/export.py reads."""
     state = {
-        "column": net.column.state_dict(),
-        "decoder": net.decoder.state_dict(),
-        "beats": beats.state_dict(),
-        "temperature": divisor,
+        "column": learned.net.column.state_dict(),
+        "decoder": learned.net.decoder.state_dict(),
+        "beats": learned.beats.state_dict(),
+        "temperature": learned.divisor,
     }
     torch.save(state, path)
-
-
-def beats_of(name: str, recordings: Recordings, runs: Path) -> FoundBeats:
-    """The beats that the first task called `name` finds in all records."""
-    checkpoint = runs / f"qrs-{name}.pt"
-    made_by = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return find_beats(
-        recordings,
-        detector(checkpoint),
-        made_by,
-        runs.parent / "cache" / f"cinc2017-beats-{name}.npz",
-    )
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="+", help="fold0, fold1, fold2, final")
-    parser.add_argument(
-        "--data", type=Path, default=data_folder(), help="folder of the unpacked sets"
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs/ecgcl"), help="folder of checkpoints"
-    )
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
-    recordings = cinc2017.load(
-        options.data / "cinc2017", options.runs.parent / "cache" / "cinc2017.npz"
-    )
-    noises = load_noise(options.data / "nstdb")
-    for name in options.names:
-        learn(name, recordings, noises, options.runs)
-
-
-if __name__ == "__main__":
-    main()
