@@ -238,7 +238,21 @@ def test_train_refuses_what_there_is_not(arguments: list[str], problem: str) -> 
         (["qrs"], ["qrs", "--architecture", "ecgcl", "--seed", "1", "--runs", "R"]),
         (
             ["rhythm", "--architecture", "plain_cnn", "--fold", "1", "--fold", "2", "--steps", "9"],
-            ["rhythm", "--architecture", "plain_cnn", "--fold", "1", "--fold", "2", "--seed", "1", "--steps", "9", "--runs", "R"],
+            [
+                "rhythm",
+                "--architecture",
+                "plain_cnn",
+                "--fold",
+                "1",
+                "--fold",
+                "2",
+                "--seed",
+                "1",
+                "--steps",
+                "9",
+                "--runs",
+                "R",
+            ],
         ),
     ],
 )
