@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from dashboards.report.rhythm import minutes
 from ecgwatch.files import (
     AlarmRow,
+    JournalRow,
     RecordRow,
     RhythmRow,
     alarm_rows,
     rhythm_rows,
     write_csvs,
     write_events,
+    write_journal,
 )
-from ingest.messages import Alarm, Beat, Rhythm, sample_offset_ns
+from ecgwatch.times import show_time
+from ingest.messages import Alarm, Beat, JournalEntry, Rhythm, sample_offset_ns
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
 CLASS = {"N": "N", "AFIB": "A", "~": "~"}  # of CinC 2017; any other rhythm is O
@@ -85,16 +89,20 @@ def export_records(
     patient's name, the next ones -2, -3.
 
     The CSV files are written after the last stream. In record.csv, the label is the class of the
-    rhythm that lasts longest.
+    rhythm that lasts longest. An entry of journal.csv belongs to the stream that began last before
+    it, or else to the patient's first.
     """
     alarms: list[AlarmRow] = []
     rhythm: list[RhythmRow] = []
     records: list[RecordRow] = []
+    journal: list[JournalRow] = []
     for patient in patients:
+        begun: list[tuple[int, str]] = []  # start and name of each stream
         for number, (key, recorded) in enumerate(
             streams(sink, patient, start_ns, end_ns).items(), start=1
         ):
             record = patient if number == 1 else f"{patient}-{number}"
+            begun.append((key.start_ns, record))
             path = write_events(
                 folder, file_name(record), key.fs_hz, recorded.beats, recorded.rhythm
             )
@@ -104,7 +112,12 @@ def export_records(
             yield Exported(
                 path, key.start_ns, len(recorded.beats), len(recorded.rhythm), len(recorded.alarms)
             )
-    write_csvs(folder, {row.record for row in records}, alarms, rhythm, records)
+        entries = sink.read(JournalEntry, patient, start_ns, end_ns)
+        for entry, labels in minutes(sink, patient, entries):
+            journal.append(_journal_row(patient, begun, entry, " ".join(labels)))
+    names = {row.record for row in records}
+    write_csvs(folder, names, alarms, rhythm, records)
+    write_journal(folder, names | {row.record for row in journal}, journal)
 
 
 def file_name(record: str) -> str:
@@ -112,6 +125,17 @@ def file_name(record: str) -> str:
     printable, become %XX."""
     name = quote(record, safe=" !#$&'()+,;=@[]^_`{}~-.")
     return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def _journal_row(
+    patient: str, begun: list[tuple[int, str]], entry: JournalEntry, rhythm: str
+) -> JournalRow:
+    start_ns, record = max(
+        (stream for stream in begun if stream[0] <= entry.time_ns), default=(None, patient)
+    )
+    time_s = None if start_ns is None else (entry.time_ns - start_ns) / 1e9
+    when = show_time(entry.time_ns)
+    return JournalRow(record, when, time_s, entry.kind, entry.by, entry.text, rhythm)
 
 
 def _record_row(record: str, key: StreamKey, recorded: Recorded) -> RecordRow:

@@ -1,5 +1,5 @@
-"""Files that `annotate` and `export` write: NAME.ecw, alarms.csv, rhythm.csv, record.csv. Times are
-seconds from the record's start."""
+"""Files that `annotate` and `export` write: NAME.ecw, alarms.csv, rhythm.csv, record.csv, and, by
+`export` only, journal.csv. Times are seconds from the record's start."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ingest.messages import Alarm, Beat, Rhythm
 
 __all__ = [
     "AlarmRow",
+    "JournalRow",
     "RecordRow",
     "RhythmRow",
     "alarm_rows",
@@ -22,6 +23,7 @@ __all__ = [
     "write_csvs",
     "write_ecw",
     "write_events",
+    "write_journal",
 ]
 
 # Rhythms without a label of their own in rhythm.csv: bigeminy, trigeminy, paced.
@@ -67,6 +69,22 @@ class RecordRow:
     label: str = ""  # N, A, O or ~, the classes of CinC 2017
     probability: float | None = None
     error: str = ""
+
+
+@dataclass(frozen=True)
+class JournalRow:
+    """A row of journal.csv: what the wearer said, or a change of bed or device."""
+
+    record: str
+    time: str  # ISO 8601, UTC
+    time_s: float | None  # None: no stream had begun
+    kind: str
+    by: str
+    text: str
+    rhythm: str  # of the minute around it, the longest first, with spaces between; "" if unknown
+
+
+Row = AlarmRow | RhythmRow | RecordRow | JournalRow
 
 
 def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmRow]:
@@ -130,6 +148,11 @@ def write_events(
     return write_ecw(folder, name, fs_hz, [(beat.sample, beat.label) for beat in beats], changes)
 
 
+def write_journal(folder: Path, records: Collection[str], rows: Sequence[JournalRow]) -> None:
+    """Write journal.csv; rows of other records stay, as in write_csvs."""
+    _write_csv(folder, "journal", JournalRow, records, rows)
+
+
 def write_csvs(
     folder: Path,
     records: Collection[str],
@@ -142,19 +165,22 @@ def write_csvs(
     Rows that an earlier run left there for the same `records` are replaced, those of other records
     stay.
     """
-    for name, kind, rows in (
-        ("alarms", AlarmRow, alarms),
-        ("rhythm", RhythmRow, rhythm),
-        ("record", RecordRow, record),
-    ):
-        header = [field.name for field in fields(kind)]
-        path = folder / f"{name}.csv"
-        kept = [row for row in _rows(path, header) if row[0] not in records]
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(
-            [header, *kept, *([_cell(v) for v in astuple(row)] for row in rows)]
-        )
-        replace_file(path, text.getvalue().encode())
+    _write_csv(folder, "alarms", AlarmRow, records, alarms)
+    _write_csv(folder, "rhythm", RhythmRow, records, rhythm)
+    _write_csv(folder, "record", RecordRow, records, record)
+
+
+def _write_csv(
+    folder: Path, name: str, kind: type[Row], records: Collection[str], rows: Sequence[Row]
+) -> None:
+    header = [field.name for field in fields(kind)]
+    path = folder / f"{name}.csv"
+    kept = [row for row in _rows(path, header) if row[0] not in records]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(
+        [header, *kept, *([_cell(v) for v in astuple(row)] for row in rows)]
+    )
+    replace_file(path, text.getvalue().encode())
 
 
 def _rows(path: Path, header: list[str]) -> list[list[str]]:

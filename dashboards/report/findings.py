@@ -16,8 +16,9 @@ from dashboards.report.beats import (
     longest_interval,
     variability,
 )
-from dashboards.report.rhythm import Episode, Share, episodes, reaching_into, shares
-from ingest.messages import Action, Alarm, Beat, Edit, JournalEntry, Strip, Vitals
+from dashboards.report.rhythm import Episode, Share, episodes, minutes, reaching_into, shares
+from dashboards.report.signal import Signal, around
+from ingest.messages import Action, Alarm, Beat, Edit, JournalEntry, RhythmLabel, Strip, Vitals
 from stream_processor.sinks.base import Sink
 
 STRIPS = 24
@@ -35,10 +36,10 @@ class HeartRate(NamedTuple):
 
 
 class Felt(NamedTuple):
-    """An entry of the journal, and the rhythm at that time, "" if none is known."""
+    """An entry of the journal, and the rhythms of the minute around it, the longest first."""
 
     entry: JournalEntry
-    rhythm: str
+    rhythm: list[RhythmLabel]
 
 
 class Findings(NamedTuple):
@@ -62,6 +63,7 @@ class Findings(NamedTuple):
     actions: list[Action]
     edits: list[Edit]
     journal: list[Felt]
+    felt_strips: list[tuple[Felt, Signal]]  # of what the wearer said, if signal is stored
 
 
 def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
@@ -78,10 +80,8 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
         if start_ns <= a.time_ns < end_ns or a.alarm_id in ids
     ]
     edits = [e for e in sink.read(Edit, patient_id) if start_ns <= e.at_ns < end_ns]
-    journal = [
-        Felt(entry, next((e.label for e in rhythm if e.start_ns <= entry.time_ns < e.end_ns), ""))
-        for entry in sink.read(JournalEntry, patient_id, start_ns, end_ns)
-    ]
+    entries = sink.read(JournalEntry, patient_id, start_ns, end_ns)
+    journal = [Felt(*pair) for pair in minutes(sink, patient_id, entries)]
     return Findings(
         patient_id,
         start_ns,
@@ -101,7 +101,15 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
         actions,
         edits,
         journal,
+        _felt_strips(sink, patient_id, journal),
     )
+
+
+def _felt_strips(sink: Sink, patient_id: str, journal: Iterable[Felt]) -> list[tuple[Felt, Signal]]:
+    """The signal around what the wearer said, at most STRIPS times, in order of time."""
+    said = [felt for felt in journal if felt.entry.kind in ("symptom", "note")]
+    signals = ((felt, around(sink, patient_id, felt.entry.time_ns)) for felt in said[:STRIPS])
+    return [(felt, signal) for felt, signal in signals if signal is not None]
 
 
 def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | None]:

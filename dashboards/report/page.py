@@ -12,13 +12,14 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboards.paper import Mark, millivolts, strip_svg
-from dashboards.report.beats import NN_MS, Beats, Floats
+from dashboards.report.beats import NN_MS, Beats
 from dashboards.report.findings import Findings
+from dashboards.report.signal import Signal
 from dashboards.words import RHYTHMS
-from ingest.messages import Alarm, Edit, Strip, sample_offset_ns
-from ingest.packing import unpack
+from ingest.messages import Edit
 
 ROW_S = 7.0  # 175 mm of paper, which fits onto A4
+_PRESSED_NS = 200_000_000  # width of the shading where the wearer pressed the button
 TEMPLATE = Path(__file__).with_name("report.html")
 MARKS = {"high": "***", "medium": "**", "low": "*"}
 _COLOURS = {"V": "#b34700", "S": "#6b2fa0", "F": "#b34700"}
@@ -29,7 +30,14 @@ def report_html(findings: Findings, made_ns: int) -> str:
     """Build the page; `made_ns` is the time of making. Text from people and devices is escaped."""
     # in order of time, so that the newest stays
     verdicts = {edit.target_id: edit for edit in findings.edits if edit.target == "alarm"}
-    strips = [(alarm, _drawn(alarm, strip, findings.beats)) for alarm, strip in findings.strips]
+    strips = [
+        (alarm, _drawn(Signal.of(strip), findings.beats, alarm.onset_ns, alarm.end_ns))
+        for alarm, strip in findings.strips
+    ]
+    felt = [
+        (one, _drawn(signal, findings.beats, one.entry.time_ns, one.entry.time_ns + _PRESSED_NS))
+        for one, signal in findings.felt_strips
+    ]
     counts = Counter(findings.beats.label.tolist())
     af = next((share for share in findings.shares if share.label == "AFIB"), None)
     held_back = sum(not alarm.announced for alarm in findings.alarms)
@@ -38,6 +46,7 @@ def report_html(findings: Findings, made_ns: int) -> str:
         made_ns=made_ns,
         verdicts=verdicts,
         strips=strips,
+        felt=felt,
         counts=counts,
         af=af,
         held_back=held_back,
@@ -47,20 +56,15 @@ def report_html(findings: Findings, made_ns: int) -> str:
     )
 
 
-def _drawn(alarm: Alarm, strip: Strip, beats: Beats) -> list[Markup]:
-    """Draw the strip on paper, in rows that fit onto a page at true scale, with beat letters and
-    the alarm shaded."""
-    mv = millivolts(unpack(strip.packed), strip.counts_per_mv)
-    per_row = round(ROW_S * strip.fs_hz)
-    return [
-        _row(alarm, strip, beats, mv[first : first + per_row], first)
-        for first in range(0, strip.n, per_row)
-    ]
+def _drawn(signal: Signal, beats: Beats, from_ns: int, to_ns: int | None) -> list[Markup]:
+    """Draw the signal on paper, in rows that fit onto a page at true scale, with beat letters and
+    a stretch shaded; None: it goes on to the end."""
+    return [_row(row, beats, from_ns, to_ns) for row in signal.rows(ROW_S)]
 
 
-def _row(alarm: Alarm, strip: Strip, beats: Beats, mv: Floats, first: int) -> Markup:
-    start_ns = strip.start_ns + sample_offset_ns(first, strip.fs_hz)
-    end_ns = start_ns + sample_offset_ns(mv.size, strip.fs_hz)
+def _row(signal: Signal, beats: Beats, from_ns: int, to_ns: int | None) -> Markup:
+    mv = millivolts(signal.samples, signal.counts_per_mv)
+    start_ns, end_ns = signal.start_ns, signal.end_ns
     within = slice(*np.searchsorted(beats.time_ns, [start_ns, end_ns]).tolist())
     marks: list[Mark] = [
         ((t - start_ns) / 1e9, label, _COLOURS.get(label, "#555555"))
@@ -68,12 +72,9 @@ def _row(alarm: Alarm, strip: Strip, beats: Beats, mv: Floats, first: int) -> Ma
             beats.time_ns[within].tolist(), beats.label[within].tolist(), strict=True
         )
     ]
-    begin_ns, over_ns = (
-        max(alarm.onset_ns, start_ns),
-        min(end_ns if alarm.end_ns is None else alarm.end_ns, end_ns),
-    )
+    begin_ns, over_ns = max(from_ns, start_ns), min(end_ns if to_ns is None else to_ns, end_ns)
     span = ((begin_ns - start_ns) / 1e9, (over_ns - start_ns) / 1e9) if begin_ns < over_ns else None
-    return Markup(strip_svg(mv, strip.fs_hz, start_label=when(start_ns), marks=marks, span=span))
+    return Markup(strip_svg(mv, signal.fs_hz, start_label=when(start_ns), marks=marks, span=span))
 
 
 def when(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ingest.messages import Rhythm, RhythmLabel
+from ingest.messages import JournalEntry, Rhythm, RhythmLabel
 from stream_processor.sinks.base import Sink
 
 UNREADABLE: RhythmLabel = "~"
 _HOUR_NS = 3600 * 10**9
+_AROUND_NS = 30 * 10**9  # of a journal entry, on either side: its minute
 _LOOK_BACK_NS = (_HOUR_NS, 8 * _HOUR_NS, 64 * _HOUR_NS, 31 * 24 * _HOUR_NS)
 
 
@@ -63,6 +64,32 @@ def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[Episo
             one = one._replace(start_ns=found.pop().start_ns)
         found.append(one)
     return found
+
+
+def around(found: Sequence[Episode], time_ns: int) -> list[RhythmLabel]:
+    """The rhythms of the minute around a time, the longest first; empty if none is known."""
+    held: dict[RhythmLabel, int] = {}
+    for one in found:
+        within = min(one.end_ns, time_ns + _AROUND_NS) - max(one.start_ns, time_ns - _AROUND_NS)
+        if within > 0:
+            held[one.label] = held.get(one.label, 0) + within
+    return sorted(held, key=lambda label: -held[label])
+
+
+def minutes(
+    sink: Sink, patient_id: str, entries: Iterable[JournalEntry]
+) -> Iterator[tuple[JournalEntry, list[RhythmLabel]]]:
+    """Each entry of the journal, in order of time, with the rhythms of the minute around it."""
+    known: list[Episode] = []
+    known_ns = 0  # the episodes are known up to here
+    for entry in entries:
+        end_ns = entry.time_ns + _AROUND_NS
+        if end_ns > known_ns:
+            start_ns, known_ns = entry.time_ns - _AROUND_NS, end_ns + _HOUR_NS
+            known = episodes(
+                reaching_into(sink, patient_id, start_ns, known_ns), start_ns, known_ns
+            )
+        yield entry, around(known, entry.time_ns)
 
 
 def shares(found: Sequence[Episode]) -> list[Share]:

@@ -116,7 +116,14 @@ FINDING = thing(
     }
 )
 JOURNAL_ENTRY = thing(
-    {"id": TEXT, "t": TIME, "by": TEXT, "kind": {"enum": [*get_args(JournalKind)]}, "text": TEXT}
+    {
+        "id": TEXT,
+        "t": TIME,
+        "by": TEXT,
+        "kind": {"enum": [*get_args(JournalKind)]},
+        "text": TEXT,
+        "rhythm": many({"enum": [*get_args(RhythmLabel)]}),
+    }
 )
 ACTION = thing(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dashboards.monitor.live.action_log import ActionLog
 from dashboards.monitor.live.alarm_book import AlarmBook
@@ -16,6 +16,7 @@ from dashboards.monitor.live.views import (
     beat_view,
     edit_view,
     finding_view,
+    journal_view,
     ms,
     reference_view,
     rhythm_view,
@@ -28,6 +29,7 @@ from ingest.messages import (
     Beat,
     Edit,
     Finding,
+    JournalEntry,
     Orders,
     Reference,
     Rhythm,
@@ -46,11 +48,13 @@ class ToldOrders(NamedTuple):
     at_s: float
 
 
+Word = Action | Edit | JournalEntry  # from people, the wearer included
 Sign = Beat | Rhythm | Vitals | Alarm | Score | Reference | Finding
 TRACE_S = 32.0  # three rows of 10 s and the samples in transit
 _SAME_STREAM_NS = 1_000_000_000
 _BEATS = 200  # 32 s at 300/min, with a margin
 _EDITS = 60
+_JOURNAL = 60
 
 
 class Bedside:
@@ -75,6 +79,7 @@ class Bedside:
         self._findings: dict[str, Finding] = {}  # newest finding of each task
         self._references: deque[Reference] = deque(maxlen=_BEATS)
         self._edits: deque[Edit] = deque(maxlen=_EDITS)
+        self._journal: deque[JournalEntry] = deque(maxlen=_JOURNAL)
 
     @property
     def newest_ns(self) -> int:
@@ -125,14 +130,15 @@ class Bedside:
             return next((beat for beat in self._beats if str(beat.time_ns) == target_id), None)
         return self._rhythm if self._rhythm and str(self._rhythm.start_ns) == target_id else None
 
-    def add_word(self, word: Action | Edit) -> bool:
+    def add_word(self, word: Word) -> bool:
         """Add a person's action, edit or journal entry; False if it is a repeat. It does not count
         as a sign of life of the patient."""
         if isinstance(word, Action):
             return self.actions.put(word)
-        if word in self._edits:
+        kept: deque[Any] = self._edits if isinstance(word, Edit) else self._journal
+        if any((known.id, known.time_ns) == (word.id, word.time_ns) for known in kept):
             return False
-        self._edits.append(word)
+        kept.append(word)
         return True
 
     def add_event(self, event: Sign, at_s: float) -> None:
@@ -198,6 +204,7 @@ class Bedside:
             "score": score_view(self._score) if self._score else None,
             "findings": [finding_view(finding) for finding in self._findings.values()],
             "edits": [edit_view(edit) for edit in self._edits],
+            "journal": [journal_view(entry) for entry in self._journal],
         }
 
     def _continues(self, chunk: SampleChunk) -> bool:

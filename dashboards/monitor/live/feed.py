@@ -26,6 +26,7 @@ from ingest.messages import (
     Beat,
     Edit,
     Finding,
+    JournalEntry,
     Orders,
     Reference,
     Rhythm,
@@ -47,6 +48,7 @@ Followed = (
     | Finding
     | Action
     | Edit
+    | JournalEntry
     | Orders
 )
 
@@ -62,6 +64,7 @@ _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.FINDINGS.name: (Finding, 200),
     topics.ACKS.name: (Action, 200),
     topics.EDITS.name: (Edit, 200),
+    topics.JOURNAL.name: (JournalEntry, 200),
     topics.ORDERS.name: (Orders, 10**9),  # all: an order stays in force until a newer message
 }
 _OLDEST_S = 3600.0

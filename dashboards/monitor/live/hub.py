@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from dashboards.monitor.live.bedside import Bedside, Sign
+from dashboards.monitor.live.bedside import Bedside, Sign, Word
 from dashboards.monitor.live.board import Board
 from dashboards.monitor.live.feed import Arrival, Feed
 from dashboards.monitor.live.views import (
@@ -18,6 +18,7 @@ from dashboards.monitor.live.views import (
     beat_view,
     edit_view,
     finding_view,
+    journal_view,
     reference_view,
     rhythm_view,
     score_view,
@@ -31,6 +32,7 @@ from ingest.messages import (
     Beat,
     Edit,
     Finding,
+    JournalEntry,
     Orders,
     Reference,
     Rhythm,
@@ -119,7 +121,7 @@ class Hub:
         for message, at_s in arrivals:
             if self.board.discharged(message.patient_id):
                 continue
-            if isinstance(message, Action | Edit):
+            if isinstance(message, Action | Edit | JournalEntry):
                 self._word(message, events)
                 continue
             if isinstance(message, Orders):
@@ -162,17 +164,14 @@ class Hub:
         for page in self._pages:
             page.send(ward)
 
-    def _word(self, word: Action | Edit, events: dict[Page, list[View]]) -> None:
+    def _word(self, word: Word, events: dict[Page, list[View]]) -> None:
         """Send a person's action, edit or journal entry to the pages that watch the patient. For a
         patient who is not on the ward it is only in the store."""
         bed = self.board.get(word.patient_id)
         if bed is None or not bed.add_word(word):
             return
-        view = (
-            {"action": action_view(word)} if isinstance(word, Action) else {"edit": edit_view(word)}
-        )
         for page in self._watchers.get(word.patient_id, ()):
-            events.setdefault(page, []).append({"p": bed.number, **view})
+            events.setdefault(page, []).append({"p": bed.number, **_word_view(word)})
 
     def _take_orders(self, orders: Orders, at_s: float, events: dict[Page, list[View]]) -> None:
         """Send the orders in force to the pages that watch the patient."""
@@ -226,6 +225,14 @@ class Hub:
             watchers.discard(page)
             if not watchers:
                 del self._watchers[patient]
+
+
+def _word_view(word: Word) -> View:
+    if isinstance(word, Action):
+        return {"action": action_view(word)}
+    if isinstance(word, Edit):
+        return {"edit": edit_view(word)}
+    return {"journal": journal_view(word)}
 
 
 def _event_view(bed: Bedside, event: Sign) -> View:

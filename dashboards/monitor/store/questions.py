@@ -29,8 +29,19 @@ from dashboards.monitor.store import waveforms
 from dashboards.monitor.store.trends import trend as in_columns
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
-from dashboards.report.rhythm import reaching_into
-from ingest.messages import Action, Alarm, Beat, Edit, Finding, JournalEntry, Rhythm, Strip, Vitals
+from dashboards.report.rhythm import minutes, reaching_into
+from ingest.messages import (
+    Action,
+    Alarm,
+    Beat,
+    Edit,
+    Finding,
+    JournalEntry,
+    Rhythm,
+    RhythmLabel,
+    Strip,
+    Vitals,
+)
 from stream_processor.sinks.base import Sink
 
 T = TypeVar("T")
@@ -102,9 +113,9 @@ def findings(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
 
 
 def journal(sink: Sink, patient: str, start_ns: int, end_ns: int) -> bytes:
-    """{"journal"}"""
+    """{"journal"}, each entry with the rhythms of the minute around it, the longest first"""
     entries = whole(sink.read(JournalEntry, patient, start_ns, end_ns))
-    return _list("journal", journal_view, entries)
+    return _list("journal", _journal_entry, minutes(sink, patient, entries))
 
 
 def trend(sink: Sink, patient: str, start_ns: int, end_ns: int, columns: int) -> bytes:
@@ -171,6 +182,11 @@ def _list(name: str, view: Callable[[T], View], events: Iterable[T]) -> bytes:
 
 def _episode(found: Rhythm) -> View:
     return {"id": str(found.start_ns), **rhythm_view(found)}
+
+
+def _journal_entry(found: tuple[JournalEntry, list[RhythmLabel]]) -> View:
+    entry, rhythm = found
+    return {**journal_view(entry), "rhythm": rhythm}
 
 
 def _beat(found: Beat) -> View:

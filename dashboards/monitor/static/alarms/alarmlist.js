@@ -1,16 +1,17 @@
-// The alarms of one patient, newest first: name, time, state, strip, and the possible actions.
+// The alarms of one patient, newest first, and between them the entries of the journal: name, time, state, strip, and the possible actions.
 
 import { h, icon, setData, setHidden, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
 import { SmallStrip } from "../trace/strip.js";
+import { JournalRow } from "./journalrow.js";
 import { alarmState, alarmText, countdown, dayTime, mark, time } from "./words.js";
 
 const LISTED = 40;
 
 export class AlarmList {
-  /** `review` is called with the alarm that a person opens. */
-  constructor(patient, actions, review) {
-    Object.assign(this, { patient, actions, review });
+  /** `review` is called with the alarm that a person opens, `show` with the time of an entry of the journal. */
+  constructor(patient, actions, { review, show }) {
+    Object.assign(this, { patient, actions, review, show });
     this.rows = new Map();
     this.items = h("ol", { class: "alarm-list" });
     this.empty = h("p", { class: "none" });
@@ -24,7 +25,7 @@ export class AlarmList {
           this.key = null;
         },
       },
-      "Earlier alarms",
+      "Earlier ones",
     );
     this.most = LISTED;
     this.all = h("button", {
@@ -51,8 +52,12 @@ export class AlarmList {
 
   refresh(today) {
     const { patient, rows, actions } = this;
-    const all = [...patient.alarms.values()].sort((a, b) => b.onset - a.onset),
-      listed = all.slice(0, this.most);
+    const all = [...patient.alarms.values()],
+      events = [
+        ...all.map((alarm) => ({ id: alarm.id, t: alarm.onset, alarm })),
+        ...[...patient.journal.values()].map((entry) => ({ id: entry.id, t: entry.t, entry })),
+      ].sort((a, b) => b.t - a.t),
+      listed = events.slice(0, this.most);
     setText(
       this.empty,
       all.length
@@ -61,20 +66,21 @@ export class AlarmList {
           ? "No alarms in the last 24 h."
           : "No alarms yet; the stored ones are not read.",
     );
-    setHidden(this.more, all.length <= this.most);
-    const key = listed.map((alarm) => alarm.id).join("\n");
+    setHidden(this.more, events.length <= this.most);
+    const key = listed.map((event) => event.id).join("\n");
     if (key !== this.key) {
       this.key = key;
-      const kept = new Set(listed.map((alarm) => alarm.id));
+      const kept = new Set(listed.map((event) => event.id));
       for (const [id, row] of rows)
         if (!kept.has(id)) {
           row.close();
           row.element.remove();
           rows.delete(id);
         }
-      listed.forEach((alarm, k) => {
-        if (!rows.has(alarm.id)) rows.set(alarm.id, new Row(this, alarm));
-        const { element } = rows.get(alarm.id);
+      listed.forEach(({ id, alarm, entry }, k) => {
+        if (!rows.has(id))
+          rows.set(id, alarm ? new Row(this, alarm) : new JournalRow(entry, this.show));
+        const { element } = rows.get(id);
         if (this.items.children[k] !== element)
           this.items.insertBefore(element, this.items.children[k] ?? null);
       });
@@ -85,7 +91,7 @@ export class AlarmList {
     setText(this.all, `Acknowledge all ${open}`);
     setText(this.feedback, doing?.text ?? "");
     setData(this.feedback, "phase", doing?.phase ?? "");
-    for (const alarm of listed) rows.get(alarm.id).refresh(alarm, today);
+    for (const { id, alarm, entry } of listed) rows.get(id).refresh(alarm ?? entry, today);
   }
 }
 

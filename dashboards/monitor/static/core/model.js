@@ -29,6 +29,8 @@ export class Patient {
     this.stream = -1;
     this.known = false;
     this.restated = 0; // grows when everything must be drawn again
+    this.journal = new Map(); // of the person, so that a new stream leaves it
+    this.newJournal = []; // for the sweep
     this.#wipe();
   }
 
@@ -74,6 +76,7 @@ export class Patient {
     this.score = state.score ?? null;
     this.findings = new Map((state.findings ?? []).map((finding) => [finding.task, finding]));
     this.edits = state.edits ?? [];
+    this.noted(state.journal ?? []);
     const arrivedAt = (id) => this.alarms.get(id)?.at ?? -Infinity;
     this.alarms = new Map(
       state.alarms.map((alarm) => [alarm.id, { ...completeAlarm(alarm), at: arrivedAt(alarm.id) }]),
@@ -114,6 +117,7 @@ export class Patient {
     action,
     silenced,
     edit,
+    journal,
   }) {
     if (beat) {
       this.beats.push(beat);
@@ -138,6 +142,7 @@ export class Patient {
     if (action) this.actions.push(action);
     if (silenced) this.silenced = silenced;
     if (edit) this.edits.push(edit);
+    if (journal) this.noted([journal]);
   }
 
   /** Add alarms from the store that the live link did not deliver. */
@@ -145,6 +150,15 @@ export class Patient {
     for (const alarm of alarms)
       if (!this.alarms.has(alarm.id))
         this.alarms.set(alarm.id, { ...completeAlarm(alarm), at: -Infinity });
+  }
+
+  /** Add entries of the journal; one that is known keeps the rhythm that was stored of it. */
+  noted(entries) {
+    for (const entry of entries) {
+      const known = this.journal.get(entry.id);
+      this.journal.set(entry.id, { ...known, ...entry });
+      if (!known) this.newJournal.push(entry);
+    }
   }
 
   /** Drop alarms that are over if there are too many, oldest first. */

@@ -1,7 +1,8 @@
 // Rows of the stored past on a canvas: samples (or their range if many fall on a pixel), beats, the rhythm's colour, and alarms.
 
 import { baselineMv, plot } from "./plot.js";
-import { drawBeat } from "../trace/sweep.js";
+import { drawBeat, drawSaid } from "../trace/sweep.js";
+import { saidByWearer } from "./journal.js";
 import { colour } from "../core/theme.js";
 import { shortTime, time } from "../alarms/words.js";
 
@@ -91,6 +92,7 @@ export class HistoryRows {
       });
       this.#beats(box, start, start + perRow, ratio);
       this.#alarms(box, start, start + perRow, ratio);
+      this.#said(box, start, start + perRow, ratio);
       this.#stamp(box, start, perRow, ratio);
       this.#cursor(box, start, perRow, ratio);
     }
@@ -141,6 +143,14 @@ export class HistoryRows {
       this.context.fillRect(x, y, ratio, height - BAND_PX * ratio);
       this.context.globalAlpha = 1;
       flag(this.context, x, y + 24 * ratio, 8 * ratio);
+    }
+  }
+
+  #said({ y, width, height }, from, to, ratio) {
+    for (const entry of this.tape.patient.journal.values()) {
+      if (!saidByWearer(entry) || entry.t < from || entry.t >= to) continue;
+      const x = ((entry.t - from) / (to - from)) * width;
+      drawSaid(this.context, x, y, height - BAND_PX * ratio, ratio);
     }
   }
 

@@ -39,6 +39,7 @@ export class PatientView {
     this.side = new SidePanel(patient, context, {
       openLimits: () => this.limits(),
       review: (alarm) => this.overlays.review(alarm),
+      goTo: (t) => this.goTo(t),
     });
     this.score = h("div", {
       class: "score",

@@ -6,15 +6,17 @@ import { patientPath } from "../core/api.js";
 import { h, setData, setHidden, setText } from "../core/dom.js";
 import { qualityWord } from "../ward/tile.js";
 import { findingKey, findingLines } from "./findingline.js";
+import { Journal } from "./journal.js";
 
 const REPORT_HOURS = [1, 6, 24];
 const FACTS = ["rate", "reason", "rhythm", "rr", "pvcs", "range", "sdnn", "rmssd", "quality"];
 
 export class SidePanel {
-  /** context: {actions, limits}; `openLimits` opens the limits, `review` is called with an alarm. */
-  constructor(patient, context, { openLimits, review }) {
+  /** context: {actions, limits}; `openLimits` opens the limits, `review` is called with an alarm, `goTo` with a time. */
+  constructor(patient, context, { openLimits, review, goTo }) {
     Object.assign(this, { patient, context, openLimits });
-    this.list = new AlarmList(patient, context.actions, review);
+    this.list = new AlarmList(patient, context.actions, { review, show: goTo });
+    this.journal = new Journal(patient);
     this.findings = h("div", {
       class: "findings",
       role: "group",
@@ -27,6 +29,7 @@ export class SidePanel {
 
   close() {
     this.list.close();
+    this.journal.close();
   }
 
   refresh(connected, dead, today) {
@@ -50,6 +53,7 @@ export class SidePanel {
         : "--",
     );
     this.#found(dead ? new Map() : patient.findings, today);
+    this.journal.refresh();
     this.list.refresh(today);
   }
 
@@ -103,7 +107,7 @@ export class SidePanel {
           ...REPORT_HOURS.map((hours) => this.#report(hours)),
         ),
       ),
-      h("h2", {}, "Alarms"),
+      h("h2", {}, "Alarms and events"),
       this.list.element,
     );
   }

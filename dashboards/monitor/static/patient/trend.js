@@ -3,6 +3,8 @@
 import { getJson, patientPath, period } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
 import { band, flag } from "./historyrows.js";
+import { saidByWearer } from "./journal.js";
+import { drawSaid } from "../trace/sweep.js";
 import { fitCanvas } from "./plot.js";
 import { colour, onTheme } from "../core/theme.js";
 import { rhythmWord, shortTime, time } from "../alarms/words.js";
@@ -205,6 +207,8 @@ export class Trend {
       context.fillStyle = colour(alarm.technical ? "low" : alarm.priority);
       flag(context, x(alarm.onset), 1, 8);
     }
+    for (const entry of this.patient.journal.values())
+      if (saidByWearer(entry) && entry.t >= from) drawSaid(context, x(entry.t), 0, box.y, 1);
     this.#overlay();
   }
 

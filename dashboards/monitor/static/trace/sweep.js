@@ -2,6 +2,7 @@
 
 import { FittingGain, FixedGain, TICKS_PX } from "./gain.js";
 import { MISSING } from "./samples.js";
+import { saidByWearer } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
 
 const GAP_PX = 14;
@@ -89,8 +90,9 @@ export class Sweep {
     );
     if (this.drawn < this.oldest || to < this.drawn) this.#everything(to);
     else if (to - this.drawn >= perPixel) this.#onward(to); // less than a pixel is not worth a frame
-    this.#new(this.patient.newBeats, false);
-    this.#new(this.patient.newReferences, true);
+    this.#new(this.patient.newBeats, (beat) => this.#beat(beat, false));
+    this.#new(this.patient.newReferences, (beat) => this.#beat(beat, true));
+    this.#new(this.patient.newJournal, (entry) => this.#said(entry));
     if (this.outside && now - this.refitted > REFIT_S) {
       // the trace has left its tile: fit everything again
       this.refitted = now;
@@ -109,6 +111,9 @@ export class Sweep {
     for (const beat of this.patient.beats) this.#beat(beat, false);
     for (const beat of this.patient.references) this.#beat(beat, true);
     this.patient.newBeats.length = this.patient.newReferences.length = 0;
+    this.patient.newJournal = [...this.patient.journal.values()].filter(
+      (entry) => !this.#said(entry),
+    );
   }
 
   #onward(to) {
@@ -222,12 +227,11 @@ export class Sweep {
     context.restore();
   }
 
-  /** Mark new beats. Most arrive after the sweep has passed them; those ahead of the pen wait for it. */
-  #new(beats, reference) {
+  /** Mark what is new. Most of it arrives after the sweep has passed it; what is ahead of the pen waits for it. */
+  #new(marks, draw) {
     let kept = 0;
-    for (let k = 0; k < beats.length; k++)
-      if (!this.#beat(beats[k], reference)) beats[kept++] = beats[k];
-    beats.length = kept;
+    for (let k = 0; k < marks.length; k++) if (!draw(marks[k])) marks[kept++] = marks[k];
+    marks.length = kept;
   }
 
   /** Mark a detected beat above the trace, a reference beat below it (if letters are shown); false if the pen has not reached it. */
@@ -241,6 +245,24 @@ export class Sweep {
     else drawBeat(this.context, beat.label, x, top, this.ratio, this.options.letters);
     return true;
   }
+
+  /** Mark what the wearer said; false if the pen has not reached it. */
+  #said(entry) {
+    const index = this.samples.indexOf(entry.t);
+    if (!saidByWearer(entry) || index < this.oldest) return true;
+    if (index > this.drawn) return false;
+    drawSaid(this.context, this.#x(index), this.#top(index), this.rowHeight, this.ratio);
+    return true;
+  }
+}
+
+/** Draw when the wearer pressed the button or left a note: a line over the row, with a head at its foot. */
+export function drawSaid(context, x, top, height, ratio) {
+  context.fillStyle = colour("said");
+  context.fillRect(Math.round(x), top, Math.ceil(ratio), height); // whole pixels: a crisp line
+  context.beginPath();
+  context.arc(x, top + height - 5 * ratio, 4 * ratio, 0, 2 * Math.PI);
+  context.fill();
 }
 
 /** Draw a tick, and the letter if there is room; a fusion beat is half of either kind. */

@@ -1,7 +1,7 @@
 // One patient on the ward: name, most urgent alarm, trace and numbers, each in a fixed place.
 
 import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
-import { now } from "../core/model.js";
+import { now, wallClock } from "../core/model.js";
 import { Sweep } from "../trace/sweep.js";
 import {
   age,
@@ -10,10 +10,12 @@ import {
   countdown,
   remedy,
   rhythmWord,
+  shortTime,
   standing,
 } from "../alarms/words.js";
 
 const SECONDS = 8;
+const SYMPTOM_MS = 600_000;
 
 export class Tile {
   constructor(patient, { open, limits }) {
@@ -92,7 +94,7 @@ export class Tile {
     const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
     const battery =
       patient.battery === null || dead ? "" : `bat ${Math.round(patient.battery * 100)} %`;
-    setText(this.quality, [signal, battery].filter(Boolean).join(" · "));
+    setText(this.quality, [symptom(patient), signal, battery].filter(Boolean).join(" · "));
   }
 
   /** The alarm that the key `a` acknowledges: the most urgent one that needs attention. */
@@ -135,6 +137,12 @@ export function technicalText(patient, technical, connected) {
 }
 
 export const qualityWord = (share) => (share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor");
+
+/** "symptom 12:03": the newest one, for some minutes. */
+function symptom({ journal }) {
+  const newest = [...journal.values()].findLast(({ kind }) => kind === "symptom");
+  return newest && wallClock() - newest.t < SYMPTOM_MS ? `symptom ${shortTime(newest.t)}` : "";
+}
 
 /** The signal quality in words unless it is good, with the age of the data if it is over a second. */
 function quality(share, dataAge) {
