@@ -19,9 +19,11 @@ from dashboards.report.page import lasting, percent, report_html
 from dashboards.report.rhythm import Episode, episodes, shares
 from ecgwatch.__main__ import app
 from ingest.messages import JournalEntry
+from ingest.packing import MISSING
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.unit.dashboards.monitor_bench import (
+    FS,
     NOW,
     S,
     action,
@@ -33,6 +35,7 @@ from tests.unit.dashboards.monitor_bench import (
     storing,
     strip,
     vitals,
+    waveform,
 )
 
 HOUR = 3600
@@ -223,13 +226,32 @@ def test_what_the_wearer_felt_stands_beside_the_rhythm_of_that_minute() -> None:
         patient_id="p", time_ns=NOW + 20 * S, id="j", by="h10-1", kind="symptom", text="dizzy <b>"
     )
     later = msgspec.structs.replace(felt, time_ns=NOW + 55 * S, id="k", kind="note", text="better")
-    findings = found(rhythm(10, 40, label="AFIB"), felt, later)
+    findings = found(rhythm(0, 12, label="N"), rhythm(12, 24, label="AFIB"), felt, later)
     assert [(f.entry.text, f.rhythm) for f in findings.journal] == [
-        ("dizzy <b>", "AFIB"),
-        ("better", ""),
+        ("dizzy <b>", ["N", "AFIB"]),
+        ("better", []),
     ]
     page = report_html(findings, NOW + 60 * S)
     assert "dizzy &lt;b&gt;" in page
+    assert "Sinus rhythm, Atrial fibrillation" in page
+    assert not findings.felt_strips  # no signal is stored
+
+
+def test_the_signal_around_what_was_felt_is_drawn_with_its_gaps() -> None:
+    felt = JournalEntry(patient_id="p", time_ns=NOW + 20 * S, id="j", by="h10-1", kind="symptom")
+    moved = msgspec.structs.replace(felt, id="k", kind="transferred")
+    samples = np.full(round(10 * FS), 50)
+    blocks = [waveform(at_s, samples) for at_s in (0, 10, 30)]
+    ((_, signal),) = found(*blocks, felt, moved).felt_strips
+    missing = signal.samples == MISSING
+    fs = round(signal.fs_hz)
+    assert signal.samples.size == 20 * fs
+    assert signal.start_ns == NOW + 10 * S
+    assert not missing[: 10 * fs].any()
+    assert missing[10 * fs :].all()  # 20 to 30 s was lost
+    page = report_html(found(*blocks, felt, moved), NOW + 60 * S)
+    assert "<figcaption>Symptom, " in page
+    assert page.count("<figure>") == 1
 
 
 def test_people_are_named_whenever_they_acted() -> None:
