@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from ingest.kafka_access import librdkafka
 
@@ -16,6 +23,13 @@ TIMEOUT_S = 30.0
 _BATCH = 1000
 _POLL_S = 0.2
 _TRIES, _PAUSE_S = 30, 0.2
+# a topic has just been made, or a leader has moved
+_UNSETTLED = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+}
 T = TypeVar("T")
 
 
@@ -54,10 +68,8 @@ def extents(
         if found.error is not None:
             raise KafkaException(found.error)
         partitions = sorted(found.partitions)
-    return {
-        p: Extent(*consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT_S))
-        for p in partitions
-    }
+    found_of = _extents(consumer, [TopicPartition(topic, p) for p in partitions])
+    return {partition: extent for (_, partition), extent in found_of.items()}
 
 
 def read_to_end(
@@ -106,23 +118,72 @@ def patiently(ask: Callable[[], T]) -> T:
 
 
 def unread(consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition]) -> int:
-    """How many messages lie behind the commits of these topic partitions. Raises KafkaException."""
+    """How many messages lie behind the group's commits of these topic partitions. Raises
+    KafkaException.
+
+    Give it a consumer that reads nothing: a broker answers each of its clients in turn, and the
+    request of one that waits for messages takes up to half a second.
+    """
     wanted = [TopicPartition(tp.topic, tp.partition) for tp in places]
+    if not wanted:
+        return 0
+    within = _extents(consumer, wanted)
     left = 0
-    for tp in consumer.committed(wanted, TIMEOUT_S) if wanted else ():
-        low, high = consumer.get_watermark_offsets(
-            TopicPartition(tp.topic, tp.partition), TIMEOUT_S
-        )
+    for tp in consumer.committed(wanted, TIMEOUT_S):
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+        low, high = within[tp.topic, tp.partition]
         left += high - max(tp.offset, low)
     return left
+
+
+def _extents(
+    consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition]
+) -> dict[tuple[str, int], Extent]:
+    """Two requests for all partitions: one by one, a consumer that reads would wait half a second
+    for each."""
+    names = [(tp.topic, tp.partition) for tp in places]
+    lows = _offsets(consumer, names, OFFSET_BEGINNING)
+    highs = _offsets(consumer, names, OFFSET_END)
+    return {name: Extent(lows[name], highs[name]) for name in names}
+
+
+def _offsets(
+    consumer: confluent_kafka.Consumer, names: Iterable[tuple[str, int]], where: int
+) -> dict[tuple[str, int], int]:
+    # in ListOffsets, -2 asks for the beginning and -1 for the end, as librdkafka numbers them too
+    asked = [TopicPartition(topic, partition, where) for topic, partition in names]
+    for tried in range(_TRIES) if asked else ():
+        try:
+            return _offsets_now(consumer, asked)
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSETTLED or tried == _TRIES - 1:
+                raise
+            time.sleep(_PAUSE_S)
+    return {}
+
+
+def _offsets_now(
+    consumer: confluent_kafka.Consumer, asked: list[TopicPartition]
+) -> dict[tuple[str, int], int]:
+    found = consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+    for tp in found:
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+    return {(tp.topic, tp.partition): tp.offset for tp in found}
 
 
 def lag(broker: str, group: str, names: Iterable[str]) -> int:
     """How many messages of these topics the group has not processed. Raises KafkaException."""
     consumer = open_consumer(broker, group)  # joins nothing: it is subscribed to nothing
     try:
-        return unread(
-            consumer, [TopicPartition(name, p) for name in names for p in extents(consumer, name)]
-        )
+        there = consumer.list_topics(timeout=TIMEOUT_S).topics
+        places = [
+            TopicPartition(name, p)
+            for name in names
+            if name in there
+            for p in there[name].partitions
+        ]
+        return unread(consumer, places)
     finally:
         consumer.close()

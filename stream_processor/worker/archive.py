@@ -135,17 +135,20 @@ class Archive:
             heartbeat_interval_ms=2_000,
             topic_metadata_refresh_interval_ms=10_000,  # topics may come to be after us
         )
+        # reads nothing, so that measuring never waits behind reading, see `unread`
+        gauge = open_consumer(self._broker, topics.ARCHIVE_GROUP)
         try:
             consumer.subscribe(list(KINDS), on_revoke=self._revoked)
             while not self._stop.is_set():
                 self._turn(consumer, event_producer)
-                self._measure(consumer)
+                self._measure(gauge, consumer.assignment())
         # what is no BadMessageError and no SinkBusyError ends the process
         except Exception as error:
             self.error = error
             self._broken()
         finally:
             event_producer.abandon()
+            gauge.close()
             consumer.close()
             self._sink.close()
 
@@ -232,7 +235,7 @@ class Archive:
             # the broker is away, or the group is changing
             log.info("the archive could not commit, and tries again: %s", error)
             return
-        for place in committed or []:
+        for place in committed:
             if place.error is None:
                 self._next.pop((place.topic, place.partition), None)
             else:  # of one partition alone: it stays for the next turn
@@ -243,13 +246,15 @@ class Archive:
                     place.error,
                 )
 
-    def _measure(self, consumer: confluent_kafka.Consumer) -> None:
+    def _measure(
+        self, gauge: confluent_kafka.Consumer, ours: list[confluent_kafka.TopicPartition]
+    ) -> None:
         """Bring the counter `unstored` up to date, now and then."""
         if self._clock.steady_s() < self._measure_at_s:
             return
         self._measure_at_s = self._clock.steady_s() + MEASURE_S
         try:
-            self.counters.unstored = unread(consumer, consumer.assignment())
+            self.counters.unstored = unread(gauge, ours)
         except confluent_kafka.KafkaException as error:
             log.debug("unstored: %s", error)
 

@@ -57,6 +57,7 @@ class Consumer:
         self.log: list[object] = []
         self.has = range(12)  # partitions of ecg.alarms
         self.refuse: confluent_kafka.KafkaError | None = None
+        self.refuse_of: set[int] = set()  # partitions whose commit fails alone
 
     def consume(self, _batch: int, _timeout: float) -> list[Message]:
         return self.coming.pop(0) if self.coming else []
@@ -84,11 +85,21 @@ class Consumer:
     def resume(self, _places: list[str]) -> None:
         self.log.append("resume")
 
-    def commit(self, offsets: list[confluent_kafka.TopicPartition], asynchronous: bool) -> None:
+    def commit(self, offsets: list[confluent_kafka.TopicPartition], asynchronous: bool) -> object:
         assert not asynchronous
         if self.refuse is not None:
             raise confluent_kafka.KafkaException(self.refuse)
         self.log.append(("commit", {(p.topic, p.partition): p.offset for p in offsets}))
+        error = confluent_kafka.KafkaError(confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART)
+        # as in confluent-kafka, where `error` of a TopicPartition can only be read
+        return [
+            SimpleNamespace(
+                topic=p.topic,
+                partition=p.partition,
+                error=error if p.partition in self.refuse_of else None,
+            )
+            for p in offsets
+        ]
 
     def dead_letter(self, record, partition: int, reason: str, topic: str) -> None:
         self.log.append(("dead letter", topic, partition, record.offset, reason))
@@ -185,6 +196,15 @@ def test_a_commit_that_fails_is_made_up_for(bench):
     bench.turn(an_action(5))
     bench.kafka.refuse = None
     assert ("commit", {(ACKS, 3): 6}) in bench.turn()
+    assert bench.turn() == []
+
+
+def test_a_partition_whose_commit_fails_is_tried_again_alone(bench):
+    bench.kafka.refuse_of = {4}
+    assert ("commit", {(ACKS, 3): 6, (ACKS, 4): 2}) in bench.turn(an_action(5), an_action(1, 4))
+    assert ("commit", {(ACKS, 4): 2}) in bench.turn()
+    bench.kafka.refuse_of = set()
+    assert ("commit", {(ACKS, 4): 2}) in bench.turn()
     assert bench.turn() == []
 
 
