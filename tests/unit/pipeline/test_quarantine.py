@@ -40,7 +40,7 @@ class FragileBench(Bench):
         self.worker.receive(partition, messages)
 
     async def settle(self) -> None:
-        while self.worker.pending.ready:
+        while self.ledger.pending.ready:
             await self.worker.slice()
         await self.checkpointer.finish([0, 1])
 
@@ -105,7 +105,7 @@ async def test_a_patient_whose_input_broke_the_ward_is_tried_apart_for_a_while(b
     bench.clock.advance(PROBATION_S + 1)
     bench.receive(1, "b2", range(1))
     await bench.worker.slice()
-    assert bench.worker.ward._quarantine.idle
+    assert bench.guarded._quarantine.idle
 
 
 async def test_an_action_that_breaks_the_ward_is_refused(bench):

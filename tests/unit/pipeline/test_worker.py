@@ -106,7 +106,7 @@ class Bench:
         self.stall_guard = StallGuard(self.clock, limit_s=8.0)
         self.wards: list[FakeWard] = []
         counters, self.ledger, self.stop = Counters(), Ledger(), asyncio.Event()
-        guarded = GuardedWard(
+        self.guarded = GuardedWard(
             self.make_ward,
             self.ledger,
             self.journal,
@@ -115,7 +115,9 @@ class Bench:
             counters,
             self.stall_guard,
         )
-        self.worker = Worker(guarded, self.ledger, self.journal, self.clock, counters, self.stop)
+        self.worker = Worker(
+            self.guarded, self.ledger, self.journal, self.clock, counters, self.stop
+        )
         self.checkpointer = Checkpointer(
             self.worker, self.ledger, self.journal, self.journal, self.clock, self.stall_guard
         )
