@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import msgspec
 
+from models.beats.templates import FEATURES
 from models.serving.runtime import ARTIFACTS, DEPLOYED, Spec
+from models.signal.windows import InputSpec
 
 SHIPPED = ARTIFACTS / DEPLOYED
 
@@ -37,6 +40,27 @@ def extended(folder: Path, base: Path = SHIPPED, name: str = "again") -> Path:
         files=spec.files | {name: spec.files["rhythm"]},
         version=f"{spec.version} {name}",
     )
+    return folder
+
+
+def network(folder: Path, labels: tuple[str, ...] = ("a", "b", "c", "d", "e")) -> Path:
+    """A single network of one lead, as a training leaves it: the head of the beat classes, which
+    takes any window of its size."""
+    folder.mkdir(parents=True)
+    shutil.copy(SHIPPED / "beats.onnx", folder / "model.onnx")
+    meta = {
+        "architecture": "made_up",
+        "task": "rhythm_10s",
+        "kind": "classes",
+        "outputs": list(labels),
+        "input": InputSpec(before=FEATURES - 125, hop=125, after=0, offset=0).as_dict(),
+        "rows": 1,
+        "extra": 0,
+        "parameters": 1,
+        "macs_per_window": 1,
+        "sha256": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest(),
+    }
+    (folder / "spec.json").write_text(json.dumps(meta))
     return folder
 
 

@@ -68,10 +68,16 @@ def add_task(
 
 
 def deploy(
-    folder: Annotated[str, typer.Argument(help="A model folder, or the name of a shipped model.")],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="A model folder, the name of a shipped model, or the folder of a network that `ecgwatch train` left."
+        ),
+    ],
 ) -> None:
     """Check a model and put it where ECGWATCH_MODEL says; processors that run with that setting
-    take it up within seconds."""
+    take it up within seconds. A network of another architecture runs beside the tasks of the model
+    there, and its answers are findings; the model's own folder, deployed again, takes it out."""
     from ecgwatch.modelling.deploying import deploy as put
     from ecgwatch.stores import model_folder
     from models.serving import catalogue
@@ -80,5 +86,5 @@ def deploy(
     before, now = put(catalogue.find(folder).folder, place)
     old = f" in the place of {before.version}" if before else ""
     typer.echo(
-        f"{place}: version {now.version}{old}, tasks {', '.join(task.name for task in now.tasks)}"
+        f"{place}: version {now.version}{old}, tasks {', '.join([*(task.name for task in now.tasks), *(n.name for n in now.networks)])}"
     )

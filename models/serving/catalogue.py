@@ -72,7 +72,8 @@ class Artifact:
             return (named,)
         # tasks of the deployed network after its first two
         later = tuple(task["name"] for task in named if isinstance(task, dict))
-        return ("qrs", "beat_class", *later) if later else tuple(named)
+        others = tuple(network["name"] for network in self.spec.get("networks", []))
+        return ("qrs", "beat_class", *later, *others) if later else tuple(named)
 
     @property
     def figures(self) -> dict[str, tuple[float, ...]]:

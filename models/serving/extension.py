@@ -13,8 +13,9 @@ from ingest.errors import BadInputError
 from models.serving.runtime import Floats, Model, Spec
 
 RESTART = "Only a restart can use it: stop the processors, replace the model folder, and start them again."
-# fields of spec.json; tasks and files are compared one by one
-MAY_DIFFER = {"name", "version", "tasks", "files", "figures", "about"}
+# Fields of spec.json; tasks and files are compared one by one. Networks may come, change and go:
+# nothing but their own findings depends on them.
+MAY_DIFFER = {"name", "version", "tasks", "files", "figures", "about", "networks"}
 TRIALS = 64  # random windows
 
 

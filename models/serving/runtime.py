@@ -105,6 +105,16 @@ class FileSpec(msgspec.Struct, frozen=True):
     every_s: float | None
 
 
+class NetworkSpec(msgspec.Struct, frozen=True):
+    """A network of any architecture that answers from windows of its own, beside the tasks of the
+    backbone."""
+
+    name: str
+    classes: list[str]
+    architecture: str
+    input: InputSpec
+
+
 class Spec(msgspec.Struct):
     """spec.json of a model folder."""
 
@@ -118,6 +128,13 @@ class Spec(msgspec.Struct):
     figures: dict[str, list[float]] = {}  # one value per fold
     about: dict[str, Any] = {}
     beat_classes: tuple[str, ...] = ("N", "S", "V", "F", "Q")
+    networks: list[NetworkSpec] = []
+
+    def versioned(self) -> Spec:
+        """The same with the version that follows from its files."""
+        digests = "".join(file.sha256 for file in self.files.values())
+        version = hashlib.sha256(digests.encode()).hexdigest()[:12]
+        return msgspec.structs.replace(self, version=version)
 
 
 # Classes of the tasks that the product acts on. A model may have them in any order.
@@ -148,6 +165,7 @@ class Model:
         self._lean = np.array(self.spec.beat_lean, np.float64)[self._order["beats"]]
         self._backbone = Graph(folder / "backbone.onnx")
         self._decoders = {name: Graph(folder / f"{name}.onnx") for name in self.tasks}
+        self._networks = {n.name: Graph(folder / f"{n.name}.onnx") for n in self.spec.networks}
 
     def segment(self, x: Floats) -> tuple[Floats, Floats]:
         """Run the backbone on scaled windows (n, length).
@@ -181,6 +199,11 @@ class Model:
         """
         logits = self._decoders[task].run(steps, known[:, :, None], *beats)[0].astype(np.float64)
         return _softmax(logits[:, self._order[task]])
+
+    def answer(self, network: str, x: Floats) -> npt.NDArray[np.float64]:
+        """Return probabilities (n, classes) of one of spec.networks, for scaled windows (n,
+        length)."""
+        return _softmax(self._networks[network].run(x[:, None])[0].astype(np.float64))
 
 
 def _order(folder: Path, task: str, classes: Sequence[str]) -> list[int]:

@@ -6,6 +6,7 @@
     SignalFacts -> VitalsMeter                HR, HRV
                  -> SequenceTask rhythm -> RhythmTracker -> EpisodeJoiner
                  -> AddedTasks                what the model learned in the field: findings
+    Conditioner  -> NetworkTasks              networks of other architectures: findings too
     beats, vitals, rhythm -> AlarmEngine -> AlarmLifecycle    latched, acknowledged, silenced
 
 Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the
@@ -47,6 +48,7 @@ from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.findings import TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.lethal import LethalTask
+from stream_processor.pipeline.stages.networks import NetworkTasks
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker, Span, lost
 from stream_processor.pipeline.stages.sequences import SequenceTask
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
@@ -78,7 +80,7 @@ class Ward:
         self._recorder, self._conditioner = WaveformRecorder(), Conditioner()
         self._windower, self._detector = Windower(model.input), BeatDetector(model)
         self._lethal, self._rhythm = LethalTask(model), SequenceTask(model, "rhythm")
-        self._added = AddedTasks(model, BUILT_IN)
+        self._added, self._networks = AddedTasks(model, BUILT_IN), NetworkTasks(model)
         self._labeller, self._signal_facts = BeatLabeller(model), SignalFacts()
         self._meter = VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
@@ -92,6 +94,7 @@ class Ward:
             lethal=self._lethal,
             rhythm=self._rhythm,
             added=self._added,
+            networks=self._networks,
             labeller=self._labeller,
             signal_facts=self._signal_facts,
             meter=self._meter,
@@ -141,6 +144,9 @@ class Ward:
             with self._timed("windows"):
                 windows = self._windower.push(slabs)
             found += self._analyse(windows)
+            with self._timed("networks"):
+                labels = self._networks.push(slabs)
+            found += self._findings(labels)
             found += self._end([run.patient_id for run in runs if run.ends])
         return found
 
@@ -349,10 +355,12 @@ class Ward:
         if not which:
             return []
         rows = np.array(which, dtype=np.intp)
-        found = self._analyse(self._windower.push(self._conditioner.flush(rows)))
+        slabs = self._conditioner.flush(rows)
+        found = self._analyse(self._windower.push(slabs))
         found += self._analyse(self._windower.flush(rows))
         self._tracker.push(([], self._rhythm.flush(rows)))
-        return found + self._findings(self._added.flush(rows))
+        labels = self._networks.push(slabs) + self._networks.flush(rows)
+        return found + self._findings([*self._added.flush(rows), *labels])
 
     def _finish(self, patient_id: str) -> list[Event]:
         """What follows from the end of a drained stream."""

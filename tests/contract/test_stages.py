@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +23,7 @@ import pytest
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models.serving import runtime
+from models.serving.joining import join
 from models.signal.conditioning import BLOCK, FS_HZ, Conditioner, Raw
 from models.signal.stage import Slab
 from models.signal.windows import Windower
@@ -29,11 +32,13 @@ from stream_processor.pipeline.stages.added import AddedTasks
 from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
+from stream_processor.pipeline.stages.networks import NetworkTasks
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
 from stream_processor.pipeline.stages.sequences import SequenceTask
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Piece, WaveformRecorder
+from tests.made_models import SHIPPED, network
 
 PATIENTS = ("pvcs", "asystole", "afib")
 RATES = {"pvcs": 250.0, "asystole": 360.0, "afib": 128.0}
@@ -43,6 +48,15 @@ SECONDS = 45.0
 @functools.cache
 def model() -> runtime.Model:
     return runtime.load()
+
+
+@functools.cache
+def with_network() -> runtime.Model:
+    """The shipped model with a network of windows of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        join(SHIPPED, network(place / "network"), place / "model")
+        return runtime.Model(place / "model")
 
 
 @dataclass(frozen=True)
@@ -349,6 +363,14 @@ CASES = [
         list,
         by_row,
         (1, 7),
+    ),
+    Case(
+        "networks",
+        lambda: NetworkTasks(with_network()),
+        single_blocks,
+        move_rows,
+        one_slab_per_row,
+        by_row,
     ),
     Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
     Case("signal facts", SignalFacts, labelled, _move, list, by_row, (1, 7)),

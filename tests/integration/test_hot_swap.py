@@ -25,13 +25,14 @@ from stream_processor.sinks.sqlite import SqliteSink
 from stream_processor.worker.archive import Archive
 from stream_processor.worker.assembly import build_processor
 from stream_processor.worker.model_watch import ModelWatch
-from tests.made_models import SHIPPED, copied, extended
+from tests.made_models import SHIPPED, copied, extended, network
 
 WAIT_S = 120.0
 SECONDS = 240
 FS_HZ = {"vt": 250.0, "afib": 360.0, "pvcs": 128.0}
 # chunks of half a second; the model is in use before the later one is sent
 SWAP_AT, LATEST = 60, 400
+TASKS = {"again", "made-up-rhythm-10s"}  # of the findings
 START_NS = 1_760_000_000 * 10**9
 
 
@@ -72,8 +73,14 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
+def deploy_both(folder: Path, place: Path) -> None:
+    """A model that has learned a task more, then a network of another architecture beside it."""
+    deploy(extended(folder / "new"), place)
+    deploy(network(folder / "network"), place)
+
+
 async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
-    place, new, clock = copied(tmp_path / "model"), extended(tmp_path / "new"), SystemClock()
+    place, clock = copied(tmp_path / "model"), SystemClock()
     all_rounds = rounds()
     wanted = Ward(Model(SHIPPED), clock).push([chunk for batch in all_rounds for chunk in batch])
     assert not any(isinstance(event, Finding) for event in wanted)
@@ -98,14 +105,14 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
                 await until(
                     lambda: processor.counters.chunks == SWAP_AT * len(FS_HZ) or running.done()
                 )
-                deploying = asyncio.create_task(asyncio.to_thread(deploy, new, place))
+                deploying = asyncio.create_task(asyncio.to_thread(deploy_both, tmp_path, place))
             if number == LATEST:
                 await deploying
-                await until(lambda: models.model.spec.version == read_spec(new).version)
+                await until(lambda: models.model.spec.version == read_spec(place).version)
             for chunk in batch:
                 producer.produce(topics.SAMPLES.name, encode(chunk), key=chunk.patient_id)
             producer.poll(0)
-            if SWAP_AT <= number < LATEST and "again" not in models.model.tasks:
+            if SWAP_AT <= number < LATEST and not models.model.spec.networks:
                 # samples go on while the model is looked at, loaded and checked
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(producer.flush, WAIT_S)
@@ -124,8 +131,11 @@ async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
     assert got.keys() == expected.keys()
     assert [key for key in expected if got[key] != expected[key]] == []
     findings = [event for event in found if isinstance(event, Finding)]
-    assert {finding.patient_id for finding in findings} == {*FS_HZ}
-    assert {finding.model for finding in findings} == {read_spec(new).version}
+    for task in TASKS:
+        assert {f.patient_id for f in findings if f.task == task} == {*FS_HZ}
+    assert {f.task for f in findings} == TASKS
+    versions = {read_spec(tmp_path / "new").version, read_spec(place).version}
+    assert {f.model for f in findings} <= versions
     assert all(finding.start_ns >= START_NS + (SWAP_AT / 2 - 3) * 10**9 for finding in findings)
     assert {max(f.time_ns for f in findings if f.patient_id == patient) for patient in FS_HZ} == {
         START_NS + SECONDS * 10**9

@@ -13,7 +13,6 @@ weights in half precision to save space; the shipped model does not.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -154,9 +153,7 @@ def write(
 
 def write_spec(spec: Spec, folder: Path) -> None:
     """Write spec.json, with the version derived from its files."""
-    spec.version = hashlib.sha256(
-        "".join(f.sha256 for f in spec.files.values()).encode()
-    ).hexdigest()[:12]
+    spec.version = spec.versioned().version
     (folder / "spec.json").write_text(json.dumps(msgspec.to_builtins(spec), indent=1) + "\n")
 
 

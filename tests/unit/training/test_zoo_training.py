@@ -12,7 +12,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
 from ecgwatch.commands.train import DISTILLATION, PRETRAINING, TASKS, ZOO_TASKS
+from ecgwatch.modelling import tables
+from ecgwatch.modelling.deploying import deploy
+from ingest.clock import ManualClock
+from ingest.messages import Finding
 from models import architectures
+from models.serving import catalogue
+from models.serving.runtime import Model
 from models.training import command, distil, leaderboard, pretrain, problems, zoo
 from models.training.data import twelve_leads, unlabelled
 from models.training.data.cinc2017 import Recordings
@@ -26,6 +32,10 @@ from models.training.tasks import base
 from models.training.tasks.beat_class import sequences
 from models.training.tasks.diagnosis.windowed import Diagnosis, DiagnosisByLeadI, auc
 from models.training.tasks.rhythm import windowed
+from models.training.windowed import Windowed
+from stream_processor.pipeline.ward import Ward
+from tests.contract.test_added_tasks import together
+from tests.contract.test_ward import PATIENTS
 
 FS = 125
 
@@ -196,3 +206,21 @@ def test_the_board_goes_on_and_keeps_what_failed(
     leaderboard.run(wanted, 0.0, tmp_path, tmp_path, again=True)
     assert (tmp_path / "rows" / "mvkt-rhythm_10s-seed1.json").stat().st_mtime_ns == stamp
     assert "figures" in json.loads((tmp_path / "rows" / "clocs-rhythm_10s-seed1.json").read_text())
+
+
+def test_a_system_is_trained_compared_and_deployed(rhythm: base.Task, tmp_path: Path) -> None:
+    plan = Plan(epochs=1, steps=2, batch=8, peak_rate=5e-3)
+    mvkt = Windowed(architectures.load("mvkt"), "rhythm_10s", rhythm, plan, tmp_path / "runs")
+    (found,) = follow(mvkt, [0])
+    trained, place = tmp_path / "runs" / "fold0", tmp_path / "model"
+    side_by_side = tables.figures([catalogue.find("ecgcl"), catalogue.find(str(trained))]).text()
+    (row,) = (line for line in side_by_side.splitlines() if "N A O mean F1, records" in line)
+    assert f"{found['N A O mean F1, records']:.4g}" in row  # beside the shipped network's
+    assert "0.8" in row
+    deploy(trained, place)
+    ward = Ward(Model(place), ManualClock())
+    events = [event for batch in together() for event in ward.push(batch)]
+    findings = [event for event in events if isinstance(event, Finding)]
+    assert {f.patient_id for f in findings} == set(PATIENTS)
+    assert {(f.task, f.model) for f in findings} == {("mvkt-rhythm-10s", Model(place).spec.version)}
+    assert {f.label for f in findings} <= set(rhythm.problem.outputs)
