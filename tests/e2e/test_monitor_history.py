@@ -44,7 +44,8 @@ def test_space_pauses_arrows_scroll_and_space_goes_on(bed_3: Page) -> None:
     page = bed_3
     page.keyboard.press("Space")
     expect(badge(page)).to_contain_text("History")
-    expect(badge(page)).to_contain_text("30 s")
+    # what the live rows showed: three rows of as many squares of 5 mm as fill the column
+    assert span_s(page) == pytest.approx(3 * 0.2 * (column(page) // (5 * 96 / 25.4)), abs=0.1)
     drawn(page)
     first = badge(page).text_content()
     page.keyboard.press("ArrowLeft")
@@ -94,9 +95,9 @@ def test_next_and_previous_alarm_and_beat_of_a_class(bed_3: Page) -> None:
     for expected in times[:3]:
         page.keyboard.press("p")
         expect(badge(page)).to_contain_text("History")
-        assert seconds(expected) == pytest.approx(seconds(shown(page)) + 15, abs=1.5)
+        assert seconds(expected) == pytest.approx(seconds(shown(page)) + span_s(page) / 2, abs=1.5)
     page.keyboard.press("n")
-    assert seconds(times[1]) == pytest.approx(seconds(shown(page)) + 15, abs=1.5)
+    assert seconds(times[1]) == pytest.approx(seconds(shown(page)) + span_s(page) / 2, abs=1.5)
     before = shown(page)
     page.get_by_label("Class of beat to go to").select_option("V")
     page.locator("main").focus()
@@ -109,6 +110,17 @@ def test_next_and_previous_alarm_and_beat_of_a_class(bed_3: Page) -> None:
     page.locator("main").focus()
     page.keyboard.press("b")
     expect(page.locator("#toast")).to_have_text("No later F beat within a day.")
+
+
+def column(page: Page) -> float:
+    return float(page.locator(".chart").evaluate("e => e.clientWidth"))
+
+
+def span_s(page: Page) -> float:
+    """The length of the shown period."""
+    found = re.search(r"· (\d+(?:\.\d+)?) s ·", badge(page).text_content() or "")
+    assert found
+    return float(found.group(1))
 
 
 def shown(page: Page) -> str:
@@ -140,7 +152,7 @@ def test_calipers_read_a_known_rr_within_4_ms(browser: Browser) -> None:
         assert read(reading)[0] == pytest.approx(804, abs=4)
         rows = page.locator(".rows").bounding_box()
         assert rows
-        scale = rows["width"] / 10  # pixels per second
+        scale = 25 * 96 / 25.4  # CSS pixels per second of a screen that nobody has measured
         left = page.locator(".caliper.time").first.bounding_box()
         assert left
         at, y = left["x"] + 6, left["y"] + 40

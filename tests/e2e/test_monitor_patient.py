@@ -85,7 +85,9 @@ def test_live_scores_and_many_alarms_have_their_place(browser: Browser) -> None:
         streams.send(
             streams.score("a", 10, **counts, episodes=3, episodes_alarmed=2, worst_delay_s=6.25)
         )
-        expect(page.locator(".score")).to_have_text(
+        expect(page.locator(".score summary")).to_have_text("Reference: QRS 99.5 / 99.8")
+        page.locator(".score summary").click()
+        expect(page.locator(".score-full")).to_have_text(
             "Against reference:   QRS Se 99.5 +P 99.8 (1000)   V Se 90.0 +P 100.0 (10)   S Se -- +P -- (0)   "
             "rhythm 97.0 %   alarms 2 of 3   slowest 6.3 s"
         )
@@ -195,10 +197,10 @@ def test_the_screen_is_measured_with_a_ruler_and_remembered(
         expect(page.locator(".tools .scale")).to_have_text("25 mm/s   10 mm/mV")
         page.reload()
         expect(page.locator(".rows")).to_be_visible()
-        # 9 s fit
-        assert round(
-            page.locator(".rows").evaluate("e => e.getBoundingClientRect().width")
-        ) == round(9 * 25 * 4.5)
+        # whole squares of 5 mm fill the column
+        wide = page.locator(".rows").evaluate("e => e.getBoundingClientRect().width")
+        column = page.locator(".chart").evaluate("e => e.clientWidth")
+        assert wide == pytest.approx(5 * 4.5 * (column // (5 * 4.5)), abs=0.1)
 
 
 PLAYHEAD = """

@@ -96,8 +96,9 @@ def test_a_beat_is_relabelled_by_its_key(browser: Browser, server: Server) -> No
 
 def test_the_report_opens_in_a_tab_of_its_own(browser: Browser, server: Server) -> None:
     with at_bed_3(browser, server) as page:
+        page.locator(".menu summary").click()
         with page.expect_popup() as popup:
-            page.get_by_role("link", name="1 h", exact=True).click()
+            page.get_by_role("link", name="Last 1 h", exact=True).click()
         report = popup.value
         report.wait_for_load_state()
         expect(report.locator("body")).to_contain_text("Bed 3")

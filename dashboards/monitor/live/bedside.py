@@ -1,4 +1,4 @@
-"""The current state of one patient in the monitor: the last half minute of samples, the latest
+"""The current state of one patient in the monitor: the last minute of samples, the latest
 events, and the age of each."""
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class ToldOrders(NamedTuple):
 
 Word = Action | Edit | JournalEntry  # from people, the wearer included
 Sign = Beat | Rhythm | Vitals | Alarm | Score | Reference | Finding
-TRACE_S = 32.0  # three rows of 10 s and the samples in transit
+TRACE_S = 56.0  # three rows of 18 s, as long as a large screen shows, and the samples in transit
 _SAME_STREAM_NS = 1_000_000_000
-_BEATS = 200  # 32 s at 300/min, with a margin
+_BEATS = 300  # 56 s at 300/min, with a margin
 _EDITS = 60
 _JOURNAL = 60
 

@@ -128,15 +128,15 @@ class Row {
       "button",
       { class: "open", title: "Review this alarm", onclick: () => list.review(of()) },
       h("span", { class: "line1" }, this.mark, this.text, this.onset),
-      this.strip.element,
     );
     this.element = h(
       "li",
       { "data-id": alarm.id },
-      this.open,
+      h("div", { class: "titleline" }, this.open, this.acknowledge),
+      h("div", { class: "strip-of", onclick: () => list.review(of()) }, this.strip.element),
       this.state,
       this.feedback,
-      h("div", { class: "acts" }, this.acknowledge, this.silence, this.resume),
+      h("div", { class: "acts" }, this.silence, this.resume),
     );
   }
 
@@ -157,6 +157,8 @@ class Row {
     setText(this.text, alarmText(alarm));
     setText(this.onset, dayTime(alarm.onset, today));
     setText(this.state, stateWords(alarm, state, silencedS));
+    const hint = stateHint(alarm);
+    if (this.state.title !== hint) this.state.title = hint;
     const may = actions.session.may("acknowledge");
     setHidden(this.acknowledge, !may || settled || !alarm.standing || alarm.acknowledged !== null);
     setHidden(
@@ -171,6 +173,22 @@ class Row {
     for (const button of [this.acknowledge, this.silence, this.resume])
       if (button.disabled !== busy) button.disabled = busy;
   }
+}
+
+/** What the less common words of a state mean. */
+function stateHint(alarm) {
+  const hints = [];
+  if (!alarm.announced)
+    hints.push(
+      "Suppressed: a more urgent alarm of the same chain held, or one of its kind was told less than a minute before. It is stored, and nobody was called.",
+    );
+  if (alarm.level > 0)
+    hints.push(
+      `Re-alarmed: nobody acknowledged it, or it held on after an acknowledgement; people were called ${alarm.level + 1} times.`,
+    );
+  if (alarm.late_s > 0)
+    hints.push("Told late: its signal arrived late, for instance after a lost connection.");
+  return hints.join(" ");
 }
 
 /** The state of an alarm in words: holds, silenced for how long, over since when, acknowledged by whom. */

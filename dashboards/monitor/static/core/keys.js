@@ -28,6 +28,9 @@ const KEYS = {
     ["n p", "next, previous alarm"],
     ["b B", "next, previous beat of the chosen class"],
     ["1 2 3 4 5", "gain"],
+    ["0", "the gain that fits the signal"],
+    ["e", "trend or beats beneath the trace"],
+    ["P", "pin to the head of the ward, or no longer"],
     ["g", "25 or 50 mm/s"],
     ["c", "calipers"],
     ["a A", "acknowledge the worst alarm, all alarms"],
@@ -35,6 +38,13 @@ const KEYS = {
     ["r", "review the newest alarm"],
     ["d", "full disclosure"],
     ["l", "alarm limits"],
+    ["Esc", "back"],
+  ],
+  "List of alarms": [
+    ["↑ ↓", "choose"],
+    ["x", "mark"],
+    ["a", "acknowledge what is marked, or else the chosen one"],
+    ["Enter", "open"],
     ["Esc", "back"],
   ],
   Calipers: [

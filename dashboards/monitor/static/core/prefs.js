@@ -7,6 +7,8 @@ const DEFAULTS = {
   sound: false,
   order: "bed",
   pinned: [], // ids of patients that stand first on the ward
+  trend: 0, // ms that the trend spans; 0: as much as there is
+  lower: "trend", // beneath the trace on a screen with room for one: "trend" or "beats"
   speed: 25,
   gain: 10, // mm/s, mm/mV
   fill: false, // the paper fills the width and is not to size

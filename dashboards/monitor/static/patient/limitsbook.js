@@ -16,6 +16,12 @@ export class LimitsBook {
     return known?.range ?? "";
   }
 
+  /** The limits of the heart rate as numbers, {low, high}; null until they are known. */
+  rate(id) {
+    const known = this.#known.get(id);
+    return known?.range ? { low: known.low, high: known.high } : null;
+  }
+
   /** Read a patient's limits again, for instance after a change. */
   async read(id) {
     const { fields } = await getJson(patientPath(id, "limits"));
@@ -23,6 +29,8 @@ export class LimitsBook {
     const [low, high] = [value("hr_low_bpm"), value("hr_high_bpm")];
     this.#known.set(id, {
       range: low === undefined || high === undefined ? "" : `${low}–${high}`,
+      low,
+      high,
       at: performance.now() / 1000,
     });
     return fields;

@@ -2,16 +2,16 @@
 
 import { alarmState, age, standing } from "../alarms/words.js";
 import { getJson, patientPath } from "../core/api.js";
-import { h, setClass, setData, setHidden, setText } from "../core/dom.js";
+import { h, setClass, setData } from "../core/dom.js";
 import { now } from "../core/model.js";
-import { keep, prefs } from "../core/prefs.js";
+import { keep, prefs, togglePin } from "../core/prefs.js";
 import { Chart, GAINS } from "../trace/chart.js";
 import { Tape } from "../trace/tape.js";
 import { technicalText } from "../ward/tile.js";
+import { BeatsPanel } from "./beatspanel.js";
 import { nextBeat } from "./findbeat.js";
 import { openLimits } from "./limits.js";
 import { Overlays } from "./overlays.js";
-import { scoreLine } from "./scoreline.js";
 import { SidePanel } from "./sidepanel.js";
 import { TitleBar } from "./titlebar.js";
 import { Toolbar } from "./toolbar.js";
@@ -27,6 +27,7 @@ export class PatientView {
     this.tape = new Tape(patient);
     this.chart = new Chart(patient, this.tape, () => this.#shown());
     this.trend = new Trend(patient, this.tape, {
+      limits: () => context.limits.rate(patient.id),
       go: (t) => this.goTo(t),
       pointed: (t) => this.chart.cursor(t),
     });
@@ -41,18 +42,16 @@ export class PatientView {
       review: (alarm) => this.overlays.review(alarm),
       goTo: (t) => this.goTo(t),
     });
-    this.score = h("div", {
-      class: "score",
-      title: "Against the reference annotations that are replayed with this record",
-      hidden: true,
-    });
+    this.beats = new BeatsPanel(patient, this.trend);
     this.left = h(
       "div",
       { class: "left" },
       this.chart.element,
       this.tools.element,
       this.trend.element,
+      this.beats.element,
     );
+    setData(this.left, "lower", prefs.lower);
     this.overlays = new Overlays(patient, this.tape, context.session, this.left, {
       goTo: (t) => this.goTo(t),
       nextAlarm: (step) => this.nextAlarm(step),
@@ -61,7 +60,6 @@ export class PatientView {
       "section",
       { class: "patient" },
       this.title.element,
-      this.score,
       this.left,
       this.side.element,
     );
@@ -72,7 +70,7 @@ export class PatientView {
 
   close() {
     this.overlays.close();
-    for (const part of [this.chart, this.trend, this.side]) part.close();
+    for (const part of [this.chart, this.trend, this.beats, this.side]) part.close();
   }
 
   frame(at) {
@@ -113,6 +111,10 @@ export class PatientView {
       d: () => this.overlays.disclose(),
       l: () => this.limits(),
       r: () => this.#newest(),
+      e: () => keep("lower", prefs.lower === "beats" ? "trend" : "beats"),
+      0: () => chart.fitGain(),
+      P: () =>
+        this.context.say(`${togglePin(this.patient.id) ? "Pinned" : "Not pinned any more"}.`),
     };
     if (GAINS[key]) keep("gain", GAINS[key]);
     else if (actions[key] && !(this.overlays.panel && !KEYS_OVER_A_PANEL.includes(key)))
@@ -132,10 +134,10 @@ export class PatientView {
       missing: this.#missing(connected),
     });
     this.tools.refresh(today);
-    setHidden(this.score, !patient.score);
-    if (patient.score) setText(this.score, scoreLine(patient.score));
     this.side.refresh(connected, dead, today);
     this.trend.refresh(this.chart.live ? null : this.chart.shown);
+    this.beats.refresh();
+    setData(this.left, "lower", prefs.lower);
     this.overlays.panel?.refresh?.();
   }
 

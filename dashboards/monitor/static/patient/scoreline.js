@@ -4,6 +4,9 @@ const share = (value) => (value === null || value === undefined ? "--" : (value 
 
 const beats = (name, { se, ppv, n }) => `${name} Se ${share(se)} +P ${share(ppv)} (${n})`;
 
+/** The score in a word, for the chip that opens. */
+export const scoreChip = ({ qrs }) => `Reference: QRS ${share(qrs.se)} / ${share(qrs.ppv)}`;
+
 export function scoreLine({
   qrs,
   v,

@@ -101,10 +101,14 @@ export class SidePanel {
         { class: "doors" },
         h("button", { title: "l", onclick: this.openLimits }, "Limits"),
         h(
-          "span",
-          { class: "group", role: "group", "aria-label": "Report of the last hours, in a new tab" },
-          h("span", { class: "label" }, "Report"),
-          ...REPORT_HOURS.map((hours) => this.#report(hours)),
+          "details",
+          { class: "menu" },
+          h("summary", { class: "button" }, "Report"),
+          h(
+            "div",
+            { class: "menu-items", role: "group", "aria-label": "Report, in a new tab" },
+            ...REPORT_HOURS.map((hours) => this.#report(hours)),
+          ),
         ),
       ),
       h("h2", {}, "Alarms and events"),
@@ -128,7 +132,7 @@ export class SidePanel {
           });
         },
       },
-      `${hours} h`,
+      `Last ${hours} h`,
     );
   }
 }

@@ -1,9 +1,8 @@
 // The row of buttons beneath the trace: pause, scroll, zoom, go to alarms and beats, calipers, speed and gain.
 
 import { BEATS, dayTime } from "../alarms/words.js";
-import { h, setText } from "../core/dom.js";
+import { h, setHidden, setText } from "../core/dom.js";
 import { keep, prefs } from "../core/prefs.js";
-import { GAINS } from "../trace/chart.js";
 
 export class Toolbar {
   /** steps: {alarm, beat, disclose}: go to the next (1) or previous (-1) alarm or beat, open the full disclosure */
@@ -22,6 +21,14 @@ export class Toolbar {
   refresh(today) {
     const { liveAt } = this.chart;
     setText(this.time, Number.isFinite(liveAt) ? dayTime(liveAt, today) : "--");
+    const { gains } = this.chart,
+      at = gains.indexOf(prefs.gain);
+    for (const [button, off] of [
+      [this.smaller, at <= 0],
+      [this.larger, at === gains.length - 1],
+    ])
+      if (button.disabled !== off) button.disabled = off;
+    setHidden(this.legend, this.chart.patient.references.length === 0);
   }
 
   /** Say how the chart shows its period: called when it shows another one. */
@@ -39,6 +46,16 @@ export class Toolbar {
       button = (text, title, press) => h("button", { title, onclick: press }, text);
     this.pause = button("Pause", "Space", () => chart.toggle());
     this.pause.className = "pause";
+    this.smaller = button("mV −", "Smaller (1 to 5)", () => this.#gain(-1));
+    this.larger = button("mV +", "Larger (1 to 5)", () => this.#gain(1));
+    this.legend = h(
+      "span",
+      { class: "letters", hidden: true },
+      h("b", {}, "N S V"),
+      " found   ",
+      h("b", {}, "n s v"),
+      " reference",
+    );
     this.beats = h(
       "select",
       { "aria-label": "Class of beat to go to", title: "Class of beat that b and B go to" },
@@ -78,17 +95,19 @@ export class Toolbar {
         "span",
         { class: "group" },
         button("25 / 50", "mm/s (g)", () => keep("speed", prefs.speed === 25 ? 50 : 25)),
-        button("mV −", "Smaller (1 to 5)", () => gain(-1)),
-        button("mV +", "Larger (1 to 5)", () => gain(1)),
+        this.smaller,
+        this.larger,
+        button("Fit", "The largest gain that cuts nothing (0)", () => chart.fitGain()),
       ),
+      this.legend,
       h("span", { class: "space" }),
       this.scale,
     );
   }
-}
 
-function gain(step) {
-  const gains = Object.values(GAINS),
-    next = gains[gains.indexOf(prefs.gain) + step];
-  if (next) keep("gain", next);
+  #gain(step) {
+    const { gains } = this.chart,
+      next = gains[gains.indexOf(prefs.gain) + step];
+    if (next) keep("gain", next);
+  }
 }

@@ -7,13 +7,17 @@ import { HistoryRows } from "../patient/historyrows.js";
 import { now } from "../core/model.js";
 import { drawPaper, fitCanvas } from "../patient/plot.js";
 import { keep, onChange, prefs, pxPerMm } from "../core/prefs.js";
+import { Suit } from "./suit.js";
 import { Sweep } from "./sweep.js";
 import { colour, onTheme } from "../core/theme.js";
 import { dayTime, span } from "../alarms/words.js";
 
 const ROWS = 3,
-  MOST_SECONDS = 10;
-const WIDTH_MM = 250; // of a row of 10 s at 25 mm/s
+  MOST_SECONDS = 18; // samples.js keeps three rows of them
+const WIDTH_MM = 250; // of a row that fills the screen, not to size
+const SQUARE_MM = 5; // a row ends with a square of the paper
+const MOST_FIT = 20; // mm/mV that "fit" may choose
+const TREND_PX = 210; // kept for the trend and the tools beneath the trace
 export const GAINS = { 1: 2.5, 2: 5, 3: 10, 4: 20, 5: 40 };
 const STEPS_S = [1, 2, 5, 10, 60, 120, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
 
@@ -56,6 +60,7 @@ export class Chart {
     });
     this.history = new HistoryRows(this.past, tape, () => this.calipers.place());
     this.calipers = new Calipers(this);
+    this.suit = new Suit(patient);
     this.from = null; // start of the shown period, ms; null while it is live
     this.span = null;
     listen(this);
@@ -63,7 +68,12 @@ export class Chart {
     this.resize.observe(this.element);
     this.endings = [
       onTheme(() => this.fit(true)),
-      ...["gain", "speed", "fill", "screenMm"].map((name) => onChange(name, () => this.fit(true))),
+      ...["gain", "speed", "fill", "screenMm"].map((name) =>
+        onChange(name, () => {
+          this.suit.again();
+          this.fit(true);
+        }),
+      ),
     ];
   }
 
@@ -104,10 +114,8 @@ export class Chart {
     if (!wide || !tall) return;
     const ratio = window.devicePixelRatio || 1,
       mm = prefs.fill ? wide / WIDTH_MM : pxPerMm();
-    this.seconds = Math.max(
-      1,
-      Math.min(MOST_SECONDS, Math.floor(wide / (mm * prefs.speed) + 1e-6)),
-    );
+    const squares = Math.floor(wide / (mm * SQUARE_MM) + 1e-6);
+    this.seconds = Math.max(1, Math.min(MOST_SECONDS, (squares * SQUARE_MM) / prefs.speed));
     this.mm = mm;
     this.width = Math.min(wide, this.seconds * prefs.speed * mm);
     this.height = tall;
@@ -244,8 +252,24 @@ export class Chart {
     return this.span / this.#rows;
   }
 
+  /** The gains at which the signal is neither cut nor flat. */
+  get gains() {
+    const column = this.element.parentElement?.clientHeight ?? 0,
+      mostPx = Math.max(this.height, column - TREND_PX) / ROWS;
+    return this.suit.gains(Object.values(GAINS), prefs.gain, mostPx / this.mm);
+  }
+
+  /** Choose the largest gain at which the signal is not cut. */
+  fitGain() {
+    this.setGain(this.gains.filter((gain) => gain <= MOST_FIT).at(-1) ?? prefs.gain);
+  }
+
   /** The state of the stream, in words and colours. */
   refresh({ dead, technical, missing }) {
+    if (this.mm && this.live) {
+      const px = ROWS * this.suit.rowPx(prefs.gain * this.mm);
+      this.element.parentElement?.style.setProperty("--chart", `${Math.round(px)}px`);
+    }
     this.sweep.setDead(dead);
     setText(this.technical, technical);
     setText(this.note, this.live ? missing : "");

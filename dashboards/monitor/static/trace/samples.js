@@ -1,6 +1,6 @@
-// The last half minute of one patient's samples, by index since the start of the stream; and the binary frame (dashboards/monitor/live/frames.py).
+// The last minute of one patient's samples, by index since the start of the stream; and the binary frame (dashboards/monitor/live/frames.py).
 
-const KEPT_S = 34;
+const KEPT_S = 58; // three rows of 18 s and the samples in transit
 export const MISSING = -32768;
 const HEADER = 48;
 
