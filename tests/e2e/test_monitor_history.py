@@ -174,10 +174,10 @@ def test_the_trend_has_a_cursor_and_opens_a_time(bed_3: Page) -> None:
     page = bed_3
     trend = page.locator(".trend")
     eventually(page, lambda: painted(page, ".trend canvas"), lambda pixels: pixels > 5000)
-    box = trend.bounding_box()
-    assert box
 
     def told() -> str:
+        box = trend.bounding_box()  # it moves until the rows of the trace have their height
+        assert box
         for aside in (0, 1):
             page.mouse.move(box["x"] + 0.6 * box["width"] + aside, box["y"] + 60)
         return page.locator(".told").text_content() or ""
