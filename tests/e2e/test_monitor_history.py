@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.monitor_browser import Server, eventually, opened, painted, shot, until, ward
+from tests.e2e.monitor_browser import (
+    COLUMNS,
+    Server,
+    eventually,
+    opened,
+    painted,
+    shot,
+    until,
+    ward,
+)
 from tests.e2e.monitor_fakes import Story
 
 
@@ -18,6 +27,13 @@ from tests.e2e.monitor_fakes import Story
 def bed_3(browser: Browser, eight_beds: Server) -> Iterator[Page]:
     with opened(browser, f"{eight_beds.url}patient?id=Bed%203") as page:
         expect(page.locator(".big .rate")).not_to_have_text("--")
+        # a screen of the trace has come: what was before the ward began to stream is stored
+        middle = [0.3, 0.36, 0.7, 0.64]
+        eventually(
+            page,
+            lambda: page.locator(".trace").evaluate(COLUMNS, middle),
+            lambda share: share > 0.9,
+        )
         yield page
 
 
