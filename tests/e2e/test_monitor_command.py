@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from ingest.embedded import EmbeddedBroker
+from tests.command_line import ecgwatch
 
 COMMAND = [sys.executable, "-m", "ecgwatch", "monitor"]
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "ending", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_prints_the_address_serves_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
     with EmbeddedBroker() as broker:
         started = [
@@ -49,53 +52,34 @@ def test_prints_the_address_serves_and_ends_cleanly(tmp_path: Path, ending: sign
 def test_a_taken_port_is_said_with_the_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ran = subprocess.run(
-            [*COMMAND, "--port", port, "--sink", f"sqlite:{tmp_path}/e.db"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert ran.returncode == 1
-    assert f"cannot listen on 127.0.0.1 port {port}" in ran.stderr
-    assert "--port" in ran.stderr.splitlines()[-1]
+        said = ecgwatch("monitor", "--port", port, "--sink", f"sqlite:{tmp_path}/e.db", code=1)
+    assert f"cannot listen on 127.0.0.1 port {port}" in said
+    assert "--port" in said.splitlines()[-1]
 
 
 def test_a_sink_that_names_nothing_is_said_at_once() -> None:
-    ran = subprocess.run(
-        [*COMMAND, "--port", "0", "--sink", "paper:"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 1
-    assert "Give --sink" in ran.stderr
+    assert "Give --sink" in ecgwatch("monitor", "--port", "0", "--sink", "paper:", code=1)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_it_does_not_listen_beyond_this_machine_without_tokens(tmp_path: Path, host: str) -> None:
-    ran = subprocess.run(
-        [*COMMAND, "--host", host, "--port", "0", "--sink", f"sqlite:{tmp_path}/e.db"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert ran.returncode == 1
-    assert f"--host {host} is reached from other machines" in ran.stderr
-    assert "--new-token NAME" in ran.stderr.splitlines()[-1]
+def test_it_does_not_listen_beyond_this_machine_without_tokens(
+    tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = f"sqlite:{tmp_path}/e.db"
+    said = ecgwatch("monitor", "--host", host, "--port", "0", "--sink", sink, code=1)
+    assert f"--host {host} is reached from other machines" in said
+    assert "--new-token NAME" in said.splitlines()[-1]
 
 
-def test_a_new_token_opens_a_monitor_that_others_reach(tmp_path: Path) -> None:
-    made = [*COMMAND, "--tokens", "t.toml", "--new-token", "anna", "--role", "view"]
-    ran = subprocess.run(
-        made, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path
-    )
-    token = ran.stdout.strip()
-    assert re.fullmatch(r"[\w-]{43}", token)
-    assert "shown only now" in ran.stderr
+def test_a_new_token_opens_a_monitor_that_others_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--tokens", "t.toml", "--new-token", "anna", "--role", "view"]
+    said = ecgwatch("monitor", *given)
+    (token,) = re.findall(r"^[\w-]{43}$", said, re.MULTILINE)
+    assert "shown only now" in said
     with EmbeddedBroker() as broker:
         started = [
             *COMMAND,
@@ -122,12 +106,11 @@ def test_a_new_token_opens_a_monitor_that_others_reach(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [["--new-token", "anna"], ["--role", "view"]])
-def test_a_new_token_wants_a_name_and_a_role(tmp_path: Path, given: list[str]) -> None:
-    ran = subprocess.run(
-        [*COMMAND, *given], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
-    )
-    assert ran.returncode == 1
-    assert "--new-token NAME --role" in ran.stderr
+def test_a_new_token_wants_a_name_and_a_role(
+    tmp_path: Path, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "--new-token NAME --role" in ecgwatch("monitor", *given, code=1)
 
 
 def _status(url: str, token: str | None = None) -> int:

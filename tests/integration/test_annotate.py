@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from ecgwatch.annotate import annotate, new_ward
 from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load
 from ingest.sources.open import open_source
+from tests.command_line import ecgwatch
 from tests.made_files import MV, edf_row, write_edf, write_record, write_table
 
 HEADERS = {
@@ -28,14 +27,7 @@ HEADERS = {
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ecgwatch", "annotate", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return ecgwatch("annotate", *arguments, code=code)
 
 
 def rows(folder: Path, table: str) -> list[dict[str, str]]:
@@ -71,7 +63,7 @@ def test_files_of_several_records_and_one_that_cannot_be_read(
     records: Path, tmp_path: Path
 ) -> None:
     names = ["normal", "asystole", "short", "flat", "broken"]
-    said = run(*(records / n for n in names), "--out", tmp_path, "--jobs", "2", code=1)
+    said = run(*(records / n for n in names), "--out", tmp_path, code=1)
     assert "error: broken: " in said
     for table, header in HEADERS.items():
         assert (tmp_path / table).read_text().splitlines()[0] == header
@@ -98,6 +90,15 @@ def test_files_of_several_records_and_one_that_cannot_be_read(
         ]
         assert (spans[0][0], spans[-1][1]) == (0.0, float(table[name]["duration_s"]))
         assert all(a[1] == b[0] for a, b in pairwise(spans))
+
+
+@pytest.mark.slow
+def test_several_at_a_time_give_the_same_files(records: Path, tmp_path: Path) -> None:
+    names = [records / "normal", records / "short"]
+    run(*names, "--out", tmp_path / "one")
+    run(*names, "--out", tmp_path / "two", "--jobs", "2")
+    written = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert written == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
 
 
 def test_beats_lie_on_the_reference(records: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
 from stream_processor.sinks.sqlite import SqliteSink
 from stream_processor.worker.archive import KINDS, Archive
+from tests.brokers import kafka_first
 from tests.contract.test_sinks import action, delivery, edit, score
 from tests.integration.test_process import messages
 
@@ -93,6 +94,7 @@ def looking(path: Path) -> Iterator[Callable[[], set[bytes]]]:
     sink.close()
 
 
+@kafka_first
 def test_everything_is_stored_and_a_restart_goes_on(broker, tmp_path):
     create_topics(broker.address)
     send(broker.address, some(0))  # before the group exists
@@ -128,6 +130,7 @@ class CountingSink(MemorySink):
         super().flush()
 
 
+@kafka_first
 def test_a_busy_store_loses_nothing_and_is_left_alone(broker):
     create_topics(broker.address)
     sink = CountingSink()
@@ -146,6 +149,7 @@ def test_a_busy_store_loses_nothing_and_is_left_alone(broker):
         until(lambda: stored(sink) == wanted(range(3)))
 
 
+@kafka_first
 def test_garbage_goes_to_the_dead_letter_topic(broker):
     create_topics(broker.address)
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "log_level": 0})
@@ -204,6 +208,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.slow
 def test_kill_9(broker, tmp_path):
     """While messages come."""
     create_topics(broker.address)
@@ -226,6 +231,7 @@ def test_kill_9(broker, tmp_path):
         assert found() == wanted(range(60))
 
 
+@kafka_first
 def test_a_locked_file_is_waited_for(broker, tmp_path):
     create_topics(broker.address)
     path = tmp_path / "events.db"

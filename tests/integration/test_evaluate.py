@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import wfdb
 from wfdb.processing import compare_annotations
 
 from ecgwatch.annotate import annotate
-from ecgwatch.evaluating.judge import judge
+from ecgwatch.evaluating.judge import Judgement, judge
 from ecgwatch.evaluating.task import Part, Task, patient, tasks, ward_of
 from ecgwatch.files import write_events
 from ingest.errors import BadInputError
@@ -24,6 +24,7 @@ from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load
 from ingest.sources.wfdb_record import WfdbSource
 from models.training.data.records import data_folder
+from tests.command_line import ecgwatch
 
 DATA = data_folder()
 
@@ -35,14 +36,7 @@ def needs(database: str) -> pytest.MarkDecorator:
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ecgwatch", "evaluate", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return ecgwatch("evaluate", *arguments, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +53,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], str]:
     """What the terminal, report.json and report.html say of the folder."""
     out = tmp_path_factory.mktemp("report")
-    said = run(folder, "--from", "0", "--out", out, "--jobs", "2")
+    said = run(folder, "--from", "0", "--out", out)
     return said, json.loads((out / "report.json").read_text()), (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_several_at_a_time_give_the_same_report(
+    folder: Path, told: tuple[str, dict[str, Any], str], tmp_path: Path
+) -> None:
+    run(folder, "--from", "0", "--out", tmp_path, "--jobs", "2")
+    assert json.loads((tmp_path / "report.json").read_text())["tables"] == told[1]["tables"]
 
 
 def table(report: dict[str, Any], title: str) -> list[dict[str, Any]]:
@@ -201,13 +203,22 @@ def only(database: str, record: str, *, folds: bool = True) -> Task:
     return task
 
 
+@pytest.fixture(scope="module")
+def judged() -> Callable[[str], Judgement]:
+    """Judges a record of MITDB, once for all tests."""
+    return cache(lambda record: judge(only("mitdb", record)))
+
+
 @needs("mitdb")
-@pytest.mark.parametrize("record", ["203", "207"])
-def test_wfdb_counts_the_same_beats_in_the_written_file(record: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "record", ["208", *(pytest.param(r, marks=pytest.mark.slow) for r in ("203", "207"))]
+)
+def test_wfdb_counts_the_same_beats_in_the_written_file(
+    record: str, judged: Callable[[str], Judgement], tmp_path: Path
+) -> None:
     """compare_annotations on NAME.ecw, from minute 5 on and outside flutter, gives the QRS counts
     of the report."""
-    task = only("mitdb", record)
-    ours = judge(task)
+    task, ours = only("mitdb", record), judged(record)
     assert ours.beats is not None
     found = annotate(WfdbSource(task.path), ward_of(task.fold))
     write_events(tmp_path, found.name, found.fs_hz, found.beats, found.rhythm)
@@ -263,10 +274,10 @@ def test_a_labelled_record_is_judged_by_the_network_that_never_saw_it() -> None:
 
 
 @needs("mitdb")
-def test_a_real_record_end_to_end() -> None:
+def test_a_real_record_end_to_end(judged: Callable[[str], Judgement]) -> None:
     """Floors: 208 has VEB in thousands, and no rhythm that is lethal; two of its bigeminal
     stretches pass for VT with doubtful beats."""
-    found = judge(only("mitdb", "208"))
+    found = judged("208")
     assert found.beats is not None
     assert found.alarms is not None
     assert (found.beats.beats.qrs.f1 or 0) > 99.5

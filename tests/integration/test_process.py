@@ -18,13 +18,15 @@ from ingest.clock import SystemClock
 from ingest.messages import encode
 from stream_processor.worker.app import Processor
 from stream_processor.worker.assembly import build_processor
+from tests.brokers import kafka_first
 from tests.fakes import FakeSink, FakeWard, archiving, chunk, expected, stored
 
 WAIT_S = 90.0
 PATIENTS = [f"p{i}" for i in range(9)]
 
 
-@pytest.fixture(params=["whole", "stock"])
+# "stock" is the fall-back for a faust that whole fetches do not fit (kafka/delivery.py)
+@pytest.fixture(params=["whole", pytest.param("stock", marks=pytest.mark.slow)])
 def whole(request: pytest.FixtureRequest) -> bool:
     return request.param == "whole"
 
@@ -92,6 +94,7 @@ def messages(address: str, topic: str) -> list[confluent_kafka.Message]:
         consumer.close()
 
 
+@kafka_first
 async def test_events_reach_sink_and_topic(broker, whole):
     sink = FakeSink()
     create_topics(broker.address)
@@ -108,6 +111,7 @@ async def test_events_reach_sink_and_topic(broker, whole):
     assert all(m.partition() == inputs[m.key()] for m in beats)
 
 
+@kafka_first
 async def test_restart_goes_on_where_it_stopped(broker, whole):
     sink = FakeSink()
     create_topics(broker.address)
@@ -124,6 +128,7 @@ async def test_restart_goes_on_where_it_stopped(broker, whole):
     assert sink.changed == ward.duplicates == 0
 
 
+@kafka_first
 async def test_garbage_ends_in_the_dead_letter_topic(broker, whole):
     sink = FakeSink()
     create_topics(broker.address)
@@ -149,6 +154,7 @@ async def test_garbage_ends_in_the_dead_letter_topic(broker, whole):
         assert inputs[int(headers["partition"]), int(headers["offset"])] == letter.value()
 
 
+@kafka_first
 async def test_busy_store_loses_nothing(broker, whole):
     sink = FakeSink()
     sink.busy = True
@@ -164,6 +170,7 @@ async def test_busy_store_loses_nothing(broker, whole):
     assert stored(sink) == expected(PATIENTS, 10)
 
 
+@pytest.mark.slow
 async def test_a_second_worker_takes_over_and_gives_back(empty_kafka, whole):
     # the embedded broker now and then refuses the second member of a group (SyncGroup:
     # InvalidRequest)
@@ -190,6 +197,7 @@ async def test_a_second_worker_takes_over_and_gives_back(empty_kafka, whole):
     assert sink.changed == 0
 
 
+@kafka_first
 async def test_ended_streams_leave_no_state_behind(broker):
     sink = FakeSink()
     create_topics(broker.address)
@@ -211,6 +219,7 @@ def _latest_states(address: str) -> dict[bytes, bytes]:
     return {key: value for key, value in latest.items() if value is not None}
 
 
+@kafka_first
 async def test_a_chunk_that_breaks_the_ward_costs_the_others_no_more_than_ten_seconds(broker):
     sink, made = FakeSink(), list[FakeWard]()
 

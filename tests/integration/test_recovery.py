@@ -212,9 +212,13 @@ def assert_same(stored: Stored, wanted: Stored) -> None:
     assert [(stored[k], wanted[k]) for k in wanted if stored[k] != wanted[k]] == []
 
 
-# 0.7: before the first commit
 @pytest.mark.parametrize(
-    ("who", "after_s"), [("worker", 4.0), ("everything", 4.0), ("everything", 0.7)]
+    ("who", "after_s"),
+    [
+        ("everything", 4.0),
+        pytest.param("worker", 4.0, marks=pytest.mark.slow),
+        pytest.param("everything", 0.7, marks=pytest.mark.slow),  # before the first commit
+    ],
 )
 def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who, after_s):
     broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
@@ -231,6 +235,7 @@ def test_kill_9(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, who, afte
     assert_same(stored, undisturbed)
 
 
+@pytest.mark.slow
 def test_one_of_two_is_killed_before_its_first_commit(
     empty_kafka, tmp_path: Path, ward_chunks, undisturbed
 ):
@@ -251,6 +256,7 @@ def test_one_of_two_is_killed_before_its_first_commit(
     assert_same(stored, undisturbed)
 
 
+@pytest.mark.slow
 def test_one_of_two_stands_still(empty_kafka, tmp_path: Path, ward_chunks, undisturbed):
     """As where its machine is paused: its partitions are somebody else's when it goes on, and what
     it had not stored is old."""
@@ -269,8 +275,9 @@ def test_one_of_two_stands_still(empty_kafka, tmp_path: Path, ward_chunks, undis
     assert_same(stored, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
-@pytest.mark.parametrize("away_s", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("away_s", [3.0, 30.0])
 def test_kafka_away(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, how, away_s):
     broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker)
@@ -283,7 +290,8 @@ def test_kafka_away(empty_kafka, tmp_path: Path, ward_chunks, undisturbed, how, 
     assert_same(stored, undisturbed)
 
 
-@pytest.mark.parametrize("away_s", [4.0, pytest.param(60.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("away_s", [4.0, 60.0])
 def test_influxdb_away(empty_kafka, empty_influxdb, ward_chunks, undisturbed, away_s):
     broker, sink = empty_kafka.address, f"influxdb:{empty_influxdb.url}"
     settings = {
@@ -302,6 +310,7 @@ def test_influxdb_away(empty_kafka, empty_influxdb, ward_chunks, undisturbed, aw
     assert_same(stored, undisturbed)
 
 
+@pytest.mark.slow
 def test_garbage_between_the_chunks(broker, tmp_path: Path, ward_chunks, undisturbed):
     sink = f"sqlite:{tmp_path / 'events.db'}"
     create_topics(broker.address)
