@@ -35,8 +35,8 @@ class Environment:
 
 EVERYDAY, TRAINING = Environment(".venv"), Environment(".venv-train")
 BIOME = "@biomejs/biome@2.6.8"  # linter and formatter of the page's JavaScript
-# two processes: most of the time is waiting for brokers, databases and browsers
-TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]
+# three processes on two cores: most of the time is waiting for brokers, databases and browsers
+TESTS = ["pytest", "-n", "3", "--dist", "worksteal"]
 
 
 def run_pip(command: list[str], packages: int) -> int:
@@ -149,10 +149,9 @@ def test_training(options: list[str]) -> int:
     ]
     # else all of them would skip, and nothing would be tested
     there = [str(TRAINING.python), "-c", "import torch, onnx"]
-    spread = ["--dist", "load"]  # the matrix over all architectures is one long file
     # while exporting, torch warns of plans of its own
     quiet = ["-W", "ignore"]
-    command = [str(TRAINING.python), "-m", *TESTS, *spread, *quiet, *needing, *options]
+    command = [str(TRAINING.python), "-m", *TESTS, *quiet, *needing, *options]
     return (
         subprocess.run(there, check=False).returncode
         or subprocess.run(command, cwd=HERE, check=False).returncode

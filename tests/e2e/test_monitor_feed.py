@@ -152,6 +152,7 @@ async def test_a_broker_that_is_not_there_is_waited_for() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_goes_on_after_the_broker_was_away(empty_kafka: Any) -> None:
     produce(empty_kafka, topics.VITALS.name, vitals(1))
     async with feeding(empty_kafka) as (feed, got):

@@ -91,7 +91,9 @@ def the(kind: str, alarms: list[Alarm]) -> Alarm:
     return next(a for a in alarms if a.kind == kind)
 
 
-@pytest.mark.parametrize("running", [True, False], ids=["running", "down"])
+@pytest.mark.parametrize(
+    "running", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["running", "down"]
+)
 def test_an_acknowledgement_counts_once_and_for_good(
     empty_kafka, tmp_path: Path, running: bool
 ) -> None:
@@ -132,6 +134,7 @@ def test_an_acknowledgement_counts_once_and_for_good(
         )
 
 
+@pytest.mark.slow
 def test_limits_and_silence_hold_across_a_restart(empty_kafka, tmp_path: Path) -> None:
     address, sink, patient = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}", "limits"
     create_topics(address)

@@ -46,6 +46,7 @@ def test_it_is_gone_after_stop():
         socket.create_connection((host, int(port)), timeout=10)
 
 
+@pytest.mark.slow
 def test_confluent_kafka_produces_idempotently_and_a_group_resumes_from_its_commit(embedded):
     topic = new_topic()
     producer = confluent_kafka.Producer(

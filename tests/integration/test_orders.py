@@ -33,6 +33,7 @@ def wait_for(condition):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew_s", [0, -3600])
 def test_killed_between_the_order_and_the_snapshot(
     empty_kafka, tmp_path: Path, skew_s: int

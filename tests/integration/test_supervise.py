@@ -81,6 +81,7 @@ def test_a_user_error_of_the_first_worker_ends_it(tmp_path: Path, code: int):
     assert (tmp_path / "started").read_text() == "."
 
 
+@pytest.mark.slow
 def test_a_crash_loop_is_told_and_so_is_its_end(tmp_path: Path):
     running = supervised(BROKEN, started=tmp_path / "started", code=70)
     wait_for(tmp_path / "started", AFTER + 1)

@@ -126,6 +126,11 @@ def _without_ids(table: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.parametrize(
+    "stack",
+    [pytest.param("embedded and sqlite", marks=pytest.mark.slow), "kafka and influxdb"],
+    indirect=True,
+)
 def test_a_simulated_record(stack: Stack, tmp_path: Path) -> None:
     write_wfdb(load("vt"), tmp_path, "vt", 90)
     counts = stored_equals_annotated(stack, tmp_path / "vt", "vt", tmp_path)
@@ -134,6 +139,7 @@ def test_a_simulated_record(stack: Stack, tmp_path: Path) -> None:
     assert counts["Alarm"] > 0
 
 
+@pytest.mark.slow
 def test_mitdb_208(stack: Stack, tmp_path: Path, data_dir: Path) -> None:
     if not (data_dir / "mitdb" / "208.hea").exists():
         pytest.skip(f"no mitdb/208 in {data_dir}")
