@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ingest.operator import OperatorOutlet
 from ingest.registry import steps
 from ingest.registry.state import Registry
-from ingest.registry.step import By
+from ingest.registry.step import Author
 
 FS, N = 130.0, 65  # an H10's rate; half a second
 
@@ -22,7 +22,7 @@ def worn_devices(broker: str, count: int) -> list[str]:
     """Tokens of this number of devices, each worn by a different person."""
     registry, outlet, tokens = Registry(), OperatorOutlet(broker), []
     for k in range(count):
-        by = By("benchmark", time.time_ns())
+        by = Author("benchmark", time.time_ns())
         made, token = steps.add_device(registry, f"d{k}", by)
         for record in made.records:
             registry.apply(record)

@@ -12,61 +12,65 @@ from typing import Annotated
 import typer
 
 from ecgwatch.called import as_called, called
-from ecgwatch.lazy import Entry, lazy_group
+from ecgwatch.lazy import CommandEntry, lazy_group
 from ingest.errors import BadInputError, EcgwatchError
 
 COMMANDS = (
-    Entry(
+    CommandEntry(
         "demo",
         "Start broker, processor, store and page on this machine, with a ward of eight patients.",
     ),
-    Entry("simulate", "Stream simulated patients to the broker, or write them as records."),
-    Entry("replay", "Stream records to the broker as if they were being recorded now."),
-    Entry(
+    CommandEntry("simulate", "Stream simulated patients to the broker, or write them as records."),
+    CommandEntry("replay", "Stream records to the broker as if they were being recorded now."),
+    CommandEntry(
         "ingest",
         "Take samples from devices by HTTP, WebSocket and MQTT, check them, and pass them on to Kafka.",
     ),
-    Entry(
+    CommandEntry(
         "process",
         "Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store.",
     ),
-    Entry("monitor", "Show the ward in a browser: live traces, heart rate, rhythm and alarms."),
-    Entry("gateway", "Link wearable devices, and send their samples."),
-    Entry(
+    CommandEntry(
+        "monitor", "Show the ward in a browser: live traces, heart rate, rhythm and alarms."
+    ),
+    CommandEntry("gateway", "Link wearable devices, and send their samples."),
+    CommandEntry(
         "notify",
         "Notify people of alarms by the rules of the file, and repeat failed attempts; every attempt is an event.",
     ),
-    Entry(
+    CommandEntry(
         "score",
         "Score beats, rhythm and alarms against the annotations of records while they are replayed; scores go to ecg.scores.",
     ),
-    Entry("annotate", "Annotate records as the stream would, without a broker."),
-    Entry(
+    CommandEntry("annotate", "Annotate records as the stream would, without a broker."),
+    CommandEntry(
         "evaluate",
         "Run annotated records through the whole data path and score beats, rhythm and alarms.",
     ),
-    Entry(
+    CommandEntry(
         "train",
         "Train a task, judge it on the fold that was left out, and go on from the last checkpoint.",
     ),
-    Entry("export", "Write stored events of patients and a period as files."),
-    Entry(
+    CommandEntry("export", "Write stored events of patients and a period as files."),
+    CommandEntry(
         "report",
         "Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and their strips.",
     ),
-    Entry(
+    CommandEntry(
         "check",
         "Show every setting with its origin, and whether broker, store and Grafana can be reached.",
     ),
-    Entry(
+    CommandEntry(
         "alarms",
         "Alarms: list, acknowledge, silence, follow, set limits, prove that none is missing.",
     ),
-    Entry("devices", "Devices: tokens, and the patients who wear them."),
-    Entry("patients", "Patients: admit, transfer, discharge."),
-    Entry("topics", "The Kafka topics, and how much is left to process."),
-    Entry("dashboards", "Install the Grafana boards, and push live traces to Grafana."),
-    Entry("models", "The networks that ship with the product, and the architectures there are."),
+    CommandEntry("devices", "Devices: tokens, and the patients who wear them."),
+    CommandEntry("patients", "Patients: admit, transfer, discharge."),
+    CommandEntry("topics", "The Kafka topics, and how much is left to process."),
+    CommandEntry("dashboards", "Install the Grafana boards, and push live traces to Grafana."),
+    CommandEntry(
+        "models", "The networks that ship with the product, and the architectures there are."
+    ),
 )
 
 app = typer.Typer(

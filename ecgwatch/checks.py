@@ -28,7 +28,7 @@ TIMEOUT_S = 5.0
 SECRET = ("_token", "_password")  # how the names of secret settings end
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """Result of the check of one part."""
 
     part: str
@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def findings(settings: Settings) -> list[Finding]:
+def findings(settings: Settings) -> list[CheckResult]:
     """Check each part; never raises for a part that does not work."""
     parts: dict[str, Callable[[Settings], str]] = {
         "ecgwatch": _installation,
@@ -55,13 +55,13 @@ def shown(settings: Settings) -> dict[str, str]:
     return {name: redacted(value) or "(not set)" for name, value in values.items()}
 
 
-def _find(part: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
+def _find(part: str, look: Callable[[Settings], str], settings: Settings) -> CheckResult:
     try:
-        return Finding(part, True, look(settings))
+        return CheckResult(part, True, look(settings))
     except EcgwatchError as error:
-        return Finding(part, False, redacted(error.problem), error.remedy)
+        return CheckResult(part, False, redacted(error.problem), error.remedy)
     except SinkBusyError as error:
-        return Finding(part, False, redacted(str(error)))
+        return CheckResult(part, False, redacted(str(error)))
 
 
 def _installation(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from dashboards.report.rhythm import minutes
 from ecgwatch.files import (
-    AlarmRow,
+    AlarmEpisodeRow,
     JournalRow,
     RecordRow,
     RhythmRow,
@@ -92,7 +92,7 @@ def export_records(
     rhythm that lasts longest. An entry of journal.csv belongs to the stream that began last before
     it, or else to the patient's first.
     """
-    alarms: list[AlarmRow] = []
+    alarms: list[AlarmEpisodeRow] = []
     rhythm: list[RhythmRow] = []
     records: list[RecordRow] = []
     journal: list[JournalRow] = []

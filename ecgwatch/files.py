@@ -14,7 +14,7 @@ from ecgwatch.ecw import write_ecw
 from ingest.messages import Alarm, Beat, Rhythm
 
 __all__ = [
-    "AlarmRow",
+    "AlarmEpisodeRow",
     "JournalRow",
     "RecordRow",
     "RhythmRow",
@@ -31,7 +31,7 @@ OTHER = frozenset({"B", "T", "P"})
 
 
 @dataclass(frozen=True)
-class AlarmRow:
+class AlarmEpisodeRow:
     """A row of alarms.csv: one episode of one alarm."""
 
     record: str
@@ -84,14 +84,14 @@ class JournalRow:
     rhythm: str  # of the minute around it, the longest first, with spaces between; "" if unknown
 
 
-Row = AlarmRow | RhythmRow | RecordRow | JournalRow
+Row = AlarmEpisodeRow | RhythmRow | RecordRow | JournalRow
 
 
-def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmRow]:
+def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmEpisodeRow]:
     """Return the rows of a record's alarms, each in its last step, ordered by onset."""
     ordered = sorted(alarms, key=lambda a: (a.onset_sample, a.raised_sample, a.id))
     return [
-        AlarmRow(
+        AlarmEpisodeRow(
             record,
             a.id,
             a.kind,
@@ -156,7 +156,7 @@ def write_journal(folder: Path, records: Collection[str], rows: Sequence[Journal
 def write_csvs(
     folder: Path,
     records: Collection[str],
-    alarms: Sequence[AlarmRow],
+    alarms: Sequence[AlarmEpisodeRow],
     rhythm: Sequence[RhythmRow],
     record: Sequence[RecordRow],
 ) -> None:
@@ -165,7 +165,7 @@ def write_csvs(
     Rows that an earlier run left there for the same `records` are replaced, those of other records
     stay.
     """
-    _write_csv(folder, "alarms", AlarmRow, records, alarms)
+    _write_csv(folder, "alarms", AlarmEpisodeRow, records, alarms)
     _write_csv(folder, "rhythm", RhythmRow, records, rhythm)
     _write_csv(folder, "record", RecordRow, records, record)
 

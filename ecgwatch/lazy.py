@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command of the command line, as its list shows it."""
 
     name: str
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
         return command
 
 
-def lazy_group(entries: tuple[Entry, ...]) -> type[TyperGroup]:
+def lazy_group(entries: tuple[CommandEntry, ...]) -> type[TyperGroup]:
     """Make the class of a group whose commands are a name and a line of help until one is
     called."""
     known = {entry.name: entry for entry in entries}

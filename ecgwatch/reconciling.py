@@ -19,8 +19,8 @@ from ingest.clock import Clock
 from ingest.messages import Alarm, Delivery
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.moments import moment_id, moment_of
-from stream_processor.notifications.plan import Plan, load, tellings
-from stream_processor.notifications.reading import Kept, read
+from stream_processor.notifications.plan import NotificationPlan, load, tellings
+from stream_processor.notifications.reading import TopicMessage, read
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
 # an alarm is stored about a second after it was raised, and notified soon after
@@ -56,7 +56,7 @@ class Balance(NamedTuple):
         return sorted(self.stored - self.detected - self.expired)
 
 
-class Told(NamedTuple):
+class PeriodNotices(NamedTuple):
     """Outcome of the notices of a period."""
 
     due: int
@@ -90,7 +90,7 @@ def reconcile_period(
         time.sleep(LOOK_AGAIN_S)
 
 
-def report(kept: Balance, told: Told | None) -> list[str]:
+def report(kept: Balance, told: PeriodNotices | None) -> list[str]:
     """Return the report's lines: counts, then what is missing on each side."""
     lines = [
         f"detected: {len(kept.detected)} alarms, of these announced: {len(kept.announced)}",
@@ -118,7 +118,7 @@ def read_detected(broker: str, start_ns: int, end_ns: int) -> Detected:
     """Read the steps of alarms with start_ns <= onset < end_ns. Raises UnreachableError."""
     oldest: dict[int, int] = {}
 
-    def keep(kept: Kept[Alarm]) -> bool:
+    def keep(kept: TopicMessage[Alarm]) -> bool:
         onset_ns = kept.message.onset_ns
         oldest[kept.partition] = min(oldest.get(kept.partition, onset_ns), onset_ns)
         return start_ns <= onset_ns < end_ns
@@ -135,7 +135,7 @@ def read_deliveries(broker: str, start_ns: int, end_ns: int) -> list[Delivery]:
     """Read the Deliveries about alarms with start_ns <= onset < end_ns, in order within each
     patient. Raises UnreachableError."""
 
-    def keep(kept: Kept[Delivery]) -> bool:
+    def keep(kept: TopicMessage[Delivery]) -> bool:
         onset = kept.message.alarm_id.rpartition(":")[2]
         return onset.isdecimal() and start_ns <= int(onset) < end_ns
 
@@ -160,7 +160,9 @@ def compare_kept(detected: Detected, sink: Sink, start_ns: int, end_ns: int) -> 
     return Balance(ids, {a.id for a in detected.steps if a.announced}, set(stored), expired)
 
 
-def compare_told(steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: Plan) -> Told:
+def compare_told(
+    steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: NotificationPlan
+) -> PeriodNotices:
     """Compare the notices that the plan asks for with the Deliveries."""
     attempts: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
@@ -175,10 +177,10 @@ def compare_told(steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: P
             held_back[found[-1].reason.partition(" by ")[0].partition(" (")[0]] += 1
         else:
             missing.append((what, recipient, _why(found)))
-    return Told(len(due), delivered, held_back, missing)
+    return PeriodNotices(len(due), delivered, held_back, missing)
 
 
-def _notices(plan: Plan, steps: Iterable[Alarm]) -> dict[str, tuple[str, str]]:
+def _notices(plan: NotificationPlan, steps: Iterable[Alarm]) -> dict[str, tuple[str, str]]:
     """Return the notices that a plan asks for: by key, the alarm's id and step, and the
     recipient."""
     found: dict[str, tuple[str, str]] = {}

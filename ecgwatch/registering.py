@@ -12,7 +12,7 @@ from ingest.clock import SystemClock
 from ingest.operator import OperatorOutlet
 from ingest.registry.reader import read_registry
 from ingest.registry.state import Registry
-from ingest.registry.step import By as Who
+from ingest.registry.step import Author as Who
 from ingest.registry.step import Steps
 
 Device = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.")]
@@ -20,7 +20,7 @@ Patient = Annotated[
     str, typer.Argument(metavar="PATIENT", help="The patient's name in the streams.")
 ]
 Notes = Annotated[str, typer.Option("--notes", metavar="TEXT", help="Anything to remember.")]
-By = Annotated[
+Author = Annotated[
     str | None,
     typer.Option("--by", metavar="NAME", help="Name to record (default: your login name)."),
 ]

@@ -17,7 +17,7 @@ from ecgwatch.times import parse_time
 from ingest.broker import create_topics
 from ingest.clock import Clock
 from ingest.errors import BadInputError
-from ingest.fault_options import FORMS, Spec
+from ingest.fault_options import FORMS, FaultSpec
 from ingest.replay import Due, play
 from ingest.sources.base import Source
 
@@ -65,7 +65,7 @@ def warn(text: str) -> None:
     typer.echo(f"warning: {text}", err=True)
 
 
-def open_noises(specs: Sequence[Spec], data: Path) -> dict[str, Source]:
+def open_noises(specs: Sequence[FaultSpec], data: Path) -> dict[str, Source]:
     """Open the noise records that faults name, the first channel of each. Raises BadInputError or
     UnreachableError."""
     from ingest.sources.open import open_source

@@ -25,7 +25,7 @@ METADATA_MS = 30_000  # a client learns of added partitions within this time
 logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 
-class Made(NamedTuple):
+class CreatedTopic(NamedTuple):
     """A topic as `create_topics` left it."""
 
     topic: Topic
@@ -87,7 +87,7 @@ def settings(broker: str) -> dict[str, Any]:
     }
 
 
-def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
+def create_topics(broker: str, partitions: int = PARTITIONS) -> list[CreatedTopic]:
     """Make the topics that do not exist yet, with their retention; the others stay as they are.
     Topics made later get as many partitions as ecg.samples has. Raises UnreachableError."""
     from kafka import KafkaAdminClient
@@ -113,7 +113,7 @@ def create_topics(broker: str, partitions: int = PARTITIONS) -> list[Made]:
     finally:
         if admin is not None:
             admin.close()
-    return [Made(topic, topic in missing, found[topic.name]) for topic in ALL]
+    return [CreatedTopic(topic, topic in missing, found[topic.name]) for topic in ALL]
 
 
 def lags(broker: str, group: str, topic: str) -> list[Lag]:

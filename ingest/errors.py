@@ -7,15 +7,15 @@ EcgwatchError            what is wrong and what to do; the command line prints b
 
 Answered to the client, with a status and a remedy:
 
-RefusedError             by the monitor (dashboards/monitor/refusals.py) and the ingest server
-                         (ingest/server/refusals.py); a batch that the store will never accept
-                         (stream_processor/sinks/refusals.py) is set aside
+RefusedError             a request that the monitor does not carry out
+`- IngestRefusedError    samples that the ingest server does not take (ingest/server/refusals.py)
 TooManyAttemptsError     too many wrong tokens (dashboards/monitor/http/access.py)
 WireError                a body that the ingest server would refuse (ingest/wire.py)
 
 Set aside and counted, while everything else continues:
 
 BadMessageError          not a valid message: to the dead-letter topic (ingest/messages.py)
+BatchRefusedError        events that the store will never accept (stream_processor/sinks/refusals.py)
 BadPacketError           not a valid packet of this device (ingest/gateway/base.py)
 KafkaRefusedError        a message that Kafka will never accept (ingest/server/outlet.py)
 
@@ -39,6 +39,8 @@ Anything else is a defect and crashes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class EcgwatchError(Exception):
     """An error for a person: what is wrong, naming the input, and what to do about it."""
@@ -59,3 +61,13 @@ class UnreachableError(EcgwatchError):
     """A broker, a database or a site that does not answer."""
 
     exit_code = 3
+
+
+class RefusedError(Exception):
+    """A refused request: the HTTP status, what is wrong, and what to do."""
+
+    def __init__(
+        self, status: int, problem: str, remedy: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.status, self.problem, self.remedy, self.headers = status, problem, remedy, headers

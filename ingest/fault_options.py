@@ -24,7 +24,7 @@ FORMS = {
 SPANS = ("lead-off", "disconnect", "battery", "device")
 
 
-class Spec(NamedTuple):
+class FaultSpec(NamedTuple):
     """A parsed fault."""
 
     name: str  # a key of FORMS
@@ -32,7 +32,7 @@ class Spec(NamedTuple):
     record: str = ""  # of noise
 
 
-def parse(text: str) -> Spec:
+def parse(text: str) -> FaultSpec:
     """Parse the text of a --fault option. Raises BadInputError that names the fault and shows its
     form."""
     name, _, rest = text.partition(":")
@@ -47,18 +47,18 @@ def parse(text: str) -> Spec:
         raise BadInputError(f"--fault {text}: {error}", f"Write {FORMS[name]}.") from error
 
 
-def _parse_numbers(name: str, rest: str) -> Spec:
+def _parse_numbers(name: str, rest: str) -> FaultSpec:
     if name == "noise":
         record, _, snr = rest.rpartition(":")
         if not record:
             raise ValueError("needs a record and a signal-to-noise ratio")
-        return Spec(name, (_number(snr),), record)
+        return FaultSpec(name, (_number(snr),), record)
     if name in SPANS:
         begin, _, end = rest.partition("-")
         span = (_number(begin), _number(end))
         if not 0 <= span[0] < span[1]:
             raise ValueError("its span must end after it begins")
-        return Spec(name, span)
+        return FaultSpec(name, span)
     numbers = tuple(_number(n) for n in rest.split(":"))
     if len(numbers) > (2 if name == "delay" else 1):
         raise ValueError("has too many values")
@@ -67,7 +67,7 @@ def _parse_numbers(name: str, rest: str) -> Spec:
         raise ValueError("a probability lies between 0 and 1")
     if name == "delay" and numbers[0] < 0:
         raise ValueError("a delay is not negative")
-    return Spec(name, numbers)
+    return FaultSpec(name, numbers)
 
 
 def _number(text: str) -> float:

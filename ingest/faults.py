@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ingest.fault_options import Spec
+from ingest.fault_options import FaultSpec
 from ingest.messages import SampleChunk
-from ingest.noise import Noise
+from ingest.noise import RecordedNoise
 from ingest.replay import Due, end_after
 from ingest.sources.base import Source
 
@@ -27,7 +27,7 @@ Fault = Callable[[Iterator[Due], np.random.Generator], Iterator[Due]]
 
 
 def apply(
-    specs: Sequence[Spec],
+    specs: Sequence[FaultSpec],
     items: Iterator[Due],
     *,
     patient_id: str,
@@ -51,10 +51,10 @@ def apply(
     return items
 
 
-def _fault(spec: Spec, source: Source, noises: dict[str, Source]) -> Fault:
+def _fault(spec: FaultSpec, source: Source, noises: dict[str, Source]) -> Fault:
     values = spec.numbers
     if spec.name == "noise":
-        return noise(Noise(source, noises[spec.record], snr_db=values[0]))
+        return noise(RecordedNoise(source, noises[spec.record], snr_db=values[0]))
     faults: dict[str, Callable[..., Fault]] = {
         "drop": drop,
         "duplicate": duplicate,
@@ -216,7 +216,7 @@ def _reporting(
     return wrap
 
 
-def noise(added: Noise) -> Fault:
+def noise(added: RecordedNoise) -> Fault:
     """Add noise to every chunk, from a place in the noise record that depends on seed and patient;
     clipped to int16."""
 

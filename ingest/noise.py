@@ -26,7 +26,7 @@ HALF_QRS_S = 0.05
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ")
 
 
-class Noise:
+class RecordedNoise:
     """Noise in counts of the `signal` source, at its sampling frequency, repeated without end.
 
     Nothing is read before the first use, which raises BadInputError if the noise is empty or flat.

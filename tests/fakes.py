@@ -13,7 +13,7 @@ from ingest.clock import SystemClock
 from ingest.messages import Action, AlarmKind, Beat, Event, Orders, SampleChunk, sample_offset_ns
 from models.serving.runtime import Model
 from stream_processor.sinks.base import Sink, SinkBusyError
-from stream_processor.sinks.refusals import Refused
+from stream_processor.sinks.refusals import RefusedEvent
 from stream_processor.worker.archive import Archive
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.operator_actions import Placed
@@ -161,7 +161,7 @@ class FakeSink:
     def pending(self) -> int:
         return len(self.waiting)
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         return []
 
     def close(self) -> None:

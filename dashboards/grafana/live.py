@@ -38,7 +38,7 @@ RETRY_S = 1.0
 _CHANNEL = re.compile(r"[A-Za-z0-9_\-.=/]{1,120}")
 
 
-class Batch(NamedTuple):
+class LineBatch(NamedTuple):
     """Lines to send, and their arrival time in seconds of the steady clock."""
 
     lines: list[str]
@@ -109,14 +109,14 @@ class Publisher:
         headers = {} if colon else {"Authorization": f"Bearer {token}"}
         self._client = httpx.AsyncClient(auth=auth, headers=headers, timeout=TIMEOUT_S)
         self._url, self._clock = f"{url.rstrip('/')}/api/live/push/{stream}", clock
-        self._waiting: deque[Batch] = deque()
+        self._waiting: deque[LineBatch] = deque()
         self.sent = self.dropped = 0  # lines
 
     def give(self, lines: list[str]) -> None:
         """Queue lines for the next push. Never blocks."""
         now = self._clock.steady_s()
         if lines:
-            self._waiting.append(Batch(lines, now))
+            self._waiting.append(LineBatch(lines, now))
         while self._waiting and now - self._waiting[0].at_s > KEPT_S:
             self.dropped += len(self._waiting.popleft().lines)
 

@@ -26,7 +26,7 @@ NOT_FOUND, CHANGED_MEANWHILE = 404, 412
 T = TypeVar("T")
 
 
-class Source(NamedTuple):
+class DataSource(NamedTuple):
     """How Grafana reaches the store."""
 
     url: str
@@ -44,7 +44,7 @@ class Change(NamedTuple):
     note: str = ""
 
 
-class Finding(NamedTuple):
+class GrafanaCheck(NamedTuple):
     """The result of `check` for one thing."""
 
     what: str
@@ -63,7 +63,7 @@ class Grafana:
         user, colon, password = token.partition(":")
         self._api = GrafanaApi.from_url(f"{self.url}/", (user, password) if colon else token)
 
-    def push(self, source: Source) -> Iterator[Change]:
+    def push(self, source: DataSource) -> Iterator[Change]:
         """Push folders, datasource, boards and alert rules, in this order."""
         self.version()
         yield self._folder(FOLDER_UID, FOLDER)
@@ -73,11 +73,11 @@ class Grafana:
         yield self._folder(alerts.FOLDER_UID, alerts.FOLDER)
         yield self._rules()
 
-    def check(self) -> Iterator[Finding]:
+    def check(self) -> Iterator[GrafanaCheck]:
         """Check version, datasource, boards and alert rules as they are now."""
         version = self.version()
         good = version.split(".")[0].isdigit() and int(version.split(".")[0]) >= OLDEST
-        yield Finding(
+        yield GrafanaCheck(
             "grafana",
             good,
             f"version {version}" + ("" if good else f"; the boards are made for {OLDEST}"),
@@ -106,7 +106,7 @@ class Grafana:
         )
         return Change(what, "updated", f"was called {found['title']}")
 
-    def _source(self, source: Source) -> Change:
+    def _source(self, source: DataSource) -> Change:
         uid = parts.DATASOURCE["uid"]
         what, wanted = f"datasource {uid}", _source(source)
         found = self._found(lambda: self._api.datasource.get_datasource_by_uid(uid))
@@ -125,16 +125,16 @@ class Grafana:
         self._ask(lambda: self._api.datasource.update_datasource_by_uid(uid, wanted))
         return Change(what, "updated")
 
-    def _source_health(self) -> Finding:
+    def _source_health(self) -> GrafanaCheck:
         uid = parts.DATASOURCE["uid"]
         what = f"datasource {uid}"
         try:
             health = self._found(lambda: self._api.datasource.health(uid))
         except EcgwatchError as error:  # Grafana answers 400 if the store does not answer it
-            return Finding(what, False, error.problem)
+            return GrafanaCheck(what, False, error.problem)
         if health is None:
-            return Finding(what, False, "missing; `ecgwatch dashboards push` makes it")
-        return Finding(what, health["status"] == "OK", health["message"])
+            return GrafanaCheck(what, False, "missing; `ecgwatch dashboards push` makes it")
+        return GrafanaCheck(what, health["status"] == "OK", health["message"])
 
     def _board(self, board: Json) -> Change:
         for attempt in range(1, TRIES + 1):
@@ -190,11 +190,11 @@ class Grafana:
         )
         return found if found and found.get("rules") else None
 
-    def _compared(self, what: str, found: Any, wanted: Json) -> Finding:
+    def _compared(self, what: str, found: Any, wanted: Json) -> GrafanaCheck:
         if not found:
-            return Finding(what, False, "missing; `ecgwatch dashboards push` makes it")
+            return GrafanaCheck(what, False, "missing; `ecgwatch dashboards push` makes it")
         where = differs(wanted, found)
-        return Finding(
+        return GrafanaCheck(
             what, not where, f"differs from ecgwatch's: {where}" if where else "as ecgwatch's"
         )
 
@@ -254,7 +254,7 @@ def differs(wanted: Any, found: Any, path: str = "") -> str:
     return "" if wanted == found or (not wanted and not found) else path.lstrip(".")
 
 
-def _source(source: Source) -> Json:
+def _source(source: DataSource) -> Json:
     return {
         "name": "ecgwatch",
         **parts.DATASOURCE,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dashboards.report.rhythm import Episode
+from dashboards.report.rhythm import ClippedEpisode
 from ingest.messages import Beat
 
 HOUR_NS = 3600 * 10**9
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-class Beats(NamedTuple):
+class BeatArrays(NamedTuple):
     """The beats of a period in order of time, one array per field, each (n,)."""
 
     time_ns: Ints
@@ -49,14 +49,16 @@ class Variability(NamedTuple):
     intervals: int
 
 
-def gather(beats: Iterable[Beat]) -> Beats:
+def gather(beats: Iterable[Beat]) -> BeatArrays:
     """Convert beats to arrays."""
     rows = [(b.time_ns, b.rr_ms, b.label) for b in beats]
     times, rr, labels = zip(*rows, strict=True) if rows else ((), (), ())
-    return Beats(np.array(times, np.int64), np.array(rr, np.float64), np.array(labels, dtype="<U1"))
+    return BeatArrays(
+        np.array(times, np.int64), np.array(rr, np.float64), np.array(labels, dtype="<U1")
+    )
 
 
-def hours(beats: Beats, start_ns: int, end_ns: int) -> list[Hour]:
+def hours(beats: BeatArrays, start_ns: int, end_ns: int) -> list[Hour]:
     """Each clock hour with a beat in it. A run belongs to the hour of its first beat; a gap in the
     signal ends it."""
     v, s = _runs(beats, "V"), _runs(beats, "S")
@@ -72,7 +74,9 @@ def hours(beats: Beats, start_ns: int, end_ns: int) -> list[Hour]:
     return found
 
 
-def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, float] | None:
+def longest_interval(
+    beats: BeatArrays, rhythm: Sequence[ClippedEpisode]
+) -> tuple[int, float] | None:
     """(time of the beat before, ms) of the longest RR interval, without intervals that contain
     fibrillation or unreadable signal."""
     rr = beats.rr_ms.copy()
@@ -86,7 +90,7 @@ def longest_interval(beats: Beats, rhythm: Sequence[Episode]) -> tuple[int, floa
     return int(begins[at]), float(rr[at])
 
 
-def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:
+def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> Variability | None:
     """Variability of intervals of 300-2000 ms between two N beats, outside atrial fibrillation and
     unreadable signal.
 
@@ -108,7 +112,7 @@ def variability(beats: Beats, rhythm: Sequence[Episode]) -> Variability | None:
     return Variability(float(np.std(nn, ddof=1)), float(np.sqrt(np.mean(steps**2))), int(nn.size))
 
 
-def _runs(beats: Beats, letter: str) -> Ints:
+def _runs(beats: BeatArrays, letter: str) -> Ints:
     """(first, length) of each run of marked beats, shape (m, 2)."""
     held = beats.label == letter
     fresh = held & ~(np.r_[False, held[:-1]] & np.isfinite(beats.rr_ms))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dashboards.report.beats import (
-    Beats,
+    BeatArrays,
     Hour,
     Variability,
     gather,
@@ -16,7 +16,14 @@ from dashboards.report.beats import (
     longest_interval,
     variability,
 )
-from dashboards.report.rhythm import Episode, Share, episodes, minutes, reaching_into, shares
+from dashboards.report.rhythm import (
+    ClippedEpisode,
+    RhythmShare,
+    episodes,
+    minutes,
+    reaching_into,
+    shares,
+)
 from dashboards.report.signal import Signal, around
 from ingest.messages import Action, Alarm, Beat, Edit, JournalEntry, RhythmLabel, Strip, Vitals
 from stream_processor.sinks.base import Sink
@@ -25,7 +32,7 @@ STRIPS = 24
 _RANK = {"high": 0, "medium": 1, "low": 2}
 
 
-class HeartRate(NamedTuple):
+class HeartRateFigures(NamedTuple):
     """Heart-rate figures over the seconds that have a heart rate."""
 
     mean: float
@@ -35,7 +42,7 @@ class HeartRate(NamedTuple):
     highest_ns: int
 
 
-class Felt(NamedTuple):
+class ReportedSymptom(NamedTuple):
     """An entry of the journal, and the rhythms of the minute around it, the longest first."""
 
     entry: JournalEntry
@@ -50,20 +57,22 @@ class Findings(NamedTuple):
     end_ns: int
     monitored_s: float  # seconds with vitals
     rated_s: float  # number of these with a heart rate
-    heart_rate: HeartRate | None
-    beats: Beats
+    heart_rate: HeartRateFigures | None
+    beats: BeatArrays
     hours: list[Hour]
     longest_rr: tuple[int, float] | None
     variability: Variability | None
-    rhythm: list[Episode]
-    shares: list[Share]
+    rhythm: list[ClippedEpisode]
+    shares: list[RhythmShare]
     alarms: list[Alarm]
     strips: list[tuple[Alarm, Strip]]  # strips of the most urgent alarms, in order of time
     strips_left_out: int
     actions: list[Action]
     edits: list[Edit]
-    journal: list[Felt]
-    felt_strips: list[tuple[Felt, Signal]]  # of what the wearer said, if signal is stored
+    journal: list[ReportedSymptom]
+    felt_strips: list[
+        tuple[ReportedSymptom, Signal]
+    ]  # of what the wearer said, if signal is stored
 
 
 def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
@@ -81,7 +90,7 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
     ]
     edits = [e for e in sink.read(Edit, patient_id) if start_ns <= e.at_ns < end_ns]
     entries = sink.read(JournalEntry, patient_id, start_ns, end_ns)
-    journal = [Felt(*pair) for pair in minutes(sink, patient_id, entries)]
+    journal = [ReportedSymptom(*pair) for pair in minutes(sink, patient_id, entries)]
     return Findings(
         patient_id,
         start_ns,
@@ -105,14 +114,16 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
     )
 
 
-def _felt_strips(sink: Sink, patient_id: str, journal: Iterable[Felt]) -> list[tuple[Felt, Signal]]:
+def _felt_strips(
+    sink: Sink, patient_id: str, journal: Iterable[ReportedSymptom]
+) -> list[tuple[ReportedSymptom, Signal]]:
     """The signal around what the wearer said, at most STRIPS times, in order of time."""
     said = [felt for felt in journal if felt.entry.kind in ("symptom", "note")]
     signals = ((felt, around(sink, patient_id, felt.entry.time_ns)) for felt in said[:STRIPS])
     return [(felt, signal) for felt, signal in signals if signal is not None]
 
 
-def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | None]:
+def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRateFigures | None]:
     """(seconds, seconds with a heart rate, the heart rate)."""
     rows = [(v.time_ns, v.hr_bpm) for v in vitals]
     rated = [(t, hr) for t, hr in rows if hr is not None]
@@ -123,7 +134,7 @@ def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRate | Non
     return (
         float(len(rows)),
         float(len(rated)),
-        HeartRate(float(np.mean(hr)), hr[low], times[low], hr[high], times[high]),
+        HeartRateFigures(float(np.mean(hr)), hr[low], times[low], hr[high], times[high]),
     )
 
 

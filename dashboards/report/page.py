@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboards.paper import Mark, millivolts, strip_svg
-from dashboards.report.beats import NN_MS, Beats
+from dashboards.report.beats import NN_MS, BeatArrays
 from dashboards.report.findings import Findings
 from dashboards.report.signal import Signal
 from dashboards.words import RHYTHMS
@@ -56,13 +56,13 @@ def report_html(findings: Findings, made_ns: int) -> str:
     )
 
 
-def _drawn(signal: Signal, beats: Beats, from_ns: int, to_ns: int | None) -> list[Markup]:
+def _drawn(signal: Signal, beats: BeatArrays, from_ns: int, to_ns: int | None) -> list[Markup]:
     """Draw the signal on paper, in rows that fit onto a page at true scale, with beat letters and
     a stretch shaded; None: it goes on to the end."""
     return [_row(row, beats, from_ns, to_ns) for row in signal.rows(ROW_S)]
 
 
-def _row(signal: Signal, beats: Beats, from_ns: int, to_ns: int | None) -> Markup:
+def _row(signal: Signal, beats: BeatArrays, from_ns: int, to_ns: int | None) -> Markup:
     mv = millivolts(signal.samples, signal.counts_per_mv)
     start_ns, end_ns = signal.start_ns, signal.end_ns
     within = slice(*np.searchsorted(beats.time_ns, [start_ns, end_ns]).tolist())

@@ -14,7 +14,7 @@ _AROUND_NS = 30 * 10**9  # of a journal entry, on either side: its minute
 _LOOK_BACK_NS = (_HOUR_NS, 8 * _HOUR_NS, 64 * _HOUR_NS, 31 * 24 * _HOUR_NS)
 
 
-class Episode(NamedTuple):
+class ClippedEpisode(NamedTuple):
     """A rhythm episode, clipped to the period."""
 
     label: RhythmLabel
@@ -26,14 +26,14 @@ class Episode(NamedTuple):
         return (self.end_ns - self.start_ns) / 1e9
 
 
-class Share(NamedTuple):
+class RhythmShare(NamedTuple):
     """The total of one rhythm."""
 
     label: RhythmLabel
     seconds: float
     part: float  # share of the readable time; for unreadable signal, share of the whole
     episodes: int
-    longest: Episode
+    longest: ClippedEpisode
 
 
 def reaching_into(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Iterator[Rhythm]:
@@ -48,12 +48,12 @@ def reaching_into(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> It
     yield from sink.read(Rhythm, patient_id, start_ns, end_ns)
 
 
-def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[Episode]:
+def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[ClippedEpisode]:
     """The episodes, clipped to the period, in order of time; if two overlap (a stream that was sent
     again), the later one counts."""
-    found: list[Episode] = []
+    found: list[ClippedEpisode] = []
     for r in sorted(rhythm, key=lambda r: (r.start_ns, r.end_ns)):
-        one = Episode(r.label, max(r.start_ns, start_ns), min(r.end_ns, end_ns))
+        one = ClippedEpisode(r.label, max(r.start_ns, start_ns), min(r.end_ns, end_ns))
         if one.start_ns >= one.end_ns:
             continue
         while found and found[-1].start_ns >= one.start_ns:
@@ -66,7 +66,7 @@ def episodes(rhythm: Iterable[Rhythm], start_ns: int, end_ns: int) -> list[Episo
     return found
 
 
-def around(found: Sequence[Episode], time_ns: int) -> list[RhythmLabel]:
+def around(found: Sequence[ClippedEpisode], time_ns: int) -> list[RhythmLabel]:
     """The rhythms of the minute around a time, the longest first; empty if none is known."""
     held: dict[RhythmLabel, int] = {}
     for one in found:
@@ -80,7 +80,7 @@ def minutes(
     sink: Sink, patient_id: str, entries: Iterable[JournalEntry]
 ) -> Iterator[tuple[JournalEntry, list[RhythmLabel]]]:
     """Each entry of the journal, in order of time, with the rhythms of the minute around it."""
-    known: list[Episode] = []
+    known: list[ClippedEpisode] = []
     known_ns = 0  # the episodes are known up to here
     for entry in entries:
         end_ns = entry.time_ns + _AROUND_NS
@@ -92,7 +92,7 @@ def minutes(
         yield entry, around(known, entry.time_ns)
 
 
-def shares(found: Sequence[Episode]) -> list[Share]:
+def shares(found: Sequence[ClippedEpisode]) -> list[RhythmShare]:
     """The share of each rhythm that occurs, the longest first; unreadable signal last."""
     total = sum(one.seconds for one in found)
     readable = sum(one.seconds for one in found if one.label != UNREADABLE)
@@ -102,7 +102,7 @@ def shares(found: Sequence[Episode]) -> list[Share]:
         seconds = sum(one.seconds for one in of_it)
         whole = total if label == UNREADABLE else readable
         answer.append(
-            Share(
+            RhythmShare(
                 label, seconds, seconds / whole, len(of_it), max(of_it, key=lambda one: one.seconds)
             )
         )

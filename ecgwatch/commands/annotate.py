@@ -14,7 +14,7 @@ import typer
 
 from ecgwatch import options, settings
 from ecgwatch.files import (
-    AlarmRow,
+    AlarmEpisodeRow,
     RecordRow,
     RhythmRow,
     alarm_rows,
@@ -39,7 +39,7 @@ class _How(NamedTuple):
 
 class _Done(NamedTuple):
     record: RecordRow
-    alarms: list[AlarmRow]
+    alarms: list[AlarmEpisodeRow]
     rhythm: list[RhythmRow]
     notices: list[str]  # what was left out or missing
 

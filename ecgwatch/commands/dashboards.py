@@ -38,7 +38,7 @@ Token = Annotated[
 @app.command()
 def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> None:
     """Create or update folders, datasource, boards and alert rules, and list the changes."""
-    from dashboards.grafana.push import Source
+    from dashboards.grafana.push import DataSource
     from ecgwatch.stores import influx_ca
 
     chosen, _ = settings.load({"grafana": url, "grafana_token": token, "sink": sink})
@@ -48,7 +48,7 @@ def push(url: Url = None, token: Token = None, sink: options.Sink = None) -> Non
             f"Grafana reads InfluxDB, and the store is {chosen.sink}",
             "Give --sink influxdb:URL as Grafana reaches it.",
         )
-    source = Source(
+    source = DataSource(
         address, chosen.influx_org, chosen.influx_bucket, chosen.influx_token, influx_ca(chosen)
     )
     for change in _grafana(chosen).push(source):

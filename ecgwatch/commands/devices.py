@@ -9,12 +9,12 @@ import typer
 
 from ecgwatch import options, settings
 from ecgwatch.called import called
-from ecgwatch.registering import By, Device, Notes, Patient, take
+from ecgwatch.registering import Author, Device, Notes, Patient, take
 from ecgwatch.times import ago
 from ingest.clock import SystemClock
 from ingest.registry import steps
 from ingest.registry.state import Registry
-from ingest.registry.step import By as Who
+from ingest.registry.step import Author as Who
 from ingest.registry.step import Steps
 
 app = typer.Typer(no_args_is_help=True, help="Devices: tokens, and the patients who wear them.")
@@ -27,7 +27,7 @@ def add(
     device: Device,
     model: Model = "",
     notes: Notes = "",
-    by: By = None,
+    by: Author = None,
     broker: options.Broker = None,
 ) -> None:
     """Add a device, or give a revoked one a new token. Prints the token, which is shown only now."""
@@ -73,7 +73,9 @@ def list_devices(broker: options.Broker = None) -> None:
 
 
 @app.command()
-def assign(device: Device, patient: Patient, by: By = None, broker: options.Broker = None) -> None:
+def assign(
+    device: Device, patient: Patient, by: Author = None, broker: options.Broker = None
+) -> None:
     """Give a device to an admitted patient; another one that the patient wears is released."""
     chosen, _ = settings.load({"broker": broker})
     take(chosen.kafka, by, lambda registry, who: steps.assign(registry, device, patient, who))
@@ -81,7 +83,7 @@ def assign(device: Device, patient: Patient, by: By = None, broker: options.Brok
 
 
 @app.command()
-def release(device: Device, by: By = None, broker: options.Broker = None) -> None:
+def release(device: Device, by: Author = None, broker: options.Broker = None) -> None:
     """Release a device from its patient: the stream ends."""
     chosen, _ = settings.load({"broker": broker})
     take(chosen.kafka, by, lambda registry, who: steps.release(registry, device, who))
@@ -89,7 +91,7 @@ def release(device: Device, by: By = None, broker: options.Broker = None) -> Non
 
 
 @app.command()
-def revoke(device: Device, by: By = None, broker: options.Broker = None) -> None:
+def revoke(device: Device, by: Author = None, broker: options.Broker = None) -> None:
     """Revoke a device's token, at once and in every running server."""
     chosen, _ = settings.load({"broker": broker})
     take(chosen.kafka, by, lambda registry, who: steps.revoke(registry, device, who))

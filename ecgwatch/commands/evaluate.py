@@ -19,8 +19,8 @@ from ingest.errors import BadInputError, EcgwatchError
 
 if TYPE_CHECKING:
     from ecgwatch.evaluating.judge import Judgement
-    from ecgwatch.evaluating.tables import Table
-    from ecgwatch.evaluating.task import Task
+    from ecgwatch.evaluating.tables import FigureTable
+    from ecgwatch.evaluating.task import EvaluationTask
 
 OUT = Path("var/evaluate")
 
@@ -128,7 +128,12 @@ def _make(out: Path) -> None:
 
 
 def write(
-    out: Path, name: str, told: str, tables: list[Table], per_record: Table, found: list[Judgement]
+    out: Path,
+    name: str,
+    told: str,
+    tables: list[FigureTable],
+    per_record: FigureTable,
+    found: list[Judgement],
 ) -> None:
     """Write report.json and report.html, and print their paths."""
     from ecgwatch.evaluating.gallery import moments, strips
@@ -163,7 +168,7 @@ def heading(database: str, found: list[Judgement]) -> str:
     return f"{database}: {len(found)} records, {hours:.1f} h; {honest}; the rhythm network was trained on CinC 2017 only; {spent}"
 
 
-def _results(todo: list[Task], jobs: int) -> Iterator[Judgement | str]:
+def _results(todo: list[EvaluationTask], jobs: int) -> Iterator[Judgement | str]:
     if jobs == 1 or len(todo) == 1:
         yield from map(_one, todo)
         return
@@ -177,7 +182,7 @@ def _results(todo: list[Task], jobs: int) -> Iterator[Judgement | str]:
             ) from error
 
 
-def _one(task: Task) -> Judgement | str:
+def _one(task: EvaluationTask) -> Judgement | str:
     """Judge a record; return the problem if its files cannot be read."""
     from ecgwatch.evaluating.judge import judge
 

@@ -17,7 +17,7 @@ from ingest.errors import BadInputError, UnreachableError
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """File formats of `export`."""
 
     ECW = "ecw"
@@ -38,11 +38,11 @@ def export(
     from_time: options.From = None,
     to_time: options.End = None,
     form: Annotated[
-        Format,
+        ExportFormat,
         typer.Option(
             "--format", help="ecw: the files of annotate; csv, parquet: every field of every event."
         ),
-    ] = Format.ECW,
+    ] = ExportFormat.ECW,
     sink: options.Sink = None,
 ) -> None:
     """Write stored events of patients and a period as files."""
@@ -58,7 +58,7 @@ def export(
     store = open_sink(chosen)
     try:
         patients = _present(store, patient, chosen.sink)
-        if form is Format.ECW:
+        if form is ExportFormat.ECW:
             for done in export_records(store, patients, out, start_ns, end_ns):
                 counts = f"{done.beats} beats, {done.rhythm} rhythm episodes, {done.alarms} alarms"
                 typer.echo(f"{done.path}: from {show_time(done.start_ns)}, {counts}")

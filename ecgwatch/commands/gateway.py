@@ -87,7 +87,7 @@ def _run(named: list[Named], server: str, spool: Path, spool_mb: int, record: Pa
     import asyncio
 
     from ingest.gateway.extra import library
-    from ingest.gateway.gateway import Gateway, Wanted, only_here
+    from ingest.gateway.gateway import Gateway, NamedDevice, only_here
     from ingest.gateway.recording import Recorder
     from ingest.gateway.sources import open_live
 
@@ -100,7 +100,7 @@ def _run(named: list[Named], server: str, spool: Path, spool_mb: int, record: Pa
         _log_to(spool / LOG)
         recorder = Recorder(record, named[0][0]) if record else None
         wanted = [
-            Wanted(device, source, token, recorder)
+            NamedDevice(device, source, token, recorder)
             for (device, token), source in zip(named, sources, strict=True)
         ]
 

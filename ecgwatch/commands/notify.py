@@ -19,11 +19,11 @@ from ecgwatch import options, settings
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from ingest.health import Health, serving_health
-from stream_processor.notifications.plan import REMEDY, Plan, load
-from stream_processor.notifications.text import Note
+from stream_processor.notifications.plan import REMEDY, NotificationPlan, load
+from stream_processor.notifications.text import NotificationText
 
 if TYPE_CHECKING:
-    from stream_processor.notifications.sender import Sender
+    from stream_processor.notifications.sender import NotificationSender
 
 _SECRET = re.compile(r"\$\{(\w+)\}")
 
@@ -54,13 +54,13 @@ def notify(
     """Notify people of alarms by the rules of the file, and repeat failed attempts; every attempt
     is an event. A second process takes over if the first one fails."""
     # half a second of imports that no other command needs
-    from stream_processor.notifications.sender import Sender
+    from stream_processor.notifications.sender import NotificationSender
 
     chosen, _ = settings.load(
         {"broker": broker, "notifications": None if file is None else str(file)}
     )
     plan = load(notifications_file(chosen))
-    sender = Sender(with_secrets(plan, os.environ))
+    sender = NotificationSender(with_secrets(plan, os.environ))
     if check:
         _describe(plan)
     if test is not None:
@@ -79,7 +79,7 @@ def notifications_file(chosen: settings.Settings) -> Path:
     return Path(chosen.notifications).expanduser()
 
 
-def with_secrets(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
+def with_secrets(plan: NotificationPlan, environment: Mapping[str, str]) -> dict[str, str]:
     """Each recipient's address with ${NAME} filled in: quoted for a URL, or as it is where it is
     the whole address.
 
@@ -100,7 +100,7 @@ def with_secrets(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _describe(plan: Plan) -> None:
+def _describe(plan: NotificationPlan) -> None:
     typer.echo(f"recipients: {', '.join(plan.recipients)}")
     for number, rule in enumerate(plan.rules, start=1):
         typer.echo(
@@ -122,13 +122,13 @@ def _describe(plan: Plan) -> None:
         typer.echo(f"in no rule: {', '.join(idle)}")
 
 
-def _test(plan: Plan, sender: Sender, name: str) -> None:
+def _test(plan: NotificationPlan, sender: NotificationSender, name: str) -> None:
     if name not in plan.recipients:
         raise BadInputError(
             f"no recipient {name!r} is in the file", f"It knows: {', '.join(plan.recipients)}."
         )
     body = f"This is a test of ecgwatch's notifications to {name}. No patient is concerned."
-    if failure := sender.send(name, Note("ecgwatch: test", body, "info")):
+    if failure := sender.send(name, NotificationText("ecgwatch: test", body, "info")):
         raise UnreachableError(
             f"recipient {name!r} was not notified: {failure}",
             "Check its url, its secret and the way to the service.",
@@ -136,7 +136,7 @@ def _test(plan: Plan, sender: Sender, name: str) -> None:
     typer.echo(f"{name}: the service has taken the test message")
 
 
-def _serve(chosen: settings.Settings, plan: Plan, sender: Sender) -> None:
+def _serve(chosen: settings.Settings, plan: NotificationPlan, sender: NotificationSender) -> None:
     from stream_processor.notifications.service import Notifier
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

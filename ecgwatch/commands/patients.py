@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ecgwatch import options, settings
-from ecgwatch.registering import By, Notes, Patient, take
+from ecgwatch.registering import Author, Notes, Patient, take
 from ecgwatch.times import show_time
 from ingest.registry import steps
 
@@ -36,7 +36,7 @@ def admit(
     device: Worn = "",
     profile: Profile = "",
     notes: Notes = "",
-    by: By = None,
+    by: Author = None,
     broker: options.Broker = None,
 ) -> None:
     """Admit a patient; a returning patient keeps name, profile and alarm limits."""
@@ -73,7 +73,7 @@ def transfer(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="The new device.")
     ] = None,
-    by: By = None,
+    by: Author = None,
     broker: options.Broker = None,
 ) -> None:
     """Move a patient to another bed, another device, or both; limits and profile go along."""
@@ -94,7 +94,7 @@ def transfer(
 
 
 @app.command()
-def discharge(patient: Patient, by: By = None, broker: options.Broker = None) -> None:
+def discharge(patient: Patient, by: Author = None, broker: options.Broker = None) -> None:
     """End a patient's stay: stream and alarms end, bed and devices are free, the record is kept."""
     chosen, _ = settings.load({"broker": broker})
     take(chosen.kafka, by, lambda registry, who: steps.discharge(registry, patient, who))

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal as dsp
 
-from ecgwatch.evaluating.references import Grade
+from ecgwatch.evaluating.references import ArtefactGrade
 from ingest.messages import Vitals
 from ingest.sources.base import Source
 from models.signal.conditioning import FS_HZ, condition
 from stream_processor.scoring.beats import WINDOW_S, match
 from stream_processor.scoring.episodes import overlap
 from stream_processor.scoring.reference import Episode, Record
-from stream_processor.scoring.told import Told
+from stream_processor.scoring.told import ReportedAlarm
 
 VENTRICULAR = ("VF", "VFL", "VT")
 FIRST_S = 30.0  # of an episode of VF whose label runs on through shocks and compressions
@@ -54,10 +54,10 @@ def clinical(
     source: Source,
     ref: Record,
     ours: Record,
-    alarms: Sequence[Told],
+    alarms: Sequence[ReportedAlarm],
     vitals: Sequence[Vitals],
     reference_rate: dict[int, float] | None,
-    grades: Sequence[Grade],
+    grades: Sequence[ArtefactGrade],
     *,
     first_only: bool,
     labels: Sequence[str] = VENTRICULAR,
@@ -110,7 +110,7 @@ def _false_s(ref: Record, ours: Record) -> list[int]:
 
 
 def _moving(
-    source: Source, alarms: Sequence[Told], asystole: Sequence[Episode], fs_hz: float
+    source: Source, alarms: Sequence[ReportedAlarm], asystole: Sequence[Episode], fs_hz: float
 ) -> int:
     """Announced asystoles that the reference does not have, although the signal moved in the 4 s
     before."""
@@ -139,7 +139,9 @@ def _moves(y: npt.NDArray[np.float64], at_s: float) -> bool:
     return sum(moving) >= 3
 
 
-def _graded(grades: Sequence[Grade], vitals: Sequence[Vitals]) -> tuple[int, int, float, float]:
+def _graded(
+    grades: Sequence[ArtefactGrade], vitals: Sequence[Vitals]
+) -> tuple[int, int, float, float]:
     """Stretches of grade 4, those in which the signal was called unreadable, seconds of grades 1
     and 2, and of them called unreadable. Quality looks back on 10 s: so do the stretches."""
     said = [(v.time_ns / 1e9, v.quality) for v in vitals]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ecgwatch.evaluating.clinical import Clinical
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, is_high
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring.alarms import nearest_rank
 from stream_processor.scoring.counts import Counts, percent
 
@@ -24,17 +24,17 @@ FALSE_HIGH = {
 }
 
 
-def rows(found: Sequence[Judgement]) -> Table:
+def rows(found: Sequence[Judgement]) -> FigureTable:
     """Every row for which these records suffice."""
     some = [j for j in found if j.clinical]
     if not some:
-        return Table("Clinical goals", [], [])
+        return FigureTable("Clinical goals", [], [])
     database = some[0].task.database
     parts = [_asystole(some), *_false_alarms(database, some)]
     parts += _lethal(database, some) + _beats(some) + _healthy(database, some)
     parts += _atrial(some) + _quality(some) + _rate(some)
     columns = [("goal", ""), ("value", ".4g"), ("must", ""), ("aim", ""), ("on", "")]
-    return Table("Clinical goals", columns, parts)
+    return FigureTable("Clinical goals", columns, parts)
 
 
 def _sum(found: Sequence[Judgement], pick: Callable[[Clinical], float]) -> float:

@@ -24,7 +24,7 @@ ALARM, ALARM_COLOUR = "\N{BLACK UP-POINTING TRIANGLE}", "#c00000"
 COLOURS = {"N": "#1a7f37", "S": "#7b3fb5", "V": "#c45500", "F": "#a06a00", "Q": "#777777"}
 
 
-class Moment(NamedTuple):
+class GalleryMoment(NamedTuple):
     """A moment worth showing: a miss or a false alarm."""
 
     group: str
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
     caption: str
 
 
-class Shown(NamedTuple):
+class GalleryStrip(NamedTuple):
     """A strip, ready for the page."""
 
     group: str
@@ -43,7 +43,7 @@ class Shown(NamedTuple):
     svg: str
 
 
-def moments(found: Sequence[Judgement]) -> list[Moment]:
+def moments(found: Sequence[Judgement]) -> list[GalleryMoment]:
     """The worst of each group, at most two of a record, so that one bad record does not hide the
     others."""
     everything = [
@@ -52,10 +52,10 @@ def moments(found: Sequence[Judgement]) -> list[Moment]:
     groups = list(
         dict.fromkeys(m.group for m in sorted(everything, key=lambda m: ORDER.index(m.group)))
     )
-    chosen: list[Moment] = []
+    chosen: list[GalleryMoment] = []
     for group in groups:
         of_record: Counter[str] = Counter()
-        kept: list[Moment] = []
+        kept: list[GalleryMoment] = []
         for m in sorted(
             (m for m in everything if m.group == group),
             key=lambda m: (-m.weight, m.judged.name, m.start_s),
@@ -78,16 +78,16 @@ NO_QRS, NO_BEAT, WRONG_V = "QRS complexes missed", "Beats that are none", "V and
 ORDER = (MISSED, LATE, FALSE_HIGH, SILENT, CRYING, FALSE_OTHER, NO_QRS, NO_BEAT, WRONG_V)
 
 
-def _conditions(j: Judgement) -> Iterator[Moment]:
+def _conditions(j: Judgement) -> Iterator[GalleryMoment]:
     for d in all_due([j]):
         c = d.condition
         if d.answer == "missed":
             high = 1000.0 if is_high(d) else 0.0
-            yield Moment(
+            yield GalleryMoment(
                 MISSED, high + c.end_s - c.start_s, j, c.start_s, c.end_s, f"{c.kind} missed"
             )
         elif d.delay_s is not None and d.delay_s > LATE_S:
-            yield Moment(
+            yield GalleryMoment(
                 LATE,
                 d.delay_s,
                 j,
@@ -97,7 +97,7 @@ def _conditions(j: Judgement) -> Iterator[Moment]:
             )
 
 
-def _alarms(j: Judgement) -> Iterator[Moment]:
+def _alarms(j: Judgement) -> Iterator[GalleryMoment]:
     seen: Counter[str] = Counter()
     for x in j.alarms.judged if j.alarms else ():
         a = x.alarm
@@ -107,15 +107,17 @@ def _alarms(j: Judgement) -> Iterator[Moment]:
             group = FALSE_HIGH if a.priority == "high" else FALSE_OTHER
             caption = f"false {a.kind}" + (f", annotated {rhythm}" if rhythm else "")
             # a kind's first ones first
-            yield Moment(group, 1 / seen[a.kind], j, a.onset_s, min(a.end_s, j.duration_s), caption)
+            yield GalleryMoment(
+                group, 1 / seen[a.kind], j, a.onset_s, min(a.end_s, j.duration_s), caption
+            )
 
 
-def _answers(j: Judgement) -> Iterator[Moment]:
+def _answers(j: Judgement) -> Iterator[GalleryMoment]:
     if j.answer and j.answer.ours != j.answer.question.true:
         question = j.answer.question
         held = f"; held: {', '.join(j.answer.held) or 'none'}"
         start = cinc2015.ALARM_AT_S - cinc2015.WINDOW_S
-        yield Moment(
+        yield GalleryMoment(
             SILENT if question.true else CRYING,
             1.0,
             j,
@@ -125,7 +127,7 @@ def _answers(j: Judgement) -> Iterator[Moment]:
         )
 
 
-def _beats(j: Judgement) -> Iterator[Moment]:
+def _beats(j: Judgement) -> Iterator[GalleryMoment]:
     if not j.beats:
         return
     b, fs = j.beats.beats, j.reference.fs_hz
@@ -133,7 +135,7 @@ def _beats(j: Judgement) -> Iterator[Moment]:
         times = [m.sample / fs for m in marks]
         for at in _densest(times):
             many = sum(at <= t < at + STRIP_S for t in times)
-            yield Moment(group, many, j, at, at, f"{many} in 10 s")
+            yield GalleryMoment(group, many, j, at, at, f"{many} in 10 s")
 
 
 def _densest(times: Sequence[float]) -> list[float]:
@@ -150,7 +152,7 @@ def _densest(times: Sequence[float]) -> list[float]:
     return kept
 
 
-def strips(chosen: Iterable[Moment]) -> Iterator[Shown]:
+def strips(chosen: Iterable[GalleryMoment]) -> Iterator[GalleryStrip]:
     """Read the signal of each moment and draw it."""
     for m in chosen:
         start = max(0.0, min(m.start_s - BEFORE_S, m.judged.duration_s - STRIP_S))
@@ -169,7 +171,7 @@ def strips(chosen: Iterable[Moment]) -> Iterator[Shown]:
             marks_below=below,
             span=span,
         )
-        yield Shown(m.group, f"{m.judged.name} {clock(m.start_s)}: {m.caption}", svg)
+        yield GalleryStrip(m.group, f"{m.judged.name} {clock(m.start_s)}: {m.caption}", svg)
 
 
 def _signal(

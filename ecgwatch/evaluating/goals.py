@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, lethal_due, n_false
 from ecgwatch.evaluating.sums_rhythms import challenge_score, pieces, whole
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import RATES, nearest_rank
 from stream_processor.scoring.counts import percent
@@ -17,7 +17,7 @@ NEARLY_N = 0.01
 COLUMNS = [("goal", ""), ("value", ".3g"), ("must", ""), ("aim", ""), ("on", "")]
 
 
-def goals(found: Sequence[Judgement]) -> Table:
+def goals(found: Sequence[Judgement]) -> FigureTable:
     """A row for each goal that these records can test."""
     rows = [
         *_delays(found),
@@ -28,7 +28,7 @@ def goals(found: Sequence[Judgement]) -> Table:
         *_outside(found),
         *_rhythm(found),
     ]
-    return Table("Goals", COLUMNS, rows)
+    return FigureTable("Goals", COLUMNS, rows)
 
 
 def _delays(found: Sequence[Judgement]) -> list[tuple[Cell, ...]]:

@@ -10,7 +10,7 @@ from ecgwatch.annotate import Annotated, annotate
 from ecgwatch.evaluating import references
 from ecgwatch.evaluating.clinical import VENTRICULAR as VENTRICULAR_WORDS
 from ecgwatch.evaluating.clinical import Clinical, clinical
-from ecgwatch.evaluating.task import Part, Task, symbols, ward_of
+from ecgwatch.evaluating.task import EvaluationTask, SourceExcerpt, symbols, ward_of
 from ingest.messages import Vitals
 from ingest.sources.wfdb_record import WfdbSource
 from models.signal.conditioning import FS_HZ
@@ -23,7 +23,7 @@ from stream_processor.scoring.expected_alarms import expected
 from stream_processor.scoring.rates import RateScore, score_rates
 from stream_processor.scoring.reference import Episode, Mark, Record, reference
 from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_runs
-from stream_processor.scoring.told import Told, told
+from stream_processor.scoring.told import ReportedAlarm, told
 
 PIECE_S = 10
 CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}
@@ -51,18 +51,18 @@ class RhythmLabels(NamedTuple):
 class Judgement:
     """A record's statistics; those for which the reference has no annotations are None."""
 
-    task: Task
+    task: EvaluationTask
     duration_s: float
     channel: str
     cpu_s: float
     reference: Record
     ours: Record
-    told: list[Told]
+    told: list[ReportedAlarm]
     alarms: AlarmScore | None = None
     beats: BeatStatistics | None = None
     af: EpisodeScore | None = None  # None unless rhythms are annotated
     vf: EpisodeScore | None = None
-    answer: cinc2015.Answer | None = None
+    answer: cinc2015.ChallengeAnswer | None = None
     labels: RhythmLabels | None = None
     clinical: Clinical | None = None
 
@@ -76,12 +76,13 @@ class Judgement:
         return "shipped" if self.task.fold is None else f"fold {self.task.fold}"
 
 
-def judge(task: Task) -> Judgement:
+def judge(task: EvaluationTask) -> Judgement:
     """Run and score a record. Raises BadInputError if it cannot be read."""
     source = WfdbSource(task.path)
     began = time.process_time()
     found = annotate(
-        Part(source, 0.0, cinc2015.ALARM_AT_S) if task.question else source, ward_of(task.fold)
+        SourceExcerpt(source, 0.0, cinc2015.ALARM_AT_S) if task.question else source,
+        ward_of(task.fold),
     )
     cpu_s = time.process_time() - began
     ours, alarms = _ours(found), told(found.steps)
@@ -141,7 +142,12 @@ def judge(task: Task) -> Judgement:
 
 
 def _without_beats(
-    task: Task, source: WfdbSource, found: Annotated, ours: Record, alarms: list[Told], cpu_s: float
+    task: EvaluationTask,
+    source: WfdbSource,
+    found: Annotated,
+    ours: Record,
+    alarms: list[ReportedAlarm],
+    cpu_s: float,
 ) -> Judgement:
     """Judge a record whose reference has only rhythms or grades of artefact."""
     ref = references.reference(task.path, found.fs_hz, found.samples)
@@ -171,10 +177,10 @@ def _without_beats(
     )
 
 
-def _labels(task: Task, source: WfdbSource, found: Annotated) -> RhythmLabels:
+def _labels(task: EvaluationTask, source: WfdbSource, found: Annotated) -> RhythmLabels:
     whole = int(found.samples / found.fs_hz)
     pieces = [
-        annotate(Part(source, at, at + PIECE_S), ward_of(task.fold))
+        annotate(SourceExcerpt(source, at, at + PIECE_S), ward_of(task.fold))
         for at in range(whole % PIECE_S, whole - PIECE_S + 1, PIECE_S)
     ]
     return RhythmLabels(

@@ -21,7 +21,7 @@ from ecgwatch.atomic import replace_file
 from ecgwatch.evaluating.gallery import COLOURS, STRIP_S
 from ecgwatch.evaluating.judge import CINC2017, Judgement, judge
 from ecgwatch.evaluating.sums_alarms import clock
-from ecgwatch.evaluating.task import Part, Task, tasks, ward_of
+from ecgwatch.evaluating.task import EvaluationTask, SourceExcerpt, tasks, ward_of
 from ingest.sources.wfdb_record import WfdbSource
 from stream_processor.scoring.reference import LETHAL, Episode, Record
 
@@ -37,7 +37,7 @@ ODC-BY 1.0.
 """
 
 
-class Limit(NamedTuple):
+class HardRecord(NamedTuple):
     """A record and the reason why it is hard."""
 
     kind: str  # qrs, ventricular or lethal
@@ -47,34 +47,38 @@ class Limit(NamedTuple):
 
 
 LIMITS = (
-    Limit(
+    HardRecord(
         "qrs",
         "nstdb",
         "118e_6",
         "Electrode motion at -6 dB: waves higher than the beats, and as steep.",
     ),
-    Limit(
+    HardRecord(
         "ventricular",
         "mitdb",
         "201",
         "Atrial fibrillation with aberrant and junctional beats beside ventricular ones.",
     ),
-    Limit(
+    HardRecord(
         "ventricular",
         "mitdb",
         "223",
         "Runs of ventricular beats of two shapes in turn, one of them narrow.",
     ),
-    Limit(
+    HardRecord(
         "ventricular",
         "mitdb",
         "203",
         "Atrial fibrillation, an axis that moves, several shapes of ventricular beats, muscle noise.",
     ),
-    Limit("lethal", "vfdb", "423", "Annotated VT, without QRS complexes that could be told apart."),
-    Limit("lethal", "vfdb", "427", "Annotated VT, without QRS complexes that could be told apart."),
-    Limit("lethal", "vfdb", "430", "Large regular waves, annotated in part VT, in part VF."),
-    Limit(
+    HardRecord(
+        "lethal", "vfdb", "423", "Annotated VT, without QRS complexes that could be told apart."
+    ),
+    HardRecord(
+        "lethal", "vfdb", "427", "Annotated VT, without QRS complexes that could be told apart."
+    ),
+    HardRecord("lethal", "vfdb", "430", "Large regular waves, annotated in part VT, in part VF."),
+    HardRecord(
         "lethal",
         "vfdb",
         "418",
@@ -93,7 +97,7 @@ RHYTHM_WHY = {
 }
 
 
-class Drawn(NamedTuple):
+class LimitStrip(NamedTuple):
     """A strip, ready for the page."""
 
     kind: str
@@ -118,7 +122,7 @@ def main() -> None:
     replace_file(DOCS / "limits.md", "\n".join(parts).encode())
 
 
-def by_record(data: Path) -> Iterator[Drawn]:
+def by_record(data: Path) -> Iterator[LimitStrip]:
     """A strip per Limit."""
     for limit in LIMITS:
         (task,) = tasks(data / limit.database, [limit.record], "atr", LEARNING_S, folds=True)
@@ -139,7 +143,7 @@ def by_record(data: Path) -> Iterator[Drawn]:
         )
 
 
-def by_label(folder: Path) -> Iterator[Drawn]:
+def by_label(folder: Path) -> Iterator[LimitStrip]:
     """The first held-out record of CinC 2017 labelled A, and the first labelled O, that gets
     another label here."""
     wanted = dict(RHYTHM_WHY)
@@ -163,15 +167,20 @@ def by_label(folder: Path) -> Iterator[Drawn]:
 
 
 def drawn(
-    kind: str, task: Task, start_s: float, told: str, above: Sequence[Mark], below: Sequence[Mark]
-) -> Drawn:
+    kind: str,
+    task: EvaluationTask,
+    start_s: float,
+    told: str,
+    above: Sequence[Mark],
+    below: Sequence[Mark],
+) -> LimitStrip:
     """Ten seconds of the record as it was recorded."""
     source = WfdbSource(task.path)
     counts = np.concatenate(
-        [block.counts for block in Part(source, start_s, start_s + STRIP_S).blocks()]
+        [block.counts for block in SourceExcerpt(source, start_s, start_s + STRIP_S).blocks()]
     )
     label = f"{task.database}/{task.name} {source.lead} {clock(start_s)}"
-    return Drawn(
+    return LimitStrip(
         kind,
         task.name,
         told,

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from ecgwatch.annotate import annotate
 from ecgwatch.evaluating.matrix_cases import Case, cases
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from ecgwatch.evaluating.task import ward_of
 from ecgwatch.evaluating.vt_shapes import of_patients
 from ingest.messages import AlarmKind
 from ingest.sources.simulated import SimulatedSource
 from stream_processor.scoring.counts import percent
-from stream_processor.scoring.told import Told, told
+from stream_processor.scoring.told import ReportedAlarm, told
 
 IN_TIME_S = 10.0
 HOLE_S = 2.0  # longest gap without a right alarm that does not count as an interruption
@@ -27,7 +27,9 @@ class Outcome(NamedTuple):
     """The result of one case."""
 
     case: Case
-    high: tuple[Told, ...]  # announced alarms of high priority, from the start of the rhythm on
+    high: tuple[
+        ReportedAlarm, ...
+    ]  # announced alarms of high priority, from the start of the rhythm on
     raised_s: float | None  # from its start to the first right alarm
     held: bool  # from then on to its end
     right: bool  # no other kind was announced in it, and none in a twin
@@ -58,7 +60,7 @@ def judge(case: Case) -> Outcome:
     return outcome(case, told(found.steps))
 
 
-def outcome(case: Case, alarms: Sequence[Told]) -> Outcome:
+def outcome(case: Case, alarms: Sequence[ReportedAlarm]) -> Outcome:
     """Judge these alarms against the case."""
     high = [a for a in alarms if a.priority == "high" and a.announced_s is not None]
     if not case.kinds:
@@ -77,7 +79,7 @@ def outcome(case: Case, alarms: Sequence[Told]) -> Outcome:
     return Outcome(case, during, raised, _held(fits, case.end_s), not wrong)
 
 
-def _follows(alarm: Told, case: Case) -> bool:
+def _follows(alarm: ReportedAlarm, case: Case) -> bool:
     """True if the alarm concerns the rate while the right alarm held, or the time after the
     rhythm."""
     return (alarm.announced_s or 0) > case.end_s + KNOWN_S
@@ -95,7 +97,7 @@ def _held(spans: Sequence[tuple[float, float]], end_s: float) -> bool:
     return until >= end_s - SETTLES_S
 
 
-def table(found: Sequence[Outcome]) -> Table:
+def table(found: Sequence[Outcome]) -> FigureTable:
     """A row per kind of lethal rhythm and of benign twin, and the totals of both."""
     names = list(dict.fromkeys(o.case.row for o in found))
     lethal, twins = (
@@ -114,7 +116,7 @@ def table(found: Sequence[Outcome]) -> Table:
         ("all three, %", ".1f"),
         ("with a false high alarm", "d"),
     ]
-    return Table("Simulated matrix", columns, rows)
+    return FigureTable("Simulated matrix", columns, rows)
 
 
 def _row(name: str, some: Sequence[Outcome]) -> tuple[Cell, ...]:
@@ -132,7 +134,7 @@ def _row(name: str, some: Sequence[Outcome]) -> tuple[Cell, ...]:
     )
 
 
-def wrong(found: Sequence[Outcome]) -> Table:
+def wrong(found: Sequence[Outcome]) -> FigureTable:
     """Every case that was not good, with what was announced."""
     rows: list[tuple[Cell, ...]] = []
     for o in found:
@@ -148,4 +150,4 @@ def wrong(found: Sequence[Outcome]) -> Table:
             ]
             rows.append((o.case.row, o.case.name, " ".join(faults), said or "nothing"))
     columns = [("row", ""), ("case", ""), ("fault", ""), ("announced, s after its onset", "")]
-    return Table("Cases that were not good", columns, rows)
+    return FigureTable("Cases that were not good", columns, rows)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ecgwatch.evaluating.gallery import ALARM, Shown
+from ecgwatch.evaluating.gallery import ALARM, GalleryStrip
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.plots import Bar, bars, reached
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
-from ecgwatch.evaluating.tables import Table
+from ecgwatch.evaluating.tables import FigureTable
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
 
@@ -30,10 +30,10 @@ figure { break-inside: avoid }
 def page(
     title: str,
     heading: str,
-    tables: Sequence[Table],
-    records: Table,
+    tables: Sequence[FigureTable],
+    records: FigureTable,
     found: Sequence[Judgement],
-    strips: Iterable[Shown],
+    strips: Iterable[GalleryStrip],
 ) -> str:
     """The whole document; the goals come first."""
     goals, rest = (
@@ -108,7 +108,7 @@ def plots(found: Sequence[Judgement]) -> list[str]:
     return parts
 
 
-def table_html(table: Table) -> str:
+def table_html(table: FigureTable) -> str:
     """A table under its title."""
     numeric = ["n" if form else "t" for _, form in table.columns]
     head = "".join(
@@ -126,7 +126,7 @@ def table_html(table: Table) -> str:
     return f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
 
 
-def _gallery(strips: Iterable[Shown]) -> list[str]:
+def _gallery(strips: Iterable[GalleryStrip]) -> list[str]:
     parts, group = [], ""
     for strip in strips:
         if strip.group != group:

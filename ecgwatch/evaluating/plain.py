@@ -8,12 +8,12 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.tables import Table
+from ecgwatch.evaluating.tables import FigureTable
 from stream_processor.scoring.reference import Mark
 
 
 def report(
-    heading: str, tables: Sequence[Table], records: Table, found: Sequence[Judgement]
+    heading: str, tables: Sequence[FigureTable], records: FigureTable, found: Sequence[Judgement]
 ) -> dict[str, object]:
     """The document."""
     return {

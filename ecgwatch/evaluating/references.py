@@ -13,15 +13,15 @@ from ingest.messages import AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring.alarms import (
     AlarmScore,
-    Answered,
-    Condition,
-    Judged,
+    AnsweredCondition,
+    JudgedAlarm,
+    ReferenceCondition,
     answer,
     conditions,
     judge,
 )
 from stream_processor.scoring.reference import Episode, Record
-from stream_processor.scoring.told import Told
+from stream_processor.scoring.told import ReportedAlarm
 
 SETS = ("cudb", "nsrdb", "motion_artefact")
 # near flat and without annotations over minutes
@@ -36,7 +36,7 @@ UNLABELLED: frozenset[AlarmKind] = frozenset(
 AT_REST = ("rest", "arm")  # activities in which no healthy heart exceeds 140/min
 
 
-class Grade(NamedTuple):
+class ArtefactGrade(NamedTuple):
     """A stretch of one grade of artefact: 1 clean, 3 only the rhythm readable, 4 not even that."""
 
     start_s: float
@@ -69,36 +69,38 @@ def reference(path: Path, fs_hz: float, n: int) -> Record:
     return Record(fs_hz, n, rhythm=tuple(intervals))
 
 
-def grades(path: Path, fs_hz: float) -> tuple[list[Grade], str]:
+def grades(path: Path, fs_hz: float) -> tuple[list[ArtefactGrade], str]:
     """Stretches of one grade, in order, and the activity; none outside motion_artefact."""
     if path.parent.name != "motion_artefact":
         return [], ""
     rows = [r for r in _rows(path.parent / "SEGMENTS.csv") if r["record"] == path.name]
-    found: list[Grade] = []
+    found: list[ArtefactGrade] = []
     for row in rows:
         start, end, grade = int(row["start"]) / fs_hz, int(row["end"]) / fs_hz, int(row["artefact"])
         if found and found[-1].grade == grade and abs(found[-1].end_s - start) < 0.1:
             found[-1] = found[-1]._replace(end_s=end)
         else:
-            found.append(Grade(start, end, grade))
+            found.append(ArtefactGrade(start, end, grade))
     return found, rows[0]["activity"] if rows else ""
 
 
-def score(path: Path, ref: Record, ours: Sequence[Told], activity: str) -> AlarmScore:
+def score(path: Path, ref: Record, ours: Sequence[ReportedAlarm], activity: str) -> AlarmScore:
     """Judge a record's alarms: in healthy people all are false except the kinds that may be
     true."""
     known = conditions(ref, None)
     begins = BEGINS_S.get(f"{path.parent.name}/{path.name}", 0.0)
     told = [a for a in ours if a.announced_s is not None and a.announced_s >= begins]
-    due: tuple[Answered, ...] = tuple(answer(c, ours) for c in known if c.due)
-    judged = tuple(Judged(a, _true(path.parent.name, a, known, activity)) for a in told)
+    due: tuple[AnsweredCondition, ...] = tuple(answer(c, ours) for c in known if c.due)
+    judged = tuple(JudgedAlarm(a, _true(path.parent.name, a, known, activity)) for a in told)
     hours = (ref.duration_s - begins) / 3600
     return AlarmScore(
         hours, judged, sum(a.announced_s is None for a in ours), due, bool(due), tuple(known)
     )
 
 
-def _true(database: str, alarm: Told, known: Sequence[Condition], activity: str) -> bool | None:
+def _true(
+    database: str, alarm: ReportedAlarm, known: Sequence[ReferenceCondition], activity: str
+) -> bool | None:
     if CATALOGUE[alarm.kind].technical:
         return None
     if database == "cudb":

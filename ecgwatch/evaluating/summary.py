@@ -13,16 +13,16 @@ from ecgwatch.evaluating import (
 )
 from ecgwatch.evaluating.goals import goals
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring.counts import Counts
 
 
-def tables(found: Sequence[Judgement]) -> list[Table]:
+def tables(found: Sequence[Judgement]) -> list[FigureTable]:
     """All tables for which the records suffice, the goals last."""
     asked = [j for j in found if j.answer]
     labelled = [j for j in found if j.labels]
     scored = [j for j in found if not j.answer and not j.labels]
-    parts: list[Table] = []
+    parts: list[FigureTable] = []
     if any(j.beats for j in scored):
         parts += [sums_beats.beats(scored), sums_beats.runs(scored), sums_beats.heart_rate(scored)]
     if scored:
@@ -39,7 +39,7 @@ def tables(found: Sequence[Judgement]) -> list[Table]:
     return [t for t in [*parts, goals(found), clinical_goals.rows(found)] if t.rows]
 
 
-def records(found: Sequence[Judgement]) -> Table:
+def records(found: Sequence[Judgement]) -> FigureTable:
     """A row per record; columns without any value are left out."""
     if any(j.answer for j in found):
         return sums_challenge.answers(found)
@@ -68,7 +68,7 @@ def records(found: Sequence[Judgement]) -> Table:
     rows = [_record(j) for j in found]
     used = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
     note = "high, other: alarms announced; due, missed: reference conditions of high priority. HR err: mean absolute, bpm."
-    return Table(
+    return FigureTable(
         "Records", [columns[i] for i in used], [tuple(row[i] for i in used) for row in rows], note
     )
 

@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from ingest.messages import AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
-from stream_processor.scoring.alarms import Answered, Judged, nearest_rank
+from stream_processor.scoring.alarms import AnsweredCondition, JudgedAlarm, nearest_rank
 from stream_processor.scoring.counts import percent
 from stream_processor.scoring.reference import Record
 
 
-def alarms(found: Sequence[Judgement]) -> Table:
+def alarms(found: Sequence[Judgement]) -> FigureTable:
     """A row per kind, and one per priority."""
     hours = sum(j.alarms.hours for j in found if j.alarms)
     judged, due = all_judged(found), all_due(found)
@@ -57,11 +57,11 @@ def alarms(found: Sequence[Judgement]) -> Table:
     ]
     held = sum(j.alarms.held_back for j in found if j.alarms)
     note = f"{hours:.1f} patient-hours; {held} more were held back all the time (chains, refractory times)."
-    return Table("Alarms", columns, rows, note)
+    return FigureTable("Alarms", columns, rows, note)
 
 
 def _kind(
-    kind: AlarmKind, judged: list[Judged], due: list[Answered], hours: float
+    kind: AlarmKind, judged: list[JudgedAlarm], due: list[AnsweredCondition], hours: float
 ) -> tuple[Cell, ...]:
     known = any(x.true is not None for x in judged)
     hits, n = sum(d.answer != "missed" for d in due), n_false(judged)
@@ -71,7 +71,7 @@ def _kind(
     return (kind, about, len(judged), len(judged) / hours, *false, *answered)
 
 
-def false_by_rhythm(found: Sequence[Judgement]) -> Table:
+def false_by_rhythm(found: Sequence[Judgement]) -> FigureTable:
     """The reference rhythm at each false alarm of high priority."""
     wrong = [
         (j, x.alarm)
@@ -104,10 +104,10 @@ def false_by_rhythm(found: Sequence[Judgement]) -> Table:
         *((kind, "d") for kind in kinds),
         ("most in", ""),
     ]
-    return Table("False alarms of high priority by annotated rhythm", columns, rows)
+    return FigureTable("False alarms of high priority by annotated rhythm", columns, rows)
 
 
-def delays(found: Sequence[Judgement]) -> Table:
+def delays(found: Sequence[Judgement]) -> FigureTable:
     """Per kind of condition, and all together."""
     late = sorted(
         ((d.delay_s, j.name, d) for j in found for d in all_due([j]) if d.delay_s is not None),
@@ -133,12 +133,12 @@ def delays(found: Sequence[Judgement]) -> Table:
         f"{name} {clock(d.condition.start_s)} {d.condition.kind} {s:.1f} s"
         for s, name, d in late[:3]
     )
-    return Table(
+    return FigureTable(
         "From onset to the first alarm of high priority, s", columns, rows, f"Latest: {latest}."
     )
 
 
-def lethal(found: Sequence[Judgement]) -> Table:
+def lethal(found: Sequence[Judgement]) -> FigureTable:
     """Annotated rhythm episodes that must raise an alarm, in records without beats."""
     due = lethal_due(found)
     rows: list[tuple[Cell, ...]] = []
@@ -165,12 +165,12 @@ def lethal(found: Sequence[Judgement]) -> Table:
     ]
     missed = [(name, d.condition) for name, d in due if d.answer == "missed"]
     told = ", ".join(f"{name} {clock(c.start_s)}-{clock(c.end_s)} {c.label}" for name, c in missed)
-    return Table(
+    return FigureTable(
         "Annotated lethal episodes", columns, rows if due else [], f"Missed: {told or 'none'}."
     )
 
 
-def lethal_due(found: Sequence[Judgement]) -> list[tuple[str, Answered]]:
+def lethal_due(found: Sequence[Judgement]) -> list[tuple[str, AnsweredCondition]]:
     """Record and episode of each episode that `lethal` counts."""
     return [
         (j.name, d)
@@ -181,22 +181,22 @@ def lethal_due(found: Sequence[Judgement]) -> list[tuple[str, Answered]]:
     ]
 
 
-def all_judged(found: Sequence[Judgement]) -> list[Judged]:
+def all_judged(found: Sequence[Judgement]) -> list[JudgedAlarm]:
     """Every announced alarm."""
     return [x for j in found if j.alarms for x in j.alarms.judged]
 
 
-def all_due(found: Sequence[Judgement]) -> list[Answered]:
+def all_due(found: Sequence[Judgement]) -> list[AnsweredCondition]:
     """Every condition that had to be alarmed."""
     return [d for j in found if j.alarms for d in j.alarms.due]
 
 
-def n_false(judged: Sequence[Judged]) -> int:
+def n_false(judged: Sequence[JudgedAlarm]) -> int:
     """Number of false alarms."""
     return sum(x.true is False for x in judged)
 
 
-def is_high(due: Answered) -> bool:
+def is_high(due: AnsweredCondition) -> bool:
     """True if the condition is of high priority."""
     return CATALOGUE[due.condition.kind].priority == "high"
 

@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 
 from ecgwatch.evaluating.judge import BeatStatistics, Judgement
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring.counts import Counts, TwoSided, mean, percent
 from stream_processor.scoring.episodes import AF, FLUTTER
 from stream_processor.scoring.runs import CLASSES
@@ -25,7 +25,7 @@ PERCENT = [
 ]
 
 
-def beats(found: Sequence[Judgement]) -> Table:
+def beats(found: Sequence[Judgement]) -> FigureTable:
     """QRS, VEB and SVEB; the note has the whole matrix, and the spread over the folds of the beat
     network."""
 
@@ -56,7 +56,7 @@ def beats(found: Sequence[Judgement]) -> Table:
         f"{k} {n}" for k, n in sorted(matrix.items())
     )
     note += _over_folds(found)
-    return Table("Beats, gross and mean of records, %", columns, rows, note)
+    return FigureTable("Beats, gross and mean of records, %", columns, rows, note)
 
 
 def _over_folds(found: Sequence[Judgement]) -> str:
@@ -73,7 +73,7 @@ def _over_folds(found: Sequence[Judgement]) -> str:
     )
 
 
-def runs(found: Sequence[Judgement]) -> Table:
+def runs(found: Sequence[Judgement]) -> FigureTable:
     """Couplets, short and long runs of either kind."""
     rows: list[tuple[Cell, ...]] = []
     for kind in ("ventricular", "supraventricular"):
@@ -109,10 +109,10 @@ def runs(found: Sequence[Judgement]) -> Table:
         ("missed", "d"),
         ("false", "d"),
     ]
-    return Table("Runs, %", columns, rows)
+    return FigureTable("Runs, %", columns, rows)
 
 
-def heart_rate(found: Sequence[Judgement]) -> Table:
+def heart_rate(found: Sequence[Judgement]) -> FigureTable:
     """Errors over all seconds of all records."""
     each = [j.beats.rate for j in found if j.beats]
     whole = reduce(add, each)
@@ -128,14 +128,14 @@ def heart_rate(found: Sequence[Judgement]) -> Table:
         ("worst", ""),
     ]
     name = f"{worst.name} ({worst.beats.rate.mean_bpm or 0:.2f} bpm)" if worst.beats else ""
-    return Table(
+    return FigureTable(
         "Heart rate",
         columns,
         [("gross", whole.mean_bpm, whole.rms_bpm, whole.rms_percent, whole.told_percent, name)],
     )
 
 
-def episodes(found: Sequence[Judgement]) -> Table:
+def episodes(found: Sequence[Judgement]) -> FigureTable:
     """AF and VF, by episodes and by seconds; the note says how much of the time without AF is
     called AF."""
     rows: list[tuple[Cell, ...]] = []
@@ -169,7 +169,7 @@ def episodes(found: Sequence[Judgement]) -> Table:
         ("reference", ".0f"),
         ("ours", ".0f"),
     ]
-    return Table("AF and VF, %", columns, rows, f"Durations in seconds. {_called_af(found)}")
+    return FigureTable("AF and VF, %", columns, rows, f"Durations in seconds. {_called_af(found)}")
 
 
 def _called_af(found: Sequence[Judgement]) -> str:

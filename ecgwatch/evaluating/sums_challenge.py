@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.counts import percent
 
 
-def challenge(found: Sequence[Judgement]) -> Table:
+def challenge(found: Sequence[Judgement]) -> FigureTable:
     """Results per kind of question, and over all."""
     asked = [j.answer for j in found if j.answer]
     rows: list[tuple[Cell, ...]] = []
@@ -38,10 +38,10 @@ def challenge(found: Sequence[Judgement]) -> Table:
         ("TNR, %", ".1f"),
         ("score", ".1f"),
     ]
-    return Table("CinC 2015, one ECG lead, nothing after 5:00", columns, rows)
+    return FigureTable("CinC 2015, one ECG lead, nothing after 5:00", columns, rows)
 
 
-def confusion(found: Sequence[Judgement]) -> Table:
+def confusion(found: Sequence[Judgement]) -> FigureTable:
     """The alarms that held, per question and truth."""
     asked = [j.answer for j in found if j.answer]
     groups = [(k, true) for k in cinc2015.KINDS for true in (True, False)]
@@ -56,10 +56,10 @@ def confusion(found: Sequence[Judgement]) -> Table:
         *((kind, "d") for kind in cinc2015.KINDS.values()),
         ("none at all", "d"),
     ]
-    return Table("Which alarms of ours held in those 10 s", columns, rows)
+    return FigureTable("Which alarms of ours held in those 10 s", columns, rows)
 
 
-def answers(found: Sequence[Judgement]) -> Table:
+def answers(found: Sequence[Judgement]) -> FigureTable:
     """A row per record, the wrong answers first."""
     told = [(j.channel, j.answer) for j in found if j.answer]
     told.sort(
@@ -83,4 +83,4 @@ def answers(found: Sequence[Judgement]) -> Table:
         (name, "")
         for name in ("record", "lead", "question", "true", "ours", " ", "alarms of ours that held")
     ]
-    return Table("Records", columns, rows)
+    return FigureTable("Records", columns, rows)

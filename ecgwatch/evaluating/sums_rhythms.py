@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecgwatch.evaluating.judge import PIECE_S, Judgement
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from ecgwatch.evaluating.task import LABELS
 
 Pairs = Sequence[tuple[str, str]]  # reference label, answer
@@ -34,7 +34,7 @@ def challenge_score(pairs: Pairs) -> float:
     return sum(f1(pairs, label) for label in "NAO") / 3
 
 
-def scores(found: Sequence[Judgement]) -> Table:
+def scores(found: Sequence[Judgement]) -> FigureTable:
     """F1 per class and their mean, on whole records and on pieces."""
     rows: list[tuple[Cell, ...]] = []
     for name, pairs in (
@@ -50,23 +50,23 @@ def scores(found: Sequence[Judgement]) -> Table:
         ("(N + A + O) / 3", ".3f"),
         *((label, ".3f") for label in LABELS),
     ]
-    return Table("Rhythm of records: F1", columns, rows)
+    return FigureTable("Rhythm of records: F1", columns, rows)
 
 
-def confusion(found: Sequence[Judgement]) -> Table:
+def confusion(found: Sequence[Judgement]) -> FigureTable:
     """Whole records, by label and answer."""
     pairs = whole(found)
     rows: list[tuple[Cell, ...]] = [
         (true, *(pairs.count((true, ours)) for ours in LABELS)) for true in LABELS
     ]
-    return Table(
+    return FigureTable(
         "Whole records: reference, and what was said",
         [("reference", ""), *((label, "d") for label in LABELS)],
         rows,
     )
 
 
-def records(found: Sequence[Judgement]) -> Table:
+def records(found: Sequence[Judgement]) -> FigureTable:
     """A row per record that got a wrong label."""
     rows: list[tuple[Cell, ...]] = [
         (j.name, j.duration_s, j.labels.true, j.labels.whole, " ".join(j.labels.pieces))
@@ -80,4 +80,4 @@ def records(found: Sequence[Judgement]) -> Table:
         ("ours", ""),
         (f"in pieces of {PIECE_S} s", ""),
     ]
-    return Table("Records called something else", columns, rows)
+    return FigureTable("Records called something else", columns, rows)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 Cell = str | float | int | None
 
 
-class Table(NamedTuple):
+class FigureTable(NamedTuple):
     """A table; a column is a title and the format specification of its numbers."""
 
     title: str

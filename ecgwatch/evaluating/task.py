@@ -31,7 +31,7 @@ LABELS = "NAO~"  # of CinC 2017
 SAME_PATIENT = {"mitdb/202": "mitdb/201"}
 
 
-class Task(NamedTuple):
+class EvaluationTask(NamedTuple):
     """One record to judge."""
 
     path: Path  # without extension
@@ -52,7 +52,7 @@ class Task(NamedTuple):
 
 def tasks(
     folder: Path, wanted: Sequence[str], annotator: str, start_s: float, *, folds: bool
-) -> list[Task]:
+) -> list[EvaluationTask]:
     """The records of a folder that have annotations or, in cinc2015, a question. Raises
     BadInputError if there are none."""
     database = folder.name
@@ -91,12 +91,14 @@ def tasks(
             question = asked.get(path.name)
             seen = fold is not None and used is None
             found.append(
-                Task(path, database, "" if question else annotator, question, used, seen, start_s)
+                EvaluationTask(
+                    path, database, "" if question else annotator, question, used, seen, start_s
+                )
             )
     return found
 
 
-def _unseen(folder: Path, wanted: Sequence[str]) -> list[Task]:
+def _unseen(folder: Path, wanted: Sequence[str]) -> list[EvaluationTask]:
     """Tasks for databases on which nothing was trained and that have no beat labels."""
     there = references.records(folder)
     if strangers := sorted(set(wanted) - {p.name for p in there}):
@@ -105,13 +107,13 @@ def _unseen(folder: Path, wanted: Sequence[str]) -> list[Task]:
             f"There are {', '.join(p.name for p in there[:40])}.",
         )
     return [
-        Task(path, folder.name, "", None, None, False, 0.0)
+        EvaluationTask(path, folder.name, "", None, None, False, 0.0)
         for path in there
         if not wanted or path.name in wanted
     ]
 
 
-def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]:
+def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[EvaluationTask]:
     """Tasks for records with one label each; with `folds`, unless records are named, only those
     that a network was not trained on, judged by that network."""
     try:
@@ -133,7 +135,7 @@ def _labelled(folder: Path, wanted: Sequence[str], *, folds: bool) -> list[Task]
     names = sorted(wanted or (unseen & labels.keys() if folds else labels))
     judged_by = {name: "cinc2017" if folds and name in unseen else None for name in names}
     return [
-        Task(folder / name, "cinc2017", "", None, fold, fold is None, 0.0, labels[name])
+        EvaluationTask(folder / name, "cinc2017", "", None, fold, fold is None, 0.0, labels[name])
         for name, fold in judged_by.items()
     ]
 
@@ -195,7 +197,7 @@ def _model_of(fold: str | None) -> Model:
     )
 
 
-def symbols(task: Task, fs_hz: float) -> list[Symbol]:
+def symbols(task: EvaluationTask, fs_hz: float) -> list[Symbol]:
     """The record's annotations in order, in samples at fs_hz. Raises BadInputError if they cannot
     be read."""
     try:
@@ -210,7 +212,7 @@ def symbols(task: Task, fs_hz: float) -> list[Symbol]:
     return sorted(Symbol(round(at * scale), symbol, aux.strip("\0")) for at, symbol, aux in rows)
 
 
-class Part:
+class SourceExcerpt:
     """A stretch of a source, as a source of its own."""
 
     def __init__(self, source: Source, start_s: float, end_s: float) -> None:

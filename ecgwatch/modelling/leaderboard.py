@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ecgwatch.evaluating.page import document, table_html
 from ecgwatch.evaluating.plots import Point, scatter
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from ingest.errors import BadInputError
 from models.serving.runtime import ARTIFACTS
 
@@ -113,7 +113,7 @@ def pareto(systems: Sequence[System]) -> set[str]:
     return found
 
 
-def tables(systems: Sequence[System]) -> list[Table]:
+def tables(systems: Sequence[System]) -> list[FigureTable]:
     """Return one table per task."""
     return [
         _table(title, some, pareto(some))
@@ -122,7 +122,7 @@ def tables(systems: Sequence[System]) -> list[Table]:
     ]
 
 
-def _table(title: str, systems: Sequence[System], front: set[str]) -> Table:
+def _table(title: str, systems: Sequence[System], front: set[str]) -> FigureTable:
     metric = "N A O mean F1, records" if title == "Rhythm" else "V and S, mean F1, %"
     own = (
         ["F1 N", "F1 A", "F1 O", "F1 ~"] if title == "Rhythm" else ["V Se", "V +P", "S Se", "S +P"]
@@ -141,7 +141,7 @@ def _table(title: str, systems: Sequence[System], front: set[str]) -> Table:
         figures = (told, *pieces, *(s.told(k) for k in keys))
         cost = (s.parameters, s.mmac, s.ms, s.minutes, s.kilobytes)
         rows.append((s.name + star, *figures, len(s.values), *cost))
-    return Table(title, columns, rows, NOTE)
+    return FigureTable(title, columns, rows, NOTE)
 
 
 def markdown(systems: Sequence[System]) -> str:

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgwatch.annotate import annotate
-from ecgwatch.evaluating.tables import Cell, Table
-from ecgwatch.evaluating.task import Task, symbols, tasks, ward_of
+from ecgwatch.evaluating.tables import Cell, FigureTable
+from ecgwatch.evaluating.task import EvaluationTask, symbols, tasks, ward_of
 from ingest.errors import BadInputError
 from ingest.sources.wfdb_record import WfdbSource
 from stream_processor.scoring.beats import score_beats
@@ -34,7 +34,7 @@ OURS = "ecgwatch (stream, patient left out)"
 LEARNING_S = 300.0
 
 
-class Found(NamedTuple):
+class DetectorCounts(NamedTuple):
     """Counts of one detector on one record: the whole of it, and without the learning time."""
 
     detector: str
@@ -48,7 +48,7 @@ def compare_on(folder: Path, wanted: Sequence[str]) -> list[str]:
     """Return tables of all detectors on the annotated records of a folder, and a line on each that
     could not run. Raises BadInputError as `tasks` does."""
     detectors, missing = available()
-    found: list[Found] = []
+    found: list[DetectorCounts] = []
     for task in tasks(folder, wanted, "atr", 0.0, folds=True):
         if reference(symbols(task, 1.0), 1.0, 1).beats:
             print(f"  {task.name}", file=sys.stderr, flush=True)  # noqa: T201  minutes pass
@@ -71,7 +71,7 @@ def available() -> tuple[dict[str, Detect], list[str]]:
     } | detectors, []
 
 
-def judge(task: Task, detectors: dict[str, Detect]) -> Iterator[Found]:
+def judge(task: EvaluationTask, detectors: dict[str, Detect]) -> Iterator[DetectorCounts]:
     """Score our detector and the others on one record."""
     source = WfdbSource(task.path)
     began = time.process_time()
@@ -86,10 +86,12 @@ def judge(task: Task, detectors: dict[str, Detect]) -> Iterator[Found]:
         yield score(name, task, ref, beats, time.process_time() - began)
 
 
-def score(detector: str, task: Task, ref: Record, beats: Sequence[int], cpu_s: float) -> Found:
+def score(
+    detector: str, task: EvaluationTask, ref: Record, beats: Sequence[int], cpu_s: float
+) -> DetectorCounts:
     """Pair a detector's beats with the reference's within 150 ms, ventricular flutter left out."""
     test = Record(ref.fs_hz, ref.n, tuple(Mark(int(sample), "N") for sample in sorted(beats)))
-    return Found(
+    return DetectorCounts(
         detector,
         task.name,
         score_beats(ref, test, 0.0).qrs,
@@ -98,7 +100,7 @@ def score(detector: str, task: Task, ref: Record, beats: Sequence[int], cpu_s: f
     )
 
 
-def summary(found: Sequence[Found]) -> Table:
+def summary(found: Sequence[DetectorCounts]) -> FigureTable:
     """Make a table with a row per detector, counts summed over records."""
     columns = [
         ("QRS detector", ""),
@@ -124,17 +126,17 @@ def summary(found: Sequence[Found]) -> Table:
         rows.append((name, whole.f1, whole.se, whole.ppv, whole.fn, whole.fp, later.f1, text, cpu))
     records = dict.fromkeys(f.record for f in found)
     note = f"{len(records)} records from their start, first channel, 150 ms, without flutter. CPU: median; ours with all its other work."
-    return Table("QRS detection", columns, rows, note)
+    return FigureTable("QRS detection", columns, rows, note)
 
 
-def per_record(found: Sequence[Found]) -> Table:
+def per_record(found: Sequence[DetectorCounts]) -> FigureTable:
     """Make a table of F1 of every detector on every record."""
     names = list(dict.fromkeys(f.detector for f in found))
     f1 = {(f.record, f.detector): f.whole.f1 for f in found}
     rows: list[tuple[Cell, ...]] = [
         (r, *(f1[r, n] for n in names)) for r in dict.fromkeys(f.record for f in found)
     ]
-    return Table("F1 by record", [("record", ""), *((n, ".2f") for n in names)], rows)
+    return FigureTable("F1 by record", [("record", ""), *((n, ".2f") for n in names)], rows)
 
 
 def neurokit(method: str) -> Detect:

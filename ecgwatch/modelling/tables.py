@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from ecgwatch.evaluating.tables import Cell, Table
+from ecgwatch.evaluating.tables import Cell, FigureTable
 from models.registry import Declared
 from models.serving.benchmark import Timing
 from models.serving.catalogue import Artifact, told
 
 
-def artifacts(found: Sequence[Artifact]) -> Table:
+def artifacts(found: Sequence[Artifact]) -> FigureTable:
     """Make a table with a row per artifact, then one per file if it has several; figures stand
     below each other in the last column."""
     columns = [
@@ -46,10 +46,12 @@ def artifacts(found: Sequence[Artifact]) -> Table:
             )
             rows.append((costs[0], "", "", *costs[1:], figure or ""))
     note = "Figures: cross-validation by the trainings, mean and standard deviation over folds; through the stream: docs/models.md."
-    return Table("Artifacts", columns, rows, note)
+    return FigureTable("Artifacts", columns, rows, note)
 
 
-def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, float]]) -> Table:
+def architectures(
+    found: Mapping[str, Declared], costs: Mapping[str, tuple[int, float]]
+) -> FigureTable:
     """Make a table with a row per registered architecture; `costs` (parameters, MMAC per
     patient-second) are known only if torch is installed."""
     columns = [
@@ -67,10 +69,10 @@ def architectures(found: Mapping[str, Declared], costs: Mapping[str, tuple[int, 
             (name, kinds, *costs.get(name, (None, None)), one.summary, one.arguments["source"])
         )
     note = "Costs on QRS (samples) or rhythm (classes). Train one with: ecgwatch train TASK --architecture NAME (needs the extra `train`)."
-    return Table("Architectures", columns, rows, note)
+    return FigureTable("Architectures", columns, rows, note)
 
 
-def timings(measured: Sequence[Timing]) -> Table:
+def timings(measured: Sequence[Timing]) -> FigureTable:
     """Make a table with a row per network, engine and batch; the last column is the cost relative
     to the first row of the same network and batch."""
     columns = [
@@ -90,10 +92,10 @@ def timings(measured: Sequence[Timing]) -> Table:
             (t.network, t.engine, t.batch, t.p50_ms, t.p99_ms, t.row_cpu_ms, t.row_cpu_ms / base)
         )
     note = "One thread, calls in turn. times: CPU time, that of the network's first row with the same batch being 1."
-    return Table("Latency", columns, rows, note)
+    return FigureTable("Latency", columns, rows, note)
 
 
-def figures(found: Sequence[Artifact]) -> Table:
+def figures(found: Sequence[Artifact]) -> FigureTable:
     """Make a table with a column per artifact and a row per figure."""
     names = dict.fromkeys(name for a in found for name in a.figures)
     rows: list[tuple[Cell, ...]] = [
@@ -108,7 +110,7 @@ def figures(found: Sequence[Artifact]) -> Table:
         ("kB", [f"{a.kilobytes:.0f}" for a in found]),
     ]
     rows += [(name, *cells) for name, cells in costs]
-    return Table(
+    return FigureTable(
         "Side by side",
         [("figure", ""), *((a.name, "") for a in found)],
         rows,

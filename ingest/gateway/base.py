@@ -47,7 +47,7 @@ class LiveBlock:
 
 
 @dataclass
-class Wearing:
+class DeviceReport:
     """What a device says beside its samples; the codec keeps it up to date."""
 
     contact: bool | None = None  # None: the device does not tell
@@ -74,7 +74,7 @@ class LiveSource(ABC):
 
     def __init__(self, address: str, clock: Clock) -> None:
         self.address, self.clock = address, clock
-        self.wearing = Wearing()
+        self.wearing = DeviceReport()
 
     @property
     def name(self) -> str:

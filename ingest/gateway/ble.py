@@ -72,7 +72,7 @@ class Radio:
         return library("bleak", "by Bluetooth").BleakClient
 
 
-class Notified:
+class BleConnection:
     """A connected device: subscribe, ask, and wait for packets."""
 
     def __init__(self, client: Any, clock: Clock) -> None:
@@ -119,12 +119,12 @@ class Notified:
 @asynccontextmanager
 async def connected(
     radio: Radio, clock: Clock, address: str, service: str, prefix: str,
-    leave: Callable[[Notified], Awaitable[None]],
-) -> AsyncIterator[Notified]:  # fmt: skip
+    leave: Callable[[BleConnection], Awaitable[None]],
+) -> AsyncIterator[BleConnection]:  # fmt: skip
     """A device for as long as the block lasts; `leave` says goodbye to it. Raises LinkError."""
     bleak = library("bleak", "by Bluetooth")
     device = await radio.find(address, service, prefix)
-    link: Notified | None = None
+    link: BleConnection | None = None
 
     def gone(_: Any) -> None:
         if link is not None:
@@ -132,7 +132,7 @@ async def connected(
 
     client = await radio.connect(device, gone)
     try:
-        link = Notified(client, clock)
+        link = BleConnection(client, clock)
         if not client.is_connected:
             raise LinkError("the Bluetooth link was lost at once")
         yield link

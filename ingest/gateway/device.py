@@ -14,7 +14,7 @@ from ingest.clock import Clock
 from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError, LiveBlock, LiveSource, Packet
 from ingest.gateway.recording import Recorder
 from ingest.gateway.spool import Spool
-from ingest.gateway.timing.timeline import Outgoing, Timeline
+from ingest.gateway.timing.timeline import OutgoingChunk, Timeline
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Device:
             step_s = difference_s - before_s
             self._keep(self.timeline.restart(f"this machine's clock was set by {step_s:+.1f} s"))
 
-    def _keep(self, outgoing: list[Outgoing]) -> None:
+    def _keep(self, outgoing: list[OutgoingChunk]) -> None:
         for stream, chunk in outgoing:
             packets, self._packets = self._packets, []
             self.spool.append(stream, chunk, packets)

@@ -28,7 +28,7 @@ DRAIN_S = 5.0  # for the last chunks when the gateway is ended
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NamedDevice:
     """A device that the user named."""
 
     spec: str
@@ -44,7 +44,7 @@ class Gateway:
     """
 
     def __init__(
-        self, wanted: Sequence[Wanted], server: str, spool: Path, clock: Clock, *,
+        self, wanted: Sequence[NamedDevice], server: str, spool: Path, clock: Clock, *,
         budget_bytes: int, show: Callable[[list[str]], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._clock, self._show, self._budget_bytes = clock, show, budget_bytes

@@ -32,14 +32,14 @@ _MICROVOLTS = {
 _MICROVOLTS |= {"microvolts": 1.0, "microvolt": 1.0, "millivolt": 1e3, "volt": 1e6, "nv": 1e-3}
 
 
-class Format(msgspec.Struct, frozen=True):
+class LslFormat(msgspec.Struct, frozen=True):
     """What a stream says of itself, in a packet of its own at the beginning of a link."""
 
     fs_hz: float
     microvolts_per_unit: float
 
 
-class Pulled(msgspec.Struct, frozen=True):
+class LslSamples(msgspec.Struct, frozen=True):
     """Samples of the ECG channel, float64 little-endian, and the time of the last one."""
 
     last_s: float
@@ -70,7 +70,7 @@ class Lsl(LiveSource):
                     raise LinkError("the LSL stream has vanished") from error
                 if times:
                     lead = np.array(values, "<f8")[:, channel]
-                    pulled = Pulled(times[-1], lead.tobytes())
+                    pulled = LslSamples(times[-1], lead.tobytes())
                     yield self.packet(msgspec.msgpack.encode(pulled), "ecg")
         finally:
             await asyncio.shield(asyncio.to_thread(inlet.close_stream))
@@ -78,10 +78,10 @@ class Lsl(LiveSource):
     def decode(self, packet: Packet) -> LiveBlock | None:
         try:
             if packet.channel == "format":
-                said = msgspec.msgpack.decode(packet.data, type=Format)
+                said = msgspec.msgpack.decode(packet.data, type=LslFormat)
                 self.fs_hz, self._scale = said.fs_hz, said.microvolts_per_unit
                 return None
-            pulled = msgspec.msgpack.decode(packet.data, type=Pulled)
+            pulled = msgspec.msgpack.decode(packet.data, type=LslSamples)
             values = np.frombuffer(pulled.values, "<f8")
         except (msgspec.MsgspecError, ValueError) as error:
             raise BadPacketError(f"not a packet of LSL: {error}") from error
@@ -89,7 +89,7 @@ class Lsl(LiveSource):
             raise BadPacketError("samples that are no numbers")
         return LiveBlock(values * self._scale, packet.received_ns, round(pulled.last_s * 1e9))
 
-    def _open(self, pylsl: Any) -> tuple[Any, int, Format]:
+    def _open(self, pylsl: Any) -> tuple[Any, int, LslFormat]:
         """(inlet, index of the ECG channel, format). Raises LinkError."""
         key, value = ("name", self.address) if self.address else ("type", "ECG")
         found = pylsl.resolve_byprop(key, value, 1, FIND_S)
@@ -117,7 +117,7 @@ class Lsl(LiveSource):
                 f"the LSL stream {info.name()!r} says its unit is {unit!r}",
                 "Its description must give the channel's unit: microvolts, millivolts or volts.",
             )
-        return inlet, channel, Format(fs_hz, scale)
+        return inlet, channel, LslFormat(fs_hz, scale)
 
 
 def _ecg_channel(info: Any) -> tuple[int, str]:

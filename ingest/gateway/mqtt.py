@@ -28,7 +28,7 @@ AHEAD_S = 5.0  # a sensor's clock may be off by as much; further off, it is no w
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
-class Sensed(msgspec.Struct, frozen=True):
+class SensorMessage(msgspec.Struct, frozen=True):
     """One message of a sensor."""
 
     time: float
@@ -89,7 +89,7 @@ class Mqtt(LiveSource):
 
     def decode(self, packet: Packet) -> LiveBlock:
         try:
-            said = msgspec.json.decode(packet.data, type=Sensed)
+            said = msgspec.json.decode(packet.data, type=SensorMessage)
         except msgspec.MsgspecError as error:
             raise BadPacketError(f"not a sensor's message: {error}") from error
         counts = np.frombuffer(said.samples[: len(said.samples) // 2 * 2], "<i2")

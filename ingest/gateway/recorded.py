@@ -12,7 +12,7 @@ from ingest.errors import BadInputError
 from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError
 from ingest.gateway.recording import read_head, read_packets
 from ingest.gateway.sources import open_live
-from ingest.gateway.timing.timeline import COUNTS_PER_MV, Outgoing, Timeline
+from ingest.gateway.timing.timeline import COUNTS_PER_MV, OutgoingChunk, Timeline
 from ingest.sources.base import Block
 from ingest.sources.blocks import Values, blocks_of, spans
 
@@ -51,7 +51,7 @@ class RecordedSource:
         parts = (self._values[a:b] for a, b in spans(len(self._values), start, self.fs_hz))
         return blocks_of(parts, start, self.fs_hz)
 
-    def _play(self, path: Path, device: str) -> Iterator[Outgoing]:
+    def _play(self, path: Path, device: str) -> Iterator[OutgoingChunk]:
         source, timeline = open_live(device, ManualClock()), None
         for packet in read_packets(path):
             if packet.channel == LINK_LOST:
@@ -70,7 +70,7 @@ class RecordedSource:
         yield from timeline.restart("the recording ends") if timeline else []
 
 
-def _joined(sent: list[Outgoing]) -> Values:
+def _joined(sent: list[OutgoingChunk]) -> Values:
     """All samples on one time, NaN where there are none."""
     fs_hz, parts, end_ns = sent[0].chunk.fs_hz, [], sent[0].chunk.t0_ns
     for _, chunk in sent:

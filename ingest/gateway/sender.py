@@ -16,7 +16,7 @@ import random
 import httpx
 import msgspec
 
-from ingest.gateway.spool import Batch, Cursor, Spool
+from ingest.gateway.spool import ChunkBatch, Cursor, Spool
 from ingest.wire import CHUNKS_PATH, DEVICE_PATH, MESSAGEPACK, Refusal, Reply, encode_chunks
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Sender:
             if await self._send(batch) > 0:
                 return
 
-    async def _send(self, batch: Batch) -> float:
+    async def _send(self, batch: ChunkBatch) -> float:
         """One request; returns how long to wait before the next."""
         path = CHUNKS_PATH.format(stream=batch.stream)
         body = encode_chunks(batch.chunks, MESSAGEPACK)
@@ -90,7 +90,7 @@ class Sender:
             return self._accepted(batch, answer)
         return await self._refuse(batch, answer)
 
-    def _accepted(self, batch: Batch, answer: httpx.Response) -> float:
+    def _accepted(self, batch: ChunkBatch, answer: httpx.Response) -> float:
         try:
             reply = _decode(answer, Reply)
         except msgspec.MsgspecError:
@@ -110,7 +110,7 @@ class Sender:
         self._limit = min(2 * self._limit, MAX_CHUNKS)
         return 0.0
 
-    async def _refuse(self, batch: Batch, answer: httpx.Response) -> float:
+    async def _refuse(self, batch: ChunkBatch, answer: httpx.Response) -> float:
         status, refusal = answer.status_code, _refusal(answer)
         said = _said(refusal)
         if status == BUSY:
@@ -131,7 +131,7 @@ class Sender:
             self._pass_over(batch.behind[0], 1, said)
         return 0.0
 
-    async def _renew(self, batch: Batch, said: str) -> float:
+    async def _renew(self, batch: ChunkBatch, said: str) -> float:
         """The stream is over for the server: may the device begin another with what is left?"""
         device = await self._ask()
         if device is None:
@@ -152,7 +152,7 @@ class Sender:
             log.warning("goes on as a new stream", extra={"device": self._name, "why": said})
         return 0.0
 
-    async def _ahead(self, batch: Batch) -> float:
+    async def _ahead(self, batch: ChunkBatch) -> float:
         """How long to wait because this machine's clock is ahead of the server's; 0 if it is not."""
         device = await self._ask()
         ahead_s = 0.0 if device is None else (batch.chunks[-1].t0_ns - device.now_ns) / 1e9

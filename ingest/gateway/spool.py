@@ -28,7 +28,7 @@ SUFFIX = ".spool"
 _CURSOR = "cursor.json"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class SpoolEntry(msgspec.Struct, frozen=True):
     """One record of a spool."""
 
     stream: str
@@ -43,7 +43,7 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
     offset: int = 0
 
 
-class Renamed(msgspec.Struct, frozen=True):
+class StreamRename(msgspec.Struct, frozen=True):
     """From its sample `base` on, `stream` is sent as stream `name`, whose sample 0 that is."""
 
     stream: str = ""
@@ -53,10 +53,10 @@ class Renamed(msgspec.Struct, frozen=True):
 
 class _Saved(msgspec.Struct, frozen=True):
     cursor: Cursor = Cursor()
-    renamed: Renamed = Renamed()
+    renamed: StreamRename = StreamRename()
 
 
-class Batch(NamedTuple):
+class ChunkBatch(NamedTuple):
     """Consecutive chunks of one stream, and the cursor behind each of them."""
 
     stream: str
@@ -64,7 +64,7 @@ class Batch(NamedTuple):
     behind: list[Cursor]
 
 
-_entries = msgspec.msgpack.Decoder(Entry)
+_entries = msgspec.msgpack.Decoder(SpoolEntry)
 
 
 class Spool:
@@ -91,11 +91,11 @@ class Spool:
         if self._file is None or stream != self._stream or self._file.size >= SEGMENT:
             self._begin(stream)
         assert self._file is not None
-        self._file.append(msgspec.msgpack.encode(Entry(stream, chunk, packets)))
+        self._file.append(msgspec.msgpack.encode(SpoolEntry(stream, chunk, packets)))
 
-    def next(self, max_chunks: int, max_bytes: int) -> Batch | None:
+    def next(self, max_chunks: int, max_bytes: int) -> ChunkBatch | None:
         """What is to be sent next: up to so many chunks of one stream, at least one; None if all is."""
-        found: list[tuple[Entry, Cursor]] = []
+        found: list[tuple[SpoolEntry, Cursor]] = []
         size = 0
         for entry, behind in self._from(self._cursor):
             size += len(entry.chunk.samples) + 100
@@ -112,14 +112,14 @@ class Spool:
             chunks = [
                 msgspec.structs.replace(c, first_sample=c.first_sample - base) for c in chunks
             ]
-        return Batch(stream, chunks, [behind for _, behind in found])
+        return ChunkBatch(stream, chunks, [behind for _, behind in found])
 
     def rename(self) -> None:
         """Send what is left of the stream that is being sent as a stream of its own."""
         first = next(self._from(self._cursor), None)
         if first is not None:
             entry = first[0]
-            self._renamed = Renamed(entry.stream, str(uuid4()), entry.chunk.first_sample)
+            self._renamed = StreamRename(entry.stream, str(uuid4()), entry.chunk.first_sample)
             self._save()
 
     def acknowledge(self, cursor: Cursor) -> None:
@@ -168,7 +168,7 @@ class Spool:
         self._writing += 1
         self._file, self._stream = log_file.Appender(self.path(self._writing)), stream
 
-    def _from(self, cursor: Cursor) -> Iterator[tuple[Entry, Cursor]]:
+    def _from(self, cursor: Cursor) -> Iterator[tuple[SpoolEntry, Cursor]]:
         for number in self._numbers():
             if number < cursor.segment:
                 continue

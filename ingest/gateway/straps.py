@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from ingest.clock import Clock
 from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource, Packet
-from ingest.gateway.ble import Notified, Radio, check_wanted, connected
+from ingest.gateway.ble import BleConnection, Radio, check_wanted, connected
 from ingest.gateway.codecs import heart_rate, movesense, polar
 
 _BLUETOOTH = "0000{}-0000-1000-8000-00805f9b34fb"
@@ -55,10 +55,10 @@ class Strap(LiveSource):
             return None
         return self._samples(packet)
 
-    async def _start(self, link: Notified) -> None:
+    async def _start(self, link: BleConnection) -> None:
         """Ask for the trace."""
 
-    async def _stop(self, link: Notified) -> None:
+    async def _stop(self, link: BleConnection) -> None:
         """Say that no more is wanted."""
 
     def _samples(self, packet: Packet) -> LiveBlock | None:
@@ -83,7 +83,7 @@ class PolarH10(Strap):
         super().__init__(address, clock, radio)
         self._cut = 0
 
-    async def _start(self, link: Notified) -> None:
+    async def _start(self, link: BleConnection) -> None:
         if not link.has(PMD_CONTROL) or not polar.has_ecg(await link.read(PMD_CONTROL)):
             raise LinkError(
                 "this device streams no ECG", "Name it as a heart rate strap: heartrate:ADDRESS."
@@ -103,7 +103,7 @@ class PolarH10(Strap):
         except (TimeoutError, BadPacketError) as error:
             raise LinkError(f"the strap does not start: {error or 'no answer'}") from error
 
-    async def _stop(self, link: Notified) -> None:
+    async def _stop(self, link: BleConnection) -> None:
         await link.write(PMD_CONTROL, polar.STOP_ECG)  # else it goes on sending, and drains
 
     def _samples(self, packet: Packet) -> LiveBlock:
@@ -133,7 +133,7 @@ class Movesense(Strap):
         super().__init__(address, clock, radio)
         self._decoder = movesense.Decoder(microvolts_per_count)
 
-    async def _start(self, link: Notified) -> None:
+    async def _start(self, link: BleConnection) -> None:
         if not link.has(MOVESENSE_NOTIFY):
             raise LinkError(
                 "this device has no Movesense service", "Is its firmware the default one?"
@@ -141,7 +141,7 @@ class Movesense(Strap):
         await link.subscribe({"ecg": MOVESENSE_NOTIFY})
         await link.write(MOVESENSE_WRITE, movesense.SUBSCRIBE)
 
-    async def _stop(self, link: Notified) -> None:
+    async def _stop(self, link: BleConnection) -> None:
         await link.write(MOVESENSE_WRITE, movesense.UNSUBSCRIBE)
 
     def _samples(self, packet: Packet) -> LiveBlock | None:

@@ -29,14 +29,14 @@ class Steps(NamedTuple):
         return [*self.records, *self.journal, *self.actions]
 
 
-class By(NamedTuple):
+class Author(NamedTuple):
     """Who does it, and when (wall clock, nanoseconds)."""
 
     name: str
     time_ns: int
 
 
-def entry(patient_id: str, by: By, kind: JournalKind, text: str) -> JournalEntry:
+def entry(patient_id: str, by: Author, kind: JournalKind, text: str) -> JournalEntry:
     """What the journal says of a step."""
     return JournalEntry(
         patient_id=patient_id,
@@ -48,7 +48,7 @@ def entry(patient_id: str, by: By, kind: JournalKind, text: str) -> JournalEntry
     )
 
 
-def action(patient_id: str, by: By, **fields: Any) -> Action:
+def action(patient_id: str, by: Author, **fields: Any) -> Action:
     """What the processor is told of a step."""
     return Action(
         patient_id=patient_id, time_ns=by.time_ns, id=secrets.token_hex(12), by=by.name, **fields

@@ -14,7 +14,7 @@ from ingest.messages import Action
 from ingest.registry.records import DeviceRecord, PersonRecord
 from ingest.registry.state import Registry, token_hash
 from ingest.registry.step import (
-    By,
+    Author,
     Steps,
     action,
     check_bed,
@@ -27,7 +27,7 @@ from ingest.registry.step import (
 
 
 def add_device(
-    registry: Registry, device_id: str, by: By, *, model: str = "", notes: str = ""
+    registry: Registry, device_id: str, by: Author, *, model: str = "", notes: str = ""
 ) -> tuple[Steps, str]:
     """A new device, or a new token for a revoked one; the second value is the token, kept nowhere."""
     check_names(device_id=device_id)
@@ -56,7 +56,7 @@ def add_device(
     return Steps([made], []), token
 
 
-def assign(registry: Registry, device_id: str, patient_id: str, by: By) -> Steps:
+def assign(registry: Registry, device_id: str, patient_id: str, by: Author) -> Steps:
     """Give the device to an admitted person; another device that this person wears is released."""
     device, person = known_device(registry, device_id), present(registry, patient_id)
     if not device.token_sha256:
@@ -93,7 +93,7 @@ def assign(registry: Registry, device_id: str, patient_id: str, by: By) -> Steps
     return steps
 
 
-def release(registry: Registry, device_id: str, by: By) -> Steps:
+def release(registry: Registry, device_id: str, by: Author) -> Steps:
     """Take the device off whoever wears it."""
     bound = registry.binding(known_device(registry, device_id).device_id)
     if bound is None:
@@ -105,7 +105,7 @@ def release(registry: Registry, device_id: str, by: By) -> Steps:
     return steps
 
 
-def revoke(registry: Registry, device_id: str, by: By) -> Steps:
+def revoke(registry: Registry, device_id: str, by: Author) -> Steps:
     """Make the device's token worthless, and take it off whoever wears it."""
     device = known_device(registry, device_id)
     if not device.token_sha256:
@@ -125,7 +125,7 @@ def revoke(registry: Registry, device_id: str, by: By) -> Steps:
 def admit(
     registry: Registry,
     patient_id: str,
-    by: By,
+    by: Author,
     *,
     name: str = "",
     bed: str = "",
@@ -165,7 +165,7 @@ def admit(
     return steps
 
 
-def transfer(registry: Registry, patient_id: str, bed: str, by: By) -> Steps:
+def transfer(registry: Registry, patient_id: str, bed: str, by: Author) -> Steps:
     """Move an admitted person to another bed; device, limits and profile go along."""
     person = present(registry, patient_id)
     check_texts(bed=bed)
@@ -180,7 +180,7 @@ def transfer(registry: Registry, patient_id: str, bed: str, by: By) -> Steps:
 def edit(
     registry: Registry,
     patient_id: str,
-    by: By,
+    by: Author,
     *,
     name: str | None = None,
     profile: str | None = None,
@@ -204,7 +204,7 @@ def edit(
     return Steps([edited], [said], _profile(person, edited, by))
 
 
-def discharge(registry: Registry, patient_id: str, by: By) -> Steps:
+def discharge(registry: Registry, patient_id: str, by: Author) -> Steps:
     """End the stay: the bed is free, the devices are nobody's, the record is kept; alarms that
     stand are acknowledged, for nobody is to look any more."""
     person = present(registry, patient_id)
@@ -221,12 +221,12 @@ def discharge(registry: Registry, patient_id: str, by: By) -> Steps:
     return steps
 
 
-def _unbind(steps: Steps, device: DeviceRecord, by: By, text: str) -> None:
+def _unbind(steps: Steps, device: DeviceRecord, by: Author, text: str) -> None:
     steps.journal.append(entry(device.patient_id, by, "device released", text))
     steps.records.append(_loose(device, by, "released"))
 
 
-def _loose(device: DeviceRecord, by: By, step: str) -> DeviceRecord:
+def _loose(device: DeviceRecord, by: Author, step: str) -> DeviceRecord:
     token = "" if step == "revoked" else device.token_sha256
     return replace(
         device,
@@ -240,7 +240,7 @@ def _loose(device: DeviceRecord, by: By, step: str) -> DeviceRecord:
     )
 
 
-def _profile(before: PersonRecord | None, after: PersonRecord, by: By) -> list[Action]:
+def _profile(before: PersonRecord | None, after: PersonRecord, by: Author) -> list[Action]:
     """What tells the processor of another alarm profile."""
     if after.profile == (before.profile if before else ""):
         return []

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ingest.server import describe, http, socket
-from ingest.server.refusals import RefusedError
+from ingest.server.refusals import IngestRefusedError
 from ingest.server.service import IngestService
 from ingest.wire import JSON
 
 
-class Beside(Protocol):
+class BackgroundService(Protocol):
     """Something that runs while the server does (the MQTT subscriber)."""
 
     async def start(self) -> None: ...
@@ -33,10 +33,12 @@ def routes(service: IngestService) -> list[BaseRoute]:
 
 
 @contextlib.asynccontextmanager
-async def running(service: IngestService, beside: Sequence[Beside] = ()) -> AsyncIterator[None]:
+async def running(
+    service: IngestService, beside: Sequence[BackgroundService] = ()
+) -> AsyncIterator[None]:
     """The service between its start and its stop."""
     await service.start()
-    started: list[Beside] = []
+    started: list[BackgroundService] = []
     try:
         for part in beside:
             await part.start()
@@ -64,7 +66,9 @@ def create_app(service: IngestService, more: Sequence[BaseRoute] = ()) -> Starle
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return http.refusal(
-            RefusedError(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+            IngestRefusedError(
+                error.status_code, f"{request.method} {request.url.path}: {error.detail}"
+            )
         )
 
     return Starlette(

@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from ingest.clock import Clock
 from ingest.registry.records import DeviceRecord
 from ingest.registry.state import Registry
-from ingest.server.refusals import RefusedError
+from ingest.server.refusals import IngestRefusedError
 
 FAILURES, WITHIN_S = 20, 60.0  # wrong tokens from one address
 BURST_BYTES, BYTES_PER_S = (
@@ -58,11 +58,11 @@ class Gate:
             failures.popleft()
         if len(failures) >= FAILURES:
             wait_s = WITHIN_S - (now - failures[0])
-            raise RefusedError(
+            raise IngestRefusedError(
                 429, "too many wrong tokens", "Wait, then send the right one.", retry_after_s=wait_s
             )
         failures.append(now)
-        raise RefusedError(
+        raise IngestRefusedError(
             401,
             "no device has this token, or it was revoked" if token else "there is no token",
             "Send the token of `ecgwatch devices add` as Authorization: Bearer TOKEN.",
@@ -79,7 +79,7 @@ class Gate:
                 self._budgets.popitem(last=False)
         wait_s = max(budgets[0].wait_s(size, now), budgets[1].wait_s(1, now))
         if wait_s > 0:
-            raise RefusedError(
+            raise IngestRefusedError(
                 429,
                 f"device {device_id!r} sends too much at once",
                 f"Send at most {BYTES_PER_S // 1024} KiB and {CALLS_PER_S:.0f} requests a second.",

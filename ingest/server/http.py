@@ -17,7 +17,7 @@ from starlette.routing import Route
 from ingest import wire
 from ingest.registry.records import DeviceRecord
 from ingest.server.gate import bearer
-from ingest.server.refusals import RefusedError, away
+from ingest.server.refusals import IngestRefusedError, away
 from ingest.server.service import IngestService
 from ingest.wire import JSON, Reply, WearerEvent, WireError
 
@@ -39,7 +39,7 @@ def routes(service: IngestService) -> list[Route]:
                 device = service.device(bearer(request.headers.get("authorization")), who)
                 who = f"{device.device_id} at {who}"
                 return await handler(service, request, device)
-            except RefusedError as refused:
+            except IngestRefusedError as refused:
                 service.refusals.add(who, refused)
                 return refusal(refused)
             except ClientDisconnect:
@@ -54,7 +54,7 @@ def routes(service: IngestService) -> list[Route]:
     ]
 
 
-def refusal(refused: RefusedError) -> Response:
+def refusal(refused: IngestRefusedError) -> Response:
     """The answer that is none."""
     headers = {"Cache-Control": "no-store"}
     if refused.retry_after_s is not None:
@@ -69,7 +69,7 @@ def stream_id(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
-        raise RefusedError(
+        raise IngestRefusedError(
             422, f"{text[:40]!r} is no UUID", "Make one for each stream.", field="stream"
         ) from None
 
@@ -84,7 +84,7 @@ def read_chunks(body: bytes, media: str) -> list[wire.Chunk]:
     try:
         return wire.decode_chunks(body, media)
     except WireError as error:
-        raise RefusedError(error.status, error.problem, _REMEDY, field=error.field) from error
+        raise IngestRefusedError(error.status, error.problem, _REMEDY, field=error.field) from error
 
 
 async def _chunks(service: IngestService, request: Request, device: DeviceRecord) -> Response:
@@ -112,14 +112,14 @@ async def _event(service: IngestService, request: Request, device: DeviceRecord)
 def read_event(body: bytes, media: str) -> WearerEvent:
     """What the wearer says. Raises RefusedError."""
     if media not in wire.MEDIA_TYPES:
-        raise RefusedError(
+        raise IngestRefusedError(
             415, f"the media type is {media[:40]!r}, not {' or '.join(wire.MEDIA_TYPES)}"
         )
     try:
         decode = msgspec.json.decode if media == JSON else msgspec.msgpack.decode
         return decode(body, type=WearerEvent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RefusedError(422, str(error), _REMEDY) from error
+        raise IngestRefusedError(422, str(error), _REMEDY) from error
 
 
 async def _device(service: IngestService, request: Request, device: DeviceRecord) -> Response:
@@ -139,7 +139,7 @@ async def _device(service: IngestService, request: Request, device: DeviceRecord
 
 async def _body(request: Request, most: int) -> bytes:
     """The body. Raises RefusedError: 408 for one that comes too slowly, 413 for one that is too long."""
-    too_long = RefusedError(
+    too_long = IngestRefusedError(
         413, f"the body is longer than {most} bytes", "Send fewer chunks at once."
     )
     length = request.headers.get("content-length", "")
@@ -153,7 +153,7 @@ async def _body(request: Request, most: int) -> bytes:
                 if len(body) > most:
                     raise too_long
     except TimeoutError:
-        raise RefusedError(
+        raise IngestRefusedError(
             408, f"the body took longer than {BODY_S:g} s", "Send smaller bodies."
         ) from None
     return bytes(body)

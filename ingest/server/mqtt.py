@@ -27,9 +27,9 @@ from ingest import wire
 from ingest.errors import BadInputError, UnreachableError
 from ingest.registry.records import DeviceRecord
 from ingest.server.http import media_type, read_chunks, read_event, stream_id
-from ingest.server.refusals import RefusedError
+from ingest.server.refusals import IngestRefusedError
 from ingest.server.service import IngestService
-from ingest.server.stream import Done, Stream
+from ingest.server.stream import Done, IngestStream
 from ingest.wire import Reply, Status
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class _Waiting(NamedTuple):
 
     message: MQTTMessage
     done: list[Done]
-    stream: Stream | None
+    stream: IngestStream | None
 
 
 class MqttSubscriber:
@@ -156,7 +156,7 @@ class MqttSubscriber:
         try:
             self._waiting.append(self._read(message))
             self._settled.set()
-        except RefusedError as refused:
+        except IngestRefusedError as refused:
             self._service.refusals.add(f"MQTT {message.topic[:100]}", refused)
             self._client.ack(message.mid, message.qos)  # it would come again for ever
             self._reply(message, refused.reply())
@@ -166,12 +166,12 @@ class MqttSubscriber:
         given, media = _properties(message)
         device = self._service.device(given.get("token", ""), f"MQTT {name}")
         if device.device_id != name:
-            raise RefusedError(
+            raise IngestRefusedError(
                 403, f"the token is of device {device.device_id!r}", "Publish on its own topics."
             )
         payload = bytes(message.payload)
         if len(payload) > wire.MAX_BODY:
-            raise RefusedError(413, f"the message is longer than {wire.MAX_BODY} bytes")
+            raise IngestRefusedError(413, f"the message is longer than {wire.MAX_BODY} bytes")
         if what == "samples":
             chunks = read_chunks(payload, media)
             taken = self._service.book.take(device, stream_id(given.get("stream", "")), chunks)
@@ -188,9 +188,11 @@ class MqttSubscriber:
         try:
             status = msgspec.json.decode(payload, type=Status)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RefusedError(422, str(error)) from error
+            raise IngestRefusedError(422, str(error)) from error
         if status.battery is not None and not 0 <= status.battery <= 1:
-            raise RefusedError(422, f"battery {status.battery} is outside 0-1", field="battery")
+            raise IngestRefusedError(
+                422, f"battery {status.battery} is outside 0-1", field="battery"
+            )
         return self._service.book.status(device, status)
 
     async def _acknowledge(self) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections import OrderedDict
 
 from ingest.clock import Clock
+from ingest.errors import RefusedError
 from ingest.wire import Refusal, Reply
 
 log = logging.getLogger(__name__)
@@ -13,8 +14,8 @@ _QUIET_S = 10.0  # one line per sender and status within this
 _MOST = 2000
 
 
-class RefusedError(Exception):
-    """The HTTP status, what is wrong, what to do, the field, and when to come again."""
+class IngestRefusedError(RefusedError):
+    """Also names the field, and says when to come again."""
 
     def __init__(
         self,
@@ -25,8 +26,7 @@ class RefusedError(Exception):
         field: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(problem)
-        self.status, self.problem, self.remedy = status, problem, remedy
+        super().__init__(status, problem, remedy)
         self.field, self.retry_after_s = field, retry_after_s
 
     def body(self) -> Refusal:
@@ -44,9 +44,9 @@ class RefusedError(Exception):
         )
 
 
-def away() -> RefusedError:
+def away() -> IngestRefusedError:
     """Kafka does not answer."""
-    return RefusedError(
+    return IngestRefusedError(
         429,
         "the broker does not answer",
         "Keep the samples and send them again.",
@@ -62,7 +62,7 @@ class RefusalLog:
         self._said: OrderedDict[tuple[str, int], tuple[float, int]] = OrderedDict()
         self.count = 0
 
-    def add(self, who: str, refused: RefusedError) -> None:
+    def add(self, who: str, refused: IngestRefusedError) -> None:
         """Log it, unless the same was said just now; then count it for the next line."""
         self.count += 1
         key, now = (who, refused.status), self._clock.steady_s()

@@ -21,7 +21,7 @@ class _Rival(NamedTuple):
     last_s: float
 
 
-class Rivals:
+class RefusedSenders:
     """By person, the newest sender that is refused."""
 
     def __init__(self, clock: Clock) -> None:

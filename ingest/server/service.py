@@ -15,7 +15,7 @@ from ingest.registry.reader import RegistryFollower
 from ingest.registry.records import DeviceRecord
 from ingest.server.gate import Gate
 from ingest.server.outlet import KafkaOutlet, KafkaRefusedError
-from ingest.server.refusals import RefusalLog, RefusedError, away
+from ingest.server.refusals import IngestRefusedError, RefusalLog, away
 from ingest.server.stream import Done
 from ingest.server.stream_checks import AHEAD_NS
 from ingest.server.streams import StreamBook
@@ -73,7 +73,7 @@ class IngestService:
         """The device as it is now, on a connection that lasts. Raises RefusedError 401 if its token is not good any more."""
         now = self.book.registry.devices.get(device.device_id)
         if now is None or now.token_sha256 != device.token_sha256:
-            raise RefusedError(401, "the token was revoked", "Ask for a new one.")
+            raise IngestRefusedError(401, "the token was revoked", "Ask for a new one.")
         return now
 
     async def settle(self, done: Sequence[Done]) -> None:
@@ -86,7 +86,7 @@ class IngestService:
                 raise away()
             error = one.exception()
             if isinstance(error, KafkaRefusedError):
-                raise RefusedError(
+                raise IngestRefusedError(
                     429,
                     f"Kafka refused the message: {error}",
                     "Send it again; see the broker's log.",
@@ -97,7 +97,7 @@ class IngestService:
         """Take what the wearer says. Raises RefusedError."""
         bound = self.book.registry.binding(device.device_id)
         if bound is None:
-            raise RefusedError(
+            raise IngestRefusedError(
                 409,
                 f"nobody wears device {device.device_id!r}",
                 "Assign it: ecgwatch devices assign.",
@@ -126,7 +126,7 @@ class IngestService:
         )
         for good, field, problem in checks:
             if not good:
-                raise RefusedError(422, f"{field} {problem}", field=field)
+                raise IngestRefusedError(422, f"{field} {problem}", field=field)
         patient = bound.person.patient_id
         entry = JournalEntry(
             patient_id=patient,

@@ -17,9 +17,9 @@ from ingest.registry.records import DeviceRecord
 from ingest.server.gate import bearer
 from ingest.server.http import read_chunks, stream_id
 from ingest.server.outlet import KafkaRefusedError
-from ingest.server.refusals import RefusedError, away
+from ingest.server.refusals import IngestRefusedError, away
 from ingest.server.service import ANSWER_S, IngestService
-from ingest.server.stream import Done, Stream
+from ingest.server.stream import Done, IngestStream
 from ingest.wire import MESSAGEPACK, Reply
 
 FIRST_S = (
@@ -44,7 +44,7 @@ class _Session:
     def __init__(self, service: IngestService, socket: WebSocket) -> None:
         self._service, self._socket = service, socket
         self._who = socket.client.host if socket.client else ""
-        self._stream: Stream | None = None
+        self._stream: IngestStream | None = None
         self._unanswered: deque[Done] = deque()
         self._said: deque[Reply] = deque()  # of the registry: released
         self._news = asyncio.Event()
@@ -62,9 +62,9 @@ class _Session:
                 group.start_soon(self._talk)
                 await self._listen(device, name)
                 group.cancel_scope.cancel()
-        except* RefusedError as refused:
+        except* IngestRefusedError as refused:
             error = refused.exceptions[0]
-            assert isinstance(error, RefusedError)
+            assert isinstance(error, IngestRefusedError)
             await self._refuse(error)
         except* KafkaRefusedError:
             await self._refuse(away())
@@ -82,17 +82,17 @@ class _Session:
                 async with asyncio.timeout(FIRST_S):
                     frame = await self._socket.receive_bytes()
             except TimeoutError:
-                raise RefusedError(
+                raise IngestRefusedError(
                     408, f"nothing came for {FIRST_S:g} s", "Send an empty frame to stay."
                 ) from None
             except KeyError:
-                raise RefusedError(
+                raise IngestRefusedError(
                     415, "a text frame", "Send binary frames of MessagePack."
                 ) from None
             if not frame:
                 continue
             if self._stream is not None and self._stream.over:
-                raise RefusedError(
+                raise IngestRefusedError(
                     409, f"stream {name} is over: {self._stream.over}", "Begin a new stream."
                 )
             device = service.device_now(device)
@@ -135,7 +135,7 @@ class _Session:
             assert self._stream is not None
             await self._push(Reply(next_sample=self._stream.kept, wants=self._wants(self._stream)))
 
-    def _wants(self, stream: Stream) -> Literal["", "battery"]:
+    def _wants(self, stream: IngestStream) -> Literal["", "battery"]:
         """A battery level that was never told, or long ago."""
         now = self._service.clock.steady_s()
         if now - max(stream.battery_s, self._asked_s) < ASK_BATTERY_S:
@@ -150,7 +150,7 @@ class _Session:
     async def _push(self, reply: Reply) -> None:
         await self._socket.send_bytes(msgspec.msgpack.encode(reply))
 
-    async def _refuse(self, refused: RefusedError) -> None:
+    async def _refuse(self, refused: IngestRefusedError) -> None:
         self._service.refusals.add(self._who, refused)
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             await self._push(refused.reply())

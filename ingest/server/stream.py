@@ -13,7 +13,7 @@ Done = asyncio.Future[None]
 
 
 @dataclass
-class Stream:
+class IngestStream:
     """One stream and how far it has come."""
 
     id: str

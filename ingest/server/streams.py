@@ -18,9 +18,9 @@ from ingest.registry.records import DeviceRecord
 from ingest.registry.state import Binding, Registry
 from ingest.server import stream_checks as checks
 from ingest.server.outlet import KafkaOutlet
-from ingest.server.refusals import RefusedError
-from ingest.server.rivals import Rivals
-from ingest.server.stream import Done, Stream
+from ingest.server.refusals import IngestRefusedError
+from ingest.server.rivals import RefusedSenders
+from ingest.server.stream import Done, IngestStream
 from ingest.wire import Chunk, Reply, Status
 
 REMEMBERED = 512  # repeats recognised per stream, by key; older ones the processor recognises
@@ -29,10 +29,10 @@ FORGET_NS = 24 * 3600 * 10**9  # a stream that was not heard for so long leaves 
 CURRENT_NS = 300 * 10**9  # after so long without a chunk the processor has closed the stream
 
 
-class Taken(NamedTuple):
+class AcceptedBody(NamedTuple):
     """A body that was taken: wait for `done`, then acknowledge."""
 
-    stream: Stream
+    stream: IngestStream
     done: list[Done]
 
 
@@ -41,11 +41,11 @@ class StreamBook:
 
     def __init__(self, outlet: KafkaOutlet, clock: Clock) -> None:
         self.registry = Registry()
-        self.streams: dict[str, Stream] = {}
+        self.streams: dict[str, IngestStream] = {}
         self._newest: dict[str, str] = {}  # device -> its newest stream
         self._before: dict[str, tuple[str, ...]] = {}
         self._outlet, self._clock = outlet, clock
-        self._rivals = Rivals(clock)
+        self._rivals = RefusedSenders(clock)
 
     def restore(self, states: Sequence[DeviceState]) -> None:
         """What the last server on these topics knew."""
@@ -54,7 +54,7 @@ class StreamBook:
             if not state.stream:
                 continue
             self._newest[state.device_id] = state.stream
-            self.streams[state.stream] = Stream(
+            self.streams[state.stream] = IngestStream(
                 state.stream,
                 state.device_id,
                 state.patient_id,
@@ -71,11 +71,11 @@ class StreamBook:
                 over=state.over,
             )
 
-    def newest(self, device_id: str) -> Stream | None:
+    def newest(self, device_id: str) -> IngestStream | None:
         """The device's newest stream."""
         return self.streams.get(self._newest.get(device_id, ""))
 
-    def take(self, device: DeviceRecord, stream_id: str, chunks: Sequence[Chunk]) -> Taken:
+    def take(self, device: DeviceRecord, stream_id: str, chunks: Sequence[Chunk]) -> AcceptedBody:
         """Check all chunks, then send them. Raises RefusedError if any is to be refused: then none is sent."""
         bound = self._binding(device)
         stream = self.streams.get(stream_id)
@@ -85,7 +85,7 @@ class StreamBook:
             checks.check_owner(stream, bound)
         repeats = checks.check_chunks(stream, chunks, self._clock.now_ns())
         if stream.over and None not in repeats:  # whose acknowledgement was lost
-            return Taken(stream, [done for done in repeats if done is not None])
+            return AcceptedBody(stream, [done for done in repeats if done is not None])
         self._check_open(stream)
         done: list[Done] = []
         if stream_id not in self.streams:
@@ -97,7 +97,7 @@ class StreamBook:
         if chunks[-1].end:
             self._over(stream, "it has ended")
             done.append(self._tell_state(stream))
-        return Taken(stream, done)
+        return AcceptedBody(stream, done)
 
     def status(self, device: DeviceRecord, status: Status) -> list[Done]:
         """What a device says of itself without samples."""
@@ -138,18 +138,18 @@ class StreamBook:
         holder = self.registry.holder(before.patient_id) if before else None
         if before is not None and holder is not None and holder.device_id != device.device_id:
             self._rivals.refused(before.patient_id, device.device_id, holder.device_id)
-            raise RefusedError(
+            raise IngestRefusedError(
                 409,
                 f"device {device.device_id!r} was replaced by {holder.device_id!r}, which has the stream",
                 "Stop sending, or assign this device: ecgwatch devices assign.",
             )
-        raise RefusedError(
+        raise IngestRefusedError(
             409,
             f"nobody wears device {device.device_id!r}",
             f"Assign it (ecgwatch devices assign {device.device_id} PATIENT), then begin a new stream.",
         )
 
-    def _check_open(self, stream: Stream) -> None:
+    def _check_open(self, stream: IngestStream) -> None:
         if not stream.over:
             return
         newest = self._newest.get(stream.device_id, "")
@@ -157,17 +157,19 @@ class StreamBook:
             device = stream.device_id
             rival, holder = (f"{device} (stream {name[:8]})" for name in (stream.id, newest))
             self._rivals.refused(stream.patient_id, rival, holder)
-        raise RefusedError(409, f"stream {stream.id} is over: {stream.over}", checks.BEGIN_NEW)
+        raise IngestRefusedError(
+            409, f"stream {stream.id} is over: {stream.over}", checks.BEGIN_NEW
+        )
 
-    def _begun(self, stream_id: str, bound: Binding, first: Chunk) -> Stream:
+    def _begun(self, stream_id: str, bound: Binding, first: Chunk) -> IngestStream:
         """A stream as its first chunk tells it; not in the book yet."""
         device, person = bound
         if stream_id in self._before.get(device.device_id, ()):
-            raise RefusedError(
+            raise IngestRefusedError(
                 409, f"stream {stream_id} is over: the device has begun another", checks.BEGIN_NEW
             )
         checks.check_first(stream_id, bound, first)
-        return Stream(
+        return IngestStream(
             stream_id,
             device.device_id,
             person.patient_id,
@@ -179,7 +181,7 @@ class StreamBook:
             self._clock.now_ns(),
         )
 
-    def _open(self, stream: Stream) -> None:
+    def _open(self, stream: IngestStream) -> None:
         before = self.newest(stream.device_id)
         if before is not None:
             names = (*self._before.get(stream.device_id, ()), before.id)
@@ -189,7 +191,7 @@ class StreamBook:
         self._newest[stream.device_id] = stream.id
         self.streams[stream.id] = stream
 
-    def _send(self, stream: Stream, chunk: Chunk) -> Done:
+    def _send(self, stream: IngestStream, chunk: Chunk) -> Done:
         fault = self._rivals.fault(stream.patient_id)
         message = chunk.bound(stream.patient_id, stream.device_id, stream.seq, fault)
         done = self._outlet.send(topics.SAMPLES.name, stream.patient_id.encode(), encode(message))
@@ -205,13 +207,15 @@ class StreamBook:
         done.add_done_callback(lambda d: self._delivered(stream, chunk.key, behind, d))
         return done
 
-    def _delivered(self, stream: Stream, key: tuple[int, int], behind: int, done: Done) -> None:
+    def _delivered(
+        self, stream: IngestStream, key: tuple[int, int], behind: int, done: Done
+    ) -> None:
         if done.cancelled() or done.exception() is not None:
             stream.recent.pop(key, None)
         else:
             stream.kept = max(stream.kept, behind)
 
-    def _end(self, stream: Stream, why: str) -> None:
+    def _end(self, stream: IngestStream, why: str) -> None:
         """The person or the device has changed: nothing more is taken, and the processor is told."""
         if self._clock.now_ns() - stream.heard_ns < CURRENT_NS:
             first = stream.next_sample
@@ -238,12 +242,12 @@ class StreamBook:
         self._over(stream, why)
         self._tell_state(stream)
 
-    def _over(self, stream: Stream, why: str) -> None:
+    def _over(self, stream: IngestStream, why: str) -> None:
         stream.over = why
         for tell in list(stream.listeners):
             tell(Reply(next_sample=stream.kept, released=why))
 
-    def _why(self, registry: Registry, stream: Stream) -> str:
+    def _why(self, registry: Registry, stream: IngestStream) -> str:
         person, device = (
             registry.people.get(stream.patient_id),
             registry.devices.get(stream.device_id),
@@ -259,7 +263,7 @@ class StreamBook:
             else "the device was released"
         )
 
-    def _tell_state(self, stream: Stream) -> Done:
+    def _tell_state(self, stream: IngestStream) -> Done:
         state = DeviceState(
             device_id=stream.device_id,
             heard_ns=stream.heard_ns,

@@ -9,7 +9,7 @@ from scipy import signal
 
 from ingest.simulator.events import Event
 from ingest.simulator.oscillations import Filtered, Samples
-from ingest.simulator.script import Noise
+from ingest.simulator.script import ScriptNoise
 
 # RMS of the amplifier's own noise; with it even an asystole is no flat line
 FLOOR_MV = 0.004
@@ -34,7 +34,7 @@ class Artefacts:
         self._smooth = np.array([1 - decay]), np.array([1.0, -decay])
         self._levels: Samples | None = None
 
-    def next(self, start: int, n: int, noise: Noise) -> Samples:
+    def next(self, start: int, n: int, noise: ScriptNoise) -> Samples:
         """Return samples `start` to `start` + n (n,), mV, at the given levels; pieces must follow
         each other."""
         times = np.arange(start, start + n) / self._fs
@@ -63,7 +63,7 @@ class Artefacts:
 
 
 def motion(
-    noise: Noise, start_s: float, end_s: float, fs_hz: float, rng: np.random.Generator
+    noise: ScriptNoise, start_s: float, end_s: float, fs_hz: float, rng: np.random.Generator
 ) -> Iterator[Event]:
     """Yield bursts of electrode motion as waves without a symbol: bumps of random height, sign and
     width, evenly spread over a segment."""

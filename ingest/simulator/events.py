@@ -19,7 +19,7 @@ class Event(NamedTuple):
     kernels: Kernels | None = None
 
 
-class Ectopy:
+class EctopySchedule:
     """Schedule of ectopic beats: each kind evenly spread over time, with some jitter."""
 
     def __init__(

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from ingest.simulator import script
-from ingest.simulator.events import Ectopy, Event
+from ingest.simulator.events import EctopySchedule, Event
 from ingest.simulator.heart import EDGE_S, Heart
 
 STUNNED_RATE = 45.0  # of the sinus node just after fibrillation or asystole, 1/min
@@ -55,7 +55,7 @@ def _sinus(
         "pac": segment.pac_per_minute,
         "pause": segment.pauses_per_minute,
     }
-    ectopy = Ectopy(per_minute, start_s, heart.rng)
+    ectopy = EctopySchedule(per_minute, start_s, heart.rng)
     for time_s in heart.sinus_node(segment.rate, start_s, end_s):
         yield from heart.sinus_beat(time_s, "(N")
         kind = ectopy.due(time_s)
@@ -81,7 +81,7 @@ def _geminy(heart: Heart, segment: script.Ectopy, start_s: float, end_s: float) 
 
 def _afib(heart: Heart, segment: script.Afib, start_s: float, end_s: float) -> Iterator[Event]:
     per_minute = {"pvc": segment.pvc_per_minute, "aberrant": segment.aberrant_per_minute}
-    ectopy = Ectopy(per_minute, start_s, heart.rng)
+    ectopy = EctopySchedule(per_minute, start_s, heart.rng)
     time_s = max(heart.last_s + _irregular_rr_s(heart, segment), start_s)
     aberrant = 0
     while time_s < end_s:

@@ -28,12 +28,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
-from ingest.simulator.script import KINDS, Noise, Part, Patient, Segment
+from ingest.simulator.script import KINDS, Patient, ScriptNoise, ScriptPart, Segment
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
 
-class Scenario(Part):
+class Scenario(ScriptPart):
     """Script of a simulated patient."""
 
     name: str = Field(min_length=1, max_length=64)
@@ -44,7 +44,7 @@ class Scenario(Part):
     lead: str = "II"
     loop: bool = False
     patient: Patient = Patient()
-    noise: Noise = Noise()
+    noise: ScriptNoise = ScriptNoise()
     segments: tuple[Segment, ...] = Field(min_length=1)
 
     @property
@@ -52,7 +52,7 @@ class Scenario(Part):
         """Length of the script, played once, in seconds."""
         return sum(segment.duration_s for segment in self.segments)
 
-    def noise_in(self, segment: Segment) -> Noise:
+    def noise_in(self, segment: Segment) -> ScriptNoise:
         """Return the scenario's noise with the segment's own values in its place."""
         return self.noise.model_copy(update=segment.noise.model_dump(exclude_unset=True))
 
@@ -117,7 +117,7 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> tuple[str, str, st
                 sorted(KINDS),
             )
         kind, location = KINDS[rhythm], location[3:]
-    for name, table in (("patient", Patient), ("noise", Noise)):
+    for name, table in (("patient", Patient), ("noise", ScriptNoise)):
         if len(location) > 1 and location[0] == name:
             where, kind, location = (
                 (f"[{name}]" if kind is Scenario else f"{where}, noise"),

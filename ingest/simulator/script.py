@@ -8,13 +8,13 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Part(BaseModel):
+class ScriptPart(BaseModel):
     """Base of all parts: unknown keys are refused, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Noise(Part):
+class ScriptNoise(ScriptPart):
     """Noise added to the heart's signal, amplitudes in mV. A small white noise is always present,
     as in any amplifier."""
 
@@ -30,7 +30,7 @@ class Noise(Part):
     motion_mv: float = Field(default=1.0, ge=0, le=5, description="size of such a burst")
 
 
-class Patient(Part):
+class Patient(ScriptPart):
     """The heart at 60/min; values that depend on the rate are derived from these."""
 
     r_mv: float = Field(default=1.0, ge=0.2, le=4)
@@ -48,10 +48,11 @@ class Patient(Part):
     )
 
 
-class _Segment(Part):
+class _Segment(ScriptPart):
     duration_s: float = Field(ge=0.1, le=86_400)
-    noise: Noise = Field(
-        default=Noise(), description="the keys given here replace the scenario's for this segment"
+    noise: ScriptNoise = Field(
+        default=ScriptNoise(),
+        description="the keys given here replace the scenario's for this segment",
     )
 
 

@@ -13,21 +13,21 @@ from ingest.errors import BadInputError
 from ingest.sources.edf_header import ANNOTATIONS, EdfHeader, text
 
 
-class Note(NamedTuple):
+class EdfAnnotation(NamedTuple):
     """One annotation."""
 
     onset_s: float  # since the start time in the file's header
     text: str
 
 
-def read_notes(path: Path, header: EdfHeader) -> tuple[list[float], list[Note]]:
+def read_notes(path: Path, header: EdfHeader) -> tuple[list[float], list[EdfAnnotation]]:
     """(onset in seconds of each data record, annotations). Both empty if the file has no annotations signal.
 
     Raises BadInputError if a discontinuous file does not say when its records begin.
     """
     signals = [s for s in header.signals if s.label in ANNOTATIONS and s.samples]
     onsets: list[float] = []
-    notes: list[Note] = []
+    notes: list[EdfAnnotation] = []
     if not signals:
         return onsets, notes
     records = np.memmap(path, "u1", "r", header.begin, (header.records, header.record_bytes))
@@ -39,7 +39,7 @@ def read_notes(path: Path, header: EdfHeader) -> tuple[list[float], list[Note]]:
                 if first:  # the record's own onset; it has no text
                     onsets.append(onset_s)
                     first = False
-                notes += [Note(onset_s, said) for said in texts if said]
+                notes += [EdfAnnotation(onset_s, said) for said in texts if said]
         if first and header.discontinuous:
             problem = f"{path}: it is discontinuous (EDF+D), and data record {len(onsets) + 1} does not say when it begins"
             raise BadInputError(problem, "Export the recording again as a continuous file (EDF+C).")

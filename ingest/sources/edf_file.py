@@ -23,7 +23,7 @@ from ingest.sources.blocks import (
     spans,
 )
 from ingest.sources.channels import choose, lead_name
-from ingest.sources.edf_annotations import Note, read_notes
+from ingest.sources.edf_annotations import EdfAnnotation, read_notes
 from ingest.sources.edf_header import ANNOTATIONS, EdfSignal, read_header
 from ingest.sources.scale import fit
 from ingest.sources.units import check_amplitude, is_said, mv_per_unit
@@ -216,7 +216,7 @@ class EdfSource:
         self._notice(f"{problem}: the rest is missing")
 
 
-def _annotation(note: Note, begin_s: float, fs_hz: float) -> Annotation:
+def _annotation(note: EdfAnnotation, begin_s: float, fs_hz: float) -> Annotation:
     sample = round((note.onset_s - begin_s) * fs_hz)
     return (
         Annotation(sample, note.text)

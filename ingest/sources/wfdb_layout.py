@@ -18,7 +18,7 @@ REMEDY = (
 )
 
 
-class Segment(NamedTuple):
+class FrameRun(NamedTuple):
     """A run of frames of one signal."""
 
     first: int  # frame of the record
@@ -47,7 +47,7 @@ class _Part(NamedTuple):
     header: Header
 
 
-class Layout:
+class RecordLayout:
     """The headers of a record; what is missing is told by `notice`, and an error without one. Raises BadInputError."""
 
     def __init__(self, path: Path, notice: Notice) -> None:
@@ -62,7 +62,7 @@ class Layout:
         """Whether a channel has more than one value, in the stretches looked at: one that was not recorded is constant."""
         return any(_moves(_file(part.header, i)) for part, i in self._where(channel))
 
-    def segments(self, channel: int, unit: str | None) -> list[Segment]:
+    def segments(self, channel: int, unit: str | None) -> list[FrameRun]:
         """The channel's segments, in order; `unit` overrides the headers'. Raises BadInputError if there are none."""
         found = [self._segment(part, i, unit) for part, i in self._where(channel)]
         if not found:
@@ -75,7 +75,7 @@ class Layout:
             raise BadInputError(problem, "Read its segments one by one.")
         return found
 
-    def frames(self, segments: list[Segment]) -> int:
+    def frames(self, segments: list[FrameRun]) -> int:
         """Length of the record: what the header says, but of a single segment no more than its file holds."""
         if not self._header.segments:
             return segments[0].frames
@@ -111,7 +111,7 @@ class Layout:
             if signals[i].file != NOT_RECORDED and signals[i].fmt != "0":
                 yield part, i
 
-    def _segment(self, part: _Part, i: int, unit: str | None) -> Segment:
+    def _segment(self, part: _Part, i: int, unit: str | None) -> FrameRun:
         line, name = part.header.signals[i], self._path.name
         unit_mv = mv_per_unit(line.unit if unit is None else unit, name=name, channel=line.name)
         gain = 1 / unit_mv if unit is not None and "/" in unit else line.gain / unit_mv
@@ -128,7 +128,7 @@ class Layout:
             if self._notice is unheard:
                 raise BadInputError(problem, REMEDY)
             self._notice(f"{problem}: the rest is missing")
-        return Segment(part.first, frames, file, line.skew, gain, line.baseline)
+        return FrameRun(part.first, frames, file, line.skew, gain, line.baseline)
 
 
 def _file(header: Header, index: int) -> SignalFile:

@@ -15,7 +15,7 @@ from ingest.sources.channels import choose, lead_name
 from ingest.sources.scale import fit
 from ingest.sources.units import check_amplitude, is_said
 from ingest.sources.wfdb_annotations import read_annotations
-from ingest.sources.wfdb_layout import REMEDY, Layout, Segment
+from ingest.sources.wfdb_layout import REMEDY, FrameRun, RecordLayout
 from ingest.sources.wfdb_signals import DIFFERENCES, read_frames
 
 
@@ -40,7 +40,7 @@ class WfdbSource:
     ) -> None:
         self.path, self.name = path, path.name
         self._unit, self._notice = unit, notice
-        layout = Layout(path, notice)
+        layout = RecordLayout(path, notice)
         names, units = layout.names, layout.units
         index = choose(names, units, channel, record=self.name, recorded=layout.recorded)
         self.lead = lead_name(names[index], index)
@@ -116,7 +116,7 @@ class WfdbSource:
                 values[at] = self._read_segment(segment, low - segment.first, high - segment.first)
         return values[first - a * self._per_frame : end - a * self._per_frame] - self._offset
 
-    def _read_segment(self, segment: Segment, a: int, b: int) -> Values:
+    def _read_segment(self, segment: FrameRun, a: int, b: int) -> Values:
         end = min(
             b + segment.skew, segment.frames
         )  # what skew would fetch from beyond the end is not there

@@ -77,7 +77,7 @@ FEATURES = 3 * SHAPE + len(
 )  # the beat, the dominant template, the most similar one; then SCALARS
 
 
-class Seen(NamedTuple):
+class MatchedBeats(NamedTuple):
     """Features of one beat of each of B rows, and the template that it joined."""
 
     features: Floats  # (B, FEATURES)
@@ -124,7 +124,7 @@ class BeatContext(ArrayStage):
         """
         return np.asarray((at - self._rows.last[rows]) / FS_HZ)
 
-    def take(self, rows: Rows, at: Doubles, shape: Doubles | Floats) -> Seen:
+    def take(self, rows: Rows, at: Doubles, shape: Doubles | Floats) -> MatchedBeats:
         """Compute the features of the next beat of each row, and add the beat to the row's context.
 
         Args:
@@ -161,7 +161,7 @@ class BeatContext(ArrayStage):
             axis=1,
         )
         slot, like = self._remember(rows, at, rr, prematurity, beat, match, kept)
-        return Seen(
+        return MatchedBeats(
             np.asarray(np.clip(np.nan_to_num(values), -CLIP, CLIP), dtype=np.float32), slot, like
         )
 

@@ -20,7 +20,7 @@ from models.serving.runtime import ARTIFACTS, REMEDY
 
 
 @dataclass(frozen=True)
-class Part:
+class OnnxFile:
     """One ONNX file."""
 
     name: str
@@ -44,7 +44,7 @@ class Artifact:
     name: str
     folder: Path
     spec: dict[str, Any]
-    parts: tuple[Part, ...]
+    parts: tuple[OnnxFile, ...]
 
     @property
     def parameters(self) -> int | None:
@@ -107,7 +107,7 @@ def read(folder: Path) -> Artifact:
         "model": spec | {"macs": spec.get("macs_per_window"), "every_s": _hop_s(spec)}
     }
     parts = [
-        Part(name, _onnx(folder, name), f.get("parameters"), f.get("macs"), f.get("every_s"))
+        OnnxFile(name, _onnx(folder, name), f.get("parameters"), f.get("macs"), f.get("every_s"))
         for name, f in files.items()
     ]
     return Artifact(folder.name, folder, spec, tuple(parts))

@@ -20,7 +20,7 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, EventT
 
 from ingest import topics
-from stream_processor.kafka.event_producer import Record
+from stream_processor.kafka.event_producer import InputRecord
 
 _FULL_WAIT_S = 0.05
 # Between two drains. aiokafka asks for a partition's next messages once it is drained: drained at
@@ -37,7 +37,7 @@ class Receiver(Protocol):
         """True if no more messages should be fetched just now."""
         ...
 
-    def receive(self, partition: int, records: Sequence[Record]) -> None:
+    def receive(self, partition: int, records: Sequence[InputRecord]) -> None:
         """Take messages of one partition of ecg.samples, in order."""
         ...
 

@@ -45,7 +45,7 @@ _QUEUE_WAIT_S = 0.1
 _TIMEOUT_S = 30.0
 
 
-class Record(Protocol):
+class InputRecord(Protocol):
     """A message of ecg.samples, as the consumer delivers it."""
 
     @property
@@ -108,7 +108,7 @@ class EventProducer:
         self._send(topics.DEAD_LETTER.name, event.patient_id.encode(), encode(event), None, headers)
 
     def dead_letter(
-        self, record: Record, partition: int, reason: str, topic: str = topics.SAMPLES.name
+        self, record: InputRecord, partition: int, reason: str, topic: str = topics.SAMPLES.name
     ) -> None:
         """Send the original bytes of a message to ecg.dead-letter, with the reason and the origin
         in headers."""

@@ -10,7 +10,7 @@ from ingest.messages import Delivery
 from stream_processor.notifications.lane import Job
 
 
-class Entry(NamedTuple):
+class DeliveryEntry(NamedTuple):
     """A Delivery to put on ecg.notifications, and the job that it is about."""
 
     partition: int
@@ -25,7 +25,7 @@ def entry_of(
     reason: str = "",
     next_ns: int | None = None,
     attempt: int = 0,
-) -> Entry:
+) -> DeliveryEntry:
     """Write down what became of a job.
 
     Args:
@@ -51,12 +51,14 @@ def entry_of(
         reason=reason,
         next_ns=next_ns,
     )
-    return Entry(job.partition, job.key, delivery)
+    return DeliveryEntry(job.partition, job.key, delivery)
 
 
-def closing_entry(partition: int, key: str, last: Delivery, now_ns: int, reason: str) -> Entry:
+def closing_entry(
+    partition: int, key: str, last: Delivery, now_ns: int, reason: str
+) -> DeliveryEntry:
     """Close a job of which only its last Delivery is known."""
     delivery = msgspec.structs.replace(
         last, time_ns=now_ns, outcome="held back", reason=reason, next_ns=None
     )
-    return Entry(partition, key, delivery)
+    return DeliveryEntry(partition, key, delivery)

@@ -13,7 +13,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from ingest.messages import Alarm, Priority
-from stream_processor.notifications.moments import Moment
+from stream_processor.notifications.moments import AlarmMoment
 
 AT_ONCE = 8  # attempts in flight to one recipient
 AWAY_AFTER = 3  # failures in a row
@@ -28,7 +28,7 @@ class Job:
     key: str  # the moment's id and the recipient
     recipient: str
     alarm: Alarm
-    moment: Moment
+    moment: AlarmMoment
     partition: int  # of ecg.alarms, and so of its Deliveries
     since_ns: int  # when it was taken up, by the wall clock
     since_s: float  # the same, by the steady clock
@@ -39,7 +39,7 @@ class Job:
 
 
 @dataclass
-class Lane:
+class RecipientQueue:
     """The jobs of one recipient that wait for an attempt, and the state of the recipient."""
 
     in_flight: int = 0

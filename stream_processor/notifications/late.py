@@ -13,7 +13,7 @@ _RANK = ("high", "medium", "low")
 
 
 @dataclass
-class Batch:
+class LateBatch:
     """Late alarms of one patient for one recipient."""
 
     key: str  # key of the job that the batch becomes
@@ -36,7 +36,7 @@ class LateAlarms:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._batches: dict[tuple[str, str], Batch] = {}
+        self._batches: dict[tuple[str, str], LateBatch] = {}
 
     def add(self, alarm: Alarm, recipient: str, partition: int) -> str:
         """Add an alarm; return the key of the batch that it begins, or "" if it joins one."""
@@ -45,7 +45,7 @@ class LateAlarms:
         key = ""
         if batch is None:
             key = late_key(alarm, recipient)
-            batch = self._batches[place] = Batch(
+            batch = self._batches[place] = LateBatch(
                 key, recipient, partition, alarm, alarm.onset_ns, alarm.onset_ns, now_s
             )
         batch.count += 1
@@ -56,7 +56,7 @@ class LateAlarms:
             batch.worst = alarm
         return key
 
-    def due(self) -> list[Batch]:
+    def due(self) -> list[LateBatch]:
         """Hand out the batches to send now."""
         now_s = self._clock.steady_s()
         found = {k: b for k, b in self._batches.items() if now_s - b.heard_s >= QUIET_S}

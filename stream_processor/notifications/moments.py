@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ingest.messages import Alarm
 
 
-class Moment(NamedTuple):
+class AlarmMoment(NamedTuple):
     """A moment of an alarm that people are notified about."""
 
     step: str  # onset, escalated, end, acknowledged, or late: several late alarms in one message
@@ -17,7 +17,7 @@ class Moment(NamedTuple):
     until_ns: int = 0
 
 
-def moment_of(alarm: Alarm, *, first: bool) -> Moment | None:
+def moment_of(alarm: Alarm, *, first: bool) -> AlarmMoment | None:
     """Return the moment that a step of an alarm is, or None. `first`: no announced step of the
     alarm has been seen before.
 
@@ -27,13 +27,13 @@ def moment_of(alarm: Alarm, *, first: bool) -> Moment | None:
     if not alarm.announced or alarm.late_s:
         return None
     if alarm.step in ("escalated", "end", "acknowledged"):
-        return Moment(alarm.step, alarm.level)
+        return AlarmMoment(alarm.step, alarm.level)
     if first or alarm.step == "onset":
-        return Moment("onset", 0)
+        return AlarmMoment("onset", 0)
     return None
 
 
-def moment_id(alarm: Alarm, moment: Moment) -> str:
+def moment_id(alarm: Alarm, moment: AlarmMoment) -> str:
     """Return an id that is the same for every repeat of a message, so that a receiver can drop
     repeats."""
     return f"{alarm.id}|{moment.step}|{moment.level}"

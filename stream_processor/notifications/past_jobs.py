@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ingest.clock import Clock
 from ingest.messages import Alarm, Delivery
-from stream_processor.notifications.entries import Entry, closing_entry
+from stream_processor.notifications.entries import DeliveryEntry, closing_entry
 from stream_processor.notifications.lane import Job
-from stream_processor.notifications.moments import Moment
+from stream_processor.notifications.moments import AlarmMoment
 
 _NOT_DUE = (
     "the notifications file no longer names its recipient for it, or its alarm is older than a day"
@@ -49,10 +49,10 @@ class PastJobs:
         """Hand out a job, once; None if no earlier process had it."""
         return self._jobs.pop(key, None)
 
-    def close_all_but(self, coming: Set[str], now_ns: int) -> list[Entry]:
+    def close_all_but(self, coming: Set[str], now_ns: int) -> list[DeliveryEntry]:
         """Drop every job whose alarm (by id) is not among those still to come, and return what
         closes the open ones."""
-        entries: list[Entry] = []
+        entries: list[DeliveryEntry] = []
         for key, past in list(self._jobs.items()):
             if past.last.alarm_id not in coming:
                 del self._jobs[key]
@@ -65,7 +65,7 @@ def make_job(
     key: str,
     recipient: str,
     alarm: Alarm,
-    moment: Moment,
+    moment: AlarmMoment,
     partition: int,
     past: PastJob | None,
     clock: Clock,

@@ -14,7 +14,7 @@ import msgspec
 
 from ingest.errors import BadInputError
 from ingest.messages import Alarm, AlarmKind, Priority
-from stream_processor.notifications.moments import Moment, is_silenced
+from stream_processor.notifications.moments import AlarmMoment, is_silenced
 
 REMEDY = "docs/notifications.md shows the whole file; `ecgwatch notify --file FILE --check` reads it without sending anything."
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
@@ -47,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()  # moments sent besides onset and escalated
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NotificationPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole notifications file."""
 
     recipients: dict[str, Recipient]
@@ -62,18 +62,18 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ZoneInfo(self.timezone)
 
 
-class Telling(NamedTuple):
+class PlannedNotice(NamedTuple):
     """A recipient of a moment, with the reason if the notification is suppressed."""
 
     recipient: str
     held_back: str = ""
 
 
-def load(path: Path) -> Plan:
+def load(path: Path) -> NotificationPlan:
     """Read a notifications file. Raises BadInputError that names the file, the place in it and the
     reason."""
     try:
-        plan = msgspec.toml.decode(path.read_text(), type=Plan)
+        plan = msgspec.toml.decode(path.read_text(), type=NotificationPlan)
     # ValidationError is a DecodeError
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise BadInputError(f"notifications file {path}: {error}", REMEDY) from error
@@ -82,12 +82,14 @@ def load(path: Path) -> Plan:
     return plan
 
 
-def tellings(plan: Plan, alarm: Alarm, moment: Moment, now_ns: int) -> list[Telling]:
+def tellings(
+    plan: NotificationPlan, alarm: Alarm, moment: AlarmMoment, now_ns: int
+) -> list[PlannedNotice]:
     """Return the recipients of a moment of an announced alarm, each once. A notification is
     suppressed only if every rule that sends it suppresses it."""
     local = datetime.fromtimestamp(now_ns / 1e9, UTC).astimezone(plan.zone).time()
     silenced = "silenced" if is_silenced(alarm) else ""
-    found: dict[str, Telling] = {}
+    found: dict[str, PlannedNotice] = {}
     for rule in plan.rules:
         if _matches(plan, rule, alarm) and (
             moment.step in ("onset", "escalated", "late") or moment.step in rule.also
@@ -103,11 +105,11 @@ def tellings(plan: Plan, alarm: Alarm, moment: Moment, now_ns: int) -> list[Tell
             for name in (*rule.recipients, *added):
                 reason = silenced or quiet
                 if not reason or name not in found:
-                    found[name] = Telling(name, reason)
+                    found[name] = PlannedNotice(name, reason)
     return list(found.values())
 
 
-def _matches(plan: Plan, rule: Rule, alarm: Alarm) -> bool:
+def _matches(plan: NotificationPlan, rule: Rule, alarm: Alarm) -> bool:
     patterns = [
         p
         for name in rule.patients
@@ -125,7 +127,7 @@ def _within(quiet: str, local: time) -> bool:
     return begin <= local < end if begin < end else local >= begin or local < end
 
 
-def _problems(plan: Plan) -> list[str]:
+def _problems(plan: NotificationPlan) -> list[str]:
     found = [
         f"recipient {name!r} has no url"
         for name, who in plan.recipients.items()
@@ -144,7 +146,7 @@ def _problems(plan: Plan) -> list[str]:
     return found
 
 
-def _rule_problems(plan: Plan, rule: Rule) -> list[str]:
+def _rule_problems(plan: NotificationPlan, rule: Rule) -> list[str]:
     named = [*rule.recipients, *(name for e in rule.escalation for name in e.recipients)]
     found = [
         f"no recipient {name!r} is in the file"

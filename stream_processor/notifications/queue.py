@@ -15,12 +15,12 @@ from typing import Literal, NamedTuple
 
 from ingest.clock import Clock
 from ingest.messages import Alarm, Delivery
-from stream_processor.notifications.entries import Entry, entry_of
-from stream_processor.notifications.lane import Job, Lane
+from stream_processor.notifications.entries import DeliveryEntry, entry_of
+from stream_processor.notifications.lane import Job, RecipientQueue
 from stream_processor.notifications.late import LateAlarms, late_key
-from stream_processor.notifications.moments import Moment, is_silenced, moment_id, moment_of
+from stream_processor.notifications.moments import AlarmMoment, is_silenced, moment_id, moment_of
 from stream_processor.notifications.past_jobs import PastJobs, make_job
-from stream_processor.notifications.plan import Plan, tellings
+from stream_processor.notifications.plan import NotificationPlan, tellings
 
 GIVE_UP_S = 24 * 3600.0
 # a job that waits this long for its first attempt gets a Delivery that says so
@@ -43,9 +43,11 @@ class Attempt(NamedTuple):
 class NotificationQueue:
     """Holds the open jobs of all recipients. Not safe for several threads."""
 
-    def __init__(self, plan: Plan, clock: Clock) -> None:
+    def __init__(self, plan: NotificationPlan, clock: Clock) -> None:
         self._plan, self._clock = plan, clock
-        self._lanes: dict[str, Lane] = {name: Lane() for name in plan.recipients}
+        self._lanes: dict[str, RecipientQueue] = {
+            name: RecipientQueue() for name in plan.recipients
+        }
         # announced alarms and the keys of their jobs, the longest without a step first
         self._alarms: dict[str, set[str]] = {}
         self._open: defaultdict[str, list[Job]] = defaultdict(list)  # by alarm
@@ -63,7 +65,7 @@ class NotificationQueue:
 
     def take(
         self, alarm: Alarm, partition: int, *, replayed: bool = False
-    ) -> tuple[list[str], list[Entry]]:
+    ) -> tuple[list[str], list[DeliveryEntry]]:
         """Make jobs of a step of an alarm.
 
         Args:
@@ -107,7 +109,7 @@ class NotificationQueue:
         deliveries: Iterable[tuple[int, Delivery]],
         alarms: Iterable[tuple[int, Alarm]],
         coming: Iterable[str],
-    ) -> list[Entry]:
+    ) -> list[DeliveryEntry]:
         """Take over what earlier processes left open in some partitions.
 
         Args:
@@ -119,7 +121,7 @@ class NotificationQueue:
         """
         for partition, delivery in deliveries:
             self._past.add(partition, delivery)
-        entries: list[Entry] = []
+        entries: list[DeliveryEntry] = []
         for partition, alarm in alarms:
             entries += self.take(alarm, partition, replayed=True)[1]
         return entries + self._past.close_all_but(set(coming), self._clock.now_ns())
@@ -133,7 +135,7 @@ class NotificationQueue:
                 found.append(Attempt(job, job.attempts, now_s))
         return found
 
-    def finish(self, attempt: Attempt, failure: str) -> list[Entry]:
+    def finish(self, attempt: Attempt, failure: str) -> list[DeliveryEntry]:
         """Record that an attempt has ended; `failure` is the reason, or "" if it succeeded."""
         job, lane, now_s = attempt.job, self._lanes[attempt.job.recipient], self._clock.steady_s()
         job.in_flight = False
@@ -155,16 +157,16 @@ class NotificationQueue:
         lane.add(job)
         return [self._entry(job, "failed", failure, next_ns, attempt.number)]
 
-    def late(self, attempt: Attempt) -> list[Entry]:
+    def late(self, attempt: Attempt) -> list[DeliveryEntry]:
         """Record that an attempt which was finished as failed has succeeded after all, so that no
         further one is made."""
         return [] if attempt.job.closed else self._delivered(attempt)
 
-    def tick(self) -> list[Entry]:
+    def tick(self) -> list[DeliveryEntry]:
         """Return the Deliveries due because time has passed: of jobs that wait for a recipient who is
         away, and of jobs given up."""
         self._start_late()
-        now_s, entries = self._clock.steady_s(), list[Entry]()
+        now_s, entries = self._clock.steady_s(), list[DeliveryEntry]()
         while self._unsaid and (
             self._unsaid[0].closed
             or self._unsaid[0].attempts
@@ -196,7 +198,7 @@ class NotificationQueue:
         that this will become."""
         if alarm.step != "onset" or not alarm.announced:
             return []
-        moment = Moment("late", 0)
+        moment = AlarmMoment("late", 0)
         recipients = tellings(self._plan, alarm, moment, self._clock.now_ns())
         keys = [
             self._late.add(alarm, name, partition)
@@ -208,7 +210,7 @@ class NotificationQueue:
     def _start_late(self) -> None:
         """Make jobs of the late alarms that have been gathered."""
         for batch in self._late.due():
-            moment = Moment("late", batch.count, batch.since_ns, batch.until_ns)
+            moment = AlarmMoment("late", batch.count, batch.since_ns, batch.until_ns)
             past = self._past.pop(batch.key)
             if past is not None and past.closed:
                 continue
@@ -238,12 +240,12 @@ class NotificationQueue:
             del self._alarms[next(iter(self._alarms))]
         return done
 
-    def _delivered(self, attempt: Attempt) -> list[Entry]:
+    def _delivered(self, attempt: Attempt) -> list[DeliveryEntry]:
         self._close(attempt.job, "delivered")
         self._lanes[attempt.job.recipient].succeeded()
         return [self._entry(attempt.job, "delivered", attempt=attempt.number)]
 
-    def _stop_answered(self, alarm: Alarm) -> list[Entry]:
+    def _stop_answered(self, alarm: Alarm) -> list[DeliveryEntry]:
         """Stop the urgent jobs of an alarm once somebody has acknowledged or silenced it."""
         silenced = alarm.step == "silenced" and is_silenced(alarm)
         if alarm.step != "acknowledged" and not silenced:
@@ -252,7 +254,7 @@ class NotificationQueue:
         jobs = [job for job in self._open.get(alarm.id, ()) if job.moment.step in _URGENT]
         return [entry for job in jobs for entry in self._stop(job, reason)]
 
-    def _supersede(self, new: Job) -> list[Entry]:
+    def _supersede(self, new: Job) -> list[DeliveryEntry]:
         if new.moment.step not in _URGENT:
             return []
         older = [
@@ -266,7 +268,7 @@ class NotificationQueue:
             for entry in self._stop(job, f"the alarm has re-alarmed (level {new.moment.level})")
         ]
 
-    def _stop(self, job: Job, reason: str) -> list[Entry]:
+    def _stop(self, job: Job, reason: str) -> list[DeliveryEntry]:
         """Close a job; `finish` writes the Delivery of one that is in flight."""
         self._close(job, reason)
         return [] if job.in_flight else [self._entry(job, "held back", reason)]
@@ -286,5 +288,5 @@ class NotificationQueue:
         reason: str = "",
         next_ns: int | None = None,
         attempt: int = 0,
-    ) -> Entry:
+    ) -> DeliveryEntry:
         return entry_of(job, self._clock.now_ns(), outcome, reason, next_ns, attempt)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", Alarm, Delivery)
 
 
-class Kept(NamedTuple, Generic[M]):
+class TopicMessage(NamedTuple, Generic[M]):
     """A message with its partition and offset."""
 
     partition: int
@@ -31,7 +31,7 @@ class Contents(NamedTuple, Generic[M]):
 
     partitions: int  # number of partitions of the topic
     cut: set[int]  # partitions whose oldest messages retention has deleted
-    messages: list[Kept[M]]  # in order within each partition
+    messages: list[TopicMessage[M]]  # in order within each partition
 
 
 def read(
@@ -40,7 +40,7 @@ def read(
     kind: type[M],
     partitions: Iterable[int] | None = None,
     since_ms: int | None = None,
-    keep: Callable[[Kept[M]], bool] = lambda _: True,
+    keep: Callable[[TopicMessage[M]], bool] = lambda _: True,
 ) -> Contents[M]:
     """Read the messages of a topic.
 
@@ -67,7 +67,7 @@ def _read(
     kind: type[M],
     partitions: Iterable[int] | None,
     since_ms: int | None,
-    keep: Callable[[Kept[M]], bool],
+    keep: Callable[[TopicMessage[M]], bool],
 ) -> Contents[M]:
     consumer = open_reader(broker)
     try:
@@ -96,10 +96,10 @@ def _starts(
     return {a.partition: a.offset for a in asked if a.offset >= 0}
 
 
-def _kept(message: confluent_kafka.Message, kind: type[M]) -> list[Kept[M]]:
+def _kept(message: confluent_kafka.Message, kind: type[M]) -> list[TopicMessage[M]]:
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
-        return [Kept(partition, offset, decode(message.value() or b"", kind))]
+        return [TopicMessage(partition, offset, decode(message.value() or b"", kind))]
     except BadMessageError as error:
         log.warning("%s, partition %d, offset %d: %s", message.topic(), partition, offset, error)
         return []

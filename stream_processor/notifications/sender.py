@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import apprise
 
 from ingest.errors import BadInputError
-from stream_processor.notifications.text import Note
+from stream_processor.notifications.text import NotificationText
 
 _MIN_SECRET = 3  # shorter parts of an address would blank out ordinary words
 
@@ -50,7 +50,7 @@ _LOGGER.addHandler(_LOG)
 _LOGGER.propagate = False  # its lines go into the Delivery, without addresses
 
 
-class Sender:
+class NotificationSender:
     """Sends to the recipients of a plan, given as name -> Apprise URL with the secrets in place.
 
     Raises BadInputError that names the recipient, never its address, if Apprise cannot read an
@@ -63,7 +63,7 @@ class Sender:
             name: [_open(name, url)] for name, url in urls.items()
         }
 
-    def send(self, recipient: str, note: Note) -> str:
+    def send(self, recipient: str, note: NotificationText) -> str:
         """Send a note; return "" if the service accepted it, otherwise the reason without the
         address.
 

@@ -29,12 +29,12 @@ from ingest.health import Metric
 from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer
-from stream_processor.notifications.entries import Entry
-from stream_processor.notifications.plan import Plan
+from stream_processor.notifications.entries import DeliveryEntry
+from stream_processor.notifications.plan import NotificationPlan
 from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.queue import GIVE_UP_S, Attempt, NotificationQueue
 from stream_processor.notifications.reading import read
-from stream_processor.notifications.text import Note, note
+from stream_processor.notifications.text import NotificationText, note
 from stream_processor.notifications.writer import DeliveryWriter, NotifierError
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ STOP_S = 8.0
 _TICK_S = 0.05
 _BATCH = 500
 _TIMEOUT_S = 10.0
-Send = Callable[[str, Note], str]
+Send = Callable[[str, NotificationText], str]
 
 
 class Notifier:
@@ -56,7 +56,13 @@ class Notifier:
     """
 
     def __init__(
-        self, broker: str, plan: Plan, send: Send, clock: Clock, *, limit_s: float = LIMIT_S
+        self,
+        broker: str,
+        plan: NotificationPlan,
+        send: Send,
+        clock: Clock,
+        *,
+        limit_s: float = LIMIT_S,
     ) -> None:
         self._broker, self._plan, self._send, self._clock, self._limit_s = (
             broker,
@@ -137,7 +143,7 @@ class Notifier:
                 continue
             partition, offset = message.partition() or 0, message.offset() or 0
             keys: list[str] = []
-            entries: list[Entry] = []
+            entries: list[DeliveryEntry] = []
             try:
                 keys, entries = self._queue.take(decode(message.value() or b"", Alarm), partition)
             except BadMessageError as error:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ingest.messages import Alarm, Priority
-from stream_processor.notifications.moments import Moment, moment_id
-from stream_processor.notifications.plan import Plan
+from stream_processor.notifications.moments import AlarmMoment, moment_id
+from stream_processor.notifications.plan import NotificationPlan
 
 MARKS: dict[Priority, str] = {"high": "***", "medium": "**", "low": "*"}
 
 
-class Note(NamedTuple):
+class NotificationText(NamedTuple):
     """Title and body of a notification."""
 
     title: str
@@ -21,7 +21,7 @@ class Note(NamedTuple):
     tone: str  # Apprise's notify_type: failure, warning, info or success
 
 
-def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
+def note(plan: NotificationPlan, alarm: Alarm, moment: AlarmMoment) -> NotificationText:
     """Write the notification about a moment of an alarm."""
     marks, what, patient = (
         MARKS[alarm.priority],
@@ -62,7 +62,9 @@ def note(plan: Plan, alarm: Alarm, moment: Moment) -> Note:
     if plan.monitor:
         patient, id_ = (quote(text, safe="") for text in (alarm.patient_id, alarm.id))
         lines.append(f"Monitor: {plan.monitor.rstrip('/')}/alarm?patient={patient}&id={id_}")
-    return Note(title, "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"]), tone)
+    return NotificationText(
+        title, "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"]), tone
+    )
 
 
 def _line(text: str) -> str:
@@ -70,7 +72,7 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _local(plan: Plan, time_ns: int) -> str:
+def _local(plan: NotificationPlan, time_ns: int) -> str:
     return (
         datetime.fromtimestamp(time_ns // 10**9, UTC)
         .astimezone(plan.zone)

@@ -11,7 +11,7 @@ import confluent_kafka
 from ingest.messages import encode
 from ingest.topics import NOTIFICATIONS
 from stream_processor.notifications.clients import open_producer
-from stream_processor.notifications.entries import Entry
+from stream_processor.notifications.entries import DeliveryEntry
 
 log = logging.getLogger(__name__)
 _FULL_WAIT_S = 0.05
@@ -34,7 +34,7 @@ class DeliveryWriter:
         self._on_written, self._outcomes = on_written, outcomes
         self._failure = ""
 
-    def write(self, entries: list[Entry]) -> None:
+    def write(self, entries: list[DeliveryEntry]) -> None:
         """Queue Deliveries for the broker; blocks while the queue is full."""
         for entry in entries:
             self._produce(entry)
@@ -55,7 +55,7 @@ class DeliveryWriter:
         """Wait until the broker has every Delivery, for at most 10 s."""
         self._producer.flush(_TIMEOUT_S)
 
-    def _produce(self, entry: Entry) -> None:
+    def _produce(self, entry: DeliveryEntry) -> None:
         def delivered(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
             if error is None:
                 self._on_written(entry.key)

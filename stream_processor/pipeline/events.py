@@ -27,7 +27,7 @@ from stream_processor.pipeline.stages.findings import TaskLabel
 from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import LabelledBeat
 from stream_processor.pipeline.stages.vitals import VitalSigns
-from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Block
+from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, PackedBlock
 
 
 def sample_of(stream: Stream, at: float) -> int:
@@ -182,7 +182,7 @@ def technical(
     )
 
 
-def recorded(stream: Stream, item: Block | AlarmStrip) -> Waveform | Strip:
+def recorded(stream: Stream, item: PackedBlock | AlarmStrip) -> Waveform | Strip:
     """A block of this stream's own samples for history, or the strip of an alarm."""
     block = item.block if isinstance(item, AlarmStrip) else item
     shared: dict[str, Any] = {
@@ -196,7 +196,7 @@ def recorded(stream: Stream, item: Block | AlarmStrip) -> Waveform | Strip:
         "n": block.n,
         "packed": block.packed,
     }
-    if isinstance(item, Block):
+    if isinstance(item, PackedBlock):
         return Waveform(**shared)
     wanted = item.wanted
     onset_ns = _ns(stream, wanted.onset)

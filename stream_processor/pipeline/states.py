@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ingest.bounds import sentence, stream_problems
-from stream_processor.pipeline.stages.admission import Held, Stream
+from stream_processor.pipeline.stages.admission import AdmissionState, Stream
 
 STATE_VERSION = 10
 _CHECKSUM = 4  # bytes in front
@@ -18,7 +18,7 @@ class StreamState(msgspec.Struct, array_like=True):
     """Of an open stream."""
 
     stream: Stream
-    admission: Held
+    admission: AdmissionState
     lost: bool  # the signal counts as lost
     stages: dict[str, Any]  # by stage
 

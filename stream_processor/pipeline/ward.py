@@ -55,8 +55,8 @@ from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import (
     AlarmStrip,
-    Block,
-    Piece,
+    PackedBlock,
+    SamplePiece,
     WaveformRecorder,
 )
 
@@ -132,7 +132,7 @@ class Ward:
                 self._stream[row].next_sample = run.next_sample
             with self._timed("tape"):
                 pieces = [
-                    Piece(row, run.first_sample, run.counts())
+                    SamplePiece(row, run.first_sample, run.counts())
                     for row, run in zip(rows, runs, strict=True)
                 ]
                 found += self._recorded(self._recorder.push(pieces))
@@ -432,5 +432,5 @@ class Ward:
                 found += self._recorded(strips)
         return found
 
-    def _recorded(self, items: Sequence[Block | AlarmStrip]) -> list[Event]:
+    def _recorded(self, items: Sequence[PackedBlock | AlarmStrip]) -> list[Event]:
         return [events.recorded(self._stream[item.row], item) for item in items]

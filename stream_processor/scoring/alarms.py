@@ -20,9 +20,9 @@ from typing import Literal, NamedTuple
 from ingest.messages import AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
 from stream_processor.pipeline.alarms.profiles import ADULT
-from stream_processor.scoring.expected_alarms import Truth
+from stream_processor.scoring.expected_alarms import ExpectedAlarms
 from stream_processor.scoring.reference import FIBRILLATION, Record
-from stream_processor.scoring.told import Told
+from stream_processor.scoring.told import ReportedAlarm
 
 HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
 RHYTHM_KINDS: dict[str, AlarmKind] = {
@@ -35,7 +35,7 @@ RATES: frozenset[AlarmKind] = frozenset({"extreme_tachycardia", "extreme_bradyca
 DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode of at least this length must alarm
 
 
-class Condition(NamedTuple):
+class ReferenceCondition(NamedTuple):
     """A condition in the reference that justifies an alarm and, if `due`, requires one."""
 
     kind: AlarmKind
@@ -45,21 +45,21 @@ class Condition(NamedTuple):
     label: str = ""  # of the annotated rhythm, if it comes from one
 
 
-class Answered(NamedTuple):
+class AnsweredCondition(NamedTuple):
     """The alarm that answered a due condition, if any."""
 
-    condition: Condition
+    condition: ReferenceCondition
     # held: an earlier high alarm was still on for the condition's first 10 s
     answer: Literal["raised", "held", "missed"]
     delay_s: float | None  # from its start to the announcement; None unless raised
     by: AlarmKind | None
 
 
-class Judged(NamedTuple):
+class JudgedAlarm(NamedTuple):
     """An announced alarm; `true` if the reference justifies it, None if the reference cannot
     tell."""
 
-    alarm: Told
+    alarm: ReportedAlarm
     true: bool | None
 
 
@@ -68,19 +68,22 @@ class AlarmScore:
     """Alarm score of one record."""
 
     hours: float = 0.0
-    judged: tuple[Judged, ...] = ()
+    judged: tuple[JudgedAlarm, ...] = ()
     held_back: int = 0  # alarms never announced
-    due: tuple[Answered, ...] = ()
+    due: tuple[AnsweredCondition, ...] = ()
     lethal: bool = False  # the reference has a condition of high priority
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ReferenceCondition, ...] = ()
 
 
-def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
+def conditions(reference: Record, truth: ExpectedAlarms | None) -> list[ReferenceCondition]:
     """Return the conditions of a reference, ordered by start. `truth`: its expected alarms, if it
     has beats."""
     # episodes of VF are annotated, so the rule's alarms are not needed
     alarms = [a for a in truth.alarms if a.kind != "ventricular_fibrillation"] if truth else []
-    found = [Condition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True) for a in alarms]
+    found = [
+        ReferenceCondition(a.kind, a.onset_s, min(a.end_s, reference.duration_s), True)
+        for a in alarms
+    ]
     waves = reference.episodes(FIBRILLATION) if truth else []
     for e in [
         *waves,
@@ -91,20 +94,26 @@ def conditions(reference: Record, truth: Truth | None) -> list[Condition]:
             due = end - start >= (DUE_S if truth is None else ADULT.fibrillation_s) and (
                 truth is None or e.label in FIBRILLATION
             )
-            found.append(Condition(RHYTHM_KINDS[e.label], start, end, due, e.label))
+            found.append(ReferenceCondition(RHYTHM_KINDS[e.label], start, end, due, e.label))
         elif truth is None and e.label == "AFIB":
             found.append(
-                Condition("atrial_fibrillation", start, end, end - start >= AF_DUE_S, e.label)
+                ReferenceCondition(
+                    "atrial_fibrillation", start, end, end - start >= AF_DUE_S, e.label
+                )
             )
     return sorted(found, key=lambda c: (c.start_s, c.end_s, c.kind))
 
 
-def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -> AlarmScore:
+def score_alarms(
+    reference: Record, truth: ExpectedAlarms | None, ours: Sequence[ReportedAlarm]
+) -> AlarmScore:
     """Score the alarms of a record."""
     known = conditions(reference, truth)
     told = [a for a in ours if a.announced_s is not None]
     judged = tuple(
-        Judged(a, judge(a, known, has_beats=truth is not None, has_rhythm=bool(reference.rhythm)))
+        JudgedAlarm(
+            a, judge(a, known, has_beats=truth is not None, has_rhythm=bool(reference.rhythm))
+        )
         for a in told
     )
     due = tuple(answer(c, ours) for c in known if c.due)
@@ -114,7 +123,7 @@ def score_alarms(reference: Record, truth: Truth | None, ours: Sequence[Told]) -
 
 
 def judge(
-    alarm: Told, known: Iterable[Condition], *, has_beats: bool, has_rhythm: bool
+    alarm: ReportedAlarm, known: Iterable[ReferenceCondition], *, has_beats: bool, has_rhythm: bool
 ) -> bool | None:
     """Return whether a condition of the reference justifies the alarm; None if the reference cannot
     tell."""
@@ -131,7 +140,7 @@ def judge(
     return any(c.kind in kinds and alarm.near(c.start_s, c.end_s, TOLERANCE_S) for c in known)
 
 
-def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
+def answer(condition: ReferenceCondition, ours: Sequence[ReportedAlarm]) -> AnsweredCondition:
     """Find the alarm that answers a condition: any high alarm for a high condition, otherwise one
     of its kind or a worse kind of its chain."""
     kinds = {condition.kind, *worse(condition.kind)}
@@ -139,7 +148,7 @@ def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
     fits = [a for a in ours if (a.priority == "high" if high else a.kind in kinds)]
     if not high:
         found = [a for a in fits if a.near(condition.start_s, condition.end_s, TOLERANCE_S)]
-        return Answered(
+        return AnsweredCondition(
             condition, "raised" if found else "missed", None, found[0].kind if found else None
         )
     announced = sorted((a.announced_s, a) for a in fits if a.announced_s is not None)
@@ -147,11 +156,11 @@ def answer(condition: Condition, ours: Sequence[Told]) -> Answered:
     enough = min(condition.start_s + DUE_S, condition.end_s)
     for at, alarm in covering:
         if at < condition.start_s and alarm.end_s >= enough:
-            return Answered(condition, "held", None, alarm.kind)
+            return AnsweredCondition(condition, "held", None, alarm.kind)
         # an annotated episode must be announced while it lasts
         if at >= condition.start_s and (not condition.label or at <= condition.end_s):
-            return Answered(condition, "raised", at - condition.start_s, alarm.kind)
-    return Answered(condition, "missed", None, None)
+            return AnsweredCondition(condition, "raised", at - condition.start_s, alarm.kind)
+    return AnsweredCondition(condition, "missed", None, None)
 
 
 def nearest_rank(values: Sequence[float], percent: float) -> float | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ingest.errors import BadInputError
 from ingest.messages import AlarmKind
 from stream_processor.scoring.counts import Counts, percent
-from stream_processor.scoring.told import Told
+from stream_processor.scoring.told import ReportedAlarm
 
 ALARM_AT_S, WINDOW_S, TOLERANCE_S = 300.0, 10.0, 2.0
 KINDS: dict[str, AlarmKind] = {
@@ -40,7 +40,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChallengeAnswer:
     """Our answer to a question."""
 
     question: Question
@@ -69,7 +69,7 @@ def questions(path: Path) -> list[Question]:
     return found
 
 
-def answer(question: Question, alarms: Sequence[Told]) -> Answer:
+def answer(question: Question, alarms: Sequence[ReportedAlarm]) -> ChallengeAnswer:
     """Answer the question of a record, cut at 5:00, by the alarms it raised."""
     held = [
         a.kind
@@ -77,10 +77,10 @@ def answer(question: Question, alarms: Sequence[Told]) -> Answer:
         if not a.technical and a.near(ALARM_AT_S - WINDOW_S - TOLERANCE_S, ALARM_AT_S)
     ]
     kinds = tuple(dict.fromkeys(held))
-    return Answer(question, KINDS[question.kind] in kinds, kinds)
+    return ChallengeAnswer(question, KINDS[question.kind] in kinds, kinds)
 
 
-def counts(answers: Iterable[Answer]) -> Counts:
+def counts(answers: Iterable[ChallengeAnswer]) -> Counts:
     """Count true alarms kept and lost, and false alarms kept and suppressed."""
     pairs = [(a.question.true, a.ours) for a in answers]
     return Counts(

@@ -28,21 +28,21 @@ from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, Labe
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.scoring.reference import FIBRILLATION, Record
-from stream_processor.scoring.told import Told, told
+from stream_processor.scoring.told import ReportedAlarm, told
 
 LABELS: dict[str, BeatLabel] = {"N": "N", "S": "S", "V": "V", "F": "V", "Q": "Q"}
 FORMS = {"N": 0, "S": 0, "V": 1, "Q": 2}  # as if each class had one morphology of its own
 
 
 @dataclass(frozen=True)
-class Truth:
+class ExpectedAlarms:
     """Alarms and heart rates that the pipeline would report for a reference."""
 
-    alarms: list[Told]  # technical alarms left out
+    alarms: list[ReportedAlarm]  # technical alarms left out
     heart_rate: dict[int, float]  # bpm, by the last sample of each second at 125 Hz
 
 
-def expected(reference: Record) -> Truth:
+def expected(reference: Record) -> ExpectedAlarms:
     """Compute alarms (adult profile) and heart rates of a reference that has beats."""
     facts, meter, engine = SignalFacts(), VitalsMeter(), AlarmEngine()
     row = meter.open("reference", reference.fs_hz)
@@ -63,15 +63,15 @@ def expected(reference: Record) -> Truth:
     steps += engine.finish(row, spans[done:], round(reference.duration_s * FS_HZ))
     alarms: list[Alarm] = [events.alarm(stream, step) for step in steps]
     by_rule = [a for a in told(alarms) if not a.technical and a.kind != "ventricular_tachycardia"]
-    return Truth(sorted([*by_rule, *_tachycardias(reference)]), rates)
+    return ExpectedAlarms(sorted([*by_rule, *_tachycardias(reference)]), rates)
 
 
-def _tachycardias(reference: Record) -> list[Told]:
+def _tachycardias(reference: Record) -> list[ReportedAlarm]:
     """Find the runs of V; a run that falls to 100/min between two fast parts without a beat in
     common is two runs."""
     shaking = reference.episodes(FIBRILLATION)
     beats = [b for b in reference.beats if not any(e.start <= b.sample < e.end for e in shaking)]
-    found: list[Told] = []
+    found: list[ReportedAlarm] = []
     for i in range(len(beats) - ADULT.vt_beats + 1):
         run = beats[i : i + ADULT.vt_beats]
         first, last = run[0].sample / reference.fs_hz, run[-1].sample / reference.fs_hz
@@ -85,7 +85,7 @@ def _tachycardias(reference: Record) -> list[Told]:
         if found and first <= found[-1].end_s:
             found[-1] = found[-1]._replace(end_s=last)
         else:
-            found.append(Told("ventricular_tachycardia", "high", first, last, last, last))
+            found.append(ReportedAlarm("ventricular_tachycardia", "high", first, last, last, last))
     return found
 
 

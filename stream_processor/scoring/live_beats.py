@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from stream_processor.scoring.beats import score_beats
 from stream_processor.scoring.live_reference import reference_of, rhythm_of
-from stream_processor.scoring.live_state import StreamState, first_index
+from stream_processor.scoring.live_state import LiveStreamState, first_index
 from stream_processor.scoring.reference import AAMI, LETHAL, Record
 
 # Seconds of the stream: how far one topic may be behind another, and how long a pause of beats or
@@ -18,7 +18,7 @@ _SINUS = frozenset({"N", "SBR"})
 _UNKNOWN = frozenset({"", "~", "NOISE"})
 
 
-def beat_matrix(state: StreamState, known: Record, end: int) -> dict[str, int]:
+def beat_matrix(state: LiveStreamState, known: Record, end: int) -> dict[str, int]:
     """Count beats up to `end` by (reference, ours), as BeatScore.matrix; empty before the first beat
     annotation."""
     if not state.has_beats:
@@ -28,7 +28,7 @@ def beat_matrix(state: StreamState, known: Record, end: int) -> dict[str, int]:
     return score_beats(Record(state.fs_hz, end, to_judge, known.rhythm), ours, 0.0).matrix
 
 
-def rhythm_agreement(state: StreamState, end: int) -> tuple[int, int]:
+def rhythm_agreement(state: LiveStreamState, end: int) -> tuple[int, int]:
     """Count the samples up to `end` at which both sides know a rhythm, and those at which they agree."""
     both, same = 0, 0
     for theirs in rhythm_of(state, end):
@@ -40,7 +40,7 @@ def rhythm_agreement(state: StreamState, end: int) -> tuple[int, int]:
     return both, same
 
 
-def settle_beats(state: StreamState, end: int) -> None:
+def settle_beats(state: LiveStreamState, end: int) -> None:
     """Add beats and rhythm to the sums, up to where no later message can change them.
 
     Without beat annotations nothing is settled before PATIENCE_S.
@@ -59,7 +59,7 @@ def settle_beats(state: StreamState, end: int) -> None:
     state.forget_beats(cut)
 
 
-def _safe_cut(state: StreamState, end: int) -> int:
+def _safe_cut(state: LiveStreamState, end: int) -> int:
     """Return the last sample that no pair of beats can straddle, whatever comes after `end`."""
     after, cut = end, end - state.window
     theirs = (

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ingest.messages import AlarmKind
 from stream_processor.scoring.live_beats import PATIENCE_S
-from stream_processor.scoring.live_state import StreamState
+from stream_processor.scoring.live_state import LiveStreamState
 from stream_processor.scoring.reference import FIBRILLATION, Episode, Record
 
 ALARM_WAIT_S = 120.0  # an alarm announced later than this after an episode's end does not count
@@ -34,7 +34,7 @@ ALARM_KINDS = frozenset[str]().union(*(family.kinds for family in FAMILIES))
 
 
 def count_episodes(
-    state: StreamState, known: Record, end: int, now: int
+    state: LiveStreamState, known: Record, end: int, now: int
 ) -> tuple[int, int, int | None]:
     """Count the episodes that end by `end`, and those that alarmed by `now`; with the longest delay
     in samples, None if none alarmed."""
@@ -51,7 +51,7 @@ def count_episodes(
     return len(delays), len(found), max(found, default=None)
 
 
-def _delay(state: StreamState, e: Episode, family: Family, now: int) -> int | None:
+def _delay(state: LiveStreamState, e: Episode, family: Family, now: int) -> int | None:
     """Return the samples from an episode's onset to its alarm; None without an alarm."""
     calls = [
         c
@@ -63,7 +63,7 @@ def _delay(state: StreamState, e: Episode, family: Family, now: int) -> int | No
     return max(0, min(heard) - e.start) if heard else None
 
 
-def settle_episodes(state: StreamState, known: Record, end: int) -> None:
+def settle_episodes(state: LiveStreamState, known: Record, end: int) -> None:
     """Add the episodes older than PATIENCE_S to the sums; an episode that lasts until then waits."""
     to = end - round(PATIENCE_S * state.fs_hz)
     episodes_known = [e for family in FAMILIES for e in known.episodes(family.labels)]

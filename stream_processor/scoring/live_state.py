@@ -30,7 +30,7 @@ class AlarmTimes(NamedTuple):
     announced: int | None  # when it was first announced
 
 
-class StreamState(msgspec.Struct):
+class LiveStreamState(msgspec.Struct):
     """State of one stream. Times without a unit are samples since its start."""
 
     patient_id: str

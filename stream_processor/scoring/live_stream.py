@@ -21,7 +21,7 @@ from stream_processor.scoring.live_beats import (
 )
 from stream_processor.scoring.live_episodes import ALARM_KINDS, count_episodes, settle_episodes
 from stream_processor.scoring.live_reference import reference_of
-from stream_processor.scoring.live_state import StreamState, first_index, start_of
+from stream_processor.scoring.live_state import LiveStreamState, first_index, start_of
 from stream_processor.scoring.reference import AAMI
 
 EVERY_S = 5.0
@@ -32,14 +32,14 @@ class StreamScore:
     """Scores one stream from its first sample on. Each topic must arrive in order; it may arrive at
     its own pace, and a message more than once."""
 
-    def __init__(self, state: StreamState) -> None:
+    def __init__(self, state: LiveStreamState) -> None:
         self._state = state
 
     @classmethod
     def open(cls, message: Beat | Rhythm) -> StreamScore:
         """Begin the stream that the message belongs to."""
         return cls(
-            StreamState(
+            LiveStreamState(
                 message.patient_id,
                 message.device_id,
                 message.lead,
@@ -51,7 +51,7 @@ class StreamScore:
     @classmethod
     def restore(cls, state: bytes) -> StreamScore:
         """Go on from what `snapshot` returned. Raises msgspec.DecodeError for anything else."""
-        return cls(msgspec.msgpack.decode(state, type=StreamState))
+        return cls(msgspec.msgpack.decode(state, type=LiveStreamState))
 
     def snapshot(self) -> bytes:
         """Return the state as MessagePack."""

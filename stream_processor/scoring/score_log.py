@@ -19,7 +19,7 @@ from ingest.consumers import extents, open_reader, read_to_end
 from ingest.kafka_access import librdkafka
 from ingest.messages import BadMessageError, Score, decode, encode
 from stream_processor.scoring.live import LiveScore
-from stream_processor.scoring.scorer_parts import Part, Patient
+from stream_processor.scoring.scorer_parts import PartitionState, ScoredPatient
 
 log = logging.getLogger(__name__)
 STATE_HEADER = "state"
@@ -42,7 +42,7 @@ class ScoreProducer:
             }
         )
 
-    def publish(self, number: int, key: bytes, patient: Patient, scores: list[Score]) -> None:
+    def publish(self, number: int, key: bytes, patient: ScoredPatient, scores: list[Score]) -> None:
         """Write the Scores of a patient to a partition; the last one carries the state."""
         state = patient.live.snapshot()
         for score in scores[:-1]:
@@ -102,7 +102,7 @@ def read_scores(broker: str, number: int, begin: int) -> list[confluent_kafka.Me
         consumer.close()
 
 
-def restore_patient(part: Part, message: confluent_kafka.Message, now_s: float) -> None:
+def restore_patient(part: PartitionState, message: confluent_kafka.Message, now_s: float) -> None:
     """Put a patient back as the header of a Score says; of several Scores the last one holds.
 
     A message without a state, or with one of another version, changes nothing.
@@ -117,11 +117,15 @@ def restore_patient(part: Part, message: confluent_kafka.Message, now_s: float) 
             "%s: a state that this version cannot read was skipped: %s", topics.SCORES.name, error
         )
         return
-    part.patients[message.key() or b""] = Patient(live, now_s, last=last, saved=message.offset())
+    part.patients[message.key() or b""] = ScoredPatient(
+        live, now_s, last=last, saved=message.offset()
+    )
 
 
 def _saved(
-    patient: Patient, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
+    patient: ScoredPatient,
+    error: confluent_kafka.KafkaError | None,
+    message: confluent_kafka.Message,
 ) -> None:
     if error is None:
         patient.saved = message.offset()

@@ -34,7 +34,13 @@ from ingest.messages import BadMessageError, Score, decode
 from stream_processor.scoring.live import LiveScore
 from stream_processor.scoring.score_log import ScoreProducer, read_scores, restore_patient
 from stream_processor.scoring.scorer_offsets import Offsets, check_partitions, place
-from stream_processor.scoring.scorer_parts import HELD, INPUTS, Part, Patient, fresh_start
+from stream_processor.scoring.scorer_parts import (
+    HELD,
+    INPUTS,
+    PartitionState,
+    ScoredPatient,
+    fresh_start,
+)
 
 log = logging.getLogger(__name__)
 ROUND_S, SETTLE_S, HOLD_S, QUIET_S, COMMIT_S, FORGET_S = 0.5, 1.0, 5.0, 10.0, 5.0, 3600.0
@@ -53,7 +59,7 @@ class Scorer:
         on_end: Callable[[Score], None] = lambda s: None,
     ) -> None:
         self._broker, self._clock, self._on_ready, self._on_end = broker, clock, on_ready, on_end
-        self._parts: dict[int, Part] = {}
+        self._parts: dict[int, PartitionState] = {}
         self._round_s = self._commit_s = self._look_s = clock.steady_s()
         self.refused = 0  # messages that could not be decoded
         self.late = 0  # messages about time that was already settled
@@ -130,15 +136,15 @@ class Scorer:
                     patient or self._begin(part, number, key), number, key, topic, offset, value
                 )
 
-    def _begin(self, part: Part, number: int, key: bytes) -> Patient:
+    def _begin(self, part: PartitionState, number: int, key: bytes) -> ScoredPatient:
         """Begin to score a patient whose first annotation has arrived."""
-        patient = part.patients[key] = Patient(LiveScore(), self._clock.steady_s())
+        patient = part.patients[key] = ScoredPatient(LiveScore(), self._clock.steady_s())
         for item in part.release(key):
             self._take_for(patient, number, key, *item)
         return patient
 
     def _take_for(
-        self, patient: Patient, number: int, key: bytes, topic: str, offset: int, value: bytes
+        self, patient: ScoredPatient, number: int, key: bytes, topic: str, offset: int, value: bytes
     ) -> None:
         patient.heard_s = self._clock.steady_s()
         patient.since.setdefault(topic, offset)
@@ -168,7 +174,7 @@ class Scorer:
             self._commit_s = now
             self._commit()
 
-    def _judge(self, number: int, part: Part, now: float) -> None:
+    def _judge(self, number: int, part: PartitionState, now: float) -> None:
         if part.marked is None:
             part.marked_s, part.ends = now, None
             part.marked = {key: p.live.reached() for key, p in part.patients.items()}
@@ -185,7 +191,7 @@ class Scorer:
             part.patients = {k: p for k, p in part.patients.items() if now - p.heard_s < FORGET_S}
 
     def _judge_patient(
-        self, number: int, key: bytes, patient: Patient, reached: dict[int, int], now: float
+        self, number: int, key: bytes, patient: ScoredPatient, reached: dict[int, int], now: float
     ) -> None:
         if late := patient.live.late():
             self.late += late
@@ -235,7 +241,7 @@ class Scorer:
             if min(positions.values()) < 0:
                 fresh = fresh_start(self._offsets.insist(partial(self._offsets.marks, number)))
                 positions = {n: at if at >= 0 else fresh[n] for n, at in positions.items()}
-            part = self._parts[number] = Part(positions)
+            part = self._parts[number] = PartitionState(positions)
             for message in self._offsets.insist(
                 partial(read_scores, self._broker, number, committed[topics.SCORES.name, number])
             ):

@@ -10,7 +10,7 @@ from typing import TypeVar
 import confluent_kafka
 
 from ingest import topics
-from ingest.broker import Made, unreachable
+from ingest.broker import CreatedTopic, unreachable
 from ingest.clock import Clock
 from ingest.errors import BadInputError
 from stream_processor.scoring.scorer_parts import INPUTS
@@ -84,7 +84,7 @@ def place(
     return confluent_kafka.TopicPartition(topic, number, offset)
 
 
-def check_partitions(made: Iterable[Made]) -> None:
+def check_partitions(made: Iterable[CreatedTopic]) -> None:
     """Check that all topics of the scorer have the same number of partitions.
 
     Raises BadInputError that lists the numbers if they differ.

@@ -23,7 +23,7 @@ Raw = tuple[str, int, bytes]  # topic, offset, value
 
 
 @dataclass
-class Patient:
+class ScoredPatient:
     """One patient with annotations."""
 
     live: LiveScore
@@ -35,7 +35,7 @@ class Patient:
 
 
 @dataclass
-class Held:
+class PendingMessages:
     """Messages of patients for whom no annotation has arrived yet."""
 
     by_key: dict[bytes, list[Raw]] = field(default_factory=dict)
@@ -50,18 +50,20 @@ class Held:
 
 
 @dataclass
-class Part:
+class PartitionState:
     """State of one partition number of all topics."""
 
     positions: dict[str, int]  # offset of the next message, by topic
-    patients: dict[bytes, Patient] = field(default_factory=dict)  # those with annotations, by key
+    patients: dict[bytes, ScoredPatient] = field(
+        default_factory=dict
+    )  # those with annotations, by key
     marked_s: float = 0.0
     marked: dict[bytes, dict[int, int]] | None = None  # `reached` of each patient at that time
     # begin and end of each topic, a moment later
     ends: dict[str, tuple[int, int]] | None = None
     committed: dict[str, int] = field(default_factory=dict)
-    _held: Held = field(default_factory=Held)
-    _closing: Held | None = None
+    _held: PendingMessages = field(default_factory=PendingMessages)
+    _closing: PendingMessages | None = None
     _closing_end: int | None = None  # end of ecg.reference after the last of `_closing` had arrived
 
     def hold(self, key: bytes, raw: Raw) -> None:
@@ -86,7 +88,7 @@ class Part:
         answer.
         """
         if self._closing is None and self._held.n:
-            self._closing, self._held, self._closing_end = self._held, Held(), None
+            self._closing, self._held, self._closing_end = self._held, PendingMessages(), None
         if self._closing is not None and self._closing_end is None:
             self._closing_end = ask_end()
         if (

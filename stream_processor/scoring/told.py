@@ -10,7 +10,7 @@ from ingest.messages import Alarm, AlarmKind, Priority
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 
 
-class Told(NamedTuple):
+class ReportedAlarm(NamedTuple):
     """One alarm; times in seconds since the start of the stream."""
 
     kind: AlarmKind
@@ -31,9 +31,9 @@ class Told(NamedTuple):
         return self.onset_s <= end_s + tolerance_s and self.end_s >= start_s - tolerance_s
 
 
-def told(steps: Iterable[Alarm], start_ns: int = 0) -> list[Told]:
+def told(steps: Iterable[Alarm], start_ns: int = 0) -> list[ReportedAlarm]:
     """Assemble alarms from their steps, given in the order they were emitted; ordered by onset."""
-    found: dict[str, Told] = {}
+    found: dict[str, ReportedAlarm] = {}
     for step in steps:
         before = found.get(step.id)
         announced = before.announced_s if before else None
@@ -41,7 +41,7 @@ def told(steps: Iterable[Alarm], start_ns: int = 0) -> list[Told]:
         raised = before.raised_s if before else _s(step.raised_ns - start_ns)
         if announced is None and step.announced:
             announced = _s((step.changed_ns if before else step.raised_ns) - start_ns)
-        found[step.id] = Told(
+        found[step.id] = ReportedAlarm(
             step.kind,
             step.priority,
             _s(step.onset_ns - start_ns),

@@ -28,7 +28,7 @@ from ingest.messages import (
     Vitals,
     Waveform,
 )
-from stream_processor.sinks.refusals import Refused
+from stream_processor.sinks.refusals import RefusedEvent
 
 FOREVER_NS = 2**63 - 1
 E = TypeVar("E", bound=Stored)
@@ -103,7 +103,7 @@ class Sink(Protocol):
         """Events added and not yet flushed."""
         ...
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         """Return the events refused for good since the last call; the caller sends them to the
         dead-letter topic."""
         ...

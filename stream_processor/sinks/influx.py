@@ -38,7 +38,7 @@ from stream_processor.sinks.base import (
     identity,
 )
 from stream_processor.sinks.queued import QueuedSink
-from stream_processor.sinks.refusals import RefusedError
+from stream_processor.sinks.refusals import BatchRefusedError
 
 log = logging.getLogger(__name__)
 PAGE_NS = 6 * 3600 * 10**9
@@ -138,7 +138,7 @@ class InfluxSink(QueuedSink):
             except (
                 ValueError
             ) as error:  # text with lone surrogates, or samples that cannot be unpacked
-                raise RefusedError(str(error)) from error
+                raise BatchRefusedError(str(error)) from error
             lines_in_all += len(data)
             for record in records:
                 self._write_to(bucket, record, whole=len(data) == lines_in_all == len(batch))
@@ -160,7 +160,7 @@ class InfluxSink(QueuedSink):
                 if error.status in BAD_POINTS:
                     dropped = DROPPED.search(str(error.message))
                     number = len(record.splitlines())
-                    raise RefusedError(
+                    raise BatchRefusedError(
                         _reason(error),
                         all_of_it=whole and dropped is not None and int(dropped[1]) == number,
                     ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from ingest.messages import Stored
 from stream_processor.sinks.base import FOREVER_NS, KINDS, E, Kind, event_time, identity
-from stream_processor.sinks.refusals import Refused
+from stream_processor.sinks.refusals import RefusedEvent
 
 
 class MemorySink:
@@ -30,7 +30,7 @@ class MemorySink:
     def pending(self) -> int:
         return len(self._pending)
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         return []
 
     def patients(self) -> list[str]:

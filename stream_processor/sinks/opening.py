@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ingest.errors import UnreachableError
 from ingest.messages import Stored
 from stream_processor.sinks.base import Sink, SinkBusyError
-from stream_processor.sinks.refusals import Refused
+from stream_processor.sinks.refusals import RefusedEvent
 
 
 class OpeningSink:
@@ -40,7 +40,7 @@ class OpeningSink:
         """Events added and not yet flushed."""
         return len(self._waiting) + (self._sink.pending if self._sink else 0)
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         """Return the store's refused events, see Sink."""
         return self._sink.take_refused() if self._sink else []
 

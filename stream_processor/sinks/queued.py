@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ingest.messages import Stored
 from stream_processor.sinks.base import event_time
-from stream_processor.sinks.refusals import Refusals, Refused
+from stream_processor.sinks.refusals import Refusals, RefusedEvent
 
 BATCH = 5_000
 
@@ -36,7 +36,7 @@ class QueuedSink(ABC):
         """Number of queued events."""
         return len(self._pending)
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         """Return the events refused for good since the last call."""
         return self._refusals.take()
 

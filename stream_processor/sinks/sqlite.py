@@ -29,7 +29,7 @@ from stream_processor.sinks.base import (
     event_time,
 )
 from stream_processor.sinks.queued import QueuedSink
-from stream_processor.sinks.refusals import RefusedError
+from stream_processor.sinks.refusals import BatchRefusedError
 
 LOCK_WAIT_S = 2.0
 PAGE = 5_000
@@ -137,7 +137,7 @@ class SqliteSink(QueuedSink):
         try:
             yield
         except (sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:
-            raise RefusedError(str(error)) from error
+            raise BatchRefusedError(str(error)) from error
         except (sqlite3.OperationalError, OSError) as error:  # locked, full, read-only, broken disk
             remedy = "Is the disk full or the folder read-only, or does another process write to the file?"
             raise SinkBusyError(f"SQLite file {self._path}: {error}. {remedy}") from error

@@ -21,7 +21,7 @@ from ingest.messages import (
 )
 from ingest.topics import ACKS, SAMPLES
 from models.serving.runtime import Model
-from stream_processor.kafka.event_producer import EventProducer, Letter, Record
+from stream_processor.kafka.event_producer import EventProducer, InputRecord, Letter
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.latency import Latencies
 from stream_processor.worker.ledger import Ledger
@@ -66,7 +66,7 @@ class WardBrokeError(Exception):
     """The ward raised what it never should; its cause says what."""
 
 
-class Sliced(NamedTuple):
+class SliceResult(NamedTuple):
     """What came of a slice."""
 
     patients: set[str]  # of whom something came
@@ -97,7 +97,7 @@ class GuardedWard:
         self.latencies = Latencies()
         self.found = False  # since the ward was built, somebody who breaks it
 
-    def slice(self, batch: list[tuple[int, Record]], timers: bool) -> Sliced:
+    def slice(self, batch: list[tuple[int, InputRecord]], timers: bool) -> SliceResult:
         """Messages and actions through the ward, and the timers if they are due. Raises
         WardBrokeError, StalledError."""
         started = self._clock.steady_s()
@@ -129,7 +129,7 @@ class GuardedWard:
         self._pending.done(batch)
         self._quarantine.passed(self._pending.positions())
         patients = {s.patient_id for s in samples} | {a.action.patient_id for a in placed}
-        return Sliced(patients, events, behind)
+        return SliceResult(patients, events, behind)
 
     def rebuild(self, restored: Restored, until: Mapping[int, int]) -> list[Event]:
         """Begin anew with a fresh ward and what was restored; what lies before these offsets is
@@ -232,7 +232,7 @@ class GuardedWard:
             self._ledger.act(action.patient_id, partition, offset)
         return self._ward.act(good) if good else []
 
-    def _decode(self, partition: int, record: Record) -> Sample | None:
+    def _decode(self, partition: int, record: InputRecord) -> Sample | None:
         """The chunk, or None if it is no chunk or is already inside a restored state."""
         try:
             chunk = decode(record.value or b"", SampleChunk)
@@ -248,7 +248,7 @@ class GuardedWard:
 
     def _count(
         self,
-        batch: list[tuple[int, Record]],
+        batch: list[tuple[int, InputRecord]],
         chunks: Sequence[SampleChunk],
         events: list[Event],
         started: float,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from stream_processor.worker.pending_input import PendingInput
-from stream_processor.worker.snapshots import ENDED, Layout, Restored, Snapshot, home_of
+from stream_processor.worker.snapshots import ENDED, InputLayout, Restored, Snapshot, home_of
 
 
 class Ledger:
@@ -18,7 +18,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.pending = PendingInput()
-        self.layout = Layout()  # of the input, as of the last assignment
+        self.layout = InputLayout()  # of the input, as of the last assignment
         # by partition: patients with news since their last snapshot
         self.changed: dict[int, set[str]] = {}
         # by patient: partitions of ecg.state with a snapshot that does not count any more

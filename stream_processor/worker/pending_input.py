@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from stream_processor.kafka.event_producer import Record
+from stream_processor.kafka.event_producer import InputRecord
 
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 
@@ -15,7 +15,7 @@ class PendingInput:
     restored first."""
 
     def __init__(self) -> None:
-        self._pending: dict[int, deque[Record]] = {}
+        self._pending: dict[int, deque[InputRecord]] = {}
         self._open: set[int] = set()
         self._later: set[int] = set()  # open once `_first` have been processed
         self._first: dict[int, int] = {}  # by partition: processed up to this offset
@@ -39,7 +39,7 @@ class PendingInput:
         """True where `take` would return something."""
         return any(self._pending.get(p) for p in self._open)
 
-    def add(self, partition: int, records: Sequence[Record]) -> None:
+    def add(self, partition: int, records: Sequence[InputRecord]) -> None:
         """Keep fetched messages, in order; those that came before are dropped (the consumer steps
         back to its commit now and then)."""
         expected = self._expected.get(partition, 0)
@@ -51,12 +51,12 @@ class PendingInput:
         self.count += len(fresh)
         self.bytes += sum(len(r.value or b"") for r in fresh)
 
-    def take(self, limit: int) -> list[tuple[int, Record]]:
+    def take(self, limit: int) -> list[tuple[int, InputRecord]]:
         """The next messages of the open partitions, in order within each, at most about `limit`, a
         fair share from each."""
         waiting = [p for p in self._open if self._pending.get(p)]
         share = -(-limit // max(len(waiting), 1))
-        taken: list[tuple[int, Record]] = []
+        taken: list[tuple[int, InputRecord]] = []
         for partition in waiting:
             queue = self._pending[partition]
             batch = [queue.popleft() for _ in range(min(share, len(queue)))]
@@ -65,7 +65,7 @@ class PendingInput:
         self.bytes -= sum(len(r.value or b"") for _, r in taken)
         return taken
 
-    def done(self, taken: Iterable[tuple[int, Record]]) -> None:
+    def done(self, taken: Iterable[tuple[int, InputRecord]]) -> None:
         """What `take` gave has been processed."""
         self._next.update((partition, record.offset + 1) for partition, record in taken)
         if self._first:
@@ -87,7 +87,7 @@ class PendingInput:
         self._open |= self._later
         self._later, self._first = set(), {}
 
-    def rewind(self, partition: int, records: Sequence[Record], start: int) -> None:
+    def rewind(self, partition: int, records: Sequence[InputRecord], start: int) -> None:
         """Process these messages again, which begin at offset `start`, before what waits."""
         waiting = self._pending.setdefault(partition, deque())
         behind = waiting[0].offset if waiting else self._expected.get(partition, 0)

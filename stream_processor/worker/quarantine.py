@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from ingest.clock import Clock
 from ingest.messages import Event, SampleChunk, encode
-from stream_processor.kafka.event_producer import Record
+from stream_processor.kafka.event_producer import InputRecord
 from stream_processor.worker.operator_actions import Placed
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     """A chunk and its message."""
 
     partition: int
-    record: Record
+    record: InputRecord
     chunk: SampleChunk
 
     @property

@@ -32,7 +32,7 @@ ENDED = b""
 INSIDE, TOPIC, OF = "inside", "topic", "of"  # headers
 
 
-class Layout(NamedTuple):
+class InputLayout(NamedTuple):
     """Of ecg.samples."""
 
     topic: str = ""  # its id; "": the broker cannot tell
@@ -47,7 +47,7 @@ class Snapshot(NamedTuple):
     state: bytes
     inside: Mapping[int, int]
 
-    def headers(self, layout: Layout) -> dict[str, str]:
+    def headers(self, layout: InputLayout) -> dict[str, str]:
         """Of the message."""
         inside = json.dumps({str(p): at for p, at in self.inside.items()})
         return {INSIDE: inside, TOPIC: layout.topic, OF: str(layout.partitions)}
@@ -57,7 +57,7 @@ class Restored(NamedTuple):
     """What is known of some partitions' patients."""
 
     states: dict[str, Snapshot]
-    layout: Layout = Layout()
+    layout: InputLayout = InputLayout()
     # by patient: partitions that hold a snapshot of it which no longer counts
     outdated: Mapping[str, set[int]] = {}
     # of partitions that have come to the topic since: they begin once the others have been
@@ -70,7 +70,7 @@ class Restored(NamedTuple):
 
 class _Kept(NamedTuple):
     snapshot: Snapshot
-    layout: Layout
+    layout: InputLayout
     time_ms: int
 
 
@@ -104,7 +104,7 @@ class SnapshotReader:
             for message in read_to_end(consumer, topics.STATE.name, within):
                 _apply(kept, message)
             last = [(patient, state) for (_, patient), state in kept.items()]
-            found = restored(last, Layout(asked(), count), wanted, inputs)
+            found = restored(last, InputLayout(asked(), count), wanted, inputs)
             before = _behind(consumer, set(wanted) - found.added, inputs) if found.added else {}
             return found._replace(before=before, orders=_orders(consumer, wanted))
         finally:
@@ -136,7 +136,10 @@ class SnapshotReader:
 
 
 def restored(
-    kept: Iterable[tuple[str, _Kept]], layout: Layout, ours: Iterable[int], ends: Mapping[int, int]
+    kept: Iterable[tuple[str, _Kept]],
+    layout: InputLayout,
+    ours: Iterable[int],
+    ends: Mapping[int, int],
 ) -> Restored:
     """What holds of the snapshots in our partitions, now that the topic is so; `ends` of
     ecg.samples."""
@@ -178,7 +181,9 @@ def _apply(found: dict[tuple[int, str], _Kept], message: confluent_kafka.Message
     try:
         inside = {int(p): int(at) for p, at in json.loads(headers[INSIDE] or b"").items()}
         topic = headers[TOPIC] or b""
-        layout = Layout(topic if isinstance(topic, str) else topic.decode(), int(headers[OF] or 0))
+        layout = InputLayout(
+            topic if isinstance(topic, str) else topic.decode(), int(headers[OF] or 0)
+        )
     except (KeyError, ValueError, AttributeError, TypeError):
         return  # of another program, or of a version before these headers
     found[partition, patient] = _Kept(

@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar
 
 from ingest.clock import Clock
 from ingest.messages import Event
-from stream_processor.kafka.event_producer import Record
+from stream_processor.kafka.event_producer import InputRecord
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard, WardBrokeError
 from stream_processor.worker.ledger import Ledger
@@ -41,11 +41,13 @@ REBUILT_S = 60.0  # breaking down again so soon, with nobody found who does it, 
 T = TypeVar("T")
 
 
-class History(Protocol):
+class InputHistory(Protocol):
     """What the worker needs of SnapshotReader; both block."""
 
     def read(self, partitions: Iterable[int]) -> Restored: ...
-    def input(self, until: Mapping[int, int]) -> Mapping[int, tuple[int, Sequence[Record]]]: ...
+    def input(
+        self, until: Mapping[int, int]
+    ) -> Mapping[int, tuple[int, Sequence[InputRecord]]]: ...
 
 
 class Worker:
@@ -56,7 +58,7 @@ class Worker:
         self,
         ward: GuardedWard,
         ledger: Ledger,
-        history: History,
+        history: InputHistory,
         clock: Clock,
         counters: Counters,
         stop: asyncio.Event,
@@ -76,7 +78,7 @@ class Worker:
         """True if the delivery should wait: too much is pending, or the end is near."""
         return self._pending.full or self._stop.is_set()
 
-    def receive(self, partition: int, records: Sequence[Record]) -> None:
+    def receive(self, partition: int, records: Sequence[InputRecord]) -> None:
         """Keep fetched messages of ecg.samples for the next slice."""
         self._pending.add(partition, records)
 

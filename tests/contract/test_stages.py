@@ -37,7 +37,11 @@ from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
 from stream_processor.pipeline.stages.sequences import SequenceTask
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
-from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, Piece, WaveformRecorder
+from stream_processor.pipeline.stages.waveform_recorder import (
+    AlarmStrip,
+    SamplePiece,
+    WaveformRecorder,
+)
 from tests.made_models import SHIPPED, network
 
 PATIENTS = ("pvcs", "asystole", "afib")
@@ -235,18 +239,18 @@ def one_raw_per_row(items: list[Raw]) -> list[Raw]:
     return [Raw(row, np.concatenate([i.counts for i in items if i.row == row])) for row in rows]
 
 
-def pieces_of(patient: str) -> list[Piece]:
+def pieces_of(patient: str) -> list[SamplePiece]:
     """25 s, a sample a piece, with a second lost across the end of a block."""
     fs = int(RATES[patient])
     return [
-        Piece(0, i, counts(patient)[i : i + 1])
+        SamplePiece(0, i, counts(patient)[i : i + 1])
         for i in range(25 * fs)
         if not 9.5 * fs <= i < 10.5 * fs
     ]
 
 
-def one_piece_per_run(items: list[Piece]) -> list[Piece]:
-    runs: list[list[Piece]] = []
+def one_piece_per_run(items: list[SamplePiece]) -> list[SamplePiece]:
+    runs: list[list[SamplePiece]] = []
     for row in dict.fromkeys(item.row for item in items):
         for piece in (item for item in items if item.row == row):
             if runs and runs[-1][-1][:2] == (row, piece.first_sample - 1):
@@ -254,7 +258,7 @@ def one_piece_per_run(items: list[Piece]) -> list[Piece]:
             else:
                 runs.append([piece])
     return [
-        Piece(run[0].row, run[0].first_sample, np.concatenate([p.counts for p in run]))
+        SamplePiece(run[0].row, run[0].first_sample, np.concatenate([p.counts for p in run]))
         for run in runs
     ]
 

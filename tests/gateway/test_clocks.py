@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ingest.gateway.base import LiveBlock, Wearing
+from ingest.gateway.base import DeviceReport, LiveBlock
 from ingest.gateway.timing.device_clock import DeviceClock, RestartedError
 from ingest.gateway.timing.timeline import Timeline
 from ingest.gateway.timing.wall_clock import ClockSetError, WallClock, lower_hull
@@ -173,7 +173,7 @@ def test_a_device_that_counts_from_0_again_begins_anew() -> None:
 
 def test_a_device_without_any_clock_is_placed_by_arrival() -> None:
     """Only samples come: its rate is what arrival says, and a lost link is a gap."""
-    timeline = Timeline(250.0, "ECG", Wearing())
+    timeline = Timeline(250.0, "ECG", DeviceReport())
     sent = []
     rng = np.random.default_rng(0)
     for k in range(3000):  # 20 min at a true rate of 251 Hz

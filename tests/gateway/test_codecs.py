@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
-from ingest.gateway.base import BadPacketError, Packet, Wearing
+from ingest.gateway.base import BadPacketError, DeviceReport, Packet
 from ingest.gateway.codecs import heart_rate, movesense, polar
 from ingest.gateway.mqtt import Mqtt
 from ingest.gateway.sources import open_live
@@ -188,7 +188,7 @@ def test_strap_keeps_contact_battery_and_rr_beside_the_trace() -> None:
     block = source.decode(Packet(7, "ecg", h10_frame(9, [1, 2])))
     assert block
     assert block.received_ns == 7
-    assert source.wearing == Wearing(contact=False, battery=0.93, heart_rate=61, rr_s=[1.0])
+    assert source.wearing == DeviceReport(contact=False, battery=0.93, heart_rate=61, rr_s=[1.0])
 
 
 def test_irregularity() -> None:

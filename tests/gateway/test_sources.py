@@ -25,7 +25,7 @@ from ingest.gateway import device as device_module
 from ingest.gateway.base import LinkError, LiveSource
 from ingest.gateway.device import Device
 from ingest.gateway.extra import library
-from ingest.gateway.gateway import Gateway, Wanted, only_here
+from ingest.gateway.gateway import Gateway, NamedDevice, only_here
 from ingest.gateway.lsl import Lsl
 from ingest.gateway.mqtt import Mqtt
 from ingest.gateway.sources import open_live
@@ -278,9 +278,9 @@ async def test_a_device_that_hangs_or_breaks_holds_up_no_other(tmp_path: Path) -
     own, clock, shown = documented_class(), SystemClock(), []
     async with belt() as address:
         wanted = [
-            Wanted("hanging", Hanging("hanging", clock), "1"),
-            Wanted("breaking", Breaking("breaking", clock), "2"),
-            Wanted("belt", own(address, clock), "3"),
+            NamedDevice("hanging", Hanging("hanging", clock), "1"),
+            NamedDevice("breaking", Breaking("breaking", clock), "2"),
+            NamedDevice("belt", own(address, clock), "3"),
         ]
         gateway = Gateway(
             wanted, "http://127.0.0.1:9", tmp_path, clock, budget_bytes=10**7, show=shown.extend

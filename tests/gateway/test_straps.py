@@ -19,7 +19,7 @@ from ingest.gateway.recording import Recorder, read_packets
 from ingest.gateway.sources import open_live
 from ingest.gateway.spool import Spool
 from ingest.gateway.straps import HeartRateStrap, PolarH10
-from ingest.gateway.timing.timeline import Outgoing, Timeline
+from ingest.gateway.timing.timeline import OutgoingChunk, Timeline
 from tests.gateway.signals import START_NS
 from tests.gateway.virtual_h10 import Air, BumbleRadio, VirtualH10
 from tests.gateway.wearing import (
@@ -56,11 +56,11 @@ class Rig:
     def arrived(self) -> bool:
         return self.device.last_block_s == self.clock.steady_s()
 
-    def sent(self) -> list[Outgoing]:
+    def sent(self) -> list[OutgoingChunk]:
         """All that was spooled; acknowledges it."""
-        found: list[Outgoing] = []
+        found: list[OutgoingChunk] = []
         while (batch := self.device.spool.next(100, 10**6)) is not None:
-            found += [Outgoing(batch.stream, chunk) for chunk in batch.chunks]
+            found += [OutgoingChunk(batch.stream, chunk) for chunk in batch.chunks]
             self.device.spool.acknowledge(batch.behind[-1])
         return found
 
@@ -120,7 +120,7 @@ async def test_a_bad_night_gives_the_beats_of_an_undisturbed_recording(tmp_path:
 def replayed(packets: list[Packet]) -> list[tuple[int, bytes, bool]]:
     source = open_live("h10", ManualClock())
     timeline = Timeline(source.fs_hz, "ECG", source.wearing)
-    sent: list[Outgoing] = []
+    sent: list[OutgoingChunk] = []
     for packet in packets:
         if packet.channel == "link":
             sent += timeline.unlink()

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.bounds import chunk_problems
-from ingest.gateway.base import LiveBlock, Wearing
+from ingest.gateway.base import DeviceReport, LiveBlock
 from ingest.gateway.timing.resampler import Resampler
-from ingest.gateway.timing.timeline import Outgoing, Timeline
+from ingest.gateway.timing.timeline import OutgoingChunk, Timeline
 from ingest.messages import sample_offset_ns
 from tests.gateway.signals import START_NS, blocks
 
 
-def run(every: list[LiveBlock], wearing: Wearing | None = None) -> list[Outgoing]:
-    timeline = Timeline(130.0, "ECG", wearing or Wearing())
+def run(every: list[LiveBlock], wearing: DeviceReport | None = None) -> list[OutgoingChunk]:
+    timeline = Timeline(130.0, "ECG", wearing or DeviceReport())
     return [out for block in every for out in timeline.push(block)] + timeline.unlink()
 
 
-def joined(sent: list[Outgoing]) -> tuple[np.ndarray, np.ndarray]:
+def joined(sent: list[OutgoingChunk]) -> tuple[np.ndarray, np.ndarray]:
     """(wall seconds since START_NS, uV) of everything sent, which must be consecutive chunks of one stream."""
     times, values = [], []
     start = sent[0].chunk.t0_ns
@@ -81,7 +81,7 @@ def test_a_restart_begins_a_stream_and_keeps_what_was_before() -> None:
         dataclasses.replace(b, received_ns=b.received_ns + 60 * 10**9) for b in first
     ]  # its clock is at the same 2019 again
     reasons: list[str] = []
-    timeline = Timeline(130.0, "ECG", Wearing(), reasons.append)
+    timeline = Timeline(130.0, "ECG", DeviceReport(), reasons.append)
     sent = [out for block in first for out in timeline.push(block)] + timeline.unlink()
     sent += [out for block in later for out in timeline.push(block)] + timeline.unlink()
     streams = list(dict.fromkeys(s for s, _ in sent))
@@ -97,7 +97,7 @@ def test_a_restart_begins_a_stream_and_keeps_what_was_before() -> None:
 def test_a_step_of_this_machines_clock_begins_a_stream() -> None:
     every = [b for b, _ in blocks(60, 128.4)]
     stepped = [dataclasses.replace(b, received_ns=b.received_ns - 30 * 10**9) for b in every[50:]]
-    timeline = Timeline(130.0, "ECG", Wearing())
+    timeline = Timeline(130.0, "ECG", DeviceReport())
     sent = [
         out for block in every[:50] + stepped for out in timeline.push(block)
     ] + timeline.unlink()
@@ -106,9 +106,9 @@ def test_a_step_of_this_machines_clock_begins_a_stream() -> None:
 
 
 def test_lost_contact_is_lead_off_from_that_block_on() -> None:
-    wearing = Wearing()
+    wearing = DeviceReport()
     timeline = Timeline(130.0, "ECG", wearing)
-    sent: list[Outgoing] = []
+    sent: list[OutgoingChunk] = []
     every = [b for b, _ in blocks(30, 130.0)]
     for k, block in enumerate(every):
         wearing.contact, wearing.battery = not 20 <= k < 30, 0.93
@@ -121,13 +121,13 @@ def test_lost_contact_is_lead_off_from_that_block_on() -> None:
 
 def test_contact_that_is_not_told_is_no_lead_off() -> None:
     assert not any(
-        out.chunk.lead_off for out in run([b for b, _ in blocks(10)], Wearing(contact=None))
+        out.chunk.lead_off for out in run([b for b, _ in blocks(10)], DeviceReport(contact=None))
     )
 
 
 def test_a_short_recording_loses_nothing() -> None:
     assert run([]) == []
-    timeline = Timeline(130.0, "ECG", Wearing())
+    timeline = Timeline(130.0, "ECG", DeviceReport())
     block = next(blocks(1))[0]
     sent = timeline.push(block) + timeline.unlink() + timeline.restart("the end")
     assert sum(out.chunk.n for out in sent) == 73

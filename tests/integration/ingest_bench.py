@@ -20,7 +20,7 @@ from ingest.messages import JournalEntry, SampleChunk, decode
 from ingest.operator import OperatorOutlet
 from ingest.registry import steps
 from ingest.registry.reader import read_registry
-from ingest.registry.step import By, Steps
+from ingest.registry.step import Author, Steps
 from ingest.server import app
 from ingest.server.service import IngestService
 from ingest.topics import JOURNAL, SAMPLES
@@ -88,12 +88,12 @@ class People:
         self.broker, self._outlet = broker, OperatorOutlet(broker)
 
     def take(self, make, *arguments, **fields) -> None:
-        by = By("Kim", time.time_ns())
+        by = Author("Kim", time.time_ns())
         self._send(make(read_registry(self.broker), *arguments, by, **fields))
 
     def device(self, name: str, patient: str = "", ago_s: float = 0.0) -> str:
         """A new device's token; worn by a person admitted for it some time ago, if one is named."""
-        by = By("Kim", time.time_ns() - round(ago_s * 1e9))
+        by = Author("Kim", time.time_ns() - round(ago_s * 1e9))
         registry = read_registry(self.broker)
         made, token = steps.add_device(registry, name, by)
         self._send(made)

@@ -17,7 +17,7 @@ from wfdb.processing import compare_annotations
 
 from ecgwatch.annotate import annotate
 from ecgwatch.evaluating.judge import Judgement, judge
-from ecgwatch.evaluating.task import Part, Task, patient, tasks, ward_of
+from ecgwatch.evaluating.task import EvaluationTask, SourceExcerpt, patient, tasks, ward_of
 from ecgwatch.files import write_events
 from ingest.errors import BadInputError
 from ingest.simulator.generate import write_wfdb
@@ -177,7 +177,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_others(
 
 def test_a_source_that_ends_early(folder: Path) -> None:
     source = WfdbSource(folder / "normal")
-    cut = Part(source, 0.0, 61.3)
+    cut = SourceExcerpt(source, 0.0, 61.3)
     whole = np.concatenate([b.counts for b in source.blocks()])
     assert np.array_equal(
         np.concatenate([b.counts for b in cut.blocks()]), whole[: round(61.3 * source.fs_hz)]
@@ -198,7 +198,7 @@ def test_patients_of_other_names() -> None:
     ]
 
 
-def only(database: str, record: str, *, folds: bool = True) -> Task:
+def only(database: str, record: str, *, folds: bool = True) -> EvaluationTask:
     (task,) = tasks(DATA / database, [record], "atr", 300.0, folds=folds)
     return task
 

@@ -23,7 +23,7 @@ from ingest.clock import ManualClock
 from ingest.embedded import EmbeddedBroker
 from ingest.gateway import device as device_module
 from ingest.gateway import sender as sender_module
-from ingest.gateway.gateway import Gateway, Wanted
+from ingest.gateway.gateway import Gateway, NamedDevice
 from ingest.gateway.sender import Sender
 from ingest.gateway.spool import Spool
 from ingest.gateway.straps import PolarH10
@@ -31,7 +31,7 @@ from ingest.messages import Beat, SampleChunk
 from ingest.operator import OperatorOutlet
 from ingest.registry import steps
 from ingest.registry.reader import read_registry
-from ingest.registry.step import By
+from ingest.registry.step import Author
 from ingest.wire import Chunk
 from tests.gateway.signals import START_NS
 from tests.gateway.test_sources import belt, documented_source
@@ -42,7 +42,7 @@ from tests.integration.test_whole_path import Stack, stack
 
 __all__ = ["stack"]  # a fixture
 
-BEFORE = By("Kim", START_NS - 3600 * 10**9)  # the simulated night lies in the past
+BEFORE = Author("Kim", START_NS - 3600 * 10**9)  # the simulated night lies in the past
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ async def live_through(
     await strap.power_on()
     clock = ManualClock(START_NS)
     source = PolarH10(strap.address, clock, BumbleRadio(air, [strap]))
-    gateway = Gateway([Wanted("h10", source, token)], url, spool, clock, budget_bytes=10**8)
+    gateway = Gateway([NamedDevice("h10", source, token)], url, spool, clock, budget_bytes=10**8)
     (device,) = gateway.devices
     task = asyncio.create_task(gateway.run())
     if mtu_first < 232:

@@ -7,7 +7,7 @@ import pytest
 from ecgwatch.evaluating.matrix import judge, outcome, table
 from ecgwatch.evaluating.matrix_cases import Case, cases
 from ingest.messages import AlarmKind, Priority
-from stream_processor.scoring.told import Told
+from stream_processor.scoring.told import ReportedAlarm
 
 CASES = cases({})
 HIGH: Priority = "high"
@@ -17,8 +17,8 @@ def one(row: str, words: str = "") -> Case:
     return next(c for c in CASES if c.row == row and words in c.name)
 
 
-def alarm(kind: AlarmKind, from_s: float, to_s: float) -> Told:
-    return Told(kind, HIGH, from_s, from_s, from_s, to_s)
+def alarm(kind: AlarmKind, from_s: float, to_s: float) -> ReportedAlarm:
+    return ReportedAlarm(kind, HIGH, from_s, from_s, from_s, to_s)
 
 
 def test_every_kind_has_its_cases() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store import questions
 from dashboards.monitor.store.history import History
 from dashboards.monitor.store.readers import processes
+from ingest.errors import RefusedError
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.unit.dashboards.monitor_bench import NOW, S, alarm, rhythm

@@ -37,9 +37,9 @@ from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications import lane
 from stream_processor.notifications.plan import load
 from stream_processor.notifications.reading import read
-from stream_processor.notifications.sender import Sender
+from stream_processor.notifications.sender import NotificationSender
 from stream_processor.notifications.service import Notifier
-from stream_processor.notifications.text import Note
+from stream_processor.notifications.text import NotificationText
 
 # a plug-in of Apprise
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -209,7 +209,11 @@ def notifying(address: str, file: Path, *, limit_s: float = 20.0) -> Iterator[No
     def run() -> None:
         try:
             Notifier(
-                address, plan, Sender(with_secrets(plan, {})).send, SystemClock(), limit_s=limit_s
+                address,
+                plan,
+                NotificationSender(with_secrets(plan, {})).send,
+                SystemClock(),
+                limit_s=limit_s,
             ).run(stop, ready.set)
         except Exception as error:
             broken.append(error)
@@ -260,10 +264,15 @@ def test_mail_and_webhook_say_what_matters(address, tmp_path, hook, mailbox):
 
 def test_each_thread_hears_why_its_own_attempt_failed(hook, other):
     hook.status, other.status = 500, 404
-    sender, said = Sender({"hook": hook.url, "other": other.url}), {"hook": [], "other": []}
+    sender, said = (
+        NotificationSender({"hook": hook.url, "other": other.url}),
+        {"hook": [], "other": []},
+    )
 
     def tell(name: str) -> None:
-        said[name] += [sender.send(name, Note("title", "body", "warning")) for _ in range(20)]
+        said[name] += [
+            sender.send(name, NotificationText("title", "body", "warning")) for _ in range(20)
+        ]
 
     threads = [threading.Thread(target=tell, args=(name,)) for name in ["hook", "other"] * 4]
     for one in threads:

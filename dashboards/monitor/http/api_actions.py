@@ -13,12 +13,11 @@ from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
-from dashboards.monitor.http.endpoint import Answer, Endpoint, require
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec, require
 from dashboards.monitor.live.limits import limits_view, own_limits
 from dashboards.monitor.live.views import action_view
-from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store import questions
-from ingest.errors import EcgwatchError
+from ingest.errors import EcgwatchError, RefusedError
 from ingest.messages import Action, Alarm, AlarmKind, Edit, Orders
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.profiles import LIMITS, Profile, with_limits
@@ -233,7 +232,7 @@ _ACTION: dict[str, Any] = schemas.thing(
     },
     ("action", "by"),
 )
-SENT = Answer(
+SENT = ResponseSpec(
     "the id of what is on its way to the processor", schemas.thing({"id": schemas.TEXT}), status=202
 )
 _LIMIT = schemas.thing(
@@ -266,7 +265,7 @@ ENDPOINTS = (
         "view",
         _actions,
         "Who did what, oldest first",
-        Answer("the actions", schemas.thing({"actions": schemas.many(schemas.ACTION)})),
+        ResponseSpec("the actions", schemas.thing({"actions": schemas.many(schemas.ACTION)})),
         query=schemas.period("366 days"),
         errors=(503,),
     ),
@@ -276,7 +275,7 @@ ENDPOINTS = (
         "view",
         _limits,
         "The alarm limits that hold",
-        Answer("every limit", schemas.thing({"fields": schemas.many(_LIMIT)})),
+        ResponseSpec("every limit", schemas.thing({"fields": schemas.many(_LIMIT)})),
         errors=(503,),
     ),
 )

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_actions import SENT, find_alarm, sent, signed
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, whole_number
-from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.store import questions
 from ingest.bounds import MAX_TIME_NS
+from ingest.errors import RefusedError
 from ingest.messages import Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
 
 LABELS = {
@@ -142,7 +142,7 @@ ENDPOINTS = (
         "view",
         _edits,
         "What people said, oldest first",
-        Answer("the edits", schemas.thing({"edits": schemas.many(schemas.EDIT)})),
+        ResponseSpec("the edits", schemas.thing({"edits": schemas.many(schemas.EDIT)})),
         query=schemas.period("366 days"),
         errors=(503,),
     ),
@@ -152,7 +152,7 @@ ENDPOINTS = (
         "view",
         _csv,
         "All patients' edits, for retraining",
-        Answer("one row per edit", media="text/csv"),
+        ResponseSpec("one row per edit", media="text/csv"),
         query=schemas.period("366 days"),
         errors=(503,),
     ),

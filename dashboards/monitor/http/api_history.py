@@ -6,9 +6,9 @@ from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer, onset_of
-from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.store import questions
+from ingest.errors import RefusedError
 
 MOST_COLUMNS = 4000
 _BLOCKS = "application/octet-stream"
@@ -82,7 +82,7 @@ ENDPOINTS = (
         "view",
         _rhythm,
         "Rhythm episodes that reach into the period",
-        Answer("the episodes", schemas.thing({"episodes": schemas.many(schemas.EPISODE)})),
+        ResponseSpec("the episodes", schemas.thing({"episodes": schemas.many(schemas.EPISODE)})),
         query=schemas.period("31 days"),
         errors=(503,),
     ),
@@ -92,7 +92,7 @@ ENDPOINTS = (
         "view",
         _beats,
         "Beats of the period",
-        Answer("the beats", schemas.thing({"beats": schemas.many(schemas.BEAT)})),
+        ResponseSpec("the beats", schemas.thing({"beats": schemas.many(schemas.BEAT)})),
         query=schemas.period("an hour"),
         errors=(503,),
     ),
@@ -102,7 +102,7 @@ ENDPOINTS = (
         "view",
         _journal,
         "What the wearer said, and what people did with bed and device",
-        Answer(
+        ResponseSpec(
             "the entries, oldest first",
             schemas.thing({"journal": schemas.many(schemas.JOURNAL_ENTRY)}),
         ),
@@ -115,7 +115,7 @@ ENDPOINTS = (
         "view",
         _findings,
         "What tasks said that the model learned in the field",
-        Answer(
+        ResponseSpec(
             "the findings told in the period",
             schemas.thing({"findings": schemas.many(schemas.FINDING)}),
         ),
@@ -128,7 +128,7 @@ ENDPOINTS = (
         "view",
         _trend,
         "Vitals in columns; a column without any is left out",
-        Answer(
+        ResponseSpec(
             "one array per figure, all of one length",
             schemas.thing(
                 {
@@ -154,7 +154,7 @@ ENDPOINTS = (
         "view",
         _waveform,
         "The signal: as sampled, at most an hour, or as lowest and highest value per column, at most a day",
-        Answer("blocks as docs/monitor-api.md describes them", media=_BLOCKS),
+        ResponseSpec("blocks as docs/monitor-api.md describes them", media=_BLOCKS),
         query=(
             *schemas.period("an hour, with points 24 h"),
             (
@@ -172,7 +172,7 @@ ENDPOINTS = (
         "view",
         _strip,
         "The signal from 10 s before an alarm's onset to 10 s after",
-        Answer("one block as docs/monitor-api.md describes it", media=_BLOCKS),
+        ResponseSpec("one block as docs/monitor-api.md describes it", media=_BLOCKS),
         query=(("alarm", True, schemas.TEXT, "the alarm's id"),),
         errors=(404, 503),
     ),

@@ -13,13 +13,12 @@ from starlette.responses import Response
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_actions import signed
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
-from dashboards.monitor.http.endpoint import Answer, Endpoint
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.live.views import ms
-from dashboards.monitor.refusals import RefusedError
-from ingest.errors import BadInputError, EcgwatchError
+from ingest.errors import BadInputError, EcgwatchError, RefusedError
 from ingest.registry import steps
 from ingest.registry.state import Registry
-from ingest.registry.step import By, Steps
+from ingest.registry.step import Author, Steps
 
 Step = Literal[
     "admit", "transfer", "edit", "discharge", "add device", "assign", "release", "revoke"
@@ -79,7 +78,7 @@ async def _people(ask: ApiRequest) -> Response:
 
 async def _step(ask: ApiRequest) -> Response:
     body = await ask.body(_Body)
-    by = By(signed(ask, body.by, body.notes), ask.parts.clock.now_ns())
+    by = Author(signed(ask, body.by, body.notes), ask.parts.clock.now_ns())
     try:
         if body.profile:
             ask.parts.profiles.check(body.profile)
@@ -91,7 +90,7 @@ async def _step(ask: ApiRequest) -> Response:
     return json_answer({"token": token}, 202)
 
 
-def _make(registry: Registry, body: _Body, by: By) -> tuple[Steps, str]:
+def _make(registry: Registry, body: _Body, by: Author) -> tuple[Steps, str]:
     """Make the requested registry steps; returns them, and the token if a device is new."""
     if body.step == "add device":
         return steps.add_device(registry, body.device, by, model=body.model, notes=body.notes)
@@ -167,7 +166,7 @@ ENDPOINTS = (
         "view",
         _people,
         "Who is admitted, and every device",
-        Answer(
+        ResponseSpec(
             "people, devices, and where phones go to send",
             schemas.thing(
                 {
@@ -185,7 +184,7 @@ ENDPOINTS = (
         "admin",
         _step,
         "Admit, transfer, edit, discharge; add, assign, release, revoke a device",
-        Answer(
+        ResponseSpec(
             "the token of a new device, shown only now; else empty",
             schemas.thing({"token": schemas.TEXT}),
             status=202,
@@ -199,7 +198,7 @@ ENDPOINTS = (
         "admin",
         _code,
         "A QR code of a text, such as the page that a phone is to open",
-        Answer(
+        ResponseSpec(
             "rows of 0 and 1 (dark), with the quiet zone left out",
             schemas.thing({"rows": schemas.many(schemas.TEXT)}),
         ),

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest
 from dashboards.monitor.http.documents import document
-from dashboards.monitor.http.endpoint import Answer, Endpoint
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.store import questions
 
 
@@ -25,7 +25,7 @@ ENDPOINTS = (
         "view",
         _report,
         "A report of the period, to print",
-        Answer("a page that needs nothing else", media="text/html"),
+        ResponseSpec("a page that needs nothing else", media="text/html"),
         query=schemas.period("7 days"),
         errors=(503,),
     ),

@@ -15,10 +15,10 @@ from dashboards.monitor.http.access import Access, Visitor
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.feed import Feed
 from dashboards.monitor.live.hub import Hub
-from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store.history import History
 from ingest.bounds import MAX_TIME_NS
 from ingest.clock import Clock
+from ingest.errors import RefusedError
 from ingest.operator import Order
 from ingest.registry.heard import DeviceState
 from ingest.registry.state import Registry

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from dashboards.monitor.http.access import COOKIE, SESSION_S, Visitor
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
-from dashboards.monitor.http.endpoint import Answer, Endpoint, address, braked
-from dashboards.monitor.refusals import RefusedError
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec, address, braked
 from dashboards.words import WORDS
+from ingest.errors import RefusedError
 
 _SESSION: dict[str, Any] = {
     "type": "object",
@@ -90,10 +90,15 @@ ENDPOINTS = (
         None,
         _words,
         "What rhythms and alarms are called",
-        Answer("names by rhythm and by kind of alarm", _WORDS),
+        ResponseSpec("names by rhythm and by kind of alarm", _WORDS),
     ),
     Endpoint(
-        "GET", "/api/session", None, _session, "Who is signed in", Answer("the session", _SESSION)
+        "GET",
+        "/api/session",
+        None,
+        _session,
+        "Who is signed in",
+        ResponseSpec("the session", _SESSION),
     ),
     Endpoint(
         "POST",
@@ -101,7 +106,7 @@ ENDPOINTS = (
         None,
         _sign_in,
         "Sign in: sets a cookie",
-        Answer("the session", _SESSION),
+        ResponseSpec("the session", _SESSION),
         body={"type": "object", "required": ["token"], "properties": {"token": {"type": "string"}}},
         errors=(401, 409, 429),
     ),
@@ -111,6 +116,6 @@ ENDPOINTS = (
         None,
         _sign_out,
         "Sign out",
-        Answer("signed out", media="", status=204),
+        ResponseSpec("signed out", media="", status=204),
     ),
 )

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer
-from dashboards.monitor.http.endpoint import Answer, Endpoint
-from dashboards.monitor.live.board import Wanted
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
+from dashboards.monitor.live.board import BoardSelection
 from dashboards.monitor.live.views import View, loudness
 from dashboards.monitor.store.questions import alarm_list
 from ingest.messages import RhythmLabel
@@ -22,7 +22,7 @@ _ONLY = ("pinned",)
 
 async def _patients(ask: ApiRequest) -> Response:
     query = ask.request.query_params
-    wanted = Wanted(
+    wanted = BoardSelection(
         search=query.get("search", ""),
         alarm=ask.choice("alarm", _LOUDNESS),
         rhythm=ask.choice("rhythm", get_args(RhythmLabel)),
@@ -72,7 +72,7 @@ ENDPOINTS = (
         "view",
         _patients,
         "Patients that the monitor knows now",
-        Answer(
+        ResponseSpec(
             "a page of them",
             schemas.thing(
                 {
@@ -129,7 +129,7 @@ ENDPOINTS = (
         "view",
         _alarms,
         "A patient's stored alarms, newest first, also those not announced",
-        Answer("the alarms", schemas.thing({"alarms": schemas.many(schemas.ALARM)})),
+        ResponseSpec("the alarms", schemas.thing({"alarms": schemas.many(schemas.ALARM)})),
         query=(
             *(
                 (name, False, schema, f"{text}; or give hours")

@@ -6,11 +6,11 @@ from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import HOUR_NS, ApiRequest, json_answer
-from dashboards.monitor.http.endpoint import Answer, Endpoint
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.live.views import View
-from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store.worklist import People, as_csv, row, worklist
 from ingest.bounds import MAX_TIME_NS
+from ingest.errors import RefusedError
 
 _LONGEST_H = 7 * 24
 _HOURS = (
@@ -95,7 +95,7 @@ ENDPOINTS = (
         "view",
         _list,
         "The announced alarms of all patients, newest first, each with its newest review",
-        Answer("the alarms", schemas.thing({"alarms": schemas.many(_ROW)})),
+        ResponseSpec("the alarms", schemas.thing({"alarms": schemas.many(_ROW)})),
         query=(_HOURS,),
         errors=(503,),
     ),
@@ -105,7 +105,7 @@ ENDPOINTS = (
         "view",
         _table,
         "The same as a table, for the hand-over",
-        Answer("one row per alarm", media="text/csv"),
+        ResponseSpec("one row per alarm", media="text/csv"),
         query=(_HOURS,),
         errors=(503,),
     ),

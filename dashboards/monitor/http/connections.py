@@ -27,11 +27,11 @@ def most_connections() -> int:
     return max(64, soft - SPARE_FILES) if soft != resource.RLIM_INFINITY else 100_000
 
 
-class Impatient(HttpToolsProtocol):
+class TimedConnection(HttpToolsProtocol):
     """A connection that is closed if its request is slow or if there are too many."""
 
     # half-open connections of this process, oldest first
-    half_open: ClassVar[OrderedDict[Impatient, None]] = OrderedDict()
+    half_open: ClassVar[OrderedDict[TimedConnection, None]] = OrderedDict()
     most: ClassVar[int] = most_connections()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

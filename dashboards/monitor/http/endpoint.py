@@ -14,13 +14,13 @@ from starlette.routing import Route
 from dashboards.monitor.http.access import COOKIE, Role, TooManyAttemptsError, Visitor
 from dashboards.monitor.http.api_request import ApiRequest, AppState, refusal
 from dashboards.monitor.http.guard import same_origin
-from dashboards.monitor.refusals import RefusedError
+from ingest.errors import RefusedError
 
 Handler = Callable[[ApiRequest], Awaitable[Response]]
 _PATIENT = "{patient}"
 
 
-class Answer(NamedTuple):
+class ResponseSpec(NamedTuple):
     """A successful answer: its media type and, if it is JSON, its schema."""
 
     text: str
@@ -37,7 +37,7 @@ class Endpoint(NamedTuple):
     role: Role | None
     handler: Handler
     summary: str
-    answer: Answer
+    answer: ResponseSpec
     # name, required, schema, description
     query: tuple[tuple[str, bool, dict[str, Any], str], ...] = ()
     body: dict[str, Any] | None = None  # JSON schema

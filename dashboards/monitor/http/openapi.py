@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.documents import document
-from dashboards.monitor.http.endpoint import Answer, Endpoint
+from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 
 _PROBLEM = {
     "description": "what is wrong, and what to do",
@@ -104,7 +104,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     return {str(endpoint.answer.status): _answer(endpoint.answer)} | errors
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: ResponseSpec) -> dict[str, Any]:
     if not answer.media:
         return {"description": answer.text}
     schema = {"schema": answer.schema} if answer.schema else {}
@@ -128,7 +128,7 @@ def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
             None,
             raw,
             "This description",
-            Answer("an OpenAPI 3.1 document", {"type": "object"}),
+            ResponseSpec("an OpenAPI 3.1 document", {"type": "object"}),
         ),
         Endpoint(
             "GET",
@@ -136,7 +136,7 @@ def described(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
             None,
             page,
             "This description, to read",
-            Answer("a page", media="text/html"),
+            ResponseSpec("a page", media="text/html"),
         ),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from dashboards.monitor.http.connections import Impatient
+from dashboards.monitor.http.connections import TimedConnection
 from ingest.errors import BadInputError
 from ingest.server.tls import Tls
 from ingest.wire import MAX_FRAME
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
                 # no compression: samples hardly shrink, and the page is near
                 ws_per_message_deflate=False,
                 ws_max_size=MAX_FRAME,
-                http=Impatient,
+                http=TimedConnection,
                 # forwarded addresses are ignored: a client can write any address into that header
                 proxy_headers=False,
                 timeout_graceful_shutdown=1,

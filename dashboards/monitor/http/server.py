@@ -76,7 +76,7 @@ _SESSION_CHECK_S = 5.0
 _POLICY_VIOLATION, _TRY_AGAIN_LATER, _SIGN_IN = 1008, 1013, 4401
 
 
-class Watch(msgspec.Struct, forbid_unknown_fields=True):
+class WatchMessage(msgspec.Struct, forbid_unknown_fields=True):
     """A page's message: the patients it watches."""
 
     watch: list[str]
@@ -276,4 +276,4 @@ async def _listen(socket: WebSocket, hub: Hub, page: Page, clock: Clock) -> None
             heard_s = now_s
             if allowed < 0:
                 return
-            hub.watch(page, msgspec.json.decode(said, type=Watch).watch)
+            hub.watch(page, msgspec.json.decode(said, type=WatchMessage).watch)

@@ -40,7 +40,7 @@ from ingest.messages import (
 )
 
 
-class ToldOrders(NamedTuple):
+class ReceivedOrders(NamedTuple):
     """The orders in force that the processor published, and their arrival time in seconds of the
     steady clock."""
 
@@ -66,7 +66,7 @@ class Bedside:
         self.stream = 0
         self.alarms = AlarmBook()
         self.actions = ActionLog()
-        self.orders: ToldOrders | None = None  # None: the processor has published none yet
+        self.orders: ReceivedOrders | None = None  # None: the processor has published none yet
         self.history_loaded = False
         self.last_s = at_s  # arrival of the last message of any kind
         self._samples_s: float | None = None

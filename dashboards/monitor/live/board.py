@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from dashboards.monitor.live.alarm_book import AlarmBook
-from dashboards.monitor.live.bedside import Bedside, ToldOrders
+from dashboards.monitor.live.bedside import Bedside, ReceivedOrders
 from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
 from ingest.clock import Clock
 from ingest.messages import Orders
@@ -18,7 +18,7 @@ FORGET_S = 3600.0  # a patient leaves the ward an hour after its last message
 _WORST = 6
 
 
-class Wanted(NamedTuple):
+class BoardSelection(NamedTuple):
     """Selection and order of patients; by default all of them in the order of their names."""
 
     search: str = ""
@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
         )
 
 
-ANY = Wanted()
+ANY = BoardSelection()
 
 
 class Board:
@@ -54,7 +54,7 @@ class Board:
         self._beds: dict[str, Bedside] = {}
         self._order: list[str] = []
         self._numbers = 0
-        self._orders: dict[str, ToldOrders] = {}  # also of patients who are not on the ward
+        self._orders: dict[str, ReceivedOrders] = {}  # also of patients who are not on the ward
         self._registry = Registry()
         self.revision = 0  # grows when a patient comes, goes or is renamed
         self.system = AlarmBook()  # alarms of the system itself, which belong to no patient
@@ -99,7 +99,7 @@ class Board:
         """Take the orders in force for a patient; returns the bedside, if the patient is on the
         ward."""
         if orders.limits:
-            self._orders[orders.patient_id] = ToldOrders(orders, at_s)
+            self._orders[orders.patient_id] = ReceivedOrders(orders, at_s)
         else:  # no order is in force
             self._orders.pop(orders.patient_id, None)
         if (bed := self._beds.get(orders.patient_id)) is not None:
@@ -121,7 +121,9 @@ class Board:
             self._changed()
         return gone
 
-    def page(self, offset: int, limit: int, wanted: Wanted = ANY) -> tuple[int, list[Bedside]]:
+    def page(
+        self, offset: int, limit: int, wanted: BoardSelection = ANY
+    ) -> tuple[int, list[Bedside]]:
         """(number of matching patients, those of this page)."""
         if not self._order:
             self._order = sorted(self._beds, key=self._place)

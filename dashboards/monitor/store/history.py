@@ -11,10 +11,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from dashboards.monitor.live.bedside import Bedside
 from dashboards.monitor.live.hub import Hub
-from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store.questions import actions, alarms
-from dashboards.monitor.store.readers import Refusal, answer
+from dashboards.monitor.store.readers import PickledRefusal, answer
 from ingest.clock import Clock
+from ingest.errors import RefusedError
 from stream_processor.sinks.base import Sink
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class History:
             raise RefusedError(503, "the reader of the store was ended", "Try again.") from error
         finally:
             self._waiting -= 1
-        if isinstance(found, Refusal):
+        if isinstance(found, PickledRefusal):
             raise RefusedError(found.status, found.problem, found.remedy)
         answered: T = found
         return answered

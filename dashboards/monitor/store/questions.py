@@ -24,12 +24,12 @@ from dashboards.monitor.live.views import (
     journal_view,
     rhythm_view,
 )
-from dashboards.monitor.refusals import RefusedError
 from dashboards.monitor.store import waveforms
 from dashboards.monitor.store.trends import trend as in_columns
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
 from dashboards.report.rhythm import minutes, reaching_into
+from ingest.errors import RefusedError
 from ingest.messages import (
     Action,
     Alarm,

@@ -17,7 +17,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
-from dashboards.monitor.refusals import RefusedError
+from ingest.errors import RefusedError
 from stream_processor.sinks.base import Sink, SinkBusyError
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _CHECK = "See what `ecgwatch check` says of the sink."
 _own = threading.local()
 
 
-class Refusal(NamedTuple):
+class PickledRefusal(NamedTuple):
     """A RefusedError in a form that passes between processes; exceptions pickle badly."""
 
     status: int
@@ -57,11 +57,11 @@ def answer(
             _own.sink = open_sink()
         return question(_own.sink, *arguments)
     except RefusedError as refused:
-        return Refusal(refused.status, refused.problem, refused.remedy)
+        return PickledRefusal(refused.status, refused.problem, refused.remedy)
     except Exception as error:  # the exceptions differ by database and driver
         if not isinstance(error, SinkBusyError):
             log.exception("the store cannot be read")
-        return Refusal(503, f"the store cannot be read: {error}", _CHECK)
+        return PickledRefusal(503, f"the store cannot be read: {error}", _CHECK)
 
 
 def _close() -> None:

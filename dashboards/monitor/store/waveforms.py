@@ -27,7 +27,7 @@ _LENGTH = struct.Struct("<I")
 Counts = npt.NDArray[np.int16]
 
 
-class Block(NamedTuple):
+class WaveformBlock(NamedTuple):
     """Consecutive samples."""
 
     start_ns: int
@@ -36,24 +36,24 @@ class Block(NamedTuple):
     samples: Counts
 
 
-def blocks(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Iterator[Block]:
+def blocks(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Iterator[WaveformBlock]:
     """The stored samples with start_ns <= time < end_ns, in order of time."""
     for stored in sink.read(Waveform, patient_id, max(0, start_ns - LONGEST_NS), end_ns):
         first = max(0, _samples_before(start_ns - stored.start_ns, stored.fs_hz))
         last = min(stored.n, _samples_before(end_ns - stored.start_ns, stored.fs_hz))
         if first < last:
             begin_ns = stored.start_ns + sample_offset_ns(first, stored.fs_hz)
-            yield Block(
+            yield WaveformBlock(
                 begin_ns, stored.fs_hz, stored.counts_per_mv, unpack(stored.packed)[first:last]
             )
 
 
-def strip_block(strip: Strip) -> Block:
+def strip_block(strip: Strip) -> WaveformBlock:
     """The samples of a strip."""
-    return Block(strip.start_ns, strip.fs_hz, strip.counts_per_mv, unpack(strip.packed))
+    return WaveformBlock(strip.start_ns, strip.fs_hz, strip.counts_per_mv, unpack(strip.packed))
 
 
-def encode_block(block: Block) -> bytes:
+def encode_block(block: WaveformBlock) -> bytes:
     """Encode a block of samples for the wire."""
     header = {
         "t0": ms(block.start_ns),
@@ -104,7 +104,7 @@ def decode_blocks(data: bytes) -> Iterator[tuple[dict[str, float], Counts]]:
 
 
 def _put(
-    block: Block, start_ns: int, step_ns: float, scale: float, low: Counts, high: Counts
+    block: WaveformBlock, start_ns: int, step_ns: float, scale: float, low: Counts, high: Counts
 ) -> None:
     """Extend the range of each column by the block's samples."""
     x = block.samples

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from ingest.gateway.base import BadPacketError, Wearing
+from ingest.gateway.base import BadPacketError, DeviceReport
 
 MAX_RR_HELD = 300  # intervals kept for the status line
 _WIDE, _CONTACT, _CONTACT_TOLD, _ENERGY, _RR = 1, 2, 4, 8, 16
@@ -46,7 +46,7 @@ def battery(data: bytes) -> float:
     return data[0] / 100
 
 
-def note(wearing: Wearing, channel: str, data: bytes) -> bool:
+def note(wearing: DeviceReport, channel: str, data: bytes) -> bool:
     """Keep what a packet of one of these services says; False if it is of another channel."""
     if channel == "battery":
         wearing.battery = battery(data)

@@ -35,7 +35,7 @@ REPEATS = 8  # blocks among which an exact repeat is looked for
 
 
 @dataclass
-class Counts:
+class LinkFaults:
     """What went wrong on the way, since the start."""
 
     repeats: int = 0  # blocks that came twice
@@ -45,7 +45,7 @@ class Counts:
     missing: int = 0  # samples
 
 
-class Placed(NamedTuple):
+class TimedBlock(NamedTuple):
     """A block, and when its last sample was taken."""
 
     block: LiveBlock
@@ -62,7 +62,7 @@ class DeviceClock:
     """One device's blocks on one time. `fs_hz` is nominal."""
 
     def __init__(self, fs_hz: float) -> None:
-        self.counts = Counts()
+        self.counts = LinkFaults()
         self._nominal_ns = 1e9 / fs_hz
         self._slope = SlopeMeter(self._nominal_ns, RATE_SLACK)
         self._at: float | None = None  # end of the last block placed
@@ -80,7 +80,7 @@ class DeviceClock:
         """The device's true sampling interval by its own clock."""
         return self._slope.period_ns
 
-    def push(self, block: LiveBlock) -> list[Placed]:
+    def push(self, block: LiveBlock) -> list[TimedBlock]:
         """Blocks that can now be placed, in order. Raises RestartedError if a new stream begins."""
         if self._repeated(block):
             self.counts.repeats += 1
@@ -106,7 +106,7 @@ class DeviceClock:
         self.counts.bad_times += 1
         return [*placed, self._place(block, self._at + n * self.period_ns)]
 
-    def flush(self) -> list[Placed]:
+    def flush(self) -> list[TimedBlock]:
         """Place what is held by the count: its timestamps were wrong."""
         held, self._held = self._held, []
         self.counts.bad_times += len(held)
@@ -114,14 +114,14 @@ class DeviceClock:
             self._place(b, (self._at or 0.0) + len(b.microvolts) * self.period_ns) for b, _ in held
         ]
 
-    def unlink(self) -> list[Placed]:
+    def unlink(self) -> list[TimedBlock]:
         """The link is lost: place what is held. The next block comes on a new one."""
         placed = self.flush()
         self._linked, self._base = False, None
         self._slope.end_run()
         return placed
 
-    def _resume(self, block: LiveBlock, stamp: float) -> list[Placed]:
+    def _resume(self, block: LiveBlock, stamp: float) -> list[TimedBlock]:
         """The first block on a new link: is the device's clock the same as before?"""
         assert self._at is not None
         n = len(block.microvolts)
@@ -141,7 +141,7 @@ class DeviceClock:
         self._lost(lost)
         return [self._place(block, stamp, follows=False)]
 
-    def _step(self, block: LiveBlock, stamp: float, off: float) -> list[Placed]:
+    def _step(self, block: LiveBlock, stamp: float, off: float) -> list[TimedBlock]:
         """Two blocks agree that time has moved on by `off` samples beyond the count."""
         (first, first_stamp), self._held = self._held[-1], self._held[:-1]
         wrong = self.flush()  # an older one that was held agreed with neither
@@ -163,7 +163,7 @@ class DeviceClock:
             self._keep(block, stamp - step, 0.0),
         ]
 
-    def _keep(self, block: LiveBlock, stamp: float, off: float) -> Placed:
+    def _keep(self, block: LiveBlock, stamp: float, off: float) -> TimedBlock:
         """Place a block that follows the last one; its timestamp draws the count towards itself."""
         counted = (self._at or 0.0) + len(block.microvolts) * self.period_ns
         if self._slope.steps < YOUNG:  # the count is not to be trusted: its rate is not known
@@ -173,7 +173,7 @@ class DeviceClock:
 
     def _place(
         self, block: LiveBlock, end: float, *, follows: bool = True, stamp: float | None = None
-    ) -> Placed:
+    ) -> TimedBlock:
         true = stamp if stamp is not None else end
         if not follows or stamp is not None:
             self._delays.append(block.received_ns - true)
@@ -182,7 +182,7 @@ class DeviceClock:
         else:
             self._slope.add(len(block.microvolts), stamp)
         self._at = end
-        return Placed(block, end, self.period_ns, follows)
+        return TimedBlock(block, end, self.period_ns, follows)
 
     def _stamp(self, block: LiveBlock) -> float:
         n = len(block.microvolts)

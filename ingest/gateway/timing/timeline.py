@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from ingest.gateway.base import LiveBlock, MicroVolts, Wearing
-from ingest.gateway.timing.device_clock import Counts, DeviceClock, Placed, RestartedError
+from ingest.gateway.base import DeviceReport, LiveBlock, MicroVolts
+from ingest.gateway.timing.device_clock import DeviceClock, LinkFaults, RestartedError, TimedBlock
 from ingest.gateway.timing.resampler import Resampled, Resampler
 from ingest.gateway.timing.wall_clock import ClockSetError, WallClock
 from ingest.messages import sample_offset_ns
@@ -26,7 +26,7 @@ MAX_FAULT = 200
 _INT16 = np.iinfo(np.int16)
 
 
-class Outgoing(NamedTuple):
+class OutgoingChunk(NamedTuple):
     """A chunk, and the stream that it belongs to."""
 
     stream: str
@@ -39,7 +39,7 @@ class _Stream:
     def __init__(self, fs_hz: float) -> None:
         self.id = str(uuid4())
         self.device, self.wall = DeviceClock(fs_hz), WallClock()
-        self.settling: list[Placed] = []
+        self.settling: list[TimedBlock] = []
         self.resampler: Resampler | None = None
         self.start_ns = 0
 
@@ -51,14 +51,14 @@ class Timeline:
         self,
         fs_hz: float,
         lead: str,
-        wearing: Wearing,
+        wearing: DeviceReport,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.fs_hz = fs_hz
         self.restarts = 0
         self._lead, self._wearing, self._notice = lead, wearing, notice
         self._stream = _Stream(fs_hz)
-        self._before = Counts()  # of earlier streams
+        self._before = LinkFaults()  # of earlier streams
         self._pending: list[MicroVolts] = []
         self._pending_first = 0
         self._lead_off = False
@@ -74,12 +74,12 @@ class Timeline:
         return self._stream.wall.rate_error
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> LinkFaults:
         """What went wrong on the way, over all streams."""
         old, new = vars(self._before), vars(self._stream.device.counts)
-        return Counts(**{name: old[name] + new[name] for name in old})
+        return LinkFaults(**{name: old[name] + new[name] for name in old})
 
-    def push(self, block: LiveBlock) -> list[Outgoing]:
+    def push(self, block: LiveBlock) -> list[OutgoingChunk]:
         """Chunks that are ready now, in order."""
         try:
             placed = self._stream.device.push(block)
@@ -88,13 +88,13 @@ class Timeline:
             return done + self._all(self._stream.device.push(block))
         return self._all(placed)
 
-    def unlink(self) -> list[Outgoing]:
+    def unlink(self) -> list[OutgoingChunk]:
         """The link is lost: what has arrived is complete."""
         done = self._all(self._stream.device.unlink())
         resampler = self._stream.resampler
         return done if resampler is None else done + self._gather(resampler.begin()) + self._cut()
 
-    def restart(self, reason: str) -> list[Outgoing]:
+    def restart(self, reason: str) -> list[OutgoingChunk]:
         """End the stream; what comes next begins another. Returns the end of the old one."""
         done = self._all(self._stream.device.flush()) + self._open() + self._end()
         self._before = self.counts
@@ -103,10 +103,10 @@ class Timeline:
         self._notice(reason)
         return done
 
-    def _all(self, placed: list[Placed]) -> list[Outgoing]:
+    def _all(self, placed: list[TimedBlock]) -> list[OutgoingChunk]:
         return [chunk for one in placed for chunk in self._add(one)]
 
-    def _add(self, placed: Placed) -> list[Outgoing]:
+    def _add(self, placed: TimedBlock) -> list[OutgoingChunk]:
         stream = self._stream
         stream.wall.learn(placed.end_ns, placed.block.received_ns)
         if stream.resampler is not None:
@@ -115,7 +115,7 @@ class Timeline:
         samples = sum(len(p.block.microvolts) for p in stream.settling)
         return self._open() if samples >= SETTLE_S * self.fs_hz else []
 
-    def _open(self) -> list[Outgoing]:
+    def _open(self) -> list[OutgoingChunk]:
         """Give the stream its start, and send what has come so far."""
         stream, settling = self._stream, self._stream.settling
         if not settling:
@@ -131,7 +131,7 @@ class Timeline:
             for chunk in self._resample(placed._replace(period_ns=period_ns))
         ]
 
-    def _resample(self, placed: Placed) -> list[Outgoing]:
+    def _resample(self, placed: TimedBlock) -> list[OutgoingChunk]:
         stream = self._stream
         assert stream.resampler is not None
         try:
@@ -139,7 +139,7 @@ class Timeline:
         except ClockSetError as error:
             done = self.restart(str(error))
             return done + self._all(self._stream.device.push(placed.block))
-        out: list[Outgoing] = []
+        out: list[OutgoingChunk] = []
         if not placed.follows:
             out += self._gather(stream.resampler.begin()) + self._cut()
         lead_off = self._wearing.contact is False
@@ -150,11 +150,11 @@ class Timeline:
             stream.resampler.push(placed.block.microvolts, end_ns, placed.period_ns)
         )
 
-    def _gather(self, part: Resampled) -> list[Outgoing]:
+    def _gather(self, part: Resampled) -> list[OutgoingChunk]:
         """Join small parts; a chunk when there is enough."""
         if not len(part.microvolts):
             return []
-        out: list[Outgoing] = []
+        out: list[OutgoingChunk] = []
         held = sum(map(len, self._pending))
         if held and part.first_sample != self._pending_first + held:
             out, held = self._cut(), 0
@@ -163,7 +163,7 @@ class Timeline:
         self._pending.append(part.microvolts)
         return out + self._cut() if held + len(part.microvolts) >= CHUNK_S * self.fs_hz else out
 
-    def _cut(self) -> list[Outgoing]:
+    def _cut(self) -> list[OutgoingChunk]:
         if not self._pending:
             return []
         counts = np.clip(np.rint(np.concatenate(self._pending)), _INT16.min, _INT16.max)
@@ -180,8 +180,8 @@ class Timeline:
             battery=self._wearing.battery,
             fault=self._wearing.fault[:MAX_FAULT],
         )
-        return [Outgoing(self._stream.id, chunk)]
+        return [OutgoingChunk(self._stream.id, chunk)]
 
-    def _end(self) -> list[Outgoing]:
+    def _end(self) -> list[OutgoingChunk]:
         resampler = self._stream.resampler
         return [] if resampler is None else self._gather(resampler.begin()) + self._cut()

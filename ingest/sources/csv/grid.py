@@ -10,14 +10,16 @@ from scipy.ndimage import median_filter
 
 from ingest.errors import BadInputError
 from ingest.sources.blocks import MAX_GAP_S, Values
-from ingest.sources.csv.times import BESIDE, Times, Timing, earliest
+from ingest.sources.csv.times import BESIDE, SampleTiming, Times, earliest
 
 BACK_S = 1.0  # times may come so much out of order
 TOLERANCE = 0.75  # samples by which a time may differ from its place on the grid
 _HOLE_AT_ONCE = 100_000  # samples
 
 
-def on_grid(rows: Iterator[tuple[Times, Values]], timing: Timing, name: str) -> Iterator[Values]:
+def on_grid(
+    rows: Iterator[tuple[Times, Values]], timing: SampleTiming, name: str
+) -> Iterator[Values]:
     """The values at 1 / fs from the first one on, NaN in holes. `rows` are (times in seconds, values), in the file's order.
 
     A sample lies where the one before it says, until its time differs by more than what times are off (`timing.jitter`): then its time

@@ -24,7 +24,7 @@ _UNIT_ALONE = re.compile(
 _SEPARATOR_LINE = re.compile(r"^\W*sep=", re.IGNORECASE)
 
 
-class Layout(NamedTuple):
+class CsvLayout(NamedTuple):
     """How to read the lines after the first `skip`."""
 
     delimiter: str | None  # None: white space
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
     export: Export
 
 
-def sniff(lines: Sequence[str], name: str) -> Layout:
+def sniff(lines: Sequence[str], name: str) -> CsvLayout:
     """The layout of a file that begins with these lines. Raises BadInputError if there are no values in them."""
     full = [line for line in lines if line.strip()]
     sample = full[-max(len(full) // 4, 1) :][-200:]  # values, if there are any
@@ -60,7 +60,7 @@ def sniff(lines: Sequence[str], name: str) -> Layout:
     header = [line for line in lines[:skip] if line.strip() and not _SEPARATOR_LINE.match(line)]
     export = recognise(header, len(kinds))
     names, units, named = _names(header, delimiter, len(kinds), width, export)
-    return Layout(
+    return CsvLayout(
         delimiter,
         decimal,
         skip,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ingest.errors import BadInputError
 from ingest.sources.base import Notice
 from ingest.sources.csv.fields import clock_s, number
-from ingest.sources.csv.layout import Layout, split
+from ingest.sources.csv.layout import CsvLayout, split
 from ingest.sources.csv.lines import TextFile, stripped
 
 LINES_AT_ONCE = 20_000
@@ -21,10 +21,10 @@ _HALF_DAY_S, _DAY_S = 43_200.0, 86_400.0
 Table = NDArray[np.float64]  # shape (lines, columns), NaN for what is missing
 
 
-class Rows:
+class CsvRows:
     """The wanted columns of a file, as numbers; clock times are seconds, and go on over midnight."""
 
-    def __init__(self, file: TextFile, layout: Layout, notice: Notice) -> None:
+    def __init__(self, file: TextFile, layout: CsvLayout, notice: Notice) -> None:
         self._file, self._layout, self._notice = file, layout, notice
 
     def read(self, columns: Sequence[int], at_once: int = LINES_AT_ONCE) -> Iterator[Table]:

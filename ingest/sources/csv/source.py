@@ -14,8 +14,8 @@ from ingest.sources.channels import choose, lead_name
 from ingest.sources.csv.grid import on_grid
 from ingest.sources.csv.layout import sniff
 from ingest.sources.csv.lines import TextFile
-from ingest.sources.csv.rows import Rows
-from ingest.sources.csv.times import Timing, counters, seconds_per_unit, time_column, timing
+from ingest.sources.csv.rows import CsvRows
+from ingest.sources.csv.times import SampleTiming, counters, seconds_per_unit, time_column, timing
 from ingest.sources.scale import fit
 from ingest.sources.units import REMEDY, check_amplitude, is_said, mv_per_unit
 
@@ -50,8 +50,8 @@ class CsvSource:
         self._file, self.name = path.name, path.stem
         text = TextFile(path)
         self._layout = layout = sniff(text.head(_SNIFFED_LINES), path.name)
-        self._text, self._rows = text, Rows(text, layout, notice)
-        quiet = Rows(text, layout, unheard)
+        self._text, self._rows = text, CsvRows(text, layout, notice)
+        quiet = CsvRows(text, layout, unheard)
         columns = [i for i, kind in enumerate(layout.kinds) if kind in ("number", "clock")]
         table = np.full((0, len(layout.kinds)), np.nan)
         for found in quiet.read(columns, _SNIFFED_LINES):
@@ -76,7 +76,7 @@ class CsvSource:
     @property
     def duration_s(self) -> float:
         """Length in seconds, from the last times of the file; by reading it all if those are clock times, or there are none."""
-        quiet = Rows(self._text, self._layout, unheard)
+        quiet = CsvRows(self._text, self._layout, unheard)
         if self._timing is None:
             return sum(len(table) for table in quiet.read(self._columns)) / self.fs_hz
         tables = iter(
@@ -133,7 +133,7 @@ class CsvSource:
             )
         return rate
 
-    def _find_timing(self, times: Values, fs_hz: float | None) -> tuple[Timing | None, float]:
+    def _find_timing(self, times: Values, fs_hz: float | None) -> tuple[SampleTiming | None, float]:
         """(rate and jitter of the time column, seconds in one of its units); None if it tells no rate and somebody else does."""
         assert self._time is not None
         unit = "s" if self._layout.kinds[self._time] == "clock" else self._layout.units[self._time]
@@ -148,7 +148,7 @@ class CsvSource:
             raise BadInputError(problem, "Leave --fs out, or correct the time column.")
         return found, seconds
 
-    def _others(self, text: TextFile, rows: Rows) -> list[Values]:
+    def _others(self, text: TextFile, rows: CsvRows) -> list[Values]:
         """Rows from other places of the file."""
         n = round(LOOK_S * self.fs_hz)
         return (

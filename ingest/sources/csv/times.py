@@ -33,7 +33,7 @@ BESIDE = 2  # times on each side that outvote a wrong one
 ROUND_PPM = 100e-6  # a quartz is at least so exact: a rate this near a whole number is that number
 
 
-class Timing(NamedTuple):
+class SampleTiming(NamedTuple):
     """How samples lie in time."""
 
     fs_hz: float
@@ -111,7 +111,7 @@ def seconds_per_unit(unit: str, times: Times) -> float | None:
     )
 
 
-def timing(times_s: Times, fs_hz: float | None = None) -> Timing | None:
+def timing(times_s: Times, fs_hz: float | None = None) -> SampleTiming | None:
     """Rate and jitter of the first times of a file, in seconds; None if they do not tell a rate.
 
     The rate is that of the moments at which the time changes (samples of a packet share one), without the steps that skip samples. It is
@@ -132,7 +132,7 @@ def timing(times_s: Times, fs_hz: float | None = None) -> Timing | None:
         and round(rate) > 0
     ):
         rate = float(round(rate))
-    return Timing(rate, late)
+    return SampleTiming(rate, late)
 
 
 class _Steps(NamedTuple):

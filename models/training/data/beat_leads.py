@@ -25,7 +25,14 @@ import numpy.typing as npt
 from models.beats.morphology import CORE, Doubles, Floats
 from models.training.data.beat_scenarios import repeated
 from models.training.data.records import read_channels, record_names
-from models.training.tasks.beat_class.beats import BIT, UNKNOWN, Beats, Codes, bare, found_in
+from models.training.tasks.beat_class.beats import (
+    BIT,
+    UNKNOWN,
+    AnnotatedBeats,
+    Codes,
+    bare,
+    found_in,
+)
 from models.training.tasks.qrs.metrics import Predict
 
 LEADS = 12
@@ -44,7 +51,7 @@ N, S, V = BIT["N"], BIT["S"], BIT["V"]
 Found = tuple[Doubles, Floats]  # R peaks and shapes of one lead
 
 
-def twelve_leads(folder: Path, detector: Predict) -> Iterator[Beats]:
+def twelve_leads(folder: Path, detector: Predict) -> Iterator[AnnotatedBeats]:
     """The tracks of all records whose statements are clear."""
     rng = np.random.default_rng(3)
     for name, patient, said in (*_ptbxl(folder), *_ludb(folder)):
@@ -60,7 +67,7 @@ def twelve_leads(folder: Path, detector: Predict) -> Iterator[Beats]:
             at, shape = leads[lead]
             if len(at) >= 5:
                 yield warmed(
-                    Beats(
+                    AnnotatedBeats(
                         f"{name}-{lead}",
                         patient,
                         -1,
@@ -145,7 +152,7 @@ def _allowed(at: Doubles, beats: Doubles, codes: npt.NDArray[np.integer]) -> Cod
     return np.where(np.abs(beats[nearest] - at) < NEAR, codes[nearest], UNKNOWN).astype(np.uint8)
 
 
-def warmed(track: Beats) -> Beats:
+def warmed(track: AnnotatedBeats) -> AnnotatedBeats:
     """The beats TIMES one after another, unknown the first time."""
     again = repeated(track, TIMES)
     allowed = again.allowed.copy()

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from models.beats.morphology import BEFORE, SHAPE, STRIDE, Doubles, Floats, R
 from models.signal.conditioning import FS_HZ
-from models.training.tasks.beat_class.beats import BIT, EXTRA, UNKNOWN, Beats
+from models.training.tasks.beat_class.beats import BIT, EXTRA, UNKNOWN, AnnotatedBeats
 
 Generator = np.random.Generator
 N, S, V = BIT["N"], BIT["S"], BIT["V"]
@@ -36,7 +36,7 @@ PLACE = np.arange(SHAPE) * STRIDE - BEFORE  # samples from the R peak
 TAPER = np.clip((P_END - np.arange(SHAPE)) / 3, 0, 1)  # 1 in the P part, 0 from the QRS on
 
 
-def ventricular_bank(tracks: Sequence[Beats]) -> list[Floats]:
+def ventricular_bank(tracks: Sequence[AnnotatedBeats]) -> list[Floats]:
     """Of each track with V beats: their shapes (n, SHAPE), divided by the height of its N beats."""
     bank = []
     for track in tracks:
@@ -46,13 +46,13 @@ def ventricular_bank(tracks: Sequence[Beats]) -> list[Floats]:
     return bank
 
 
-def height(track: Beats) -> float:
+def height(track: AnnotatedBeats) -> float:
     """Median peak to peak of the beats that may be N, mV."""
     usual = track.shape[(track.allowed & N) > 0]
     return max(0.05, float(np.median(np.ptp(usual, axis=1)))) if len(usual) else 1.0
 
 
-def scenario(track: Beats, bank: Sequence[Floats], rng: Generator) -> Beats:
+def scenario(track: AnnotatedBeats, bank: Sequence[Floats], rng: Generator) -> AnnotatedBeats:
     """The track changed by a scenario, or as it is; a track that is not mostly N is at most
     stretched in time."""
     if len(track.at) < 5:
@@ -198,7 +198,7 @@ def unlabelled(allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray((allowed == UNKNOWN) | (allowed >= EXTRA))
 
 
-def repeated(track: Beats, times: int) -> Beats:
+def repeated(track: AnnotatedBeats, times: int) -> AnnotatedBeats:
     """A short track's beats again and again, so that the context has time to fill."""
     if len(track.at) < 2:
         return track

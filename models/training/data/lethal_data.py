@@ -47,7 +47,7 @@ BORDER = FS_HZ  # samples around a change of rhythm in which either is right
 
 
 @dataclass(frozen=True)
-class Strip:
+class LethalStrip:
     """A record: all its channels on one clock."""
 
     name: str
@@ -61,7 +61,7 @@ class Strip:
     classes: str  # (m,)
 
 
-def strips(tracks: Sequence[Track], folder: Path) -> list[Strip]:
+def strips(tracks: Sequence[Track], folder: Path) -> list[LethalStrip]:
     """MITDB and VFDB tracks (all channels) as strips."""
     by_name: dict[str, list[Track]] = {}
     for track in tracks:
@@ -69,7 +69,7 @@ def strips(tracks: Sequence[Track], folder: Path) -> list[Strip]:
     return [_strip(channels, folder) for channels in by_name.values()]
 
 
-def _strip(channels: Sequence[Track], folder: Path) -> Strip:
+def _strip(channels: Sequence[Track], folder: Path) -> LethalStrip:
     first = channels[0]
     n = len(first.signal)
     sections = _vfdb(first, folder) if first.name.startswith("vfdb") else _mitdb(first)
@@ -80,7 +80,7 @@ def _strip(channels: Sequence[Track], folder: Path) -> Strip:
         allowed[begin:end] = sum(1 << c for c in classes)
         label[begin:end] = labels.index(name)
     signal = np.stack([track.signal for track in channels])
-    return Strip(
+    return LethalStrip(
         first.name,
         first.patient,
         signal,
@@ -140,7 +140,7 @@ def soften(allowed: Sets) -> Sets:
     return soft
 
 
-def wearable(records: cinc2017.Recordings) -> list[Strip]:
+def wearable(records: cinc2017.Recordings) -> list[LethalStrip]:
     """CinC 2017 as strips, those long enough: one lead, wearable, none of the lethal rhythms."""
     found = []
     for r in range(len(records)):
@@ -150,7 +150,7 @@ def wearable(records: cinc2017.Recordings) -> list[Strip]:
             # half precision, made float32 as it is read
             signal = records.samples[None, records.bounds[r] : records.bounds[r + 1]]
             found.append(
-                Strip(
+                LethalStrip(
                     name, name, signal, zeros, zeros, ("",), np.ones(n, np.uint8), np.zeros(0), ""
                 )
             )
@@ -161,9 +161,9 @@ class Pool:
     """A pool of segments of one kind: drawn evenly over patients, then evenly over their strips and
     places."""
 
-    def __init__(self, strips: Sequence[Strip], wanted: Collection[int] = ()) -> None:
+    def __init__(self, strips: Sequence[LethalStrip], wanted: Collection[int] = ()) -> None:
         """`wanted`: the label sets that a chosen place may have; by default any."""
-        by_patient: dict[str, list[tuple[Strip, npt.NDArray[np.int64]]]] = {}
+        by_patient: dict[str, list[tuple[LethalStrip, npt.NDArray[np.int64]]]] = {}
         for strip in strips:
             grid = np.arange(0, strip.signal.shape[1], 25)
             if wanted:
@@ -194,7 +194,7 @@ def mixture(channels: int, rng: np.random.Generator) -> Floats:
     return weights if rng.random() < 0.6 else np.asarray(rng.normal(0, 0.7, channels), np.float32)
 
 
-def read(strip: Strip, end: int, factor: float, weights: Floats) -> tuple[Floats, Sets]:
+def read(strip: LethalStrip, end: int, factor: float, weights: Floats) -> tuple[Floats, Sets]:
     """The SPAN samples up to `end`, by cubic interpolation (Catmull and Rom); zero, and unknown,
     outside the record."""
     position = end - 1 - np.arange(SPAN - 1, -1, -1) * factor

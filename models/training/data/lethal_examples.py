@@ -23,9 +23,9 @@ from models.training.data.lethal_data import (
     VF,
     VT,
     WINDOWS,
+    LethalStrip,
     Pool,
     Sets,
-    Strip,
     mixture,
 )
 from models.training.data.lethal_disturb import disturb, recorded
@@ -69,7 +69,10 @@ class Examples:
     newest second may be."""
 
     def __init__(
-        self, records: Sequence[Strip], wearables: Sequence[Strip], noises: Sequence[Noise]
+        self,
+        records: Sequence[LethalStrip],
+        wearables: Sequence[LethalStrip],
+        noises: Sequence[Noise],
     ) -> None:
         vfdb = [s for s in records if s.name.startswith("vfdb")]
         mitdb = [s for s in records if s.name.startswith("mitdb")]

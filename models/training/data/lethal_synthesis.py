@@ -18,7 +18,7 @@ from scipy import signal as dsp
 
 from models.signal.conditioning import FS_HZ
 from models.training.data.augment import log_uniform, p_waves
-from models.training.data.lethal_data import SPAN, Strip
+from models.training.data.lethal_data import SPAN, LethalStrip
 from models.training.data.records import Floats
 
 Generator = np.random.Generator
@@ -29,7 +29,7 @@ BROAD = {"mitdb/109", "mitdb/111", "mitdb/118", "mitdb/124", "mitdb/207", "mitdb
 class BeatBank:
     """Beats of MITDB patients by class, to make tachycardias of."""
 
-    def __init__(self, strips: Sequence[Strip], letter: str, least: int = 5) -> None:
+    def __init__(self, strips: Sequence[LethalStrip], letter: str, least: int = 5) -> None:
         self._patients = []
         for strip in strips:
             chosen = np.flatnonzero(np.array(list(strip.classes)) == letter)

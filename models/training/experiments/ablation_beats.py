@@ -20,10 +20,10 @@ from torch import Tensor
 from models.architectures.beat_head import BeatHead
 from models.beats.intervals import RHYTHM
 from models.beats.morphology import SHAPE
-from models.beats.templates import FEATURES, LIKENESS, PAST, SCALARS, Seen
+from models.beats.templates import FEATURES, LIKENESS, PAST, SCALARS, MatchedBeats
 from models.training.harness import train
 from models.training.tasks.beat_class.examples import Examples, Known
-from models.training.tasks.beat_class.report import PACED, Verdict, class_figures
+from models.training.tasks.beat_class.report import PACED, ReportVerdict, class_figures
 from models.training.tasks.beat_class.train import FOLDS, PLAN, judges, logits_of, verdict
 
 SHAPES = 3 * SHAPE
@@ -57,10 +57,10 @@ class Sight(NamedTuple):
             kept[SHAPE:SHAPES] = 0
         return kept
 
-    def of(self, seen: Seen) -> Seen:
+    def of(self, seen: MatchedBeats) -> MatchedBeats:
         """The beats with these features only. A beat that matches no template takes part in no
         vote."""
-        return Seen(
+        return MatchedBeats(
             seen.features * self.kept,
             seen.slot,
             seen.like if self.vote else np.zeros_like(seen.like),
@@ -94,7 +94,7 @@ class Blanked:
 def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
     """Figures of V and S, %, for every selection of features, by label; each patient is judged by
     the network of a fold that left it out; without paced records."""
-    verdicts: dict[str, list[Verdict]] = {sight.label: [] for sight in SIGHTS}
+    verdicts: dict[str, list[ReportVerdict]] = {sight.label: [] for sight in SIGHTS}
     for fold in range(FOLDS):
         examples = Examples([k for k in held if k.track.fold != fold], seed)
         judged = [k for k in judges(held, fold) if k.track.patient not in PACED]

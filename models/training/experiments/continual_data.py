@@ -50,7 +50,7 @@ SNR_DB = (0.0, 20.0)
 
 
 @dataclass(frozen=True)
-class Strip:
+class TaskStrip:
     """A stretch of one channel."""
 
     record: str
@@ -66,11 +66,11 @@ class Strip:
 class Records:
     """All that the experiments use."""
 
-    mitdb: list[Strip]
-    ludb: list[Strip]
+    mitdb: list[TaskStrip]
+    ludb: list[TaskStrip]
     # sections of 10.24 s or more with one label: 1 for ventricular fibrillation or flutter
-    vfdb: list[Strip]
-    cinc: list[Strip]
+    vfdb: list[TaskStrip]
+    cinc: list[TaskStrip]
     noises: list[Floats]  # each with a root mean square of 1
 
 
@@ -95,7 +95,7 @@ def _fingerprint() -> str:
 def _read(folder: Path, runs: Path) -> Records:
     recordings = cinc2017.load(folder / "cinc2017", runs / "cache" / "cinc2017.npz")
     cinc = [
-        Strip(str(n), str(n), halve(recordings.signal(i)), int(recordings.labels[i]))
+        TaskStrip(str(n), str(n), halve(recordings.signal(i)), int(recordings.labels[i]))
         for i, n in enumerate(recordings.names)
     ]
     noises = [_unit(noise) for noise in load_noise(folder)]
@@ -119,27 +119,28 @@ def _unit(noise: Noise) -> Floats:
     return x / np.sqrt(np.mean(x**2))
 
 
-def _strip(track: Track) -> Strip:
+def _strip(track: Track) -> TaskStrip:
     signal = halve(track.signal)
     targets = np.where(track.targets[QRS, ::2] == UNKNOWN, UNKNOWN, 0).astype(np.uint8)
     beats = track.beats / 2
     near = np.rint(beats).astype(int)[:, None] + np.arange(-QRS_HALF_WIDTH, QRS_HALF_WIDTH + 1)
     targets[near[(near >= 0) & (near < len(targets))]] = 1
-    return Strip(track.name, track.patient, signal, 0, targets, beats, track.flutter / 2)
+    return TaskStrip(track.name, track.patient, signal, 0, targets, beats, track.flutter / 2)
 
 
-def sections(track: Track) -> list[Strip]:
+def sections(track: Track) -> list[TaskStrip]:
     """Stretches of a VFDB track with one label, long enough for a window."""
     codes = track.targets[FIBRILLATION]
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
     parts = [(a, b) for a, b in pairwise(edges) if codes[a] != UNKNOWN and b - a >= 2 * LENGTH]
     name = f"{track.name}/{track.channel}"
     return [
-        Strip(name, track.patient, halve(track.signal[a:b]), int(codes[a] == YES)) for a, b in parts
+        TaskStrip(name, track.patient, halve(track.signal[a:b]), int(codes[a] == YES))
+        for a, b in parts
     ]
 
 
-def patient_folds(strips: Sequence[Strip], count: int) -> Ints:
+def patient_folds(strips: Sequence[TaskStrip], count: int) -> Ints:
     """Fold of each strip. Patients take turns by how much of their signal has label 1, then by
     name, so that every fold has some."""
     marked: dict[str, int] = {}
@@ -169,7 +170,7 @@ class Draw:
     Classes are drawn by the square root of their share of time, and time evenly within a class.
     """
 
-    def __init__(self, strips: Sequence[Strip], noises: Sequence[Floats]) -> None:
+    def __init__(self, strips: Sequence[TaskStrip], noises: Sequence[Floats]) -> None:
         self._strips, self._noises = strips, noises
         labels = np.array([s.label for s in strips])
         self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -188,7 +189,7 @@ class Draw:
             y.append(strip.label if strip.targets is None else _targets(strip, start))
         return scaled(x), np.array(y)
 
-    def _pick(self, rng: Generator) -> tuple[Strip, int]:
+    def _pick(self, rng: Generator) -> tuple[TaskStrip, int]:
         kind = int(rng.choice(len(self._share), p=self._share))
         until = self._until[kind]
         strip = self._strips[
@@ -212,7 +213,7 @@ class Draw:
         return np.asarray(x, np.float32)
 
 
-def _targets(strip: Strip, start: int) -> npt.NDArray[np.uint8]:
+def _targets(strip: TaskStrip, start: int) -> npt.NDArray[np.uint8]:
     assert strip.targets is not None
     piece = strip.targets[start : start + LENGTH]
     return np.pad(piece, (LENGTH - len(piece), 0), constant_values=UNKNOWN)

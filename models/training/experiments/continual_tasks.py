@@ -30,7 +30,7 @@ from models.training.experiments.continual_data import (
     Floats,
     Ints,
     Records,
-    Strip,
+    TaskStrip,
     patient_folds,
     scaled,
     window,
@@ -68,7 +68,9 @@ class Parts:
     fold: int
     validate: bool = False
 
-    def split(self, strips: Sequence[Strip], folds: Ints) -> tuple[list[Strip], list[Strip]]:
+    def split(
+        self, strips: Sequence[TaskStrip], folds: Ints
+    ) -> tuple[list[TaskStrip], list[TaskStrip]]:
         """Training and judging strips; the test fold is in neither while settings are being chosen."""
         count = int(folds.max()) + 1
         test = self.fold % count
@@ -113,9 +115,9 @@ def minority(records: Records, parts: Parts) -> Task:
     """The rare classes of CinC 2017 alone, A against ~; mean F1 of both."""
     number = {cinc2017.CLASSES.index("A"): 0, cinc2017.CLASSES.index("~"): 1}
 
-    def rare(strips: Sequence[Strip]) -> list[Strip]:
+    def rare(strips: Sequence[TaskStrip]) -> list[TaskStrip]:
         return [
-            Strip(s.record, s.patient, s.signal, number[s.label])
+            TaskStrip(s.record, s.patient, s.signal, number[s.label])
             for s in strips
             if s.label in number
         ]
@@ -134,7 +136,7 @@ def lethal(records: Records, parts: Parts) -> Task:
     patients; mean of Se and Sp."""
     train, held_out = parts.split(records.vfdb, patient_folds(records.vfdb, VFDB_FOLDS))
     judged = [
-        Strip(s.record, s.patient, s.signal[a : a + LENGTH], s.label)
+        TaskStrip(s.record, s.patient, s.signal[a : a + LENGTH], s.label)
         for s in held_out
         if s.record.endswith("/0")
         for a in range(0, len(s.signal) - LENGTH + 1, LENGTH)
@@ -151,15 +153,15 @@ def lethal(records: Records, parts: Parts) -> Task:
     return _classifier("lethal", 2, train, judged, records, judge)
 
 
-def _cinc(strips: Sequence[Strip], parts: Parts) -> tuple[list[Strip], list[Strip]]:
+def _cinc(strips: Sequence[TaskStrip], parts: Parts) -> tuple[list[TaskStrip], list[TaskStrip]]:
     return parts.split(strips, cinc2017.folds(_labels(strips), CINC_FOLDS))
 
 
 def _classifier(
     name: str,
     outputs: int,
-    train: list[Strip],
-    judged: list[Strip],
+    train: list[TaskStrip],
+    judged: list[TaskStrip],
     records: Records,
     judge: Callable[[nn.Module], Score],
 ) -> Task:
@@ -194,7 +196,7 @@ def outputs(net: nn.Module, windows: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-def judge_qrs(net: nn.Module, strips: Sequence[Strip]) -> Score:
+def judge_qrs(net: nn.Module, strips: Sequence[TaskStrip]) -> Score:
     """F1, sensitivity and positive predictivity over all beats of the strips; flutter left out."""
     tp = fp = fn = 0
     for strip in strips:
@@ -257,17 +259,17 @@ def _outside(beats: Doubles, flutter: Doubles) -> Doubles:
     return beats[~inside]
 
 
-def _middles(strips: Sequence[Strip]) -> Floats:
+def _middles(strips: Sequence[TaskStrip]) -> Floats:
     return scaled(np.stack([window(s.signal, max(0, len(s.signal) - LENGTH) // 2) for s in strips]))
 
 
-def _chosen(net: nn.Module, strips: Sequence[Strip]) -> Ints:
+def _chosen(net: nn.Module, strips: Sequence[TaskStrip]) -> Ints:
     return np.asarray(outputs(net, _middles(strips)).argmax(axis=1), np.int64)
 
 
-def _labels(strips: Sequence[Strip]) -> Ints:
+def _labels(strips: Sequence[TaskStrip]) -> Ints:
     return np.array([s.label for s in strips], np.int64)
 
 
-def _probe(strips: Sequence[Strip]) -> Floats:
+def _probe(strips: Sequence[TaskStrip]) -> Floats:
     return _middles([strips[i % len(strips)] for i in range(32)])

@@ -65,7 +65,7 @@ def loss(scores: Tensor) -> Tensor:
     return functional.cross_entropy(flat, flat.new_zeros(len(flat), dtype=torch.int64))
 
 
-class Windows:
+class CpcWindows:
     """Batches of windows without labels."""
 
     def __init__(self, source: unlabelled.Unlabelled) -> None:
@@ -95,6 +95,6 @@ class CpcObjective:
         """See Objective."""
         return Learner(cast(Cpc, system))
 
-    def batches(self) -> Windows:
+    def batches(self) -> CpcWindows:
         """See Objective."""
-        return Windows(unlabelled.load(*self._folders, self._fold))
+        return CpcWindows(unlabelled.load(*self._folders, self._fold))

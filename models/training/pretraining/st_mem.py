@@ -21,7 +21,7 @@ from models.architectures.st_mem import PATCH, WIDTH, StMem, patches
 from models.training.data import twelve_leads, unlabelled
 from models.training.harness import Plan
 from models.training.pretraining.base import objective
-from models.training.pretraining.cpc import Windows
+from models.training.pretraining.cpc import CpcWindows
 
 HIDDEN = 0.75  # share of the patches of each lead
 DECODER, LAYERS, HEADS = 48, 2, 4
@@ -75,7 +75,7 @@ def loss(filled: Filled, cut: Tensor) -> Tensor:
     return (error * filled.hidden).sum() / filled.hidden.sum()
 
 
-class Masked(Windows):
+class Masked(CpcWindows):
     """Batches of one lead."""
 
     def loss(self, net: nn.Module, answer: Filled, target: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ JOINS = (operator.add, operator.mul, torch.add, torch.mul)
 
 
 @dataclass
-class Stream:
+class ChannelStream:
     """Channels that several layers share."""
 
     channels: int
@@ -63,7 +63,7 @@ class _Leaves(fx.Tracer):
         return False
 
 
-def streams(net: nn.Module) -> list[Stream]:
+def streams(net: nn.Module) -> list[ChannelStream]:
     """All streams of a network that are not fixed.
 
     Raises BadInputError if the network cannot be traced.
@@ -88,11 +88,11 @@ class _Walk:
 
     def __init__(self, net: nn.Module) -> None:
         self._modules = dict(net.named_modules())
-        self._of: dict[fx.Node, Stream | None] = {}
-        self._parent: dict[int, Stream] = {}
-        self.all: list[Stream] = []
+        self._of: dict[fx.Node, ChannelStream | None] = {}
+        self._parent: dict[int, ChannelStream] = {}
+        self.all: list[ChannelStream] = []
 
-    def root(self, one: Stream) -> Stream:
+    def root(self, one: ChannelStream) -> ChannelStream:
         """The stream into which this one has been merged."""
         while (parent := self._parent.get(id(one))) is not None:
             one = parent
@@ -120,15 +120,17 @@ class _Walk:
         dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
         return node.target not in ("mean", "amax") or dim in (2, 3, (2, 3), [2, 3])
 
-    def _stream(self, node: fx.Node) -> Stream | None:
+    def _stream(self, node: fx.Node) -> ChannelStream | None:
         found = self._of.get(node)
         return None if found is None else self.root(found)
 
-    def _new(self, channels: int) -> Stream:
-        self.all.append(Stream(channels))
+    def _new(self, channels: int) -> ChannelStream:
+        self.all.append(ChannelStream(channels))
         return self.all[-1]
 
-    def _module(self, name: str, module: nn.Module, given: list[Stream | None]) -> Stream | None:
+    def _module(
+        self, name: str, module: nn.Module, given: list[ChannelStream | None]
+    ) -> ChannelStream | None:
         read = given[0] if given else None
         if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
             if read is not None and module.groups == module.in_channels == module.out_channels:
@@ -148,7 +150,7 @@ class _Walk:
         self._fix(given)
         return None
 
-    def _join(self, node: fx.Node, given: list[Stream | None]) -> Stream | None:
+    def _join(self, node: fx.Node, given: list[ChannelStream | None]) -> ChannelStream | None:
         if len(node.all_input_nodes) < 2:  # with a number
             return given[0] if given else None
         first, second = given[0], given[1]
@@ -162,7 +164,7 @@ class _Walk:
             self._parent[id(second)] = first
         return first
 
-    def _fix(self, given: list[Stream | None]) -> None:
+    def _fix(self, given: list[ChannelStream | None]) -> None:
         for one in given:
             if one is not None:
                 one.fixed = True

@@ -27,7 +27,7 @@ from ingest.errors import EcgwatchError
 from models.training.cost import parameters
 from models.training.harness import Batches, train
 from models.training.recipe import label
-from models.training.steps.channel_streams import Norm, Stream, streams
+from models.training.steps.channel_streams import ChannelStream, Norm, streams
 from models.training.steps.setting import finish, parser, setting
 
 PENALTY = 1e-4
@@ -35,12 +35,12 @@ MEND = 5  # epochs before and after
 MULTIPLE = 4  # of channels that are kept
 
 
-def norms(net: nn.Module, stream: Stream) -> list[Norm]:
+def norms(net: nn.Module, stream: ChannelStream) -> list[Norm]:
     """The BatchNorms on a stream."""
     return [module for name in stream.norms if isinstance(module := net.get_submodule(name), Norm)]
 
 
-def importance(net: nn.Module, stream: Stream) -> Tensor:
+def importance(net: nn.Module, stream: ChannelStream) -> Tensor:
     """Of each channel: the sum of its norms' scales, or of its writers' weights if it has no norm:
     (C,).
     """
@@ -66,7 +66,7 @@ def prune(net: nn.Module, keep: float) -> nn.Module:
     return small
 
 
-def cut(net: nn.Module, stream: Stream, kept: Tensor) -> None:
+def cut(net: nn.Module, stream: ChannelStream, kept: Tensor) -> None:
     """Leave only these channels (n,) of a stream."""
     for name in dict.fromkeys(stream.writers):
         _outputs(net.get_submodule(name), kept)

@@ -19,7 +19,7 @@ MEAN_OF = 8  # RR intervals of the running mean
 MINUTE = 60 * FS_HZ
 
 
-class Known(NamedTuple):
+class RuleBeat(NamedTuple):
     """A beat as the rules know it."""
 
     at: float
@@ -32,7 +32,7 @@ class Facts(msgspec.Struct):
 
     now: float = 0.0
     signal: Moment = Moment()  # lead-off, silence, waves and runs at this moment
-    beats: list[Known] = []  # newest last, since the last gap, lead-off, wave or tachycardia
+    beats: list[RuleBeat] = []  # newest last, since the last gap, lead-off, wave or tachycardia
     run: list[float] = []  # V beats of the run that is going on, as far as it is not told yet
     pvcs: list[float] = []  # V beats of the last minute
     rr: list[float] = []  # the newest intervals between beats that are not V, s
@@ -80,7 +80,7 @@ def take_beat(f: Facts, beat: LabelledBeat, signal: Moment) -> None:
     if beat.label == "V":
         f.pvcs = [*f.pvcs, beat.at]
     f.run = list(signal.run)
-    f.beats = [*kept, Known(beat.at, beat.label, beat.ventricular)]
+    f.beats = [*kept, RuleBeat(beat.at, beat.label, beat.ventricular)]
 
 
 def take_span(f: Facts, span: Span, profile: Profile) -> None:

@@ -7,7 +7,7 @@ import math
 
 from ingest.messages import AlarmKind
 from models.signal.conditioning import FS_HZ
-from stream_processor.pipeline.alarms.facts import Facts, Known
+from stream_processor.pipeline.alarms.facts import Facts, RuleBeat
 from stream_processor.pipeline.alarms.profiles import Profile
 from stream_processor.pipeline.alarms.rules import Condition
 from stream_processor.pipeline.stages.seconds import LabelledBeat
@@ -58,7 +58,7 @@ def _on_t(rr: float, mean: float) -> bool:
     return rr <= T_PEAK_S * math.sqrt(mean) + T_VULNERABLE_S or (mean > 0.6 and rr < mean / 3)
 
 
-def _is_regular(f: Facts, last: Known, mean: float) -> bool:
+def _is_regular(f: Facts, last: RuleBeat, mean: float) -> bool:
     """Whether a long interval means a beat that did not come: not after a premature beat, not in
     atrial fibrillation."""
     before = f.beats[-2].at if len(f.beats) > 1 else None

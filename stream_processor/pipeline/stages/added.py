@@ -14,7 +14,7 @@ from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, State
 from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 from stream_processor.pipeline.stages.seconds import AnalysedSecond
-from stream_processor.pipeline.stages.sequences import Answer, SequenceTask
+from stream_processor.pipeline.stages.sequences import SequenceTask, TaskAnswer
 
 
 class _Added(NamedTuple):
@@ -106,7 +106,7 @@ class AddedTasks:
         self._reporter.restore(row, state["told"])
         self._reporter.keep(row, known)
 
-    def _labels(self, name: str, task: _Added, answers: Sequence[Answer]) -> list[TaskLabel]:
+    def _labels(self, name: str, task: _Added, answers: Sequence[TaskAnswer]) -> list[TaskLabel]:
         if not answers:
             return []
         ours = {theirs: row for row, theirs in task.rows.items()}

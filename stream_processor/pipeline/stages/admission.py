@@ -44,7 +44,7 @@ class Stream(msgspec.Struct):
     next_sample: int  # one past the last sample admitted
 
 
-class Held(msgspec.Struct):
+class AdmissionState(msgspec.Struct):
     """All that admission remembers of a patient."""
 
     stream: Stream
@@ -85,7 +85,7 @@ class Run:
 
 
 @dataclass
-class Counters:
+class AdmissionCounts:
     """What was admitted and what was not, since the start."""
 
     chunks: int = 0
@@ -105,8 +105,8 @@ class Admission:
     """
 
     def __init__(self) -> None:
-        self.counters = Counters()
-        self._held: dict[str, Held] = {}
+        self.counters = AdmissionCounts()
+        self._held: dict[str, AdmissionState] = {}
         self._ended: OrderedDict[str, Stream] = OrderedDict()
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[list[Run]]:
@@ -130,11 +130,11 @@ class Admission:
         """The patient's stream has been closed by somebody else than its sender."""
         self._held.pop(patient_id, None)
 
-    def snapshot(self, patient_id: str) -> Held:
+    def snapshot(self, patient_id: str) -> AdmissionState:
         """All that is remembered of a patient with an open stream. Not to be changed."""
         return self._held[patient_id]
 
-    def restore(self, patient_id: str, state: Held) -> None:
+    def restore(self, patient_id: str, state: AdmissionState) -> None:
         """Remember what `snapshot` returned."""
         self._held[patient_id] = state
 
@@ -159,7 +159,7 @@ class Admission:
                 held.contested = held.contested or won.why == "rival"
                 yield from self._take_over(won, before=held)
 
-    def _begin(self, chunk: SampleChunk, before: Held | None = None) -> Iterator[Run]:
+    def _begin(self, chunk: SampleChunk, before: AdmissionState | None = None) -> Iterator[Run]:
         """A new stream with this chunk."""
         stream = Stream(
             patient_id=chunk.patient_id,
@@ -170,7 +170,7 @@ class Admission:
             start_ns=chunk.start_ns,
             next_sample=chunk.first_sample,
         )
-        held = Held(stream, stream.start_ns, b"" if chunk.first_sample == 0 else None)
+        held = AdmissionState(stream, stream.start_ns, b"" if chunk.first_sample == 0 else None)
         restarted = False
         if before is not None:
             held.contested = before.contested
@@ -186,14 +186,14 @@ class Admission:
         yield run
         yield from runs
 
-    def _take_over(self, won: Contender, before: Held | None) -> Iterator[Run]:
+    def _take_over(self, won: Contender, before: AdmissionState | None) -> Iterator[Run]:
         """The contender's chunks, as a stream of their own."""
         first, *others = won.chunks
         yield from self._begin(first, before)
         for chunk in others:
             yield from self._admit(chunk)
 
-    def _go_on(self, held: Held, chunk: SampleChunk) -> Iterator[Run]:
+    def _go_on(self, held: AdmissionState, chunk: SampleChunk) -> Iterator[Run]:
         """The samples of a chunk that are new; and after the end of the stream, who waited."""
         stream, counts, first = held.stream, chunk.counts(), chunk.first_sample
         seen = stream.next_sample - first
@@ -252,7 +252,7 @@ class Admission:
         )
 
 
-def _why_not_next(held: Held, chunk: SampleChunk) -> Why | None:
+def _why_not_next(held: AdmissionState, chunk: SampleChunk) -> Why | None:
     """Why a chunk does not go on from the stream; None if it does."""
     stream = held.stream
     if _sender(stream) != _sender(chunk):
@@ -272,7 +272,7 @@ def _why_not_next(held: Held, chunk: SampleChunk) -> Why | None:
     return "new" if stream.counts_per_mv != chunk.counts_per_mv else None
 
 
-def _begins_otherwise(held: Held, chunk: SampleChunk) -> bool:
+def _begins_otherwise(held: AdmissionState, chunk: SampleChunk) -> bool:
     """Whether a chunk of the same sender holds other samples at the beginning of the stream than
     the stream did."""
     if not held.head or _sender(held.stream) != _sender(chunk):
@@ -282,7 +282,7 @@ def _begins_otherwise(held: Held, chunk: SampleChunk) -> bool:
     return known[:n] != chunk.samples[:n]
 
 
-def _needed_s(held: Held, why: Why) -> float:
+def _needed_s(held: AdmissionState, why: Why) -> float:
     if why == "rival" and held.contested:
         return CONTESTED_S
     return REPEAT_S if why == "repeat" else QUICK_S

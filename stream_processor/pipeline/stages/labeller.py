@@ -12,7 +12,7 @@ from ingest.messages import BeatLabel
 from models.beats import votes
 from models.beats.decoding import THRESHOLD
 from models.beats.morphology import QRS_PART, SHAPE, Doubles
-from models.beats.templates import BeatContext, Seen
+from models.beats.templates import BeatContext, MatchedBeats
 from models.serving.runtime import Model
 from models.signal.stage import Rows
 from stream_processor.pipeline.stages.seconds import (
@@ -55,7 +55,7 @@ class BeatLabeller(BeatContext):
         """One Beats per Second."""
         turns: list[_Turn] = []
         intervals: list[float] = []
-        seen: list[tuple[Rows, Seen]] = []
+        seen: list[tuple[Rows, MatchedBeats]] = []
         sizes: list[float] = []
         for these in self._in_turn(batch):
             rows = np.array([turn.row for turn in these], dtype=np.intp)
@@ -77,7 +77,7 @@ class BeatLabeller(BeatContext):
                 labelled[turn.second].append(beat._replace(form=form, size_mv=mv))
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
-    def _voted(self, seen: Sequence[tuple[Rows, Seen]]) -> Doubles:
+    def _voted(self, seen: Sequence[tuple[Rows, MatchedBeats]]) -> Doubles:
         """Logits of all these beats: through the network at once, then vote upon vote in their
         order."""
         logits = self._model.classify_beats(np.concatenate([beat.features for _, beat in seen]))

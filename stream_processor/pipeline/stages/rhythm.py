@@ -16,7 +16,7 @@ from ingest.messages import RhythmLabel
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
 from stream_processor.pipeline.stages.seconds import Beats, Moment, Wave
-from stream_processor.pipeline.stages.sequences import Answer
+from stream_processor.pipeline.stages.sequences import TaskAnswer
 
 SEGMENT = 5 * FS_HZ  # the hop of the rhythm task
 SEGMENTS = 6  # that an answer looks back on
@@ -65,7 +65,7 @@ class RhythmTracker(StructStage[_State]):
     def __init__(self) -> None:
         super().__init__(_State)
 
-    def push(self, batch: tuple[list[Beats], list[Answer]]) -> list[list[Span]]:
+    def push(self, batch: tuple[list[Beats], list[TaskAnswer]]) -> list[list[Span]]:
         """For each Beats the spans it decides. An answer counts from the second on whose signal
         reaches as far as the answer's."""
         beats, answers = batch
@@ -143,7 +143,7 @@ class EpisodeJoiner(StructStage[_Episode]):
         )
 
 
-def _take_answer(state: _State, answer: Answer) -> None:
+def _take_answer(state: _State, answer: TaskAnswer) -> None:
     state.windows.append((answer.k, answer.needed, answer.probability))
     if answer.k + 1 >= SEGMENTS:
         state.full += 1

@@ -19,7 +19,7 @@ from stream_processor.pipeline.stages.seconds import AnalysedSecond
 STEPS = 4  # of the backbone's features in a second
 
 
-class Answer(NamedTuple):
+class TaskAnswer(NamedTuple):
     """What a task says of a row's last seconds."""
 
     row: int
@@ -81,12 +81,12 @@ class SequenceTask(ArrayStage):
             self._rows.beats[row] = 0
         return sample
 
-    def push(self, batch: Sequence[AnalysedSecond]) -> list[Answer]:
+    def push(self, batch: Sequence[AnalysedSecond]) -> list[TaskAnswer]:
         """Answers in the order of the seconds that make them due."""
         due = [self._take(seconds) for seconds in _one_per_row(batch)]
         return self._decoded([context for context in due if len(context.rows)])
 
-    def flush(self, rows: Rows) -> list[Answer]:
+    def flush(self, rows: Rows) -> list[TaskAnswer]:
         """A last answer for rows that have got seconds since the one before, as at the end of a
         stream."""
         t = self._rows
@@ -138,7 +138,7 @@ class SequenceTask(ArrayStage):
         )
         return _Context(rows, k, needed, np.minimum(t.known[rows], seconds), steps, known, beats)
 
-    def _decoded(self, due: list[_Context]) -> list[Answer]:
+    def _decoded(self, due: list[_Context]) -> list[TaskAnswer]:
         if not due:
             return []
         *arrays, beats = zip(*due, strict=True)
@@ -155,7 +155,7 @@ class SequenceTask(ArrayStage):
             seconds.tolist(),
             map(tuple, probability),
         )
-        return [Answer(*v) for v in zip(*columns, strict=True)]
+        return [TaskAnswer(*v) for v in zip(*columns, strict=True)]
 
 
 def _one_per_row(batch: Sequence[AnalysedSecond]) -> list[list[AnalysedSecond]]:

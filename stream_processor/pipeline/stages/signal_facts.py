@@ -62,7 +62,7 @@ STRAYS = 3  # beats in a row of the forms of before, or slow, that end it
 VT_SILENT = 2 * FS_HZ  # without a beat and without a wave
 
 
-class Known(msgspec.Struct, frozen=True):
+class RecentBeat(msgspec.Struct, frozen=True):
     """A beat as it is remembered."""
 
     at: float
@@ -81,7 +81,7 @@ class _State(msgspec.Struct):
     lethal: list[float] = []  # probability of VT or VF of the last LETHAL_OF seconds
     regular: float = 0.0  # how regularly the signal moves, and at which rate a minute
     rate: float = 0.0
-    beats: list[Known] = []  # newest last, since the last gap, lead-off or wave
+    beats: list[RecentBeat] = []  # newest last, since the last gap, lead-off or wave
     run: list[float] = []  # the run of V beats that is going on
     tachycardia: list[float] = []  # newest beats of a tachycardia that is going on
     since: float = 0.0  # its first beat
@@ -190,7 +190,7 @@ def _end_of_second(s: _State, second: AnalysedSecond) -> None:
 def _take_beat(s: _State, beat: LabelledBeat) -> None:
     is_v = beat.label == "V"
     kept = s.beats[-KEPT + 1 :] if beat.at - s.quiet < SILENT else []
-    s.beats = [*kept, Known(beat.at, beat.ventricular, is_v, beat.form)]
+    s.beats = [*kept, RecentBeat(beat.at, beat.ventricular, is_v, beat.form)]
     if len(kept) and not is_v and not kept[-1].is_v:
         s.rr = [*s.rr[-INTERVALS + 1 :], beat.at - kept[-1].at]
     if is_v:
@@ -217,11 +217,11 @@ def _begin(s: _State) -> None:
     s.normal = [form for form in _forms_before(s.beats) if form not in own]
 
 
-def _is_like_v(beat: Known) -> bool:
+def _is_like_v(beat: RecentBeat) -> bool:
     return beat.is_v or beat.ventricular >= 0.5
 
 
-def _start_of_fast(beats: Sequence[Known]) -> int:
+def _start_of_fast(beats: Sequence[RecentBeat]) -> int:
     """Index of the first beat of the fast run that the newest beats belong to."""
     first = len(beats) - VT_BEATS
     rr = (beats[-1].at - beats[first].at) / (VT_BEATS - 1)
@@ -230,7 +230,7 @@ def _start_of_fast(beats: Sequence[Known]) -> int:
     return first
 
 
-def _forms_before(beats: Sequence[Known]) -> list[int]:
+def _forms_before(beats: Sequence[RecentBeat]) -> list[int]:
     return sorted({b.form for b in beats if not _is_like_v(b)})
 
 
@@ -255,7 +255,7 @@ def _go_on(s: _State) -> None:
         s.tachycardia = []
 
 
-def _is_sudden(rr: float, before: Sequence[Known]) -> bool:
+def _is_sudden(rr: float, before: Sequence[RecentBeat]) -> bool:
     """Whether intervals of this mean are a leap from those of the beats before."""
     usual = sorted(b.at - a.at for a, b in pairwise(before))
     return len(usual) >= 3 and rr <= SUDDEN * usual[len(usual) // 2]
@@ -278,7 +278,7 @@ def _rate_holds(s: _State) -> bool:
 
 
 def is_tachycardia(
-    beats: Sequence[Known], run: Sequence[float], lethal: float, regular: float
+    beats: Sequence[RecentBeat], run: Sequence[float], lethal: float, regular: float
 ) -> bool:
     """Whether the newest beats are a run of VT, faster than VT_BPM. Either
 

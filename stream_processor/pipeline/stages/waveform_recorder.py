@@ -32,7 +32,7 @@ _INT16 = np.dtype("<i2")
 _HOLE = np.array([MISSING], dtype=_INT16).tobytes()
 
 
-class Piece(NamedTuple):
+class SamplePiece(NamedTuple):
     """Consecutive samples of one row as they came; what lies between a piece and the one before was
     lost."""
 
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
     counts: npt.NDArray[np.int16]  # (n,)
 
 
-class Block(NamedTuple):
+class PackedBlock(NamedTuple):
     """Samples of one row, packed (ingest/packing.py)."""
 
     row: int
@@ -50,7 +50,7 @@ class Block(NamedTuple):
     packed: bytes
 
 
-class Wanted(NamedTuple):
+class StripRequest(NamedTuple):
     """The part of the signal that is an alarm's strip: samples `start` to `end`, as far as there
     are any."""
 
@@ -65,8 +65,8 @@ class AlarmStrip(NamedTuple):
     """The strip of an alarm."""
 
     row: int
-    wanted: Wanted
-    block: Block
+    wanted: StripRequest
+    block: PackedBlock
 
 
 class _Recording(msgspec.Struct):
@@ -79,7 +79,7 @@ class _Recording(msgspec.Struct):
     tail: bytearray = msgspec.field(default_factory=bytearray)
     # before it: start, number of samples, packed; missing where there was no sample
     blocks: list[tuple[int, int, bytes]] = []
-    wanted: list[Wanted] = []  # strips that the signal has not reached the end of
+    wanted: list[StripRequest] = []  # strips that the signal has not reached the end of
 
 
 class WaveformRecorder(StructStage[_Recording]):
@@ -95,9 +95,9 @@ class WaveformRecorder(StructStage[_Recording]):
         self._fs[row] = fs
         return row
 
-    def push(self, batch: Iterable[Piece]) -> list[Block | AlarmStrip]:
+    def push(self, batch: Iterable[SamplePiece]) -> list[PackedBlock | AlarmStrip]:
         """Blocks and strips that these samples complete."""
-        found: list[Block | AlarmStrip] = []
+        found: list[PackedBlock | AlarmStrip] = []
         for piece in batch:
             if len(piece.counts):
                 recording = self._state[piece.row]
@@ -117,18 +117,20 @@ class WaveformRecorder(StructStage[_Recording]):
         recording, around = self._state[row], round(AROUND_S * self._fs[row])
         oldest = min(raised_sample, recording.end) - round(LATE_S * self._fs[row])
         start = max(onset_sample - around, oldest)
-        recording.wanted.append(Wanted(alarm_id, kind, onset_sample, start, start + 2 * around))
+        recording.wanted.append(
+            StripRequest(alarm_id, kind, onset_sample, start, start + 2 * around)
+        )
         return self._cut(row, recording.end)
 
-    def flush(self, rows: Rows) -> list[Block | AlarmStrip]:
+    def flush(self, rows: Rows) -> list[PackedBlock | AlarmStrip]:
         """At the end of the stream: the block that is being filled, and the strips that no more
         signal will complete."""
-        found: list[Block | AlarmStrip] = []
+        found: list[PackedBlock | AlarmStrip] = []
         for row in rows.tolist():
             recording = self._state[row]
             if recording.tail:
                 found.append(
-                    Block(
+                    PackedBlock(
                         row,
                         recording.tail_start,
                         len(recording.tail) // 2,
@@ -145,7 +147,9 @@ class WaveformRecorder(StructStage[_Recording]):
         state: State = msgspec.to_builtins(recording, builtin_types=(bytes, bytearray))
         return state
 
-    def _add(self, recording: _Recording, piece: Piece, found: list[Block | AlarmStrip]) -> None:
+    def _add(
+        self, recording: _Recording, piece: SamplePiece, found: list[PackedBlock | AlarmStrip]
+    ) -> None:
         """Fill blocks with what came, and MISSING for what was lost before it."""
         at, data = piece.first_sample, piece.counts.astype(_INT16, copy=False).tobytes()
         size = round(BLOCK_S * self._fs[piece.row])
@@ -167,7 +171,12 @@ class WaveformRecorder(StructStage[_Recording]):
         self._forget(recording, before - round(KEPT_S * self._fs[piece.row]))
 
     def _skip(
-        self, recording: _Recording, row: int, at: int, size: int, found: list[Block | AlarmStrip]
+        self,
+        recording: _Recording,
+        row: int,
+        at: int,
+        size: int,
+        found: list[PackedBlock | AlarmStrip],
     ) -> None:
         """Samples before `at` were lost. A block that would have none at all is left out."""
         grid = at - at % size
@@ -197,18 +206,20 @@ class WaveformRecorder(StructStage[_Recording]):
         ]
         return [
             AlarmStrip(
-                row, w, Block(row, max(w.start, recording.first or 0), len(samples), pack(samples))
+                row,
+                w,
+                PackedBlock(row, max(w.start, recording.first or 0), len(samples), pack(samples)),
             )
             for w, samples in strips
             if len(samples)
         ]
 
 
-def _complete(recording: _Recording, row: int, found: list[Block | AlarmStrip]) -> None:
+def _complete(recording: _Recording, row: int, found: list[PackedBlock | AlarmStrip]) -> None:
     """The block that was being filled is full."""
     n, packed = len(recording.tail) // 2, pack(_samples(recording.tail))
     recording.blocks.append((recording.tail_start, n, packed))
-    found.append(Block(row, recording.tail_start, n, packed))
+    found.append(PackedBlock(row, recording.tail_start, n, packed))
     recording.tail_start += n
     recording.tail = bytearray()
 

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from dashboards.grafana import alerts, files, layout
-from dashboards.grafana.push import Grafana, Source, differs
+from dashboards.grafana.push import DataSource, Grafana, differs
 from ecgwatch.__main__ import app
 from ingest.errors import BadInputError, UnreachableError
 from tests.unit.dashboards.grafana_fake import PASSWORD, TOKEN, FakeGrafana
 
-SOURCE = Source("http://influxdb:8086", "ecgwatch", "events", "right")
+SOURCE = DataSource("http://influxdb:8086", "ecgwatch", "events", "right")
 BOARDS = files.boards()
 THINGS = 2 + 1 + len(BOARDS) + 1  # folders, datasource, boards, rules
 
@@ -27,7 +27,7 @@ def fake() -> Iterator[FakeGrafana]:
     server.close()
 
 
-def push(fake: FakeGrafana, source: Source = SOURCE, token: str = TOKEN) -> dict[str, str]:
+def push(fake: FakeGrafana, source: DataSource = SOURCE, token: str = TOKEN) -> dict[str, str]:
     """What became of each thing."""
     return {change.what: change.state for change in Grafana(fake.url, token).push(source)}
 

@@ -190,7 +190,7 @@ async def test_a_request_that_dawdles_is_closed(monkeypatch) -> None:
 
 
 async def test_beyond_the_limit_of_connections_what_is_open_goes_on(monkeypatch) -> None:
-    monkeypatch.setattr(connections.Impatient, "most", 5)
+    monkeypatch.setattr(connections.TimedConnection, "most", 5)
     async with serving() as url:
         held = await asyncio.to_thread(half_open, url, 9)
         gone = await asyncio.to_thread(lambda: [closed(c) for c in held])

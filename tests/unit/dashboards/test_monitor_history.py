@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashboards.monitor.store.questions import MOST
-from dashboards.monitor.store.waveforms import Block, decode_blocks, encode_block, envelope
+from dashboards.monitor.store.waveforms import WaveformBlock, decode_blocks, encode_block, envelope
 from ingest.messages import sample_offset_ns
 from ingest.packing import MISSING
 from stream_processor.sinks.base import SinkBusyError
@@ -184,7 +184,7 @@ def test_an_envelope_is_what_a_loop_over_the_samples_finds(
 
 
 def test_a_block_is_read_back() -> None:
-    ((header, x),) = decode_blocks(encode_block(Block(NOW, 360.0, 200.0, RAMP)))
+    ((header, x),) = decode_blocks(encode_block(WaveformBlock(NOW, 360.0, 200.0, RAMP)))
     assert header == {"t0": ms(0), "fs": 360.0, "counts_per_mv": 200.0, "n": 2500}
     assert np.array_equal(x, RAMP)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dashboards.monitor.live.alarm_book import KEPT, AlarmBook
 from dashboards.monitor.live.bedside import TRACE_S, Bedside
-from dashboards.monitor.live.board import FORGET_S, Board, Wanted
+from dashboards.monitor.live.board import FORGET_S, Board, BoardSelection
 from dashboards.monitor.live.frames import decode_frame
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Beat, Reference, SampleChunk, Vitals, sample_offset_ns
@@ -327,7 +327,7 @@ def test_beds_are_in_the_order_people_count_and_pages_do_not_overlap() -> None:
         4,
         ["Bed 1", "Bed 2", "Bed 10", "Bed 33"],
     )
-    assert [bed.patient_id for bed in board.page(0, 9, Wanted("bed 3"))[1]] == ["Bed 33"]
+    assert [bed.patient_id for bed in board.page(0, 9, BoardSelection("bed 3"))[1]] == ["Bed 33"]
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=20))

@@ -13,10 +13,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dashboards.report.beats import HRV_LEAST, Beats, gather, hours, longest_interval, variability
+from dashboards.report.beats import (
+    HRV_LEAST,
+    BeatArrays,
+    gather,
+    hours,
+    longest_interval,
+    variability,
+)
 from dashboards.report.findings import STRIPS, Findings, find
 from dashboards.report.page import lasting, percent, report_html
-from dashboards.report.rhythm import Episode, episodes, shares
+from dashboards.report.rhythm import ClippedEpisode, episodes, shares
 from ecgwatch.__main__ import app
 from ingest.messages import JournalEntry
 from ingest.packing import MISSING
@@ -42,7 +49,7 @@ HOUR = 3600
 EVEN = NOW - NOW % (HOUR * S)  # the clock hour that NOW lies in
 
 
-def story(labels: str, rr_ms: float = 800.0, start_s: float = 0.0) -> Beats:
+def story(labels: str, rr_ms: float = 800.0, start_s: float = 0.0) -> BeatArrays:
     """Beats of these labels at an even rate; "." is a gap in the signal."""
     made, at, gap = [], start_s, True
     for label in labels:
@@ -98,7 +105,7 @@ def test_the_burden_is_of_the_readable_time() -> None:
         ("AFIB", 15.0, 0.3, 2),
         ("~", 10.0, pytest.approx(1 / 6), 1),
     ]
-    assert told[1].longest == Episode("AFIB", NOW + 40 * S, NOW + 50 * S)
+    assert told[1].longest == ClippedEpisode("AFIB", NOW + 40 * S, NOW + 50 * S)
 
 
 def test_an_episode_that_began_before_the_period_counts() -> None:
@@ -157,8 +164,8 @@ def test_the_longest_interval_is_none_with_fibrillation_in_it() -> None:
     assert longest_interval(beats, told) == (NOW + 41 * S, 2000.0)
 
 
-def varied(rr: np.ndarray, labels: str) -> Beats:
-    return Beats(NOW + np.cumsum(rr * 1e6).astype(np.int64), rr, np.array(list(labels)))
+def varied(rr: np.ndarray, labels: str) -> BeatArrays:
+    return BeatArrays(NOW + np.cumsum(rr * 1e6).astype(np.int64), rr, np.array(list(labels)))
 
 
 def test_variability_is_over_normal_intervals_only() -> None:
@@ -186,7 +193,7 @@ def test_variability_leaves_out_fibrillation_noise_and_what_is_no_interval() -> 
         ]
     )
     made = varied(np.nan_to_num(rr, nan=800.0), "N" * 203)._replace(rr_ms=rr)
-    af = Episode("AFIB", int(made.time_ns[100]), int(made.time_ns[199]) + 1)
+    af = ClippedEpisode("AFIB", int(made.time_ns[100]), int(made.time_ns[199]) + 1)
     calm = variability(made, [af])
     assert calm is not None
     assert (calm.intervals, calm.rmssd_ms) == (99, pytest.approx(40.0))

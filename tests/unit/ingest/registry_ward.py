@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingest.registry import steps
 from ingest.registry.records import decode_record, encode_record
 from ingest.registry.state import Registry
-from ingest.registry.step import By, Steps
+from ingest.registry.step import Author, Steps
 
 S = 10**9
 
@@ -16,9 +16,9 @@ class Ward:
     def __init__(self) -> None:
         self.registry, self.now, self.journal = Registry(), 10**18, []
 
-    def by(self) -> By:
+    def by(self) -> Author:
         self.now += S
-        return By("Kim", self.now)
+        return Author("Kim", self.now)
 
     def take(self, made: Steps) -> None:
         for record in made.records:

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import BadInputError
-from ingest.fault_options import FORMS, Spec, parse
+from ingest.fault_options import FORMS, FaultSpec, parse
 from ingest.faults import apply
 from ingest.messages import Reference, SampleChunk, decode, encode
-from ingest.noise import Noise, noise_rms, qrs_amplitude
+from ingest.noise import RecordedNoise, noise_rms, qrs_amplitude
 from ingest.replay import Due, stream
 from ingest.sources.base import Annotation, Block
 
@@ -226,7 +226,7 @@ def test_faults_compose_in_order():
 class TestNoise:
     @pytest.mark.parametrize("snr_db", [24.0, 6.0, 0.0, -6.0])
     def test_the_ratio_is_that_of_nst(self, snr_db):
-        added = Noise(Heart(), White(), snr_db).counts(0, N)
+        added = RecordedNoise(Heart(), White(), snr_db).counts(0, N)
         amplitude = qrs_amplitude(Heart())
         assert amplitude == 200
         assert 10 * np.log10(amplitude**2 / 8 / noise_rms(added, FS) ** 2) == pytest.approx(
@@ -242,9 +242,9 @@ class TestNoise:
             [c.counts() for c in chunks(CLEAN)]
         )
         assert noise_rms(rest, FS) == pytest.approx(
-            noise_rms(Noise(Heart(), White(), 6).counts(0, N), FS), rel=0.05
+            noise_rms(RecordedNoise(Heart(), White(), 6).counts(0, N), FS), rel=0.05
         )
-        noise = Noise(Heart(), White(), 6)
+        noise = RecordedNoise(Heart(), White(), 6)
         np.testing.assert_array_equal(noise.counts(noise.n * 3 + 5, 50), noise.counts(5, 50))
 
     def test_it_is_clipped(self):
@@ -254,12 +254,12 @@ class TestNoise:
 
 class TestParse:
     def test_forms(self):
-        assert parse("drop:0.01") == Spec("drop", (0.01,))
-        assert parse("disconnect:30-45") == Spec("disconnect", (30, 45))
-        assert parse("delay:2") == Spec("delay", (2,))
-        assert parse("delay:2:0.5") == Spec("delay", (2, 0.5))
-        assert parse("noise:nstdb/em:-6") == Spec("noise", (-6,), "nstdb/em")
-        assert parse("drift:-50") == Spec("drift", (-50,))
+        assert parse("drop:0.01") == FaultSpec("drop", (0.01,))
+        assert parse("disconnect:30-45") == FaultSpec("disconnect", (30, 45))
+        assert parse("delay:2") == FaultSpec("delay", (2,))
+        assert parse("delay:2:0.5") == FaultSpec("delay", (2, 0.5))
+        assert parse("noise:nstdb/em:-6") == FaultSpec("noise", (-6,), "nstdb/em")
+        assert parse("drift:-50") == FaultSpec("drift", (-50,))
 
     def test_an_unknown_fault_is_told_all(self):
         with pytest.raises(BadInputError, match="no fault 'dorp'") as caught:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgwatch.files import (
-    AlarmRow,
+    AlarmEpisodeRow,
     RecordRow,
     RhythmRow,
     alarm_rows,
@@ -145,8 +145,8 @@ def test_alarm_rows_count_in_seconds_of_the_record():
         id="p:pause:9", onset_sample=500, raised_sample=750, end_sample=1000, announced=False
     )
     assert alarm_rows("r", [late, alarm()]) == [
-        AlarmRow("r", "p:pause:4", "pause", "medium", True, 0.004, 2.0, None, 2.5, 2.0),
-        AlarmRow("r", "p:pause:9", "pause", "medium", False, 2.0, 3.0, 4.0, 2.5, 2.0),
+        AlarmEpisodeRow("r", "p:pause:4", "pause", "medium", True, 0.004, 2.0, None, 2.5, 2.0),
+        AlarmEpisodeRow("r", "p:pause:9", "pause", "medium", False, 2.0, 3.0, 4.0, 2.5, 2.0),
     ]
 
 

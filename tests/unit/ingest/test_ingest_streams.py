@@ -13,8 +13,8 @@ from ingest.clock import ManualClock
 from ingest.messages import SampleChunk, decode
 from ingest.registry import steps
 from ingest.registry.heard import decode_state
-from ingest.registry.step import By
-from ingest.server.refusals import RefusedError
+from ingest.registry.step import Author
+from ingest.server.refusals import IngestRefusedError
 from ingest.server.streams import StreamBook
 from ingest.wire import Chunk
 from tests.unit.ingest.registry_ward import Ward
@@ -75,16 +75,16 @@ class Bench:
     def take(self, stream: str, *chunks: Chunk, device: str = "h1"):
         return self.book.take(self.ward.registry.devices[device], stream, list(chunks))
 
-    def refused(self, stream: str, *chunks: Chunk, device: str = "h1") -> RefusedError:
+    def refused(self, stream: str, *chunks: Chunk, device: str = "h1") -> IngestRefusedError:
         before = len(self.kafka.sent)
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(IngestRefusedError) as refused:
             self.take(stream, *chunks, device=device)
         assert len(self.kafka.sent) == before  # all or nothing
         return refused.value
 
     def step(self, make, *arguments, **fields) -> None:
         self.ward.now = self.clock.now_ns()
-        made = make(self.ward.registry, *arguments, By("Kim", self.clock.now_ns()), **fields)
+        made = make(self.ward.registry, *arguments, Author("Kim", self.clock.now_ns()), **fields)
         self.ward.take(made)
         self.book.registry_changed(self.ward.registry)
 

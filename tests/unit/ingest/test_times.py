@@ -11,7 +11,7 @@ from ingest.errors import BadInputError
 from ingest.sources.csv.fields import clock_s
 from ingest.sources.csv.grid import on_grid
 from ingest.sources.csv.source import CsvSource
-from ingest.sources.csv.times import Timing, seconds_per_unit, timing
+from ingest.sources.csv.times import SampleTiming, seconds_per_unit, timing
 from tests.made_files import FS, MV, assert_reads, ecg_mv, mv_of, write_table
 
 quick = settings(max_examples=60, deadline=None)
@@ -103,7 +103,7 @@ def test_times_that_go_back_or_stand_a_day_still_are_errors():
         times = right + (np.arange(1000) >= 500) * step
         rows = iter([(times, np.zeros(1000))])
         with pytest.raises(BadInputError, match=r"x\.csv: the time steps by .* s"):
-            list(on_grid(rows, Timing(FS, 0.0), "x.csv"))
+            list(on_grid(rows, SampleTiming(FS, 0.0), "x.csv"))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ecgwatch.__main__ import app
 from ecgwatch.modelling import extra, peers, tables
-from ecgwatch.modelling.peers import Found
+from ecgwatch.modelling.peers import DetectorCounts
 from ingest.errors import BadInputError
 from models import architectures
 from models.serving import benchmark, catalogue
@@ -184,8 +184,8 @@ def test_peers_are_scored_within_150_ms_and_without_flutter() -> None:
 
 def test_the_summary_adds_records_and_names_the_worst() -> None:
     found = [
-        Found("a", "100", Counts(10, 0, 0), Counts(5), 1.0),
-        Found("a", "207", Counts(5, 5, 0), Counts(), 3.0),
+        DetectorCounts("a", "100", Counts(10, 0, 0), Counts(5), 1.0),
+        DetectorCounts("a", "207", Counts(5, 5, 0), Counts(), 3.0),
     ]
     (row,) = peers.summary(found).cells()
     assert row == [

@@ -17,7 +17,7 @@ from ingest.errors import UnreachableError
 from ingest.messages import Action, Alarm, Edit, Stored, encode
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
-from stream_processor.sinks.refusals import Refused
+from stream_processor.sinks.refusals import RefusedEvent
 from stream_processor.system_alarms import system_alarm
 from stream_processor.worker.archive import STALLED_S, Archive
 from stream_processor.worker.stall_guard import StalledError
@@ -115,7 +115,7 @@ class Store(MemorySink):
     def __init__(self, log: list[object]) -> None:
         super().__init__()
         self.log, self.busy = log, False
-        self.unfit: list[Refused] = []
+        self.unfit: list[RefusedEvent] = []
 
     def flush(self) -> None:
         self.log.append("busy" if self.busy else "flush")
@@ -123,7 +123,7 @@ class Store(MemorySink):
             raise SinkBusyError("told to be busy")
         super().flush()
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         found, self.unfit = self.unfit, []
         return found
 
@@ -249,7 +249,7 @@ def test_an_alarm_of_an_earlier_life_is_ended(bench):
 
 
 def test_what_the_store_refuses_is_on_the_dead_letter_topic_before_the_commit(bench):
-    bench.sink.unfit = [Refused(action(id="x"), "too old")]
+    bench.sink.unfit = [RefusedEvent(action(id="x"), "too old")]
     said = bench.turn(an_action(5))
     assert said == [
         "flush",

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_processor.worker.ledger import Ledger
-from stream_processor.worker.snapshots import ENDED, Layout, Restored, Snapshot
+from stream_processor.worker.snapshots import ENDED, InputLayout, Restored, Snapshot
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_of_a_patient_who_moves_both_partitions_are_named_and_the_older_snapshot
 
 
 def test_what_is_inside_a_restored_state_counts_once(ledger):
-    ledger.restore(Restored({"a": Snapshot(1, b"state", {1: 5})}, Layout("id", 4)))
+    ledger.restore(Restored({"a": Snapshot(1, b"state", {1: 5})}, InputLayout("id", 4)))
     assert [ledger.is_inside("a", 1, offset) for offset in (4, 5)] == [True, False]
     assert not ledger.is_inside("a", 2, 4)
     ledger.lose_state("a")

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Delivery, Priority
-from stream_processor.notifications.entries import Entry
+from stream_processor.notifications.entries import DeliveryEntry
 from stream_processor.notifications.lane import AT_ONCE, AWAY_AFTER, LONGEST_RETRY_S
 from stream_processor.notifications.late import QUIET_S
-from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
+from stream_processor.notifications.plan import Escalation, NotificationPlan, Recipient, Rule
 from stream_processor.notifications.queue import GIVE_UP_S, SAY_AFTER_S, Attempt, NotificationQueue
 from stream_processor.notifications.text import note
 
 NOW = 1_767_225_600 * 10**9  # 2026-01-01T00:00:00Z
-PLAN = Plan(
+PLAN = NotificationPlan(
     recipients={name: Recipient(url="x") for name in ("nurse", "doctor", "chief")},
     rules=(
         Rule(
@@ -63,7 +63,7 @@ def alarm(
 class Story:
     """A queue, its clock, and everything that it has put on the broker."""
 
-    def __init__(self, plan: Plan = PLAN, clock: ManualClock | None = None) -> None:
+    def __init__(self, plan: NotificationPlan = PLAN, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock(NOW)
         self.queue = NotificationQueue(plan, self.clock)
         self.written: list[Delivery] = []
@@ -72,7 +72,7 @@ class Story:
         for one in alarms:
             self.put(self.queue.take(one, 0)[1])
 
-    def put(self, entries: list[Entry]) -> None:
+    def put(self, entries: list[DeliveryEntry]) -> None:
         self.written += [entry.delivery for entry in entries]
 
     def start(self) -> list[Attempt]:
@@ -197,7 +197,7 @@ def test_an_end_does_not_unsay_the_alarm():
 
 def test_end_and_acknowledgement_where_a_rule_wants_them():
     rule = Rule(recipients=("nurse",), also=("end", "acknowledged"))
-    story = Story(Plan(recipients=PLAN.recipients, rules=(rule,)))
+    story = Story(NotificationPlan(recipients=PLAN.recipients, rules=(rule,)))
     story.take(
         alarm(), alarm(step="acknowledged", acknowledged_by="Ann"), alarm(step="end", end_ns=NOW)
     )
@@ -208,7 +208,7 @@ def test_end_and_acknowledgement_where_a_rule_wants_them():
 
 def test_quiet_hours_and_silence_hold_back_but_never_a_high_one():
     rule = Rule(recipients=("nurse",), quiet="22:00-07:00")
-    story = Story(Plan(recipients=PLAN.recipients, rules=(rule,)))  # it is midnight
+    story = Story(NotificationPlan(recipients=PLAN.recipients, rules=(rule,)))  # it is midnight
     story.take(alarm(1), alarm(2, priority="low"), alarm(3, silenced_until_ns=NOW + 10**12))
     assert story.land() == ["nurse", "nurse"]
     assert [d.reason for d in story.written if d.outcome == "held back"] == [
@@ -222,7 +222,9 @@ def test_quiet_hours_and_silence_hold_back_but_never_a_high_one():
 
 
 def test_a_dead_recipient_holds_up_nobody_and_is_not_stormed():
-    plan = Plan(recipients=PLAN.recipients, rules=(Rule(recipients=("nurse", "doctor")),))
+    plan = NotificationPlan(
+        recipients=PLAN.recipients, rules=(Rule(recipients=("nurse", "doctor")),)
+    )
     story = Story(plan)
     story.take(*(alarm(i) for i in range(100)))
     tried: list[str] = []
@@ -293,7 +295,7 @@ def test_a_success_that_comes_late_ends_the_tries():
 
 
 def restored(
-    story: Story, past: list[Alarm], coming: tuple[Alarm, ...] = (), plan: Plan = PLAN
+    story: Story, past: list[Alarm], coming: tuple[Alarm, ...] = (), plan: NotificationPlan = PLAN
 ) -> Story:
     """A new process: it reads what is on the broker, and then goes on."""
     new = Story(plan, story.clock)
@@ -336,7 +338,9 @@ def test_a_recipient_who_left_the_file_is_closed_and_a_new_one_gets_no_old_alarm
     story = Story()
     story.take(alarm())
     story.land("refused")
-    plan = Plan(recipients={"chief": Recipient(url="x")}, rules=(Rule(recipients=("chief",)),))
+    plan = NotificationPlan(
+        recipients={"chief": Recipient(url="x")}, rules=(Rule(recipients=("chief",)),)
+    )
     new = restored(story, [alarm()], plan=plan)
     assert [(d.recipient, d.outcome, d.next_ns) for d in new.written] == [
         ("nurse", "held back", None)
@@ -384,7 +388,7 @@ def test_nothing_is_lost_whatever_fails_and_whoever_dies(steps):
         unsafe.update(dict.fromkeys(keys, number))
         put(entries)
 
-    def put(entries: list[Entry]) -> None:
+    def put(entries: list[DeliveryEntry]) -> None:
         story.put(entries)
         for entry in entries:
             unsafe.pop(entry.key, None)

@@ -12,17 +12,17 @@ import pytest
 from ecgwatch.commands.notify import with_secrets
 from ingest.errors import BadInputError
 from ingest.messages import Alarm
-from stream_processor.notifications.moments import Moment, moment_of
-from stream_processor.notifications.plan import Plan, Telling, load, tellings
+from stream_processor.notifications.moments import AlarmMoment, moment_of
+from stream_processor.notifications.plan import NotificationPlan, PlannedNotice, load, tellings
 from stream_processor.notifications.progress import Progress
-from stream_processor.notifications.sender import Sender
+from stream_processor.notifications.sender import NotificationSender
 from stream_processor.notifications.text import note
 
 # a plug-in of Apprise
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 NIGHT = 1_767_222_000 * 10**9  # 2025-12-31T23:00:00Z, midnight in Berlin
 NOON = NIGHT + 12 * 3600 * 10**9
-ONSET = Moment("onset", 0)
+ONSET = AlarmMoment("onset", 0)
 FILE = """
 timezone = "Europe/Berlin"
 monitor = "http://ward:8050"
@@ -60,7 +60,7 @@ def write(tmp_path: Path):
 
 
 @pytest.fixture
-def plan(write) -> Plan:
+def plan(write) -> NotificationPlan:
     return load(write(FILE))
 
 
@@ -84,7 +84,7 @@ def alarm(**changes: Any) -> Alarm:
     return msgspec.structs.replace(a, **changes)
 
 
-def names(found: list[Telling]) -> list[str]:
+def names(found: list[PlannedNotice]) -> list[str]:
     return [t.recipient for t in found if not t.held_back]
 
 
@@ -99,11 +99,11 @@ def names(found: list[Telling]) -> list[str]:
         ({"priority": "low"}, ONSET, []),
         ({"kind": "atrial_fibrillation"}, ONSET, ["nurse", "doctor"]),
         ({"kind": "atrial_fibrillation", "priority": "low", "patient_id": "x"}, ONSET, ["doctor"]),
-        ({}, Moment("escalated", 1), ["nurse", "doctor"]),
-        ({}, Moment("escalated", 2), ["nurse", "doctor"]),
-        ({}, Moment("escalated", 3), ["nurse", "doctor", "chief"]),
-        ({}, Moment("end", 0), ["nurse"]),
-        ({}, Moment("acknowledged", 0), []),
+        ({}, AlarmMoment("escalated", 1), ["nurse", "doctor"]),
+        ({}, AlarmMoment("escalated", 2), ["nurse", "doctor"]),
+        ({}, AlarmMoment("escalated", 3), ["nurse", "doctor", "chief"]),
+        ({}, AlarmMoment("end", 0), ["nurse"]),
+        ({}, AlarmMoment("acknowledged", 0), []),
     ],
 )
 def test_whom_the_rules_tell(plan, changes, moment, told):
@@ -122,8 +122,8 @@ def test_quiet_hours_are_local_and_go_over_midnight(plan, minutes, quiet):
 
 
 def test_a_rule_without_quiet_hours_goes_before_one_with(plan):
-    found = tellings(plan, alarm(kind="atrial_fibrillation"), Moment("escalated", 1), NIGHT)
-    assert found == [Telling("nurse", "quiet hours 22:30-06:00"), Telling("doctor")]
+    found = tellings(plan, alarm(kind="atrial_fibrillation"), AlarmMoment("escalated", 1), NIGHT)
+    assert found == [PlannedNotice("nurse", "quiet hours 22:30-06:00"), PlannedNotice("doctor")]
 
 
 def test_quiet_hours_follow_summer_time(plan):
@@ -201,20 +201,20 @@ def test_secrets_come_from_the_environment(write):
 )
 def test_an_address_that_apprise_cannot_use_is_named_and_not_shown(url):
     with pytest.raises(BadInputError, match="recipient 'nurse'") as caught:
-        Sender({"nurse": url})
+        NotificationSender({"nurse": url})
     assert url not in str(caught.value)
 
 
 def test_why_it_failed_without_the_address():
-    sender = Sender({"nurse": "json://ann:s3cret@127.0.0.1:9/token-abc?x=y-z"})
+    sender = NotificationSender({"nurse": "json://ann:s3cret@127.0.0.1:9/token-abc?x=y-z"})
     failure = sender.send("nurse", note(load_plan(), alarm(), ONSET))
     assert "Connection" in failure
     for secret in ("127.0.0.1", "s3cret", "ann", "token-abc"):
         assert secret not in failure
 
 
-def load_plan() -> Plan:
-    return msgspec.toml.decode(FILE, type=Plan)
+def load_plan() -> NotificationPlan:
+    return msgspec.toml.decode(FILE, type=NotificationPlan)
 
 
 def test_what_a_message_says(plan):
@@ -227,13 +227,15 @@ def test_what_a_message_says(plan):
         "Monitor: http://ward:8050/alarm?patient=Bed%2012&id=Bed%2012%3Ahr_high%3A5",
         "Id: Bed 12:hr_high:5|onset|0",
     ]
-    high = note(plan, alarm(priority="high", text="ASYSTOLE 6 s", level=2), Moment("escalated", 2))
+    high = note(
+        plan, alarm(priority="high", text="ASYSTOLE 6 s", level=2), AlarmMoment("escalated", 2)
+    )
     assert (high.title, high.tone) == ("*** Bed 12: ASYSTOLE 6 s (call 3)", "failure")
     assert "call 3" in high.body
-    over = note(plan, alarm(end_ns=NOON + 60 * 10**9), Moment("end", 0))
+    over = note(plan, alarm(end_ns=NOON + 60 * 10**9), AlarmMoment("end", 0))
     assert over.title.startswith("Over: **")
     assert "Over since: 2026-01-01 12:01:00 CET" in over.body
-    assert "by Ann" in note(plan, alarm(acknowledged_by="Ann"), Moment("acknowledged", 0)).body
+    assert "by Ann" in note(plan, alarm(acknowledged_by="Ann"), AlarmMoment("acknowledged", 0)).body
 
 
 def test_a_name_cannot_break_out_of_its_line(plan):
@@ -246,7 +248,7 @@ def test_moments():
     assert moment_of(alarm(announced=False), first=True) is None
     assert moment_of(alarm(step="update"), first=True) == ONSET
     assert moment_of(alarm(step="update"), first=False) is None
-    assert moment_of(alarm(step="escalated", level=2), first=False) == Moment("escalated", 2)
+    assert moment_of(alarm(step="escalated", level=2), first=False) == AlarmMoment("escalated", 2)
     assert moment_of(alarm(step="silenced"), first=False) is None
 
 

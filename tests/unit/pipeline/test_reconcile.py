@@ -10,11 +10,11 @@ import pytest
 
 from ecgwatch.reconciling import Detected, compare_kept, compare_told, report
 from ingest.messages import Alarm, Delivery
-from stream_processor.notifications.plan import Escalation, Plan, Recipient, Rule
+from stream_processor.notifications.plan import Escalation, NotificationPlan, Recipient, Rule
 from stream_processor.sinks.memory import MemorySink
 
 S = 10**9
-PLAN = Plan(
+PLAN = NotificationPlan(
     recipients={"nurse": Recipient(url="x"), "doctor": Recipient(url="x")},
     rules=(
         Rule(recipients=("nurse",), priorities=("high",), escalation=(Escalation(1, ("doctor",)),)),

@@ -5,7 +5,7 @@ import pytest
 
 from stream_processor.pipeline.stages.rhythm import AF_FROM, RhythmTracker
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
-from stream_processor.pipeline.stages.sequences import Answer
+from stream_processor.pipeline.stages.sequences import TaskAnswer
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 
 FS_HZ = 125
@@ -22,7 +22,7 @@ def told(*probability: float) -> str:
         second = AnalysedSecond(row, k, until, until + 65, (), 0.0, False, True, 0.0, False)
         beat = LabelledBeat(until - 60.0, 1.0, "N", 1.0, 1.0, 0.0)
         answers = (
-            [Answer(row, k // 5, until + 65, min(k + 1, 30), probability)]
+            [TaskAnswer(row, k // 5, until + 65, min(k + 1, 30), probability)]
             if k >= 9 and k % 5 == 4
             else []
         )
@@ -50,5 +50,5 @@ def test_af_counts_from_its_threshold_on(probability: tuple[float, ...], label: 
 def test_the_stream_as_a_whole_is_what_is_likeliest() -> None:
     tracker = RhythmTracker()
     row = tracker.open("Bed 1", 250.0)
-    tracker.push(([], [Answer(row, 9, 6000, 30, (0.7, 0.2, 0.05, 0.05))]))
+    tracker.push(([], [TaskAnswer(row, 9, 6000, 30, (0.7, 0.2, 0.05, 0.05))]))
     assert tracker.overall(row) == ("N", 0.7)

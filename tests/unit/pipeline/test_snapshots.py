@@ -9,10 +9,10 @@ from ingest.clock import ManualClock
 from models.serving import runtime
 from stream_processor.pipeline import states
 from stream_processor.pipeline.ward import Ward
-from stream_processor.worker.snapshots import Layout, Snapshot, _Kept, home_of, restored
+from stream_processor.worker.snapshots import InputLayout, Snapshot, _Kept, home_of, restored
 from tests.contract.test_ward import chunks
 
-NOW = Layout("id", 12)
+NOW = InputLayout("id", 12)
 
 
 def kept(
@@ -20,7 +20,7 @@ def kept(
     partition: int,
     inside: dict[int, int],
     *,
-    layout: Layout = NOW,
+    layout: InputLayout = NOW,
     time_ms: int = 1,
     state: bytes = b"state",
 ) -> tuple[str, _Kept]:
@@ -34,16 +34,16 @@ def test_a_snapshot_holds_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "end"), [(Layout("another", 12), 100), (Layout("", 12), 50), (NOW, 50)]
+    ("layout", "end"), [(InputLayout("another", 12), 100), (InputLayout("", 12), 50), (NOW, 50)]
 )
-def test_offsets_of_a_topic_that_was_made_anew_mean_nothing(layout: Layout, end: int) -> None:
+def test_offsets_of_a_topic_that_was_made_anew_mean_nothing(layout: InputLayout, end: int) -> None:
     one = kept("a", 3, {3: 70}, layout=layout)
     found = restored([one], NOW, range(12), dict.fromkeys(range(12), end))
     assert found.states == {"a": Snapshot(3, b"state", {})}
 
 
 def test_a_patient_moves_with_the_number_of_partitions_and_its_old_snapshot_is_outdated() -> None:
-    more = Layout("id", 24)
+    more = InputLayout("id", 24)
     ends = dict.fromkeys(range(24), 100)
     moves = next(p for p in map(str, range(99)) if home_of(p, 24) != home_of(p, 12))
     stays = next(p for p in map(str, range(99)) if home_of(p, 24) == home_of(p, 12))
@@ -60,10 +60,10 @@ def test_a_patient_moves_with_the_number_of_partitions_and_its_old_snapshot_is_o
 
 def test_of_two_snapshots_the_newer_holds_and_both_say_what_is_inside() -> None:
     both = [
-        kept("a", 13, {13: 5, 1: 60}, time_ms=2, state=b"new", layout=Layout("id", 24)),
-        kept("a", 1, {1: 70}, time_ms=1, state=b"old", layout=Layout("id", 24)),
+        kept("a", 13, {13: 5, 1: 60}, time_ms=2, state=b"new", layout=InputLayout("id", 24)),
+        kept("a", 1, {1: 70}, time_ms=1, state=b"old", layout=InputLayout("id", 24)),
     ]
-    found = restored(both, Layout("id", 24), range(24), dict.fromkeys(range(24), 100))
+    found = restored(both, InputLayout("id", 24), range(24), dict.fromkeys(range(24), 100))
     assert found.states["a"].state == b"new"
     assert found.states["a"].inside == {13: 5, 1: 70}
     assert found.outdated == {"a": {1}}

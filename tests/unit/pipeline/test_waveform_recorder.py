@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ingest.packing import MISSING, unpack
 from stream_processor.pipeline.stages.waveform_recorder import (
     AlarmStrip,
-    Block,
-    Piece,
+    PackedBlock,
+    SamplePiece,
     WaveformRecorder,
 )
 
@@ -38,7 +38,7 @@ def there(lost: list[tuple[int, int]], first: int, end: int) -> np.ndarray:
     return kept
 
 
-def pieces(cuts: list[int], lost: list[tuple[int, int]], first: int, end: int) -> list[Piece]:
+def pieces(cuts: list[int], lost: list[tuple[int, int]], first: int, end: int) -> list[SamplePiece]:
     edges = sorted(
         {
             first,
@@ -48,12 +48,14 @@ def pieces(cuts: list[int], lost: list[tuple[int, int]], first: int, end: int) -
         }
     )
     return [
-        Piece(0, a, SIGNAL[a:b]) for a, b in pairwise(edges) if not any(x <= a < y for x, y in lost)
+        SamplePiece(0, a, SIGNAL[a:b])
+        for a, b in pairwise(edges)
+        if not any(x <= a < y for x, y in lost)
     ]
 
 
-def by_start(found: list[Block | AlarmStrip]) -> dict[int, Block]:
-    blocks = [item for item in found if isinstance(item, Block)]
+def by_start(found: list[PackedBlock | AlarmStrip]) -> dict[int, PackedBlock]:
+    blocks = [item for item in found if isinstance(item, PackedBlock)]
     assert len({b.start for b in blocks}) == len(blocks)
     return {b.start: b for b in blocks}
 
@@ -121,22 +123,22 @@ def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onse
 
 def test_a_strip_comes_once_the_signal_has_reached_its_end():
     made = recorder()
-    made.push([Piece(0, 0, SIGNAL[:2000])])
+    made.push([SamplePiece(0, 0, SIGNAL[:2000])])
     assert made.want(0, "x", "pause", 1500, 1990) == []
     assert not [
-        c for c in made.push([Piece(0, 2000, SIGNAL[2000:2499])]) if isinstance(c, AlarmStrip)
+        c for c in made.push([SamplePiece(0, 2000, SIGNAL[2000:2499])]) if isinstance(c, AlarmStrip)
     ]
     (cut,) = [
-        c for c in made.push([Piece(0, 2499, SIGNAL[2499:2500])]) if isinstance(c, AlarmStrip)
+        c for c in made.push([SamplePiece(0, 2499, SIGNAL[2499:2500])]) if isinstance(c, AlarmStrip)
     ]
     assert (cut.block.start, cut.block.n) == (500, 2000)
-    assert made.flush(ROW) == [Block(0, 2000, 500, cut_of(2000, 2500))]
+    assert made.flush(ROW) == [PackedBlock(0, 2000, 500, cut_of(2000, 2500))]
 
 
 def cut_of(a: int, b: int) -> bytes:
     made = recorder()
-    (block,) = made.push([Piece(0, a, SIGNAL[a:b])]) + made.flush(ROW)
-    assert isinstance(block, Block)
+    (block,) = made.push([SamplePiece(0, a, SIGNAL[a:b])]) + made.flush(ROW)
+    assert isinstance(block, PackedBlock)
     return block.packed
 
 
@@ -145,7 +147,7 @@ def test_an_alarm_that_comes_very_late_has_the_oldest_signal_that_is_kept_in_any
     made, found = recorder(), []
     for a in range(0, 20_000, size):
         piece = SIGNAL[a : min(a + size, 20_000)]
-        found += made.push([Piece(0, a, piece)])
+        found += made.push([SamplePiece(0, a, piece)])
         if a < 18_000 <= a + len(piece):
             found += made.want(0, "x", "atrial_fibrillation", 2_000, 18_000)
     (cut,) = [c for c in found if isinstance(c, AlarmStrip)]
@@ -156,9 +158,9 @@ def test_an_alarm_that_comes_very_late_has_the_oldest_signal_that_is_kept_in_any
 def test_what_is_remembered_stays_small():
     made, x = recorder(), np.tile(SIGNAL, 10)
     for a in range(0, len(x), 50):
-        made.push([Piece(0, a, x[a : a + 50])])
+        made.push([SamplePiece(0, a, x[a : a + 50])])
     state = made.snapshot(0)
     assert 9 <= len(state["blocks"]) <= 10
     assert len(state["tail"]) < 2 * 1000
-    made.push([Piece(0, 2**40, SIGNAL[:10])])  # an outage of centuries costs nothing
+    made.push([SamplePiece(0, 2**40, SIGNAL[:10])])  # an outage of centuries costs nothing
     assert made.snapshot(0)["tail_start"] == 2**40 - 2**40 % 1000

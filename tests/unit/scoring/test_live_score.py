@@ -25,7 +25,7 @@ from ingest.messages import (
 from stream_processor.scoring.beats import score_beats
 from stream_processor.scoring.live import LiveScore
 from stream_processor.scoring.reference import Mark, Record, Symbol, reference
-from stream_processor.scoring.scorer_parts import INPUTS, Part
+from stream_processor.scoring.scorer_parts import INPUTS, PartitionState
 
 FS = 250.0
 START = 10**18
@@ -398,7 +398,7 @@ def test_what_comes_too_late_is_counted_once():
 def test_messages_of_a_patient_are_kept_until_all_annotations_sent_before_have_been_read():
     #   ecg.reference  |------ read to 5 ------|ends at 9|
     #   ecg.beats      |0 1 2 ... 99 of p, 0 of q| 100 of p
-    part = Part(dict.fromkeys(INPUTS, 0) | {"ecg.reference": 5})
+    part = PartitionState(dict.fromkeys(INPUTS, 0) | {"ecg.reference": 5})
     for offset in range(100):
         part.hold(b"p", ("ecg.beats", offset, b""))
     part.hold(b"q", ("ecg.beats", 100, b""))

@@ -17,33 +17,35 @@ from ingest.messages import Alarm, AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import (
-    Condition,
+    ReferenceCondition,
     answer,
     conditions,
     judge,
     nearest_rank,
     score_alarms,
 )
-from stream_processor.scoring.cinc2015 import Answer, Question
+from stream_processor.scoring.cinc2015 import ChallengeAnswer, Question
 from stream_processor.scoring.counts import Counts
 from stream_processor.scoring.expected_alarms import expected
 from stream_processor.scoring.reference import Episode, Mark, Record
-from stream_processor.scoring.told import Told, told
+from stream_processor.scoring.told import ReportedAlarm, told
 
 FS = 250.0
 VF, VT, ASYSTOLE = "ventricular_fibrillation", "ventricular_tachycardia", "asystole"
 
 
-def condition(line: str, kind: AlarmKind = VF, label: str = "VF") -> Condition:
-    return Condition(kind, line.index("="), line.rindex("=") + 1, True, label)
+def condition(line: str, kind: AlarmKind = VF, label: str = "VF") -> ReferenceCondition:
+    return ReferenceCondition(kind, line.index("="), line.rindex("=") + 1, True, label)
 
 
-def alarm(line: str, kind: AlarmKind = VF) -> Told:
+def alarm(line: str, kind: AlarmKind = VF) -> ReportedAlarm:
     """From its first character to its last, announced at the !; without one it was held back."""
     held = [i for i, c in enumerate(line) if c in "=!"]
     announced = float(line.index("!")) if "!" in line else None
     end = math.inf if line.endswith(">") else held[-1] + 1.0
-    return Told(kind, CATALOGUE[kind].priority, held[0], announced or held[-1], announced, end)
+    return ReportedAlarm(
+        kind, CATALOGUE[kind].priority, held[0], announced or held[-1], announced, end
+    )
 
 
 ANSWERS = [  # (what became of it, delay)
@@ -272,9 +274,9 @@ def test_an_alarm_is_announced_when_it_first_is() -> None:
         step("update", 9, announced=False),
     ]
     assert told([*steps, step("end", 12, announced=False, end=11)]) == [
-        Told("pause", "medium", 1.0, 4.0, 7.0, 11.0)
+        ReportedAlarm("pause", "medium", 1.0, 4.0, 7.0, 11.0)
     ]
-    assert told(steps[:1]) == [Told("pause", "medium", 1.0, 4.0, None, math.inf)]
+    assert told(steps[:1]) == [ReportedAlarm("pause", "medium", 1.0, 4.0, None, math.inf)]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_nearest_rank(values: list[float], percent: float, expected: float | Non
 def test_the_challenge_weighs_a_missed_alarm_five_times() -> None:
     question = [Question("r", "Asystole", true) for true in (True, True, False, False, False)]
     answers = [
-        Answer(q, ours, ())
+        ChallengeAnswer(q, ours, ())
         for q, ours in zip(question, (True, False, True, False, False), strict=True)
     ]
     counted = cinc2015.counts(answers)
@@ -315,7 +317,9 @@ CHALLENGE: list[tuple[str, AlarmKind, float, float, bool]] = [
 def test_an_answer_to_the_challenge(
     asked: str, kind: AlarmKind, onset: float, end: float, ours: bool
 ) -> None:
-    found = cinc2015.answer(question(asked), [Told(kind, "high", onset, onset + 4, onset + 4, end)])
+    found = cinc2015.answer(
+        question(asked), [ReportedAlarm(kind, "high", onset, onset + 4, onset + 4, end)]
+    )
     assert found.ours is ours
     assert not cinc2015.answer(question(asked), []).ours
 

@@ -15,31 +15,38 @@ from ecgwatch.evaluating.goals import goals
 from ecgwatch.evaluating.judge import BeatStatistics, Judgement
 from ecgwatch.evaluating.page import page
 from ecgwatch.evaluating.plain import report
-from ecgwatch.evaluating.tables import Table
-from ecgwatch.evaluating.task import Task
+from ecgwatch.evaluating.tables import FigureTable
+from ecgwatch.evaluating.task import EvaluationTask
 from ingest.messages import AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
-from stream_processor.scoring.alarms import AlarmScore, Answered, Condition, Judged
+from stream_processor.scoring.alarms import (
+    AlarmScore,
+    AnsweredCondition,
+    JudgedAlarm,
+    ReferenceCondition,
+)
 from stream_processor.scoring.beats import BeatScore
-from stream_processor.scoring.cinc2015 import Answer, Question
+from stream_processor.scoring.cinc2015 import ChallengeAnswer, Question
 from stream_processor.scoring.counts import TwoSided
 from stream_processor.scoring.episodes import EpisodeScore
 from stream_processor.scoring.rates import RateScore
 from stream_processor.scoring.reference import Mark, Record
 from stream_processor.scoring.runs import CLASSES
-from stream_processor.scoring.told import Told
+from stream_processor.scoring.told import ReportedAlarm
 
 HOUR = 3600.0
 VF = "ventricular_fibrillation"
 
 
-def alarm(kind: AlarmKind, true: bool | None, at: float = 100.0) -> Judged:
-    return Judged(Told(kind, CATALOGUE[kind].priority, at, at + 4, at + 4, math.inf), true)
+def alarm(kind: AlarmKind, true: bool | None, at: float = 100.0) -> JudgedAlarm:
+    return JudgedAlarm(
+        ReportedAlarm(kind, CATALOGUE[kind].priority, at, at + 4, at + 4, math.inf), true
+    )
 
 
-def due(kind: AlarmKind, delay: float | None, label: str = "") -> Answered:
-    return Answered(
-        Condition(kind, 50.0, 70.0, True, label),
+def due(kind: AlarmKind, delay: float | None, label: str = "") -> AnsweredCondition:
+    return AnsweredCondition(
+        ReferenceCondition(kind, 50.0, 70.0, True, label),
         "missed" if delay is None else "raised",
         delay,
         None,
@@ -48,14 +55,16 @@ def due(kind: AlarmKind, delay: float | None, label: str = "") -> Answered:
 
 def judged(
     name: str,
-    *alarms: Judged,
-    due: tuple[Answered, ...] = (),
+    *alarms: JudgedAlarm,
+    due: tuple[AnsweredCondition, ...] = (),
     lethal: bool = False,
     beats: str | None = "N" * 1000,
     database: str = "mitdb",
 ) -> Judgement:
     """An hour of a record; `beats` are the reference's classes, None where it has no beats."""
-    task = Task(Path("/records") / name, database, "atr", None, 0, seen=False, start_s=300.0)
+    task = EvaluationTask(
+        Path("/records") / name, database, "atr", None, 0, seen=False, start_s=300.0
+    )
     reference = Record(
         250.0, round(HOUR * 250), tuple(Mark(i, c) for i, c in enumerate(beats or ""))
     )
@@ -85,7 +94,7 @@ def judged(
 
 def asked(record: str, true: bool, ours: bool) -> Judgement:
     question = Question(record, "Asystole", true)
-    task = Task(
+    task = EvaluationTask(
         Path("/records") / record, "cinc2015", "", question, None, seen=False, start_s=300.0
     )
     record_of = Record(250.0, 75000)
@@ -97,7 +106,7 @@ def asked(record: str, true: bool, ours: bool) -> Judgement:
         record_of,
         record_of,
         [],
-        answer=Answer(question, ours, ("asystole",) if ours else ()),
+        answer=ChallengeAnswer(question, ours, ("asystole",) if ours else ()),
     )
 
 
@@ -192,7 +201,7 @@ def test_everything_can_be_written(tmp_path: Path) -> None:
 
 
 def test_a_table_is_aligned() -> None:
-    table = Table(
+    table = FigureTable(
         "Title",
         [("name", ""), ("value", ".1f")],
         [("a", 1.25), ("longer", None), ("b", 10)],

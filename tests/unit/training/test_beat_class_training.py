@@ -20,10 +20,10 @@ from models.beats.templates import FEATURES
 from models.serving.runtime import Network
 from models.serving.runtime import load as load_model
 from models.training.data.beat_scenarios import repeated, scenario, ventricular_bank
-from models.training.tasks.beat_class.beats import BIT, CLASSES, EXTRA, Beats, load, save
+from models.training.tasks.beat_class.beats import BIT, CLASSES, EXTRA, AnnotatedBeats, load, save
 from models.training.tasks.beat_class.examples import Examples, known, unroll
 from models.training.tasks.beat_class.export import Calibrated, export
-from models.training.tasks.beat_class.report import Verdict, by_fold, count, report
+from models.training.tasks.beat_class.report import ReportVerdict, by_fold, count, report
 from models.training.tasks.beat_class.train import best, voted
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
@@ -33,14 +33,16 @@ NORMAL = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)
 WIDE = -np.exp(-0.5 * ((PLACE - R) / 4) ** 2)
 
 
-def track(name: str = "mitdb/100", beats: int = 600, every: int = 10, seed: int = 1) -> Beats:
+def track(
+    name: str = "mitdb/100", beats: int = 600, every: int = 10, seed: int = 1
+) -> AnnotatedBeats:
     """A regular rhythm with a wide early beat now and then."""
     rng = np.random.default_rng(seed)
     strange = np.arange(beats) % every == every - 1
     rr = np.where(strange, 0.5, 0.8) + rng.normal(0, 0.01, beats)
     shape = np.where(strange[:, None], WIDE, NORMAL) + rng.normal(0, 0.02, (beats, SHAPE))
     allowed = np.where(strange, BIT["V"], BIT["N"]).astype(np.uint8)
-    return Beats(
+    return AnnotatedBeats(
         name,
         name,
         0,
@@ -97,18 +99,18 @@ def test_the_report_counts_missed_beats_and_leaves_the_learning_time_out() -> No
     called[t.allowed == BIT["V"]] = 2
     later = t.at >= 300 * 125
     v = int(((t.allowed == BIT["V"]) & later).sum())
-    assert count(Verdict(t, np.eye(5)[called], called), "V") == (v, 1, 0)
+    assert count(ReportVerdict(t, np.eye(5)[called], called), "V") == (v, 1, 0)
     called[:] = 2
-    assert count(Verdict(t, np.eye(5)[called], called), "V")[2] == int(
+    assert count(ReportVerdict(t, np.eye(5)[called], called), "V")[2] == int(
         ((t.allowed == BIT["N"]) & later).sum()
     )
-    assert "| 1 | all |" in report({1: [Verdict(t, np.eye(5)[called], called)]})
+    assert "| 1 | all |" in report({1: [ReportVerdict(t, np.eye(5)[called], called)]})
 
 
 def test_figures_by_fold_leave_paced_records_out_of_classes_but_not_of_qrs() -> None:
-    def told(name: str, fold: int, *, right: bool) -> Verdict:
+    def told(name: str, fold: int, *, right: bool) -> ReportVerdict:
         t = replace(track(name), fold=fold)
-        return Verdict(t, np.eye(5)[[0]], np.where((t.allowed == BIT["V"]) & right, 2, 0))
+        return ReportVerdict(t, np.eye(5)[[0]], np.where((t.allowed == BIT["V"]) & right, 2, 0))
 
     found = by_fold(
         [
@@ -129,7 +131,7 @@ def test_beats_that_the_reference_does_not_have_are_false() -> None:
     t.allowed[-1] = EXTRA
     called = np.zeros(len(t.at), int)
     called[-1] = 1
-    assert count(Verdict(t, np.eye(5)[called], called), "S") == (0, 0, 1)
+    assert count(ReportVerdict(t, np.eye(5)[called], called), "S") == (0, 0, 1)
 
 
 def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) -> None:

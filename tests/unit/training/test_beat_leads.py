@@ -26,7 +26,7 @@ from models.training.data.beat_leads import (
     warmed,
 )
 from models.training.data.records import data_folder
-from models.training.tasks.beat_class.beats import UNKNOWN, Beats
+from models.training.tasks.beat_class.beats import UNKNOWN, AnnotatedBeats
 
 PLACE = np.arange(SHAPE)
 NARROW = np.exp(-0.5 * ((PLACE - R) / 1.2) ** 2)
@@ -73,7 +73,9 @@ def test_what_a_record_does_not_have_no_beat_of_it_is() -> None:
 def test_ten_seconds_come_again_and_the_first_time_teach_nothing() -> None:
     at, shape = leads({4})[0]
     track = warmed(
-        Beats("ludb/1-0", "ludb/1", -1, 0, at, shape, np.full(10, N, np.uint8), np.zeros(0), "")
+        AnnotatedBeats(
+            "ludb/1-0", "ludb/1", -1, 0, at, shape, np.full(10, N, np.uint8), np.zeros(0), ""
+        )
     )
     assert len(track.at) == 10 * TIMES
     assert (np.diff(track.at) > 0).all()

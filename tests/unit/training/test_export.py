@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 import wfdb
 
-from ecgwatch.commands.export import Format, export
+from ecgwatch.commands.export import ExportFormat, export
 from ecgwatch.exporting import export_records, file_name
 from ecgwatch.times import parse_time, show_time
 from ingest.errors import BadInputError, UnreachableError
@@ -199,12 +199,12 @@ def test_streams_of_one_patient_are_files_of_their_own(tmp_path):
     assert [row["channel"] for row in table(tmp_path / "record.csv")] == ["MLII", "MLII", "V1"]
 
 
-@pytest.mark.parametrize("form", [Format.CSV, Format.PARQUET])
+@pytest.mark.parametrize("form", [ExportFormat.CSV, ExportFormat.PARQUET])
 def test_tables_hold_every_field_of_every_event(place, tmp_path, form):
     export(out=tmp_path, patient=["208", "other"], form=form, sink=place)
     fields = [name for name in Beat.__struct_fields__ if name != "schema"]
     beats = [e for e in [*RECORD, beat(10, patient="other")] if isinstance(e, Beat)]
-    if form is Format.PARQUET:
+    if form is ExportFormat.PARQUET:
         found = pyarrow.parquet.read_table(tmp_path / "events_beat.parquet")
         assert found.column_names == fields
         assert [Beat(**row) for row in found.to_pylist()] == beats

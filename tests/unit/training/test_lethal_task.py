@@ -18,8 +18,8 @@ from models.training.data.lethal_data import (
     VF,
     VT,
     WINDOWS,
+    LethalStrip,
     Pool,
-    Strip,
     read,
     soften,
     strips,
@@ -61,7 +61,9 @@ N = 60 * 125
 RNG = np.random.default_rng(0)
 
 
-def strip(name: str = "vfdb/1", sections: tuple[tuple[int, int, str, int], ...] = ()) -> Strip:
+def strip(
+    name: str = "vfdb/1", sections: tuple[tuple[int, int, str, int], ...] = ()
+) -> LethalStrip:
     """A minute of noise, two channels, with labelled sections in seconds."""
     truth, label = np.zeros(N, np.int8), np.zeros(N, np.int8)
     names = ("", *(s[2] for s in sections))
@@ -69,7 +71,7 @@ def strip(name: str = "vfdb/1", sections: tuple[tuple[int, int, str, int], ...] 
         truth[begin * 125 : end * 125], label[begin * 125 : end * 125] = what, i + 1
     signal = np.random.default_rng(1).standard_normal((2, N)).astype(np.float32)
     beats = np.arange(100.0, N - 200, 90)
-    return Strip(
+    return LethalStrip(
         name,
         name,
         signal,
@@ -160,7 +162,7 @@ def test_a_made_tachycardia_is_fast_and_without_steps():
     t = np.arange(N)
     beats = np.arange(100.0, N - 200, 100)
     signal = np.exp(-0.5 * ((t[:, None] - beats) / 8) ** 2).sum(axis=1).astype(np.float32)
-    record = Strip(
+    record = LethalStrip(
         "mitdb/1",
         "mitdb/1",
         np.stack([signal, signal]),
@@ -241,7 +243,7 @@ def test_answers_of_a_record_are_those_of_its_windows():
     assert np.allclose(whole[40], one[0].numpy(), atol=0.02)
 
 
-def logits(record: Strip, what: int) -> np.ndarray:
+def logits(record: LethalStrip, what: int) -> np.ndarray:
     """Perfect answers for one rhythm's seconds."""
     count = (N - BEAT_SPEC.offset) // 125 + 1
     middle = np.clip(np.arange(count) * 125 + BEAT_SPEC.offset + 62, 0, N - 1)

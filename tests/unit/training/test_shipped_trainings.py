@@ -79,7 +79,7 @@ def test_all_tasks_without_a_fold_make_a_model_folder(
     assert qrs_windowed.Qrs.metric in found
     assert "also needs beat_class, lethal" in capsys.readouterr().out
     (found,) = follow(ShippedLethal(place, 1), [0])
-    assert lethal_windowed.Lethal.metric in found
+    assert lethal_windowed.WindowedLethal.metric in found
     assert (place.shipped / "lethal.md").exists()
     (found,) = follow(ShippedBeats(place, 1), [0])
     assert BeatClass.metric in found

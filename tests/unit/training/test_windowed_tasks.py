@@ -25,7 +25,7 @@ from models.training.tasks.base import Task
 from models.training.tasks.beat_class import windowed as windowed_beat_class
 from models.training.tasks.beat_class.windowed import AROUND_BEAT, BeatClass
 from models.training.tasks.lethal import windowed as windowed_lethal
-from models.training.tasks.lethal.windowed import KINDS, LETHAL_SPEC, Lethal
+from models.training.tasks.lethal.windowed import KINDS, LETHAL_SPEC, WindowedLethal
 from models.training.windowed import Windowed
 
 FS = 125
@@ -92,7 +92,7 @@ def wearables() -> Recordings:
     )
 
 
-def lethal(folder: Path, monkeypatch: pytest.MonkeyPatch, secret: str = "") -> Lethal:
+def lethal(folder: Path, monkeypatch: pytest.MonkeyPatch, secret: str = "") -> WindowedLethal:
     """The task on made-up records, one of MITDB and one of VFDB per fold."""
     tracks = [t for name in ("mitdb/1", "mitdb/2", "mitdb/3") for t in mitdb(name, name != secret)]
     monkeypatch.setattr(windowed_lethal, "load_mitdb", lambda data: tracks)
@@ -103,7 +103,7 @@ def lethal(folder: Path, monkeypatch: pytest.MonkeyPatch, secret: str = "") -> L
     )
     monkeypatch.setattr(windowed_lethal, "load_noise", lambda data: [noise()])
     monkeypatch.setattr(windowed_lethal.cinc2017, "load", lambda data, cache: wearables())
-    return Lethal(folder, folder)
+    return WindowedLethal(folder, folder)
 
 
 def beat_class(folder: Path, monkeypatch: pytest.MonkeyPatch, secret: str = "") -> BeatClass:
@@ -144,7 +144,7 @@ def by_width(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def test_both_are_registered_and_ask_for_one_window() -> None:
     assert {"qrs", "beat_class", "rhythm", "lethal"} <= set(base.known())
-    assert base.load("lethal") is Lethal
+    assert base.load("lethal") is WindowedLethal
     assert base.load("beat_class") is BeatClass
     k = np.arange(100)
     # an answer a second, of the same second
@@ -204,7 +204,12 @@ def test_the_right_rhythm_gets_full_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = lethal(tmp_path, monkeypatch).evaluate(by_frequency, 0)
-    assert figures[Lethal.metric] == figures["VF or VFL Se, %"] == figures["VF or VFL Sp, %"] == 100
+    assert (
+        figures[WindowedLethal.metric]
+        == figures["VF or VFL Se, %"]
+        == figures["VF or VFL Sp, %"]
+        == 100
+    )
     assert figures["VT episodes found, %"] == 100
     assert figures["VT episodes false, per hour"] == 0
 
@@ -215,11 +220,11 @@ def test_always_the_same_rhythm_is_half_right(
 ) -> None:
     task = lethal(tmp_path, monkeypatch)
     figures = task.evaluate(constant(task.problem, which), 0)
-    assert (figures[Lethal.metric], figures["VF or VFL Se, %"], figures["VF or VFL Sp, %"]) == (
-        50,
-        se,
-        100 - se,
-    )
+    assert (
+        figures[WindowedLethal.metric],
+        figures["VF or VFL Se, %"],
+        figures["VF or VFL Sp, %"],
+    ) == (50, se, 100 - se)
     assert figures["VT episodes found, %"] == found
 
 

@@ -39,7 +39,7 @@ Codes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Beats:
+class AnnotatedBeats:
     """The beats found in one track."""
 
     name: str  # mitdb/208, with "+noise" where noise was added
@@ -73,7 +73,7 @@ def bare(name: str, signal: Floats) -> Track:
     )
 
 
-def annotated(track: Track, fold: int, detector: Predict) -> Beats:
+def annotated(track: Track, fold: int, detector: Predict) -> AnnotatedBeats:
     """Beats of a track of MITDB."""
     at, shape = found_in(track, detector)
     partner = match(track.beats, at)
@@ -83,7 +83,7 @@ def annotated(track: Track, fold: int, detector: Predict) -> Beats:
     for begin, end in track.flutter:
         allowed[(at >= begin) & (at <= end)] = UNKNOWN
     lost = (partner < 0) & ~_inside(track.beats, track.flutter)
-    return Beats(
+    return AnnotatedBeats(
         track.name,
         track.patient,
         fold,
@@ -119,7 +119,7 @@ def noisy(track: Track, noises: Sequence[Noise], rng: np.random.Generator) -> Tr
     return replace(track, signal=signal)
 
 
-def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[Beats]:
+def collect(folder: Path, detectors: Path, cinc_cache: Path) -> Iterator[AnnotatedBeats]:
     """All tracks, with the detector of each patient's fold."""
     of_fold = detectors_of(detectors)
     rng, noises = np.random.default_rng(1), load_noise(folder)
@@ -153,7 +153,7 @@ def detector(checkpoint: Path) -> Predict:
     return detect
 
 
-def _by_rhythm(track: Track, folder: Path, fold: int, detector: Predict) -> Beats:
+def _by_rhythm(track: Track, folder: Path, fold: int, detector: Predict) -> AnnotatedBeats:
     """VFDB: the classes that a rhythm allows for beats well inside it."""
     at, shape = found_in(track, detector)
     allowed = np.zeros(len(at), np.uint8)
@@ -161,12 +161,12 @@ def _by_rhythm(track: Track, folder: Path, fold: int, detector: Predict) -> Beat
         allowed[(at >= begin + FS_HZ // 2) & (at < end - FS_HZ // 2)] = VFDB_BEATS.get(
             rhythm, UNKNOWN
         )
-    return Beats(
+    return AnnotatedBeats(
         track.name, track.patient, fold, track.channel, at, shape, allowed, np.zeros(0), ""
     )
 
 
-def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
+def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[AnnotatedBeats]:
     """CinC 2017: normal rhythm (CINC_NORMAL records) and atrial fibrillation."""
     records = cinc2017.load(folder / "cinc2017", cache)
     normal = np.flatnonzero(records.labels == 0)
@@ -176,7 +176,7 @@ def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
         at, shape = found_in(track, detector)
         allowed = BIT["N"] if records.labels[r] == 0 else BIT["N"] | BIT["V"]
         if len(at) > 3:
-            yield Beats(
+            yield AnnotatedBeats(
                 track.name,
                 track.name,
                 -1,
@@ -189,7 +189,7 @@ def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Beats]:
             )
 
 
-def save(found: Sequence[Beats], path: Path) -> None:
+def save(found: Sequence[AnnotatedBeats], path: Path) -> None:
     """All tracks in one file of arrays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = [[b.name, b.patient, b.fold, b.channel, len(b.at), b.missed] for b in found]
@@ -203,7 +203,7 @@ def save(found: Sequence[Beats], path: Path) -> None:
     )
 
 
-def load(path: Path) -> list[Beats]:
+def load(path: Path) -> list[AnnotatedBeats]:
     """Load the file that `save` wrote."""
     with np.load(path) as stored:
         table = json.loads(str(stored["table"]))
@@ -215,7 +215,7 @@ def load(path: Path) -> list[Beats]:
         part, lost = slice(i, i + count), slice(j, j + len(missed))
         values = shape[part].astype(np.float32).reshape(-1, SHAPE)
         found.append(
-            Beats(
+            AnnotatedBeats(
                 name,
                 patient,
                 fold,

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from models.architectures.beat_head import CLASSES, SHAPES
 from models.beats.morphology import Floats
-from models.beats.templates import FEATURES, SCALARS, BeatContext, Seen
+from models.beats.templates import FEATURES, SCALARS, BeatContext, MatchedBeats
 from models.signal.conditioning import FS_HZ
 from models.training.data.beat_scenarios import repeated, scenario, unlabelled, ventricular_bank
-from models.training.tasks.beat_class.beats import Beats
+from models.training.tasks.beat_class.beats import AnnotatedBeats
 
 SCENARIOS = 1  # times that each track of MITDB is drawn anew
 # exponent of the number of a patient's beats of a class in the frequency of drawing one
@@ -29,7 +29,7 @@ SCENARIO_SHARE = 0.3
 POLARITY = SHAPES + SCALARS.index("polarity")
 
 
-def unroll(tracks: Sequence[Beats]) -> Seen:
+def unroll(tracks: Sequence[AnnotatedBeats]) -> MatchedBeats:
     """All beats, the tracks one after the other, as the stream sees them."""
     order = sorted(range(len(tracks)), key=lambda k: -len(tracks[k].at))
     count = np.array([len(tracks[k].at) for k in order])
@@ -47,21 +47,21 @@ def unroll(tracks: Sequence[Beats]) -> Seen:
         features[live], slot[live], like[live] = context.take(
             rows[: len(live)], at[live], shape[live]
         )
-    return Seen(features, slot, like)
+    return MatchedBeats(features, slot, like)
 
 
 class Known(NamedTuple):
     """A track and its beats as the stream sees them, which are the same for every network."""
 
-    track: Beats
-    seen: Seen
+    track: AnnotatedBeats
+    seen: MatchedBeats
 
 
-def known(tracks: Sequence[Beats]) -> list[Known]:
+def known(tracks: Sequence[AnnotatedBeats]) -> list[Known]:
     """All beats at once."""
     ends = np.cumsum([len(t.at) for t in tracks])[:-1]
     parts = zip(*(np.split(values, ends) for values in unroll(tracks)), strict=True)
-    return [Known(track, Seen(*part)) for track, part in zip(tracks, parts, strict=True)]
+    return [Known(track, MatchedBeats(*part)) for track, part in zip(tracks, parts, strict=True)]
 
 
 class Examples:
@@ -102,7 +102,7 @@ class Examples:
         return np.nan_to_num(np.log(np.array(mean) / mean[0]))
 
 
-def weights(tracks: Sequence[Beats]) -> npt.NDArray[np.float64]:
+def weights(tracks: Sequence[AnnotatedBeats]) -> npt.NDArray[np.float64]:
     """Relative frequency of drawing each beat."""
     counts: dict[tuple[str, int], int] = {}
     for t in tracks:

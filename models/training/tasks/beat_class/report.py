@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signal.conditioning import FS_HZ
-from models.training.tasks.beat_class.beats import BIT, EXTRA, UNKNOWN, Beats, S, V
+from models.training.tasks.beat_class.beats import BIT, EXTRA, UNKNOWN, AnnotatedBeats, S, V
 
 PACED = {"mitdb/102", "mitdb/104", "mitdb/107", "mitdb/217"}
 LEARNING = 300 * FS_HZ
@@ -25,15 +25,15 @@ Count = tuple[int, int, int]  # found, missed, false
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReportVerdict:
     """A network's answers for one track: probabilities and classes."""
 
-    track: Beats
+    track: AnnotatedBeats
     probability: npt.NDArray[np.float64]  # (n, 5)
     called: npt.NDArray[np.intp]  # (n,)
 
 
-def count(verdict: Verdict, letter: str) -> Count:
+def count(verdict: ReportVerdict, letter: str) -> Count:
     """Found, missed and false beats of a class."""
     t = verdict.track
     later, ours = t.at >= LEARNING, verdict.called == INDEX[letter]
@@ -53,7 +53,7 @@ def total(counts: Sequence[Count]) -> Count:
     return found, missed, false
 
 
-def found_beats(verdict: Verdict) -> Count:
+def found_beats(verdict: ReportVerdict) -> Count:
     """Found, missed and false QRS complexes."""
     t = verdict.track
     later = t.at >= LEARNING
@@ -65,7 +65,7 @@ def found_beats(verdict: Verdict) -> Count:
     )
 
 
-def by_fold(verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
+def by_fold(verdicts: Sequence[ReportVerdict]) -> dict[str, list[float]]:
     """One value per fold, %: F1 of QRS, Se and +P of V and S (without paced records)."""
     told: dict[str, list[float]] = {}
     for fold in sorted({v.track.fold for v in verdicts}):
@@ -77,7 +77,7 @@ def by_fold(verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
     return told
 
 
-def class_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
+def class_figures(verdicts: Sequence[ReportVerdict]) -> dict[str, float]:
     """Se and +P of V and S, %."""
     told = {}
     for letter in "VS":
@@ -96,7 +96,7 @@ def rates(c: Count) -> str:
 
 
 def calibration_error(
-    verdicts: Sequence[Verdict], bins: int = 15
+    verdicts: Sequence[ReportVerdict], bins: int = 15
 ) -> tuple[float, list[tuple[float, float, int]]]:
     """Expected calibration error (Guo et al. 2017, arXiv 1706.04599) of the likeliest class, and
     per bin its mean probability, its accuracy, and the number of beats."""
@@ -115,7 +115,7 @@ def calibration_error(
     return sum(n * abs(a - b) for a, b, n in rows) / len(p), rows
 
 
-def report(by_seed: Mapping[int, Sequence[Verdict]]) -> str:
+def report(by_seed: Mapping[int, Sequence[ReportVerdict]]) -> str:
     """Tables in Markdown: over all by seed and fold, by record for the first seed, reliability."""
     lines = ["| seed | fold | V Se / +P | S Se / +P |", "|---|---|---|---|"]
     for seed, verdicts in by_seed.items():

@@ -24,7 +24,7 @@ from models.training.data.records import Floats, Track, load_mitdb
 from models.training.harness import Plan
 from models.training.problems import BEATS, BEATS_IN_A_ROW
 from models.training.tasks.base import Figures, Predict, task
-from models.training.tasks.beat_class.report import PACED, Verdict, count, total
+from models.training.tasks.beat_class.report import PACED, ReportVerdict, count, total
 from models.training.tasks.beat_class.windowed import classes, reference, score
 from models.training.tasks.qrs.train import FOLDS, folds
 
@@ -137,11 +137,11 @@ class BeatSequences:
         }
 
 
-def verdict(track: Track, predict: Predict) -> Verdict:
+def verdict(track: Track, predict: Predict) -> ReportVerdict:
     """A network's answers for the beats of a track."""
     rows = Rows(track)
     near = rows.around(np.arange(len(rows.rows)))
     parts = np.split(near, range(AT_ONCE, len(near), AT_ONCE))
     logits = np.concatenate([predict(rows.rows[some])[:, :, MIDDLE] for some in parts])
     odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return Verdict(rows.beats, odds / odds.sum(axis=1, keepdims=True), logits.argmax(axis=1))
+    return ReportVerdict(rows.beats, odds / odds.sum(axis=1, keepdims=True), logits.argmax(axis=1))

@@ -20,7 +20,7 @@ from models.training.release.folder import export_when_complete
 from models.training.tasks.base import Figures
 from models.training.tasks.beat_class.beats import collect, detectors_of, load, save
 from models.training.tasks.beat_class.examples import Known, known
-from models.training.tasks.beat_class.report import PACED, Verdict, by_fold, report
+from models.training.tasks.beat_class.report import PACED, ReportVerdict, by_fold, report
 from models.training.tasks.beat_class.train import FOLDS, Fold, fit, judges, temperatures
 from models.training.tasks.beat_class.windowed import figures_of
 
@@ -86,7 +86,7 @@ class ShippedBeats:
         (folder / "figures.json").write_text(json.dumps(by_fold(by_seed[1]), indent=1))
         print(text, flush=True)
 
-    def _verdicts(self, seed: int) -> list[Verdict]:
+    def _verdicts(self, seed: int) -> list[ReportVerdict]:
         nets = [self._of_seed(fold, seed) for fold in range(FOLDS)]
         pairs = zip(nets, self._temperatures, strict=False)
         return [v for net, temperature in pairs for v in net.verdicts(temperature)]

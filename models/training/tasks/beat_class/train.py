@@ -25,14 +25,14 @@ from torch import nn
 
 from models.architectures.beat_head import CLASSES, HEADS, BeatHead, BeatHeads
 from models.beats import votes
-from models.beats.templates import Seen
+from models.beats.templates import MatchedBeats
 from models.signal.stage import Table
 from models.training.data.beat_scenarios import unlabelled
 from models.training.harness import Plan, train
-from models.training.tasks.beat_class.beats import Beats
+from models.training.tasks.beat_class.beats import AnnotatedBeats
 from models.training.tasks.beat_class.examples import Examples, Known
 from models.training.tasks.beat_class.export import Calibrated, export
-from models.training.tasks.beat_class.report import PACED, Verdict
+from models.training.tasks.beat_class.report import PACED, ReportVerdict
 
 PLAN = Plan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
 FOLDS = 3
@@ -68,7 +68,7 @@ def logits_of(
         ]
 
 
-def voted(seen: Seen, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def voted(seen: MatchedBeats, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The logits (n, 5) of a whole track, each beat after the vote of those before it."""
     state = Table(**votes.FIELDS)
     row = np.array([state.open()], dtype=np.intp)
@@ -81,7 +81,7 @@ def voted(seen: Seen, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
 def temperatures(held: Sequence[Known], seed: int, runs: Path) -> list[float]:
     """Of each fold's network. Found without its patients: networks of one of the other folds,
     judged by patients of the other one."""
-    judged: dict[int, tuple[list[Beats], list[npt.NDArray[np.float64]]]] = {
+    judged: dict[int, tuple[list[AnnotatedBeats], list[npt.NDArray[np.float64]]]] = {
         fold: ([], []) for fold in range(FOLDS)
     }
     for learned in range(FOLDS):
@@ -105,7 +105,7 @@ def judges(held: Sequence[Known], fold: int | None) -> list[Known]:
     ]
 
 
-def best(tracks: Sequence[Beats], logits: Sequence[npt.NDArray[np.float64]]) -> float:
+def best(tracks: Sequence[AnnotatedBeats], logits: Sequence[npt.NDArray[np.float64]]) -> float:
     """The temperature of the highest likelihood."""
     allowed = np.concatenate([t.allowed for t in tracks])
     told = ~unlabelled(allowed)
@@ -135,7 +135,7 @@ class Fold(NamedTuple):
     prior: npt.NDArray[np.float64]
     left: list[Known]
 
-    def verdicts(self, temperature: float) -> list[Verdict]:
+    def verdicts(self, temperature: float) -> list[ReportVerdict]:
         """The network's answers for its records."""
         logits = logits_of(self.net, self.prior, self.left)
         return [
@@ -153,15 +153,15 @@ class Fold(NamedTuple):
 
 
 def verdict(
-    track: Beats,
+    track: AnnotatedBeats,
     logits: npt.NDArray[np.float64],
     temperature: float,
     prior: npt.NDArray[np.float64],
-) -> Verdict:
+) -> ReportVerdict:
     """Probabilities of one track, and calls: as the network was trained, which favours what is
     rare, with LEAN."""
     z = logits / temperature
     odds = np.exp(z - z.max(axis=1, keepdims=True))
-    return Verdict(
+    return ReportVerdict(
         track, odds / odds.sum(axis=1, keepdims=True), (logits + prior + LEAN).argmax(axis=1)
     )

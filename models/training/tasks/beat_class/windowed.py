@@ -36,10 +36,10 @@ from models.training.data.beat_windows import HISTORY, Rows
 from models.training.data.records import Floats, Track, load_mitdb, load_noise
 from models.training.harness import Plan
 from models.training.tasks.base import Figures, Predict, task
-from models.training.tasks.beat_class.beats import BIT, CLASSES, UNKNOWN, Beats, noisy
+from models.training.tasks.beat_class.beats import BIT, CLASSES, UNKNOWN, AnnotatedBeats, noisy
 from models.training.tasks.beat_class.examples import weights
-from models.training.tasks.beat_class.report import PACED, Count, Verdict, count, total
-from models.training.tasks.qrs.metrics import AT_ONCE, Score
+from models.training.tasks.beat_class.report import PACED, Count, ReportVerdict, count, total
+from models.training.tasks.qrs.metrics import AT_ONCE, QrsScore
 from models.training.tasks.qrs.train import FOLDS, folds
 
 # window k asks about an R peak at sample k
@@ -133,7 +133,7 @@ class BeatClass:
         return figures_of([verdict(track, predict) for track in judging])
 
 
-def figures_of(verdicts: Sequence[Verdict]) -> Figures:
+def figures_of(verdicts: Sequence[ReportVerdict]) -> Figures:
     """V and S over all these tracks."""
     v, s = (score(total([count(x, letter) for x in verdicts])) for letter in "VS")
     return {
@@ -145,7 +145,7 @@ def figures_of(verdicts: Sequence[Verdict]) -> Figures:
     }
 
 
-def reference(track: Track) -> Beats:
+def reference(track: Track) -> AnnotatedBeats:
     """The reference beats of a track of MITDB, none of them missed; beats in flutter are
     unknown."""
     at = r_peak(track.signal[None], np.zeros(len(track.beats), np.intp), track.beats)
@@ -153,10 +153,12 @@ def reference(track: Track) -> Beats:
     for begin, end in track.flutter:
         allowed[(at >= begin) & (at <= end)] = UNKNOWN
     shape = np.zeros((len(at), 0), np.float32)  # a beat's shape is in its window
-    return Beats(track.name, track.patient, -1, track.channel, at, shape, allowed, np.zeros(0), "")
+    return AnnotatedBeats(
+        track.name, track.patient, -1, track.channel, at, shape, allowed, np.zeros(0), ""
+    )
 
 
-def ends(beats: Beats) -> npt.NDArray[np.int64]:
+def ends(beats: AnnotatedBeats) -> npt.NDArray[np.int64]:
     """Ends of the windows that judge these beats."""
     return AROUND_BEAT.end(np.rint(beats.at).astype(np.int64))
 
@@ -166,7 +168,7 @@ def classes(allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return np.asarray(((allowed[:, None] >> np.arange(len(CLASSES))) & 1).argmax(axis=1), np.int64)
 
 
-def verdict(track: Track, predict: Predict) -> Verdict:
+def verdict(track: Track, predict: Predict) -> ReportVerdict:
     """A network's answers for the beats of a track: their probabilities, and the likeliest
     class."""
     beats = reference(track)
@@ -175,10 +177,10 @@ def verdict(track: Track, predict: Predict) -> Verdict:
         [predict(cut(track.signal, some, AROUND_BEAT)) for some in parts]
     ).astype(np.float64)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return Verdict(beats, odds / odds.sum(axis=1, keepdims=True), logits.argmax(axis=1))
+    return ReportVerdict(beats, odds / odds.sum(axis=1, keepdims=True), logits.argmax(axis=1))
 
 
-def score(c: Count) -> Score:
+def score(c: Count) -> QrsScore:
     """Found, missed and false beats as rates."""
     found, missed, false = c
-    return Score(tp=found, fp=false, fn=missed)
+    return QrsScore(tp=found, fp=false, fn=missed)

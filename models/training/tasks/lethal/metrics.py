@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.signal.windows import BEAT_SPEC
-from models.training.data.lethal_data import ASYSTOLE, CLASSES, VF, VT, WINDOWS, Strip
+from models.training.data.lethal_data import ASYSTOLE, CLASSES, VF, VT, WINDOWS, LethalStrip
 from models.training.data.records import Floats
 from models.training.tasks.qrs.metrics import window_ends
 
@@ -44,7 +44,7 @@ class Seconds:
         return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
 
 
-def seconds(strip: Strip, logits: Floats, fold: int) -> Seconds:
+def seconds(strip: LethalStrip, logits: Floats, fold: int) -> Seconds:
     """Put the answers of a record's windows (windows, 4) beside its reference; what lies outside
     the record is dropped."""
     starts = window_ends(strip.signal.shape[1]) - BEAT_SPEC.after - BEAT_SPEC.hop

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from models.training.data import cinc2017
-from models.training.data.lethal_data import Strip, strips, wearable
+from models.training.data.lethal_data import LethalStrip, strips, wearable
 from models.training.data.lethal_examples import Examples
 from models.training.data.records import Noise, load_mitdb, load_noise, load_vfdb
 from models.training.place import Place
@@ -27,9 +27,9 @@ from models.training.tasks.qrs.train import FOLDS, folds
 
 
 class _Records(NamedTuple):
-    strips: list[Strip]  # of MITDB and VFDB
+    strips: list[LethalStrip]  # of MITDB and VFDB
     fold_of: dict[str, int]  # by patient
-    wearables: list[Strip]  # of CinC 2017, none of them lethal
+    wearables: list[LethalStrip]  # of CinC 2017, none of them lethal
     noises: list[Noise]
 
 

@@ -28,8 +28,8 @@ from models.training.data.lethal_data import (
     SPAN,
     VF,
     WINDOWS,
+    LethalStrip,
     Sets,
-    Strip,
     strips,
     wearable,
 )
@@ -99,12 +99,12 @@ class LethalWindows:
 class Records(NamedTuple):
     """MITDB and VFDB, and the fold of each patient."""
 
-    strips: list[Strip]
+    strips: list[LethalStrip]
     fold_of: dict[str, int]
 
 
 @task("lethal")
-class Lethal:
+class WindowedLethal:
     """None, VT, VF or flutter, asystole of MITDB, VFDB and (none of them) CinC 2017; judged on the
     first channel of MITDB and VFDB."""
 
@@ -160,7 +160,7 @@ def figures(records: Sequence[Seconds]) -> Figures:
     ).percent
     runs, hours = false_episodes(records, tachycardia, THRESHOLD)
     return {
-        Lethal.metric: (se + sp) / 2,
+        WindowedLethal.metric: (se + sp) / 2,
         "VF or VFL Se, %": se,
         "VF or VFL Sp, %": sp,
         "VF or VFL Sp without doubtful labels, %": certain,

@@ -28,7 +28,7 @@ AT_ONCE = 256  # windows
 
 
 @dataclass
-class Score:
+class QrsScore:
     """Counts that add up over records."""
 
     tp: int = 0
@@ -50,10 +50,10 @@ class Score:
         return 200 * self.tp / max(1, 2 * self.tp + self.fp + self.fn)
 
 
-def total(scores: Iterable[Score]) -> Score:
+def total(scores: Iterable[QrsScore]) -> QrsScore:
     """Sum of counts."""
     scores = list(scores)
-    return Score(sum(s.tp for s in scores), sum(s.fp for s in scores), sum(s.fn for s in scores))
+    return QrsScore(sum(s.tp for s in scores), sum(s.fp for s in scores), sum(s.fn for s in scores))
 
 
 def window_ends(length: int) -> npt.NDArray[np.int64]:
@@ -104,7 +104,7 @@ def match(reference: Doubles, found: Doubles) -> npt.NDArray[np.intp]:
     return partner
 
 
-def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -> Score:
+def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -> QrsScore:
     """QRS counts over the given sections (k, 2) of samples, by default the whole track, without
     flutter."""
     sections = np.array([[0, len(track.signal)]]) if sections is None else sections
@@ -115,7 +115,7 @@ def score_beats(track: Track, found: Doubles, sections: Doubles | None = None) -
     extra = ~matched & _counted(track, found, sections)
     hit = (partner >= 0) & ref_in
     miss = (partner < 0) & ref_in
-    return Score(
+    return QrsScore(
         int(hit.sum()),
         int(extra.sum()),
         int(miss.sum()),

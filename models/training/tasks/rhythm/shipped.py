@@ -26,7 +26,7 @@ from models.training.tasks.base import Figures
 from models.training.tasks.beat_class.beats import detector
 from models.training.tasks.qrs.train import trained
 from models.training.tasks.rhythm.train import Data, Learned, figures, finish, learn, save, split
-from models.training.tasks.rhythm.windowed import Rhythm
+from models.training.tasks.rhythm.windowed import WindowedRhythm
 
 ALL = "all"  # name of what is trained with all records
 
@@ -67,7 +67,7 @@ class ShippedRhythm:
         path = self._place.shipped / f"rhythm-{label(fold)}.json"
         path.write_text(json.dumps(told | {"temperature": learned.divisor}, indent=1))
         return {
-            Rhythm.metric: told["records"],
+            WindowedRhythm.metric: told["records"],
             "N A O mean F1, 10 s": told["10 s"],
             **{f"F1 {c}, records": told[f"F1 {c}"] for c in "NAO~"},
         }

@@ -56,7 +56,7 @@ class WholeWindows:
 
 
 @task("rhythm")
-class Rhythm:
+class WindowedRhythm:
     """N A O ~ of CinC 2017, whole records and 10-s pieces of them."""
 
     problem = Problem("classes", CLASSES, RHYTHM_SPEC)
@@ -96,7 +96,7 @@ class Rhythm:
 
 
 @task("rhythm_10s")
-class RhythmOfTenSeconds(Rhythm):
+class RhythmOfTenSeconds(WindowedRhythm):
     """N A O ~ of CinC 2017 by windows of 10 s: the task on which the systems of the zoo are
     compared."""
 
