@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecgwatch.acting import person_name
+from ecgwatch.alarming.acting import person_name
 from ingest.clock import SystemClock
 from ingest.operator import OperatorOutlet
 from ingest.registry.reader import read_registry

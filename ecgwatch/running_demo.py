@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ecgwatch.atomic import replace_file
+from ecgwatch.writing.atomic import replace_file
 from ingest.errors import BadInputError
 
 FOLDER = Path("var/demo")

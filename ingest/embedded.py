@@ -4,7 +4,7 @@ librdkafka (in the wheel of confluent-kafka) carries a mock cluster that speaks 
 a local TCP port, also to other processes and other clients. It is in memory and on one machine:
 when the process that holds it ends, every message is lost. Not for patients.
 
-What was found with librdkafka 2.16 (tests/integration/test_embedded.py holds it to that):
+What was found with librdkafka 2.16 (tests/integration/processor/test_embedded.py holds it to that):
 - Every topic has 4 partitions, and is created when a client first asks for it; CreateTopics is not
   answered (confluent-kafka's create_topics times out, kafka-python's raises). `EmbeddedBroker`
   makes the topics of ingest/topics.py at its start.

@@ -9,11 +9,16 @@ from typing import Annotated, get_args
 import typer
 
 from ecgwatch import options, settings
-from ecgwatch.acting import act, check_limits, check_silenceable, limits_of, seconds_of
-from ecgwatch.alarm_lines import described, limits_table, show
+from ecgwatch.alarming.acting import act, check_limits, check_silenceable, limits_of, seconds_of
+from ecgwatch.alarming.alarm_lines import described, limits_table, show
+from ecgwatch.alarming.orders import read_orders
+from ecgwatch.alarming.patient_store import (
+    opened_store,
+    warn,
+    warn_if_unknown,
+    warn_in_store_if_unknown,
+)
 from ecgwatch.commands.notify import notifications_file
-from ecgwatch.orders import read_orders
-from ecgwatch.patient_store import opened_store, warn, warn_if_unknown, warn_in_store_if_unknown
 from ecgwatch.stores import load_profiles
 from ecgwatch.times import parse_when
 from ingest.clock import SystemClock
@@ -192,7 +197,7 @@ def tail(
     broker: options.Broker = None,
 ) -> None:
     """Show every step of every alarm as it happens, until Ctrl-C."""
-    from ecgwatch.following import follow
+    from ecgwatch.alarming.following import follow
 
     chosen, _ = settings.load({"broker": broker})
     try:
@@ -277,7 +282,7 @@ def reconcile(
 ) -> None:
     """Prove that every detected alarm is stored and that its recipients by the notifications file were
     notified; list what is missing and end with exit status 1."""
-    from ecgwatch.reconciling import reconcile_period
+    from ecgwatch.alarming.reconciling import reconcile_period
 
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     now_ns = SystemClock().now_ns()

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from ecgwatch import options, settings
-from ecgwatch.files import (
+from ecgwatch.writing.files import (
     AlarmEpisodeRow,
     RecordRow,
     RhythmRow,

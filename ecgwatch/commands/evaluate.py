@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecgwatch import settings
-from ecgwatch.atomic import replace_file
+from ecgwatch.writing.atomic import replace_file
 from ingest.errors import BadInputError, EcgwatchError
 
 if TYPE_CHECKING:

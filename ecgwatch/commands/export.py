@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from ecgwatch import options, settings
-from ecgwatch.exporting import export_records
 from ecgwatch.stores import missing_file, open_sink
 from ecgwatch.times import parse_when, show_time
+from ecgwatch.writing.exporting import export_records
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from stream_processor.sinks.base import FOREVER_NS, Sink, SinkBusyError
@@ -64,7 +64,7 @@ def export(
                 typer.echo(f"{done.path}: from {show_time(done.start_ns)}, {counts}")
         else:
             # half a second of imports that no other command needs
-            from ecgwatch.tables import export_tables
+            from ecgwatch.writing.tables import export_tables
 
             for path, rows in export_tables(store, patients, out, form.value, start_ns, end_ns):
                 typer.echo(f"{path}: {rows} rows")

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from ecgwatch import settings
-from ecgwatch.commands.add_task import add_task, deploy
-from ecgwatch.commands.method import method
 from ecgwatch.modelling import extra
+from ecgwatch.modelling.add_task import add_task, deploy
+from ecgwatch.modelling.method import method
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -17,11 +17,11 @@ import numpy as np
 from dashboards.paper import Mark, millivolts, strip_svg
 from ecgwatch import settings
 from ecgwatch.annotate import annotate
-from ecgwatch.atomic import replace_file
 from ecgwatch.evaluating.gallery import COLOURS, STRIP_S
 from ecgwatch.evaluating.judge import CINC2017, Judgement, judge
 from ecgwatch.evaluating.sums_alarms import clock
 from ecgwatch.evaluating.task import EvaluationTask, SourceExcerpt, tasks, ward_of
+from ecgwatch.writing.atomic import replace_file
 from ingest.sources.wfdb_record import WfdbSource
 from stream_processor.scoring.reference import LETHAL, Episode, Record
 

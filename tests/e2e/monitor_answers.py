@@ -1,7 +1,7 @@
 """In the stream processor's place: takes what people do from ecg.acks and answers on ecg.alarms, so
 that the page's tests need no network.
 
-The true answers are tested in tests/integration/test_actions.py.
+The true answers are tested in tests/integration/processor/test_actions.py.
 """
 
 from __future__ import annotations

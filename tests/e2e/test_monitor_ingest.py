@@ -13,7 +13,7 @@ import httpx
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.server.tls import self_signed
-from tests.integration.ingest_bench import People, Sender
+from tests.integration.devices.ingest_bench import People, Sender
 
 
 def test_one_process_serves_the_ward_and_takes_samples(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from ingest.embedded import EmbeddedBroker
 from tests.e2e.monitor_browser import Server, eventually, opened, set_prefs, shot, tile
-from tests.integration.ingest_bench import Sender, journal, running
+from tests.integration.devices.ingest_bench import Sender, journal, running
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from ingest.embedded import EmbeddedBroker
 from ingest.messages import SampleChunk
 from tests.e2e.monitor_browser import HARMLESS
-from tests.integration.ingest_bench import People, Server, journal, kept
+from tests.integration.devices.ingest_bench import People, Server, journal, kept
 
 FAKE = Path(__file__).with_name("fake_h10.js").read_text()
 

@@ -1,5 +1,5 @@
 """Which chunks the ingest server takes, as whose, and which it refuses. Kafka is a list here; with a
-real one: tests/integration/test_ingest_server.py."""
+real one: tests/integration/devices/test_ingest_server.py."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import models.training
 from ecgwatch.__main__ import app
-from ecgwatch.commands import method
-from ecgwatch.commands.method import METHODS
+from ecgwatch.modelling import method
+from ecgwatch.modelling.method import METHODS
 
 TRAINING = Path(models.training.__file__).parent
 DOCS = Path(__file__).parents[3] / "docs" / "models.md"

@@ -372,9 +372,9 @@ def test_every_kind_has_a_rule_or_happens_and_a_text() -> None:
 def test_every_kind_has_a_story() -> None:
     told = {row.kind for _, _, expected in STORIES.values() for row in expected}
     below = {"atrial_fibrillation", "atrial_fibrillation_end", "battery", "device"}
-    # tests/contract/test_ward.py, test_batches.py, tests/integration/test_technical_alarms.py
+    # tests/contract/test_ward.py, test_batches.py, tests/integration/processor/test_technical_alarms.py
     by_the_ward = {"no_signal", "gap", "restart", "two_senders", "input_refused", "state_lost"}
-    # tests/unit/pipeline/test_archive.py, tests/integration/test_supervise.py
+    # tests/unit/pipeline/test_archive.py, tests/integration/processor/test_supervise.py
     of_the_system = {"store_away", "processor_down"}
     assert told | below | by_the_ward | of_the_system == set(CATALOGUE)
 

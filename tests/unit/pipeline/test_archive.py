@@ -2,7 +2,7 @@
 busy.
 
 Consumer and producer are stand-ins that write down what they are told;
-tests/integration/test_archive.py has brokers.
+tests/integration/processor/test_archive.py has brokers.
 """
 
 from __future__ import annotations

@@ -27,5 +27,5 @@ def test_faust_is_the_one_we_know(name):
     part, digest = KNOWN[name]
     found = hashlib.sha256(inspect.getsource(part).encode()).hexdigest()[:12]
     assert found == digest, (
-        f"faust's {name} has changed: read it, adapt stream_processor/kafka/delivery.py, run tests/integration/test_process.py"
+        f"faust's {name} has changed: read it, adapt stream_processor/kafka/delivery.py, run tests/integration/processor/test_process.py"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ecgwatch.reconciling import Detected, compare_kept, compare_told, report
+from ecgwatch.alarming.reconciling import Detected, compare_kept, compare_told, report
 from ingest.messages import Alarm, Delivery
 from stream_processor.notifications.plan import Escalation, NotificationPlan, Recipient, Rule
 from stream_processor.sinks.memory import MemorySink

@@ -11,8 +11,8 @@ import pytest
 import wfdb
 
 from ecgwatch.commands.export import ExportFormat, export
-from ecgwatch.exporting import export_records, file_name
 from ecgwatch.times import parse_time, show_time
+from ecgwatch.writing.exporting import export_records, file_name
 from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Alarm, Beat, Rhythm, Vitals, sample_offset_ns
 from stream_processor.sinks.sqlite import SqliteSink

@@ -27,7 +27,7 @@ from stream_processor.sinks.sqlite import SqliteSink
 from stream_processor.worker.archive import KINDS, Archive
 from tests.brokers import kafka_first
 from tests.contract.test_sinks import action, delivery, edit, score
-from tests.integration.test_process import messages
+from tests.integration.processor.test_process import messages
 
 T0 = 1_750_000_000_000_000_000
 WAIT_S = 90.0

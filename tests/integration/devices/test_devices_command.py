@@ -10,7 +10,7 @@ from ingest.errors import BadInputError
 from ingest.messages import Action
 from ingest.registry.reader import read_registry
 from ingest.topics import ACKS
-from tests.integration.ingest_bench import journal, read_topic
+from tests.integration.devices.ingest_bench import journal, read_topic
 
 
 def test_admit_wear_transfer_discharge_readmit(broker):

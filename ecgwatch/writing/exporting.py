@@ -10,7 +10,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from dashboards.report.rhythm import minutes
-from ecgwatch.files import (
+from ecgwatch.times import show_time
+from ecgwatch.writing.files import (
     AlarmEpisodeRow,
     JournalRow,
     RecordRow,
@@ -21,7 +22,6 @@ from ecgwatch.files import (
     write_events,
     write_journal,
 )
-from ecgwatch.times import show_time
 from ingest.messages import Alarm, Beat, JournalEntry, Rhythm, sample_offset_ns
 from stream_processor.sinks.base import FOREVER_NS, Sink
 

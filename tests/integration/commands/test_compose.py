@@ -34,7 +34,7 @@ from ingest.sources.simulated import SimulatedSource
 from stream_processor.sinks.base import KINDS, Sink, SinkBusyError
 from stream_processor.ward import build_ward
 from tests.contract.test_sinks import beat
-from tests.integration.test_recovery import Stored, _by_identity, assert_same
+from tests.integration.processor.test_recovery import Stored, _by_identity, assert_same
 from tools import compose_env, compose_tokens
 from tools.services import free_port
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from ecgwatch.atomic import replace_file
+from ecgwatch.writing.atomic import replace_file
 
 CODES = {"N": 1, "V": 5, "F": 6, "S": 9, "Q": 13, "+": 28}  # of WFDB's ecgcodes.h
 _NOTE, _SKIP, _AUX = 22, 59, 63

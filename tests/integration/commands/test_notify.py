@@ -26,8 +26,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ecgwatch.__main__ import app
+from ecgwatch.alarming.reconciling import compare_told
 from ecgwatch.commands.notify import with_secrets
-from ecgwatch.reconciling import compare_told
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker

@@ -37,8 +37,8 @@ from tests.gateway.signals import START_NS
 from tests.gateway.test_sources import belt, documented_source
 from tests.gateway.virtual_h10 import Air, BumbleRadio, VirtualH10
 from tests.gateway.wearing import Night, assert_same_beats, bad_night, beats_of, undisturbed, wear
-from tests.integration.ingest_bench import People, kept, running
-from tests.integration.test_whole_path import Stack, stack
+from tests.integration.devices.ingest_bench import People, kept, running
+from tests.integration.processor.test_whole_path import Stack, stack
 
 __all__ = ["stack"]  # a fixture
 

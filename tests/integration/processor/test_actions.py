@@ -18,7 +18,7 @@ from ingest.messages import Action, Alarm, SampleChunk, encode, sample_offset_ns
 from ingest.operator import send
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from tests.integration.test_recovery import working
+from tests.integration.processor.test_recovery import working
 
 WAIT_S = 90.0
 

@@ -14,7 +14,7 @@ from stream_processor.worker import app
 from stream_processor.worker.assembly import build_processor
 from stream_processor.worker.counters import Counters
 from tests.fakes import FakeWard
-from tests.integration.test_process import PATIENTS, send, until
+from tests.integration.processor.test_process import PATIENTS, send, until
 
 
 @pytest.mark.parametrize("hangs_s", [0.0, 1.5])

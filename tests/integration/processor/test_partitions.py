@@ -12,7 +12,7 @@ import pytest
 from ingest.broker import create_topics, grow_topics
 from ingest.messages import encode
 from stream_processor.worker.snapshots import SnapshotReader
-from tests.integration.test_recovery import (
+from tests.integration.processor.test_recovery import (
     START_NS,
     Stored,
     assert_same,

@@ -22,7 +22,7 @@ from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError
 from ingest.registry import steps
 from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks
-from tests.integration.ingest_bench import N, People, Sender, chunk, journal, kept, running
+from tests.integration.devices.ingest_bench import N, People, Sender, chunk, journal, kept, running
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from tests.integration.ingest_bench import N, People, Sender, kept, running
+from tests.integration.devices.ingest_bench import N, People, Sender, kept, running
 from tools.services import free_port
 
 

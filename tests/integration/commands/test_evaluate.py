@@ -18,7 +18,7 @@ from wfdb.processing import compare_annotations
 from ecgwatch.annotate import annotate
 from ecgwatch.evaluating.judge import Judgement, judge
 from ecgwatch.evaluating.task import EvaluationTask, SourceExcerpt, patient, tasks, ward_of
-from ecgwatch.files import write_events
+from ecgwatch.writing.files import write_events
 from ingest.errors import BadInputError
 from ingest.simulator.generate import write_wfdb
 from ingest.simulator.scenario import load
@@ -248,7 +248,7 @@ def test_wfdb_counts_the_same_beats_in_the_written_file(
 @needs("mitdb")
 def test_a_patient_is_judged_by_the_fold_that_left_him_out() -> None:
     folds = json.loads(
-        (Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/folds.json").read_text()
+        (Path(__file__).parents[3] / "models/artifacts/ecgcl/folds/folds.json").read_text()
     )
     task = only("mitdb", "208")
     assert (task.fold, task.seen) == (str(folds["mitdb/208"]), False)
@@ -260,7 +260,7 @@ def test_a_patient_is_judged_by_the_fold_that_left_him_out() -> None:
 def test_a_labelled_record_is_judged_by_the_network_that_never_saw_it() -> None:
     unseen = set(
         json.loads(
-            (Path(__file__).parents[2] / "models/artifacts/ecgcl/folds/cinc2017.json").read_text()
+            (Path(__file__).parents[3] / "models/artifacts/ecgcl/folds/cinc2017.json").read_text()
         )
     )
     by_folds = tasks(DATA / "cinc2017", [], "", 0.0, folds=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from ecgwatch.atomic import whole_file
+from ecgwatch.writing.atomic import whole_file
 from ingest.messages import Stored
 from stream_processor.sinks.base import FOREVER_NS, KINDS, Sink
 

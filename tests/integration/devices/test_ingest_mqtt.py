@@ -22,7 +22,7 @@ from ingest.errors import BadInputError, UnreachableError
 from ingest.registry.heard import read_states
 from ingest.server.mqtt import MqttSubscriber
 from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks, mqtt_topic
-from tests.integration.ingest_bench import N, People, chunk, journal, kept, running
+from tests.integration.devices.ingest_bench import N, People, chunk, journal, kept, running
 from tools.services import free_port
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"

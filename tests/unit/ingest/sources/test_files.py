@@ -11,7 +11,7 @@ import wfdb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgwatch.files import (
+from ecgwatch.writing.files import (
     AlarmEpisodeRow,
     RecordRow,
     RhythmRow,

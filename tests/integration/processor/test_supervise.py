@@ -38,7 +38,7 @@ BROKEN = "import sys; open('{started}', 'a').write('.'); sys.exit({code})"
 def supervised(worker: str, **values: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SUPERVISE, sys.executable, "-c", worker.format(**values)]
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     )
 
 

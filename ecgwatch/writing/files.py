@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from ecgwatch.atomic import replace_file
-from ecgwatch.ecw import write_ecw
+from ecgwatch.writing.atomic import replace_file
+from ecgwatch.writing.ecw import write_ecw
 from ingest.messages import Alarm, Beat, Rhythm
 
 __all__ = [

@@ -16,8 +16,8 @@ import confluent_kafka
 import pytest
 from typer.testing import CliRunner
 
-from ecgwatch import reconciling
 from ecgwatch.__main__ import app
+from ecgwatch.alarming import reconciling
 from ingest import operator
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
@@ -40,7 +40,7 @@ from ingest.topics import ACKS, ALARMS, EDITS, NOTIFICATIONS, ORDERS, SAMPLES
 from stream_processor.pipeline.alarms.profiles import BUILT_IN, LIMITS
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.fakes import chunk
-from tests.integration.test_process import messages
+from tests.integration.processor.test_process import messages
 
 CLOCK = SystemClock()
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from ecgwatch.orders import read_orders
+from ecgwatch.alarming.orders import read_orders
 from ingest.broker import create_topics
 from ingest.messages import Action, Alarm, Orders, decode
 from ingest.operator import send
-from tests.integration.test_actions import produce, story
-from tests.integration.test_process import messages
-from tests.integration.test_recovery import working
+from tests.integration.processor.test_actions import produce, story
+from tests.integration.processor.test_process import messages
+from tests.integration.processor.test_recovery import working
 
 WAIT_S = 90.0
 
