@@ -159,6 +159,7 @@ def test_without_patients_everyone_is_exported(place, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "208.ecw",
         "alarms.csv",
+        "journal.csv",
         "other.ecw",
         "record.csv",
         "rhythm.csv",
