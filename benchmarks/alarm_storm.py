@@ -332,7 +332,7 @@ def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) 
         )
         environment = {"ECGWATCH_SINK": f"sqlite:{folder}/events.db"} | environment
         environment |= {"ECGWATCH_BROKER": broker, "ECGWATCH_NOTIFICATIONS": str(plan)}
-        options = {"process": (), "notify": (), "monitor": ("--port", "0")}
+        options = {"process": ("--workers", "1"), "notify": (), "monitor": ("--port", "0")}
         commands = {
             name: ends.enter_context(ecgwatch(environment, folder, name, *more))
             for name, more in options.items()

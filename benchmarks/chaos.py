@@ -101,7 +101,7 @@ class Processor:
             return  # another fault was faster
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ecgwatch", "process"],
+                [sys.executable, "-m", "ecgwatch", "process", "--workers", "1"],
                 env={**os.environ, **self._settings},
                 stdout=log,
                 stderr=log,

@@ -12,25 +12,24 @@ from stream_processor.worker.counters import Counters
 
 
 def publisher(
-    settings: Settings, supervisor: int, timings: Mapping[str, float], clock: Clock
+    settings: Settings, worker: str, timings: Mapping[str, float], clock: Clock
 ) -> Callable[[Counters], None]:
     """Return the function that a worker calls with its counters every 15 s. It writes to InfluxDB
     if that is the store, otherwise it does nothing (the log has the counters).
 
-    A worker is named by its machine and its supervisor, so that a restarted worker keeps the name.
+    `worker` names its supervisor and its place there, so that a restarted worker keeps the name.
     """
     scheme, _, url = settings.sink.partition(":")
     if scheme != "influxdb":
         return lambda _: None
     from stream_processor.worker.telemetry import InfluxTelemetry
 
-    worker = f"{platform.node()}-{supervisor}"
     return InfluxTelemetry(
         url,
         settings.influx_token,
         settings.influx_org,
         settings.influx_bucket,
-        worker,
+        f"{platform.node()}-{worker}",
         timings,
         clock,
         influx_ca(settings),

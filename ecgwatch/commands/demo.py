@@ -66,7 +66,8 @@ def _run(folder: Path, browser: bool, port: int, for_s: float | None) -> None:
     clock = SystemClock()
     with EmbeddedBroker() as broker, Children(folder) as children:
         typer.echo("  processor, store, page and patients ...", err=True)
-        children.start("process", "process", "--broker", broker.address, "--sink", sink)
+        at = ("--broker", broker.address, "--sink", sink)
+        children.start("process", "process", *at, "--workers", "1")
         page = _start_page(children, port, broker.address, sink)
         start_ward(children, broker.address, _have)
         address = _first_line(page).removeprefix("monitor: ")

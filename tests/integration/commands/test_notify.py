@@ -486,7 +486,7 @@ def test_detected_is_stored_is_told_and_answered(tmp_path, hook, monkeypatch):
         monkeypatch.setenv("ECGWATCH_SINK", f"sqlite:{tmp_path}/e.db")
         rule = '[[rules]]\nrecipients = ["hook"]\nalso = ["acknowledged"]'
         monkeypatch.setenv("ECGWATCH_NOTIFICATIONS", str(plan_file(tmp_path, rule, hook=hook.url)))
-        with command("process"), command("notify"):
+        with command("process", "--workers", "1"), command("notify"):
             ecgwatch("simulate", "asystole", "vt", "--speed", "max", "--for", "90")
             ecgwatch("topics", "lag", "--wait", "120")
             until(lambda: any("ASYSTOLE" in text for text in hook.texts()))

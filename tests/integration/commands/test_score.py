@@ -202,7 +202,7 @@ def check_final(scores: list[Score], records: Path, start_ns: int) -> None:
 @pytest.mark.slow
 def test_the_last_score_is_the_offline_one(broker, commands: Commands, records: Path):
     ready(commands.start("score"), "scoring")
-    ready(commands.start("process"), "processing")
+    ready(commands.start("process", "--workers", "1"), "processing")
     start_ns = time.time_ns()
     replay(broker.address, records, start_ns)
     found = Scores(broker.address).until(lambda scores: whole(scores, start_ns))
@@ -224,7 +224,7 @@ def test_the_last_score_is_the_offline_one(broker, commands: Commands, records: 
 def test_killed_in_the_middle_it_goes_on(broker, commands: Commands, records: Path):
     first = commands.start("score")
     ready(first, "scoring")
-    ready(commands.start("process"), "processing")
+    ready(commands.start("process", "--workers", "1"), "processing")
     scores = Scores(broker.address)
     start_ns = time.time_ns()
 

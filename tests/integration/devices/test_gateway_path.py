@@ -102,7 +102,7 @@ async def live_through(
 def gateway_equals_annotated(stack: Stack, night: Night, spool: Path) -> None:
     broker = stack.environment["ECGWATCH_BROKER"]
     stack.run("topics", "create")
-    stack.start("process")
+    stack.start("process", "--workers", "1")
     token = admitted(broker)
     with running(broker) as server:
         gateway = asyncio.run(live_through(night, server.url, token, spool, mtu_first=185))

@@ -41,7 +41,7 @@ def test_events_and_figures_over_tls(secure, caplog) -> None:
     assert [type(e) for e in again.read(Beat, again.patients()[0])] == [Beat]
     again.close()
     with caplog.at_level(logging.WARNING):
-        publisher(chosen, 1, {}, SystemClock())(Counters())
+        publisher(chosen, "1", {}, SystemClock())(Counters())
     assert not caplog.records
     (found,) = [one for one in findings(chosen) if one.part == "sink"]
     assert found.works, found.text

@@ -95,7 +95,7 @@ def _by_identity(events: list[Event]) -> Stored:
 class Worker:
     """`ecgwatch process` and everything it starts, as one process group."""
 
-    def __init__(self, broker: str, sink: str, settings: dict[str, str]) -> None:
+    def __init__(self, broker: str, sink: str, settings: dict[str, str], workers: int) -> None:
         self._command = [
             sys.executable,
             "-m",
@@ -105,11 +105,13 @@ class Worker:
             broker,
             "--sink",
             sink,
+            "--workers",
+            str(workers),
         ]
-        self._environment = {**os.environ, **settings}
+        self._environment, self._workers = {**os.environ, **settings}, workers
 
     def start(self) -> None:
-        """Start it and wait for its line."""
+        """Start it and wait for the line of each worker."""
         self.process = subprocess.Popen(
             self._command,
             env=self._environment,
@@ -118,8 +120,9 @@ class Worker:
             text=True,
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("processing ecg.samples"), line
+        for _ in range(self._workers):
+            line = self.process.stdout.readline()
+            assert line.startswith("processing ecg.samples"), line
 
     def kill_all(self) -> None:
         """As a power cut."""
@@ -140,8 +143,10 @@ class Worker:
 
 
 @contextlib.contextmanager
-def working(broker: str, sink: str, settings: dict[str, str] | None = None) -> Iterator[Worker]:
-    worker = Worker(broker, sink, settings or {})
+def working(
+    broker: str, sink: str, settings: dict[str, str] | None = None, workers: int = 1
+) -> Iterator[Worker]:
+    worker = Worker(broker, sink, settings or {}, workers)
     worker.start()
     try:
         yield worker
@@ -253,6 +258,20 @@ def test_one_of_two_is_killed_before_its_first_commit(
         stored = wait_for(sink, undisturbed)
         first.process.stdout.close()
         first.start()  # for `working` to stop
+    assert_same(stored, undisturbed)
+
+
+@pytest.mark.slow
+def test_two_workers_of_one_process_share_the_patients(
+    empty_kafka, tmp_path: Path, ward_chunks, undisturbed
+):
+    """One of them is killed in the midst, and another takes its place."""
+    broker, sink = empty_kafka.address, f"sqlite:{tmp_path / 'events.db'}"
+    create_topics(broker)
+    with working(broker, sink, workers=2) as both, streaming(broker, ward_chunks, speed=SPEED / 2):
+        time.sleep(3.0)
+        both.kill_worker()
+        stored = wait_for(sink, undisturbed)
     assert_same(stored, undisturbed)
 
 

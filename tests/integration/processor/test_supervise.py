@@ -19,11 +19,13 @@ from ingest.topics import ALARMS
 
 SUPERVISE = """
 import sys
-from ecgwatch.commands.process import supervise
 from ecgwatch.crash_loop import CrashLoop
 from ingest.clock import SystemClock
 tell = lambda alarm: print(alarm.step, alarm.text, file=sys.stderr)
-sys.exit(supervise(sys.argv[1:], SystemClock(), CrashLoop(tell, SystemClock())))
+from ecgwatch.supervising import supervise
+n = int(sys.argv[1])
+loops = [CrashLoop(tell, SystemClock()) for _ in range(n)]
+sys.exit(supervise([[*sys.argv[2:], str(i)] for i in range(n)], SystemClock(), loops))
 """
 DEAF = "import time; open('{started}', 'a').write('.'); time.sleep(60)"
 LISTENING = """
@@ -35,8 +37,9 @@ time.sleep(60)
 BROKEN = "import sys; open('{started}', 'a').write('.'); sys.exit({code})"
 
 
-def supervised(worker: str, **values: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SUPERVISE, sys.executable, "-c", worker.format(**values)]
+def supervised(worker: str, workers: int = 1, **values: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SUPERVISE, str(workers)]
+    command += [sys.executable, "-c", worker.format(**values)]
     return subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     )
@@ -79,6 +82,29 @@ def test_a_user_error_of_the_first_worker_ends_it(tmp_path: Path, code: int):
     assert running.wait(30) == code
     running.communicate()
     assert (tmp_path / "started").read_text() == "."
+
+
+STARTED_BY = "import sys, time; open('{started}', 'a').write(sys.argv[1]); {then}"
+
+
+def test_of_several_workers_the_one_that_breaks_down_is_followed(tmp_path: Path):
+    """The others go on, and all end when told to stop."""
+    then = "sys.exit(70) if sys.argv[1] == '1' else time.sleep(60)"
+    running = supervised(STARTED_BY, 3, started=tmp_path / "started", then=then)
+    wait_for(tmp_path / "started", 4)
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.wait(30) in (0, 70)
+    running.communicate()
+    said = (tmp_path / "started").read_text()
+    assert (said.count("0"), said.count("2")) == (1, 1)
+    assert said.count("1") >= 2
+
+
+def test_a_user_error_of_one_of_several_ends_them_all(tmp_path: Path):
+    then = "sys.exit(2) if sys.argv[1] == '1' else time.sleep(60)"
+    running = supervised(STARTED_BY, 2, started=tmp_path / "started", then=then)
+    assert running.wait(30) == 2
+    running.communicate()
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def stored_equals_annotated(
 ) -> dict[str, int]:
     """Replay, export, annotate: the files are the same, byte for byte. Replay again: nothing
     changes. Returns the point counts."""
-    stack.start("process")
+    stack.start("process", "--workers", "1")
     seen: list[dict[str, int]] = []
     for _ in range(2):
         stack.run("replay", record, "--speed", "max", "--start-time", START)

@@ -88,9 +88,9 @@ def test_a_store_that_is_away_harms_nobody(caplog: pytest.LogCaptureFixture) -> 
 
 def test_only_influxdb_gets_figures() -> None:
     clock = ManualClock(NOW_NS)
-    publisher(Settings(sink="sqlite:x.db"), 1, {}, clock)(Counters())
+    publisher(Settings(sink="sqlite:x.db"), "1", {}, clock)(Counters())
     assert isinstance(
-        publisher(Settings(sink="influxdb:http://127.0.0.1:9"), 1, {}, clock), InfluxTelemetry
+        publisher(Settings(sink="influxdb:http://127.0.0.1:9"), "1", {}, clock), InfluxTelemetry
     )
 
 
