@@ -49,7 +49,7 @@ COMMANDS = (
     ),
     CommandEntry(
         "train",
-        "Train a task, judge it on the fold that was left out, and go on from the last checkpoint.",
+        "Train a network on a task, judge it on the fold that was left out, and write it for `models compare` and `models deploy`",
     ),
     CommandEntry("export", "Write stored events of patients and a period as files."),
     CommandEntry(
