@@ -82,7 +82,7 @@ def marked(page: Page, canvas: str) -> int:
 def test_a_symptom_reaches_trace_list_report_and_export(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
-    stack.start("process")
+    stack.start("process", "--workers", "1")
     broker, path = stack.environment["ECGWATCH_BROKER"], tmp_path / "events.db"
     token = People(broker).device("h10-1", "ada", ago_s=SIGNAL_S + 20)
     start_ns = time.time_ns() - (SIGNAL_S + 5) * S
