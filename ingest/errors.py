@@ -14,7 +14,7 @@ WireError                a body that the ingest server would refuse (ingest/wire
 
 Set aside and counted, while everything else continues:
 
-BadMessageError          not a valid message: to the dead-letter topic (ingest/messages.py)
+BadMessageError          not a valid message: to the dead-letter topic (ingest/messages/codec.py)
 BatchRefusedError        events that the store will never accept (stream_processor/sinks/refusals.py)
 BadPacketError           not a valid packet of this device (ingest/gateway/base.py)
 KafkaRefusedError        a message that Kafka will never accept (ingest/server/outlet.py)

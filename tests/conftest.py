@@ -28,7 +28,7 @@ S = TypeVar("S", bound=services.Service)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--slow: also the tests that take longer than ten seconds, as CI does."""
+    """--slow: also the tests that take longer than five seconds, as CI does."""
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
 
 

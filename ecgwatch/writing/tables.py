@@ -31,7 +31,7 @@ def export_tables(
     """Write events_beat, events_rhythm and so on, a file per kind of event, as "csv" or "parquet";
     yield each path with its number of rows.
 
-    The columns are the fields of the messages (ingest/messages.py), packed samples in base64, a
+    The columns are the fields of the messages (ingest/messages), packed samples in base64, a
     dictionary as JSON. Only one batch is in memory at a time.
     """
     for kind in KINDS:

@@ -1,6 +1,6 @@
 """Producer of the stream processor's output: events, orders, dead letters, snapshots.
 
-Events are idempotent by identity (ingest/messages.py), so sending one again is harmless; losing one
+Events are idempotent by identity (ingest/messages), so sending one again is harmless; losing one
 is not. The producer is therefore idempotent with acks=all and never gives up by itself, and
 `settle` returns once everything sent before a mark is on the broker.
 """

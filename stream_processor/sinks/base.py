@@ -1,7 +1,7 @@
 """Interface of every event store: add events, make them durable, read them back.
 
 A write is idempotent: an event replaces the stored one of the same identity (see
-ingest/messages.py), so processing input again changes nothing. `flush` either makes everything
+ingest/messages), so processing input again changes nothing. `flush` either makes everything
 added so far durable, or raises SinkBusyError and keeps the rest for the next flush. An event that
 the store refuses for good (a time beyond its range, for example) is set aside for `take_refused`
 and stops no other event.

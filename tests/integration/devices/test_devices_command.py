@@ -10,9 +10,11 @@ from ingest.errors import BadInputError
 from ingest.messages import Action
 from ingest.registry.reader import read_registry
 from ingest.topics import ACKS
+from tests.brokers import kafka_first
 from tests.integration.devices.ingest_bench import journal, read_topic
 
 
+@kafka_first
 def test_admit_wear_transfer_discharge_readmit(broker):
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(app, [*arguments, "--broker", broker.address])

@@ -91,9 +91,8 @@ def the(kind: str, alarms: list[Alarm]) -> Alarm:
     return next(a for a in alarms if a.kind == kind)
 
 
-@pytest.mark.parametrize(
-    "running", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["running", "down"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("running", [True, False], ids=["running", "down"])
 def test_an_acknowledgement_counts_once_and_for_good(
     empty_kafka, tmp_path: Path, running: bool
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import confluent_kafka
 import numpy as np
+import pytest
 
 from ecgwatch.commands.topics import to_store
 from ecgwatch.modelling.deploying import deploy
@@ -79,6 +80,7 @@ def deploy_both(folder: Path, place: Path) -> None:
     deploy(network(folder / "network"), place)
 
 
+@pytest.mark.slow
 async def test_a_model_is_deployed_while_signals_run(tmp_path: Path) -> None:
     place, clock = copied(tmp_path / "model"), SystemClock()
     all_rounds = rounds()
