@@ -154,24 +154,32 @@ def show_zoo(board: Path | None, page: Path | None) -> None:
 def explain(
     record: Annotated[Path, typer.Argument(help="A WFDB record, without its suffix.")],
     model: Annotated[
-        Path, typer.Option(help="Folder of a trained network of one lead, such as the zoo's.")
-    ],
+        str,
+        typer.Option(help="A shipped model, or the folder of a model or of a network of one lead."),
+    ] = "ecgcl",
     at: Annotated[
-        float | None, typer.Option(help="End of the window, in s. Default: the first window.")
+        float | None,
+        typer.Option(help="End of the window, or the R peak of a beat, in s. Default: the first."),
     ] = None,
+    what: Annotated[
+        str,
+        typer.Option(
+            metavar="rhythm|lethal|beat", help="Of a model of several tasks: which answer."
+        ),
+    ] = "rhythm",
     label: Annotated[
         str | None, typer.Option("--class", help="Class to explain. Default: the answer.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explained.html"),
 ) -> None:
-    """Draw the weights of a network's answer below the signal: occlusion for any network, and with
-    the extra `train` Grad-CAM and attention maps of those that have them."""
+    """Draw the weights of a network's answer below the signal: occlusion for any network and for
+    the deployed model, and with the extra `train` Grad-CAM and attention maps of those that have
+    them."""
     from ecgwatch.evaluating.page import document
-    from ecgwatch.modelling.explaining import explain as explained
-    from ecgwatch.modelling.explaining import lines
+    from ecgwatch.modelling.explaining import explain_anything, lines
     from ecgwatch.modelling.weight_strip import weight_strip
 
-    found = explained(record, model, at, label)
+    found = explain_anything(record, model, at, what, label)
     typer.echo("\n".join(lines(found)))
     title = f"{record.name} from {found.start_s:g} s: why {found.answer}"
     out.write_text(document("Explained", weight_strip(title, found.window, found.weights)))

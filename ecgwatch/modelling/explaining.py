@@ -13,9 +13,11 @@ from ecgwatch.modelling import extra
 from ingest.errors import BadInputError
 from ingest.sources.wfdb_record import WfdbSource
 from models.occlusion import occlusion
-from models.serving.runtime import Network
+from models.serving import catalogue
+from models.serving.runtime import Model, Network
 from models.signal.conditioning import FS_HZ, condition
 from models.signal.windows import cut
+from stream_processor.pipeline.explaining import ASKED, Question, reasons
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,6 +32,39 @@ class Explained(NamedTuple):
     probabilities: dict[str, float]
     answer: str
     weights: dict[str, Floats]  # of equal parts of the window, by the name of the explanation
+
+
+def explain_anything(
+    record: Path, model: str, at_s: float | None, what: str, label: str | None
+) -> Explained:
+    """Explain a shipped model by name, or whatever a folder holds. Raises BadInputError."""
+    artifact = catalogue.find(model)
+    if "kind" in artifact.spec:
+        return explain(record, artifact.folder, at_s, label)
+    if what not in ASKED:
+        raise BadInputError(f"nothing is called {what!r}", f"There are: {', '.join(ASKED)}.")
+    if label is not None:
+        raise BadInputError(f"{artifact.name} explains the answer it gives", "Leave out --class.")
+    return explain_model(record, artifact.folder, at_s, what)
+
+
+def explain_model(record: Path, folder: Path, at_s: float | None, question: Question) -> Explained:
+    """Explain what a model of several tasks, such as the deployed one, says at `at_s` (default: 30 s
+    after the start) by hiding parts of the signal from its stages.
+
+    Raises BadInputError if it says nothing there.
+    """
+    signal = conditioned(record)
+    at = round((30.0 if at_s is None else at_s) * FS_HZ)
+    found = reasons(Model(folder), signal, at, question)
+    if found is None:
+        problem = f"{record}: the model says nothing of a {question} at {at / FS_HZ:g} s"
+        remedy = f"--at: a beat's R peak, or a place from 10 to {len(signal) / FS_HZ:g} s."
+        raise BadInputError(problem, remedy)
+    shown = signal[found.first : found.first + len(found.weights) * found.step]
+    window = np.asarray(shown / max(float(np.sqrt(np.mean(shown**2))), 0.01), np.float32)
+    told = {found.label: found.probability}
+    return Explained(found.first / FS_HZ, window, told, found.label, {"occlusion": found.weights})
 
 
 def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -> Explained:

@@ -47,6 +47,15 @@ def test_an_alarm_is_reviewed_with_its_strip_and_confirmed(
         expect(facts).to_contain_text("V (97.0 %)")
         expect(review.locator(".people")).to_contain_text("Nobody has said anything yet")
         shot(page, "review")
+        review.locator(".beat").nth(5).click()
+        review.locator(".beat-bar").get_by_role("button", name="Why").click()
+        expect(review.locator(".reasons-note")).to_contain_text(
+            "without the part at", timeout=60_000
+        )
+        assert review.locator(".reasons span").count() >= 1
+        shot(page, "reasons")
+        review.get_by_role("button", name="Why this rhythm?").click()
+        expect(review.locator(".reasons-note")).to_contain_text(" %", timeout=60_000)
         review.get_by_role("button", name="Confirm").click()
         expect(review.locator(".feedback")).to_have_text("Recorded: confirmed.")
         expect(review.locator(".people li").first).to_contain_text(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import DAY_NS, HOUR_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.store import questions
+from dashboards.monitor.store.reasons import QUESTIONS, explanation
 from ingest.errors import RefusedError
+
+if TYPE_CHECKING:
+    from stream_processor.pipeline.explaining import Question
 
 MOST_COLUMNS = 4000
 _BLOCKS = "application/octet-stream"
@@ -72,6 +78,18 @@ async def _strip(ask: ApiRequest) -> Response:
             "It is kept some 20 s after the alarm's onset: ask again then.",
         )
     return Response(strip, media_type=_BLOCKS)
+
+
+async def _reasons(ask: ApiRequest) -> Response:
+    question = cast("Question", ask.choice("what", QUESTIONS) or "beat")
+    found = await ask.parts.history.ask(explanation, ask.patient, ask.time("at"), question)
+    if found is None:
+        raise RefusedError(
+            404,
+            f"the model says nothing of a {question} there",
+            "Ask at the time of a stored beat, or some seconds into the signal.",
+        )
+    return json_answer(found)
 
 
 _NUMBERS = schemas.many(schemas.NUMBER_OR_NULL)
@@ -174,6 +192,30 @@ ENDPOINTS = (
         "The signal from 10 s before an alarm's onset to 10 s after",
         ResponseSpec("one block as docs/monitor-api.md describes it", media=_BLOCKS),
         query=(("alarm", True, schemas.TEXT, "the alarm's id"),),
+        errors=(404, 503),
+    ),
+    Endpoint(
+        "GET",
+        "/api/patients/{patient}/reasons",
+        "view",
+        _reasons,
+        "What the model's answer hangs on: how much less likely it is without each part of the signal",
+        ResponseSpec(
+            "the answer, and a weight per part from t0 on",
+            schemas.thing(
+                {
+                    "label": schemas.TEXT,
+                    "probability": {"type": "number"},
+                    "t0": schemas.TIME,
+                    "step_ms": {"type": "number"},
+                    "weights": schemas.many({"type": "number"}),
+                }
+            ),
+        ),
+        query=(
+            ("at", True, schemas.TIME, "a beat's R peak, or the end of what is asked about"),
+            ("what", False, {"enum": [*QUESTIONS]}, "default: beat"),
+        ),
         errors=(404, 503),
     ),
 )

@@ -66,7 +66,7 @@ class ApiRequest(NamedTuple):
 
     def period(self, longest_ns: int) -> tuple[int, int]:
         """`from` and `to` in nanoseconds, from < to, at most `longest_ns` apart."""
-        start_ns, end_ns = (self._time(name) for name in ("from", "to"))
+        start_ns, end_ns = (self.time(name) for name in ("from", "to"))
         if start_ns >= end_ns:
             raise RefusedError(
                 400, "from must lie before to", "Both are milliseconds since the Unix epoch."
@@ -121,11 +121,12 @@ class ApiRequest(NamedTuple):
                 "GET /api says what each call takes.",
             ) from error
 
-    def _time(self, name: str) -> int:
+    def time(self, name: str) -> int:
+        """A query parameter that is a time, in nanoseconds."""
         text = self.request.query_params.get(name)
         if text is None:
             raise RefusedError(
-                400, f"{name} is missing", "from and to are milliseconds since the Unix epoch."
+                400, f"{name} is missing", f"{name} is in milliseconds since the Unix epoch."
             )
         try:
             value = float(text) if text.isascii() and len(text) <= 24 else math.nan

@@ -6,6 +6,7 @@ import { verdictWords } from "./edits.js";
 import { drawOnPaper, rowOf } from "../trace/paper.js";
 import { length } from "./plot.js";
 import { pxPerMm } from "../core/prefs.js";
+import { Reasons } from "./reasons.js";
 import { stripOf } from "../trace/strip.js";
 import { onTheme } from "../core/theme.js";
 import {
@@ -36,7 +37,8 @@ export class Review {
       "aria-label": `Strip of ${alarmText(alarm)}`,
     });
     this.ticks = h("div", { class: "ticks" });
-    this.paper = h("div", { class: "strip-paper" }, this.canvas, this.ticks);
+    this.reasons = new Reasons(patient);
+    this.paper = h("div", { class: "strip-paper" }, this.canvas, this.reasons.bars, this.ticks);
     this.note = h("p", { class: "strip-note" });
     this.said = h("dl", { class: "said" });
     this.people = h("ul", { class: "people" });
@@ -116,6 +118,7 @@ export class Review {
     });
     this.from = from;
     this.to = to;
+    this.reasons.paint({ place: this.place, from, to, rowHeight, pxPerS: 25 * mm });
     this.#marks();
   }
 
@@ -173,6 +176,7 @@ export class Review {
       ),
       ...Object.keys(BEATS).map(say),
       h("button", { onclick: () => this.#sayBeat(beat, null) }, "no beat"),
+      h("button", { onclick: () => this.reasons.ask("beat", beat.t) }, `Why ${beat.label}?`),
     );
     this.#marks();
   }
@@ -247,7 +251,21 @@ export class Review {
   }
 
   #model() {
-    return h("div", { class: "card" }, h("h3", {}, "The model says"), this.said);
+    const why = (what, text) =>
+      h("button", { onclick: () => this.reasons.ask(what, this.alarm.raised) }, text);
+    return h(
+      "div",
+      { class: "card" },
+      h("h3", {}, "The model says"),
+      this.said,
+      h(
+        "div",
+        {},
+        why("rhythm", "Why this rhythm?"),
+        why("lethal", "Why VT, VF, asystole or none?"),
+      ),
+      this.reasons.note,
+    );
   }
 
   /** The answers of the model's tasks around the onset. */
