@@ -172,7 +172,7 @@ def test_peers_are_scored_within_150_ms_and_without_flutter() -> None:
     hits = [360 * i + 50 for i in range(1, 10)]  # 139 ms late; the tenth is missed
     found = peers.score(
         "someone",
-        peers.Task(Path("100"), "mitdb", "atr", None, None, False, 0.0),
+        peers.EvaluationTask(Path("100"), "mitdb", "atr", None, None, False, 0.0),
         ref,
         [*hits, 5000, 7280],
         1.0,

@@ -6,7 +6,7 @@ import { verdictWords } from "./edits.js";
 import { drawOnPaper, rowOf } from "../trace/paper.js";
 import { length } from "./plot.js";
 import { pxPerMm } from "../core/prefs.js";
-import { Reasons } from "./reasons.js";
+import { Reasons } from "../trace/reasons.js";
 import { stripOf } from "../trace/strip.js";
 import { onTheme } from "../core/theme.js";
 import {
