@@ -7,7 +7,7 @@
                  -> SequenceTask rhythm -> RhythmTracker -> EpisodeJoiner
                  -> AddedTasks                what the model learned in the field: findings
     Conditioner  -> NetworkTasks              networks of other architectures: findings too
-    beats, vitals, rhythm -> AlarmEngine -> AlarmLifecycle    latched, acknowledged, silenced
+    beats, vitals, rhythm -> AlarmEngine -> AlarmControl    latched, acknowledged, silenced
 
 Used by the stream processor (chunks from Kafka), by `annotate` (chunks from a record) and by the
 tests: the same stages, the same numbers. Not thread-safe: one call at a time.
@@ -27,18 +27,14 @@ from ingest.messages import (
     Orders,
     RhythmLabel,
     SampleChunk,
-    Vitals,
     sample_offset_ns,
 )
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ, Conditioner, Raw
 from models.signal.windows import Windower, Windows
 from stream_processor.pipeline import events, states
+from stream_processor.pipeline.alarm_control import AlarmControl
 from stream_processor.pipeline.alarms.engine import AlarmEngine, AlarmStep
-from stream_processor.pipeline.alarms.lateness import Lateness
-from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
-from stream_processor.pipeline.alarms.limits import PatientLimits
-from stream_processor.pipeline.alarms.orders import orders_of
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.pipeline.patient_clock import PatientClock
 from stream_processor.pipeline.stage_list import StageList, StepTimes
@@ -84,7 +80,7 @@ class Ward:
         self._labeller, self._signal_facts = BeatLabeller(model), SignalFacts()
         self._meter = VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
-        self._alarms, self._lifecycle = AlarmEngine(), AlarmLifecycle()
+        self._alarms, self._control = AlarmEngine(), AlarmControl(clock, profiles, late_after_s)
         # in the order of the path: whatever happens to a stream happens to each of these
         self._stages = StageList(
             recorder=self._recorder,
@@ -103,12 +99,10 @@ class Ward:
             alarms=self._alarms,
         )
         self._version = model.spec.version
-        self._clock, self._heard, self._limits = clock, PatientClock(clock), PatientLimits(profiles)
+        self._heard = PatientClock(clock)
         self._row: dict[str, int] = {}
-        self._action_ends: dict[int, int] = {}
         self._stream: dict[int, Stream] = {}
         self._timed = timings or StepTimes()
-        self._lateness = Lateness(clock, late_after_s)
 
     def use(self, model: Model) -> None:
         """Go on with a model that extends this one (models/serving/extension.py), between two
@@ -153,43 +147,23 @@ class Ward:
     def act(self, actions: Sequence[tuple[int, int, Action]]) -> list[Event]:
         """Take what people did, each with its partition and its place there; what was taken before
         counts once."""
-        found: list[Event] = []
-        for partition, place, action in actions:
-            # One that has just come is as old as its way here; the clocks of two machines would
-            # only add their difference.
-            missed = place < self._action_ends.get(partition, 0)
-            age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9) if missed else 0.0
-            action = self._limits.usable(action, *self._own_limits(action.patient_id))
-            found += self._lifecycle.act(action, partition, place, age_s)
-            if action.patient_id not in self._row:
-                if not action.alarm_id:  # else it may be raised again in a moment, after a crash
-                    self._lifecycle.forget_idle(action.patient_id)
-            elif action.action in ("limits", "profile"):
-                self._set_limits(action.patient_id)
-        return found
+        found, changed = self._control.act(actions, self._row)
+        for patient_id in changed:
+            self._set_limits(patient_id)
+        return [*found]
 
     def expect_actions(self, ends: Mapping[int, int]) -> None:
         """In these partitions actions are placed from 0 to these ends so far; if more have been
         taken, the topic was made anew, and counting starts again."""
-        self._lifecycle.expect_actions(ends)
-        self._action_ends = dict(ends)  # what lies before was given while nobody was there
+        self._control.expect_actions(ends)
 
     def orders(self) -> dict[str, Orders | None]:
         """By patient: what holds of what people ordered, if it is to be told; None: nothing does."""
-        found: dict[str, Orders | None] = {}
-        for patient_id in self._lifecycle.news():
-            patient = self._lifecycle.remembered(patient_id)
-            own, given = self._own_limits(patient_id)
-            holding = self._limits.combined(patient_id, own, given)
-            profile = self._limits.combined(patient_id, {}, given)
-            found[patient_id] = (
-                None if patient is None else orders_of(patient_id, patient, holding, profile)
-            )
-        return found
+        return self._control.orders()
 
     def resume(self, orders: Orders) -> list[Event]:
         """Go on with orders that are newer than the snapshot that was restored."""
-        found: list[Event] = [*self._lifecycle.resume(orders)]
+        found: list[Event] = [*self._control.resume(orders)]
         if orders.patient_id in self._row:
             self._set_limits(orders.patient_id)
         return found
@@ -199,11 +173,7 @@ class Ward:
         acknowledged. `at_ns`: when, if nothing else is known of the patient's time."""
         row = self._row.get(patient_id)
         stream = None if row is None else self._stream[row]
-        now_ns = self._lifecycle.now_ns(patient_id) or at_ns or self._clock.now_ns()
-        before = self._lifecycle.unanswered(patient_id, kind)
-        alarm = events.technical(patient_id, stream, kind, now_ns, detail, before)
-        profile = self._limits.combined(patient_id, *self._own_limits(patient_id))
-        return [*self._lifecycle.take(alarm, profile.escalate_s)]
+        return [*self._control.technical(patient_id, stream, kind, at_ns, detail)]
 
     def on_clock(self) -> list[Event]:
         """What time alone brings: no-signal alarms, the end of streams that have long been silent,
@@ -212,18 +182,16 @@ class Ward:
         found = self._end(over)
         for patient in over:
             self.admission.forget(patient)
-        for patient in self._heard.silent(lambda patient: self._limits[patient].no_signal_s):
+        for patient in self._heard.silent(
+            lambda patient: self._control.limits(patient).no_signal_s
+        ):
             self._heard.lose(patient)
             row = self._row[patient]
             last = self._stream[row].next_sample * FS_HZ / self._stream[row].fs_hz
-            until = last + self._limits[patient].no_signal_s * FS_HZ
+            until = last + self._control.limits(patient).no_signal_s * FS_HZ
             found += self._alarm_events(self._alarms.signal_lost(row, last, until))
-        for patient, passed_ns in self._heard.passed_ns(self._lifecycle.patients()).items():
-            until_ns = self._lifecycle.now_ns(patient) + passed_ns
-            profile = self._limits.combined(patient, *self._own_limits(patient))
-            found += self._lifecycle.skip(patient, until_ns, profile.escalate_s)
-            if patient not in self._row:
-                self._lifecycle.forget_idle(patient)
+        passed_ns = self._heard.passed_ns(self._control.patients())
+        found += self._control.pass_time(passed_ns, self._row)
         return found
 
     def flush(self, patient_id: str) -> list[Event]:
@@ -237,12 +205,12 @@ class Ward:
 
     def patients(self) -> list[str]:
         """Those with an open stream, or of whom something must be remembered without one."""
-        return list(dict.fromkeys([*self._row, *self._lifecycle.patients()]))
+        return list(dict.fromkeys([*self._row, *self._control.patients()]))
 
     def snapshot(self, patient_id: str) -> bytes:
         """All that is remembered of a patient: restored, and given the chunks that follow, a ward
         goes on exactly as this one would."""
-        lifecycle = self._lifecycle.snapshot(patient_id)
+        lifecycle = self._control.snapshot(patient_id)
         if (row := self._row.get(patient_id)) is None:
             return states.pack(states.State(patient_id, lifecycle))
         stream = states.StreamState(
@@ -259,7 +227,7 @@ class Ward:
         self.close(patient_id)
         loaded = states.unpack(state, patient_id)
         try:
-            self._lifecycle.restore(patient_id, loaded.lifecycle)
+            self._control.restore(patient_id, loaded.lifecycle)
             if loaded.stream is not None:
                 self._restore_stream(loaded.stream)
         except Exception as error:  # whatever bytes may hold: a stage finds it in its own way
@@ -276,7 +244,7 @@ class Ward:
 
     def close(self, patient_id: str) -> None:
         """Forget a patient, standing alarms and all."""
-        self._lifecycle.forget(patient_id)
+        self._control.forget(patient_id)
         self._heard.forget(patient_id)
         self.admission.forget(patient_id)
         if patient_id in self._row:
@@ -291,12 +259,8 @@ class Ward:
         return row
 
     def _set_limits(self, patient_id: str) -> None:
-        profile = self._limits.set(patient_id, *self._own_limits(patient_id))
+        profile = self._control.set_limits(patient_id)
         self._alarms.set_profile(self._row[patient_id], profile)
-
-    def _own_limits(self, patient_id: str) -> tuple[Mapping[str, float], str]:
-        """The limits set at the bedside, and the name of the profile given at admission."""
-        return self._lifecycle.limits(patient_id), self._lifecycle.profile(patient_id)
 
     def _before(self, run: Run) -> list[Event]:
         """What happens before a run of samples can be processed: a new stream, a gap, a signal that
@@ -307,7 +271,7 @@ class Ward:
             if patient in self._row:
                 found += self._end([patient])
             row = self._open(run.opens)
-            self._lifecycle.begin_stream(patient, run.opens.start_ns)
+            self._control.begin_stream(patient, run.opens.start_ns)
             if run.first_sample:  # we joined late
                 self._stages.restart(row, run.first_sample)
         row = self._row[patient]
@@ -333,10 +297,8 @@ class Ward:
         found = self._alarm_events(self._alarms.finish(row, before, end))
         stream.next_sample = run.first_sample
         sample = self._stages.restart(row, run.first_sample)
-        found += self._lifecycle.skip(
-            run.patient_id,
-            stream.start_ns + sample_offset_ns(run.first_sample, stream.fs_hz),
-            self._limits[run.patient_id].escalate_s,
+        found += self._control.skip(
+            run.patient_id, stream.start_ns + sample_offset_ns(run.first_sample, stream.fs_hz)
         )
         found += self._alarm_events(self._alarms.gap(row, lost_from, sample))
         return self._rhythm_events(before + lost(row, end, sample)) + found
@@ -346,7 +308,7 @@ class Ward:
         found = self._drain([self._row[patient] for patient in patients])
         for patient in patients:
             found += self._finish(patient)
-            self._lifecycle.end_stream(patient)
+            self._control.end_stream(patient)
             self._close_stream(patient)
         return found
 
@@ -376,7 +338,7 @@ class Ward:
         self._stages.close(row)
         del self._stream[row]
         self._heard.end_stream(patient_id)
-        self._limits.forget(patient_id)
+        self._control.drop_limits(patient_id)
 
     def _analyse(self, windows: list[Windows]) -> list[Event]:
         with self._timed("backbone"):
@@ -403,16 +365,7 @@ class Ward:
             found += self._rhythm_events([span for second in spans for span in second])
             found += self._findings(labels)
             found += self._alarm_events(steps)
-            return found + self._advance(vitals)
-
-    def _advance(self, vitals: Sequence[Vitals]) -> list[Event]:
-        """Re-alarms that are due by the patients' own time."""
-        found: list[Event] = []
-        for patient, until_ns in {v.patient_id: v.time_ns for v in vitals}.items():
-            found += self._lifecycle.advance(patient, until_ns, self._limits[patient].escalate_s)
-            if self._lateness.is_in_time(until_ns):
-                found += self._lifecycle.catch_up(patient)
-        return found
+            return [*found, *self._control.advance(vitals)]
 
     def _rhythm_events(self, spans: list[Span]) -> list[Event]:
         return [events.rhythm(self._stream[e.row], e) for e in self._joiner.push(spans)]
@@ -423,8 +376,8 @@ class Ward:
     def _alarm_events(self, steps: list[AlarmStep]) -> list[Event]:
         found: list[Event] = []
         for step in steps:
-            alarm = self._lateness.marked(events.alarm(self._stream[step.row], step))
-            found += self._lifecycle.take(alarm, self._limits[alarm.patient_id].escalate_s)
+            alarm = events.alarm(self._stream[step.row], step)
+            found += self._control.take(alarm)
             if alarm.step == "onset":
                 strips = self._recorder.want(
                     step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample

@@ -18,7 +18,7 @@ MODULES: dict[str, int] = {
     "stream_processor/pipeline/alarms/lifecycle.py": 325,
     "stream_processor/pipeline/stages/admission.py": 304,
     "stream_processor/pipeline/stages/signal_facts.py": 330,
-    "stream_processor/pipeline/ward.py": 440,
+    "stream_processor/pipeline/ward.py": 400,
 }
 # parts of networks are named as in the papers; each belongs to its file
 OWN_NAMES = ("models/architectures", "models/training")

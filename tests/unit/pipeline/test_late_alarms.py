@@ -50,7 +50,9 @@ def test_what_still_holds_when_the_signal_is_in_time_again_is_told_as_current() 
     events: list[Event] = []
     for chunk in pieces:
         if chunk.t0_ns > onset.raised_ns + 3 * 10**9 and clock.now_ns() > chunk.t0_ns + 10**11:
-            clock = ward._lateness._clock = ManualClock(chunk.t0_ns + 2 * 10**9)  # caught up
+            clock = ward._control._lateness._clock = ManualClock(
+                chunk.t0_ns + 2 * 10**9
+            )  # caught up
         clock.advance(2.0)
         events += ward.push([chunk])
     steps = [(s.step, s.late_s > 0) for s in alarms(events, "asystole") if s.id == onset.id]
