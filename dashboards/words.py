@@ -17,8 +17,12 @@ class RhythmName(NamedTuple):
 
 RHYTHMS: dict[RhythmLabel, RhythmName] = {
     "N": RhythmName("Sinus", "Sinus rhythm"),
+    "SBR": RhythmName("Sinus brady", "Sinus bradycardia"),
+    "STACH": RhythmName("Sinus tachy", "Sinus tachycardia"),
+    "SARR": RhythmName("Sinus arrhyt", "Sinus arrhythmia"),
     "AFIB": RhythmName("Atrial fib", "Atrial fibrillation"),
     "SVTA": RhythmName("SVT", "Supraventricular tachycardia"),
+    "IVR": RhythmName("V rhythm", "Ventricular rhythm"),
     "VT": RhythmName("V-tach", "Ventricular tachycardia"),
     "VFL": RhythmName("V-flutter", "Ventricular flutter"),
     "VF": RhythmName("V-fib", "Ventricular fibrillation"),
@@ -26,7 +30,9 @@ RHYTHMS: dict[RhythmLabel, RhythmName] = {
     "B": RhythmName("Bigeminy", "Ventricular bigeminy"),
     "T": RhythmName("Trigeminy", "Ventricular trigeminy"),
     "P": RhythmName("Paced", "Paced rhythm"),
-    "O": RhythmName("Other", "Other rhythm"),
+    "PAUSE": RhythmName("Pause", "Pause"),
+    "U": RhythmName("Unclassified", "Unclassified rhythm"),
+    "O": RhythmName("Unclassified", "Unclassified rhythm"),  # stored by earlier versions
     "~": RhythmName("Unreadable", "Unreadable"),
 }
 

@@ -21,9 +21,14 @@ HIGH, MEDIUM, LOW, QUIET, UNREADABLE = "#e02f44", "#f2cc0c", "#33b5e5", "#37872d
 PRIORITIES = {"high": HIGH, "medium": MEDIUM, "low": LOW}
 RHYTHMS = {
     "N": "#5a7d5f",
+    "SBR": "#5a7d5f",
+    "STACH": "#5a7d5f",
+    "SARR": "#5a7d5f",
     "AFIB": "#3274d9",
+    "U": "#2aa198",
     "O": "#2aa198",
     "SVTA": "#8f3bb8",
+    "IVR": "#ffb357",
     "VT": "#ff780a",
     "VFL": "#c4162a",
     "VF": "#e02f44",
@@ -31,6 +36,7 @@ RHYTHMS = {
     "B": "#b877d9",
     "T": "#a352cc",
     "P": "#8ab8ff",
+    "PAUSE": "#f2cc0c",
     "~": UNREADABLE,
 }
 BEATS = {"N": "#5a7d5f", "S": "#8f3bb8", "V": "#ff780a", "F": "#fa6400", "Q": UNREADABLE}

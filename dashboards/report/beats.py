@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from dashboards.report.rhythm import ClippedEpisode
 from ingest.messages import Beat
+from stream_processor.pipeline.stages.variability import LEAST, NN_MS, NOT_SINUS
 
 HOUR_NS = 3600 * 10**9
-HRV_LEAST = 20  # intervals below which no variability is given
-NN_MS = (300.0, 2000.0)  # intervals outside this range are no sinus rhythm
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -91,23 +90,20 @@ def longest_interval(
 
 
 def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> Variability | None:
-    """Variability of intervals of 300-2000 ms between two N beats, outside atrial fibrillation and
-    unreadable signal.
-
-    RMSSD is over successive such intervals. None if there are fewer than 20.
-    """
+    """Variability of intervals between two N beats, by the rules of
+    pipeline/stages/variability.py; None if there are too few."""
     normal = beats.label == "N"
     good = (
         normal & np.r_[False, normal[:-1]] & (beats.rr_ms >= NN_MS[0]) & (beats.rr_ms <= NN_MS[1])
     )
     for episode in rhythm:
-        if episode.label in ("AFIB", "~"):
+        if episode.label in NOT_SINUS:
             good[
                 slice(*np.searchsorted(beats.time_ns, [episode.start_ns, episode.end_ns]).tolist())
             ] = False
     nn = beats.rr_ms[good]
     steps = np.diff(beats.rr_ms)[good[1:] & good[:-1]]
-    if nn.size < HRV_LEAST or not steps.size:
+    if nn.size < LEAST or steps.size < LEAST // 2:
         return None
     return Variability(float(np.std(nn, ddof=1)), float(np.sqrt(np.mean(steps**2))), int(nn.size))
 

@@ -12,11 +12,12 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboards.paper import Mark, millivolts, strip_svg
-from dashboards.report.beats import NN_MS, BeatArrays
+from dashboards.report.beats import BeatArrays
 from dashboards.report.findings import Findings
 from dashboards.report.signal import Signal
 from dashboards.words import RHYTHMS
 from ingest.messages import Edit
+from stream_processor.pipeline.stages.variability import NN_MS
 
 ROW_S = 7.0  # 175 mm of paper, which fits onto A4
 _PRESSED_NS = 200_000_000  # width of the shading where the wearer pressed the button

@@ -25,7 +25,8 @@ from ecgwatch.writing.files import (
 from ingest.messages import Alarm, Beat, JournalEntry, Rhythm, sample_offset_ns
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
-CLASS = {"N": "N", "AFIB": "A", "~": "~"}  # of CinC 2017; any other rhythm is O
+# classes of CinC 2017; any other rhythm is O
+CLASS = {"N": "N", "SBR": "N", "STACH": "N", "SARR": "N", "AFIB": "A", "~": "~"}
 
 
 class StreamKey(NamedTuple):

@@ -26,9 +26,6 @@ __all__ = [
     "write_journal",
 ]
 
-# Rhythms without a label of their own in rhythm.csv: bigeminy, trigeminy, paced.
-OTHER = frozenset({"B", "T", "P"})
-
 
 @dataclass(frozen=True)
 class AlarmEpisodeRow:
@@ -108,19 +105,17 @@ def alarm_rows(record: str, alarms: Iterable[Alarm]) -> list[AlarmEpisodeRow]:
 
 
 def rhythm_rows(record: str, episodes: Iterable[Rhythm]) -> list[RhythmRow]:
-    """Return the rows of a record's rhythm episodes. Bigeminy, trigeminy and paced become O, and
-    neighbours of one label become one row."""
+    """Return the rows of a record's rhythm episodes; neighbours of one label become one row."""
     rows: list[RhythmRow] = []
     for episode in sorted(episodes, key=lambda e: e.start_sample):
-        label = "O" if episode.label in OTHER else episode.label
         row = RhythmRow(
             record,
             episode.start_sample / episode.fs_hz,
             episode.end_sample / episode.fs_hz,
-            label,
+            episode.label,
             episode.probability,
         )
-        if rows and rows[-1].label == label and rows[-1].end_s >= row.start_s:
+        if rows and rows[-1].label == row.label and rows[-1].end_s >= row.start_s:
             row = _joined(rows.pop(), row)
         rows.append(row)
     return rows

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ingest.messages.kinds import SCHEMA, AlarmKind, BeatLabel, Priority, RhythmLabel
+from ingest.messages.kinds import SCHEMA, AlarmKind, BeatLabel, Noise, Priority, RhythmLabel
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +41,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     end_sample: int
     label: RhythmLabel
     probability: float
+    reason: str = ""  # of U and ~: why nothing can be said of the rhythm
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     rmssd_ms: float | None
     quality: float  # 0-1, share of the last 10 s that is readable
     reason: Literal["", "starting", "no beats", "artefact", "lead off"] = ""
+    nn: int = 0  # number of N-N intervals of the last 5 min
+    noise: Noise = ""  # what disturbs most of the last 10 s
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,30 @@ from typing import Literal
 SCHEMA = 1
 
 BeatLabel = Literal["N", "S", "V", "F", "Q"]
-RhythmLabel = Literal["N", "AFIB", "SVTA", "VT", "VFL", "VF", "ASYS", "B", "T", "P", "O", "~"]
+# As annotations of the MIT-BIH databases have them, and STACH sinus tachycardia, SARR sinus
+# arrhythmia, PAUSE, U unclassified; O ("other") is a class of CinC 2017 for whole records.
+RhythmLabel = Literal[
+    "N",
+    "SBR",
+    "STACH",
+    "SARR",
+    "AFIB",
+    "SVTA",
+    "IVR",
+    "VT",
+    "VFL",
+    "VF",
+    "ASYS",
+    "B",
+    "T",
+    "P",
+    "PAUSE",
+    "U",
+    "O",
+    "~",
+]
+# What makes a signal unreadable
+Noise = Literal["", "motion", "contact", "mains", "saturation", "flat"]
 Priority = Literal["high", "medium", "low"]
 AlarmKind = Literal[
     "asystole",

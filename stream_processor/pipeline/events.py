@@ -74,6 +74,8 @@ def vitals(stream: Stream, v: VitalSigns) -> Vitals:
         rmssd_ms=_rounded(v.rmssd_ms),
         quality=round(v.quality, 3),
         reason=v.reason,
+        nn=v.nn,
+        noise=v.noise,
     )
 
 
@@ -91,6 +93,7 @@ def rhythm(stream: Stream, s: Span) -> Rhythm:
         end_sample=end,
         label=s.label,
         probability=round(s.probability, 4),
+        reason=s.reason,
     )
 
 

@@ -2,9 +2,11 @@
 
     chunk -> Admission -> WaveformRecorder    blocks of 10 s for history, a strip around each alarm
                        -> Conditioner -> Windower -> BeatDetector     125 Hz, one ring, QRS
-    BeatDetector -> SequenceTask lethal -> BeatLabeller -> SignalFacts    RR, class; waves, silence, runs
-    SignalFacts -> VitalsMeter                HR, HRV
+    BeatDetector -> SequenceTask lethal -> BeatLabeller -> RhythmInBeats  RR, class
+    RhythmInBeats -> SignalFacts              waves, silence, runs
+    SignalFacts -> VitalsMeter                HR, signal quality
                  -> SequenceTask rhythm -> RhythmTracker -> EpisodeJoiner
+    rhythm, beats -> Variability              SDNN, RMSSD
                  -> AddedTasks                what the model learned in the field: findings
     Conditioner  -> NetworkTasks              networks of other architectures: findings too
     beats, vitals, rhythm -> AlarmEngine -> AlarmControl    latched, acknowledged, silenced
@@ -40,6 +42,7 @@ from stream_processor.pipeline.patient_clock import PatientClock
 from stream_processor.pipeline.stage_list import StageList, StepTimes
 from stream_processor.pipeline.stages.added import AddedTasks
 from stream_processor.pipeline.stages.admission import Admission, Run, Stream, name_of
+from stream_processor.pipeline.stages.beat_context import RhythmInBeats
 from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.findings import TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
@@ -48,6 +51,7 @@ from stream_processor.pipeline.stages.networks import NetworkTasks
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker, Span, lost
 from stream_processor.pipeline.stages.sequences import SequenceTask
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
+from stream_processor.pipeline.stages.variability import Variability
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import (
     AlarmStrip,
@@ -77,9 +81,11 @@ class Ward:
         self._windower, self._detector = Windower(model.input), BeatDetector(model)
         self._lethal, self._rhythm = LethalTask(model), SequenceTask(model, "rhythm")
         self._added, self._networks = AddedTasks(model, BUILT_IN), NetworkTasks(model)
-        self._labeller, self._signal_facts = BeatLabeller(model), SignalFacts()
+        self._labeller, self._in_beats = BeatLabeller(model), RhythmInBeats()
+        self._signal_facts = SignalFacts()
         self._meter = VitalsMeter()
         self._tracker, self._joiner = RhythmTracker(), EpisodeJoiner()
+        self._variability = Variability()
         self._alarms, self._control = AlarmEngine(), AlarmControl(clock, profiles, late_after_s)
         # in the order of the path: whatever happens to a stream happens to each of these
         self._stages = StageList(
@@ -92,10 +98,12 @@ class Ward:
             added=self._added,
             networks=self._networks,
             labeller=self._labeller,
+            in_beats=self._in_beats,
             signal_facts=self._signal_facts,
             meter=self._meter,
             tracker=self._tracker,
             joiner=self._joiner,
+            variability=self._variability,
             alarms=self._alarms,
         )
         self._version = model.spec.version
@@ -350,9 +358,10 @@ class Ward:
         with self._timed("added tasks"):
             labels = self._added.push(seconds)
         with self._timed("beats, vitals, rhythm"):
-            beats = self._signal_facts.push(self._labeller.push(seconds))
-            signs = self._meter.push(beats)
+            labelled = self._in_beats.push((self._labeller.push(seconds), answers))
+            beats = self._signal_facts.push(labelled)
             spans = self._tracker.push((beats, answers))
+            signs = self._variability.push((self._meter.push(beats), beats, spans))
         with self._timed("alarms"):
             steps = self._alarms.push((beats, signs, spans))
         with self._timed("events"):

@@ -14,7 +14,7 @@ from stream_processor.scoring.reference import AAMI, LETHAL, Record
 # Seconds of the stream: how far one topic may be behind another, and how long a pause of beats or
 # annotations is waited for.
 PATIENCE_S = 600.0
-_SINUS = frozenset({"N", "SBR"})
+_SINUS = frozenset({"N", "SBR", "STACH", "SARR"})
 _UNKNOWN = frozenset({"", "~", "NOISE"})
 
 

@@ -12,7 +12,7 @@ from ingest.messages import Action, Rhythm, Stored
 from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
 # PRAGMA user_version: increased with every change of a message's fields, with a step in UPGRADES
-LAYOUT = 5
+LAYOUT = 6
 # Statements that bring a file of each layout to the next one. New tables need none.
 UPGRADES = {
     1: (
@@ -32,6 +32,19 @@ UPGRADES = {
         "ALTER TABLE action ADD COLUMN profile TEXT DEFAULT ''",
     ),
     4: ("ALTER TABLE alarm ADD COLUMN late_s REAL DEFAULT 0.0",),
+    5: (  # added reasons, and how many intervals a variability is of; layout 1 may lack the tables
+        """CREATE TABLE IF NOT EXISTS rhythm ("schema" INTEGER, "patient_id" TEXT,
+        "device_id" TEXT, "lead" TEXT, "fs_hz" REAL, "start_ns" INTEGER, "end_ns" INTEGER,
+        "start_sample" INTEGER, "end_sample" INTEGER, "label" TEXT, "probability" REAL,
+        PRIMARY KEY (patient_id, start_ns, device_id, lead)) WITHOUT ROWID""",
+        """CREATE TABLE IF NOT EXISTS vitals ("schema" INTEGER, "patient_id" TEXT,
+        "device_id" TEXT, "lead" TEXT, "time_ns" INTEGER, "hr_bpm" REAL, "sdnn_ms" REAL,
+        "rmssd_ms" REAL, "quality" REAL, "reason" TEXT,
+        PRIMARY KEY (patient_id, time_ns, device_id, lead)) WITHOUT ROWID""",
+        "ALTER TABLE rhythm ADD COLUMN reason TEXT DEFAULT ''",
+        "ALTER TABLE vitals ADD COLUMN nn INTEGER DEFAULT 0",
+        "ALTER TABLE vitals ADD COLUMN noise TEXT DEFAULT ''",
+    ),
 }
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 

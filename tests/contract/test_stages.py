@@ -29,6 +29,7 @@ from models.signal.stage import Slab
 from models.signal.windows import Windower
 from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.stages.added import AddedTasks
+from stream_processor.pipeline.stages.beat_context import RhythmInBeats
 from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 from stream_processor.pipeline.stages.labeller import BeatLabeller
@@ -36,6 +37,7 @@ from stream_processor.pipeline.stages.networks import NetworkTasks
 from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
 from stream_processor.pipeline.stages.sequences import SequenceTask
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
+from stream_processor.pipeline.stages.variability import Variability
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import (
     AlarmStrip,
@@ -158,10 +160,16 @@ def beats(patient: str) -> list[Any]:
 def tracker_atoms(patient: str) -> list[Any]:
     """Beats and rhythm answers as the stream brings them: by how far the signal had come, answers
     first."""
-    return sorted(
-        [*answers(patient), *beats(patient)],
-        key=lambda x: x.second.needed + 0.5 if hasattr(x, "second") else x.needed,
-    )
+    return _in_turn([*answers(patient), *beats(patient)])
+
+
+def in_beats_atoms(patient: str) -> list[Any]:
+    """The same before the signal's facts are known."""
+    return _in_turn([*answers(patient), *labelled(patient)])
+
+
+def _in_turn(items: list[Any]) -> list[Any]:
+    return sorted(items, key=lambda x: x.second.needed + 0.5 if hasattr(x, "second") else x.needed)
 
 
 def tracker_batch(items: list[Any]) -> Any:
@@ -181,6 +189,10 @@ def alarm_atoms(patient: str) -> list[Any]:
     stage = VitalsMeter()
     stage.open(patient, RATES[patient])
     return list(zip(beats(patient), stage.push(beats(patient)), spans(patient), strict=True))
+
+
+def variability_atoms(patient: str) -> list[Any]:
+    return [(signs, item, decided) for item, signs, decided in alarm_atoms(patient)]
 
 
 def sayings(patient: str) -> list[TaskLabel]:
@@ -377,6 +389,7 @@ CASES = [
         by_row,
     ),
     Case("labeller", lambda: BeatLabeller(model()), seconds, _move, list, by_row, (1, 7)),
+    Case("rhythm in beats", RhythmInBeats, in_beats_atoms, _move, tracker_batch, by_row, (1, 7)),
     Case("signal facts", SignalFacts, labelled, _move, list, by_row, (1, 7)),
     Case("vitals", VitalsMeter, beats, _move, list, by_row, (1, 7)),
     Case(
@@ -389,6 +402,19 @@ CASES = [
         (1, 7),
     ),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
+    Case(
+        "variability",
+        Variability,
+        variability_atoms,
+        lambda i, row: (
+            i[0]._replace(row=row),
+            _move(i[1], row),
+            [s._replace(row=row) for s in i[2]],
+        ),
+        lambda items: tuple(map(list, zip(*items, strict=True))),
+        by_row,
+        (1, 7),
+    ),
     Case("findings", FindingReporter, sayings, _move, list, by_row, (1, 7)),
     Case(
         "alarms",

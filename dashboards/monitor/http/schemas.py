@@ -103,6 +103,7 @@ EPISODE = thing(
         "end": TIME,
         "label": {"enum": [*get_args(RhythmLabel)]},
         "probability": {"type": "number"},
+        "reason": {"type": "string", "description": "why nothing can be said of the rhythm"},
     }
 )
 FINDING = thing(

@@ -47,6 +47,7 @@ def rhythm_view(rhythm: Rhythm) -> View:
         "end": ms(rhythm.end_ns),
         "label": rhythm.label,
         "probability": probability,
+        "reason": rhythm.reason,
     }
 
 
@@ -55,6 +56,8 @@ def vitals_view(vitals: Vitals) -> View:
         "t": ms(vitals.time_ns),
         "hr": _short(vitals.hr_bpm, 1),
         "reason": vitals.reason,
+        "noise": vitals.noise,
+        "nn": vitals.nn,
         "sdnn": _short(vitals.sdnn_ms, 1),
         "rmssd": _short(vitals.rmssd_ms, 1),
         "quality": _short(vitals.quality, 3),

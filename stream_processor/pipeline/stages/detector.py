@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ingest.messages import Noise
 from models.beats.decoding import SEARCH, Peaks, decode, doubt, r_peak
 from models.beats.morphology import around
 from models.beats.searchback import FIELDS, WEAK, choose
 from models.serving.runtime import Model, size
-from models.signal.movement import movement
+from models.signal import quality
+from models.signal.movement import Movement, movement
 from models.signal.stage import ArrayStage, Rows
 from models.signal.windows import Floats, InputSpec, Windows
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Complex
 
-# A second is called noisy where its successive samples differ nearly as much as independent ones
-# would (ratio 1.41; a clean ECG: 0.2-0.5), or where it swings as no heart does.
+# A second is unreadable by models/signal/quality.py, where its successive samples differ nearly as
+# much as independent ones would (ratio 1.41; a clean ECG: 0.2-0.5), or where it swings as no heart
+# does.
 NOISE_RATIO = 0.9
 RANGE_MV = 10.0
+UNREADABLE = 0.5
+WHOLE = 25  # first samples of the last 4 s, which are all zero if that much signal is not there yet
 # A second without a QRS is unsure where the baseline has just moved as no heart moves it, or where
 # the signal still moves about as quickly as with QRS complexes. In true asystoles of CinC 2015 the
 # steps are below 0.021 mV; in the ventricular flutter of MIT-BIH 207 above 0.046.
@@ -50,9 +55,12 @@ class BeatDetector(ArrayStage):
         mask, features = self.model.segment(np.nan_to_num(w.x))
         complexes = self._complexes(w, mask)
         until = np.minimum(w.end - spec.after, w.written)
+        moves = movement(w.recent)
         noisy, restless = _signal(w, spec)
+        readable, noises = _readable(w, moves, noisy)
         unsure = [
-            moves and not found for moves, found in zip(restless.tolist(), complexes, strict=True)
+            restive and not found
+            for restive, found in zip(restless.tolist(), complexes, strict=True)
         ]
         return [
             AnalysedSecond(*values)
@@ -63,14 +71,16 @@ class BeatDetector(ArrayStage):
                 w.written.tolist(),
                 complexes,
                 [0.0] * len(unsure),
-                noisy.tolist(),
+                [noise != "" for noise in noises],
                 unsure,
                 w.still_s.tolist(),
                 w.lead_off.tolist(),
                 _packed(w.mv, features),
                 [0.0] * len(unsure),
                 [0.0] * len(unsure),
-                *(column.tolist() for column in movement(w.recent)),
+                *(column.tolist() for column in moves),
+                readable,
+                noises,
                 strict=True,
             )
         ]
@@ -105,6 +115,21 @@ def _packed(mv: Floats, features: Floats) -> list[bytes]:
     """Second.steps of each window."""
     sizes = np.broadcast_to(size(mv)[:, None, None], (*features.shape[:2], 1))
     return [step.tobytes() for step in np.concatenate([sizes, features], axis=2).astype(np.float16)]
+
+
+def _readable(
+    w: Windows, moves: Movement, noisy: npt.NDArray[np.bool_]
+) -> tuple[list[float], list[Noise]]:
+    """Of each window's own second: the probability that it can be read, and what disturbs it.
+    Before there are 4 s of signal, only `noisy` tells."""
+    found = quality.features(w.recent, moves)
+    whole = w.recent[:, :WHOLE].any(axis=1)
+    readable = np.where(whole, quality.readable(found, quality.weights()), 1.0)
+    readable = np.where(noisy, 0.0, readable)
+    causes = quality.noise(found)
+    return readable.tolist(), [
+        cause if p < UNREADABLE else "" for p, cause in zip(readable.tolist(), causes, strict=True)
+    ]
 
 
 def _signal(w: Windows, spec: InputSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -10,13 +10,14 @@ from stream_processor.pipeline.stages.seconds import AnalysedSecond
 from stream_processor.pipeline.stages.sequences import SequenceTask
 
 _VT, _VF, _ASYSTOLE = (CLASSES["lethal"].index(name) for name in ("VT", "VF", "ASYS"))
-CERTAIN = 0.5  # probability of asystole from which no movement of the signal makes it unsure
+CERTAIN = 0.5  # probability from which the task overrules what the signal looks like
 
 
 class LethalTask(ArrayStage):
     """Stage: seconds in, the same seconds with the probabilities of VF and VT out.
 
-    A second that the task calls asystole is not unsure, however the signal moves.
+    A second that the task calls asystole is not unsure, however the signal moves; one that it calls
+    VF or VT is no noise.
     """
 
     def __init__(self, model: Model) -> None:
@@ -42,7 +43,11 @@ class LethalTask(ArrayStage):
 
 
 def _with(second: AnalysedSecond, probability: Sequence[float]) -> AnalysedSecond:
+    lethal = probability[_VF] + probability[_VT] >= CERTAIN
     return second._replace(
+        noisy=second.noisy and not lethal,
+        readable=1.0 if lethal else second.readable,
+        noise="" if lethal else second.noise,
         fibrillation=probability[_VF],
         tachycardia=probability[_VT],
         standstill=probability[_ASYSTOLE],

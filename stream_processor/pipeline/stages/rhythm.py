@@ -1,8 +1,9 @@
 """Rhythm: from the network's answers on 30 s each and the beats to a label for every sample.
 
-The signal is cut into segments of 5 s. A segment's base label is that of the answers in whose
-middle it lies, so it is decided 15 s after its end. What the beats show is exact in time and goes
-on top: unreadable signal, asystole, runs of ventricular beats, fibrillation.
+The signal is cut into segments of 5 s. A segment's base label (rhythm_words.py) is that of the
+answers and beats in whose middle it lies, so it is decided 15 s after its end; it changes when three
+segments in a row agree. What the beats show is exact in time and goes on top: unreadable signal,
+asystole, fibrillation, runs and patterns of beats.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from ingest.messages import RhythmLabel
+from models.beats.decoding import THRESHOLD
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
+from stream_processor.pipeline.stages.beat_patterns import BeatPatterns
+from stream_processor.pipeline.stages.rhythm_words import CLASSES, Heard, Word, word
 from stream_processor.pipeline.stages.seconds import Beats, Moment, Wave
 from stream_processor.pipeline.stages.sequences import TaskAnswer
 
@@ -24,12 +28,11 @@ DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end
 ASYSTOLE_S = 4.0
 FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min
-CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")  # CinC 2017: N, A, O, ~
-AF, UNREADABLE = CLASSES.index("AFIB"), CLASSES.index("~")
-# A segment is AF from this probability on, unless it is unreadable: there sensitivity and
-# specificity for AF of CinC 2017's validation records add up to their most. The stream as a whole
-# is what is likeliest.
-AF_FROM = 0.15
+AROUND = 10 * FS_HZ  # beats before a segment that speak of it; after it, those of DELAY
+AGREE = 3  # segments in a row that change the word
+BRIDGED = 8 * FS_HZ  # a pattern that is interrupted for less goes on
+MERGED: tuple[RhythmLabel, ...] = ("B", "T", "SVTA")
+LOST, OFF, STARTING = "samples lost", "lead off", "starting"
 
 
 class Span(NamedTuple):
@@ -40,6 +43,7 @@ class Span(NamedTuple):
     end: int
     label: RhythmLabel
     probability: float
+    reason: str = ""  # of a label that says that nothing can be said
 
 
 class _State(msgspec.Struct):
@@ -48,6 +52,11 @@ class _State(msgspec.Struct):
     signal: Moment = Moment()  # as the newest second left it
     run: list[float] = []  # R peaks of the fast run of V beats that is going on
     spans: list[tuple[int, int, RhythmLabel]] = []  # what the beats show, not yet decided
+    patterns: BeatPatterns = msgspec.field(default_factory=BeatPatterns)
+    heard: list[Heard] = []  # beats that may speak of segments to come
+    word: Word = Word("~", 1.0, STARTING)  # of the newest segment
+    next: str = ""  # another label, that of the newest segments
+    times: int = 0  # of it in a row
     full: int = 0  # windows of 30 s so far
     sums: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # of their probabilities
 
@@ -55,6 +64,7 @@ class _State(msgspec.Struct):
 class _Episode(msgspec.Struct):
     start: int = 0
     label: str = ""
+    reason: str = ""
     weight: float = 0.0  # probability times samples
 
 
@@ -116,7 +126,7 @@ class RhythmTracker(StructStage[_State]):
 
 def lost(row: int, start: int, end: int) -> list[Span]:
     """The rhythm of samples that never came: unreadable."""
-    return [Span(row, start, end, "~", 1.0)] if start < end else []
+    return [Span(row, start, end, "~", 1.0, LOST)] if start < end else []
 
 
 class EpisodeJoiner(StructStage[_Episode]):
@@ -135,12 +145,12 @@ class EpisodeJoiner(StructStage[_Episode]):
 
     def _join(self, span: Span) -> Span:
         state, length = self._state[span.row], span.end - span.start
-        if state.label != span.label:
-            state.label, state.start, state.weight = span.label, span.start, 0.0
+        if (state.label, state.reason) != (span.label, span.reason):
+            state.label, state.reason = span.label, span.reason
+            state.start, state.weight = span.start, 0.0
         state.weight += span.probability * length
-        return Span(
-            span.row, state.start, span.end, span.label, state.weight / (span.end - state.start)
-        )
+        mean = state.weight / (span.end - state.start)
+        return span._replace(start=state.start, probability=mean)
 
 
 def _take_answer(state: _State, answer: TaskAnswer) -> None:
@@ -156,6 +166,10 @@ def _observe(state: _State, item: Beats) -> None:
     _note(state, facts.before, second.until - FS_HZ)
     for beat, moment in zip(item.beats, facts.beats, strict=True):
         _end_of_quiet(state, beat.at)
+        sure = beat.confidence >= THRESHOLD
+        state.heard.append(Heard(beat.at, beat.rr_s, beat.label, sure))
+        for start, end, label in state.patterns.take(beat):
+            _add_pattern(state, int(start), int(end) + 1, label)
         if beat.label == "V" and (not state.run or beat.at - state.run[-1] < VT_RR * FS_HZ):
             state.run.append(beat.at)
         else:
@@ -164,6 +178,9 @@ def _observe(state: _State, item: Beats) -> None:
         _note(state, moment, beat.at)
     if state.run and second.until - state.run[-1] >= VT_RR * FS_HZ:
         _end_of_run(state)
+    if facts.after.lead_off is not None or facts.after.wave is not None:
+        for start, end, label in state.patterns.stop():
+            _add_pattern(state, int(start), int(end) + 1, label)
     _note(state, facts.after, second.until)
 
 
@@ -177,6 +194,16 @@ def _note(state: _State, now: Moment, at: float) -> None:
     if old.wave is not None and (now.wave is None or now.wave.kind != old.wave.kind):
         _end_of_wave(state, old.wave, now.quiet if now.quiet > old.wave.since else at)
     state.signal = now
+
+
+def _add_pattern(state: _State, start: int, end: int, label: RhythmLabel) -> None:
+    """Add what a pattern of beats covers; one of its kind shortly before it is the same one."""
+    if label in MERGED:
+        near = [s for s in state.spans if s[2] == label and start - s[1] <= BRIDGED]
+        if near:
+            state.spans.remove(near[-1])
+            start = min(start, near[-1][0])
+    state.spans.append((start, end, label))
 
 
 def _end_of_quiet(state: _State, at: float) -> None:
@@ -215,39 +242,62 @@ def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
         found.append((int(state.run[0]), end, "VT"))
     if now.wave is not None and end - now.wave.since >= FIBRILLATION:
         found.append((int(now.wave.since), end, now.wave.kind))
+    for start, last, label in state.patterns.open():
+        bridged = [s[1] for s in state.spans if s[2] == label and start - s[1] <= BRIDGED]
+        first = bridged[-1] if bridged and label in MERGED else int(start)
+        found.append((first, int(last) + 1, label))
     return found
 
 
 # where spans overlap, the first of these holds
-WORST: tuple[RhythmLabel, ...] = ("VF", "VT", "~", "ASYS")
+WORST: tuple[RhythmLabel, ...] = ("VF", "VT", "~", "ASYS", "IVR", "SVTA", "B", "T", "PAUSE")
+# In AF and in paced rhythms these are ectopic beats, and long intervals are its nature.
+NOT_IN: dict[RhythmLabel, tuple[RhythmLabel, ...]] = {
+    "AFIB": ("SVTA", "B", "T", "PAUSE"),
+    "P": ("SVTA", "B", "T"),
+}
 
 
 def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
     """Label everything from `decided` to `end`, which lie in one segment."""
     start = state.decided
-    label, probability = _base(state, start // SEGMENT, known)
+    base = _base(state, start, end, known)
     overlays = [s for s in state.spans + _open_spans(state, known) if s[0] < end and s[1] > start]
+    overlays = [s for s in overlays if s[2] not in NOT_IN.get(base.label, ())]
     edges = sorted({start, end, *(min(max(e, start), end) for s in overlays for e in s[:2])})
     pieces: list[Span] = []
     for a, b in itertools.pairwise(edges):
         covering = [s[2] for s in overlays if s[0] <= a and s[1] >= b]
         worst = min(covering, key=WORST.index, default=None)
-        pieces.append(Span(row, a, b, worst or label, 1.0 if worst else probability))
+        said = base if worst is None else Word(worst, 1.0, OFF if worst == "~" else "")
+        pieces.append(Span(row, a, b, *said))
     state.decided = end
-    state.spans = [s for s in state.spans if s[1] > end]
+    state.spans = [s for s in state.spans if s[1] > end - BRIDGED]
     state.windows = [w for w in state.windows[:-1] if w[0] > end // SEGMENT] + state.windows[-1:]
+    state.heard = [b for b in state.heard if b.at >= end - AROUND]
     return pieces
 
 
-def _base(state: _State, segment: int, known: int) -> tuple[RhythmLabel, float]:
-    """The label of a segment from the windows that end 15 and 20 s after its start, or from the
-    nearest there is."""
+def _base(state: _State, start: int, end: int, known: int) -> Word:
+    """The word of a segment; it changes when AGREE segments in a row say so."""
+    found = _alone(state, start, end, known)
+    state.times = state.times + 1 if found.label == state.next else 1
+    state.next = found.label
+    holds = found.label == state.word.label or state.word.label == "~"
+    if holds or state.times >= AGREE:
+        state.word = found
+    return state.word
+
+
+def _alone(state: _State, start: int, end: int, known: int) -> Word:
+    """The word of a segment from the windows that end 15 and 20 s after its start, or from the
+    nearest there is, and the beats around it."""
     windows = [w for w in state.windows if w[1] <= known]
     if not windows:
-        return "~", 1.0
+        return Word("~", 1.0, STARTING)
+    segment = start // SEGMENT
     wanted = [p for k, _, p in windows if segment + 2 <= k <= segment + 3]
     chosen = wanted or [min(windows, key=lambda w: abs(w[0] - segment - 2))[2]]
     mean = [sum(column) / len(chosen) for column in zip(*chosen, strict=True)]
-    best = max(range(len(CLASSES)), key=mean.__getitem__)
-    best = AF if mean[AF] >= AF_FROM and best != UNREADABLE else best
-    return CLASSES[best], mean[best]
+    near = [b for b in state.heard if start - AROUND <= b.at < end + DELAY]
+    return word(near, mean, state.word.label)

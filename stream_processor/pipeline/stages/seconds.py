@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from ingest.messages import BeatLabel
+from ingest.messages import BeatLabel, Noise
 from models.signal.conditioning import FS_HZ
 
 LEAD_OFF_S = 2.0  # without any change in the raw samples
@@ -47,6 +47,8 @@ class AnalysedSecond(NamedTuple):
     least_mv: float = 0.0
     rate: float = 0.0
     regular: float = 0.0
+    readable: float = 1.0  # probability (models/signal/quality.py)
+    noise: Noise = ""  # what makes it noisy
 
 
 class LabelledBeat(NamedTuple):

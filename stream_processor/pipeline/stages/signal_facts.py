@@ -33,6 +33,7 @@ from stream_processor.pipeline.stages.waves import WaveWatch, moves
 KEPT = 24  # beats
 SIZES, SMALLER, INTERVALS, LEAST_INTERVALS = 12, 2, 16, 4
 RUN_ENDS = 3 * FS_HZ  # without a beat, a run of V beats is over (20/min)
+UNREAD = 2  # such seconds across which an interval is none
 SILENT = 4 * FS_HZ  # without a QRS: the next interval says nothing of the rate
 LETHAL_OF = 4  # seconds
 
@@ -90,6 +91,7 @@ class _State(msgspec.Struct):
     unlikely: int = 0
     full: float = 0.0  # newest QRS complex that was no P wave
     broken: bool = False  # the next interval says nothing
+    unread: int = 0  # unreadable seconds in a row without a QRS
 
 
 class SignalFacts(StructStage[_State]):
@@ -167,7 +169,8 @@ def _take_signal(s: _State, second: AnalysedSecond) -> None:
     hidden = wave is not None and (wave.kind == "VF" or not second.complexes)
     if off or hidden:
         s.beats, s.run = [], []
-    if off or hidden or (second.noisy and not second.complexes):
+    s.unread = s.unread + 1 if second.noisy and not second.complexes else 0
+    if off or hidden or s.unread >= UNREAD:
         s.broken = True
     if off or (wave is not None and wave.kind == "VF" and wave.lasting):
         s.tachycardia = []

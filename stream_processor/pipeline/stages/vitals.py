@@ -1,29 +1,30 @@
-"""Heart rate and heart-rate variability, once a second.
+"""Heart rate and signal quality, once a second.
 
 Heart rate as bedside monitors compute it (alarms.md): where the last 3 RR are all longer than 1200
-ms the mean of the last 4, else the mean of the last 12 without the shortest and the longest. SDNN
-and RMSSD over the N-N intervals of the last 5 minutes (Task Force 1996, DOI
-10.1161/01.CIR.93.5.1043; we differ: a running window, and intervals next to an S or V beat are left
-out, not interpolated).
+ms the mean of the last 4, else the mean of the last 12 without the shortest and the longest.
 """
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from ingest.messages import Noise
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
-from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat, is_lead_off
+from stream_processor.pipeline.stages.seconds import (
+    AnalysedSecond,
+    Beats,
+    LabelledBeat,
+    is_lead_off,
+)
 
 RECENT = 12  # RR intervals for the heart rate
 SLOW_S = 1.2
-HRV = 300 * FS_HZ  # samples
-HRV_LEAST = 20  # intervals below which HRV is not given
 STALE = 4 * FS_HZ  # without a beat for so long there is no heart rate
-QUALITY_S = 30
+QUALITY_S, READABLE_S = 30, 10
 ARTEFACT_S = 20  # noisy seconds of the last 30 that make the heart rate untrustworthy
 
 Reason = Literal["", "starting", "no beats", "artefact", "lead off"]
@@ -35,26 +36,21 @@ class VitalSigns(NamedTuple):
     row: int
     until: int
     hr_bpm: float | None
-    sdnn_ms: float | None
-    rmssd_ms: float | None
     quality: float
     noisy_s: int  # of the last 30
     reason: Reason
+    noise: Noise = ""
+    # of the last 5 min (variability.py)
+    sdnn_ms: float | None = None
+    rmssd_ms: float | None = None
+    nn: int = 0
 
 
 class _State(msgspec.Struct):
     last: float | None = None  # position of the beat before
-    last_label: str = "N"
     rr: list[float] = []  # the last RECENT intervals, s
-    # (position, interval in ms) of N-N intervals in the last 5 min
-    nn: list[tuple[float, float]] = []
-    # running sums over nn: of intervals, their squares, squared successive differences, and how
-    # many of these
-    total: float = 0.0
-    squares: float = 0.0
-    steps: float = 0.0
-    n_steps: int = 0
-    noisy: list[bool] = []  # the last 30 s
+    noises: list[Noise] = []  # of the last 30 s; "" where it is readable
+    readable: list[float] = []  # probability of the last 10 s
 
 
 class VitalsMeter(StructStage[_State]):
@@ -83,22 +79,31 @@ class VitalsMeter(StructStage[_State]):
             self.restart(second.row, second.until)
         for beat in item.beats:
             _take(state, beat)
-        while state.nn and state.nn[0][0] < second.until - HRV:
-            _drop_oldest(state)
-        state.noisy = [*state.noisy[-QUALITY_S + 1 :], second.noisy or is_lead_off(second)]
+        state.noises = [*state.noises[-QUALITY_S + 1 :], _noise(second)]
         reason = _reason(state, item)
-        sdnn, rmssd = _variability(state)
-        recent = state.noisy[-10:]
+        readable = 0.0 if is_lead_off(second) else second.readable
+        state.readable = [*state.readable[-READABLE_S + 1 :], readable]
+        recent = state.noises[-READABLE_S:]
+        most = Counter(noise for noise in recent if noise).most_common(1)
         return VitalSigns(
             second.row,
             second.until,
             None if reason else heart_rate(state.rr),
-            sdnn,
-            rmssd,
-            1 - sum(recent) / len(recent),
-            sum(state.noisy),
+            sum(state.readable) / len(state.readable),
+            _noisy_s(state),
             reason,
+            most[0][0] if most else "",
         )
+
+
+def _noise(second: AnalysedSecond) -> Noise:
+    if is_lead_off(second):
+        return "contact" if second.lead_off else "flat"
+    return (second.noise or "motion") if second.noisy else ""
+
+
+def _noisy_s(state: _State) -> int:
+    return len(state.noises) - state.noises.count("")
 
 
 def heart_rate(rr: list[float]) -> float | None:
@@ -118,7 +123,7 @@ def _reason(state: _State, item: Beats) -> Reason:
         return "lead off"
     if _hides_beats(item):
         return "no beats"
-    if sum(state.noisy) >= ARTEFACT_S:
+    if _noisy_s(state) >= ARTEFACT_S:
         return "artefact"
     if state.last is not None and second.until - state.last > STALE:
         return "no beats"
@@ -136,37 +141,4 @@ def _take(state: _State, beat: LabelledBeat) -> None:
         state.rr = []  # what came between says nothing, and what was before it is over
     else:
         state.rr = [*state.rr[-RECENT + 1 :], beat.rr_s]
-        if beat.label == "N" and state.last_label == "N":
-            _add_nn(state, beat.at, beat.rr_s * 1000)
-    state.last, state.last_label = beat.at, beat.label
-
-
-def _add_nn(state: _State, at: float, ms: float) -> None:
-    if state.nn and _follow(state.nn[-1], (at, ms)):
-        state.steps += (ms - state.nn[-1][1]) ** 2
-        state.n_steps += 1
-    state.nn.append((at, ms))
-    state.total += ms
-    state.squares += ms * ms
-
-
-def _drop_oldest(state: _State) -> None:
-    oldest = state.nn.pop(0)
-    state.total -= oldest[1]
-    state.squares -= oldest[1] ** 2
-    if state.nn and _follow(oldest, state.nn[0]):
-        state.steps -= (state.nn[0][1] - oldest[1]) ** 2
-        state.n_steps -= 1
-
-
-def _follow(before: tuple[float, float], after: tuple[float, float]) -> bool:
-    """The two intervals share a beat."""
-    return abs(after[0] - before[0] - after[1] * FS_HZ / 1000) < 0.5
-
-
-def _variability(state: _State) -> tuple[float | None, float | None]:
-    n = len(state.nn)
-    if n < HRV_LEAST or state.n_steps < HRV_LEAST // 2:
-        return None, None
-    variance = (state.squares - state.total**2 / n) / (n - 1)
-    return math.sqrt(max(0.0, variance)), math.sqrt(max(0.0, state.steps / state.n_steps))
+    state.last = beat.at

@@ -3,7 +3,8 @@ unreadable."""
 
 import pytest
 
-from stream_processor.pipeline.stages.rhythm import AF_FROM, RhythmTracker
+from stream_processor.pipeline.stages.rhythm import RhythmTracker
+from stream_processor.pipeline.stages.rhythm_words import AF_FROM
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.sequences import TaskAnswer
 from stream_processor.pipeline.stages.signal_facts import SignalFacts

@@ -23,7 +23,7 @@ export class Disclosure {
     this.title = h("h2");
     this.note = h("span", { class: "none" });
     this.page = h("div", { class: "page" }, this.canvas);
-    const labels = ["N", "AFIB", "O", "VT", "VF", "ASYS", "~"];
+    const labels = ["N", "AFIB", "U", "VT", "VF", "ASYS", "~"];
     this.element = h(
       "section",
       { class: "disclosure", "aria-label": "Full disclosure" },

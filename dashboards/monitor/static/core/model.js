@@ -8,6 +8,7 @@ const STALE_S = 3;
 const VITALS_STALE_S = 6;
 const BEATS_KEPT = 300; // a minute at 300/min: PVC per minute is counted on them
 const ALARMS_KEPT = 150;
+const RR_STALE_MS = 5000;
 
 export const now = () => performance.now() / 1000;
 
@@ -187,6 +188,17 @@ export class Patient {
     return Object.values(LETHAL).includes(label) ? "" : label;
   }
 
+  /** Why nothing can be said of the rhythm, or "". */
+  get rhythmReason() {
+    return this.rhythmLabel === this.rhythm?.label ? (this.rhythm?.reason ?? "") : "";
+  }
+
+  /** ms between the newest two beats; null if the newest is too old to be current. */
+  get rr() {
+    const beat = this.beats.at(-1);
+    return beat && this.time - beat.t < RR_STALE_MS ? beat.rr : null;
+  }
+
   /** Seconds for which an alarm stays silent, 0 if it is not silenced. Alarms of high priority never are. */
   silencedS(alarm) {
     if (alarm.priority === "high") return 0;
@@ -232,7 +244,8 @@ export class Patient {
     if (!this.vitals)
       return none(now() - this.vitalsAt > VITALS_STALE_S ? "no analysis yet" : "starting");
     if (now() - this.vitalsAt > VITALS_STALE_S) return none("analysis stopped");
-    if (this.vitals.reason === "artefact") return { text: "?", reason: "artefact" };
+    if (["artefact", "starting"].includes(this.vitals.reason))
+      return { text: "?", reason: this.vitals.reason };
     if (this.vitals.hr === null) return none(this.vitals.reason || "no heart rate");
     return { text: String(Math.round(this.vitals.hr)), reason: "" };
   }

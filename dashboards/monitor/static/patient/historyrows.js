@@ -199,7 +199,11 @@ export function flag(context, x, y, size) {
 export const rhythmColour = (label) =>
   ({
     N: "rhythm-N",
+    SBR: "rhythm-N",
+    STACH: "rhythm-N",
+    SARR: "rhythm-N",
     AFIB: "rhythm-AFIB",
+    IVR: "rhythm-VT",
     VT: "rhythm-VT",
     VFL: "rhythm-VT",
     VF: "rhythm-VF",

@@ -9,7 +9,7 @@ import { findingKey, findingLines } from "./findingline.js";
 import { Journal } from "./journal.js";
 
 const REPORT_HOURS = [1, 6, 24];
-const FACTS = ["rate", "reason", "rhythm", "rr", "pvcs", "range", "sdnn", "rmssd", "quality"];
+const FACTS = ["rate", "reason", "rhythm", "rr", "pvcs", "range", "sdnn", "rmssd", "nn", "quality"];
 
 export class SidePanel {
   /** context: {actions, limits}; `openLimits` opens the limits, `review` is called with an alarm, `goTo` with a time. */
@@ -39,17 +39,20 @@ export class SidePanel {
     setText(facts.rate, text);
     setText(facts.reason, reason);
     const rhythm = dead ? "" : patient.rhythmLabel;
-    setText(facts.rhythm, rhythm ? rhythmInFull(rhythm) : "--");
+    const why = rhythm && patient.rhythmReason;
+    setText(facts.rhythm, rhythm ? rhythmInFull(rhythm) + (why ? `: ${why}` : "") : "--");
     setData(facts.rhythm, "label", rhythm);
-    setText(facts.rr, dead ? "--" : number(patient.beats.at(-1)?.rr));
+    setText(facts.rr, dead ? "--" : number(patient.rr));
     setText(facts.pvcs, dead ? "--" : String(patient.pvcPerMinute));
     setText(facts.range, this.context.limits.range(patient.id) || "--");
     setText(facts.sdnn, fresh ? number(patient.vitals.sdnn) : "--");
     setText(facts.rmssd, fresh ? number(patient.vitals.rmssd) : "--");
+    setText(facts.nn, fresh ? number(patient.vitals.nn) : "--");
     setText(
       facts.quality,
       fresh
-        ? `${qualityWord(patient.vitals.quality)} ${Math.round(patient.vitals.quality * 100)} %`
+        ? `${qualityWord(patient.vitals.quality)} ${Math.round(patient.vitals.quality * 100)} %` +
+            (patient.vitals.noise ? ` · ${patient.vitals.noise}` : "")
         : "--",
     );
     this.#found(dead ? new Map() : patient.findings, today);
@@ -94,6 +97,7 @@ export class SidePanel {
         fact("Limits", facts.range, "bpm"),
         fact("SDNN", facts.sdnn, "ms"),
         fact("RMSSD", facts.rmssd, "ms"),
+        fact("NN", facts.nn, "in 5 min"),
         fact("Signal", facts.quality, ""),
       ),
       h(

@@ -123,19 +123,19 @@ def test_events_give_one_annotation_for_each_change_of_rhythm(tmp_path):
     assert read(tmp_path)[0] == [(0, "+", "(N"), (300, "V", ""), (500, "+", "(~")]
 
 
-def test_rhythm_rows_know_no_bigeminy():
+def test_rhythm_rows_join_neighbours_of_one_label():
     rows = rhythm_rows(
         "r",
         [
             rhythm(250, 500, "B", 0.5),
             rhythm(0, 250, "N"),
-            rhythm(500, 1500, "O", 1.0),
+            rhythm(500, 1500, "B", 1.0),
             rhythm(1500, 1750, "AFIB"),
         ],
     )
     assert rows == [
         RhythmRow("r", 0, 1, "N", 1),
-        RhythmRow("r", 1, 6, "O", 0.9),
+        RhythmRow("r", 1, 6, "B", 0.9),
         RhythmRow("r", 6, 7, "AFIB", 1),
     ]
 

@@ -1,0 +1,93 @@
+"""The word for the rhythm of some 30 s: from the rhythm network and the beats in them.
+
+The network says whether it is atrial fibrillation, and whether the signal can be read. Its third
+class, "other" of CinC 2017, is no rhythm: what is there instead is said by the beats. A sinus
+rhythm with ectopic beats is a sinus rhythm. See docs/rhythm.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from ingest.messages import BeatLabel, RhythmLabel
+
+# Classes of the network, in the order of its probabilities: those of CinC 2017, N A O ~.
+CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")
+SINUS, AF, _, UNREADABLE = range(len(CLASSES))
+# A segment is AF from this probability on, unless it is unreadable: there sensitivity and
+# specificity for AF of CinC 2017's validation records add up to their most. The stream as a whole
+# is what is likeliest.
+AF_FROM = 0.15
+LEAST = 4  # intervals between normal beats, without which nothing is said of them
+BRADYCARDIA, TACHYCARDIA = 60.0, 100.0  # a minute
+MARGIN = 3.0  # a minute, back inside the limit before the word changes
+# Successive normal intervals that differ by this share of their mean (median) do not come from a
+# sinus node; breathing changes them gradually.
+IRREGULAR = 0.12
+ARRHYTHMIA_S, ARRHYTHMIA = 0.16, 0.15  # from the tenth shortest to the longest, and of the median
+SETTLED = 0.75  # of these, below which a sinus arrhythmia ends
+PACED = 0.5  # share of paced beats
+
+
+class Heard(NamedTuple):
+    """A beat as the words need it."""
+
+    at: float
+    rr_s: float | None
+    label: BeatLabel
+    sure: bool  # it is no weak peak, which has no class
+
+
+class Word(NamedTuple):
+    """A rhythm, how likely it is, and why nothing else can be said ("" for a rhythm)."""
+
+    label: RhythmLabel
+    probability: float
+    reason: str = ""
+
+
+def word(beats: Sequence[Heard], mean: Sequence[float], before: RhythmLabel) -> Word:
+    """Decide the word for a segment.
+
+    Args:
+        beats: those of the segment and some seconds around it, in order.
+        mean: probabilities of CLASSES.
+        before: the word of the segment before.
+    """
+    best = max(range(len(CLASSES)), key=mean.__getitem__)
+    if best == UNREADABLE:
+        return Word("~", mean[UNREADABLE], "noise")
+    sure = [b for b in beats if b.sure]
+    if sure and sum(b.label == "Q" for b in sure) >= PACED * len(sure):
+        return Word("P", 1 - mean[UNREADABLE])
+    if mean[AF] >= AF_FROM:
+        return Word("AFIB", mean[AF])
+    nn = normal_intervals(beats)
+    if len(nn) < LEAST:
+        return Word("U", 1 - mean[AF] - mean[UNREADABLE], "too few normal beats")
+    steps = [abs(b - a) for a, b in pairwise(nn)]
+    usual = median(nn)
+    if median(steps) >= IRREGULAR * usual:
+        return Word("U", 1 - mean[AF] - mean[UNREADABLE], "irregular, no known pattern")
+    return Word(_sinus(nn, usual, before), 1 - mean[AF] - mean[UNREADABLE])
+
+
+def normal_intervals(beats: Sequence[Heard]) -> list[float]:
+    """Return the intervals between neighbouring normal beats, s."""
+    return [b.rr_s for a, b in pairwise(beats) if b.rr_s is not None and a.label == b.label == "N"]
+
+
+def _sinus(nn: Sequence[float], usual: float, before: RhythmLabel) -> RhythmLabel:
+    rate = 60 / usual
+    if rate < BRADYCARDIA + MARGIN * (before == "SBR"):
+        return "SBR"
+    if rate > TACHYCARDIA - MARGIN * (before == "STACH"):
+        return "STACH"
+    ordered = sorted(nn)
+    tenth = len(nn) // 10
+    spread = ordered[-1 - tenth] - ordered[tenth]
+    needed = max(ARRHYTHMIA_S, ARRHYTHMIA * usual) * (SETTLED if before == "SARR" else 1)
+    return "SARR" if spread >= needed else "N"
