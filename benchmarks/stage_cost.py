@@ -75,6 +75,10 @@ class Patients:
     def __len__(self) -> int:
         return len(self._at)
 
+    def signal(self, i: int) -> Wave:
+        """A minute of patient i's signal, (n,), counts."""
+        return np.roll(self._waves[self._scenario[i]], -int(self._at[i]))
+
     def chunks(self, step: int) -> list[SampleChunk]:
         """Chunks that come in one slice; a fifth of the patients in each."""
         per_chunk, n = round(CHUNK_S / SLICE_S), round(CHUNK_S * FS_HZ)
