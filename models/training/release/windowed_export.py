@@ -16,14 +16,15 @@ from torch import nn
 from models.architectures import Problem
 from models.serving.runtime import Network
 from models.training.cost import macs, parameters
+from models.training.release.card import write_card
 
 BATCH = 16  # what serving runs at a time
 TOLERANCE = 1e-4  # of logits of about one
 
 
 def export(net: nn.Module, problem: Problem, folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Write model.onnx and spec.json, which models/serving/runtime.py loads. Returns the content of
-    spec.json.
+    """Write model.onnx and spec.json, which models/serving/runtime.py loads, and card.md. Returns
+    the content of spec.json.
 
     Raises ValueError if ONNX Runtime disagrees with torch.
     """
@@ -43,6 +44,7 @@ def export(net: nn.Module, problem: Problem, folder: Path, about: dict[str, Any]
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     (folder / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
+    write_card(folder, spec)
     verify(net, problem, folder)
     return spec
 

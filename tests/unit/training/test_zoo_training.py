@@ -217,6 +217,10 @@ def test_a_system_is_trained_compared_and_deployed(rhythm: base.Task, tmp_path: 
     (row,) = (line for line in side_by_side.splitlines() if "N A O mean F1, records" in line)
     assert f"{found['N A O mean F1, records']:.4g}" in row  # beside the shipped network's
     assert "0.8" in row
+    card = catalogue.find(str(trained)).card
+    assert "mvkt, rhythm_10s" in card
+    assert "without fold 0, judged on it" in card
+    assert "| N A O mean F1, records | " in card
     deploy(trained, place)
     ward = Ward(Model(place), ManualClock())
     events = [event for batch in together() for event in ward.push(batch)]
