@@ -43,6 +43,7 @@ COMMANDS = (
         "Score beats, rhythm and alarms against the annotations of records while they are replayed; scores go to ecg.scores.",
     ),
     CommandEntry("annotate", "Annotate records as the stream would, without a broker."),
+    CommandEntry("view", "Open records in the page at record time, without a broker."),
     CommandEntry(
         "evaluate",
         "Run annotated records through the whole data path and score beats, rhythm and alarms.",

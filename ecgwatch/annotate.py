@@ -64,7 +64,7 @@ def annotate(source: Source, ward: Ward) -> Annotated:
             elif isinstance(event, Vitals):
                 result.vitals.append(event)
 
-    for chunk in _chunks(source):
+    for chunk in chunks(source, 0):
         take(ward.push([chunk]))
         result.samples = chunk.first_sample + chunk.n
     if result.samples:
@@ -81,21 +81,22 @@ def new_ward() -> Ward:
     return build_ward(ManualClock())
 
 
-def _chunks(source: Source) -> Iterator[SampleChunk]:
-    """Yield a record as chunks of about PUSH_S, cut when an electrode comes off or on."""
+def chunks(source: Source, start_ns: int) -> Iterator[SampleChunk]:
+    """Yield a record as chunks of about PUSH_S, cut when an electrode comes off or on. Its first
+    sample has the time `start_ns`."""
     held: list[Block] = []
     first = seq = 0
     for block in source.blocks():
         size = sum(len(b.counts) for b in held)
         if held and (block.lead_off != held[0].lead_off or size >= PUSH_S * source.fs_hz):
-            yield _chunk(source, held, seq, first)
+            yield _chunk(source, held, seq, first, start_ns)
             first, seq, held = first + size, seq + 1, []
         held.append(block)
     if held:
-        yield _chunk(source, held, seq, first)
+        yield _chunk(source, held, seq, first, start_ns)
 
 
-def _chunk(source: Source, blocks: list[Block], seq: int, first: int) -> SampleChunk:
+def _chunk(source: Source, blocks: list[Block], seq: int, first: int, start_ns: int) -> SampleChunk:
     counts = np.concatenate([block.counts for block in blocks]).astype("<i2")
     return SampleChunk(
         patient_id=source.name,
@@ -103,7 +104,7 @@ def _chunk(source: Source, blocks: list[Block], seq: int, first: int) -> SampleC
         lead=source.lead,
         seq=seq,
         first_sample=first,
-        t0_ns=sample_offset_ns(first, source.fs_hz),
+        t0_ns=start_ns + sample_offset_ns(first, source.fs_hz),
         fs_hz=source.fs_hz,
         counts_per_mv=source.counts_per_mv,
         samples=counts.tobytes(),

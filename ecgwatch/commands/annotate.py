@@ -117,6 +117,13 @@ def _results(records: list[str], how: _How, jobs: int) -> Iterator[_Done]:
             ) from error
 
 
+def _place(record: str) -> str:
+    """Return a path that leads to the record from every folder, or its PhysioNet name."""
+    path = Path(record).expanduser()
+    here = path.exists() or path.with_name(f"{path.name}.hea").exists()
+    return str(path.absolute()) if here else record
+
+
 def _one(record: str, how: _How) -> _Done:
     """Annotate one record and write its .ecw; an error that names the input becomes its row."""
     from ecgwatch.annotate import (
@@ -159,6 +166,7 @@ def _one(record: str, how: _How) -> _Done:
         len(found.beats),
         LABELS[found.label],
         found.probability,
+        source=_place(record),
     )
     return _Done(
         row, alarm_rows(found.name, found.alarms), rhythm_rows(found.name, found.rhythm), notices

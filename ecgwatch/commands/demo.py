@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import threading
 import webbrowser
@@ -16,6 +15,7 @@ import typer
 from ecgwatch import settings
 from ecgwatch.called import command
 from ecgwatch.commands.monitor import DEFAULT_PORT
+from ecgwatch.ports import free_port
 from ecgwatch.running_demo import RunningDemo, own_folder, tell_of
 from ingest.clock import SystemClock
 from ingest.errors import EcgwatchError
@@ -51,7 +51,7 @@ def demo(
     """Start broker, processor, store and page on this machine, with a ward of eight patients.
     Everything is in memory or in var/demo."""
     with own_folder() as folder:
-        _run(folder, browser, _free(DEFAULT_PORT) if port is None else port, for_s)
+        _run(folder, browser, free_port(DEFAULT_PORT) if port is None else port, for_s)
 
 
 def _run(folder: Path, browser: bool, port: int, for_s: float | None) -> None:
@@ -105,12 +105,6 @@ def _introduce(page: str, broker: str, sink: str) -> None:
 def _start_page(children: Children, port: int, broker: str, sink: str) -> subprocess.Popen[bytes]:
     at = ("--port", str(port), "--broker", broker, "--sink", sink)
     return children.start("monitor", "monitor", "--ingest", *at, stdout=subprocess.PIPE)
-
-
-def _free(port: int) -> int:
-    """Return the port, or 0 (any) if something listens on it already."""
-    with socket.socket() as trial:
-        return 0 if trial.connect_ex(("127.0.0.1", port)) == 0 else port
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:

@@ -66,6 +66,7 @@ class RecordRow:
     label: str = ""  # N, A, O or ~, the classes of CinC 2017
     probability: float | None = None
     error: str = ""
+    source: str = ""  # where the record was read from, for `ecgwatch view`
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from ingest.messages.people import (
     JournalKind,
     LimitChange,
     Orders,
+    Verdict,
 )
 from ingest.messages.scores import Score
 from ingest.messages.signal import Reference, SampleChunk
@@ -60,6 +61,7 @@ __all__ = [
     "Score",
     "Stored",
     "Strip",
+    "Verdict",
     "Vitals",
     "Waveform",
     "decode",

@@ -90,9 +90,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     next_ns: int | None = None  # when the attempt is repeated; None if it is not
 
 
+# only beats are moved and inserted
+Verdict = Literal["confirmed", "rejected", "relabelled", "moved", "inserted"]
+
+
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's verdict on one of the model's answers. Topic ecg.edits. Identity: (patient_id,
-    time_ns, id).
+    """A person's verdict on one of the model's answers, or a beat that the model missed. Topic
+    ecg.edits. Identity: (patient_id, time_ns, id).
 
     The newest edit of a target counts.
     """
@@ -103,11 +107,12 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     by: str
     target: Literal["alarm", "beat", "rhythm"]
-    target_id: str  # the alarm's id, the beat's time_ns, the episode's start_ns
-    at_ns: int  # position of the target in the stream
-    said: str  # the model's answer: kind or label
-    verdict: Literal["confirmed", "rejected", "relabelled"]
-    label: str = ""  # the new label, if relabelled
+    # the alarm's id, the beat's time_ns, the episode's start_ns; the at_ns at which a beat was inserted
+    target_id: str
+    at_ns: int  # position of the target in the stream, the new one if moved
+    said: str  # the model's answer: kind or label; empty for an inserted beat
+    verdict: Verdict
+    label: str = ""  # the label, if relabelled, moved or inserted
     note: str = ""
 
 

@@ -77,7 +77,7 @@ def test_space_pauses_arrows_scroll_and_space_goes_on(bed_3: Page) -> None:
     expect(page.locator(".trace")).to_be_visible()
 
 
-def test_zoom_goes_from_a_second_to_a_day(bed_3: Page) -> None:
+def test_zoom_goes_from_a_second_to_all_there_is(bed_3: Page) -> None:
     page = bed_3
     for _ in range(6):
         page.keyboard.press("+")
@@ -86,7 +86,7 @@ def test_zoom_goes_from_a_second_to_a_day(bed_3: Page) -> None:
     shot(page, "zoom-1s")
     for _ in range(20):
         page.keyboard.press("-")
-    expect(badge(page)).to_contain_text("24 h")
+    expect(badge(page)).to_contain_text(re.compile(r"1\.[567] h"))
     drawn(page)
     shot(page, "zoom-24h")
     expect(page.locator(".tools .scale")).to_contain_text("mm/s")

@@ -29,11 +29,8 @@ def words(line: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which a demo runs whose patients have been heard."""
-    for record in ("mitdb/208.dat", "mitdb/101.dat", "nstdb/em.dat"):
-        if not (data_dir / record).exists():
-            pytest.skip(f"{record} is not at hand")
     folder = tmp_path_factory.mktemp("readme")
     demo, _ = start(folder)
     try:
@@ -51,7 +48,10 @@ def test_there_are_examples() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("line", [line for line in LINES if words(line)[0] not in ELSEWHERE])
-def test_an_example_runs_as_printed(line: str, folder: Path) -> None:
+def test_an_example_runs_as_printed(line: str, folder: Path, data_dir: Path) -> None:
+    for record in re.findall(r"\b(?:mitdb|nstdb)/\w+", line):
+        if not (data_dir / f"{record}.hea").exists():
+            pytest.skip(f"{record} is not at hand")
     command = [sys.executable, "-P", "-m", "ecgwatch", *words(line)]
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -16,7 +16,7 @@ from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
 from dashboards.monitor.store import questions
 from ingest.bounds import MAX_TIME_NS
 from ingest.errors import RefusedError
-from ingest.messages import Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel
+from ingest.messages import Alarm, AlarmKind, Beat, BeatLabel, Edit, Rhythm, RhythmLabel, Verdict
 
 LABELS = {
     "alarm": get_args(AlarmKind),
@@ -30,7 +30,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     target_id: str
     at: float
     said: str
-    verdict: Literal["confirmed", "rejected", "relabelled"]
+    verdict: Verdict
     by: str
     label: str = ""
     note: str = ""
@@ -42,7 +42,7 @@ async def _edit(ask: ApiRequest) -> Response:
     _check_label(body)
     if not 0 <= body.at * 1e6 < MAX_TIME_NS:
         raise RefusedError(400, "at must be milliseconds since the Unix epoch")
-    said = _said(await _target(ask, body))
+    said = "" if inserted(body) else _said(await _target(ask, body))
     if said != body.said:
         raise RefusedError(
             409,
@@ -65,8 +65,26 @@ async def _edit(ask: ApiRequest) -> Response:
     return await sent(ask, edit)
 
 
+def inserted(body: _Body) -> bool:
+    """True if the beat is a person's own: inserted now, or before and now moved, relabelled or
+    taken back."""
+    return (
+        body.target == "beat"
+        and body.said == ""
+        and body.verdict in ("inserted", "rejected")
+        and whole_number(body.target_id) is not None
+    )
+
+
 def _check_label(body: _Body) -> None:
-    if body.verdict != "relabelled":
+    if body.verdict in ("moved", "inserted"):
+        if body.target != "beat" or (body.verdict == "inserted") != inserted(body):
+            raise RefusedError(
+                400, "only a beat is moved or inserted; one that is inserted has no `said`"
+            )
+        if body.label not in LABELS["beat"]:
+            raise RefusedError(400, f"label must be one of {', '.join(LABELS['beat'])}")
+    elif body.verdict != "relabelled":
         if body.label:
             raise RefusedError(400, f"{body.verdict} takes no label")
     elif body.label not in LABELS[body.target] or body.label == body.said:
@@ -118,8 +136,8 @@ _EDIT = schemas.thing(
         },
         "at": schemas.TIME,
         "said": {"type": "string", "description": "what the model said, as the page showed it"},
-        "verdict": {"enum": ["confirmed", "rejected", "relabelled"]},
-        "label": {"type": "string", "description": "where relabelled"},
+        "verdict": {"enum": [*get_args(Verdict)]},
+        "label": {"type": "string", "description": "where relabelled, moved or inserted"},
         "note": schemas.NOTE,
         "by": schemas.BY,
     },
@@ -131,7 +149,7 @@ ENDPOINTS = (
         "/api/patients/{patient}/edits",
         "acknowledge",
         _edit,
-        "Confirm, reject or relabel what the model said",
+        "Confirm, reject or relabel what the model said; move a beat, or insert one",
         SENT,
         body=_EDIT,
         errors=(404, 409, 503),

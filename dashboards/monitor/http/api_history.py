@@ -71,13 +71,8 @@ async def _strip(ask: ApiRequest) -> Response:
             "It is in the list of the patient's alarms.",
         )
     strip = await ask.parts.history.ask(questions.strip, ask.patient, onset_ns, alarm_id)
-    if strip is None:
-        raise RefusedError(
-            404,
-            "no strip of this alarm is stored",
-            "It is kept some 20 s after the alarm's onset: ask again then.",
-        )
-    return Response(strip, media_type=_BLOCKS)
+    # none yet: it is kept some 20 s after the alarm's onset
+    return Response(strip or b"", media_type=_BLOCKS)
 
 
 async def _reasons(ask: ApiRequest) -> Response:
@@ -190,9 +185,11 @@ ENDPOINTS = (
         "view",
         _strip,
         "The signal from 10 s before an alarm's onset to 10 s after",
-        ResponseSpec("one block as docs/monitor-api.md describes it", media=_BLOCKS),
+        ResponseSpec(
+            "one block as docs/monitor-api.md describes it; empty until stored", media=_BLOCKS
+        ),
         query=(("alarm", True, schemas.TEXT, "the alarm's id"),),
-        errors=(404, 503),
+        errors=(503,),
     ),
     Endpoint(
         "GET",

@@ -5,7 +5,7 @@ GET /                          the ward page; /patient?id=ID the patient page; /
 GET /healthz, /readyz          200 while the broker answers, else 503; /metrics for Prometheus
 GET /api                       what else can be asked, to read (docs/monitor-api.md); /openapi.json for programs
 WS  /live                      the page sends {"watch": [ID, ...]}; it gets JSON texts and binary samples (frames.py) of those patients:
-    {"type": "hello", "protocol", "commands"}
+    {"type": "hello", "protocol", "commands", "record"}   record only from `ecgwatch view`
     {"type": "ward", "now", "broker", "patients", "revision", "alarms", "worst"} once a second
     {"type": "patient", ...}        a patient's whole state (bedside.py), then its samples
     {"type": "events", "events": [{"p": number, KIND: {...}}]}   (views.py; KIND: beat vitals rhythm alarm score ...)
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -98,6 +98,7 @@ def create_app(
     read_states: Callable[[], dict[str, DeviceState]] = dict,
     join_url: str = "",
     more: Sequence[BaseRoute] = (),
+    record: Mapping[str, object] | None = None,
 ) -> Starlette:
     """Build the application.
 
@@ -106,11 +107,12 @@ def create_app(
     `hosts` are the names the server answers to (`addresses`: to every address in figures too), and
     an empty ward shows `commands` as ways to add a patient. `registry` knows who is admitted and
     wears which device, `read_states` when each device was last heard, `join_url` is the URL at
-    which phones send; `more` are further routes.
+    which phones send; `more` are further routes. `record` tells the page that it shows
+    records instead of a ward, and their period: {"start", "end", "speeds"}.
     """
     nobody = Registry()
     known = registry or (lambda: nobody)
-    hub = Hub(Board(clock), feed, clock, commands, known)
+    hub = Hub(Board(clock), feed, clock, commands, known, record)
     history = History(open_sink, readers)
 
     @contextlib.asynccontextmanager

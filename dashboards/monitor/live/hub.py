@@ -4,7 +4,7 @@ only the patients that it shows."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -77,8 +77,10 @@ class Hub:
         clock: Clock,
         commands: Sequence[str] = (),
         registry: Callable[[], Registry] | None = None,
+        record: Mapping[str, object] | None = None,
     ) -> None:
         self.board = board
+        self._record = record  # the record that is viewed; None for a ward
         nobody = Registry()
         self._registry = registry or (lambda: nobody)
         # patients whose stored alarms have not been read yet
@@ -96,7 +98,8 @@ class Hub:
 
     def join(self, page: Page) -> None:
         self._pages.add(page)
-        page.send({"type": "hello", "protocol": PROTOCOL, "commands": self._commands})
+        hello = {"type": "hello", "protocol": PROTOCOL, "commands": self._commands}
+        page.send(hello | ({"record": self._record} if self._record else {}))
         page.send(self._ward())
 
     def leave(self, page: Page) -> None:

@@ -22,7 +22,7 @@ from tests.made_files import MV, edf_row, write_edf, write_record, write_table
 HEADERS = {
     "alarms.csv": "record,id,kind,priority,announced,onset_s,raised_s,end_s,value,limit",
     "rhythm.csv": "record,start_s,end_s,label,probability",
-    "record.csv": "record,fs_hz,duration_s,channel,beats,label,probability,error",
+    "record.csv": "record,fs_hz,duration_s,channel,beats,label,probability,error,source",
 }
 
 

@@ -195,7 +195,7 @@ def test_the_strip_of_an_alarm(tmp_path: Path) -> None:
         ((header, x),) = decode_blocks(bench.get("strip", alarm=second.id).content)
         assert (header["t0"], x.tolist()) == (ms(10), (-RAMP).tolist())
         missing = bench.get("strip", alarm=alarm(21).id)
-        assert (missing.status_code, "ask again" in missing.json()["remedy"]) == (404, True)
+        assert (missing.status_code, missing.content) == (200, b"")
         for bad in ("", "x", "p:pause:", "p:pause:-5", "p:pause:" + "9" * 40):
             assert bench.get("strip", alarm=bad).status_code in (400, 404), bad
 

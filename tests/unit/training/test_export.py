@@ -146,6 +146,7 @@ def test_writes_the_files_of_annotate(place, tmp_path, capsys):
             "label": "A",
             "probability": "0.9",
             "error": "",
+            "source": "",
         }
     ]
     assert (

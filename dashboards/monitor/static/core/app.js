@@ -43,6 +43,7 @@ let link = null,
   view = null,
   ward = null,
   commands = [],
+  record = null, // {start, end, speeds} while records are viewed instead of a ward
   saidUntil = 0;
 
 async function begin() {
@@ -75,6 +76,10 @@ function signIn() {
 function take(message) {
   if (message.type === "hello") {
     commands = message.commands;
+    if (JSON.stringify(message.record ?? null) !== JSON.stringify(record)) {
+      record = message.record ?? null;
+      open();
+    }
     model.reconnected();
   } else if (message.type === "patient") model.take(message);
   else if (message.type === "events") takeEvents(message.events);
@@ -142,6 +147,7 @@ const VIEWS = {
       actions,
       limits,
       say,
+      record,
     });
     $("view").focus();
   },
@@ -184,7 +190,7 @@ function refresh() {
   if (!link) return;
   actions.check();
   head.refresh(ward, link.connected);
-  view?.refresh(link.connected, wallClock());
+  view?.refresh(link.connected, record?.start ?? wallClock());
   if (now() > saidUntil) setText($("toast"), "");
 }
 

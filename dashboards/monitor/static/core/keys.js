@@ -37,6 +37,7 @@ const KEYS = {
     ["s", "silence the worst alarm for 2 min"],
     ["r", "review the newest alarm"],
     ["d", "full disclosure"],
+    ["E", "edit beats: ← → choose, a letter relabels, Delete, Shift ← → moves"],
     ["l", "alarm limits"],
     ["Esc", "back"],
   ],

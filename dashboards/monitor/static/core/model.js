@@ -29,6 +29,7 @@ export class Patient {
     this.number = 0;
     this.stream = -1;
     this.known = false;
+    this.paused = false; // the player of a record under view stands
     this.restated = 0; // grows when everything must be drawn again
     this.journal = new Map(); // of the person, so that a new stream leaves it
     this.newJournal = []; // for the sweep
@@ -175,6 +176,7 @@ export class Patient {
 
   /** The present in stream time, in ms since the epoch. */
   get time() {
+    if (this.horizon) return this.horizon; // the end of a record under view
     return this.samples ? this.samples.timeOf(this.samples.end) : (this.vitals?.t ?? Date.now());
   }
 
@@ -240,6 +242,7 @@ export class Patient {
     if (!connected) return none("disconnected");
     if (this.samplesAt === -Infinity) return none("no signal yet");
     if (this.ended) return none("stream ended");
+    if (this.paused) return none("paused");
     if (this.stale) return none("no data");
     if (!this.vitals)
       return none(now() - this.vitalsAt > VITALS_STALE_S ? "no analysis yet" : "starting");

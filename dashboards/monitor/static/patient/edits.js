@@ -56,8 +56,14 @@ export class Edits {
   }
 }
 
-const VERDICTS = { confirmed: "confirmed", rejected: "rejected", relabelled: "relabelled as" };
+const VERDICTS = {
+  confirmed: "confirmed",
+  rejected: "rejected",
+  relabelled: "relabelled as",
+  moved: "moved, as",
+  inserted: "inserted as",
+};
 
 /** "relabelled as S" */
 export const verdictWords = (edit) =>
-  `${VERDICTS[edit.verdict]}${edit.verdict === "relabelled" ? ` ${edit.label}` : ""}`;
+  `${VERDICTS[edit.verdict]}${edit.label ? ` ${edit.label}` : ""}`;

@@ -1,7 +1,7 @@
 // Rows of the stored past on a canvas: samples (or their range if many fall on a pixel), beats, the rhythm's colour, and alarms.
 
 import { baselineMv, plot } from "./plot.js";
-import { drawBeat, drawSaid } from "../trace/sweep.js";
+import { drawBeat, drawReference, drawSaid } from "../trace/sweep.js";
 import { saidByWearer } from "./journal.js";
 import { colour } from "../core/theme.js";
 import { shortTime, time } from "../alarms/words.js";
@@ -62,7 +62,8 @@ export class HistoryRows {
           if (mine === this.#turn) this.picture = blocks;
         })
       : tape.samples.want(from, to, newest);
-    const found = await Promise.allSettled([signal, beats, rhythm]);
+    const references = to - from <= BEATS_UP_TO_MS ? tape.references?.want(from, to, newest) : null;
+    const found = await Promise.allSettled([signal, beats, rhythm, references]);
     if (mine !== this.#turn) return;
     this.problem = found.find((result) => result.status === "rejected")?.reason.message ?? "";
     this.#paint();
@@ -120,7 +121,7 @@ export class HistoryRows {
     }
   }
 
-  #beats({ y, width }, from, to, ratio) {
+  #beats({ y, width, height }, from, to, ratio) {
     if (this.wanted.to - this.wanted.from > BEATS_UP_TO_MS) return;
     const letters = (width / ratio / (to - from)) * 1000 >= LETTERS_FROM;
     for (const beat of this.tape.knownBeats(from, to))
@@ -132,6 +133,16 @@ export class HistoryRows {
         ratio,
         letters,
       );
+    if (!letters) return;
+    for (const { t, label } of this.tape.references?.known(from, to) ?? [])
+      if (t >= from && t < to)
+        drawReference(
+          this.context,
+          label,
+          ((t - from) / (to - from)) * width,
+          y + height - BAND_PX * ratio,
+          ratio,
+        );
   }
 
   #alarms({ y, width, height }, from, to, ratio) {

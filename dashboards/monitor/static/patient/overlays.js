@@ -2,6 +2,7 @@
 
 import { Disclosure } from "../core/disclosure.js";
 import { setClass } from "../core/dom.js";
+import { BeatEditor } from "./beateditor.js";
 import { Edits } from "./edits.js";
 import { Review } from "./review.js";
 
@@ -31,6 +32,20 @@ export class Overlays {
         show: (t) => this.steps.goTo(t),
       }),
     );
+  }
+
+  /** Edit the beats around a time. */
+  editBeats(at) {
+    this.#open(
+      new BeatEditor(this.patient, this.tape, at, {
+        edits: this.edits,
+        close: () => this.close(true),
+      }),
+    );
+  }
+
+  get editing() {
+    return this.panel instanceof BeatEditor;
   }
 
   disclose() {

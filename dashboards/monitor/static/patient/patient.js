@@ -12,6 +12,7 @@ import { BeatsPanel } from "./beatspanel.js";
 import { nextBeat } from "./findbeat.js";
 import { openLimits } from "./limits.js";
 import { Overlays } from "./overlays.js";
+import { Player } from "./player.js";
 import { SidePanel } from "./sidepanel.js";
 import { TitleBar } from "./titlebar.js";
 import { Toolbar } from "./toolbar.js";
@@ -21,9 +22,11 @@ const SPEEDS = [25, 50];
 const KEYS_OVER_A_PANEL = ["n", "p", "a", "r"];
 
 export class PatientView {
-  /** context: {back, session, actions, limits, say} */
+  /** context: {back, session, actions, limits, say, record}; `record` {start, end, speeds} only for a record under view */
   constructor(root, patient, context) {
     Object.assign(this, { patient, context });
+    const { record } = context;
+    patient.horizon = record?.end;
     this.tape = new Tape(patient);
     this.chart = new Chart(patient, this.tape, () => this.#shown());
     this.trend = new Trend(patient, this.tape, {
@@ -31,11 +34,20 @@ export class PatientView {
       go: (t) => this.goTo(t),
       pointed: (t) => this.chart.cursor(t),
     });
+    this.chart.begin = () => record?.start ?? this.trend.begin;
+    this.player = record ? new Player(patient, record, this.chart, context.say) : null;
+    if (record) {
+      this.tape.withReferences();
+      this.trend.whole = { from: record.start, to: record.end };
+    }
     this.title = new TitleBar(patient);
     this.tools = new Toolbar(this.chart, {
       alarm: (step) => this.nextAlarm(step),
       beat: (step) => this.nextBeat(step),
       disclose: () => this.overlays.disclose(),
+      edit: () => this.editBeats(),
+      toggle: () => this.toggle(),
+      player: this.player?.element,
     });
     this.side = new SidePanel(patient, context, {
       openLimits: () => this.limits(),
@@ -69,6 +81,7 @@ export class PatientView {
   }
 
   close() {
+    this.player?.close();
     this.overlays.close();
     for (const part of [this.chart, this.trend, this.beats, this.side]) part.close();
   }
@@ -90,10 +103,10 @@ export class PatientView {
   key(event) {
     const { key, shiftKey } = event,
       { chart } = this;
-    if (this.overlays.disclosed) return this.overlays.panel.key(event);
+    if (this.overlays.disclosed || this.overlays.editing) return this.overlays.panel.key(event);
     if (key === "Escape") return this.#escape();
     const actions = {
-      " ": () => chart.toggle(),
+      " ": () => this.toggle(),
       ArrowLeft: () => chart.scroll(shiftKey ? -0.1 : -1),
       ArrowRight: () => chart.scroll(shiftKey ? 0.1 : 1),
       "+": () => chart.zoom(-1),
@@ -109,6 +122,7 @@ export class PatientView {
       s: () => this.#worst("silence"),
       g: () => keep("speed", SPEEDS[(SPEEDS.indexOf(prefs.speed) + 1) % SPEEDS.length]),
       d: () => this.overlays.disclose(),
+      E: () => this.editBeats(),
       l: () => this.limits(),
       r: () => this.#newest(),
       e: () => keep("lower", prefs.lower === "beats" ? "trend" : "beats"),
@@ -141,6 +155,18 @@ export class PatientView {
     this.overlays.panel?.refresh?.();
   }
 
+  /** Freeze the trace, or go on. */
+  toggle() {
+    (this.player ?? this.chart).toggle();
+  }
+
+  /** Edit the beats in the middle of the trace. */
+  editBeats() {
+    this.player?.pause();
+    if (this.chart.live) this.chart.pause();
+    this.overlays.editBeats(this.#middle());
+  }
+
   /** Show a time in the trace. */
   goTo(t) {
     this.overlays.close();
@@ -150,14 +176,20 @@ export class PatientView {
   nextAlarm(step) {
     const { overlays } = this,
       alarms = [...this.patient.alarms.values()].sort((a, b) => a.onset - b.onset);
-    const at = overlays.reviewed?.onset ?? this.#middle();
+    const at = overlays.reviewed?.onset ?? this.marked ?? this.#middle();
     const next =
       step > 0
         ? alarms.find((alarm) => alarm.onset > at + 1)
         : alarms.findLast((alarm) => alarm.onset < at - 1);
     if (!next) return this.context.say(step > 0 ? "No later alarm." : "No earlier alarm.");
     if (overlays.reviewed) overlays.review(next);
-    else this.chart.centre(next.onset);
+    else this.#mark(next.onset);
+  }
+
+  /** Show an alarm's onset; from there the next one is looked for, until another period is shown. */
+  #mark(onset) {
+    this.chart.third(onset);
+    this.marked = onset;
   }
 
   async nextBeat(step) {
@@ -185,6 +217,7 @@ export class PatientView {
   #escape() {
     if (this.overlays.panel) this.overlays.close(true);
     else if (this.chart.calipers.open) this.chart.calipers.close();
+    else if (this.player) this.context.back();
     else if (!this.chart.live) this.chart.resume();
     else this.context.back();
     return true;
@@ -228,6 +261,7 @@ export class PatientView {
 
   /** Called when the chart shows another period. */
   #shown() {
+    this.marked = null;
     if (!this.tools) return;
     this.tools.shown();
     setData(this.left, "live", String(this.chart.live));

@@ -23,7 +23,8 @@ import {
 
 const ROW_MM = 42,
   AROUND_MS = 10_000,
-  AGAIN_MS = 3000;
+  AGAIN_MS = 3000,
+  COMES_MS = 60_000;
 
 export class Review {
   /** `close` ends the review, `step` goes to the next (1) or the previous (-1) alarm, `show` opens the chart at a time. */
@@ -90,10 +91,19 @@ export class Review {
     if (this.ended) return;
     if (beats.status === "fulfilled") this.beats = beats.value.beats;
     if (strip.status === "fulfilled") this.blocks = strip.value;
-    setText(this.note, strip.status === "fulfilled" ? "" : `${strip.reason.message}`);
-    if (strip.status === "rejected") this.timer = setTimeout(() => this.#load(), AGAIN_MS);
+    setText(this.note, strip.status === "fulfilled" ? this.#coming() : strip.reason.message);
+    if (!this.blocks.length) this.timer = setTimeout(() => this.#load(), AGAIN_MS);
     this.#told(rhythm.status === "fulfilled" ? rhythm.value.episodes : []);
     this.#paint();
+  }
+
+  /** Why there is no strip, "" if there is one. */
+  #coming() {
+    if (this.blocks.length) return "";
+    const fresh = this.patient.time - this.alarm.raised < COMES_MS;
+    return fresh
+      ? "The strip is kept some 20 s after the alarm began: it comes here by itself."
+      : "No strip of this alarm is stored.";
   }
 
   #paint() {

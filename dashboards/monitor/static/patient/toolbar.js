@@ -5,7 +5,7 @@ import { h, setHidden, setText } from "../core/dom.js";
 import { keep, prefs } from "../core/prefs.js";
 
 export class Toolbar {
-  /** steps: {alarm, beat, disclose}: go to the next (1) or previous (-1) alarm or beat, open the full disclosure */
+  /** steps: {alarm, beat, disclose, edit, toggle}: go to the next (1) or previous (-1) alarm or beat, open the full disclosure */
   constructor(chart, steps) {
     this.chart = chart;
     this.time = h("span", { class: "time" });
@@ -41,10 +41,10 @@ export class Toolbar {
     setText(this.pause, this.chart.live ? "Pause" : "Back to live");
   }
 
-  #element({ alarm, beat, disclose }) {
+  #element({ alarm, beat, disclose, edit, toggle, player }) {
     const { chart } = this,
       button = (text, title, press) => h("button", { title, onclick: press }, text);
-    this.pause = button("Pause", "Space", () => chart.toggle());
+    this.pause = button("Pause", "Space", toggle);
     this.pause.className = "pause";
     this.smaller = button("mV −", "Smaller (1 to 5)", () => this.#gain(-1));
     this.larger = button("mV +", "Larger (1 to 5)", () => this.#gain(1));
@@ -67,7 +67,7 @@ export class Toolbar {
       "div",
       { class: "tools" },
       this.time,
-      this.pause,
+      player ?? this.pause,
       h(
         "span",
         { class: "group" },
@@ -91,6 +91,7 @@ export class Toolbar {
       ),
       button("Calipers", "c", () => chart.calipers.toggle()),
       button("Hour", "Full disclosure (d)", disclose),
+      button("Edit beats", "Relabel, move, insert and delete beats (E)", edit),
       h(
         "span",
         { class: "group" },

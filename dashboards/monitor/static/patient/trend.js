@@ -99,8 +99,16 @@ export class Trend {
     this.#paint();
   }
 
+  /** The time of the first data, null if it lies before what was read, or nothing was read yet. */
+  get begin() {
+    const { t, mean } = this.data.hr,
+      first = mean.findIndex((value) => value !== null);
+    return first > 0 ? t[first] : null;
+  }
+
   /** The time that the trend spans, ms: what a person has chosen, else the smallest that holds all known data. */
   get span() {
+    if (this.whole) return this.whole.to - this.whole.from; // a record under view
     if (prefs.trend) return prefs.trend;
     const { newest, first } = this.data;
     return AUTO.find((span) => newest - first <= span) ?? AUTO.at(-1);
@@ -108,6 +116,7 @@ export class Trend {
 
   /** The shown period; it ends now. */
   get range() {
+    if (this.whole) return this.whole;
     const to = this.data.newest;
     return { from: to - this.span, to };
   }
@@ -122,7 +131,7 @@ export class Trend {
       setAttribute(button, "aria-pressed", String(button.dataset.lower === prefs.lower));
     if (this.patient.known && now - this.readAt > READ_MS) {
       this.readAt = now;
-      this.data.read(prefs.trend || AUTO.at(-1), () => this.#paint());
+      this.data.read(this.whole ? this.span : prefs.trend || AUTO.at(-1), () => this.#paint());
     }
     if (now - this.paintedAt > PAINT_MS) this.#paint();
     else if (moved) this.#overlay();

@@ -44,6 +44,11 @@ export class Calipers {
     this.lines[1].focus();
   }
 
+  /** Close if the trace that they measure is shown no longer. */
+  leave({ from, to }) {
+    if (this.open && this.t.every((t) => t < from || t >= to)) this.close();
+  }
+
   close() {
     this.open = this.dragging = false;
     this.element.hidden = true;

@@ -63,6 +63,7 @@ export class Chart {
     this.suit = new Suit(patient);
     this.from = null; // start of the shown period, ms; null while it is live
     this.span = null;
+    this.begin = () => null; // the time of the first sample, if it is known
     listen(this);
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(this.element);
@@ -183,12 +184,24 @@ export class Chart {
     this.#draw();
   }
 
-  /** Show `length` ms from `from` on; past the newest sample there is nothing. */
+  /** The period in which there is signal, {from, to} in ms; from 0 if its beginning is not known. */
+  get bounds() {
+    return { from: this.begin() ?? 0, to: this.patient.time };
+  }
+
+  /** Show `length` ms from `from` on, within the data. */
   show(from, length = this.span ?? this.paperSpan) {
     if (this.live) this.tape.freeze();
-    this.span = length;
-    this.from = Math.max(0, from);
+    const { from: first, to } = this.bounds;
+    this.span = Math.min(length, Math.max(this.paperSpan, to - first));
+    this.from = Math.max(first, Math.min(from, to - this.span));
+    this.calipers.leave(this.shown);
     this.#draw();
+  }
+
+  /** Show a moment a third from the left, with what came before and what followed. */
+  third(at) {
+    this.show(at - (this.span ?? this.paperSpan) / 3);
   }
 
   /** Show the period with `at` in the middle. */
@@ -199,22 +212,26 @@ export class Chart {
   scroll(screens) {
     if (this.live && (screens > 0 || !this.pause())) return;
     const to = this.from + screens * this.span;
-    if (screens > 0 && to + this.span > this.patient.time + this.span * 0.5) this.resume();
+    const over = screens > 0 && to + this.span > this.patient.time + this.span * 0.5;
+    if (over && !this.patient.horizon) this.resume();
     else this.show(to);
   }
 
-  /** Zoom one step in (-1) or out (1); the middle stays. */
-  zoom(step) {
+  /** Zoom one step in (-1) or out (1); the middle stays, or the time under the pointer. */
+  zoom(step, at = null) {
     if (this.live && !this.pause()) return;
+    const { from, to: newest } = this.bounds;
+    if (step > 0 && this.span >= newest - from) return; // all there is
     const steps = [...STEPS_S.map((s) => s * 1000), this.paperSpan].sort((a, b) => a - b);
-    const at = steps.findIndex((s) => s >= this.span);
-    const next = steps[at + step];
-    if (!next) return;
-    const middle = this.from + this.span / 2;
-    this.show(
-      Math.min(middle - next / 2, Math.max(this.patient.time, this.from + this.span) - next),
-      next,
-    );
+    const now = steps.findIndex((s) => s >= this.span);
+    const next = steps[now + step];
+    if (next) this.zoomTo(next, at ?? this.from + this.span / 2);
+  }
+
+  /** Show `length` ms; the time `at` stays where it is. */
+  zoomTo(length, at) {
+    const share = (at - this.from) / this.span;
+    this.show(at - share * length, Math.max(STEPS_S[0] * 1000, length));
   }
 
   setGain(gain) {
@@ -289,7 +306,7 @@ export class Chart {
       const { from, to } = this.shown;
       setText(
         this.badge,
-        `History · ${dayTime(from, this.patient.time)} · ${span(this.span / 1000)} · Space: back to live`,
+        `${this.patient.horizon ? "Paused" : "History"} · ${dayTime(from, this.patient.time)} · ${span(this.span / 1000)} · Space: ${this.patient.horizon ? "play" : "back to live"}`,
       );
       this.history.draw({ from, to, rows: this.#rows, scale: prefs.gain * this.mm });
     }

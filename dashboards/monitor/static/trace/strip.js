@@ -1,7 +1,7 @@
 // The strip of an alarm: fetched when it scrolls into view, drawn small in the list. It is stored some seconds after the alarm.
 
 import { getBlocks, patientPath } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { h, setText } from "../core/dom.js";
 import { baselineMv, fitCanvas, length, plot } from "../patient/plot.js";
 import { colour, onTheme } from "../core/theme.js";
 
@@ -12,10 +12,11 @@ const HEIGHT_MV = 2.4;
 const fetched = new Map(); // by alarm id, as strips never change
 const KEPT = 200;
 
-/** The blocks of an alarm's strip. Throws Refused if it is not stored (yet). */
+/** The blocks of an alarm's strip; none if it is not stored yet. */
 export async function stripOf(patientId, alarmId) {
   if (!fetched.has(alarmId)) {
     const blocks = await getBlocks(patientPath(patientId, "strip", { alarm: alarmId }));
+    if (!blocks.length) return blocks;
     fetched.set(alarmId, blocks);
     if (fetched.size > KEPT) fetched.delete(fetched.keys().next().value);
   }
@@ -26,7 +27,8 @@ export class SmallStrip {
   constructor(patientId, alarm) {
     Object.assign(this, { patientId, alarm, tries: 0, blocks: null });
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.element = h("div", { class: "small-strip" }, this.canvas);
+    this.coming = h("span", { class: "coming" });
+    this.element = h("div", { class: "small-strip" }, this.canvas, this.coming);
     this.seen = new IntersectionObserver((entries) => {
       if (entries.some((e) => e.isIntersecting)) {
         this.seen.disconnect();
@@ -46,10 +48,16 @@ export class SmallStrip {
   async #load() {
     try {
       this.blocks = await stripOf(this.patientId, this.alarm.id);
-      this.#paint();
     } catch {
-      if (++this.tries < TRIES) this.timer = setTimeout(() => this.#load(), AGAIN_MS);
+      this.blocks = null;
     }
+    if (this.blocks?.length) {
+      setText(this.coming, "");
+      return this.#paint();
+    }
+    const more = ++this.tries < TRIES;
+    setText(this.coming, more ? "The strip comes in some seconds." : "No strip is stored.");
+    if (more) this.timer = setTimeout(() => this.#load(), AGAIN_MS);
   }
 
   #paint() {

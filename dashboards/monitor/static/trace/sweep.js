@@ -282,7 +282,7 @@ export function drawBeat(context, label, x, top, ratio, letters) {
 }
 
 /** Draw the reference class of a beat at the foot of its row, below the detected one. */
-function drawReference(context, label, x, foot, ratio) {
+export function drawReference(context, label, x, foot, ratio) {
   context.fillStyle = colour(`beat-${BEAT_TICK[label] ? label : "Q"}`);
   context.fillRect(x - ratio / 2, foot - 5 * ratio, ratio, 5 * ratio);
   letter(context, label.toLowerCase(), x, foot - 8 * ratio, ratio);

@@ -71,10 +71,21 @@ export class Tape {
       KEPT.beats,
       async (from, to) => (await getJson(path("beats", from, to))).beats,
     );
+    this.references = null; // beats of a record's own annotations
+  }
+
+  /** Read a record's own annotations too. */
+  withReferences() {
+    const path = `/api/references/${encodeURIComponent(this.patient.id)}`;
+    this.references = new Cells(HOUR, KEPT.beats, async (from, to) => {
+      const { references } = await getJson(`${path}?from=${from}&to=${to}`);
+      return references;
+    });
   }
 
   /** Keep the samples of the live page, because the newest seconds are not stored yet. */
   freeze() {
+    if (this.patient.horizon) return; // of a record under view everything is stored
     this.frozen = this.patient.samples?.block() ?? null;
     this.frozenBeats = [...this.patient.beats];
   }
@@ -92,7 +103,8 @@ export class Tape {
 
   knownBeats(from, to) {
     const found = new Map();
-    for (const beat of [...this.beats.known(from, to), ...(this.frozenBeats ?? [])])
+    // the stored ones last: they have an id, which an edit needs
+    for (const beat of [...(this.frozenBeats ?? []), ...this.beats.known(from, to)])
       if (beat.t >= from && beat.t < to) found.set(beat.t, beat);
     return [...found.values()].sort((a, b) => a.t - b.t);
   }

@@ -158,7 +158,7 @@ def test_csv_files_are_there_also_without_rows(tmp_path):
     assert (tmp_path / "new/rhythm.csv").read_text() == "record,start_s,end_s,label,probability\n"
     assert (
         tmp_path / "new/record.csv"
-    ).read_text() == "record,fs_hz,duration_s,channel,beats,label,probability,error\n"
+    ).read_text() == "record,fs_hz,duration_s,channel,beats,label,probability,error,source\n"
 
 
 def test_csv_rows_replace_those_of_the_same_records_and_no_others(tmp_path):
