@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ecgwatch.ecw import write_ecw
+from ecgwatch.writing.ecw import write_ecw
 from ingest.messages import Beat, Edit, Rhythm
 from stream_processor.sinks.base import Sink
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ecgwatch.viewing.annotated import open_store
 from ingest.messages import Stored
 from stream_processor.sinks.base import FOREVER_NS, E
-from stream_processor.sinks.refusals import Refused
+from stream_processor.sinks.refusals import RefusedEvent
 
 
 class RecordStores:
@@ -28,7 +28,7 @@ class RecordStores:
     def pending(self) -> int:
         return sum(store.pending for store in self._stores.values())
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedEvent]:
         return [one for store in self._stores.values() for one in store.take_refused()]
 
     def patients(self) -> list[str]:
