@@ -51,8 +51,8 @@ def view(
     fs: options.SamplingHz = None,
     unit: options.Unit = None,
 ) -> None:
-    """Open records in the page at record time, without a broker: play, pause, go to, our beats
-    beside the reference, edit them, save them as WFDB annotations. Ctrl-C ends it."""
+    """Open records in the page at record time, without a broker. Play, pause, go to; our beats
+    beside the reference; edit them, save them as WFDB annotations. Ctrl-C ends it."""
     from ecgwatch.viewing.annotated import record_zero_ns
     from ingest.sources.open import open_source
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_demo import BEDS, start, wait_for_beats
+from tests.e2e.commands.test_demo import BEDS, start, wait_for_beats
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (Path(__file__).parents[3] / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
 LINES = [line for block in BLOCKS for line in block.splitlines()]
 ELSEWHERE = {"demo", "test"}  # test_demo.py and this run
