@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import confluent_kafka
 import httpx
+import uvloop
 
 from dashboards.monitor.http.guard import SafeHeaders
 from dashboards.monitor.http.phone import routes as phone_routes
@@ -38,7 +39,7 @@ class Server:
     def start(self, make_beside=lambda service: ()) -> None:
         """Begin; `make_beside` makes what runs beside it."""
         self._up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(make_beside)))
+        self._thread = threading.Thread(target=lambda: self._until_stopped(make_beside))
         self._thread.start()
         while not self._up.wait(0.1):
             assert self._thread.is_alive(), "the server has ended"
@@ -47,6 +48,11 @@ class Server:
         self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(30)
         assert not self._thread.is_alive()
+
+    def _until_stopped(self, make_beside) -> None:
+        """On the loop that the command runs on."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._run(make_beside))
 
     async def _run(self, make_beside) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()

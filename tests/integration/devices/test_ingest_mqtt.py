@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,10 +19,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError, UnreachableError
 from ingest.registry.heard import read_states
 from ingest.server.mqtt import MqttSubscriber
+from ingest.server.service import IngestService
 from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks, mqtt_topic
 from tests.integration.devices.ingest_bench import N, People, chunk, journal, kept, running
 from tools.services import free_port
@@ -130,9 +134,53 @@ def test_what_was_published_while_the_server_was_away_comes_when_it_is_back(mosq
         assert [c.first_sample for c in kept(embedded.address, "ada")] == [k * N for k in range(40)]
 
 
+def test_a_broker_that_restarts_is_connected_to_again(tmp_path):
+    if not Path(MOSQUITTO).exists():
+        pytest.skip("mosquitto is not installed; apt-get install mosquitto")
+    port = free_port()
+    url, settings = f"mqtt://127.0.0.1:{port}", tmp_path / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    command = [MOSQUITTO, "-c", str(settings)]
+    with EmbeddedBroker() as embedded:
+        token = People(embedded.address).device("h1", "ada")
+        first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        _until_it_listens(port)
+        stream, start_ns = str(uuid4()), time.time_ns()
+        with running(embedded.address, lambda service: [MqttSubscriber(url, service)]):
+            device = Device(url, "h1", token)
+            device.publish("samples", encode_chunks([chunk(start_ns, 0)]), MESSAGEPACK, stream)
+            assert device.hear().next_sample == N
+            device.close()
+            first.kill()
+            first.wait(10)
+            second = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            _until_it_listens(port)
+            device, heard, k = Device(url, "h1", token), 0, 1
+            deadline = time.monotonic() + 60
+            while heard < 2 * N and time.monotonic() < deadline:  # until it has subscribed again
+                device.publish("samples", encode_chunks([chunk(start_ns, k)]), MESSAGEPACK, stream)
+                with contextlib.suppress(queue.Empty):
+                    heard = device.heard.get(timeout=1).next_sample
+            device.close()
+        second.terminate()
+        second.wait(10)
+    assert heard == 2 * N
+
+
+def _until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as trial:
+            if trial.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("mosquitto does not start")
+
+
 async def test_a_broker_that_is_not_there_is_an_error_that_says_so():
-    subscriber = MqttSubscriber(f"mqtt://127.0.0.1:{free_port()}", None)
+    service = IngestService("127.0.0.1:1", SystemClock())
+    subscriber = MqttSubscriber(f"mqtt://127.0.0.1:{free_port()}", service)
     with pytest.raises(UnreachableError, match="MQTT broker"):
         await subscriber.start()
     with pytest.raises(BadInputError, match="mqtt://HOST"):
-        MqttSubscriber("http://x", None)
+        MqttSubscriber("http://x", service)
