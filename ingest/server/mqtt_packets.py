@@ -112,9 +112,10 @@ def properties(data: bytes) -> Properties:
 
 def connack(body: bytes) -> tuple[int, Properties]:
     """(reason, properties) of a CONNACK (3.2). Raises ValueError."""
-    if len(body) < 3:
-        raise ValueError("a CONNACK is cut: does the broker speak MQTT 5?")
-    length, begin = _varint(body, 2)
+    try:
+        length, begin = _varint(body, 2)
+    except IndexError:
+        raise ValueError("a CONNACK is cut: does the broker speak MQTT 5?") from None
     return body[1], properties(body[begin : begin + length])
 
 
