@@ -10,7 +10,7 @@ handed on as bytes, to be read once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import pack, unpack_from
+from struct import pack
 from typing import NamedTuple
 
 CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
@@ -103,10 +103,12 @@ def properties(data: bytes) -> Properties:
                 _, at = _varint(data, at)
             else:
                 if kind == _SERVER_KEEP_ALIVE:
-                    (keep_alive_s,) = unpack_from(">H", data, at)
+                    keep_alive_s = data[at] << 8 | data[at + 1]
                 at += _FIXED[kind]
     except (IndexError, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"properties {data[:40].hex(' ')} cannot be read: {error}") from error
+    if at > len(data):
+        raise ValueError("the last property is cut")
     return Properties(user, content_type, keep_alive_s)
 
 
