@@ -175,7 +175,9 @@ async def test_websocket_acknowledges_in_order_and_says_when_it_is_over(broker, 
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await ws.recv()
         assert closed.value.rcvd.code == wire.CLOSE_BASE + 409
-    found = await asyncio.to_thread(kept, broker.address)
+    async with asyncio.timeout(30):  # the end of the stream is sent beside the word of it
+        while not (found := await asyncio.to_thread(kept, broker.address))[-1].end:
+            await asyncio.sleep(0.1)
     assert [c.first_sample for c in found] == [k * N for k in range(20)] + [20 * N]
 
 
