@@ -45,7 +45,8 @@ from ingest.simulator.scenario import load
 from ingest.topics import PROCESSOR_GROUP, SAMPLES
 from stream_processor.sinks.base import KINDS, identity
 from stream_processor.ward import build_ward
-from tools.services import Influxdb, Kafka, Service
+from tools.service_base import Service
+from tools.services import Influxdb, Kafka
 
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 CHUNK_S = 0.5

@@ -39,7 +39,7 @@ from benchmarks.ingest_parts import FS, N, server, worn_devices
 from ingest import wire
 from ingest.embedded import EmbeddedBroker
 from ingest.wire import MESSAGEPACK, Chunk, Reply, encode_chunks, mqtt_topic
-from tools.services import free_port
+from tools.service_base import free_port
 
 EVERY_S = N / FS
 SAMPLES = random.Random(1).randbytes(2 * N)

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from hypothesis import settings
 
 from ingest.embedded import EmbeddedBroker
-from tools import services
+from tools import fetching, services
 
 REQUIRED = os.environ.get("ECGWATCH_REQUIRE_SERVICES") == "1"
 # Property tests draw new examples wherever they run, but in CI the same ones again: what fails
@@ -45,12 +45,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _running(make: Callable[[], S], have: bool, name: str) -> Iterator[S]:
     if not have and not REQUIRED:
         pytest.skip(
-            f"{name} is not in {services.CACHE}; get it with: python tools/services.py fetch"
+            f"{name} is not in {fetching.CACHE}; get it with: python -m tools.services fetch"
         )
     try:
         service = make()
         service.start()
-    except services.ServiceError as error:
+    except fetching.ServiceError as error:
         pytest.fail(str(error)) if REQUIRED else pytest.skip(str(error))
     yield service
     service.remove()
@@ -60,14 +60,14 @@ def _running(make: Callable[[], S], have: bool, name: str) -> Iterator[S]:
 def kafka() -> Iterator[services.Kafka]:
     """A real Apache Kafka: .address, .stop(), .kill(), .start(). Topics of earlier tests are still
     there; who stops it starts it again."""
-    yield from _running(services.Kafka, services.have_kafka(), "Apache Kafka")
+    yield from _running(services.Kafka, fetching.have_kafka(), "Apache Kafka")
 
 
 @pytest.fixture(scope="session")
 def influxdb() -> Iterator[services.Influxdb]:
     """A real InfluxDB 2: .url, .token, .org, .bucket, .stop(), .kill(), .start(), .clear(). Who
     stops it starts it again."""
-    yield from _running(services.Influxdb, services.have_influxd(), "InfluxDB")
+    yield from _running(services.Influxdb, fetching.have_influxd(), "InfluxDB")
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from ingest.gateway.mqtt import Mqtt
 from ingest.gateway.sources import open_live
 from ingest.gateway.spool import Spool
 from ingest.wire import Chunk
-from tools.services import free_port
+from tools.service_base import free_port
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "devices.md"
 

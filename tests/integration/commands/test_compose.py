@@ -36,7 +36,7 @@ from stream_processor.ward import build_ward
 from tests.contract.test_sinks import beat
 from tests.integration.processor.test_recovery import Stored, _by_identity, assert_same
 from tools import compose_env, compose_tokens
-from tools.services import free_port
+from tools.service_base import free_port
 
 ROOT = Path(compose_env.__file__).parent.parent
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")

@@ -27,7 +27,7 @@ from ingest.server.mqtt import MqttSubscriber
 from ingest.server.service import IngestService
 from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks, mqtt_topic
 from tests.integration.devices.ingest_bench import N, People, chunk, journal, kept, running
-from tools.services import free_port
+from tools.service_base import free_port
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 

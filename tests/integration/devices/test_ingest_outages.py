@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.devices.ingest_bench import N, People, Sender, kept, running
-from tools.services import free_port
+from tools.service_base import free_port
 
 
 def send_all(sender: Sender, last: int, note=lambda number: None) -> None:

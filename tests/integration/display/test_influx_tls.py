@@ -19,15 +19,15 @@ from stream_processor.sinks.base import SinkBusyError
 from stream_processor.worker.counters import Counters
 from tests.conftest import _running
 from tests.contract.test_sinks import beat
-from tools import services
+from tools import fetching, secure_services
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[services.SecureInfluxdb]:
-    yield from _running(services.SecureInfluxdb, services.have_influxd(), "InfluxDB")
+def secure() -> Iterator[secure_services.SecureInfluxdb]:
+    yield from _running(secure_services.SecureInfluxdb, fetching.have_influxd(), "InfluxDB")
 
 
-def settings_of(store: services.SecureInfluxdb, ca: str) -> Settings:
+def settings_of(store: secure_services.SecureInfluxdb, ca: str) -> Settings:
     return Settings(sink=f"influxdb:{store.url}", influx_token=store.token, influx_ca=ca)
 
 

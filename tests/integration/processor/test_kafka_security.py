@@ -22,17 +22,17 @@ from ingest.producer import Producer
 from stream_processor.worker.assembly import build_processor
 from tests.conftest import _running
 from tests.fakes import FakeWard, chunk
-from tools import services
+from tools import fetching, secure_services
 
 WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[services.SecureKafka]:
-    yield from _running(services.SecureKafka, services.have_kafka(), "Apache Kafka")
+def secure() -> Iterator[secure_services.SecureKafka]:
+    yield from _running(secure_services.SecureKafka, fetching.have_kafka(), "Apache Kafka")
 
 
-def broker_of(kafka: services.SecureKafka, way: str, password: str | None = None) -> Broker:
+def broker_of(kafka: secure_services.SecureKafka, way: str, password: str | None = None) -> Broker:
     """As a deployment's environment would say it."""
     tls = {"KAFKA_CA": str(kafka.ca)}
     login = {"KAFKA_USERNAME": kafka.user, "KAFKA_PASSWORD": password or kafka.password}
