@@ -1,7 +1,7 @@
 """The notifier: reads ecg.alarms in its own consumer group, sends by Apprise in threads, and writes
 Deliveries to ecg.notifications, in the alarm's partition.
 
-    ecg.alarms -> NotificationQueue -> attempts -> threads -> Sender
+    ecg.alarms -> NotificationQueue -> attempts -> threads -> NotificationSender
                           `---> Deliveries -> ecg.notifications -> commit
 
 Each attempt has a time limit, and only a few run at once for each recipient. A message of
@@ -30,6 +30,7 @@ from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.clients import check_topics, open_consumer
 from stream_processor.notifications.entries import DeliveryEntry
+from stream_processor.notifications.once import Once
 from stream_processor.notifications.plan import NotificationPlan
 from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.queue import GIVE_UP_S, Attempt, NotificationQueue
@@ -111,7 +112,7 @@ class Notifier:
         check_topics(self._broker)
         self._writer = DeliveryWriter(self._broker, self._progress.safe, self.outcomes)
         self._consumer = open_consumer(self._broker)
-        self._on_ready = _Once(on_ready)
+        self._on_ready = Once(on_ready)
         self._consumer.subscribe(
             [ALARMS.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -290,15 +291,3 @@ class Notifier:
                     self._writer.write(self._queue.finish(attempt, failure))
         self._writer.flush()
         self._commit(asynchronous=False)
-
-
-class _Once:
-    """Calls a function once, however often it is called itself."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call: Callable[[], None] | None = call
-
-    def __call__(self) -> None:
-        if self._call is not None:
-            call, self._call = self._call, None
-            call()

@@ -1,6 +1,6 @@
-"""What people and time make of alarms: latched, acknowledged, silenced, called again.
+"""Tracks each alarm's life cycle: latching, acknowledgement, silence, re-alarms.
 
-One desk for all patients, by patient and not by stream: a latched alarm outlives the stream that
+One for all patients, by patient and not by stream: a latched alarm outlives the stream that
 raised it. Messages in, messages out; the times are the stream's own, so the same input and the same
 actions give the same steps. When an alarm calls again is exact to the sample, however seldom
 `advance` is called.
@@ -13,10 +13,18 @@ from typing import Any
 
 import msgspec
 
-from ingest.messages import Acknowledgement, Action, Alarm, AlarmKind, LimitChange, Orders
-from stream_processor.pipeline.alarms.catalogue import CATALOGUE
-from stream_processor.pipeline.alarms.orders import acknowledge, note_acknowledged, resumed_after
+from ingest.messages import Action, Alarm, AlarmKind, LimitChange, Orders
+from stream_processor.pipeline.alarms.orders import acknowledge, resumed_after
 from stream_processor.pipeline.alarms.standing import ANY, PatientAlarms, Standing
+from stream_processor.pipeline.alarms.steps import (
+    acknowledge_by,
+    call_again,
+    calls_again,
+    is_kept,
+    merged,
+    silenced_until,
+    tell_silence,
+)
 
 RETELL_NS = 10 * 10**9  # how often a silence is told while it lasts
 
@@ -30,7 +38,7 @@ class AlarmLifecycle:
 
     def patients(self) -> list[str]:
         """Those of whom something must be remembered when no stream is open."""
-        return [id_ for id_, p in self._patients.items() if _is_kept(p)]
+        return [id_ for id_, p in self._patients.items() if is_kept(p)]
 
     def limits(self, patient_id: str) -> Mapping[str, float]:
         """The patient's own limits."""
@@ -58,7 +66,7 @@ class AlarmLifecycle:
         found = resumed_after(patient, orders)
         if not patient.acknowledged:  # whose alarms may be raised again in a moment
             self.forget_idle(orders.patient_id)
-        return found + _resilence(patient)
+        return found + tell_silence(patient)
 
     def now_ns(self, patient_id: str) -> int:
         """How far the patient's time has come."""
@@ -72,8 +80,8 @@ class AlarmLifecycle:
         found = self.advance(alarm.patient_id, alarm.changed_ns, escalate_s)
         before = patient.standing.get(alarm.id)
         if before is not None:
-            alarm = _merged(alarm, before.alarm)
-        elif (until := _silence(patient, alarm)) > alarm.changed_ns:
+            alarm = merged(alarm, before.alarm)
+        elif (until := silenced_until(patient, alarm)) > alarm.changed_ns:
             alarm = msgspec.structs.replace(alarm, silenced_until_ns=until)
         if alarm.end_ns is None or alarm.standing:
             called_ns = before.called_ns if before else alarm.changed_ns
@@ -102,8 +110,8 @@ class AlarmLifecycle:
         every, found = round(escalate_s * 1e9), list[Alarm]()
         newest = {s.alarm.kind: s for s in patient.standing.values()}
         for standing in newest.values():
-            while _calls_again(standing) and (due := standing.called_ns + every) <= now_ns:
-                found.append(_call_again(standing, due))
+            while calls_again(standing) and (due := standing.called_ns + every) <= now_ns:
+                found.append(call_again(standing, due))
         return sorted(found, key=lambda a: a.changed_ns)
 
     def skip(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
@@ -168,7 +176,7 @@ class AlarmLifecycle:
 
     def forget_idle(self, patient_id: str) -> None:
         """Forget a patient without a stream unless something must be remembered."""
-        if (patient := self._patients.get(patient_id)) is not None and not _is_kept(patient):
+        if (patient := self._patients.get(patient_id)) is not None and not is_kept(patient):
             del self._patients[patient_id]
             self._news[patient_id] = None
 
@@ -185,11 +193,11 @@ class AlarmLifecycle:
         patient.acted[partition] = place + 1
         self._tell(action.patient_id, patient)
         if action.action == "acknowledge":
-            return _acknowledge(patient, action)
+            return acknowledge_by(patient, action)
         if action.action == "escalate":
             named = patient.standing.get(action.alarm_id)
             open_ = named and named.alarm.announced and named.alarm.acknowledged_ns is None
-            return [_call_again(named, patient.now_ns)] if named and open_ else []
+            return [call_again(named, patient.now_ns)] if named and open_ else []
         if action.action == "profile":
             patient.profile = action.profile
             return []
@@ -213,7 +221,7 @@ class AlarmLifecycle:
                 if action.kind == ANY
                 else {k: until for k, until in patient.silenced.items() if k != action.kind}
             )
-        return _resilence(patient)
+        return tell_silence(patient)
 
     def expect_actions(self, ends: Mapping[int, int]) -> None:
         """These partitions end here. If more was taken, the topic of actions was made anew: places
@@ -237,89 +245,3 @@ class AlarmLifecycle:
     def forget(self, patient_id: str) -> None:
         """Somebody else minds the patient now."""
         self._patients.pop(patient_id, None)
-
-
-def _is_kept(patient: PatientAlarms) -> bool:
-    """Whether something must be remembered of a patient without a stream."""
-    return bool(patient.standing or patient.silenced or patient.limits or patient.profile)
-
-
-def _merged(alarm: Alarm, before: Alarm) -> Alarm:
-    return msgspec.structs.replace(
-        alarm,
-        level=before.level,
-        acknowledged_ns=before.acknowledged_ns,
-        acknowledged_by=before.acknowledged_by,
-        silenced_until_ns=before.silenced_until_ns,
-        late_s=before.late_s,
-    )
-
-
-def _calls_again(s: Standing) -> bool:
-    """A high alarm until it is acknowledged and over; a medium one that was acknowledged and holds;
-    never a technical one."""
-    alarm = s.alarm
-    if not alarm.announced or CATALOGUE[alarm.kind].technical or alarm.priority == "low":
-        return False
-    if alarm.acknowledged_ns is not None:
-        return not s.over
-    return alarm.priority == "high"
-
-
-def _call_again(standing: Standing, at_ns: int) -> Alarm:
-    """Re-alarm: the next level, and whoever acknowledged it before is forgotten."""
-    standing.called_ns = at_ns
-    standing.alarm = msgspec.structs.replace(
-        standing.alarm,
-        step="escalated",
-        changed_ns=at_ns,
-        level=standing.alarm.level + 1,
-        acknowledged_ns=None,
-        acknowledged_by="",
-    )
-    return standing.alarm
-
-
-def _acknowledge(patient: PatientAlarms, action: Action) -> list[Alarm]:
-    """The alarm that is named and the earlier ones of its kind, which nobody sees behind it; or
-    all. One that is named and not there may be raised again in a moment, after a crash."""
-    given = Acknowledgement(patient.now_ns, action.time_ns, action.by)
-    standing = [
-        s
-        for s in patient.standing.values()
-        if s.alarm.announced and s.alarm.acknowledged_ns is None
-    ]
-    if action.alarm_id:
-        named = patient.standing.get(action.alarm_id)
-        if named is None:
-            note_acknowledged(patient, action.alarm_id, given)
-            return []
-        standing = [
-            s
-            for s in standing
-            if s.alarm.kind == named.alarm.kind and s.alarm.onset_ns <= named.alarm.onset_ns
-        ]
-    return acknowledge(patient, standing, given)
-
-
-def _silence(patient: PatientAlarms, alarm: Alarm) -> int:
-    """Until when alarms of this kind are silenced; high ones never are."""
-    return (
-        0
-        if alarm.priority == "high"
-        else max(patient.silenced.get(alarm.kind, 0), patient.silenced.get(ANY, 0))
-    )
-
-
-def _resilence(patient: PatientAlarms) -> list[Alarm]:
-    """Tell every standing alarm whose silence has changed."""
-    found: list[Alarm] = []
-    for s in patient.standing.values():
-        until = _silence(patient, s.alarm) or None
-        if until != s.alarm.silenced_until_ns and s.alarm.announced:
-            step = "update" if until is None else "silenced"
-            s.alarm = msgspec.structs.replace(
-                s.alarm, step=step, changed_ns=patient.now_ns, silenced_until_ns=until
-            )
-            found.append(s.alarm)
-    return found
