@@ -3,7 +3,7 @@ fetches.
 
 Faust's own way makes four tasks per message (transport/consumer.py, wait_first), 0.1 ms of CPU
 each; taking whole fetches costs a thirtieth of that. Whole fetches need private parts of faust
-0.15.3: tests/unit/pipeline/test_delivery.py fails if they change, and StockDelivery works without
+0.15.3: tests/unit/worker/test_delivery.py fails if they change, and StockDelivery works without
 them.
 """
 

@@ -11,7 +11,7 @@ from tools import figures
 LINES, FILES = 300, 20
 PRODUCT = ("ingest", "models", "stream_processor", "dashboards", "ecgwatch")
 # one file per command
-FOLDERS = {"ecgwatch/commands": 24}
+FOLDERS = {"ecgwatch/commands": 24, "tests/e2e": 24}
 # larger ones from before the limit: they may shrink, and no other may grow
 MODULES: dict[str, int] = {
     "stream_processor/pipeline/stages/admission.py": 304,

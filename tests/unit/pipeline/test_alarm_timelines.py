@@ -374,7 +374,7 @@ def test_every_kind_has_a_story() -> None:
     below = {"atrial_fibrillation", "atrial_fibrillation_end", "battery", "device"}
     # tests/contract/test_ward.py, test_batches.py, tests/integration/processor/test_technical_alarms.py
     by_the_ward = {"no_signal", "gap", "restart", "two_senders", "input_refused", "state_lost"}
-    # tests/unit/pipeline/test_archive.py, tests/integration/processor/test_supervise.py
+    # tests/unit/worker/test_archive.py, tests/integration/processor/test_supervise.py
     of_the_system = {"store_away", "processor_down"}
     assert told | below | by_the_ward | of_the_system == set(CATALOGUE)
 

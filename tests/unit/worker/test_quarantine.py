@@ -10,7 +10,7 @@ from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.quarantine import MOST, PROBATION_S
 from stream_processor.worker.worker import MAX_SLICE
 from tests.fakes import FakeWard, chunk, expected
-from tests.unit.pipeline.test_worker import Bench, Message
+from tests.unit.worker.test_worker import Bench, Message
 
 
 class Fragile(FakeWard):
