@@ -40,7 +40,7 @@ class Hour(NamedTuple):
     s_longest: int
 
 
-class Variability(NamedTuple):
+class VariabilityFigures(NamedTuple):
     """SDNN and RMSSD over the whole period (Task Force 1996, DOI 10.1161/01.CIR.93.5.1043)."""
 
     sdnn_ms: float
@@ -89,7 +89,7 @@ def longest_interval(
     return int(begins[at]), float(rr[at])
 
 
-def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> Variability | None:
+def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> VariabilityFigures | None:
     """Variability of intervals between two N beats, by the rules of
     pipeline/stages/variability.py; None if there are too few."""
     normal = beats.label == "N"
@@ -105,7 +105,9 @@ def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> Variabil
     steps = np.diff(beats.rr_ms)[good[1:] & good[:-1]]
     if nn.size < LEAST or steps.size < LEAST // 2:
         return None
-    return Variability(float(np.std(nn, ddof=1)), float(np.sqrt(np.mean(steps**2))), int(nn.size))
+    return VariabilityFigures(
+        float(np.std(nn, ddof=1)), float(np.sqrt(np.mean(steps**2))), int(nn.size)
+    )
 
 
 def _runs(beats: BeatArrays, letter: str) -> Ints:

@@ -10,7 +10,7 @@ import numpy as np
 from dashboards.report.beats import (
     BeatArrays,
     Hour,
-    Variability,
+    VariabilityFigures,
     gather,
     hours,
     longest_interval,
@@ -61,7 +61,7 @@ class Findings(NamedTuple):
     beats: BeatArrays
     hours: list[Hour]
     longest_rr: tuple[int, float] | None
-    variability: Variability | None
+    variability: VariabilityFigures | None
     rhythm: list[ClippedEpisode]
     shares: list[RhythmShare]
     alarms: list[Alarm]
