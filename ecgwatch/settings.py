@@ -66,7 +66,7 @@ class Settings(BaseModel):
     )
     metrics: str = Field(
         "",
-        description="HOST:PORT on which a processor, notifier or scorer serves /healthz, /readyz and /metrics; empty: none",
+        description="HOST:PORT on which a processor, notifier, scorer or gateway serves /healthz, /readyz and /metrics; empty: none",
     )
     sink: str = Field("sqlite:var/ecgwatch.db", description="sqlite:PATH, influxdb:URL or memory:")
     influx_org: str = Field("ecgwatch", description="InfluxDB organisation")

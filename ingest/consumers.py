@@ -117,7 +117,11 @@ def patiently(ask: Callable[[], T]) -> T:
     return ask()
 
 
-def unread(consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition]) -> int:
+def unread(
+    consumer: confluent_kafka.Consumer,
+    places: Iterable[TopicPartition],
+    timeout_s: float = TIMEOUT_S,
+) -> int:
     """How many messages lie behind the group's commits of these topic partitions. Raises
     KafkaException.
 
@@ -127,9 +131,9 @@ def unread(consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition])
     wanted = [TopicPartition(tp.topic, tp.partition) for tp in places]
     if not wanted:
         return 0
-    within = _extents(consumer, wanted)
+    within = _extents(consumer, wanted, timeout_s)
     left = 0
-    for tp in consumer.committed(wanted, TIMEOUT_S):
+    for tp in consumer.committed(wanted, timeout_s):
         if tp.error is not None:
             raise KafkaException(tp.error)
         low, high = within[tp.topic, tp.partition]
@@ -138,24 +142,29 @@ def unread(consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition])
 
 
 def _extents(
-    consumer: confluent_kafka.Consumer, places: Iterable[TopicPartition]
+    consumer: confluent_kafka.Consumer,
+    places: Iterable[TopicPartition],
+    timeout_s: float = TIMEOUT_S,
 ) -> dict[tuple[str, int], Extent]:
     """Two requests for all partitions: one by one, a consumer that reads would wait half a second
     for each."""
     names = [(tp.topic, tp.partition) for tp in places]
-    lows = _offsets(consumer, names, OFFSET_BEGINNING)
-    highs = _offsets(consumer, names, OFFSET_END)
+    lows = _offsets(consumer, names, OFFSET_BEGINNING, timeout_s)
+    highs = _offsets(consumer, names, OFFSET_END, timeout_s)
     return {name: Extent(lows[name], highs[name]) for name in names}
 
 
 def _offsets(
-    consumer: confluent_kafka.Consumer, names: Iterable[tuple[str, int]], where: int
+    consumer: confluent_kafka.Consumer,
+    names: Iterable[tuple[str, int]],
+    where: int,
+    timeout_s: float,
 ) -> dict[tuple[str, int], int]:
     # in ListOffsets, -2 asks for the beginning and -1 for the end, as librdkafka numbers them too
     asked = [TopicPartition(topic, partition, where) for topic, partition in names]
     for tried in range(_TRIES) if asked else ():
         try:
-            return _offsets_now(consumer, asked)
+            return _offsets_now(consumer, asked, timeout_s)
         except KafkaException as error:
             if error.args[0].code() not in _UNSETTLED or tried == _TRIES - 1:
                 raise
@@ -164,26 +173,27 @@ def _offsets(
 
 
 def _offsets_now(
-    consumer: confluent_kafka.Consumer, asked: list[TopicPartition]
+    consumer: confluent_kafka.Consumer, asked: list[TopicPartition], timeout_s: float
 ) -> dict[tuple[str, int], int]:
-    found = consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+    found = consumer.offsets_for_times(asked, timeout=timeout_s)
     for tp in found:
         if tp.error is not None:
             raise KafkaException(tp.error)
     return {(tp.topic, tp.partition): tp.offset for tp in found}
 
 
-def lag(broker: str, group: str, names: Iterable[str]) -> int:
-    """How many messages of these topics the group has not processed. Raises KafkaException."""
+def lag(broker: str, group: str, names: Iterable[str], timeout_s: float = TIMEOUT_S) -> int:
+    """How many messages of these topics the group has not processed. Raises KafkaException, also
+    if the broker does not answer within `timeout_s`."""
     consumer = open_consumer(broker, group)  # joins nothing: it is subscribed to nothing
     try:
-        there = consumer.list_topics(timeout=TIMEOUT_S).topics
+        there = consumer.list_topics(timeout=timeout_s).topics
         places = [
             TopicPartition(name, p)
             for name in names
             if name in there
             for p in there[name].partitions
         ]
-        return unread(consumer, places)
+        return unread(consumer, places, timeout_s)
     finally:
         consumer.close()

@@ -14,6 +14,7 @@ import typer
 from ecgwatch import settings
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
+from ingest.health import Health, serving_health
 
 FORMS = (
     "h10, movesense, heartrate or lsl, with :NAME or :ADDRESS behind it if there are several; "
@@ -55,7 +56,8 @@ def gateway(
     chosen, _ = settings.load({"ingest_url": server, "device_token": token})
     named = _from_file(file) if file else [(d, chosen.device_token) for d in devices or ["h10"]]
     _check(named, devices if file else None, record)
-    _run(named, chosen.ingest_url if named[0][1] else "", spool, spool_mb, record)
+    url = chosen.ingest_url if named[0][1] else ""
+    _run(named, url, spool, spool_mb, record, chosen.metrics)
 
 
 def _check(named: list[Named], beside: list[str] | None, record: Path | None) -> None:
@@ -82,7 +84,14 @@ def _from_file(path: Path) -> list[Named]:
         raise BadInputError(f"devices file {path}: {error}", remedy) from error
 
 
-def _run(named: list[Named], server: str, spool: Path, spool_mb: int, record: Path | None) -> None:
+def _run(
+    named: list[Named],
+    server: str,
+    spool: Path,
+    spool_mb: int,
+    record: Path | None,
+    metrics_address: str,
+) -> None:
     # The sources' libraries take a second to import.
     import asyncio
 
@@ -90,6 +99,7 @@ def _run(named: list[Named], server: str, spool: Path, spool_mb: int, record: Pa
     from ingest.gateway.gateway import Gateway, NamedDevice, only_here
     from ingest.gateway.recording import Recorder
     from ingest.gateway.sources import open_live
+    from ingest.gateway.status import metrics, missing
 
     clock = SystemClock()
     sources = [open_live(device, clock) for device, _ in named]
@@ -109,8 +119,12 @@ def _run(named: list[Named], server: str, spool: Path, spool_mb: int, record: Pa
             task, loop = asyncio.ensure_future(whole.run()), asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):  # Windows has no handlers of the loop's
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(task.cancel))
+            health = Health(
+                lambda: missing(whole.senders), lambda: metrics(whole.devices, whole.senders, clock)
+            )
             try:
-                await task
+                with serving_health(metrics_address, health):
+                    await task
             except asyncio.CancelledError:
                 typer.echo("Ended. Unsent samples are kept in the spool.", err=True)
 

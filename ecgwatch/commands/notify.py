@@ -137,6 +137,9 @@ def _test(plan: NotificationPlan, sender: NotificationSender, name: str) -> None
 
 
 def _serve(chosen: settings.Settings, plan: NotificationPlan, sender: NotificationSender) -> None:
+    from ingest.lag import lag_metric
+    from ingest.topics import ALARMS
+    from stream_processor.notifications.clients import GROUP
     from stream_processor.notifications.service import Notifier
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -148,7 +151,8 @@ def _serve(chosen: settings.Settings, plan: NotificationPlan, sender: Notificati
     ready = f"notifying of {broker}: {len(plan.recipients)} recipients, {len(plan.rules)} rules; waiting for alarms; Ctrl-C ends it"
     notifier = Notifier(broker, plan, sender.send, SystemClock())
     health = Health(
-        lambda: {} if notifier.ready else {"partitions": "not assigned yet"}, notifier.metrics
+        lambda: {} if notifier.ready else {"partitions": "not assigned yet"},
+        lambda: [*notifier.metrics(), lag_metric(broker, GROUP, [ALARMS.name])],
     )
     with serving_health(chosen.metrics, health):
         notifier.run(stop, lambda: typer.echo(ready))

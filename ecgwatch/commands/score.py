@@ -18,7 +18,10 @@ from ingest.messages import Score
 def score(broker: options.Broker = None) -> None:
     """Score beats, rhythm and alarms against the annotations of records while they are replayed;
     scores go to ecg.scores."""
+    from ingest.lag import lag_metric
+    from ingest.topics import SCORES_GROUP
     from stream_processor.scoring.scorer import Scorer
+    from stream_processor.scoring.scorer_parts import INPUTS
 
     chosen, _ = settings.load({"broker": broker})
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
@@ -35,7 +38,8 @@ def score(broker: options.Broker = None) -> None:
         on_end=lambda score: typer.echo(line(score)),
     )
     health = Health(
-        lambda: {} if scorer.partitions else {"partitions": "not assigned yet"}, scorer.metrics
+        lambda: {} if scorer.partitions else {"partitions": "not assigned yet"},
+        lambda: [*scorer.metrics(), lag_metric(chosen.kafka, SCORES_GROUP, INPUTS)],
     )
     with serving_health(chosen.metrics, health):
         scorer.run(stop)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ingest.clock import Clock
 from ingest.gateway.codecs.heart_rate import irregularity
 from ingest.gateway.device import Device
 from ingest.gateway.sender import Sender
+from ingest.health import Metric
 
 QUIET_S = 3.0  # without samples for longer: the line says since when
 IRREGULAR = 0.3  # share of RR intervals that jump
@@ -37,6 +39,36 @@ def figures(device: Device, sender: Sender | None, clock: Clock) -> dict[str, An
     if sender is not None:
         found |= {"not_sent": sender.problem, "sent": sender.sent, "refused": sender.refused}
     return found
+
+
+def metrics(
+    devices: Sequence[Device], senders: Sequence[Sender | None], clock: Clock
+) -> list[Metric]:
+    """All devices together, for Prometheus."""
+    found = [figures(d, s, clock) for d, s in zip(devices, senders, strict=True)]
+    silent = [f for f in found if f["silent_s"] is None or f["silent_s"] > QUIET_S]
+    waiting = float(sum(f["backlog_bytes"] for f in found))
+    dropped_s = float(sum(f["dropped_s"] for f in found))
+    return [
+        Metric("devices", "gauge", "devices that are linked or looked for", len(found)),
+        Metric("devices_silent", "gauge", f"no samples for {QUIET_S:g} s", len(silent)),
+        Metric("backlog_bytes", "gauge", "samples on disk that are not sent yet", waiting),
+        Metric("dropped_seconds_total", "counter", "signal dropped for want of disk", dropped_s),
+        *(
+            Metric(f"{name}_total", "counter", meaning, float(sum(f.get(key) or 0 for f in found)))
+            for name, key, meaning in (
+                ("chunks_sent", "sent", "chunks that the server has"),
+                ("inputs_refused", "refused", "chunks that the server refused"),
+                ("bad_packets", "bad_packets", "packets that could not be read"),
+            )
+        ),
+    ]
+
+
+def missing(senders: Sequence[Sender | None]) -> dict[str, str]:
+    """Why samples are not sent; empty if they are."""
+    problems = [s.problem for s in senders if s is not None and s.problem]
+    return {"server": "; ".join(problems)} if problems else {}
 
 
 def line(found: dict[str, Any], *, trace: bool) -> str:

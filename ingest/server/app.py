@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from ingest.health import TEXT, Metric, prometheus
 from ingest.server import describe, http, socket
 from ingest.server.refusals import IngestRefusedError
 from ingest.server.service import IngestService
@@ -63,6 +64,18 @@ def create_app(service: IngestService, more: Sequence[BaseRoute] = ()) -> Starle
         }
         return Response(msgspec.json.encode(content), 503 if away else 200, media_type=JSON)
 
+    async def metrics(request: Request) -> Response:
+        outlet = service.outlet
+        found = [
+            Metric("broker_up", "gauge", "1 while the broker answers", float(not outlet.away)),
+            Metric(
+                "waiting_chunks", "gauge", "chunks that Kafka does not have yet", outlet.waiting
+            ),
+            Metric("streams", "gauge", "streams that are remembered", len(service.book.streams)),
+            Metric("inputs_refused_total", "counter", "calls refused", service.refusals.count),
+        ]
+        return Response(prometheus(found), media_type=TEXT)
+
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return http.refusal(
@@ -72,6 +85,12 @@ def create_app(service: IngestService, more: Sequence[BaseRoute] = ()) -> Starle
         )
 
     return Starlette(
-        routes=[Route("/healthz", health), *routes(service), *more],
+        routes=[
+            Route("/healthz", health),
+            Route("/readyz", health),
+            Route("/metrics", metrics),
+            *routes(service),
+            *more,
+        ],
         exception_handlers={HTTPException: refuse},
     )

@@ -89,14 +89,14 @@ class _Session:
                 raise IngestRefusedError(
                     415, "a text frame", "Send binary frames of MessagePack."
                 ) from None
+            device = service.device_now(device)
+            service.gate.spend(device.device_id, len(frame))  # an empty frame is a message too
             if not frame:
                 continue
             if self._stream is not None and self._stream.over:
                 raise IngestRefusedError(
                     409, f"stream {name} is over: {self._stream.over}", "Begin a new stream."
                 )
-            device = service.device_now(device)
-            service.gate.spend(device.device_id, len(frame))
             chunks = read_chunks(frame, MESSAGEPACK)
             if service.outlet.away or len(self._unanswered) >= MOST_UNANSWERED:
                 await self._hold()

@@ -194,6 +194,27 @@ async def test_websocket_with_no_or_a_wrong_token_is_closed(alone, token):
         assert closed.value.rcvd.code == 4401
 
 
+async def test_a_talkative_websocket_is_closed(alone, monkeypatch):
+    """Empty frames, which only keep the socket open, count like others."""
+    server, people = alone
+    monkeypatch.setattr("ingest.server.gate.BURST_CALLS", 20.0)
+    monkeypatch.setattr("ingest.server.gate.CALLS_PER_S", 0.5)
+    token = await asyncio.to_thread(people.device, "h1", "ada")
+    await asyncio.sleep(1)
+    url = server.ws + wire.SOCKET_PATH.replace("{stream}", str(uuid4()))
+    names = [wire.SUBPROTOCOL, wire.TOKEN_PREFIX + token]
+    async with websockets.connect(url, subprotocols=names) as ws:
+        for _ in range(40):
+            await ws.send(b"")
+        refused = msgspec.msgpack.decode(await asyncio.wait_for(ws.recv(), 20), type=Reply)
+        assert refused.status == 429
+        with pytest.raises(websockets.ConnectionClosed):
+            await ws.recv()
+    metrics = (await asyncio.to_thread(httpx.get, f"{server.url}/metrics")).text
+    assert "\necgwatch_inputs_refused_total 1\n" in metrics
+    assert "\necgwatch_broker_up 1\n" in metrics
+
+
 def test_a_body_that_dawdles_is_refused(alone, monkeypatch):
     server, people = alone
     monkeypatch.setattr("ingest.server.http.BODY_S", 0.3)
@@ -231,7 +252,8 @@ def test_the_api_describes_itself(alone):
         wire.DEVICE_PATH,
     }
     assert "/api/ingest/v1/events" in client.get("/api/ingest").text
-    assert client.get("/healthz").json() == {"broker": True, "waiting": 0, "streams": 0}
+    for path in ("/healthz", "/readyz"):
+        assert client.get(path).json() == {"broker": True, "waiting": 0, "streams": 0}
 
 
 def test_the_command_serves_tls_with_a_certificate_it_made(tmp_path):
