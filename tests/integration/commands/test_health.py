@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,8 +19,7 @@ import pytest
 from ingest.embedded import EmbeddedBroker
 
 PLAN = """[recipients.nurse]
-kind = "webhook"
-url = "http://127.0.0.1:1/"
+url = "json://127.0.0.1:1"
 
 [[rules]]
 recipients = ["nurse"]
@@ -41,15 +42,19 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Outside the range from which the system gives ports to clients, so that no connection of the
+    process itself takes it meanwhile."""
+    for port in random.Random(os.getpid()).sample(range(20_000, 30_000), 50):
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 def arguments(kind: str, port: int, folder: Path) -> list[str]:
     (folder / "plan.toml").write_text(PLAN)
     return {
-        "process": ["process"],
+        "process": ["process", "--workers", "1"],
         "notify": ["notify", "--file", str(folder / "plan.toml")],
         "score": ["score"],
         "monitor": ["monitor", "--port", str(port)],
