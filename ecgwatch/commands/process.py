@@ -140,8 +140,8 @@ async def _run(chosen: settings.Settings, parent: int, number: int, restarts: in
         next_model=models.take,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, processor.stop)
+    for how in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(how, processor.stop)
     orphaned = asyncio.create_task(_stop_without(parent, processor))
     archive = Archive(chosen.kafka, partial(open_sink, chosen), clock, processor.counters)
     archive.start(broken=lambda: loop.call_soon_threadsafe(processor.stop))
