@@ -2,7 +2,7 @@
 a change of the code changed no event.
 
     python benchmarks/event_hashes.py freeze FOLDER [--sets mitdb vfdb ...] [--every N]   one file per record, and hashes.json
-    python benchmarks/event_hashes.py compare BEFORE AFTER                                records whose events differ, with the first one
+    python benchmarks/event_hashes.py compare BEFORE AFTER                                what differs: the first event, and counts
 
 Records come from $ECG_DATA (default ~/.cache/ecg-data). Beats, rhythm episodes, alarm steps and
 vitals are compared, every field of each.
@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -82,6 +83,44 @@ def compare(before: Path, after: Path) -> int:
     return len(differing)
 
 
+def count(before: Path, after: Path) -> None:
+    """Print what kinds of events differ: announced onsets by kind of alarm, seconds by rhythm, and
+    beats and vitals by field, each before and after."""
+    found: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
+    changed: Counter[str] = Counter()
+    for path in sorted(before.rglob("*.json.gz")):
+        if not (after / path.relative_to(before)).exists():
+            continue
+        changed["records"] += 1
+        read = [
+            json.loads(gzip.decompress((folder / path.relative_to(before)).read_bytes()))
+            for folder in (before, after)
+        ]
+        for side, events in zip(found.values(), read, strict=True):
+            side.update(
+                f"alarm {s['kind']}"
+                for s in events["steps"]
+                if s["step"] == "onset" and s["announced"]
+            )
+            side["beats"] += len(events["beats"])
+            for episode in events["rhythm"]:
+                side[f"seconds of {episode['label']}"] += round(
+                    (episode["end_ns"] - episode["start_ns"]) / 1e9
+                )
+        for kind in ("beats", "vitals"):
+            old, new = ({e["time_ns"]: e for e in events[kind]} for events in read)
+            changed.update(
+                f"{kind}: {name} differs"
+                for at in old.keys() & new.keys()
+                for name in old[at]
+                if old[at][name] != new[at].get(name)
+            )
+    for name in sorted(found["before"] | found["after"]):
+        print(f"{name:32s} {found['before'][name]:8d} {found['after'][name]:8d}")
+    for name, times in sorted(changed.items()):
+        print(f"{name:32s} {times:8d}")
+
+
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,7 +136,10 @@ def main() -> int:
     comparing.add_argument("after", type=Path)
     given = parser.parse_args()
     if given.command == "compare":
-        return min(compare(given.before, given.after), 1)
+        differing = compare(given.before, given.after)
+        if differing:
+            count(given.before, given.after)
+        return min(differing, 1)
     freeze(given.folder, given.sets, given.every)
     return 0
 
