@@ -7,7 +7,9 @@ kind, or of a worse kind in its chain, lies within 5 s. Only announced alarms ca
 suppressed alarm still counts as finding its condition. There is no learning time.
 
 If a record has no reference beats, alarms that depend on beats are not judged: those of medium and
-low priority, and extreme rates outside lethal rhythms.
+low priority, and extreme rates outside lethal rhythms. Nor is a VT alarm within high-grade
+ventricular ectopic activity (HGEA of VFDB): the reference says that V beats come in runs there, and
+not of how many.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from ingest.messages import AlarmKind
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
 from stream_processor.pipeline.alarms.profiles import ADULT
 from stream_processor.scoring.expected_alarms import ExpectedAlarms
-from stream_processor.scoring.reference import FIBRILLATION, Record
+from stream_processor.scoring.reference import FIBRILLATION, Episode, Record
 from stream_processor.scoring.told import ReportedAlarm
 
 HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
@@ -32,6 +34,7 @@ RHYTHM_KINDS: dict[str, AlarmKind] = {
     "ASYS": "asystole",
 }
 RATES: frozenset[AlarmKind] = frozenset({"extreme_tachycardia", "extreme_bradycardia"})
+ECTOPIC = frozenset({"HGEA"})
 DUE_S, AF_DUE_S = 10.0, 30.0  # an annotated episode of at least this length must alarm
 
 
@@ -110,16 +113,24 @@ def score_alarms(
     """Score the alarms of a record."""
     known = conditions(reference, truth)
     told = [a for a in ours if a.announced_s is not None]
+    salvos = reference.episodes(ECTOPIC) if truth is None else []
+    has_beats, has_rhythm = truth is not None, bool(reference.rhythm)
+    true = [judge(a, known, has_beats=has_beats, has_rhythm=has_rhythm) for a in told]
     judged = tuple(
-        JudgedAlarm(
-            a, judge(a, known, has_beats=truth is not None, has_rhythm=bool(reference.rhythm))
-        )
-        for a in told
+        JudgedAlarm(a, None if t is False and _in_salvos(a, salvos, reference.fs_hz) else t)
+        for a, t in zip(told, true, strict=True)
     )
     due = tuple(answer(c, ours) for c in known if c.due)
     lethal = any(_is_high(c.kind) for c in known)
     held_back = sum(a.announced_s is None for a in ours)
     return AlarmScore(reference.duration_s / 3600, judged, held_back, due, lethal, tuple(known))
+
+
+def _in_salvos(alarm: ReportedAlarm, salvos: Sequence[Episode], fs_hz: float) -> bool:
+    """True of a VT alarm where the reference has runs of V beats, and does not say how long."""
+    return alarm.kind == "ventricular_tachycardia" and any(
+        alarm.near(e.start / fs_hz, e.end / fs_hz) for e in salvos
+    )
 
 
 def judge(

@@ -336,3 +336,15 @@ def test_questions_of_the_challenge(tmp_path: Path) -> None:
         cinc2015.questions(file)
     with pytest.raises(BadInputError, match="cannot read"):
         cinc2015.questions(tmp_path / "none")
+
+
+def test_vt_within_salvos_of_unknown_length_is_not_judged() -> None:
+    """VFDB's HGEA; a fibrillation there, or a VT elsewhere, is false."""
+    rhythm = (Episode(0, int(100 * FS), "N"), Episode(int(100 * FS), int(200 * FS), "HGEA"))
+    record = Record(FS, int(200 * FS), rhythm=rhythm)
+    ours = [
+        ReportedAlarm(VT, "high", 150.0, 152.0, 152.0, 160.0),
+        ReportedAlarm(VF, "high", 150.0, 154.0, 154.0, 160.0),
+        ReportedAlarm(VT, "high", 50.0, 52.0, 52.0, 55.0),
+    ]
+    assert [j.true for j in score_alarms(record, None, ours).judged] == [None, False, False]
