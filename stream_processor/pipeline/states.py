@@ -10,7 +10,7 @@ import msgspec
 from ingest.bounds import sentence, stream_problems
 from stream_processor.pipeline.stages.admission import AdmissionState, Stream
 
-STATE_VERSION = 10
+STATE_VERSION = 11
 _CHECKSUM = 4  # bytes in front
 
 
