@@ -55,7 +55,7 @@ COMMANDS = (
     CommandEntry("export", "Write stored events of patients and a period as files."),
     CommandEntry(
         "report",
-        "Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and their strips.",
+        "Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and their strips, as HTML or PDF.",
     ),
     CommandEntry(
         "check",

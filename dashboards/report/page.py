@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from dashboards.paper import Mark, millivolts, strip_svg
 from dashboards.report.beats import BeatArrays
+from dashboards.report.figures import overview, poincare
 from dashboards.report.findings import Findings
 from dashboards.report.signal import Signal
 from dashboards.words import RHYTHMS
@@ -53,6 +54,8 @@ def report_html(findings: Findings, made_ns: int) -> str:
         held_back=held_back,
         announced=[alarm for alarm in findings.alarms if alarm.announced],
         nn_ms=NN_MS,
+        overview=overview(findings.beats, findings.rhythm, findings.start_ns, findings.end_ns),
+        poincare=poincare(findings.beats),
         named={alarm.id: alarm for alarm in findings.alarms},
     )
 

@@ -10,6 +10,7 @@ import typer
 from ecgwatch import options, settings
 from ecgwatch.stores import missing_file, open_sink
 from ecgwatch.times import DAY_NS, parse_when, show_time
+from ecgwatch.writing.pdf import print_pdf
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError, UnreachableError
 from stream_processor.sinks.base import SinkBusyError
@@ -20,12 +21,15 @@ def report(
     from_time: options.From = None,
     to_time: options.To = "now",
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="HTML file to write or replace.")
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="File to write or replace: .html, or .pdf (by Chromium)."
+        ),
     ] = Path("report.html"),
     sink: options.Sink = None,
 ) -> None:
     """Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and
-    their strips. One HTML file. Without --from: the last 24 h before --to."""
+    their strips, as HTML or PDF. Without --from: the last 24 h before --to."""
     from dashboards.report.findings import find
     from dashboards.report.page import report_html
 
@@ -53,7 +57,10 @@ def report(
             "See whose events there are, and of when, with: ecgwatch export --out DIR",
         )
     try:
-        out.write_text(report_html(found, now_ns), encoding="utf-8")
+        if out.suffix == ".pdf":
+            print_pdf(report_html(found, now_ns), out)
+        else:
+            out.write_text(report_html(found, now_ns), encoding="utf-8")
     except OSError as error:
         raise BadInputError(
             f"cannot write {out}: {error.strerror}", "Give another --out."

@@ -4,6 +4,7 @@ command."""
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from dashboards.report.beats import LEAST, BeatArrays, gather, hours, longest_interval, variability
+from dashboards.report.figures import overview, poincare
 from dashboards.report.findings import STRIPS, Findings, find
 from dashboards.report.page import lasting, percent, report_html
 from dashboards.report.rhythm import ClippedEpisode, episodes, shares
+from dashboards.words import RHYTHMS
 from ecgwatch.__main__ import app
+from ecgwatch.writing import pdf
+from ingest.errors import BadInputError
 from ingest.messages import JournalEntry
 from ingest.packing import MISSING
 from stream_processor.sinks.memory import MemorySink
@@ -496,3 +501,37 @@ def test_no_store_yet(tmp_path: Path) -> None:
     )
     assert "no events yet" in str(ran.exception)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_figures_of_heart_rate_rhythm_and_successive_intervals() -> None:
+    rr = np.where(np.arange(120) % 2, 1000.0, 500.0)
+    beats = BeatArrays(np.cumsum(rr * 1e6).astype(np.int64), rr, np.full(120, "N"))
+    end_ns = 100 * S
+    rhythm = [ClippedEpisode("AFIB", 0, 50 * S), ClippedEpisode("~", 50 * S, end_ns)]
+    drawn = overview(beats, rhythm, 0, end_ns)
+    assert drawn.count("<rect") == 2
+    assert RHYTHMS["AFIB"].full in drawn
+    heights = [float(y) for y in re.findall(r" ([\d.]+)V[\d.]+\" stroke=\"#b9d8c4", drawn)]
+    assert len(heights) > 50
+    assert poincare(beats).count("<circle") == 118
+    few = BeatArrays(beats.time_ns[:10], rr[:10], beats.label[:10])
+    assert poincare(few) == ""
+    nothing = BeatArrays(beats.time_ns[:0], rr[:0], beats.label[:0])
+    assert overview(nothing, [], 0, end_ns) == ""
+
+
+def test_a_pdf_is_printed_or_the_missing_browser_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdf, "BROWSERS", ("no-such-browser",))
+    with pytest.raises(BadInputError, match="no-such-browser"):
+        pdf.print_pdf("<p>x", tmp_path / "x.pdf")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not any(shutil.which(name) for name in pdf.BROWSERS), reason="no Chromium is installed"
+)
+def test_a_page_becomes_a_pdf(tmp_path: Path) -> None:
+    pdf.print_pdf("<!doctype html><p>Bed 5", tmp_path / "x.pdf")
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")

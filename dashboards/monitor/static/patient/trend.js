@@ -103,7 +103,7 @@ export class Trend {
   get begin() {
     const { t, mean } = this.data.hr,
       first = mean.findIndex((value) => value !== null);
-    return first > 0 ? t[first] : null;
+    return first > 0 ? t[first] - MINUTE : null; // a rate is known some seconds after its signal
   }
 
   /** The time that the trend spans, ms: what a person has chosen, else the smallest that holds all known data. */

@@ -194,7 +194,8 @@ export class Chart {
     if (this.live) this.tape.freeze();
     const { from: first, to } = this.bounds;
     this.span = Math.min(length, Math.max(this.paperSpan, to - first));
-    this.from = Math.max(first, Math.min(from, to - this.span));
+    const last = to - this.span; // before the first sample if there is less than a screen
+    this.from = Math.max(Math.min(first, last), Math.min(from, last));
     this.calipers.leave(this.shown);
     this.#draw();
   }
