@@ -133,7 +133,12 @@ def whole(scores: list[Score], start_ns: int, patients: int = len(SCENARIOS)) ->
 
 
 # 4: any other; 0: not compared
-GROUPS = {"N": 1, "SBR": 1, "AFIB": 2, "VT": 3, "VF": 3, "VFL": 3, "ASYS": 3, "~": 0, "NOISE": 0}
+GROUPS = {
+    **dict.fromkeys(("N", "SBR", "STACH", "SARR"), 1),
+    "AFIB": 2,
+    **dict.fromkeys(("VT", "VF", "VFL", "ASYS"), 3),
+    **dict.fromkeys(("~", "NOISE"), 0),
+}
 
 
 def agreement(record: Path, ours: Annotated) -> tuple[float, float]:
