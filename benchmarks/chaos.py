@@ -116,8 +116,9 @@ class Processor:
     def kill_worker(self) -> None:
         """Kill the worker as the kernel does when memory runs out."""
         if self._process is not None and self._process.poll() is None:
-            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-            for child in children.read_text().split():
+            # a thread of the supervisor's has started it
+            tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+            for child in " ".join(task.read_text() for task in tasks).split():
                 os.kill(int(child), signal.SIGKILL)
 
     def stop(self) -> None:
@@ -179,10 +180,12 @@ class Chaos:
         self.producer.produce(topic, value, key.encode())
         self.producer.poll(0)
 
-    def stream(self, templates: list[list[SampleChunk]], per: int, start_s: float) -> None:
-        """Send every patient's chunks, each when it is due."""
+    def stream(
+        self, templates: list[list[SampleChunk]], per: int, start_s: float, speed: float = 1.0
+    ) -> None:
+        """Send every patient's chunks, each when it is due, or `speed` times as fast."""
         for k in range(len(templates[0])):
-            time.sleep(max(0.0, start_s + (k + 1) * CHUNK_S - time.time()))
+            time.sleep(max(0.0, start_s + (k + 1) * CHUNK_S / speed - time.time()))
             for scenario, chunks in enumerate(templates):
                 value, name = encode(chunks[k]), name_of(scenario, 0)
                 for number in range(per):
