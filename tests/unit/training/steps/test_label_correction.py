@@ -46,6 +46,18 @@ def test_windows_get_the_class_of_the_prototypes_they_are_like() -> None:
     assert float((after == truth).float().mean()) > 0.95
 
 
+def test_rare_classes_get_no_windows_of_the_frequent_one() -> None:
+    """Of the labels of a class of 3 % most are wrong once a fifth of all is."""
+    generator = torch.Generator().manual_seed(1)
+    truth = torch.tensor([0] * 1200 + [1] * 600 + [2] * 60)
+    features = torch.eye(8)[truth] + 0.45 * torch.randn(1860, 8, generator=generator)
+    labels = flipped(truth, FLIP, 3, seed=3)
+    assert float((truth == 2)[labels == 2].float().mean()) < 0.3
+    after = corrected(features, labels, 3, generator)
+    assert precision(labels, after, truth) > 0.6
+    assert float((after == truth).float().mean()) > float((labels == truth).float().mean()) + 0.1
+
+
 def test_corrections_are_right_far_more_often_than_by_chance(tmp_path: Path) -> None:
     true = drawn(Tones().batches(0), 384, seed=1)
     pool = Pool(true.x, flipped(true.y, FLIP, 3, seed=1))
