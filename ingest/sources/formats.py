@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
-from typing import Literal
 
 from ingest.errors import BadInputError
-from ingest.sources.edf_header import BDF_MAGIC, EDF_MAGIC
+from ingest.sources import readers
+from ingest.sources.readers import FileReader
 
-EDF = (".edf", ".bdf", ".rec")
-TEXT = (".csv", ".tsv", ".txt", ".asc")
 WFDB = (".hea", ".dat")
-PACKETS = b"ecgwatch packets"  # what a gateway recorded
+READERS: tuple[FileReader, ...] = tuple(
+    importlib.import_module(f"{readers.__name__}.{module.name}").READER
+    for module in pkgutil.iter_modules(readers.__path__)
+)
+ENDINGS = {*WFDB, *(ending for reader in READERS for ending in reader.endings)}
+*_FIRST, _LAST = (reader.reads for reader in READERS)
 WHAT_IS_READ = (
-    "Read are WFDB records (the path without extension, or a PhysioNet name as mitdb/208), EDF, EDF+ and BDF files, text (CSV) of times"
-    " and values, or of values alone, and what gateway --record has made."
+    "Read are WFDB records (the path without extension, or a PhysioNet name as mitdb/208), "
+    f"{', '.join(_FIRST)}, and {_LAST}."
 )
 
 # (bytes, at which byte, what it is)
@@ -36,19 +41,15 @@ _FOREIGN = (
     (b"RIFF", 0, "a WAV file"),
     (b"PAR1", 0, "a Parquet file"),
 )
-_SEEN_BYTES = 4096
+SEEN_BYTES = 4096
 
 
-def kind_of_file(path: Path) -> Literal["edf", "packets", "text", "foreign"]:
-    """Which of the readers can read it. Raises BadInputError if it cannot be opened."""
+def reader_of(path: Path) -> FileReader | None:
+    """Return the reader of a file, None if there is none. Raises BadInputError if the file cannot
+    be opened."""
     head = _head(path)
-    if head[:8] in (EDF_MAGIC, BDF_MAGIC) or (path.suffix.lower() in EDF and not _is_foreign(head)):
-        return "edf"
-    if PACKETS in head[:64]:
-        return "packets"
-    if _is_foreign(head) or path.suffix.lower() in WFDB:
-        return "foreign"
-    return "text" if _is_text(head) else "foreign"
+    known = _is_foreign(head) is not None or path.suffix.lower() in WFDB
+    return next((r for r in READERS if r.recognises(head, path, known)), None)
 
 
 def foreign(path: Path) -> BadInputError:
@@ -75,7 +76,7 @@ def foreign(path: Path) -> BadInputError:
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_SEEN_BYTES)
+            return file.read(SEEN_BYTES)
     except OSError as error:
         raise BadInputError(
             f"{path}: cannot be read ({error.strerror})", "Check the path and its permissions."
@@ -84,15 +85,3 @@ def _head(path: Path) -> bytes:
 
 def _is_foreign(head: bytes) -> str | None:
     return next((what for magic, at, what in _FOREIGN if head[at : at + len(magic)] == magic), None)
-
-
-def _is_text(head: bytes) -> bool:
-    """Whether it can be text: hardly any control characters, zero bytes only as in UTF-16 or behind the end."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    body = head.rstrip(b"\x00")
-    zeros = body[::2].count(0), body[1::2].count(0)
-    if max(zeros) > len(body) // 4 and min(zeros) == 0:
-        return True
-    control = sum(body.count(bytes([c])) for c in range(32) if c not in (9, 10, 12, 13))
-    return bool(body) and control <= len(body) // 100

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ingest.errors import BadInputError
 from ingest.sources.base import Notice, Source, unheard
-from ingest.sources.formats import EDF, TEXT, WFDB, WHAT_IS_READ, foreign, kind_of_file
+from ingest.sources.formats import ENDINGS, WHAT_IS_READ, foreign, reader_of
 from ingest.sources.physionet import NAME, fetch
+from ingest.sources.readers import FileOptions
 from ingest.sources.wfdb_record import WfdbSource
 
 _WFDB_FILES = {".hea", ".dat", ".mat", ".atr", ".qrs", ".ecg", ".d0"}
@@ -51,7 +52,10 @@ def _open(
     if record is not None:
         return WfdbSource(record, channel, unit=unit, notice=notice)
     if path.is_file():
-        return _open_file(path, channel, fs_hz, unit, notice)
+        reader = reader_of(path)
+        if reader is None:
+            raise foreign(path)
+        return reader.open(path, FileOptions(channel, fs_hz, unit, notice))
     if path.is_dir():
         there = ", ".join(sorted(p.stem for p in path.glob("*.hea"))[:10])
         problem = f"{spec}: is a folder"
@@ -60,7 +64,7 @@ def _open(
             f"Name a record in it: {there}." if there else f"Name a file in it. {WHAT_IS_READ}",
         )
     if (
-        (path.suffix and path.suffix.lower() in {*EDF, *TEXT, *WFDB})
+        (path.suffix and path.suffix.lower() in ENDINGS)
         or spec.startswith(("/", ".", "~"))
         or not NAME.fullmatch(spec)
     ):
@@ -80,25 +84,6 @@ def _record_of(path: Path, data: Path) -> Path | None:
         if place.suffix.lower() in _WFDB_FILES and place.with_suffix(".hea").is_file():
             return place.with_suffix("")
     return None
-
-
-def _open_file(
-    path: Path, channel: str | int | None, fs_hz: float | None, unit: str | None, notice: Notice
-) -> Source:
-    kind = kind_of_file(path)
-    if kind == "edf":
-        from ingest.sources.edf_file import EdfSource
-
-        return EdfSource(path, channel, unit=unit, notice=notice)
-    if kind == "packets":
-        from ingest.gateway.recorded import RecordedSource
-
-        return RecordedSource(path)
-    if kind == "text":
-        from ingest.sources.csv.source import CsvSource
-
-        return CsvSource(path, channel, fs_hz, unit, notice=notice)
-    raise foreign(path)
 
 
 def _missing(spec: str, path: Path) -> BadInputError:
