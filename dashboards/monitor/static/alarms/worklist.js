@@ -42,7 +42,7 @@ export class Worklist {
         h(
           "tr",
           {},
-          h("th", { scope: "col" }, this.all),
+          h("td", {}, h("label", { class: "box" }, this.all)),
           ...["Alarm", "Patient", "Began", "State", "Review", ""].map((name) =>
             h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "Actions")),
           ),
@@ -98,8 +98,8 @@ export class Worklist {
   /** Take the ward's summary, once a second: if an alarm came or changed, the list is out of date. */
   tick(ward) {
     const key = JSON.stringify([ward.alarms, ward.worst.map((a) => [a.id, a.changed])]);
-    if (this.key !== undefined && key !== this.key) this.#load();
-    this.key = key;
+    if (this.heard !== undefined && key !== this.heard) this.#load();
+    this.heard = key;
   }
 
   key(event) {

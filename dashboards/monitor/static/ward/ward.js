@@ -20,7 +20,7 @@ export class Ward {
     this.context = this.canvas.getContext("2d");
     this.grid = h("div", { class: "ward" }, this.canvas);
     this.note = h("div", { class: "note" }, "Loading the ward …");
-    root.replaceChildren(this.note, this.grid);
+    root.replaceChildren(h("h1", { class: "unseen" }, "Ward"), this.note, this.grid);
     this.tiles = new Map();
     this.order = new Order();
     this.resize = new ResizeObserver(() => this.#arrange());
