@@ -158,15 +158,16 @@ export class AlarmPage {
   }
 
   async #loadStrip() {
-    try {
-      this.blocks = await stripOf(this.patient.id, this.id);
+    const blocks = await stripOf(this.patient.id, this.id).catch(() => []);
+    if (this.closed) return;
+    if (blocks.length) {
+      this.blocks = blocks;
       setText(this.note, "");
-      this.#paint();
-    } catch {
-      const old = this.alarm && this.patient.time - this.alarm.onset > RECORDED_MS;
-      setText(this.note, old ? "No strip is stored." : "The strip is being recorded …");
-      if (!this.closed) this.timer = setTimeout(() => this.#loadStrip(), AGAIN_MS);
+      return this.#paint();
     }
+    const old = this.alarm && this.patient.time - this.alarm.onset > RECORDED_MS;
+    setText(this.note, old ? "No strip is stored." : "The strip is being recorded …");
+    this.timer = setTimeout(() => this.#loadStrip(), AGAIN_MS);
   }
 
   #paint() {
