@@ -232,7 +232,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 )
 def test_answers_are_as_described(full: Bench, api: Any, method: str, path: str) -> None:
     operation = api["paths"][path][method.lower()]
-    known = {"from": ms(0), "to": ms(60), "alarm": alarm(10).id}
+    known = {"from": ms(0), "to": ms(60), "at": ms(10), "alarm": alarm(10).id}
     query = {
         p["name"]: known[p["name"]]
         for p in operation.get("parameters", [])
