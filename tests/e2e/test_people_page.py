@@ -89,6 +89,8 @@ def test_admit_wear_transfer_discharge_readmit(browser: Browser) -> None:
                     "Ada L. · paediatric"
                 )
                 assert high_limit(monitor.url, "ada") == (160, 160)
+                # she wears nothing yet, and is not forgotten
+                expect(tile(page, "ada").locator(".reason")).to_have_text("no signal yet")
                 problem = page.locator(".people .problem")
                 page.locator("form.admit [name=patient]").fill("eve")
                 page.locator("form.admit [name=bed]").fill("5")

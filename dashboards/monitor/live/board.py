@@ -14,7 +14,7 @@ from ingest.messages import Orders
 from ingest.registry.records import PersonRecord
 from ingest.registry.state import Registry
 
-FORGET_S = 3600.0  # a patient leaves the ward an hour after its last message
+FORGET_S = 3600.0  # who is not admitted leaves the ward an hour after the last message
 _WORST = 6
 
 
@@ -75,14 +75,23 @@ class Board:
         person = self._registry.people.get(patient_id)
         return person is not None and not person.present
 
-    def know(self, registry: Registry) -> None:
-        """Take the list of admitted people; discharged patients leave the ward."""
+    def _admitted(self, patient_id: str) -> bool:
+        person = self._registry.people.get(patient_id)
+        return person is not None and person.present
+
+    def know(self, registry: Registry) -> list[str]:
+        """Take the list of admitted people. Discharged patients leave the ward; admitted ones are
+        on it, whether or not anything was heard of them. Returns who has come."""
         if registry is self._registry:
-            return
+            return []
         self._registry = registry
         for patient_id in [id_ for id_ in self._beds if self.discharged(id_)]:
             del self._beds[patient_id]
+        come = [id_ for id_ in registry.people if self._admitted(id_) and id_ not in self._beds]
+        for patient_id in come:
+            self.bed(patient_id, self._clock.steady_s())
         self._changed()
+        return come
 
     def bed(self, patient_id: str, at_s: float) -> tuple[Bedside, bool]:
         """The patient's bedside, and True if it is new."""
@@ -112,9 +121,14 @@ class Board:
         return told.orders if told else None
 
     def forget(self) -> list[str]:
-        """Drop patients without any message for an hour; returns their names."""
+        """Drop patients without any message for an hour, unless they are admitted; returns their
+        names."""
         oldest = self._clock.steady_s() - FORGET_S
-        gone = [id_ for id_, bed in self._beds.items() if bed.last_s < oldest]
+        gone = [
+            id_
+            for id_, bed in self._beds.items()
+            if bed.last_s < oldest and not self._admitted(id_)
+        ]
         for id_ in gone:
             del self._beds[id_]
         if gone:

@@ -120,7 +120,7 @@ class Hub:
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
         """Process a batch of the feed: the board first, then the pages."""
         events: dict[Page, list[View]] = {}
-        self.board.know(self._registry())
+        self._know()
         for message, at_s in arrivals:
             if self.board.discharged(message.patient_id):
                 continue
@@ -161,11 +161,17 @@ class Hub:
     def tick(self) -> None:
         """Run once a second: drop inactive patients and send every page the summary of the ward,
         which is also the server's sign of life."""
-        self.board.know(self._registry())
+        self._know()
         self.board.forget()
         ward = self._ward()
         for page in self._pages:
             page.send(ward)
+
+    def _know(self) -> None:
+        """Take the newest list of people; who was admitted gets a place on the ward."""
+        for patient in self.board.know(self._registry()):
+            self.unread_history.put_nowait(patient)
+            self.refresh(patient)
 
     def _word(self, word: Word, events: dict[Page, list[View]]) -> None:
         """Send a person's action, edit or journal entry to the pages that watch the patient. For a

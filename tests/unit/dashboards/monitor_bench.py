@@ -100,11 +100,14 @@ def running(
     send: Callable[[Action | Edit], None] | None = None,
     tokens: Mapping[str, Token] | None = None,
     profiles: Profiles | None = None,
+    admitted: bool = False,
 ) -> Iterator[Bench]:
+    """The application; with `admitted`, somebody whom no test streams is on the ward."""
     feed, clock, sent = HandFeed(), ManualClock(NOW), list[Action | Edit]()
-    people = Ward()  # nobody that the tests' streams are of
+    people = Ward()
     people.add("h10-9")
-    people.admit("somebody", name="Some B.", bed="99", device_id="h10-9")
+    if admitted:
+        people.admit("somebody", name="Some B.", bed="99", device_id="h10-9")
     app = create_app(
         feed,
         open_sink,

@@ -221,7 +221,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         ),
     ]
     with storing(
-        tmp_path_factory.mktemp("store"), *events, action("silence", seconds=5.0), edit(beat(1))
+        tmp_path_factory.mktemp("store"),
+        *events,
+        action("silence", seconds=5.0),
+        edit(beat(1)),
+        admitted=True,
     ) as bench:
         bench.send(chunk("p"), one, beat(0), rhythm(0, 30))
         yield bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from dashboards.monitor.live.board import FORGET_S, Board, BoardSelection
 from dashboards.monitor.live.frames import decode_frame
 from ingest.clock import ManualClock
 from ingest.messages import Alarm, Beat, Reference, SampleChunk, Vitals, sample_offset_ns
+from ingest.registry.records import PersonRecord
+from ingest.registry.state import Registry
 
 S = 10**9
 START = 1_700_000_000 * S
@@ -348,6 +351,23 @@ def test_a_patient_is_forgotten_an_hour_after_the_last_word() -> None:
     clock.advance(1)
     assert (board.forget(), len(board)) == (["p"], 0)
     assert board.revision > before
+
+
+def test_who_is_admitted_is_on_the_ward_until_the_discharge() -> None:
+    clock, registry = ManualClock(), Registry()
+    board = Board(clock)
+    who = PersonRecord(
+        patient_id="ada", admitted_ns=1, discharged_ns=None, step="admitted", by="Kim", time_ns=1
+    )
+    registry.apply(who)
+    assert board.know(registry) == ["ada"]  # nothing was heard of her yet
+    assert board.know(registry) == []
+    clock.advance(2 * FORGET_S)
+    assert (board.forget(), len(board)) == ([], 1)
+    registry = registry.copy()
+    registry.apply(msgspec.structs.replace(who, discharged_ns=2, step="discharged"))
+    assert board.know(registry) == []
+    assert len(board) == 0
 
 
 def test_the_ward_counts_alarms_of_all_patients_and_names_the_worst() -> None:

@@ -16,6 +16,7 @@ import {
 
 const SECONDS = 8;
 const SYMPTOM_MS = 600_000;
+const AWAY_S = 60;
 
 export class Tile {
   constructor(patient, { open, limits }) {
@@ -84,7 +85,7 @@ export class Tile {
     setText(this.technical, technicalText(patient, technical, connected));
     const { text, reason } = patient.heartRate(connected);
     setText(this.rate, text);
-    setText(this.reason, reason === "no data" ? `no data ${age(patient.age)}` : reason);
+    setText(this.reason, reason === "no data" ? away(patient.age) : reason);
     setText(this.range, reason ? "" : this.limits.range(patient.id));
     const rhythm = dead ? "" : patient.rhythmLabel;
     setText(this.rhythm, rhythm ? rhythmWord(rhythm) : "--");
@@ -92,8 +93,7 @@ export class Tile {
     const pvcs = dead ? 0 : patient.pvcPerMinute;
     setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
     const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
-    const battery =
-      patient.battery === null || dead ? "" : `bat ${Math.round(patient.battery * 100)} %`;
+    const battery = patient.battery === null ? "" : `bat ${Math.round(patient.battery * 100)} %`;
     setText(this.quality, [symptom(patient), signal, battery].filter(Boolean).join(" · "));
   }
 
@@ -137,6 +137,12 @@ export function technicalText(patient, technical, connected) {
 }
 
 export const qualityWord = (share) => (share >= 0.9 ? "good" : share >= 0.5 ? "fair" : "poor");
+
+/** "no data 12 s", then "disconnected since 12:03". */
+const away = (seconds) =>
+  seconds < AWAY_S
+    ? `no data ${age(seconds)}`
+    : `disconnected since ${shortTime(wallClock() - 1000 * seconds)}`;
 
 /** "symptom 12:03": the newest one, for some minutes. */
 function symptom({ journal }) {
