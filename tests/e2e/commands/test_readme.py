@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -54,17 +55,23 @@ def test_an_example_runs_as_printed(line: str, folder: Path, data_dir: Path) -> 
             pytest.skip(f"{record} is not at hand")
     command = [sys.executable, "-P", "-m", "ecgwatch", *words(line)]
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=os.environ | {"BROWSER": "true"},  # view opens one
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     streams = words(line)[0] in ("replay", "simulate") and "--out" not in line
+    serves_s = {"view": 90.0}.get(words(line)[0], ENDLESS_S if streams else 0.0)
     try:
-        said, _ = process.communicate(timeout=ENDLESS_S if streams else 300)
+        said, _ = process.communicate(timeout=serves_s or 300)
     except subprocess.TimeoutExpired:
-        assert streams, "it did not end"
+        assert serves_s, "it did not end"
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert process.returncode in (0, 130), said
-        assert re.search(r"sent [1-9]", said), said
+        assert re.search(r"sent [1-9]|view: http", said), said
     else:
         assert process.returncode == 0, said
     assert "Traceback" not in said
