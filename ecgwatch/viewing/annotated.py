@@ -18,9 +18,9 @@ from ingest.replay import stream
 from ingest.sources.base import Source
 from models.serving.runtime import load
 from stream_processor.pipeline.ward import Ward
+from stream_processor.sinks import sqlite_tables
 from stream_processor.sinks.sqlite import SqliteSink
 
-LAYOUT = b"1"  # of what is kept; another one is made anew
 KEPT_DAYS = 36_500.0  # nothing of a record is too old
 
 
@@ -102,8 +102,8 @@ def _but_alarms(events: list[Event], alarms: dict[str, Alarm]) -> Iterator[Event
 
 
 def _fingerprint(played: tuple[SampleChunk, ...]) -> str:
-    """Identifies the signal and the model."""
-    digest = hashlib.sha256(LAYOUT + load().spec.version.encode())
+    """Identifies the signal, the model, and the layout of the store: another one is made anew."""
+    digest = hashlib.sha256(f"{sqlite_tables.LAYOUT} {load().spec.version}".encode())
     for chunk in played:
         digest.update(chunk.samples)
     return digest.hexdigest()[:12]
