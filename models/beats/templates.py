@@ -14,6 +14,7 @@ nobody has to annotate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,15 @@ class MatchedBeats(NamedTuple):
     like: Doubles
 
 
+class Intervals(NamedTuple):
+    """The interval before each of B beats, and the features of those before it (models/beats/intervals.py)."""
+
+    rr: Doubles  # (B,) s; NaN if unknown or longer than MOST_RR_S
+    rhythm: Doubles  # (B, len(RHYTHM))
+    prematurity: Doubles  # (B,)
+    relative: Doubles  # (B, RECENT)
+
+
 class BeatContext(ArrayStage):
     """Per row: the last intervals, the templates, and the similarity of the last beats to them.
 
@@ -124,13 +134,41 @@ class BeatContext(ArrayStage):
         """
         return np.asarray((at - self._rows.last[rows]) / FS_HZ)
 
-    def take(self, rows: Rows, at: Doubles, shape: Doubles | Floats) -> MatchedBeats:
+    def intervals_ahead(self, turns: Sequence[tuple[Rows, Doubles]]) -> list[Intervals]:
+        """Compute the intervals of several beats of each row at once: they depend on no template.
+
+        Args:
+            turns: of the next beat of each row, of the one after that, and so on, the rows (B,) that have
+                one, in the same order, and the interval before it (B,), s; NaN if unknown.
+
+        Returns those of each turn.
+        """
+        known, past = [], []
+        held = self._rows.rr[turns[0][0]]
+        for i, (rows, rr) in enumerate(turns):
+            if i:
+                held = held[np.isin(turns[i - 1][0], rows)]
+            known.append(np.where(rr <= MOST_RR_S, rr, np.nan))
+            past.append(held)
+            held = np.concatenate([held[:, 1:], known[-1][:, None].astype(np.float32)], axis=1)
+        together = np.concatenate(known)
+        columns = (together, *rhythm_features(together, np.concatenate(past)))
+        ends = np.cumsum([len(rows) for rows, _ in turns])[:-1]
+        return [
+            Intervals(*part)
+            for part in zip(*(np.split(column, ends) for column in columns), strict=True)
+        ]
+
+    def take(
+        self, rows: Rows, at: Doubles, shape: Doubles | Floats, intervals: Intervals | None = None
+    ) -> MatchedBeats:
         """Compute the features of the next beat of each row, and add the beat to the row's context.
 
         Args:
             rows: (B,), each once.
             at: (B,) R peaks, in samples at 125 Hz.
             shape: (B, SHAPE) mV around the R peak, see models.beats.morphology.around.
+            intervals: of these beats, if they are computed already.
         """
         t = self._rows
         beat = shape.astype(np.float32)  # takes 10 to 33 % less time than double precision
@@ -143,9 +181,11 @@ class BeatContext(ArrayStage):
         first = np.where(fresh[:, None], beat, usual[i, dominant])
         second = np.where(fresh[:, None], beat, usual[i, own])
         height = np.maximum(np.ptp(first, axis=1), 0.02)[:, None]
-        rr = self.intervals(rows, at)
-        rr = np.where(rr <= MOST_RR_S, rr, np.nan)
-        rhythm, prematurity, relative = rhythm_features(rr, t.rr[rows])
+        if intervals is None:
+            known = self.intervals(rows, at)
+            known = np.where(known <= MOST_RR_S, known, np.nan)
+            intervals = Intervals(known, *rhythm_features(known, t.rr[rows]))
+        rr, rhythm, prematurity, relative = intervals
         likeness, kept = self._likeness(rows, beat, first, match, dominant, own)
         past = t.past[rows].reshape(len(rows), -1)
         values = np.concatenate(

@@ -3,6 +3,7 @@ through the beat network."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,9 @@ from ingest.messages import BeatLabel
 from models.beats import votes
 from models.beats.decoding import THRESHOLD
 from models.beats.morphology import QRS_PART, SHAPE, Doubles
-from models.beats.templates import BeatContext, MatchedBeats
+from models.beats.templates import BeatContext, Intervals, MatchedBeats
 from models.serving.runtime import Model
+from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows
 from stream_processor.pipeline.stages.seconds import (
     AnalysedSecond,
@@ -33,6 +35,7 @@ class _Turn(NamedTuple):
     second: int  # index in the batch
     row: int
     found: Complex
+    rr_s: float  # NaN if unknown
 
 
 class BeatLabeller(BeatContext):
@@ -53,27 +56,26 @@ class BeatLabeller(BeatContext):
 
     def push(self, batch: list[AnalysedSecond]) -> list[Beats]:
         """One Beats per Second."""
-        turns: list[_Turn] = []
-        intervals: list[float] = []
+        rounds, newest = self._in_turn(batch)
         seen: list[tuple[Rows, MatchedBeats]] = []
         sizes: list[float] = []
-        for these in self._in_turn(batch):
-            rows = np.array([turn.row for turn in these], dtype=np.intp)
+        for rows, these, intervals in self._with_intervals(rounds):
             at = np.array([turn.found.at for turn in these])
             shapes = np.frombuffer(
                 b"".join(turn.found.shape for turn in these), np.float32
             ).reshape(-1, SHAPE)
-            intervals += self.intervals(rows, at).tolist()
-            seen.append((rows, self.take(rows, at, shapes)))
+            seen.append((rows, self.take(rows, at, shapes, intervals)))
             sizes += np.ptp(shapes[:, QRS_PART], axis=1).tolist()
-            turns += these
+        self._rows.last[list(newest)] = list(newest.values())
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
-        if turns:
+        if seen:
+            turns = [turn for these in rounds for turn in these]
             forms = [int(slot) for _, beat in seen for slot in beat.slot]
-            for turn, rr, form, mv, p, label in zip(
-                turns, intervals, forms, sizes, *self._model.decide(self._voted(seen)), strict=True
+            for turn, form, mv, p, label in zip(
+                turns, forms, sizes, *self._model.decide(self._voted(seen)), strict=True
             ):
-                beat = _labelled(turn.found, None if np.isnan(rr) else rr, p.tolist(), label)
+                rr_s = None if math.isnan(turn.rr_s) else turn.rr_s
+                beat = _labelled(turn.found, rr_s, p.tolist(), label)
                 labelled[turn.second].append(beat._replace(form=form, size_mv=mv))
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
@@ -88,22 +90,42 @@ class BeatLabeller(BeatContext):
         )
         return np.concatenate(list(cast))
 
-    def _in_turn(self, batch: Sequence[AnalysedSecond]) -> Iterator[list[_Turn]]:
-        """All beats of the batch, each row's in order, one of each row at a time; an interval
-        across a lost electrode says nothing."""
-        waiting: dict[int, list[tuple[int, AnalysedSecond]]] = {}
+    def _in_turn(
+        self, batch: Sequence[AnalysedSecond]
+    ) -> tuple[list[list[_Turn]], dict[int, float]]:
+        """All beats of the batch, each row's in order, one of each row at a time; and the newest R
+        peak of each row then. An interval across a lost electrode says nothing."""
+        rows = list(dict.fromkeys(second.row for second in batch))
+        newest = dict(zip(rows, self._rows.last[rows].tolist(), strict=True))
+        queues: dict[int, list[_Turn]] = {row: [] for row in rows}
         for i, second in enumerate(batch):
-            waiting.setdefault(second.row, []).append((i, second))
-        queues = [self._row_turns(seconds) for seconds in waiting.values()]
-        while these := [turn for queue in queues if (turn := next(queue, None))]:
-            yield these
-
-    def _row_turns(self, seconds: Sequence[tuple[int, AnalysedSecond]]) -> Iterator[_Turn]:
-        for i, second in seconds:
+            row = second.row
             if is_lead_off(second):
-                self.restart(second.row, second.until)
+                newest[row] = math.nan
             for found in second.complexes:
-                yield _Turn(i, second.row, found)
+                queues[row].append(_Turn(i, row, found, (found.at - newest[row]) / FS_HZ))
+                newest[row] = found.at
+        most = max(map(len, queues.values()), default=0)
+        rounds = [[q[k] for q in queues.values() if len(q) > k] for k in range(most)]
+        return rounds, newest
+
+    def _with_intervals(
+        self, rounds: Sequence[list[_Turn]]
+    ) -> Iterator[tuple[Rows, list[_Turn], Intervals]]:
+        """Each round with its rows and the intervals of its beats."""
+        if not rounds:
+            return
+        turns = [
+            (
+                np.array([turn.row for turn in these], dtype=np.intp),
+                np.array([turn.rr_s for turn in these]),
+            )
+            for these in rounds
+        ]
+        for (rows, _), these, intervals in zip(
+            turns, rounds, self.intervals_ahead(turns), strict=True
+        ):
+            yield rows, these, intervals
 
 
 def _labelled(
