@@ -45,17 +45,9 @@ from models.training.tasks.lethal.metrics import (
     tachycardia,
     windows_rate,
 )
+from models.training.tasks.lethal.network import COLUMN, Lethal, answers, decoder_inputs, save
 from models.training.tasks.lethal.report import read_seconds, report, write_seconds
-from models.training.tasks.lethal.train import (
-    COLUMN,
-    DecoderBatches,
-    Lethal,
-    LethalBatches,
-    answers,
-    decoder_inputs,
-    save,
-    set_loss,
-)
+from models.training.tasks.lethal.train import DecoderBatches, LethalBatches, set_loss
 
 N = 60 * 125
 RNG = np.random.default_rng(0)
