@@ -18,7 +18,7 @@ from ingest.health import Health, serving_health
 
 FORMS = (
     "h10, movesense, heartrate or lsl, with :NAME or :ADDRESS behind it if there are several; "
-    "mqtt://HOST/TOPIC; MODULE:CLASS:ADDRESS."
+    "movesense:NAME@UV sets microvolts per count; mqtt://HOST/TOPIC; MODULE:CLASS:ADDRESS."
 )
 LOG = "gateway.log"
 LOG_BYTES, LOG_FILES = 5_000_000, 4

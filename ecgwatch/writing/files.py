@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from dashboards.report.cells import harmless
 from ecgwatch.writing.atomic import replace_file
 from ecgwatch.writing.ecw import write_ecw
 from ingest.messages import Alarm, Beat, Rhythm
@@ -145,8 +146,12 @@ def write_events(
 
 
 def write_journal(folder: Path, records: Collection[str], rows: Sequence[JournalRow]) -> None:
-    """Write journal.csv; rows of other records stay, as in write_csvs."""
-    _write_csv(folder, "journal", JournalRow, records, rows)
+    """Write journal.csv; rows of other records stay, as in write_csvs.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe: wearers write what they like.
+    """
+    guarded = [JournalRow(*map(harmless, astuple(row))) for row in rows]
+    _write_csv(folder, "journal", JournalRow, [harmless(name) for name in records], guarded)
 
 
 def write_csvs(

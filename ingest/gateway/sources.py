@@ -20,6 +20,7 @@ KINDS: dict[str, type[LiveSource]] = {
 FORMS = (
     "h10, movesense, heartrate or lsl, each with :NAME or :ADDRESS behind it if there are several; "
 )
+FORMS += "movesense:NAME@UV sets microvolts per count; "
 FORMS += "mqtt://HOST/TOPIC; MODULE:CLASS:ADDRESS for a device of your own"
 
 

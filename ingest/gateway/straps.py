@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 
 from ingest.clock import Clock
+from ingest.errors import BadInputError
 from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource, Packet
 from ingest.gateway.ble import BleConnection, Radio, check_wanted, connected
 from ingest.gateway.codecs import heart_rate, movesense, polar
@@ -120,18 +122,20 @@ class PolarH10(Strap):
 
 
 class Movesense(Strap):
-    """ECG at 200 Hz. The scale is one client's assumption: see ingest/gateway/codecs/movesense.py."""
+    """ECG at 200 Hz. The address may end in "@" and the microvolts of one count, because 0.38 is one
+    client's assumption (ingest/gateway/codecs/movesense.py). Raises BadInputError if that is no number.
+    """
 
     fs_hz = movesense.FS_HZ
     prefix, service = "Movesense", MOVESENSE_SERVICE
     default_name = "Movesense"
 
-    def __init__(
-        self, address: str, clock: Clock, radio: Radio | None = None,
-        microvolts_per_count: float = movesense.MICROVOLTS_PER_COUNT,
-    ) -> None:  # fmt: skip
+    def __init__(self, address: str, clock: Clock, radio: Radio | None = None) -> None:
+        address, at, scale = address.partition("@")
         super().__init__(address, clock, radio)
-        self._decoder = movesense.Decoder(microvolts_per_count)
+        self._decoder = movesense.Decoder(
+            _microvolts(scale) if at else movesense.MICROVOLTS_PER_COUNT
+        )
 
     async def _start(self, link: BleConnection) -> None:
         if not link.has(MOVESENSE_NOTIFY):
@@ -147,3 +151,16 @@ class Movesense(Strap):
     def _samples(self, packet: Packet) -> LiveBlock | None:
         found = self._decoder.ecg(packet.data)
         return found and LiveBlock(found[1], packet.received_ns, found[0])
+
+
+def _microvolts(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not 0 < scale < math.inf:
+        raise BadInputError(
+            f"movesense: @{text} is no scale",
+            "Write microvolts per count behind the @: movesense:NAME@0.38.",
+        )
+    return scale

@@ -133,6 +133,25 @@ def test_movesense(ms: int, counts: list[int]) -> None:
     assert found[1].tolist() == [2.0 * c for c in counts]
 
 
+@pytest.mark.parametrize(
+    ("spec", "name", "microvolts"),
+    [
+        ("movesense", "Movesense", 0.38),
+        ("movesense:1234", "1234", 0.38),
+        ("movesense:0C:8C:DC:00:00:01@0.5", "0C:8C:DC:00:00:01", 0.5),
+        ("movesense:@2", "Movesense", 2.0),
+    ],
+)
+def test_the_scale_of_a_movesense_is_told_behind_its_name(
+    spec: str, name: str, microvolts: float
+) -> None:
+    source = open_live(spec, ManualClock())
+    block = source.decode(Packet(0, "ecg", movesense_packet(0, [1000] * 16)))
+    assert source.name == name
+    assert block is not None
+    assert block.microvolts.tolist() == pytest.approx([1000 * microvolts] * 16)
+
+
 def test_movesense_counts_on_when_its_milliseconds_wrap() -> None:
     decoder = movesense.Decoder()
     ends = [
@@ -206,6 +225,10 @@ def test_irregularity() -> None:
         "mqtt://host",
         "mqtt://host/a/#",
         "ingest.gateway.base:Packet",
+        "movesense:1234@",
+        "movesense:1234@much",
+        "movesense@0",
+        "movesense@inf",
     ],
 )
 def test_sources_that_do_not_exist(spec: str) -> None:

@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from dashboards.monitor.live.views import (
 )
 from dashboards.monitor.store import waveforms
 from dashboards.monitor.store.trends import trend as in_columns
+from dashboards.report.cells import harmless
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
 from dashboards.report.rhythm import minutes, reaching_into
@@ -196,12 +197,3 @@ def _beat(found: Beat) -> View:
         "confidence": found.confidence,
         "probability": found.label_probability,
     }
-
-
-def harmless(value: Any) -> Any:
-    """Prefix an apostrophe to a text that a spreadsheet would take for a formula."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-        else value
-    )

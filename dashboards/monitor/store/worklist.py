@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dashboards.monitor.live.views import View, alarm_view
-from dashboards.monitor.store.questions import harmless, whole
+from dashboards.monitor.store.questions import whole
+from dashboards.report.cells import harmless
 from ingest.messages import Alarm, Edit
 from stream_processor.sinks.base import Sink
 

@@ -4,7 +4,7 @@
     data        02 REF, uint32 milliseconds of the first sample, 16 x int32 counts; little-endian
 
 Unverified, because no sensor was at hand: 0.38 uV per count is what one client assumes (therefore a
-setting), and that the time is that of the packet's first sample.
+setting, ingest/gateway/straps.py), and that the time is that of the packet's first sample.
 """
 
 from __future__ import annotations

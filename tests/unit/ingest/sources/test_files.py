@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ecgwatch.writing.files import (
     AlarmEpisodeRow,
+    JournalRow,
     RecordRow,
     RhythmRow,
     alarm_rows,
@@ -20,6 +21,7 @@ from ecgwatch.writing.files import (
     write_csvs,
     write_ecw,
     write_events,
+    write_journal,
 )
 from ingest.messages import Alarm, Beat, Rhythm
 
@@ -159,6 +161,19 @@ def test_csv_files_are_there_also_without_rows(tmp_path):
     assert (
         tmp_path / "new/record.csv"
     ).read_text() == "record,fs_hz,duration_s,channel,beats,label,probability,error,source\n"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+49 30 1234", "-", "@SUM(A1)", "\tx"])
+def test_no_wearers_text_is_a_formula_in_the_journal(tmp_path, text):
+    """A second export, of other words, replaces the rows of the same record all the same."""
+    for said in ("dizzy", text):
+        row = JournalRow("-7", "2026-01-01T10:00:00Z", -0.5, "symptom", text, said, "N")
+        write_journal(tmp_path, ["-7"], [row])
+    with (tmp_path / "journal.csv").open(newline="") as file:
+        (written,) = csv.DictReader(file)
+    assert written["record"] == "'-7"
+    assert written["by"] == written["text"] == f"'{text}"
+    assert written["time_s"] == "-0.5"
 
 
 def test_csv_rows_replace_those_of_the_same_records_and_no_others(tmp_path):
