@@ -1,5 +1,5 @@
-"""What people and time make of the alarms that the rules raise: limits and silence that were ordered,
-lateness, re-alarms. One for all patients of a ward."""
+"""Applies people's orders and time to the alarms that the rules raise: limits, silence, lateness,
+re-alarms. One for all patients of a ward."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AlarmControl:
         self._action_ends: dict[int, int] = {}
 
     def patients(self) -> Sequence[str]:
-        """Return those of whom something is remembered."""
+        """Return the patients of whom anything is remembered."""
         return list(self._lifecycle.patients())
 
     def set_limits(self, patient_id: str) -> Profile:
@@ -61,14 +61,14 @@ class AlarmControl:
         return found, changed
 
     def expect_actions(self, ends: Mapping[int, int]) -> None:
-        """In these partitions actions are placed from 0 to these ends so far; if more have been
-        taken, the topic was made anew, and counting starts again."""
+        """Set the present end offsets of the action partitions. If more actions than that were
+        taken, the topic was made anew, and counting starts at 0."""
         self._lifecycle.expect_actions(ends)
         self._action_ends = dict(ends)  # what lies before was given while nobody was there
 
     def orders(self) -> dict[str, Orders | None]:
-        """Return what holds of what people ordered, for patients of whom it is to be told; None:
-        nothing does."""
+        """Return the orders in force, for each patient whose orders must be published; None if
+        there are none."""
         found: dict[str, Orders | None] = {}
         for patient_id in self._lifecycle.news():
             patient = self._lifecycle.remembered(patient_id)
@@ -85,7 +85,8 @@ class AlarmControl:
         return list(self._lifecycle.resume(orders))
 
     def take(self, alarm: Alarm) -> list[Alarm]:
-        """Return what becomes of a step of an alarm of a patient with an open stream."""
+        """Return a step of an alarm with people's orders applied, for a patient with an open
+        stream."""
         return self._lifecycle.take(
             self._lateness.marked(alarm), self._limits[alarm.patient_id].escalate_s
         )
@@ -119,7 +120,8 @@ class AlarmControl:
         return self._lifecycle.skip(patient_id, until_ns, self._limits[patient_id].escalate_s)
 
     def pass_time(self, passed_ns: Mapping[str, int], streams: Container[str]) -> list[Alarm]:
-        """Return re-alarms of patients without a signal, for whom so much time has passed."""
+        """Return re-alarms of patients without a signal; `passed_ns`: the time that has passed for
+        each."""
         found: list[Alarm] = []
         for patient, passed in passed_ns.items():
             until_ns = self._lifecycle.now_ns(patient) + passed
@@ -129,19 +131,19 @@ class AlarmControl:
         return found
 
     def begin_stream(self, patient_id: str, start_ns: int) -> None:
-        """A stream begins; what is latched stays standing."""
+        """Begin a patient's stream; latched alarms stay."""
         self._lifecycle.begin_stream(patient_id, start_ns)
 
     def end_stream(self, patient_id: str) -> None:
-        """A stream is over; what is latched stays standing."""
+        """End a patient's stream; latched alarms stay."""
         self._lifecycle.end_stream(patient_id)
 
     def drop_limits(self, patient_id: str) -> None:
-        """The patient has no open stream any more."""
+        """Drop the limits of a patient without an open stream."""
         self._limits.forget(patient_id)
 
     def forget(self, patient_id: str) -> None:
-        """Forget a patient, standing alarms and all."""
+        """Forget a patient, including standing alarms."""
         self._lifecycle.forget(patient_id)
 
     def snapshot(self, patient_id: str) -> Any:
@@ -153,7 +155,7 @@ class AlarmControl:
         self._lifecycle.restore(patient_id, state)
 
     def _escalate_s(self, patient_id: str) -> float:
-        """When an alarm of a patient calls again, with or without an open stream."""
+        """Return the seconds between re-alarms of a patient, with or without an open stream."""
         return self._limits.combined(patient_id, *self._ordered(patient_id)).escalate_s
 
     def _ordered(self, patient_id: str) -> tuple[Mapping[str, float], str]:

@@ -1,4 +1,4 @@
-"""Alarm conditions over time: raised when they begin to hold, announced unless held back, ended
+"""Alarm conditions over time: raised when they begin to hold, announced unless suppressed, ended
 when they no longer hold.
 
 What people do about alarms, and what stays after the end, is in lifecycle.py.
@@ -37,8 +37,8 @@ from stream_processor.pipeline.stages.rhythm import Span
 from stream_processor.pipeline.stages.seconds import Beats
 from stream_processor.pipeline.stages.vitals import VitalSigns
 
-SHOWN = 10 * FS_HZ  # how long something that happened stands
-UPDATE = 5 * FS_HZ  # at most so often is a new value told
+SHOWN = 10 * FS_HZ  # how long the alarm of an event stands
+UPDATE = 5 * FS_HZ  # shortest time between two updates of an alarm's value
 
 
 class Active(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Active(msgspec.Struct, frozen=True):
     raised: float
     announced: bool
     refractory: bool  # its kind was announced less than the refractory time before
-    told: float  # when its value was last told
+    told: float  # when its value was last reported
     value: float | None = None
     limit: float | None = None
     happened: float | None = None  # end of what happened; None for a condition
@@ -74,7 +74,7 @@ class _State(msgspec.Struct):
 
 
 class AlarmEngine(StructStage[_State]):
-    """Stage: Beats, VitalSigns and Spans in, AlarmSteps out. Pure: the same input gives the same
+    """Stage: Beats, VitalSigns and Spans in, alarm steps out. Pure: the same input gives the same
     alarms with the same ids."""
 
     def __init__(self) -> None:
@@ -84,20 +84,20 @@ class AlarmEngine(StructStage[_State]):
     def push(
         self, batch: tuple[list[Beats], list[VitalSigns], list[list[Span]]]
     ) -> list[AlarmStep]:
-        """Steps, in order per row, from what each second brought: beats, vitals and the rhythm it
-        decided."""
+        """Return the alarm steps, in order per row, from each second's beats, vitals and decided
+        rhythm."""
         steps: list[AlarmStep] = []
         for item, signs, spans in zip(*batch, strict=True):
             steps += self._second(item, signs, spans)
         return steps
 
     def close(self, row: int) -> None:
-        """Give the row back."""
+        """Close the row, so that another stream may get it."""
         super().close(row)
         self._profile.pop(row, None)
 
     def set_profile(self, row: int, profile: Profile) -> None:
-        """These thresholds hold for the row from now on; until then, the adult ones."""
+        """Apply these thresholds to the row from now on; until then the adult ones hold."""
         self._profile[row] = profile
 
     def finish(self, row: int, spans: list[Span], end: int) -> list[AlarmStep]:
@@ -108,36 +108,36 @@ class AlarmEngine(StructStage[_State]):
         return self._at_the_end_of(row, float(end), end)
 
     def flush(self, rows: Rows) -> list[AlarmStep]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap; a silence that was going on is still going on."""
+        """Restart after a gap; a silence in progress continues."""
         state = self._state[row]
         restart(state.facts, float(sample))
         return sample
 
     def gap(self, row: int, lost_from: float, sample: float) -> list[AlarmStep]:
-        """Samples from `lost_from` up to `sample` never came."""
+        """Raise the alarm for a gap: the samples from `lost_from` up to `sample` are missing."""
         length_s = (sample - lost_from) / FS_HZ
         return self._happens(row, "gap", Condition(lost_from, length_s, 0.0, sample), sample)
 
     def device(self, row: int, battery: float | None, fault: str) -> None:
-        """What the device says of itself with the signal that follows."""
+        """Take the device's own faults, sent with the signal that follows."""
         facts = self._state[row].facts
         facts.battery, facts.fault = battery, fault
 
     def restarted(self, row: int, sample: float) -> list[AlarmStep]:
-        """The device has begun its stream anew, here."""
+        """Raise the alarm for a device that has begun its stream anew at this point."""
         return self._happens(row, "restart", Condition(sample, end=sample), sample)
 
     def refused(self, row: int, sample: float, detail: str) -> None:
-        """Somebody else sends as this patient, and was refused; `detail` names both."""
+        """Take note that a second sender was refused; `detail` names both senders."""
         facts = self._state[row].facts
         facts.refused, facts.refused_at = detail, sample
 
     def signal_lost(self, row: int, last: float, now: float) -> list[AlarmStep]:
-        """No chunk has come for too long; `last` is the end of the signal, `now` the moment by the
+        """Raise the no-signal alarm; `last` is the end of the signal, `now` the moment on the
         stream's own timeline."""
         steps = self._raise(
             row,
@@ -148,7 +148,7 @@ class AlarmEngine(StructStage[_State]):
         return steps + self._settle(row, now)
 
     def signal_back(self, row: int, now: float) -> list[AlarmStep]:
-        """Chunks come again."""
+        """End the no-signal alarm: chunks arrive again."""
         return self._end(row, "no_signal", now, now)
 
     def _limits(self, row: int) -> Profile:
@@ -180,8 +180,8 @@ class AlarmEngine(StructStage[_State]):
         return steps + self._at_the_end_of(row, second.until, second.needed)
 
     def _at_the_end_of(self, row: int, now: float, needed: int) -> list[AlarmStep]:
-        """The end of a second, or of the signal: also what held by beats may hold no longer, and
-        what has stood long enough goes."""
+        """Evaluate at the end of a second or of the signal: also alarms evaluated at beats, if they
+        are active; end alarms of events that have stood long enough."""
         active = self._state[row].active
         steps = self._evaluate(
             row, now, needed, (*EVERY_SECOND, *(kind for kind in AT_A_BEAT if kind in active))
@@ -207,7 +207,7 @@ class AlarmEngine(StructStage[_State]):
                     steps += self._end(row, kind, _ended(kind, facts, now), needed)
             elif isinstance(answer, Condition):
                 steps += (
-                    self._told_again(row, kind, answer, needed)
+                    self._update_value(row, kind, answer, needed)
                     if holding
                     else self._raise(row, kind, answer, needed)
                 )
@@ -216,7 +216,8 @@ class AlarmEngine(StructStage[_State]):
     def _happens(
         self, row: int, kind: AlarmKind, what: Condition, needed: float
     ) -> list[AlarmStep]:
-        """An alarm that stands for a while; one of its kind that still stands makes room."""
+        """Raise the alarm of an event, which stands for SHOWN; end an earlier one of its kind that
+        still stands."""
         if kind in self._limits(row).off:
             return []
         before = self._state[row].active.get(kind)
@@ -240,16 +241,15 @@ class AlarmEngine(StructStage[_State]):
         )
         return [AlarmStep(row, kind, "onset", alarm, raised)]
 
-    def _told_again(
+    def _update_value(
         self, row: int, kind: AlarmKind, c: Condition, needed: float
     ) -> list[AlarmStep]:
-        """A value that reads otherwise than when it was last told; of what is held back nobody
-        wants to know it."""
+        """Emit an update when the displayed value changes; suppressed alarms get none."""
         alarm = self._state[row].active[kind]
         said, says = (words(kind, one.value, one.limit, one.detail) for one in (alarm, c))
         if not alarm.announced or needed - alarm.told < UPDATE or said == says:
             return []
-        if _back_inside(alarm, c):  # it holds by its margin: what was told beyond the limit stays
+        if _back_inside(alarm, c):  # held by its margin: the value reported beyond the limit stays
             return []
         return self._update(
             row,
@@ -261,7 +261,7 @@ class AlarmEngine(StructStage[_State]):
         )
 
     def _settle(self, row: int, needed: float) -> list[AlarmStep]:
-        """Of each chain only the worst that holds is announced."""
+        """Announce only the worst active alarm of each chain."""
         state, steps = self._state[row], list[AlarmStep]()
         for kind, alarm in list(state.active.items()):
             announced = not alarm.refractory and not any(k in state.active for k in worse(kind))
@@ -288,7 +288,7 @@ class AlarmEngine(StructStage[_State]):
 
 
 def _back_inside(alarm: Active, c: Condition) -> bool:
-    """The value was beyond its limit when it was told, and is not any more."""
+    """Whether the value was beyond its limit when last reported, and no longer is."""
     if None in (alarm.value, alarm.limit, c.value, c.limit):
         return False
     told, now = (alarm.value or 0) - (alarm.limit or 0), (c.value or 0) - (c.limit or 0)
@@ -296,5 +296,6 @@ def _back_inside(alarm: Active, c: Condition) -> bool:
 
 
 def _ended(kind: AlarmKind, f: Facts, now: float) -> float:
-    """Where the condition stopped: known later than it happened for rhythm, at once for the others."""
+    """Return when the condition ended, in samples: for AF, known only later, the end of the rhythm;
+    else now."""
     return f.af_until if kind == "atrial_fibrillation" else now

@@ -1,4 +1,4 @@
-"""What is known of one patient at a moment: what the rules look at. Positions are samples at 125
+"""The facts of one patient at a moment, which the alarm rules read. Positions are samples at 125
 Hz."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MINUTE = 60 * FS_HZ
 
 
 class RuleBeat(NamedTuple):
-    """A beat as the rules know it."""
+    """The properties of a beat that the rules read."""
 
     at: float
     label: BeatLabel
@@ -33,7 +33,7 @@ class Facts(msgspec.Struct):
     now: float = 0.0
     signal: Moment = Moment()  # lead-off, silence, waves and runs at this moment
     beats: list[RuleBeat] = []  # newest last, since the last gap, lead-off, wave or tachycardia
-    run: list[float] = []  # V beats of the run that is going on, as far as it is not told yet
+    run: list[float] = []  # V beats of the run in progress that is not reported yet
     pvcs: list[float] = []  # V beats of the last minute
     rr: list[float] = []  # the newest intervals between beats that are not V, s
     hr: float | None = None
@@ -98,6 +98,6 @@ def take_span(f: Facts, span: Span, profile: Profile) -> None:
 
 
 def restart(f: Facts, sample: float) -> None:
-    """Go on after a gap."""
+    """Restart after a gap."""
     f.beats, f.run, f.now = [], [], sample
     f.signal = Moment(quiet=sample)

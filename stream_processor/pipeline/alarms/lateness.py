@@ -21,7 +21,7 @@ class Lateness:
         self._clock, self._after_s = clock, after_s
 
     def marked(self, alarm: Alarm) -> Alarm:
-        """The step, marked if it is the onset of a late one."""
+        """Return the step, marked if it is the onset of a late alarm."""
         if self._after_s is None or alarm.step != "onset" or alarm.kind in BY_THE_CLOCK:
             return alarm
         late_s = (self._clock.now_ns() - alarm.raised_ns) / 1e9
@@ -30,5 +30,5 @@ class Lateness:
         return msgspec.structs.replace(alarm, late_s=round(late_s, 1))
 
     def is_in_time(self, until_ns: int) -> bool:
-        """Whether a signal that has come so far may be what is there now."""
+        """Whether a signal that reaches this time is current, not late."""
         return self._after_s is not None and self._clock.now_ns() - until_ns <= self._after_s * 1e9

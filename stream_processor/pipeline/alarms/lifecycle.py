@@ -1,9 +1,9 @@
 """Tracks each alarm's life cycle: latching, acknowledgement, silence, re-alarms.
 
-One for all patients, by patient and not by stream: a latched alarm outlives the stream that
-raised it. Messages in, messages out; the times are the stream's own, so the same input and the same
-actions give the same steps. When an alarm calls again is exact to the sample, however seldom
-`advance` is called.
+One for all patients, by patient and not by stream: a latched alarm outlives the stream that raised
+it. Messages in, messages out; the times are the stream's own, so the same input and the same
+actions give the same steps. The time of a re-alarm is exact to the sample, however seldom `advance`
+is called.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from stream_processor.pipeline.alarms.orders import acknowledge, resumed_after
 from stream_processor.pipeline.alarms.standing import ANY, PatientAlarms, Standing
 from stream_processor.pipeline.alarms.steps import (
     acknowledge_by,
-    call_again,
-    calls_again,
     is_kept,
+    may_re_alarm,
     merged,
+    re_alarm,
+    report_silence,
     silenced_until,
-    tell_silence,
 )
 
-RETELL_NS = 10 * 10**9  # how often a silence is told while it lasts
+RETELL_NS = 10 * 10**9  # how often a silence is published while it lasts
 
 
 class AlarmLifecycle:
@@ -34,10 +34,10 @@ class AlarmLifecycle:
 
     def __init__(self) -> None:
         self._patients: dict[str, PatientAlarms] = {}
-        self._news: dict[str, None] = {}  # patients whose orders have changed since they were told
+        self._news: dict[str, None] = {}  # patients whose orders have changed since last published
 
     def patients(self) -> list[str]:
-        """Those of whom something must be remembered when no stream is open."""
+        """Return the patients who must be remembered when no stream is open."""
         return [id_ for id_, p in self._patients.items() if is_kept(p)]
 
     def limits(self, patient_id: str) -> Mapping[str, float]:
@@ -51,30 +51,30 @@ class AlarmLifecycle:
         return patient.profile if patient else ""
 
     def news(self) -> list[str]:
-        """Patients whose orders are to be told, since this was last asked."""
+        """Return the patients whose orders must be published since the last call."""
         found, self._news = list(self._news), {}
         return found
 
     def remembered(self, patient_id: str) -> PatientAlarms | None:
-        """What is known of a patient; None: nothing."""
+        """Return the remembered state of a patient; None if there is none."""
         return self._patients.get(patient_id)
 
     def resume(self, orders: Orders) -> list[Alarm]:
-        """Go on with what held when it was last told, which is newer than the snapshot: after a
-        crash, or without any snapshot. Returns the steps of alarms that it changes."""
+        """Go on from the last published orders, which are newer than the snapshot: after a crash,
+        or without any snapshot. Returns the steps of the alarms that these change."""
         patient = self._patients.setdefault(orders.patient_id, PatientAlarms())
         found = resumed_after(patient, orders)
         if not patient.acknowledged:  # whose alarms may be raised again in a moment
             self.forget_idle(orders.patient_id)
-        return found + tell_silence(patient)
+        return found + report_silence(patient)
 
     def now_ns(self, patient_id: str) -> int:
-        """How far the patient's time has come."""
+        """Return the patient's time, Unix ns; 0 for an unknown patient."""
         patient = self._patients.get(patient_id)
         return patient.now_ns if patient else 0
 
     def take(self, alarm: Alarm, escalate_s: float) -> list[Alarm]:
-        """A step as the engine tells it, with what people have ordered; before it, what was due by
+        """Return a step of the engine with people's orders applied; before it, the re-alarms due by
         then."""
         patient = self._patients.setdefault(alarm.patient_id, PatientAlarms())
         found = self.advance(alarm.patient_id, alarm.changed_ns, escalate_s)
@@ -96,8 +96,8 @@ class AlarmLifecycle:
         return found
 
     def advance(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
-        """Time has come so far: alarms that nobody acknowledged, or that hold on although somebody
-        did, call again, worst last."""
+        """Advance the patient's time. Returns re-alarms of alarms that nobody acknowledged, or that
+        still hold after somebody did, in order of time."""
         patient = self._patients.get(patient_id)
         if patient is None or now_ns <= patient.now_ns:
             return []
@@ -110,13 +110,13 @@ class AlarmLifecycle:
         every, found = round(escalate_s * 1e9), list[Alarm]()
         newest = {s.alarm.kind: s for s in patient.standing.values()}
         for standing in newest.values():
-            while calls_again(standing) and (due := standing.called_ns + every) <= now_ns:
-                found.append(call_again(standing, due))
+            while may_re_alarm(standing) and (due := standing.called_ns + every) <= now_ns:
+                found.append(re_alarm(standing, due))
         return sorted(found, key=lambda a: a.changed_ns)
 
     def skip(self, patient_id: str, now_ns: int, escalate_s: float) -> list[Alarm]:
-        """Time has come so far without a signal: as `advance`, but each alarm calls again once at
-        most. What was not told while it was due is not made up for."""
+        """Advance the patient's time without a signal: as `advance`, but with one re-alarm of each
+        alarm at most. Re-alarms missed meanwhile are not made up for."""
         patient = self._patients.get(patient_id)
         every = round(escalate_s * 1e9)
         for standing in patient.standing.values() if patient else ():
@@ -125,8 +125,8 @@ class AlarmLifecycle:
         return self.advance(patient_id, now_ns, escalate_s)
 
     def catch_up(self, patient_id: str) -> list[Alarm]:
-        """The patient's signal is in time again: what was told late and still holds is told as what
-        holds now."""
+        """Report alarms that were marked as late and still hold as current: the patient's signal is
+        in time again."""
         patient = self._patients.get(patient_id, PatientAlarms())
         found: list[Alarm] = []
         for standing in patient.standing.values():
@@ -138,7 +138,7 @@ class AlarmLifecycle:
         return found
 
     def unanswered(self, patient_id: str, kind: AlarmKind) -> Alarm | None:
-        """The newest alarm of this kind that stands and that nobody has acknowledged."""
+        """Return the newest standing alarm of this kind that nobody has acknowledged."""
         patient = self._patients.get(patient_id)
         found = [
             s.alarm
@@ -148,8 +148,8 @@ class AlarmLifecycle:
         return found[-1] if found else None
 
     def begin_stream(self, patient_id: str, at_ns: int) -> None:
-        """A stream begins, with a timeline of its own: what was left of silences and of the time to
-        the next call is left."""
+        """Begin a stream, which has its own timeline: shift silences and re-alarms, so that the
+        time left of them stays the same."""
         patient = self._patients.setdefault(patient_id, PatientAlarms())
         self._tell(patient_id, patient)
         if patient.now_ns or patient.silenced or patient.standing:
@@ -160,7 +160,7 @@ class AlarmLifecycle:
         patient.now_ns = at_ns
 
     def end_stream(self, patient_id: str) -> None:
-        """The patient's stream has ended: what still holds and does not latch is known no longer."""
+        """End the patient's stream: forget alarms that still hold and do not latch."""
         patient = self._patients.get(patient_id)
         if patient is not None:
             patient.standing = {
@@ -197,7 +197,7 @@ class AlarmLifecycle:
         if action.action == "escalate":
             named = patient.standing.get(action.alarm_id)
             open_ = named and named.alarm.announced and named.alarm.acknowledged_ns is None
-            return [call_again(named, patient.now_ns)] if named and open_ else []
+            return [re_alarm(named, patient.now_ns)] if named and open_ else []
         if action.action == "profile":
             patient.profile = action.profile
             return []
@@ -221,7 +221,7 @@ class AlarmLifecycle:
                 if action.kind == ANY
                 else {k: until for k, until in patient.silenced.items() if k != action.kind}
             )
-        return tell_silence(patient)
+        return report_silence(patient)
 
     def expect_actions(self, ends: Mapping[int, int]) -> None:
         """These partitions end here. If more was taken, the topic of actions was made anew: places
@@ -243,5 +243,5 @@ class AlarmLifecycle:
             self._patients[patient_id] = msgspec.convert(state, PatientAlarms)
 
     def forget(self, patient_id: str) -> None:
-        """Somebody else minds the patient now."""
+        """Forget a patient who belongs to another processor now."""
         self._patients.pop(patient_id, None)

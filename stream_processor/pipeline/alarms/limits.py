@@ -19,7 +19,7 @@ class PatientLimits:
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
         self._held: dict[str, Profile] = {}
-        self._refused: tuple[str, Mapping[str, float]] | None = None  # told last
+        self._refused: tuple[str, Mapping[str, float]] | None = None  # reported last
 
     def __getitem__(self, patient_id: str) -> Profile:
         """The limits of a patient for whom `set` was called."""
@@ -32,12 +32,12 @@ class PatientLimits:
         return profile
 
     def forget(self, patient_id: str) -> None:
-        """The patient's stream is closed."""
+        """Forget the limits of a patient whose stream is closed."""
         self._held.pop(patient_id, None)
 
     def usable(self, action: Action, own: Mapping[str, float], given: str) -> Action:
-        """The action, without limits if they do not go with the patient's profile: one that nobody
-        could use must not undo those that hold."""
+        """Return the action, without its limits if they contradict the patient's profile: unusable
+        limits must not undo those in force."""
         if action.action != "limits":
             return action
         base, wanted = self._profiles.of(action.patient_id, given), {**own, **action.limits}

@@ -1,4 +1,5 @@
-"""What people ordered about a patient's alarms, as it is told to the ward and taken up after a crash.
+"""Orders of people about a patient's alarms (acknowledgement, silence, limits), as published and as
+resumed after a crash.
 
 The life cycle decides, tells it as a message of its own at once (ecg.orders), and goes on with the
 newest of these when it starts again. An order thus outlives a crash between it and the next
@@ -21,7 +22,7 @@ KEPT = 30  # acknowledgements
 def orders_of(
     patient_id: str, patient: PatientAlarms, holding: Profile, profile: Profile
 ) -> Orders:
-    """What holds now; `profile`: the limits without those that people set."""
+    """Return the orders in force now; `profile` has the limits without those that people set."""
     return Orders(
         patient_id=patient_id,
         now_ns=patient.now_ns,
@@ -64,7 +65,7 @@ def resumed_after(patient: PatientAlarms, orders: Orders) -> list[Alarm]:
 def acknowledge(
     patient: PatientAlarms, standing: Iterable[Standing], given: Acknowledgement
 ) -> list[Alarm]:
-    """The steps of those of the alarms that nobody had acknowledged."""
+    """Acknowledge those of the alarms that nobody had acknowledged; return their steps."""
     found: list[Alarm] = []
     for s in list(standing):
         if s.alarm.acknowledged_ns is not None:
@@ -94,7 +95,7 @@ def note_acknowledged(patient: PatientAlarms, alarm_id: str, given: Acknowledgem
 
 
 def _is_newer(places: Mapping[int, int], than: Mapping[int, int]) -> bool:
-    """Whether all actions of the latter are inside the former."""
+    """Whether `places` are at or past those of `than` in every partition."""
     return all(places.get(partition, 0) >= place for partition, place in than.items())
 
 

@@ -37,7 +37,7 @@ ALWAYS_ON: tuple[AlarmKind, ...] = (
 
 
 class Limit(NamedTuple):
-    """What a threshold is called, and the values that make sense."""
+    """Name, unit and sensible range of a threshold."""
 
     label: str
     unit: str
@@ -157,7 +157,7 @@ def with_limits(profile: Profile, limits: Mapping[str, float | None], base: Prof
 
 
 class Profiles:
-    """Which profile is whose."""
+    """The alarm profile of every patient."""
 
     def __init__(
         self,
@@ -169,8 +169,8 @@ class Profiles:
 
     @classmethod
     def load(cls, path: Path | None) -> Profiles:
-        """From a file; None: adult for everybody. Raises BadInputError naming the file, the place
-        in it and what is wrong."""
+        """Read the profiles file; without one (None) everybody has the adult profile. Raises
+        BadInputError naming the file, the place in it and what is wrong."""
         if path is None:
             return cls({}, BUILT_IN, {})
         try:

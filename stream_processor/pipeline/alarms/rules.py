@@ -2,8 +2,8 @@
 docs/alarms.md.
 
 A rule looks at the facts of one patient at a moment and answers: holds (with its onset, value and
-limit), does not hold (None), or cannot be told just now (UNKNOWN: what was stays). `holding` says
-whether it held until now. Positions are samples at 125 Hz.
+limit), does not hold (None), or is not known at present (UNKNOWN: the alarm stays as it was).
+`holding` says whether it held until now. Positions are samples at 125 Hz.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STRAY = 2
 
 
 HERALDS, HERALD_S = 3, 10.0  # V beats shortly before a fibrillatory wave: artefact has none
-HERALDED_S = 1.0  # by so much sooner is it told then
+HERALDED_S = 1.0  # then the alarm may come this much sooner
 
 
 REFUSED_S = 10.0  # without a chunk of another sender, there is but one again
@@ -41,7 +41,7 @@ class Condition(NamedTuple):
 
 
 class _Unknown:
-    """Nothing can be said."""
+    """The type of UNKNOWN: the signal allows no answer."""
 
 
 UNKNOWN = _Unknown()
@@ -49,7 +49,8 @@ Answer = Condition | None | _Unknown
 
 
 def asystole(f: Facts, p: Profile, holding: bool) -> Answer:
-    """It is over with the second beat within the limit: a dying heart still gives single ones."""
+    """Asystole: it ends with the second beat within the limit, because a dying heart still gives
+    single beats."""
     if f.signal.lead_off is not None:
         return UNKNOWN
     silent = f.signal.silence_s(f.now) >= p.asystole_s
@@ -208,7 +209,7 @@ def two_senders(f: Facts, p: Profile, holding: bool) -> Answer:
 
 def _rate(beats: Sequence[float], n: int, stray: int = 0) -> float | None:
     """The rate of n consecutive beats per minute, without the longest and shortest `stray`
-    intervals; None where there are fewer."""
+    intervals; None if there are fewer."""
     if len(beats) < n or n < 2:
         return None
     if not stray:

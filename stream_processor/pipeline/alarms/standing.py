@@ -1,5 +1,5 @@
-"""What is remembered of a patient's alarms and of what people ordered about them: plain data, as it
-lies in a snapshot."""
+"""A patient's standing alarms and people's orders about them: plain data, as stored in a
+snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Standing(msgspec.Struct):
 
 
 class PatientAlarms(msgspec.Struct):
-    """Of one patient, with a stream or without."""
+    """Standing alarms and orders of one patient, with an open stream or without."""
 
     standing: dict[str, Standing] = {}  # by alarm id, oldest first
     silenced: dict[str, int] = {}  # kind, or ANY, to the end of the silence
@@ -31,4 +31,4 @@ class PatientAlarms(msgspec.Struct):
     # the newest acknowledgements by alarm id, also of alarms that are not there (yet)
     acknowledged: dict[str, Acknowledgement] = {}
     changed: dict[str, LimitChange] = {}  # who set which of the limits
-    told_ns: int = 0  # when the orders were last told, by the patient's time
+    told_ns: int = 0  # when the orders were last published, by the patient's time

@@ -1,4 +1,5 @@
-"""The steps of one alarm's life that people and time bring, on plain data (standing.py)."""
+"""Steps of an alarm's life cycle that follow from people's actions and from time, on plain data
+(standing.py)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ def is_kept(patient: PatientAlarms) -> bool:
 
 
 def merged(alarm: Alarm, before: Alarm) -> Alarm:
-    """The alarm with what people have made of the step before."""
+    """Return the alarm with the acknowledgement, silence and level of the step before."""
     return msgspec.structs.replace(
         alarm,
         level=before.level,
@@ -27,9 +28,9 @@ def merged(alarm: Alarm, before: Alarm) -> Alarm:
     )
 
 
-def calls_again(s: Standing) -> bool:
-    """Whether an alarm calls again: a high one until it is acknowledged and over; a medium one that was acknowledged and holds;
-    never a technical one."""
+def may_re_alarm(s: Standing) -> bool:
+    """Whether an alarm re-alarms: one of high priority until it is acknowledged and over; one of
+    medium priority if it was acknowledged and still holds; a technical one never."""
     alarm = s.alarm
     if not alarm.announced or CATALOGUE[alarm.kind].technical or alarm.priority == "low":
         return False
@@ -38,8 +39,8 @@ def calls_again(s: Standing) -> bool:
     return alarm.priority == "high"
 
 
-def call_again(standing: Standing, at_ns: int) -> Alarm:
-    """Re-alarm: the next level, and whoever acknowledged it before is forgotten."""
+def re_alarm(standing: Standing, at_ns: int) -> Alarm:
+    """Re-alarm: raise the level and clear the acknowledgement."""
     standing.called_ns = at_ns
     standing.alarm = msgspec.structs.replace(
         standing.alarm,
@@ -75,7 +76,8 @@ def acknowledge_by(patient: PatientAlarms, action: Action) -> list[Alarm]:
 
 
 def silenced_until(patient: PatientAlarms, alarm: Alarm) -> int:
-    """Until when alarms of this kind are silenced; high ones never are."""
+    """Return until when alarms of this kind are silenced, Unix ns; 0 if not. High priority is never
+    silenced."""
     return (
         0
         if alarm.priority == "high"
@@ -83,8 +85,8 @@ def silenced_until(patient: PatientAlarms, alarm: Alarm) -> int:
     )
 
 
-def tell_silence(patient: PatientAlarms) -> list[Alarm]:
-    """Tell every standing alarm whose silence has changed."""
+def report_silence(patient: PatientAlarms) -> list[Alarm]:
+    """Return an update of every standing alarm whose silence has changed."""
     found: list[Alarm] = []
     for s in patient.standing.values():
         until = silenced_until(patient, s.alarm) or None

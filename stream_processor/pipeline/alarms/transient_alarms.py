@@ -24,7 +24,7 @@ PREMATURE = 0.85  # of the mean RR
 
 
 def on_beat(f: Facts, beat: LabelledBeat, p: Profile) -> list[Moment]:
-    """What this beat tells, looked at before the facts take it."""
+    """Return the transient alarms that this beat shows; call it before the facts take the beat."""
     found = (
         run_ended(f, beat.at, p)
         if beat.label != "V" or beat.at - f.signal.quiet >= RUN_ENDS

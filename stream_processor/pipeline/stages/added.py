@@ -28,7 +28,7 @@ class _Added(NamedTuple):
 
 
 class AddedTasks:
-    """Stage: Seconds in, what is worth telling of the added tasks' answers out. See
+    """Stage: AnalysedSeconds in, stretches of the added tasks' labels out. See
     models/signal/stage.py for what every stage does."""
 
     def __init__(self, model: Model, built_in: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ class AddedTasks:
             self._tasks[name] = _Added(f"{name} {model.spec.files[name].sha256[:12]}", stage, rows)
 
     def open(self, patient: str, fs: float) -> int:
-        """A fresh row."""
+        """Open a row for a new stream, with an empty state."""
         row = self._reporter.open(patient, fs)
         self._patients[row] = patient, fs
         for task in self._tasks.values():
@@ -60,20 +60,20 @@ class AddedTasks:
         return row
 
     def close(self, row: int) -> None:
-        """Give the row back."""
+        """Close the row, so that another stream may get it."""
         self._reporter.close(row)
         del self._patients[row]
         for task in self._tasks.values():
             task.stage.close(task.rows.pop(row))
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: what was before it does not count."""
+        """Restart after a gap: forget what came before it."""
         for task in self._tasks.values():
             task.stage.restart(task.rows[row], sample)
         return self._reporter.restart(row, sample)
 
     def push(self, batch: Sequence[AnalysedSecond]) -> list[TaskLabel]:
-        """What these seconds change, task by task."""
+        """Return the stretches that these seconds begin or prolong, task by task."""
         found: list[TaskLabel] = []
         for name, task in self._tasks.items():
             found += self._labels(
@@ -84,7 +84,7 @@ class AddedTasks:
         return self._reporter.push(found)
 
     def flush(self, rows: Rows) -> list[TaskLabel]:
-        """The last answers, and the stretches that have not been told to their ends."""
+        """Return the last answers, and the stretches that have grown since they were reported."""
         found: list[TaskLabel] = []
         for name, task in self._tasks.items():
             theirs = np.array([task.rows[row] for row in rows.tolist()], dtype=np.intp)
@@ -92,7 +92,7 @@ class AddedTasks:
         return self._reporter.push(found) + self._reporter.flush(rows)
 
     def snapshot(self, row: int) -> State:
-        """The row as plain data."""
+        """Return the state of the row as plain data."""
         tasks = {task.key: task.stage.snapshot(task.rows[row]) for task in self._tasks.values()}
         return {"tasks": tasks, "told": self._reporter.snapshot(row)}
 

@@ -86,7 +86,7 @@ class Run:
 
 @dataclass
 class AdmissionCounts:
-    """What was admitted and what was not, since the start."""
+    """Counts of admitted and dropped input since the start."""
 
     chunks: int = 0
     samples: int = 0
@@ -127,7 +127,7 @@ class Admission:
         return rounds
 
     def forget(self, patient_id: str) -> None:
-        """The patient's stream has been closed by somebody else than its sender."""
+        """Forget a patient's stream that was closed by someone other than its sender."""
         self._held.pop(patient_id, None)
 
     def snapshot(self, patient_id: str) -> AdmissionState:
@@ -160,7 +160,7 @@ class Admission:
                 yield from self._take_over(won, before=held)
 
     def _begin(self, chunk: SampleChunk, before: AdmissionState | None = None) -> Iterator[Run]:
-        """A new stream with this chunk."""
+        """Begin a new stream with this chunk."""
         stream = Stream(
             patient_id=chunk.patient_id,
             device_id=chunk.device_id,
@@ -187,14 +187,15 @@ class Admission:
         yield from runs
 
     def _take_over(self, won: Contender, before: AdmissionState | None) -> Iterator[Run]:
-        """The contender's chunks, as a stream of their own."""
+        """Begin a stream of the contender's chunks."""
         first, *others = won.chunks
         yield from self._begin(first, before)
         for chunk in others:
             yield from self._admit(chunk)
 
     def _go_on(self, held: AdmissionState, chunk: SampleChunk) -> Iterator[Run]:
-        """The samples of a chunk that are new; and after the end of the stream, who waited."""
+        """Return a chunk's new samples and, after the end of the stream, those of the sender who
+        waited."""
         stream, counts, first = held.stream, chunk.counts(), chunk.first_sample
         seen = stream.next_sample - first
         if seen > 0:
@@ -241,7 +242,8 @@ class Admission:
             self._ended.popitem(last=False)
 
     def _is_late_for_ended(self, chunk: SampleChunk) -> bool:
-        """Whether a chunk belongs to a stream that has ended. First samples begin a new one."""
+        """Whether a late chunk belongs to a stream that has ended; one with `first_sample` 0 begins
+        a new stream instead."""
         ended = self._ended.get(chunk.patient_id)
         return (
             ended is not None
@@ -253,7 +255,7 @@ class Admission:
 
 
 def _why_not_next(held: AdmissionState, chunk: SampleChunk) -> Why | None:
-    """Why a chunk does not go on from the stream; None if it does."""
+    """Return why a chunk does not continue the stream; None if it does."""
     stream = held.stream
     if _sender(stream) != _sender(chunk):
         return "rival"

@@ -1,4 +1,4 @@
-"""What the rhythm says about the class of a beat: an S is premature, and there is none within atrial
+"""Corrects beat classes by the rhythm: an S must be premature, and there is none within atrial
 fibrillation.
 
 The beat network compares a beat with the medians of 16 and 64 intervals. A sinus node that
@@ -40,8 +40,8 @@ class RhythmInBeats(StructStage[_State]):
         super().__init__(_State)
 
     def push(self, batch: tuple[list[Beats], Sequence[TaskAnswer]]) -> list[Beats]:
-        """One Beats per Beats. An answer counts from the second on whose signal reaches as far as
-        the answer's."""
+        """Return one Beats for each Beats. An answer counts from the first second whose signal
+        reaches as far as the answer's."""
         items, answers = batch
         for answer in answers:
             p = answer.probability
@@ -50,11 +50,11 @@ class RhythmInBeats(StructStage[_State]):
         return [self._second(item) for item in items]
 
     def flush(self, rows: Rows) -> list[Beats]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: what was before it does not count."""
+        """Restart after a gap: forget what came before it."""
         self._state[row] = _State()
         return sample
 

@@ -58,7 +58,7 @@ class BeatPatterns(msgspec.Struct):
         return over + pause
 
     def stop(self) -> list[Pattern]:
-        """End whatever goes on: what follows has no known interval to it."""
+        """End every pattern in progress: the interval to the next beat is unknown."""
         over = self.open()
         self.beats, self.word = [], None
         return over

@@ -33,7 +33,7 @@ class Contender(msgspec.Struct):
 def contend(
     contenders: list[Contender], chunk: SampleChunk, why: Why, needed_s: float
 ) -> Contender | None:
-    """Add a chunk to the contender whose it is; returns that contender if it takes over now, with
+    """Add a chunk to its sender's contender; return that contender if it takes over now, having
     `needed_s` of signal."""
     contender = next((c for c in contenders if _is_of(c, chunk)), None)
     if contender is None:

@@ -32,18 +32,18 @@ STEP_MV, STEP_RATIO = 0.03, 0.1
 
 
 class BeatDetector(ArrayStage):
-    """Stage: windows in, Seconds out; each complex once, at its R peak."""
+    """Stage: windows in, AnalysedSeconds out; each complex once, at its R peak."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         super().__init__(**FIELDS)
 
     def use(self, model: Model) -> None:
-        """Look by another model from now on, which finds the same."""
+        """Use another model from now on, whose QRS detection is the same."""
         self.model = model
 
     def flush(self, rows: Rows) -> list[AnalysedSecond]:
-        """Nothing is held back: a window answers for its second completely."""
+        """Return nothing: a window answers for its second completely."""
         return []
 
     def push(self, batch: list[Windows]) -> list[AnalysedSecond]:
@@ -112,7 +112,7 @@ class BeatDetector(ArrayStage):
 
 
 def _packed(mv: Floats, features: Floats) -> list[bytes]:
-    """Second.steps of each window."""
+    """Return `AnalysedSecond.steps` of each window."""
     sizes = np.broadcast_to(size(mv)[:, None, None], (*features.shape[:2], 1))
     return [step.tobytes() for step in np.concatenate([sizes, features], axis=2).astype(np.float16)]
 
@@ -120,8 +120,8 @@ def _packed(mv: Floats, features: Floats) -> list[bytes]:
 def _readable(
     w: Windows, moves: Movement, noisy: npt.NDArray[np.bool_]
 ) -> tuple[list[float], list[Noise]]:
-    """Of each window's own second: the probability that it can be read, and what disturbs it.
-    Before there are 4 s of signal, only `noisy` tells."""
+    """Return, for each window's own second, the probability that it can be read, and what disturbs
+    it. Before there are 4 s of signal, a second counts as readable unless it is noisy."""
     found = quality.features(w.recent, moves)
     whole = w.recent[:, :WHOLE].any(axis=1)
     readable = np.where(whole, quality.readable(found, quality.weights()), 1.0)
@@ -133,8 +133,8 @@ def _readable(
 
 
 def _signal(w: Windows, spec: InputSpec) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Of each window's own second: whether it is noisy, and whether without a QRS it would be
-    unsure; (B,) each."""
+    """Return, for each window's own second, whether it is noisy, and whether it would be unsure if
+    it had no QRS; shape (B,) each."""
     x = w.x[:, spec.before : spec.before + spec.hop].astype(np.float64)
     steps = np.sqrt(np.mean(np.square(np.diff(x, axis=1)), axis=1))
     size = np.sqrt(np.mean(np.square(x), axis=1))

@@ -1,5 +1,5 @@
-"""What is worth telling of the answers of tasks learned in the field: a label that changes, and
-every TELL_S one that holds."""
+"""Reports the answers of tasks learned in the field: each label when it changes, and every TELL_S
+while it holds."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ TELL_S = 60
 
 
 class TaskLabel(NamedTuple):
-    """A stretch of signal, in samples at 125 Hz since the start of the stream, and what a task says
-    of it."""
+    """A stretch of signal, in samples at 125 Hz since the start of the stream, and a task's label
+    for it."""
 
     row: int
     task: str
     start: int
     end: int
     label: str
-    probability: float  # of the label
+    probability: float  # of `label`, 0-1
 
 
 class _Stretch(msgspec.Struct):
-    """What a task has said since its label last changed."""
+    """The answers of a task since its label last changed."""
 
     label: str
     start: int
     end: int
-    told: int  # up to where
+    told: int  # end of the part that was reported
     total: float = 0.0  # of the label's probabilities
     answers: int = 0
 
@@ -43,8 +43,8 @@ class _State(msgspec.Struct):
 
 
 class FindingReporter(StructStage[_State]):
-    """Stage: tasks' answers in, each with the signal that it read; stretches of one label out, as
-    far as they have come when told.
+    """Stage: tasks' answers in, each with the signal that it read; stretches of one label out, each
+    up to its newest answer.
 
     A stretch begins where the one before it ended, the first one where the task's first answer
     began to read.
@@ -54,11 +54,11 @@ class FindingReporter(StructStage[_State]):
         super().__init__(_State)
 
     def push(self, batch: Sequence[TaskLabel]) -> list[TaskLabel]:
-        """At most one stretch per answer."""
+        """Return at most one stretch per answer."""
         return [told for said in batch if (told := self._take(said))]
 
     def flush(self, rows: Rows) -> list[TaskLabel]:
-        """The stretches that have grown since they were told."""
+        """Return the stretches that have grown since they were last reported."""
         pending = [
             (row, task, s)
             for row in np.asarray(rows).tolist()
@@ -74,7 +74,7 @@ class FindingReporter(StructStage[_State]):
             del held[task]
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: what holds after it began after it."""
+        """Restart after a gap: no stretch reaches across it."""
         self._state[row].tasks.clear()
         return sample
 

@@ -39,23 +39,24 @@ class _Turn(NamedTuple):
 
 
 class BeatLabeller(BeatContext):
-    """Stage: Seconds in, Beats out. Causal: a beat's class uses its shape, the patient's usual
-    beats and the intervals before it, and what earlier beats of its form were taken for."""
+    """Stage: AnalysedSeconds in, Beats out. Causal: a beat's class follows from its shape, the
+    patient's templates, the intervals before it, and the classes of earlier beats of its
+    morphology."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(**votes.FIELDS)
         self._model = model
 
     def use(self, model: Model) -> None:
-        """Classify by another model from now on, whose beat network is the same."""
+        """Use another model from now on, whose beat network is the same."""
         self._model = model
 
     def flush(self, rows: Rows) -> list[Beats]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def push(self, batch: list[AnalysedSecond]) -> list[Beats]:
-        """One Beats per Second."""
+        """Return one Beats for each AnalysedSecond."""
         rounds, newest = self._in_turn(batch)
         seen: list[tuple[Rows, MatchedBeats]] = []
         sizes: list[float] = []
@@ -80,8 +81,8 @@ class BeatLabeller(BeatContext):
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
     def _voted(self, seen: Sequence[tuple[Rows, MatchedBeats]]) -> Doubles:
-        """Logits of all these beats: through the network at once, then vote upon vote in their
-        order."""
+        """Return the logits of all these beats: the network runs on all at once, then the
+        morphology votes follow in the order of the beats."""
         logits = self._model.classify_beats(np.concatenate([beat.features for _, beat in seen]))
         parts = np.split(logits, np.cumsum([len(rows) for rows, _ in seen])[:-1])
         cast = (
@@ -94,7 +95,7 @@ class BeatLabeller(BeatContext):
         self, batch: Sequence[AnalysedSecond]
     ) -> tuple[list[list[_Turn]], dict[int, float]]:
         """All beats of the batch, each row's in order, one of each row at a time; and the newest R
-        peak of each row then. An interval across a lost electrode says nothing."""
+        peak of each row then. An interval across a lead-off is unknown."""
         rows = list(dict.fromkeys(second.row for second in batch))
         newest = dict(zip(rows, self._rows.last[rows].tolist(), strict=True))
         queues: dict[int, list[_Turn]] = {row: [] for row in rows}
@@ -131,8 +132,8 @@ class BeatLabeller(BeatContext):
 def _labelled(
     found: Complex, rr_s: float | None, probability: list[float], label: int
 ) -> LabelledBeat:
-    """A weak peak counts for the rate, but its shape is mostly noise: it has no class, and starts
-    no run."""
+    """Return the beat with its class. A weak peak counts for the rate, but gets no class and starts
+    no run, because its shape is mostly noise."""
     weak = found.confidence < THRESHOLD
     label = UNSURE if weak else label
     return LabelledBeat(

@@ -1,4 +1,4 @@
-"""The task for lethal rhythms: what it says of each second goes with the second."""
+"""The task for lethal rhythms: adds its answer to each second."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CERTAIN = 0.5  # probability from which the task overrules what the signal looks
 class LethalTask(ArrayStage):
     """Stage: seconds in, the same seconds with the probabilities of VF and VT out.
 
-    A second that the task calls asystole is not unsure, however the signal moves; one that it calls
-    VF or VT is no noise.
+    A second that the task calls asystole does not count as unsure even if the signal moves; one
+    that it calls VF or VT does not count as noise.
     """
 
     def __init__(self, model: Model) -> None:
@@ -25,20 +25,20 @@ class LethalTask(ArrayStage):
         self._rows = self._task.table
 
     def use(self, model: Model) -> None:
-        """Answer by another model from now on, whose lethal task is the same."""
+        """Use another model from now on, whose lethal task is the same."""
         self._task.use(model)
 
     def push(self, batch: Sequence[AnalysedSecond]) -> list[AnalysedSecond]:
-        """One second out for each second in."""
+        """Return one second for each second in."""
         answers = {(a.row, a.k): a.probability for a in self._task.push(batch)}
         return [_with(second, answers[second.row, second.k]) for second in batch]
 
     def flush(self, rows: Rows) -> list[AnalysedSecond]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: what was before it does not count."""
+        """Restart after a gap: forget what came before it."""
         return self._task.restart(row, sample)
 
 

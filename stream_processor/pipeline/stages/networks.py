@@ -29,8 +29,8 @@ class _Deployed:
 
 
 class NetworkTasks:
-    """Stage: slabs of conditioned signal in, what is worth telling of the networks' answers out.
-    See models/signal/stage.py for what every stage does."""
+    """Stage: slabs of conditioned signal in, stretches of the networks' labels out. See
+    models/signal/stage.py for what every stage does."""
 
     def __init__(self, model: Model) -> None:
         self._reporter = FindingReporter()
@@ -56,7 +56,7 @@ class NetworkTasks:
             self._reporter.keep(row, same)
 
     def open(self, patient: str, fs: float) -> int:
-        """A fresh row."""
+        """Open a row for a new stream, with an empty state."""
         row = self._reporter.open(patient, fs)
         self._patients[row] = patient, fs
         for one in self._networks.values():
@@ -64,7 +64,7 @@ class NetworkTasks:
         return row
 
     def close(self, row: int) -> None:
-        """Give the row back."""
+        """Close the row, so that another stream may get it."""
         self._reporter.close(row)
         del self._patients[row]
         for one in self._networks.values():
@@ -72,21 +72,21 @@ class NetworkTasks:
             one.began.pop(row, None)
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: what was before it does not count."""
+        """Restart after a gap: forget what came before it."""
         for one in self._networks.values():
             one.windower.restart(one.rows[row], sample)
             one.began[row] = sample
         return self._reporter.restart(row, sample)
 
     def push(self, batch: Sequence[Slab]) -> list[TaskLabel]:
-        """What this signal changes, network by network."""
+        """Return the stretches that this signal begins or prolongs, network by network."""
         found: list[TaskLabel] = []
         for one in self._networks.values():
             found += self._labels(one, one.windower.push([_moved(one, slab) for slab in batch]))
         return self._reporter.push(found)
 
     def flush(self, rows: Rows) -> list[TaskLabel]:
-        """The last answers, and the stretches that have not been told to their ends."""
+        """Return the last answers, and the stretches that have grown since they were reported."""
         found: list[TaskLabel] = []
         for one in self._networks.values():
             theirs = np.array([one.rows[row] for row in rows.tolist()], dtype=np.intp)
@@ -94,7 +94,7 @@ class NetworkTasks:
         return self._reporter.push(found) + self._reporter.flush(rows)
 
     def snapshot(self, row: int) -> State:
-        """The row as plain data."""
+        """Return the state of the row as plain data."""
         networks = {
             one.key: one.windower.snapshot(one.rows[row])
             for one in self._networks.values()

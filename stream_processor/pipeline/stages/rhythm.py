@@ -76,15 +76,15 @@ class RhythmTracker(StructStage[_State]):
         super().__init__(_State)
 
     def push(self, batch: tuple[list[Beats], list[TaskAnswer]]) -> list[list[Span]]:
-        """For each Beats the spans it decides. An answer counts from the second on whose signal
-        reaches as far as the answer's."""
+        """Return, for each Beats, the spans that it decides. An answer counts from the first second
+        whose signal reaches as far as the answer's."""
         beats, answers = batch
         for answer in answers:
             _take_answer(self._state[answer.row], answer)
         return [self._second(item) for item in beats]
 
     def flush(self, rows: Rows) -> list[list[Span]]:
-        """Nothing is known of the end here; see `finish`."""
+        """Return nothing: only `finish` knows the end of the stream."""
         return []
 
     def overall(self, row: int) -> tuple[RhythmLabel, float]:
@@ -119,7 +119,7 @@ class RhythmTracker(StructStage[_State]):
         return spans
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: everything starts anew."""
+        """Restart after a gap with an empty state."""
         self._state[row] = _State(decided=sample, signal=Moment(quiet=float(sample)))
         return sample
 
@@ -136,11 +136,11 @@ class EpisodeJoiner(StructStage[_Episode]):
         super().__init__(_Episode)
 
     def push(self, batch: list[Span]) -> list[Span]:
-        """One episode so far per span."""
+        """Return, for each span, the episode so far that it belongs to."""
         return [self._join(span) for span in batch]
 
     def flush(self, rows: Rows) -> list[Span]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def _join(self, span: Span) -> Span:
@@ -229,7 +229,7 @@ def _close_open_spans(state: _State, end: int) -> None:
 
 
 def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
-    """What is still going on, long enough to count."""
+    """Return the spans still in progress that are long enough to count."""
     found: list[tuple[int, int, RhythmLabel]] = []
     now = state.signal
     if now.lead_off is not None:

@@ -1,4 +1,4 @@
-"""The word for the rhythm of some 30 s: from the rhythm network and the beats in them.
+"""Names the rhythm of some 30 s, from the rhythm network's answers and the beats in them.
 
 The network says whether it is atrial fibrillation, and whether the signal can be read. Its third
 class, "other" of CinC 2017, is no rhythm: what is there instead is said by the beats. A sinus
@@ -33,7 +33,7 @@ PACED = 0.5  # share of paced beats
 
 
 class Heard(NamedTuple):
-    """A beat as the words need it."""
+    """The properties of a beat on which the rhythm's word depends."""
 
     at: float
     rr_s: float | None

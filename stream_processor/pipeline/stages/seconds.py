@@ -1,5 +1,4 @@
-"""What the signal stages hand to the clinical ones: one analysed second of one patient after the
-other."""
+"""Data that the signal stages hand to the clinical ones: analysed seconds, beats and facts."""
 
 from __future__ import annotations
 
@@ -70,7 +69,7 @@ class Wave(NamedTuple):
     since: float
     kind: Literal["VT", "VF"]
     rate: float  # a minute
-    lasting: bool  # long enough to be told
+    lasting: bool  # long enough to be reported
 
 
 class Moment(NamedTuple):
@@ -100,7 +99,7 @@ class SecondFacts(NamedTuple):
 
 
 class Beats(NamedTuple):
-    """A Second with its complexes made beats."""
+    """An AnalysedSecond whose complexes have become beats."""
 
     second: AnalysedSecond
     beats: tuple[LabelledBeat, ...]
@@ -108,5 +107,5 @@ class Beats(NamedTuple):
 
 
 def is_lead_off(second: AnalysedSecond) -> bool:
-    """The device says so, or the raw samples have stood still for 2 s."""
+    """True if the device says so, or the raw samples have not changed for 2 s."""
     return second.lead_off or second.still_s >= LEAD_OFF_S

@@ -20,7 +20,7 @@ STEPS = 4  # of the backbone's features in a second
 
 
 class TaskAnswer(NamedTuple):
-    """What a task says of a row's last seconds."""
+    """The answer of a task for a row's last seconds."""
 
     row: int
     k: int  # which answer on the grid of its hops
@@ -42,8 +42,8 @@ class _Context(NamedTuple):
 
 
 class SequenceTask(ArrayStage):
-    """Stage: Seconds in, due Answers of one task out. Keeps the features of as many seconds as the
-    task looks back on, and their beats.
+    """Stage: AnalysedSeconds in, due TaskAnswers of one task out. Keeps the features of as many
+    seconds as the task looks back on, and their beats.
 
     They are kept as float16: a third of a patient's state, and the decoder does not notice.
     """
@@ -71,24 +71,24 @@ class SequenceTask(ArrayStage):
         return self._rows
 
     def use(self, model: Model) -> None:
-        """Answer by another model from now on, whose task of this name is the same."""
+        """Use another model from now on, whose task of this name is the same."""
         self._model = model
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap: what was before it does not count."""
+        """Restart after a gap: forget what came before it."""
         self._rows.known[row] = self._rows.answered[row] = 0
         if self.task.beats:
             self._rows.beats[row] = 0
         return sample
 
     def push(self, batch: Sequence[AnalysedSecond]) -> list[TaskAnswer]:
-        """Answers in the order of the seconds that make them due."""
+        """Return the answers in the order of the seconds that make them due."""
         due = [self._take(seconds) for seconds in _one_per_row(batch)]
         return self._decoded([context for context in due if len(context.rows)])
 
     def flush(self, rows: Rows) -> list[TaskAnswer]:
-        """A last answer for rows that have got seconds since the one before, as at the end of a
-        stream."""
+        """Return a last answer for rows that have new seconds since their last one, as at the end
+        of a stream."""
         t = self._rows
         pending = rows[t.known[rows] > t.answered[rows]]
         return (

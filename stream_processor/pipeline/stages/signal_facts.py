@@ -64,7 +64,7 @@ VT_SILENT = 2 * FS_HZ  # without a beat and without a wave
 
 
 class RecentBeat(msgspec.Struct, frozen=True):
-    """A beat as it is remembered."""
+    """The remembered properties of a recent beat."""
 
     at: float
     ventricular: float  # probability
@@ -101,15 +101,15 @@ class SignalFacts(StructStage[_State]):
         super().__init__(_State)
 
     def push(self, batch: Sequence[Beats]) -> list[Beats]:
-        """One Beats per Beats."""
+        """Return one Beats for each Beats."""
         return [_second(self._state[item.second.row], item) for item in batch]
 
     def flush(self, rows: Rows) -> list[Beats]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap; a silence that was going on is still going on."""
+        """Restart after a gap; a silence in progress continues."""
         old = self._state[row]
         silent = old.lead_off is None and sample - old.quiet >= SILENT and not old.watch.on
         quiet = old.quiet if silent and old.quiet > 0 else float(sample)
@@ -136,8 +136,8 @@ def _second(s: _State, item: Beats) -> Beats:
 
 
 def _is_p_wave(s: _State, beat: LabelledBeat) -> bool:
-    """Far smaller than the smaller ones of the patient's QRS complexes; where these do not come
-    back, they have become smaller."""
+    """Whether a peak is far smaller than the smaller ones of the patient's QRS complexes. If those
+    do not come back, the complexes themselves have become smaller."""
     if len(s.sizes) < SIZES or beat.at - s.full > P_WAVE_S * FS_HZ:
         return False
     return beat.size_mv < P_WAVE * sorted(s.sizes)[SMALLER]
@@ -177,7 +177,8 @@ def _take_signal(s: _State, second: AnalysedSecond) -> None:
 
 
 def _usual(s: _State) -> float | None:
-    """The usual rate a minute, of the shorter intervals: some beats may not have been found."""
+    """Return the usual heart rate, bpm, from the shorter intervals, because some beats may have
+    been missed."""
     rr = sorted(s.rr)
     return 60 * FS_HZ / rr[len(rr) // 4] if len(rr) >= LEAST_INTERVALS else None
 
@@ -209,7 +210,8 @@ def _take_beat(s: _State, beat: LabelledBeat) -> None:
 
 
 def _begin(s: _State) -> None:
-    """The run goes back as far as beats are fast and of its forms; forms of before are the others'."""
+    """Begin a run, which goes back as far as beats are fast and of its morphologies; earlier
+    morphologies are those of other beats."""
     some = s.beats[-VT_BEATS:]
     own = {b.form for b in some if _is_like_v(b)} or {b.form for b in some}
     first, earliest = len(s.beats) - VT_BEATS, _start_of_fast(s.beats)
@@ -238,8 +240,8 @@ def _forms_before(beats: Sequence[RecentBeat]) -> list[int]:
 
 
 def _go_on(s: _State) -> None:
-    """It goes on with a fast beat that is V, or that is not of a form of before; and whatever is
-    found of it, while the signal moves on at its rate."""
+    """Continue or end the run. It goes on with a fast beat that is V or of no earlier morphology,
+    or, whichever beats are found, while the signal keeps moving at the run's rate."""
     beat = s.beats[-1]
     fast = beat.at - s.tachycardia[-1] <= STRETCH_AGREED * LONGEST_RR * (1 + s.strays)
     alike = beat.is_v or beat.ventricular >= 0.5 or beat.form not in s.normal
@@ -265,8 +267,8 @@ def _is_sudden(rr: float, before: Sequence[RecentBeat]) -> bool:
 
 
 def _moves_on(s: _State) -> bool:
-    """The signal still moves regularly at the rate of the tachycardia, whether or not each beat is
-    found."""
+    """Whether the signal still moves regularly at the rate of the tachycardia, even if single beats
+    are missed."""
     rr = sorted(b - a for a, b in pairwise(s.tachycardia))
     if not rr or s.regular < SURE_REGULAR:
         return False

@@ -46,11 +46,12 @@ class Variability(StructStage[_State]):
     def push(
         self, batch: tuple[list[VitalSigns], list[Beats], list[list[Span]]]
     ) -> list[VitalSigns]:
-        """One VitalSigns per VitalSigns, from its second's beats and the rhythm decided with it."""
+        """Return one VitalSigns for each VitalSigns, from its second's beats and the rhythm decided
+        with it."""
         return [self._second(signs, item, spans) for signs, item, spans in zip(*batch, strict=True)]
 
     def flush(self, rows: Rows) -> list[VitalSigns]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def _second(self, signs: VitalSigns, item: Beats, spans: list[Span]) -> VitalSigns:
@@ -102,12 +103,13 @@ def _drop_oldest(state: _State) -> None:
 
 
 def _follow(before: tuple[float, float], after: tuple[float, float]) -> bool:
-    """The two intervals share a beat."""
+    """Whether the two intervals share a beat."""
     return abs(after[0] - before[0] - after[1] * FS_HZ / 1000) < 0.5
 
 
 def _figures(state: _State) -> tuple[float | None, float | None]:
-    """SDNN and RMSSD, ms; None below LEAST intervals, or half as many pairs of them."""
+    """Return SDNN and RMSSD in ms; None if there are fewer than LEAST intervals, or fewer than half
+    as many pairs."""
     n = len(state.nn)
     if n < LEAST or state.n_steps < LEAST // 2:
         return None, None

@@ -60,15 +60,15 @@ class VitalsMeter(StructStage[_State]):
         super().__init__(_State)
 
     def push(self, batch: list[Beats]) -> list[VitalSigns]:
-        """One VitalSigns per Beats."""
+        """Return one VitalSigns for each Beats."""
         return [self._second(item) for item in batch]
 
     def flush(self, rows: Rows) -> list[VitalSigns]:
-        """Nothing is held back."""
+        """Return nothing: `push` leaves no output pending."""
         return []
 
     def restart(self, row: int, sample: int) -> int:
-        """Go on after a gap, or after lead-off: the heart rate starts anew."""
+        """Restart after a gap or lead-off: forget the intervals of the heart rate."""
         self._state[row].last = None
         self._state[row].rr = []
         return sample
@@ -131,7 +131,8 @@ def _reason(state: _State, item: Beats) -> Reason:
 
 
 def _hides_beats(item: Beats) -> bool:
-    """Fibrillation, or a tachycardia whose QRS complexes are not found: there is no rate."""
+    """True during fibrillation, or a tachycardia whose QRS complexes are not found: then there is
+    no heart rate."""
     wave = item.facts.after.wave
     return wave is not None and (wave.kind == "VF" or not item.beats)
 

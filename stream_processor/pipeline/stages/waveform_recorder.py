@@ -2,8 +2,8 @@
 around every alarm.
 
 Blocks lie on a grid of 10 s from the stream's sample 0, at the stream's own rate. A block that has
-any sample is told, whole, once the signal has reached its end; the last one of a stream as far as
-it goes. Lost samples are MISSING. A strip is told once the signal has reached 10 s after the
+any sample is emitted whole, once the signal has reached its end; a stream's last block ends with
+the stream. Lost samples are MISSING. A strip is emitted once the signal has reached 10 s after the
 alarm's onset, or the stream ends.
 
 What is kept follows from the signal alone, so that any cut into chunks gives the same strips: at
@@ -70,7 +70,7 @@ class AlarmStrip(NamedTuple):
 
 
 class _Recording(msgspec.Struct):
-    """What is kept of a row."""
+    """The samples kept of a row."""
 
     first: int | None = None  # the first sample that came
     end: int = 0  # one past the last sample that came
@@ -83,7 +83,7 @@ class _Recording(msgspec.Struct):
 
 
 class WaveformRecorder(StructStage[_Recording]):
-    """Stage: Pieces in, blocks and alarm strips out."""
+    """Stage: SamplePieces in, blocks and alarm strips out."""
 
     def __init__(self) -> None:
         super().__init__(_Recording)
@@ -141,7 +141,7 @@ class WaveformRecorder(StructStage[_Recording]):
         return found
 
     def snapshot(self, row: int) -> State:
-        """The row as plain data."""
+        """Return the state of the row as plain data."""
         recording = self._state[row]
         self._forget(recording, recording.end - round(KEPT_S * self._fs[row]))
         state: State = msgspec.to_builtins(recording, builtin_types=(bytes, bytearray))
@@ -188,7 +188,7 @@ class WaveformRecorder(StructStage[_Recording]):
         recording.tail += _HOLE * (at - recording.tail_start - len(recording.tail) // 2)
 
     def _forget(self, recording: _Recording, before: int) -> None:
-        """Let go of blocks before this sample, but for what is in a strip."""
+        """Drop blocks before this sample, except those that a pending strip needs."""
         oldest = min([before, *[w.start for w in recording.wanted]])
         recording.blocks = [block for block in recording.blocks if block[0] + block[1] > oldest]
 
@@ -216,7 +216,7 @@ class WaveformRecorder(StructStage[_Recording]):
 
 
 def _complete(recording: _Recording, row: int, found: list[PackedBlock | AlarmStrip]) -> None:
-    """The block that was being filled is full."""
+    """Return the block being filled, which is full."""
     n, packed = len(recording.tail) // 2, pack(_samples(recording.tail))
     recording.blocks.append((recording.tail_start, n, packed))
     found.append(PackedBlock(row, recording.tail_start, n, packed))

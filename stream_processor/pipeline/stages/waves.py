@@ -1,4 +1,5 @@
-"""Movement of cardiac rate without QRS, or with too few for it: since when, and of which kind."""
+"""Follows ventricular waves: movement at a cardiac rate without QRS complexes, or with too few of
+them."""
 
 from __future__ import annotations
 
@@ -59,11 +60,11 @@ class WaveWatch(msgspec.Struct):
 
     @property
     def on(self) -> bool:
-        """A wave is going on."""
+        """True while a wave is in progress."""
         return self.since is not None
 
     def wave(self) -> Wave | None:
-        """The one that is going on."""
+        """The wave in progress."""
         if self.since is None:
             return None
         rates = sorted(self.rates)
@@ -101,8 +102,8 @@ class WaveWatch(msgspec.Struct):
         return self.out_from if lasted else None
 
     def _note(self, second: AnalysedSecond) -> None:
-        """The kind is open until the wave has lasted; then VT may become VF, but not the other
-        way round."""
+        """Decide the wave's kind once it has lasted long enough; after that VT may become VF, but
+        not the reverse."""
         self.until = float(second.until)
         self.regular = [*self.regular[-KIND_OF + 1 :], second.regular]
         self.rates = [*self.rates[-KIND_OF + 1 :], second.rate]
