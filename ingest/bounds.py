@@ -55,7 +55,7 @@ class Problem(NamedTuple):
 
 
 def chunk_problems(chunk: SampleChunk) -> list[Problem]:
-    """What no stage could use of a chunk, whatever came before it."""
+    """Return the problems that make a chunk unusable, whatever came before it."""
     c, n = chunk, len(chunk.samples)
     checks = (
         *_name_checks("patient_id", c.patient_id),
@@ -82,7 +82,7 @@ def chunk_problems(chunk: SampleChunk) -> list[Problem]:
 
 
 def reference_problems(note: Reference) -> list[Problem]:
-    """What no scorer could use of a reference annotation."""
+    """Return the problems that make a reference annotation unusable."""
     checks = (
         *_name_checks("patient_id", note.patient_id),
         (0 <= note.time_ns < MAX_TIME_NS, "time_ns", "{c.time_ns} is outside the years 1970-2200"),
@@ -98,8 +98,8 @@ def reference_problems(note: Reference) -> list[Problem]:
 
 
 def action_problems(action: Action) -> list[Problem]:
-    """What no alarm life cycle could use of an action. Which limits there are, and what each may be,
-    is known to the processor alone: it leaves out those that it cannot use."""
+    """Return the problems that make an action unusable. Names and ranges of alarm limits are not
+    checked: only the processor knows them, and it ignores limits that it cannot use."""
     a = action
     silence_s = a.seconds if a.seconds is not None else 0.0
     checks = (
@@ -128,7 +128,7 @@ def action_problems(action: Action) -> list[Problem]:
 
 
 def edit_problems(edit: Edit) -> list[Problem]:
-    """What no store could keep of an edit."""
+    """Return the problems that make an edit unfit to be stored."""
     checks = (
         *_name_checks("patient_id", edit.patient_id),
         *_signed_checks(edit),
@@ -190,7 +190,7 @@ def name_problem(field: str, text: str, *, required: bool = True) -> Problem | N
 
 
 def sentence(problems: Iterable[Problem]) -> str:
-    """All of the problems in one line."""
+    """Join the problems into one line."""
     return "; ".join(map(str, problems))
 
 
@@ -223,7 +223,7 @@ def _name_checks(field: str, text: str, *, required: bool = True) -> _Checks:
 
 
 def _signed_checks(message: Action | Edit) -> _Checks:
-    """What all that people send has in common: when, under which id, by whom, with which note."""
+    """Checks that all messages of people share: time, id, author, note."""
     m = message
     return (
         (0 <= m.time_ns < MAX_TIME_NS, "time_ns", "{c.time_ns} is outside the years 1970-2200"),

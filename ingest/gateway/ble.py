@@ -1,7 +1,7 @@
 """Bluetooth Low Energy links: find a device, subscribe, and yield its notifications until it is gone.
 
 By bleak (Linux with BlueZ, macOS, Windows) and bleak-retry-connector, which knows the errors of
-adapters that are worth another try. What a device wants to be told is the caller's business.
+adapters that are worth another try. Commands to the device are left to the caller.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class BleConnection:
         return self.client.services.get_characteristic(uuid) is not None
 
     async def read(self, uuid: str) -> bytes:
-        """A characteristic's value."""
+        """Read a characteristic's value."""
         return bytes(await self.client.read_gatt_char(uuid))
 
     async def write(self, uuid: str, data: bytes) -> None:

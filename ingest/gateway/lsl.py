@@ -51,7 +51,7 @@ class Lsl(LiveSource):
 
     needs = ("pylsl",)
 
-    fs_hz = 0.0  # told by the stream
+    fs_hz = 0.0  # set from the stream's header
     _scale = 1.0
 
     @property

@@ -45,7 +45,7 @@ class Mqtt(LiveSource):
 
     needs = ("aiomqtt",)
 
-    fs_hz = 0.0  # told by the messages
+    fs_hz = 0.0  # set from the first message
 
     def __init__(self, address: str, clock: Clock) -> None:
         super().__init__(address, clock)

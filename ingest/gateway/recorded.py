@@ -71,7 +71,7 @@ class RecordedSource:
 
 
 def _joined(sent: list[OutgoingChunk]) -> Values:
-    """All samples on one time, NaN where there are none."""
+    """Return all samples on one time axis; NaN stands for missing ones."""
     fs_hz, parts, end_ns = sent[0].chunk.fs_hz, [], sent[0].chunk.t0_ns
     for _, chunk in sent:
         hole_s = (chunk.t0_ns - end_ns) / 1e9

@@ -1,4 +1,4 @@
-"""What a device has sent and the server has not yet acknowledged, on disk.
+"""Chunks on disk that a device has sent and the server has not yet acknowledged.
 
 A folder per device. Each file belongs to one stream and is only ever appended to; after SEGMENT
 bytes the stream goes on in another, so that what is acknowledged can be deleted. The cursor, a file

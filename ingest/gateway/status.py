@@ -104,7 +104,7 @@ def _signal(found: dict[str, Any]) -> list[str]:
 
 
 def _rate(found: dict[str, Any]) -> list[str]:
-    """Of a strap without a trace: this line is all that can be told of it."""
+    """Return the parts of the status line of a strap that sends heart rates only."""
     if found["heart_rate"] is None:
         return ["waiting for the first heart rate"] if not found["problem"] else []
     parts = [f"{found['heart_rate']}/min, no trace"]

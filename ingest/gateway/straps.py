@@ -21,7 +21,7 @@ _MOVESENSE = "3480{}-7185-4d5d-b431-630e7050e8f0"
 MOVESENSE_SERVICE = _MOVESENSE.format("2252")
 MOVESENSE_WRITE, MOVESENSE_NOTIFY = _MOVESENSE.format("0001"), _MOVESENSE.format("0002")
 ANSWER_S = 10.0
-CUT_FRAMES = 4  # so many in a row, and the link is made anew
+CUT_FRAMES = 4  # unusable frames in a row after which the link is made anew
 
 
 class Strap(LiveSource):

@@ -1,4 +1,4 @@
-"""What the ward makes of the signal: beats, rhythm, vitals, alarms and what belongs to them."""
+"""Events that the ward computes from the signal: beats, rhythm, vitals, alarms and their strips."""
 
 from __future__ import annotations
 

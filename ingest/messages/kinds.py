@@ -1,4 +1,5 @@
-"""The words that messages use, and the one rounding rule of times."""
+"""Vocabularies of the messages (alarm kinds, rhythms, priorities, ...), and the one rule by which
+times are rounded."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ RhythmLabel = Literal[
     "O",
     "~",
 ]
-# What makes a signal unreadable
+# causes of an unreadable signal
 Noise = Literal["", "motion", "contact", "mains", "saturation", "flat"]
 Priority = Literal["high", "medium", "low"]
 AlarmKind = Literal[

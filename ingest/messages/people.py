@@ -1,4 +1,4 @@
-"""What people do about alarms and answers, and what is done for them: orders, notifications, the
+"""Messages about people: their actions on alarms, edits, orders in force, notifications,
 journal."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How well the stream agrees with a reference."""
+"""Scores: how well the stream agrees with a reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reading a compacted topic: every partition from the beginning, first to its end, then on and on."""
+"""Reads a compacted topic: every partition from the beginning to its end, then new messages as they
+come."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class TopicReader(Generic[R]):
         self._seen: dict[int, int] = {}
 
     def take(self, wait_s: float) -> list[R]:
-        """What has come since the last call, in order within each partition; what cannot be decoded is logged."""
+        """Return the messages since the last call, in order within each partition; one that cannot
+        be decoded is logged."""
         if self._ends is None:
             self._assign()
         found: list[R] = []
@@ -50,7 +52,7 @@ class TopicReader(Generic[R]):
 
     @property
     def at_end(self) -> bool:
-        """Whether all that was there at the first `take` has been taken."""
+        """Whether every message that the topic held at the first `take` has been taken."""
         return self._ends is not None and all(
             self._seen.get(p, 0) >= end for p, end in self._ends.items()
         )
@@ -80,7 +82,8 @@ class TopicReader(Generic[R]):
 
 
 def read_all(broker: str, topic: Topic, decode: Callable[[bytes], R]) -> list[R]:
-    """All that is in the topic now. Makes the topics that are missing. Raises UnreachableError."""
+    """Return all that the topic holds now. Makes the topics that are missing. Raises
+    UnreachableError."""
     create_topics(broker)
     reader = TopicReader(broker, topic, decode)
     found: list[R] = []

@@ -19,7 +19,7 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     device_id: str
     heard_ns: int  # by the server's wall clock
-    battery: float | None = None  # 0-1, as last told
+    battery: float | None = None  # 0-1, as last reported
     stream: str = ""  # the UUID of its newest stream
     patient_id: str = ""  # whose stream it is
     stay_ns: int = 0

@@ -1,4 +1,4 @@
-"""The registry from Kafka: as it is now, or followed on and on."""
+"""Reads the registry from Kafka, once or continuously."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RegistryFollower:
             raise unreachable(self._broker)
 
     def begin(self) -> None:
-        """Begin without a word of the broker, which may come later; no topic is made."""
+        """Begin without waiting for the broker; no topic is made."""
         self._thread.start()
 
     def stop(self) -> None:

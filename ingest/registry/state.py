@@ -53,7 +53,7 @@ class Registry:
         return other
 
     def device_of(self, token: str) -> DeviceRecord | None:
-        """Whose token this is."""
+        """Return the device that has this token."""
         device_id = self._by_token.get(token_hash(token))
         return None if device_id is None else self.devices[device_id]
 
@@ -78,5 +78,5 @@ class Registry:
         return max(fitting, key=lambda device: (device.bound_ns, device.device_id), default=None)
 
     def in_bed(self, bed: str) -> PersonRecord | None:
-        """Who is in the bed."""
+        """Return the person in the bed."""
         return next((p for p in self.people.values() if p.present and p.bed == bed and bed), None)

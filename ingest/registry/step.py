@@ -49,7 +49,7 @@ def entry(patient_id: str, by: Author, kind: JournalKind, text: str) -> JournalE
 
 
 def action(patient_id: str, by: Author, **fields: Any) -> Action:
-    """What the processor is told of a step."""
+    """The action by which the processor learns of a step."""
     return Action(
         patient_id=patient_id, time_ns=by.time_ns, id=secrets.token_hex(12), by=by.name, **fields
     )

@@ -205,8 +205,8 @@ def edit(
 
 
 def discharge(registry: Registry, patient_id: str, by: Author) -> Steps:
-    """End the stay: the bed is free, the devices are nobody's, the record is kept; alarms that
-    stand are acknowledged, for nobody is to look any more."""
+    """End the stay: the bed is free, the devices are released, the record is kept, and standing
+    alarms are acknowledged, because nobody needs to look at them."""
     person = present(registry, patient_id)
     gone = replace(
         person, discharged_ns=by.time_ns, step="discharged", by=by.name, time_ns=by.time_ns

@@ -1,4 +1,4 @@
-"""Who may send, and how much: device tokens, a brake on guessing, a budget per device."""
+"""Decides who may send, and how much: device tokens, a limit on guessing, a budget per device."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Gate:
         self._budgets: OrderedDict[str, tuple[_Budget, _Budget]] = OrderedDict()
 
     def device(self, registry: Registry, token: str, address: str) -> DeviceRecord:
-        """Whose token this is. Raises RefusedError 401, or 429 for an address that guesses."""
+        """Return the device that has this token. Raises RefusedError 401, or 429 for an address
+        that guesses."""
         found = registry.device_of(token) if 0 < len(token) <= _LONGEST_TOKEN else None
         if found is not None:
             return found
@@ -69,7 +70,8 @@ class Gate:
         )
 
     def spend(self, device_id: str, size: int) -> None:
-        """One call with a body of so many bytes. Raises RefusedError 429 for a device that sends too much."""
+        """Charge a device for one call with a body of `size` bytes. Raises RefusedError 429 if it
+        sends too much."""
         now = self._clock.steady_s()
         budgets = self._budgets.get(device_id)
         if budgets is None:

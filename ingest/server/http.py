@@ -55,7 +55,7 @@ def routes(service: IngestService) -> list[Route]:
 
 
 def refusal(refused: IngestRefusedError) -> Response:
-    """The answer that is none."""
+    """Return the HTTP answer of a refusal."""
     headers = {"Cache-Control": "no-store"}
     if refused.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(refused.retry_after_s))

@@ -193,7 +193,7 @@ class MqttSubscriber:
         return found
 
     def _status(self, device: DeviceRecord, payload: bytes) -> list[Done]:
-        if not payload:  # a retained status that was taken back
+        if not payload:  # an empty payload clears a retained status
             return []
         try:
             status = msgspec.json.decode(payload, type=Status)

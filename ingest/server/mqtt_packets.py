@@ -50,8 +50,8 @@ class PacketReader:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """(first byte, body) of each packet that is complete. Raises ValueError for bytes that are
-        none."""
+        """Yield (first byte, body) of each complete packet. Raises ValueError for bytes that are
+        not MQTT."""
         data = self._rest + data if self._rest else data
         at, end = 0, len(data)
         try:

@@ -1,4 +1,5 @@
-"""To Kafka, in order and until it has it: what the ingest server acknowledges by.
+"""Sends messages to Kafka, in order, until Kafka has them; the ingest server acknowledges input by
+this.
 
 librdkafka keeps what is sent while the broker is away and sends it, in order, when it is back: no
 message of a partition overtakes another, so no stream ever has a hole that a repeat cannot fill. What
@@ -105,7 +106,7 @@ class KafkaOutlet:
             await asyncio.sleep(_IDLE_S * 5)
 
     def close(self) -> None:
-        """Give what waits a last chance."""
+        """Wait a last time for the messages that Kafka does not have yet."""
         left = self._producer.flush(TIMEOUT_S / 2)
         if left:
             log.warning("%d messages did not reach the broker; none of them was acknowledged", left)

@@ -1,4 +1,4 @@
-"""An answer that is none, and the log of them."""
+"""Refusals of the ingest server, and their log."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class IngestRefusedError(RefusedError):
         self.field, self.retry_after_s = field, retry_after_s
 
     def body(self) -> Refusal:
-        """As the body of an HTTP answer."""
+        """Return the refusal as the body of an HTTP answer."""
         return Refusal(problem=self.problem, remedy=self.remedy, field=self.field)
 
     def reply(self) -> Reply:
-        """As a push on a WebSocket or by MQTT."""
+        """Return the refusal as a message on a WebSocket or by MQTT."""
         return Reply(
             status=self.status,
             problem=self.problem,
@@ -45,7 +45,7 @@ class IngestRefusedError(RefusedError):
 
 
 def away() -> IngestRefusedError:
-    """Kafka does not answer."""
+    """Return the refusal 503 for a Kafka that does not answer."""
     return IngestRefusedError(
         429,
         "the broker does not answer",

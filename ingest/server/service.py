@@ -28,7 +28,8 @@ MAX_EVENT_TEXT = 500
 
 
 class IngestService:
-    """What HTTP, WebSocket and MQTT share. `start` and `stop` on the event loop."""
+    """The part of the ingest server that HTTP, WebSocket and MQTT share. `start` and `stop` on the
+    event loop."""
 
     def __init__(self, broker: str, clock: Clock) -> None:
         self.clock, self._broker = clock, broker
@@ -57,7 +58,7 @@ class IngestService:
         ]
 
     async def stop(self) -> None:
-        """Tell of the streams a last time, and give Kafka what waits."""
+        """Publish the streams' states a last time, and send waiting messages to Kafka."""
         self.book.announce(self.clock.now_ns() - round(ANNOUNCE_S * 1e9))
         for task in self._tasks:
             task.cancel()
@@ -66,7 +67,7 @@ class IngestService:
         await asyncio.to_thread(self._follower.stop)
 
     def device(self, token: str, address: str) -> DeviceRecord:
-        """Whose token this is. Raises RefusedError."""
+        """Return the device that has this token. Raises RefusedError."""
         return self.gate.device(self.book.registry, token, address)
 
     def device_now(self, device: DeviceRecord) -> DeviceRecord:

@@ -108,7 +108,7 @@ class _Session:
             self._news.set()
 
     async def _hold(self) -> None:
-        """Take nothing until Kafka is back; the sender is told once."""
+        """Accept nothing until Kafka is back; notify the sender once."""
         if self._service.outlet.away:
             await self._push(away().reply())
         while self._service.outlet.away or len(self._unanswered) >= MOST_UNANSWERED:
@@ -136,7 +136,7 @@ class _Session:
             await self._push(Reply(next_sample=self._stream.kept, wants=self._wants(self._stream)))
 
     def _wants(self, stream: IngestStream) -> Literal["", "battery"]:
-        """A battery level that was never told, or long ago."""
+        """Return "battery" if the device's level is unknown or old, else ""."""
         now = self._service.clock.steady_s()
         if now - max(stream.battery_s, self._asked_s) < ASK_BATTERY_S:
             return ""

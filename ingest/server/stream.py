@@ -30,7 +30,7 @@ class IngestStream:
     seq: int = 0
     sure: bool = True  # False: after a restart more may have been taken than is known here
     battery: float | None = None
-    battery_s: float = 0.0  # when it was told
+    battery_s: float = 0.0  # when the battery level was last reported
     over: str = ""
     recent: OrderedDict[tuple[int, int], tuple[bytes, Done]] = field(default_factory=OrderedDict)
     listeners: set[Callable[[Reply], None]] = field(default_factory=set)

@@ -48,7 +48,7 @@ class StreamBook:
         self._rivals = RefusedSenders(clock)
 
     def restore(self, states: Sequence[DeviceState]) -> None:
-        """What the last server on these topics knew."""
+        """Restore the streams that an earlier server has published on these topics."""
         for state in states:
             self._before[state.device_id] = state.before
             if not state.stream:
@@ -216,7 +216,8 @@ class StreamBook:
             stream.kept = max(stream.kept, behind)
 
     def _end(self, stream: IngestStream, why: str) -> None:
-        """The person or the device has changed: nothing more is taken, and the processor is told."""
+        """End a stream whose person or device has changed: accept nothing more, and tell the
+        processor."""
         if self._clock.now_ns() - stream.heard_ns < CURRENT_NS:
             first = stream.next_sample
             if (

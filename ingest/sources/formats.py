@@ -1,4 +1,4 @@
-"""What kind of file a file is, by its content: names lie."""
+"""Detects the format of a file by its content, since names may be wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a user types to a source."""
+"""Opens the source that a user names."""
 
 from __future__ import annotations
 

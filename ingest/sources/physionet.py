@@ -23,9 +23,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*(/[\w.-]+)+")
 
 
 def fetch(name: str, data: Path) -> Path:
-    """Path without extension of the named record in the data folder, downloaded into it where it is not there yet.
+    """Path without extension of the named record in the data folder, downloaded into it if it is
+    not there yet.
 
-    Raises UnreachableError, naming the folder to put the record in, where there is no network; BadInputError where there is no such record.
+    Raises UnreachableError, naming the folder to put the record in, if there is no network;
+    BadInputError where there is no such record.
     """
     target = data / name
     if target.with_name(target.name + ".hea").exists():

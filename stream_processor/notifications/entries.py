@@ -32,7 +32,7 @@ def entry_of(
         job: the job.
         now_ns: Unix time.
         outcome: of the attempt; "held back": suppressed or waiting, no attempt was made.
-        reason: why it failed or was held back.
+        reason: why it failed, was suppressed or waits.
         next_ns: when the job goes on, Unix time; None if it is closed.
         attempt: number of the attempt; 0 means the last one if it failed, otherwise the next one.
     """

@@ -1,5 +1,5 @@
-"""From rows and 125-Hz positions to the messages that leave the processor: times from (start of the
-stream, sample), never from a clock."""
+"""Makes messages from rows and positions at 125 Hz. Times follow from (start of the stream,
+sample), never from a clock."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def rhythm(stream: Stream, s: Span) -> Rhythm:
 
 
 def finding(stream: Stream, s: TaskLabel, model: str) -> Finding:
-    """What an added task says of this stream; `model` is the version of the model that says it."""
+    """Make the finding of an added task about this stream; `model` is the version of the model."""
     start, end = sample_of(stream, s.start), min(stream.next_sample, sample_of(stream, s.end))
     return Finding(
         patient_id=stream.patient_id,
@@ -117,10 +117,10 @@ def finding(stream: Stream, s: TaskLabel, model: str) -> Finding:
 
 
 def alarm(stream: Stream, s: AlarmStep) -> Alarm:
-    """A step in the life of an alarm of this stream, before people had a say in it
+    """A step in the life of an alarm of this stream, before people's orders are applied
     (pipeline/alarms/lifecycle.py)."""
     kind, a = CATALOGUE[s.kind], s.alarm
-    # told by time alone, or by signal
+    # known from time alone, or from the signal
     seen = sample_of if s.kind == "no_signal" else last_sample_seen
     onset, raised, changed = sample_of(stream, a.onset), seen(stream, a.raised), seen(stream, s.at)
     end = None if s.end is None else sample_of(stream, s.end)

@@ -1,5 +1,6 @@
-"""When each patient was last heard of: whose signal is missing, whose stream is over, and for whom
-time goes on without a signal. Everything by the steady clock, never by the patients' own times."""
+"""Keeps when each patient's last chunk came: whose signal is lost, whose stream is over, and for
+whom time goes on without a signal. Everything by the steady clock, never by the patients' own
+times."""
 
 from __future__ import annotations
 
@@ -11,23 +12,24 @@ CLOSE_AFTER_S = 300.0  # without a chunk, a stream is finished and forgotten
 
 
 class PatientClock:
-    """Per patient with an open stream, how long nothing has come."""
+    """The time since each patient's last chunk, by the steady clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heard: dict[str, float] = {}
         self._lost: set[str] = set()
-        self._told: dict[str, float] = {}  # whose time goes on without a signal, told until when
+        # patients whose time goes on without a signal: the time up to which it has been counted
+        self._told: dict[str, float] = {}
 
     def hear(self, patient_id: str) -> bool:
-        """A chunk came. Returns whether the signal had been given up as lost."""
+        """Record that a chunk came. Returns whether the signal had counted as lost."""
         self._heard[patient_id] = self._clock.steady_s()
         was_lost = patient_id in self._lost
         self._lost.discard(patient_id)
         return was_lost
 
     def lose(self, patient_id: str) -> None:
-        """The signal counts as lost until the next chunk."""
+        """Mark the signal as lost until the next chunk."""
         self._lost.add(patient_id)
 
     def is_lost(self, patient_id: str) -> bool:
@@ -35,12 +37,12 @@ class PatientClock:
         return patient_id in self._lost
 
     def end_stream(self, patient_id: str) -> None:
-        """The patient's stream is closed."""
+        """Record that the patient's stream is closed."""
         del self._heard[patient_id]
         self._lost.discard(patient_id)
 
     def forget(self, patient_id: str) -> None:
-        """The patient belongs to somebody else."""
+        """Forget a patient who belongs to another processor."""
         self._told.pop(patient_id, None)
 
     def over(self) -> list[str]:

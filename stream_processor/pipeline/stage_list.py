@@ -1,4 +1,4 @@
-"""The stages of the data path as one: whatever happens to a stream happens to each of them."""
+"""Treats the stages of the data path as one: each call goes to every stage."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class StageList:
         self._stages = stages
 
     def use(self, model: Model) -> None:
-        """Every stage that answers by a model goes on with this one."""
+        """Give this model to every stage that uses one."""
         for stage in self._stages.values():
             if isinstance(stage, UsesModel):
                 stage.use(model)
 
     def open(self, patient_id: str, fs_hz: float) -> int:
-        """Take a row in each."""
+        """Open a row in every stage."""
         (row,) = {stage.open(patient_id, fs_hz) for stage in self._stages.values()}
         return row
 
@@ -37,12 +37,12 @@ class StageList:
         return sample
 
     def close(self, row: int) -> None:
-        """Give the row back in each."""
+        """Close the row in every stage."""
         for stage in self._stages.values():
             stage.close(row)
 
     def snapshot(self, row: int) -> dict[str, State]:
-        """What each remembers of the row."""
+        """Return every stage's state of the row."""
         return {name: stage.snapshot(row) for name, stage in self._stages.items()}
 
     def check(self, states: dict[str, State]) -> None:

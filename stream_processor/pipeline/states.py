@@ -1,4 +1,4 @@
-"""A patient's state as bytes: what is remembered, checked before anything of it is used."""
+"""A patient's state as bytes, which is validated completely before any of it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHECKSUM = 4  # bytes in front
 
 
 class StreamState(msgspec.Struct, array_like=True):
-    """Of an open stream."""
+    """The state of an open stream."""
 
     stream: Stream
     admission: AdmissionState
@@ -24,7 +24,7 @@ class StreamState(msgspec.Struct, array_like=True):
 
 
 class State(msgspec.Struct):
-    """All that is remembered of a patient."""
+    """The complete state of a patient."""
 
     patient_id: str
     lifecycle: Any
@@ -41,14 +41,14 @@ _versions = msgspec.msgpack.Decoder(_Version)
 
 
 def pack(state: State) -> bytes:
-    """The state with its checksum."""
+    """Return the state as bytes with a checksum."""
     data = msgspec.msgpack.encode(state)
     return zlib.crc32(data).to_bytes(_CHECKSUM) + data
 
 
 def unpack(data: bytes, patient_id: str) -> State:
-    """What `pack` made for this patient. Raises ValueError: damaged, of another version, of another
-    patient."""
+    """Return the state that `pack` has packed for this patient. Raises ValueError: damaged, of
+    another version, of another patient."""
     checksum, data = data[:_CHECKSUM], data[_CHECKSUM:]
     if zlib.crc32(data).to_bytes(_CHECKSUM) != checksum:
         raise ValueError("not a state: its checksum is wrong")

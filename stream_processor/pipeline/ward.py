@@ -113,13 +113,13 @@ class Ward:
         self._timed = timings or StepTimes()
 
     def use(self, model: Model) -> None:
-        """Go on with a model that extends this one (models/serving/extension.py), between two
-        pushes: what is remembered stays as it is."""
+        """Change to a model that extends this one (models/serving/extension.py), between two
+        pushes; patients' states stay as they are."""
         self._stages.use(model)
         self._version = model.spec.version
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
-        """Process chunks in the order they came; several per patient are welcome."""
+        """Process chunks in the order they came, any number per patient."""
         found: list[Event] = []
         with self._timed("admission"):
             rounds = self.admission.push(chunks)
@@ -153,20 +153,21 @@ class Ward:
         return found
 
     def act(self, actions: Sequence[tuple[int, int, Action]]) -> list[Event]:
-        """Take what people did, each with its partition and its place there; what was taken before
-        counts once."""
+        """Apply people's actions, each with its partition and its offset there; an action already
+        applied is ignored."""
         found, changed = self._control.act(actions, self._row)
         for patient_id in changed:
             self._set_limits(patient_id)
         return [*found]
 
     def expect_actions(self, ends: Mapping[int, int]) -> None:
-        """In these partitions actions are placed from 0 to these ends so far; if more have been
-        taken, the topic was made anew, and counting starts again."""
+        """Set the present end offsets of the action partitions. If more actions than that were
+        taken, the topic was made anew, and counting starts at 0."""
         self._control.expect_actions(ends)
 
     def orders(self) -> dict[str, Orders | None]:
-        """By patient: what holds of what people ordered, if it is to be told; None: nothing does."""
+        """Return, by patient, the orders in force that must be published; None if there are
+        none."""
         return self._control.orders()
 
     def resume(self, orders: Orders) -> list[Event]:
@@ -184,8 +185,8 @@ class Ward:
         return [*self._control.technical(patient_id, stream, kind, at_ns, detail)]
 
     def on_clock(self) -> list[Event]:
-        """What time alone brings: no-signal alarms, the end of streams that have long been silent,
-        re-alarms."""
+        """Return the events that time alone causes: no-signal alarms, the end of streams long
+        silent, re-alarms."""
         over = self._heard.over()
         found = self._end(over)
         for patient in over:
@@ -203,20 +204,20 @@ class Ward:
         return found
 
     def flush(self, patient_id: str) -> list[Event]:
-        """Everything still pending, as at the end of the stream; only `overall_rhythm` and `close`
-        may follow."""
+        """Return everything still pending, as at the end of the stream; only `overall_rhythm` and
+        `close` may follow."""
         return self._drain([self._row[patient_id]]) + self._finish(patient_id)
 
     def overall_rhythm(self, patient_id: str) -> tuple[RhythmLabel, float]:
-        """The rhythm of the stream as a whole (N, AFIB, O or ~), and its probability."""
+        """Return the rhythm of the stream as a whole (N, AFIB, O or ~), and its probability."""
         return self._tracker.overall(self._row[patient_id])
 
     def patients(self) -> list[str]:
-        """Those with an open stream, or of whom something must be remembered without one."""
+        """Return the patients with an open stream, and those who must be remembered without one."""
         return list(dict.fromkeys([*self._row, *self._control.patients()]))
 
     def snapshot(self, patient_id: str) -> bytes:
-        """All that is remembered of a patient: restored, and given the chunks that follow, a ward
+        """Return the state of a patient. A ward that restores it and gets the chunks that follow
         goes on exactly as this one would."""
         lifecycle = self._control.snapshot(patient_id)
         if (row := self._row.get(patient_id)) is None:
@@ -251,7 +252,7 @@ class Ward:
             self._heard.lose(state.stream.patient_id)
 
     def close(self, patient_id: str) -> None:
-        """Forget a patient, standing alarms and all."""
+        """Forget a patient, including standing alarms."""
         self._control.forget(patient_id)
         self._heard.forget(patient_id)
         self.admission.forget(patient_id)
@@ -271,8 +272,8 @@ class Ward:
         self._alarms.set_profile(self._row[patient_id], profile)
 
     def _before(self, run: Run) -> list[Event]:
-        """What happens before a run of samples can be processed: a new stream, a gap, a signal that
-        is back."""
+        """Handle what comes before a run of samples: a new stream, a gap, the return of a lost
+        signal."""
         found: list[Event] = []
         patient = run.patient_id
         if run.opens:
@@ -297,7 +298,7 @@ class Ward:
         return found
 
     def _gap(self, row: int, run: Run) -> list[Event]:
-        """Samples are missing before this run. The row has been drained."""
+        """Handle a gap before this run. The row has been drained."""
         stream = self._stream[row]
         lost_from = (run.first_sample - run.missing) * FS_HZ / stream.fs_hz
         end = int(np.ceil(lost_from))
@@ -312,7 +313,7 @@ class Ward:
         return self._rhythm_events(before + lost(row, end, sample)) + found
 
     def _end(self, patients: Sequence[str]) -> list[Event]:
-        """These streams are over; what is latched stays standing."""
+        """End these streams; latched alarms stay."""
         found = self._drain([self._row[patient] for patient in patients])
         for patient in patients:
             found += self._finish(patient)
@@ -321,7 +322,7 @@ class Ward:
         return found
 
     def _drain(self, which: Sequence[int]) -> list[Event]:
-        """What the signal stages still hold of these rows."""
+        """Flush the signal stages for these rows, and return their events."""
         if not which:
             return []
         rows = np.array(which, dtype=np.intp)
@@ -333,7 +334,7 @@ class Ward:
         return found + self._findings([*self._added.flush(rows), *labels])
 
     def _finish(self, patient_id: str) -> list[Event]:
-        """What follows from the end of a drained stream."""
+        """Return the events that follow from the end of a drained stream."""
         row = self._row[patient_id]
         end = int(np.ceil(self._stream[row].next_sample * FS_HZ / self._stream[row].fs_hz))
         spans = self._tracker.finish(row, end)

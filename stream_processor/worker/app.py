@@ -48,7 +48,7 @@ GC_THRESHOLDS = (50_000, 20, 1_000)
 
 
 class Clients(NamedTuple):
-    """What a worker talks to the broker with."""
+    """A worker's clients of the broker."""
 
     broker: str  # its address
     app: faust.App
@@ -103,7 +103,7 @@ class Processor:
 
     @property
     def ready(self) -> bool:
-        """Whether the group has given this worker its part, if only an empty one."""
+        """Whether the consumer group has assigned this worker its partitions, possibly none."""
         return self._ready
 
     def stop(self) -> None:
@@ -130,7 +130,7 @@ class Processor:
             self.partitions -= partitions
 
     async def _watch(self) -> None:
-        """Raise what broke faust, or its consumer."""
+        """Raise the error that broke faust or its consumer."""
         while not self.stopping.is_set():
             if self.clients.app.should_stop:
                 raise RuntimeError("the consumer broke down") from self.clients.app.crash_reason
@@ -153,7 +153,7 @@ class Processor:
                     publishing = asyncio.create_task(asyncio.to_thread(self.publish, figures))
 
     def _measure(self) -> None:
-        """Bring the counters that say "now" up to date."""
+        """Update the counters of the present state."""
         c, pending = self.counters, self.ledger.pending
         positions = pending.positions()
         c.pending = pending.count

@@ -1,5 +1,5 @@
-"""From their topics into the store: what the ward makes, what people do and say, whom they were
-told, how streams score.
+"""Stores messages from their topics: the ward's events, people's actions and edits, deliveries of
+notifications, scores.
 
 A consumer group of its own, so that nothing that watches a patient ever waits for the store. The
 rule is the same as the processor's: the store is flushed before the offsets are committed. A crash
@@ -65,7 +65,7 @@ BATCH = 5000
 STORE_S = 0.5  # how long messages are gathered before they are stored
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0  # between two tries while the store is busy
 SESSION_S = 10.0  # how long a killed one's partitions wait
-STALLED_S = 8.0  # who stood still for so long between reading and storing holds what is old
+STALLED_S = 8.0  # after a longer pause between reading and storing, the messages held may be stale
 MEASURE_S = 10.0
 STOP_S = 10.0
 KEPT_DAYS = min(t.retention_ms for t in topics.ALL if t.name in KINDS) / topics.DAY_MS
@@ -96,7 +96,7 @@ class Archive:
         self._watch = StoreWatch(clock)
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._stop = threading.Event()
-        # by topic and partition: the first offset that is not stored, where it is to be committed
+        # by topic and partition: the first offset that is not stored, to be committed
         self._next: dict[tuple[str, int], int] = {}
         self._wait_s = 0.0  # while the store is busy
         self._try_at_s = 0.0
@@ -153,7 +153,7 @@ class Archive:
             self._sink.close()
 
     def _turn(self, consumer: confluent_kafka.Consumer, event_producer: EventProducer) -> None:
-        """Take what has come, and store it unless the store wants to be left alone. Raises
+        """Take new messages, and store them unless a retry of the store must still wait. Raises
         StalledError."""
         begun_s = self._clock.steady_s()
         if self._wait_s:
@@ -182,7 +182,7 @@ class Archive:
             if error := message.error():
                 if error.fatal():
                     raise confluent_kafka.KafkaException(error)
-                continue  # told by librdkafka again and again while it mends itself
+                continue  # reported by librdkafka repeatedly while it reconnects by itself
             topic, partition, offset = (
                 message.topic() or "",
                 message.partition() or 0,
@@ -200,7 +200,8 @@ class Archive:
             self._next[topic, partition] = offset + 1
 
     def _store(self, event_producer: EventProducer) -> bool:
-        """Flush the sink. False where it is busy: then the next try waits, longer each time."""
+        """Flush the sink. Returns False if it is busy: then the next try waits, longer each
+        time."""
         try:
             self._sink.flush()
         except SinkBusyError as error:
@@ -261,7 +262,7 @@ class Archive:
     def _revoked(
         self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]
     ) -> None:
-        """Another one reads these from our last commit on; what we hold of them is stored twice,
-        which changes nothing."""
+        """Give up partitions: their next owner reads from our last commit on. What is stored twice
+        changes nothing."""
         for place in partitions:
             self._next.pop((place.topic, place.partition), None)

@@ -1,5 +1,5 @@
-"""The commit rule: nothing is committed before all that follows from it is on its topics, and no
-snapshot is written before its events are.
+"""The commit rule: input is committed only after all events that follow from it are on their
+topics, and a snapshot is written only after its events are.
 
 A round takes a few partitions, and in this order
   1. notes how far they are processed, and snapshots their changed patients between slices (a
@@ -40,11 +40,11 @@ T = TypeVar("T")
 
 
 class Committer(Protocol):
-    """How input offsets are committed."""
+    """The interface by which input offsets are committed."""
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Commit, for each partition of ecg.samples, the next offset to read. False where the group
-        has moved on without us."""
+        """Commit, for each partition of ecg.samples, the next offset to read. False if the consumer
+        group has moved on without this worker."""
         ...
 
     def release(self, partitions: set[int]) -> None:
@@ -53,7 +53,7 @@ class Committer(Protocol):
 
 
 class Checkpointer:
-    """Keeps snapshots and commits. One round at a time."""
+    """Writes snapshots and commits offsets, one round at a time."""
 
     def __init__(
         self,
@@ -83,18 +83,18 @@ class Checkpointer:
                     await self._round(due)
 
     async def finish(self, partitions: Iterable[int]) -> None:
-        """A last round for these partitions."""
+        """Run a last round for these partitions."""
         async with self._turn:
             await self._round(sorted(partitions))
 
     async def hand_over(self, partitions: set[int]) -> None:
-        """Give partitions away: a last round, the patients' end here, and every event on its topic
-        before the next owner begins. Raises StalledError."""
+        """Give partitions away: run a last round, close their patients, and wait until every event
+        is on its topic, before the next owner begins. Raises StalledError."""
         async with self._turn:
             await self._round(sorted(partitions))
             await self._worker.release(partitions)
-            # A slice may have come between the two. The next owner will compute its events again,
-            # and ours must not come behind later ones.
+            # A slice may have run between the two. The next owner computes its events again, and
+            # ours must not arrive after later ones.
             self._stall_guard.check()
             await self._in_thread(lambda: self._event_producer.settle(self._event_producer.mark()))
             self._ledger.forget(partitions)

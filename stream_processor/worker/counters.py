@@ -1,4 +1,4 @@
-"""What the stream processor counts, for its log line and for whoever watches it."""
+"""Counters of the stream processor, for its log line and its metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Counters:
-    """Totals since the start, but for the lines that say "now"."""
+    """Totals since the start, except the fields whose comment says "now"."""
 
     messages: int = 0  # taken from ecg.samples
     chunks: int = 0  # of these, handed to the ward

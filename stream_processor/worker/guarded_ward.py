@@ -1,5 +1,5 @@
-"""The ward with what feeds it: decoding, the actions, the trial of what may break it. Used in the
-ward's thread only."""
+"""Runs the ward on decoded messages and people's actions, after a trial of input that may break it.
+Used in the ward's thread only."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Actions(Protocol):
 
 
 class WardBrokeError(Exception):
-    """The ward raised what it never should; its cause says what."""
+    """The ward raised an unexpected error, which is this error's cause."""
 
 
 class SliceResult(NamedTuple):
-    """What came of a slice."""
+    """The result of a slice."""
 
     patients: set[str]  # of whom something came
     events: list[Event]
@@ -75,7 +75,8 @@ class SliceResult(NamedTuple):
 
 
 class GuardedWard:
-    """Decodes, tries what is suspect, and enters in the ledger what went into the ward."""
+    """Decodes input, tries suspect input first, and enters in the ledger what went into the
+    ward."""
 
     def __init__(
         self,
@@ -95,10 +96,10 @@ class GuardedWard:
         self._clock, self._counters, self._stall_guard = clock, counters, stall_guard
         self._quarantine = Quarantine(make_ward, clock)
         self.latencies = Latencies()
-        self.found = False  # since the ward was built, somebody who breaks it
+        self.found = False  # True once input that breaks the present ward was found
 
     def slice(self, batch: list[tuple[int, InputRecord]], timers: bool) -> SliceResult:
-        """Messages and actions through the ward, and the timers if they are due. Raises
+        """Pass messages and actions through the ward, and run its timers if they are due. Raises
         WardBrokeError, StalledError."""
         started = self._clock.steady_s()
         if (model := self._next_model()) is not None:
@@ -132,7 +133,7 @@ class GuardedWard:
         return SliceResult(patients, events, behind)
 
     def rebuild(self, restored: Restored, until: Mapping[int, int]) -> list[Event]:
-        """Begin anew with a fresh ward and what was restored; what lies before these offsets is
+        """Begin again with a fresh ward and restored states; input before these offsets is
         suspect."""
         self._counters.rebuilds += 1
         self.found = False
@@ -142,8 +143,8 @@ class GuardedWard:
         return self.restore(restored)
 
     def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
-        """State of these patients (with the partitions that ask) now; ENDED for those whose stream
-        has ended."""
+        """Return the present state of these patients (with the partitions that ask); ENDED if the
+        stream has ended."""
         started = self._clock.steady_s()
         present = set(self._ward.patients())
         states: dict[str, Snapshot] = {}
@@ -158,7 +159,8 @@ class GuardedWard:
         return states
 
     def restore(self, restored: Restored) -> list[Event]:
-        """Take over patients. Tells of states that cannot be used, and returns what it told."""
+        """Take over patients. Returns the alarms, already sent, about states that cannot be
+        used."""
         found: list[Event] = []
         ends = self._actions.assign(self._pending.partitions)
         self._ledger.restore(restored)
@@ -180,7 +182,7 @@ class GuardedWard:
         return found
 
     def close(self, partitions: Iterable[int]) -> None:
-        """Forget the patients of these partitions, which are pending no more."""
+        """Forget the patients of these partitions, which are no longer pending."""
         self._actions.assign(self._pending.partitions)
         present = set(self._ward.patients())
         for patient in self._ledger.close(partitions):
@@ -188,16 +190,16 @@ class GuardedWard:
                 self._ward.close(patient)
 
     def commit_actions(self, places: Mapping[int, int]) -> None:
-        """The effect of all actions before these places is safe."""
+        """Commit the actions before these offsets, whose effect is safe."""
         self._actions.commit(places)
 
     def _tell_orders(self) -> None:
-        """What holds of people's orders, for the ward and for a successor."""
+        """Publish the orders in force, for the page and for the next owner of the patient."""
         for patient, orders in self._ward.orders().items():
             self._event_producer.orders(patient, orders, self._ledger.home(patient))
 
     def _refuse(self, items: list[Item], events: list[Event]) -> list[Item]:
-        """The items without those that would break the ward; what is told of these goes to
+        """Return the items without those that would break the ward; alarms about these are added to
         `events`."""
         good, refused, bad_states = self._quarantine.judge(items, self._ward)
         for patient, reason in bad_states.items():
@@ -227,13 +229,13 @@ class GuardedWard:
         return self._ward.tell(patient, "state_lost", None, reason)
 
     def _act(self, placed: Sequence[Placed], good: Sequence[Placed]) -> list[Event]:
-        """Do what people ordered about the patients that are ours."""
+        """Apply people's actions on the patients of this worker."""
         for partition, offset, action in placed:
             self._ledger.act(action.patient_id, partition, offset)
         return self._ward.act(good) if good else []
 
     def _decode(self, partition: int, record: InputRecord) -> Sample | None:
-        """The chunk, or None if it is no chunk or is already inside a restored state."""
+        """Return the chunk; None if it cannot be decoded or is already inside a restored state."""
         try:
             chunk = decode(record.value or b"", SampleChunk)
         except BadMessageError as error:

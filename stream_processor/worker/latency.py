@@ -1,4 +1,4 @@
-"""How long after a beat its event was made: the processor's own view of what people call end-to-end
+"""Measures how long after a beat its event is made: the processor's part of the end-to-end
 latency."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LIVE_NS = 600 * 10**9
 
 
 class Latencies:
-    """Collects from the ward's thread, is asked from the event loop."""
+    """Collects latencies in the ward's thread; the event loop reads them."""
 
     def __init__(self) -> None:
         self._ns: list[int] = []
@@ -28,8 +28,8 @@ class Latencies:
         ]
 
     def take(self) -> tuple[float, float]:
-        """Median and 99th percentile in seconds since the last call; NaN where there was no live
-        beat."""
+        """Return median and 99th percentile in seconds since the last call; NaN if there was no
+        live beat."""
         found, self._ns = self._ns, []
         if not found:
             return np.nan, np.nan

@@ -37,8 +37,8 @@ class Ledger:
         return self._home.get(patient)
 
     def came(self, patient: str, partition: int) -> None:
-        """A chunk came from this partition. One other than before means that the topic has more
-        partitions now, or that a sender chooses otherwise."""
+        """Record that a chunk came from this partition. A new partition means that the topic has
+        grown, or that a sender partitions differently."""
         home = self._home.setdefault(patient, partition)
         if home != partition:
             self._inside[patient] = {home: 0, partition: 0} | self._inside.get(patient, {})
@@ -50,7 +50,7 @@ class Ledger:
         return offset < self._inside.get(patient, {}).get(partition, 0)
 
     def act(self, patient: str, partition: int, offset: int) -> None:
-        """An action was taken."""
+        """Record that an action was taken."""
         self._home.setdefault(patient, partition)
         self._acted[partition] = offset + 1
 
@@ -60,34 +60,35 @@ class Ledger:
         return {p: self._acted[p] for p in partitions if p in self._acted}
 
     def note(self, patients: Iterable[str]) -> None:
-        """There is news of these: their snapshots must be written anew."""
+        """Mark these patients as changed: their snapshots must be written anew."""
         for patient in patients:
             home = self._home.get(patient)
             for partition in {*self._inside.get(patient, ()), *(() if home is None else (home,))}:
                 self.changed.setdefault(partition, set()).add(patient)
 
     def restore(self, restored: Restored) -> None:
-        """Take over the patients of partitions that have come."""
+        """Take over the patients of newly assigned partitions."""
         self.layout = restored.layout
         self._outdated |= {patient: set(of) for patient, of in restored.outdated.items()}
         for patient, snapshot in restored.states.items():
             self._home[patient], self._inside[patient] = snapshot.partition, dict(snapshot.inside)
 
     def lose_state(self, patient: str) -> None:
-        """The restored state cannot be used: what comes since the last commit is all that is left
-        of the patient."""
+        """Discard a restored state that cannot be used: only the patient's input since the last
+        commit is left."""
         del self._inside[patient]
 
     def claim(self, patient: str, partition: int) -> bool:
-        """Whether a patient is ours of whom only the orders were restored, from this partition. Of
-        one who has moved, as partitions were added, only the snapshot has moved along."""
+        """Whether this worker has the patient, of whom only orders were restored, from this
+        partition. When a patient moves because partitions were added, the snapshot moves, but not
+        the orders."""
         if patient not in self._home and partition != home_of(patient, self.layout.partitions or 1):
             return False
         self._home.setdefault(patient, partition)
         return True
 
     def begin_anew(self) -> None:
-        """The ward is built anew: nobody is inside it."""
+        """Forget all patients: the ward is built anew."""
         self._home, self._inside, self._acted = {}, {}, {}
 
     def snapshot(self, patient: str, asked: int, state: bytes) -> Snapshot:
@@ -102,13 +103,13 @@ class Ledger:
         return Snapshot(home, state, inside)
 
     def snapshotted(self, patients: Iterable[tuple[str, int]]) -> None:
-        """These have been asked for, each by its partition."""
+        """Record that the snapshots of these patients were taken, each for its partition."""
         for patient, partition in patients:
             self.changed.get(partition, set()).discard(patient)
 
     def written(self, snapshots: Mapping[str, Snapshot]) -> list[tuple[int, str]]:
-        """These are on ecg.state. Returns the partitions and patients whose older snapshots may
-        go, now that the patients' new partitions have their state."""
+        """Record that these snapshots are on ecg.state. Returns (partition, patient) of older
+        snapshots that may be removed, because the patient's new partition has the state."""
         return [(p, patient) for patient in snapshots for p in self._outdated.pop(patient, ())]
 
     def note_ended(self, snapshots: Mapping[str, Snapshot]) -> None:
@@ -130,7 +131,7 @@ class Ledger:
         ]
 
     def removed(self, patients: Iterable[tuple[int, str]]) -> None:
-        """The markers of these are gone."""
+        """Record that the ENDED markers of these patients were removed."""
         for partition, patient in patients:
             del self._ended[partition][patient]
 
@@ -139,12 +140,12 @@ class Ledger:
         return {p: at for p, at in offsets.items() if self._committed.get(p) != at}
 
     def committed(self, offsets: Mapping[int, int]) -> None:
-        """These offsets are committed."""
+        """Record that these offsets are committed."""
         self._committed |= offsets
 
     def close(self, partitions: Iterable[int]) -> list[str]:
-        """Forget whose chunks and actions came from these partitions, which are pending no more;
-        returns those patients."""
+        """Forget the patients whose chunks and actions came from these partitions, which are no
+        longer pending; return those patients."""
         gone = set(partitions)
         patients = [patient for patient, home in self._home.items() if home in gone]
         for patient in patients:
@@ -156,7 +157,7 @@ class Ledger:
         return patients
 
     def forget(self, partitions: Iterable[int]) -> None:
-        """The partitions belong to somebody else now."""
+        """Forget partitions that belong to another worker now."""
         for partition in partitions:
             self.changed.pop(partition, None)
             self._committed.pop(partition, None)

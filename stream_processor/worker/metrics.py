@@ -1,4 +1,4 @@
-"""What the stream processor tells Prometheus: every counter of counters.py, in one list with its
+"""Prometheus metrics of the stream processor: every counter of counters.py, in one list with its
 meaning."""
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ NAMES = (
 
 
 def metrics_of(counters: Counters, restarts: int) -> list[Metric]:
-    """All of them now; `restarts`: how often a worker broke down and was started again."""
+    """Return the present values of all metrics; `restarts`: how often a worker broke down and was
+    started again."""
     found = [
         Metric(name, kind, meaning, float(getattr(counters, field)))  # type: ignore[arg-type]
         for field, name, kind, meaning in NAMES

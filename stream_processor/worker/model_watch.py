@@ -1,5 +1,5 @@
-"""The model folder that a processor watches: what is put there is loaded, checked, and offered to
-the ward, while the old model goes on.
+"""Watches a model folder: a model put there is loaded, checked and offered to the ward, while the
+old model goes on.
 
 Once a second the folder's files are looked at (names, sizes, times). When they have changed, a
 thread loads them; a folder that is damaged, half copied, or that does not extend the model in use
@@ -19,23 +19,24 @@ from models.serving.runtime import Model
 
 LOOK_S = 1.0
 log = logging.getLogger(__name__)
-Looks = tuple[tuple[str, int, int, int], ...]
+Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 class ModelWatch:
-    """Loads the folder's model at once (raises BadInputError); later ones are had from `take`. One
+    """Loads the folder's model at once (raises BadInputError); `take` returns later ones. One
     thread at a time may call it."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
-        self._looked = looks(folder)
+        self._looked = fingerprint(folder)
         self.model = Model(folder)
         self._next_s = clock.steady_s() + LOOK_S
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._loading: Future[Model | None] | None = None
 
     def take(self) -> Model | None:
-        """A model that has come since and extends the one before, once. Never waits."""
+        """Return a new model that extends the one in use, once; None if there is none. Never
+        waits."""
         if self._loading is not None:
             if not self._loading.done():
                 return None
@@ -45,14 +46,14 @@ class ModelWatch:
         now = self._clock.steady_s()
         if now >= self._next_s:
             self._next_s = now + LOOK_S
-            there = looks(self._folder)
+            there = fingerprint(self._folder)
             # while a folder is replaced there is none for a moment
             if there and there != self._looked:
                 self._looked = there
                 self._loading = self._thread.submit(self._load, there)
         return None
 
-    def _load(self, there: Looks) -> Model | None:
+    def _load(self, there: Fingerprint) -> Model | None:
         try:
             found = Model(self._folder)
             if found.spec.version == self.model.spec.version:
@@ -60,11 +61,12 @@ class ModelWatch:
             check_extends(self.model, found)
         except BadInputError as error:
             self._refuse(error.problem)
-        # of ONNX Runtime, whatever it finds in a file: no defect of ours may come from a file
+        # ONNX Runtime raises errors of many kinds for a bad file; none of them may end the
+        # processor
         except Exception as error:
             self._refuse(str(error))
         else:
-            if looks(self._folder) == there:
+            if fingerprint(self._folder) == there:
                 log.info(
                     "model %s takes the place of %s", found.spec.version, self.model.spec.version
                 )
@@ -80,8 +82,9 @@ class ModelWatch:
         )
 
 
-def looks(folder: Path) -> Looks:
-    """By which it is seen that a model folder has changed; empty where there is none."""
+def fingerprint(folder: Path) -> Fingerprint:
+    """Return a fingerprint of a model folder: names, sizes and times of its files; empty if there
+    is no model."""
     try:
         found = [
             (path.name, path.stat()) for path in (folder / "spec.json", *folder.glob("*.onnx"))

@@ -40,8 +40,8 @@ class ActionReader:
         self._consumer = open_consumer(broker, GROUP)
 
     def assign(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Read these partitions, and no others, from their commits on. Returns where each ends now.
-        Blocks."""
+        """Read exactly these partitions, from their commits on. Returns the present end offset of
+        each. Blocks."""
         wanted = [confluent_kafka.TopicPartition(topics.ACKS.name, p) for p in partitions]
         if not wanted:
             self._consumer.unassign()
@@ -52,8 +52,8 @@ class ActionReader:
         return ends
 
     def take(self) -> list[Placed]:
-        """What has come since the last call. What is no action is left to the archive, which puts
-        it on the dead-letter topic."""
+        """Return the actions since the last call. A message that is no action is left to the
+        archive, which puts it on the dead-letter topic."""
         found: list[Placed] = []
         for message in self._consumer.consume(_BATCH, timeout=0):
             if message.error():
@@ -68,7 +68,8 @@ class ActionReader:
         return found
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """For each partition the next action to read. Lost commits only mean reading again."""
+        """Commit, for each partition, the next action to read. If a commit is lost, actions are
+        only read again."""
         places = [
             confluent_kafka.TopicPartition(topics.ACKS.name, p, offset)
             for p, offset in offsets.items()
@@ -77,14 +78,14 @@ class ActionReader:
             self._consumer.commit(offsets=places, asynchronous=True)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the consumer."""
         self._consumer.close()
 
     def _from_commits(
         self, wanted: list[confluent_kafka.TopicPartition], ends: Mapping[int, int]
     ) -> list[confluent_kafka.TopicPartition]:
-        """Where reading begins: at the commit, or at the beginning where there is none or the topic
-        was made anew."""
+        """Return where reading begins: at the commit, or at the beginning if there is none or the
+        topic was made anew."""
         found = []
         for tp in self._consumer.committed(wanted, TIMEOUT_S):
             known = 0 <= tp.offset <= ends[tp.partition]

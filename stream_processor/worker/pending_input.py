@@ -1,4 +1,4 @@
-"""What has been fetched and is not yet processed, and how far each partition has come."""
+"""Messages that were fetched and are not yet processed, and the position in each partition."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class PendingInput:
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those that are open, now or later."""
+        """The assigned partitions: open already, or waiting for others."""
         return frozenset(self._open | self._later)
 
     @property
     def full(self) -> bool:
-        """True where the delivery should wait."""
+        """True if the delivery should wait."""
         return self.bytes >= MAX_PENDING_BYTES
 
     @property
     def ready(self) -> bool:
-        """True where `take` would return something."""
+        """True if `take` would return something."""
         return any(self._pending.get(p) for p in self._open)
 
     def add(self, partition: int, records: Sequence[InputRecord]) -> None:
@@ -52,8 +52,8 @@ class PendingInput:
         self.bytes += sum(len(r.value or b"") for r in fresh)
 
     def take(self, limit: int) -> list[tuple[int, InputRecord]]:
-        """The next messages of the open partitions, in order within each, at most about `limit`, a
-        fair share from each."""
+        """Remove and return the next messages of the open partitions, in order within each: about
+        `limit` at most, with a fair share from each."""
         waiting = [p for p in self._open if self._pending.get(p)]
         share = -(-limit // max(len(waiting), 1))
         taken: list[tuple[int, InputRecord]] = []
@@ -66,7 +66,7 @@ class PendingInput:
         return taken
 
     def done(self, taken: Iterable[tuple[int, InputRecord]]) -> None:
-        """What `take` gave has been processed."""
+        """Record that messages returned by `take` have been processed."""
         self._next.update((partition, record.offset + 1) for partition, record in taken)
         if self._first:
             self._first = {p: at for p, at in self._first.items() if self._next.get(p, 0) < at}
@@ -83,7 +83,7 @@ class PendingInput:
             self._open.update(partitions)
 
     def open_all(self) -> None:
-        """Wait for no other partition any longer."""
+        """Open the waiting partitions now."""
         self._open |= self._later
         self._later, self._first = set(), {}
 
@@ -98,7 +98,7 @@ class PendingInput:
         self._next[partition] = start
 
     def close(self, partitions: Iterable[int]) -> None:
-        """Forget these partitions and what waits of them: whoever gets them reads again from the
+        """Forget these partitions and their pending messages: their next owner reads again from the
         commit."""
         for partition in partitions:
             self._open.discard(partition)
@@ -111,7 +111,8 @@ class PendingInput:
             self.bytes -= sum(len(r.value or b"") for r in left)
 
     def taken(self) -> dict[int, int]:
-        """For each open partition the offset behind the last message that `take` gave."""
+        """Return, for each open partition, the offset after the last message that `take`
+        returned."""
         return {
             p: waiting[0].offset if (waiting := self._pending.get(p)) else self._expected[p]
             for p in self._open
@@ -119,6 +120,6 @@ class PendingInput:
         }
 
     def positions(self) -> dict[int, int]:
-        """For each partition the offset behind the last message processed; none where nothing has
-        been processed yet."""
+        """Return, for each partition, the offset after the last message processed; no entry if none
+        has been."""
         return dict(self._next)

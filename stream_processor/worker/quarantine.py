@@ -1,5 +1,5 @@
-"""Finding what breaks the ward: chunks and actions are tried in a scratch ward, halved until the
-one that does it is found.
+"""Finds input that breaks the ward: tries chunks and actions in a scratch ward, and halves them
+until the one at fault is found.
 
 A scratch ward takes over what the ward remembers of the patients concerned, so that it does exactly
 what the ward would. Patients do not depend on their company (the laws of tests/contract), so that
@@ -18,15 +18,15 @@ from stream_processor.kafka.event_producer import InputRecord
 from stream_processor.worker.operator_actions import Placed
 
 log = logging.getLogger(__name__)
-# a patient whose input broke the ward is tried apart for so long, so that no more than one rebuild
-# is its fault
+# how long a patient whose input broke the ward is tried apart, so that it causes one rebuild at
+# most
 PROBATION_S = 600.0
 REASON = 300  # characters
 MOST = 20  # refused of one patient at a time; then the rest of it is refused unseen
 
 
 class TrialWard(Protocol):
-    """What a trial needs of a ward."""
+    """The interface of a ward that a trial needs."""
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]: ...
     def act(self, actions: Sequence[Placed]) -> list[Event]: ...
@@ -61,15 +61,15 @@ Item = Sample | Order
 
 
 class Refused(NamedTuple):
-    """What broke the ward, and how."""
+    """An item that broke the ward, and the reason."""
 
     item: Item
     reason: str
 
 
 class Verdict(NamedTuple):
-    """What may go into the ward, in order, and what may not; patients whose remembered state broke
-    it, not their input."""
+    """The items that may go into the ward, in order; those that may not; and the patients whose
+    remembered state broke it, instead of their input."""
 
     good: list[Item]
     refused: list[Refused]
@@ -77,8 +77,8 @@ class Verdict(NamedTuple):
 
 
 class Quarantine:
-    """Knows who is suspect: everybody up to the place where the ward broke, and for some minutes
-    the patients whose input did it."""
+    """Knows which input is suspect: all of it up to the offsets at which the ward broke, and for
+    some minutes that of the patients who caused it."""
 
     def __init__(self, make_ward: Callable[[], TrialWard], clock: Clock) -> None:
         self._make_ward, self._clock = make_ward, clock
@@ -91,17 +91,17 @@ class Quarantine:
         return not (self._until or self._guilty)
 
     def suspect(self, until: Mapping[int, int]) -> None:
-        """The ward broke with what lies before these offsets."""
+        """Record that the ward broke on input before these offsets."""
         self._until = {p: max(at, self._until.get(p, 0)) for p, at in until.items()}
 
     def passed(self, positions: Mapping[int, int]) -> None:
-        """The input has been processed so far."""
+        """Record the offsets up to which the input has been processed."""
         self._until = {p: at for p, at in self._until.items() if positions.get(p, 0) < at}
         now = self._clock.steady_s()
         self._guilty = {id_: until for id_, until in self._guilty.items() if until > now}
 
     def is_suspect(self, item: Item) -> bool:
-        """Whether it is to be tried before the ward gets it."""
+        """Whether an item must be tried before the ward gets it."""
         if item.patient_id in self._guilty:
             return True
         if isinstance(item, Sample):
@@ -145,7 +145,7 @@ class Quarantine:
         refused: list[Refused],
         bad: dict[str, str],
     ) -> None:
-        """One patient's: each item after the good ones before it."""
+        """Try one patient's items singly, each after the good ones before it."""
         patient = items[0].patient_id
         if patient in states and self._try(items, {}) is None:
             bad[patient] = self._try(items, states) or ""
@@ -165,7 +165,7 @@ class Quarantine:
             refused += [Refused(item, f"after {MOST} others of its patient") for item in left]
 
     def _try(self, items: Iterable[Item], states: Mapping[str, bytes]) -> str | None:
-        """None if a ward lives through these; else what breaks it."""
+        """Return None if a scratch ward processes these items, else the error that they cause."""
         ward, items = self._make_ward(), list(items)
         try:
             for id_ in {item.patient_id for item in items} & states.keys():

@@ -33,28 +33,28 @@ INSIDE, TOPIC, OF = "inside", "topic", "of"  # headers
 
 
 class InputLayout(NamedTuple):
-    """Of ecg.samples."""
+    """The layout of ecg.samples: topic id and number of partitions."""
 
     topic: str = ""  # its id; "": the broker cannot tell
     partitions: int = 0
 
 
 class Snapshot(NamedTuple):
-    """A patient's state (ENDED: no open stream), the partition whose it is, and by partition the
-    first input offset that is not inside."""
+    """A patient's state (ENDED: no open stream), its partition, and by partition the first input
+    offset that the state does not include."""
 
     partition: int
     state: bytes
     inside: Mapping[int, int]
 
     def headers(self, layout: InputLayout) -> dict[str, str]:
-        """Of the message."""
+        """Return the headers of the snapshot's message."""
         inside = json.dumps({str(p): at for p, at in self.inside.items()})
         return {INSIDE: inside, TOPIC: layout.topic, OF: str(layout.partitions)}
 
 
 class Restored(NamedTuple):
-    """What is known of some partitions' patients."""
+    """The restored patients of some partitions."""
 
     states: dict[str, Snapshot]
     layout: InputLayout = InputLayout()
@@ -64,7 +64,7 @@ class Restored(NamedTuple):
     # processed up to these offsets, so that patients who move keep their order
     added: frozenset[int] = frozenset()
     before: Mapping[int, int] = {}
-    # by patient, with the partition that has them: what held of people's orders when last told
+    # by patient: the partition and the orders in force when last published
     orders: Mapping[str, tuple[int, Orders]] = {}
 
 
@@ -141,8 +141,8 @@ def restored(
     ours: Iterable[int],
     ends: Mapping[int, int],
 ) -> Restored:
-    """What holds of the snapshots in our partitions, now that the topic is so; `ends` of
-    ecg.samples."""
+    """Return the snapshots of our partitions that are valid for the present layout of the topic;
+    `ends`: those of ecg.samples."""
     ours, kept = set(ours), sorted(kept, key=lambda item: item[1].time_ms)
     states: dict[str, Snapshot] = {}
     outdated: dict[str, set[int]] = {}
@@ -194,7 +194,7 @@ def _apply(found: dict[tuple[int, str], _Kept], message: confluent_kafka.Message
 def _orders(
     consumer: confluent_kafka.Consumer, partitions: Iterable[int]
 ) -> dict[str, tuple[int, Orders]]:
-    """The newest orders of every patient."""
+    """Return the newest orders of every patient."""
     found: dict[str, tuple[int, Orders]] = {}
     within = extents(consumer, topics.ORDERS.name, partitions)
     for message in read_to_end(consumer, topics.ORDERS.name, within):
@@ -211,7 +211,7 @@ def _orders(
 def _behind(
     consumer: confluent_kafka.Consumer, partitions: Iterable[int], ends: Mapping[int, int]
 ) -> dict[int, int]:
-    """The ends of those partitions of which something is left to be processed."""
+    """Return the ends of those partitions that have unprocessed messages."""
     places = _committed(consumer, partitions)
     return {p: ends[p] for p, (at, low) in places.items() if max(at, low) < ends[p]}
 
@@ -219,8 +219,8 @@ def _behind(
 def _committed(
     consumer: confluent_kafka.Consumer, partitions: Iterable[int]
 ) -> dict[int, tuple[int, int]]:
-    """Of these partitions of ecg.samples: the processors' commit (negative: none) and the oldest
-    message."""
+    """Return, for these partitions of ecg.samples, the processors' commit (negative: none) and the
+    offset of the oldest message."""
     lows = {p: e.low for p, e in _extents(consumer, partitions).items()}
     places = [confluent_kafka.TopicPartition(topics.SAMPLES.name, p) for p in lows]
     found = consumer.committed(places, TIMEOUT_S) if places else []

@@ -1,11 +1,11 @@
-"""Whether this process has stood still: its machine paused, its memory swapped out, stopped by a
-signal.
+"""Detects that this process was paused for too long: its machine suspended, its memory swapped out,
+or itself stopped by a signal.
 
-The group gives such a worker's partitions to others, who compute its events again, and go on. What
-it holds when it wakes up is old: stored or sent then, it would overwrite what is newer, and an
-alarm that has ended would stand again. Kafka keeps it from committing; this module from storing and
-sending. (No fence is perfect: a write that was under way when it fell asleep ends when it wakes
-up.)
+The consumer group gives such a worker's partitions to others, who compute its events again and go
+on. Its own events are stale when it wakes up: if it stored or sent them, they would overwrite newer
+ones, and an ended alarm would stand again. Kafka keeps it from committing; this module keeps it
+from storing and sending. (No fence is perfect: a write that was under way when it fell asleep ends
+when it wakes up.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BEAT_S = 0.5
 
 
 class StalledError(Exception):
-    """This process has stood still for so long that its work may be somebody else's."""
+    """This process was paused for so long that its partitions may belong to another worker."""
 
 
 class StallGuard:
@@ -30,12 +30,12 @@ class StallGuard:
         self._longest_s = 0.0
 
     def beat(self) -> None:
-        """The process is alive."""
+        """Record that the process is running."""
         self._longest_s = self._gap_s()  # first: who checks in between must not miss it
         self._beat_s = self._clock.steady_s()
 
     def check(self) -> None:
-        """Raise StoodStillError where the process has ever stood still for longer than the limit."""
+        """Raise StalledError if the process was ever paused for longer than the limit."""
         if (gap_s := self._gap_s()) > self._limit_s:
             raise StalledError(
                 f"this worker stood still for {gap_s:.0f} s: what it holds is old, a new one starts from the last commit"

@@ -38,7 +38,7 @@ class StoreWatch:
         return 0.0 if self._away is None else self._clock.steady_s() - self._away[0]
 
     def saw(self, alarm: Alarm) -> None:
-        """An alarm that is on the topic, of this process or of an earlier one."""
+        """Take note of an alarm on the topic, of this process or of an earlier one."""
         if alarm.patient_id == SYSTEM and alarm.kind == KIND:
             if alarm.end_ns is None:
                 self._standing[alarm.id] = alarm
@@ -46,7 +46,8 @@ class StoreWatch:
                 self._standing.pop(alarm.id, None)
 
     def alarms(self, stored: bool, consumer: confluent_kafka.Consumer) -> list[Alarm]:
-        """What follows from the store's last answer: the alarm's onset, its end, or nothing."""
+        """Return the step that follows from the store's last answer: the alarm's onset, its end, or
+        none."""
         now_s, now_ns = self._clock.steady_s(), self._clock.now_ns()
         if stored:
             self._away = None
@@ -68,7 +69,7 @@ class StoreWatch:
 
 
 def _speaks(consumer: confluent_kafka.Consumer) -> bool:
-    """Whether this process has the partition of the system's alarms."""
+    """Whether this process has the partition of the system alarms, and so raises them."""
     found = consumer.list_topics(ALARMS.name, timeout=TIMEOUT_S).topics[ALARMS.name].partitions
     place = (murmur2(SYSTEM.encode()) & 0x7FFFFFFF) % max(len(found), 1)
     return any(tp.topic == ALARMS.name and tp.partition == place for tp in consumer.assignment())

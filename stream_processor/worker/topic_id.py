@@ -1,4 +1,4 @@
-"""Whether a topic is still the one that it was: the id that Kafka gives a topic when it is made."""
+"""Ids that Kafka gives topics when they are made, by which a topic made anew is recognised."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The processor's inner loop, apart from how messages come to it: slices through the ward, timers,
-partitions coming and going.
+"""The processor's inner loop, independent of how messages are delivered: slices through the ward,
+timers, partitions that are assigned and revoked.
 
 Every SLICE_S all pending chunks of all patients go through the ward at once, in the one thread that
 ever touches the ward (guarded_ward.py), so that the event loop never blocks. Events leave for their
@@ -37,7 +37,7 @@ GRACE_S = 5.0
 MAX_SLICE = 4000  # messages: bounds a slice while catching up
 # partitions that have come to the topic wait no longer than this for the others
 ADDED_WAIT_S = 30.0
-REBUILT_S = 60.0  # breaking down again so soon, with nobody found who does it, ends the worker
+REBUILT_S = 60.0  # a second breakdown this soon, without a patient found whose input causes it, ends the worker
 T = TypeVar("T")
 
 
@@ -83,8 +83,8 @@ class Worker:
         self._pending.add(partition, records)
 
     async def run(self) -> None:
-        """Slices, until stopped; never broken off within one, for its events would be lost
-        while its state is kept."""
+        """Process slices until stopped. A slice is never interrupted, because its events would be
+        lost while its state is kept."""
         while not self._stop.is_set():
             started = self._clock.steady_s()
             await self.slice()
@@ -92,7 +92,7 @@ class Worker:
             await asyncio.sleep(0 if self._pending.ready else max(left, 0.0))
 
     async def slice(self) -> None:
-        """Everything pending through the ward, once, and the timers where they are due. Raises
+        """Pass everything pending through the ward once, and run its timers if they are due. Raises
         StalledError."""
         async with self._turn:
             now = self._clock.steady_s()
@@ -121,8 +121,8 @@ class Worker:
             self._ledger.note(patients | {e.patient_id for e in events})
 
     async def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
-        """State of these patients (with their partitions) now, between two slices; ENDED for those
-        whose stream has ended."""
+        """Return the state of these patients (with their partitions) between two slices; ENDED if
+        the stream has ended."""
         async with self._turn:
             states = await self._in_thread(lambda: self._ward.snapshot(patients))
             self._ledger.snapshotted(patients)
@@ -159,14 +159,14 @@ class Worker:
 
     def _take_over(self, restored: Restored, found: list[Event]) -> None:
         """Note whose snapshot must be written anew: those who ended, so that the checkpointer
-        removes it in time, those who have moved, and those of whom something was told."""
+        removes it in time, those who have moved, and those about whom an event was sent."""
         again = (
             p for p, s in restored.states.items() if s.state == ENDED or s.partition not in s.inside
         )
         self._ledger.note({*again, *restored.outdated, *(e.patient_id for e in found)})
 
     async def release(self, partitions: Iterable[int]) -> None:
-        """Close the patients of these partitions, and forget what is pending of them."""
+        """Close the patients of these partitions, and drop their pending messages."""
         gone = set(partitions)
         async with self._turn:
             self._pending.close(gone)
@@ -177,7 +177,7 @@ class Worker:
         return self._ward.latencies.take()
 
     async def commit_actions(self, places: Mapping[int, int]) -> None:
-        """The effect of all actions before these places is safe."""
+        """Commit the actions before these offsets, whose effect is safe."""
         await self._in_thread(lambda: self._ward.commit_actions(places))
 
     def shut(self) -> None:

@@ -1,7 +1,7 @@
 """Bytes of the standard services that every strap has: heart rate (180D) and battery (180F).
 
-Heart Rate Measurement, 2A37 (Bluetooth SIG, Heart Rate Service 1.0, section 3.1.1): flags, then
-bit 0 the rate has 16 bits, bit 1 contact, bit 2 contact is told, bit 3 energy, bit 4 RR intervals.
+Heart Rate Measurement, 2A37 (Bluetooth SIG, Heart Rate Service 1.0, section 3.1.1): flags, then bit
+0 the rate has 16 bits, bit 1 contact, bit 2 contact is supported, bit 3 energy, bit 4 RR intervals.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class HeartRate(NamedTuple):
 
 
 def heart_rate(data: bytes) -> HeartRate:
-    """What a 2A37 notification says. Raises BadPacketError for one that is cut."""
+    """Decode a 2A37 notification. Raises BadPacketError for one that is cut."""
     flags = data[0] if data else 0
     at = 3 if flags & _WIDE else 2
     if len(data) < at + (2 if flags & _ENERGY else 0):

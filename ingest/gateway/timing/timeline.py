@@ -20,7 +20,7 @@ from ingest.messages import sample_offset_ns
 from ingest.wire import Chunk
 
 COUNTS_PER_MV = 1000.0  # a count is a microvolt
-SETTLE_S = 2.0  # of signal before a stream's start is told: the first block may have come late
+SETTLE_S = 2.0  # of signal before a stream's start is fixed: the first block may have come late
 CHUNK_S = 0.4  # a chunk holds at least this much, unless something happens
 MAX_FAULT = 200
 _INT16 = np.iinfo(np.int16)
@@ -45,7 +45,8 @@ class _Stream:
 
 
 class Timeline:
-    """One device's signal on wall time. `notice` is told why a stream begins anew."""
+    """One device's signal on wall time. `notice` is called with the reason when a stream begins
+    anew."""
 
     def __init__(
         self,

@@ -90,7 +90,8 @@ def is_date(field: str) -> bool:
 
 
 def _day(date: str | None) -> int | None:
-    """Days since 1970 of YYYY-MM-DD; None for dates whose order nobody knows: the clock going round tells midnights."""
+    """Return the days since 1970 of a date YYYY-MM-DD; None for any other form, whose order is
+    ambiguous: then the clock's wrap shows midnights."""
     if date is None or not re.fullmatch(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}", date):
         return None
     year, month, day = (int(part) for part in re.split(r"[-/.]", date))

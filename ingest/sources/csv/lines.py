@@ -34,7 +34,8 @@ class TextFile:
 
     @property
     def seekable(self) -> bool:
-        """Whether a line begins behind any byte that ends one."""
+        """Whether reading may begin after any newline byte: not in UTF-16, where a newline has two
+        bytes."""
         return not self.encoding.startswith("utf-16")
 
     def head(self, n: int) -> list[str]:

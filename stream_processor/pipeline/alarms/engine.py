@@ -216,8 +216,7 @@ class AlarmEngine(StructStage[_State]):
     def _happens(
         self, row: int, kind: AlarmKind, what: Condition, needed: float
     ) -> list[AlarmStep]:
-        """Raise the alarm of an event, which stands for SHOWN; end an earlier one of its kind that
-        still stands."""
+        """Raise the alarm of an event; end an earlier one of its kind that still stands."""
         if kind in self._limits(row).off:
             return []
         before = self._state[row].active.get(kind)
@@ -296,6 +295,5 @@ def _back_inside(alarm: Active, c: Condition) -> bool:
 
 
 def _ended(kind: AlarmKind, f: Facts, now: float) -> float:
-    """Return when the condition ended, in samples: for AF, known only later, the end of the rhythm;
-    else now."""
+    """Return the sample at which the condition ended: for AF the end of the rhythm, else now."""
     return f.af_until if kind == "atrial_fibrillation" else now

@@ -194,8 +194,7 @@ class Admission:
             yield from self._admit(chunk)
 
     def _go_on(self, held: AdmissionState, chunk: SampleChunk) -> Iterator[Run]:
-        """Return a chunk's new samples and, after the end of the stream, those of the sender who
-        waited."""
+        """Return a chunk's new samples and, if it ends the stream, the waiting sender's."""
         stream, counts, first = held.stream, chunk.counts(), chunk.first_sample
         seen = stream.next_sample - first
         if seen > 0:
@@ -242,8 +241,7 @@ class Admission:
             self._ended.popitem(last=False)
 
     def _is_late_for_ended(self, chunk: SampleChunk) -> bool:
-        """Whether a late chunk belongs to a stream that has ended; one with `first_sample` 0 begins
-        a new stream instead."""
+        """Whether a chunk belongs to an ended stream; `first_sample` 0 begins a new one."""
         ended = self._ended.get(chunk.patient_id)
         return (
             ended is not None
