@@ -121,7 +121,7 @@ def test_limits_are_checked_where_they_stand_and_say_who_changed_them(
     story = Story("Bed 3", bpm=84, pattern="NNNV")
     with (
         ward([story], past.sink, seconds=600.0) as (server, streams),
-        Answers(streams, server.broker, []),
+        Answers(streams, server.broker, []) as answers,
         at_bed_3(browser, server) as page,
     ):
         page.keyboard.press("l")
@@ -129,15 +129,24 @@ def test_limits_are_checked_where_they_stand_and_say_who_changed_them(
         field = high.get_by_role("textbox")
         expect(field).to_have_value("120")
         field.fill("1200")
-        expect(high.locator(".feedback")).to_contain_text("Must be")
+        expect(high.locator(".feedback")).to_have_text("Not saved. Must be 60 to 280 /min.")
         expect(field).to_have_attribute("aria-invalid", "true")
-        field.fill("45")
-        page.keyboard.press("Enter")
-        expect(high.locator(".feedback")).to_have_attribute("data-phase", "failed")
+        field.fill("145")
+        expect(high.locator(".feedback")).to_have_text(
+            "Not saved. Must be below “Extreme tachycardia: above”, which is 140."
+        )
         field.fill("130")
-        page.keyboard.press("Enter")
-        expect(high.locator(".feedback")).to_have_text("Changed")
+        expect(high.locator(".feedback")).to_have_text("Not saved yet")
+        page.locator('tr[data-name="hr_low_bpm"]').get_by_role("textbox").focus()
+        expect(high.locator(".feedback")).to_have_text("Saved")
         expect(high.locator(".changed")).to_contain_text("by Ada")
+        battery = page.get_by_role("textbox", name="Battery below, %")
+        expect(battery).to_have_value("10")
+        battery.fill("20")
+        battery.press("Enter")
+        expect(page.locator('tr[data-name="battery"] .feedback')).to_have_text("Saved")
+        assert answers.taken[-1].limits == {"battery": 0.2}
+        expect(page.locator(".limits .limit-group").first).to_have_text("Heart rate")
         shot(page, "limits")
         high.get_by_role("button", name="Back to 120").click()
         expect(field).to_have_value("120")

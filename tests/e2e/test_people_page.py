@@ -89,6 +89,14 @@ def test_admit_wear_transfer_discharge_readmit(browser: Browser) -> None:
                     "Ada L. · paediatric"
                 )
                 assert high_limit(monitor.url, "ada") == (160, 160)
+                with opened(browser, monitor.url + "patient?id=ada") as other:
+                    set_prefs(other, name="Kim")
+                    expect(other.locator(".fact .range")).to_have_text("75–160")
+                    other.keyboard.press("l")
+                    other.get_by_label("Profile").select_option("adult")
+                    expect(other.locator(".profile .feedback")).to_have_text("Changed")
+                    high = other.locator('tr[data-name="hr_high_bpm"]').get_by_role("textbox")
+                    expect(high).to_have_value("120")
                 # she wears nothing yet, and is not forgotten
                 expect(tile(page, "ada").locator(".reason")).to_have_text("no signal yet")
                 problem = page.locator(".people .problem")
@@ -105,4 +113,5 @@ def test_admit_wear_transfer_discharge_readmit(browser: Browser) -> None:
         ("discharged", "Kim"),
         ("device released", "Kim"),
         ("admitted", "Kim"),
+        ("edited", "Kim"),
     ]

@@ -201,7 +201,17 @@ def _base(ask: ApiRequest, orders: Orders | None) -> Profile:
 async def _limits(ask: ApiRequest) -> Response:
     orders = ask.parts.hub.board.orders(ask.patient)
     base = _base(ask, orders)
-    return json_answer({"fields": limits_view(orders, base)})
+    person, profiles = ask.parts.registry().people.get(ask.patient), ask.parts.profiles
+    return json_answer(
+        {
+            "fields": limits_view(orders, base),
+            "profile": orders.profile if orders else person.profile if person else "",
+            "file_profile": profiles.name_of(ask.patient),
+            "profiles": profiles.names,
+            "admitted": bool(person and person.present),
+            "off": base.off,
+        }
+    )
 
 
 _ACTION: dict[str, Any] = schemas.thing(
@@ -238,8 +248,11 @@ SENT = ResponseSpec(
 _LIMIT = schemas.thing(
     {
         "name": schemas.TEXT,
+        "group": schemas.TEXT,
         "label": schemas.TEXT,
         "unit": schemas.TEXT,
+        "above": schemas.many(schemas.TEXT),
+        "below": schemas.many(schemas.TEXT),
         "low": {"type": "number"},
         "high": {"type": "number"},
         "value": {"type": "number"},
@@ -275,7 +288,19 @@ ENDPOINTS = (
         "view",
         _limits,
         "The alarm limits that hold",
-        ResponseSpec("every limit", schemas.thing({"fields": schemas.many(_LIMIT)})),
+        ResponseSpec(
+            'every limit; the profile that holds, "" for that of the profiles file; those there are; alarms it leaves off',
+            schemas.thing(
+                {
+                    "fields": schemas.many(_LIMIT),
+                    "profile": schemas.TEXT,
+                    "file_profile": schemas.TEXT,
+                    "profiles": schemas.many(schemas.TEXT),
+                    "admitted": {"type": "boolean"},
+                    "off": schemas.many(schemas.KIND),
+                }
+            ),
+        ),
         errors=(503,),
     ),
 )

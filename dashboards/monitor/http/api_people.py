@@ -31,10 +31,10 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     by: str
     patient: str = ""
     device: str = ""
-    name: str = ""
+    name: str | None = None  # as profile and notes: None leaves it as it is
     bed: str = ""
-    profile: str = ""
-    notes: str = ""
+    profile: str | None = None
+    notes: str | None = None
     model: str = ""
 
 
@@ -78,7 +78,7 @@ async def _people(ask: ApiRequest) -> Response:
 
 async def _step(ask: ApiRequest) -> Response:
     body = await ask.body(_Body)
-    by = Author(signed(ask, body.by, body.notes), ask.parts.clock.now_ns())
+    by = Author(signed(ask, body.by, body.notes or ""), ask.parts.clock.now_ns())
     try:
         if body.profile:
             ask.parts.profiles.check(body.profile)
@@ -93,23 +93,24 @@ async def _step(ask: ApiRequest) -> Response:
 def _make(registry: Registry, body: _Body, by: Author) -> tuple[Steps, str]:
     """Make the requested registry steps; returns them, and the token if a device is new."""
     if body.step == "add device":
-        return steps.add_device(registry, body.device, by, model=body.model, notes=body.notes)
+        return steps.add_device(registry, body.device, by, model=body.model, notes=body.notes or "")
     if body.step == "admit":
         return steps.admit(
             registry,
             body.patient,
             by,
-            name=body.name,
+            name=body.name or "",
             bed=body.bed,
-            profile=body.profile,
-            notes=body.notes,
+            profile=body.profile or "",
+            notes=body.notes or "",
             device_id=body.device,
         ), ""
     if body.step == "transfer":
         return steps.transfer(registry, body.patient, body.bed, by), ""
     if body.step == "edit":
-        changes = {"name": body.name, "profile": body.profile, "notes": body.notes}
-        return steps.edit(registry, body.patient, by, **changes), ""
+        return steps.edit(
+            registry, body.patient, by, name=body.name, profile=body.profile, notes=body.notes
+        ), ""
     if body.step == "discharge":
         return steps.discharge(registry, body.patient, by), ""
     if body.step == "assign":

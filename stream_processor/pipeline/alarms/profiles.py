@@ -5,7 +5,7 @@ built-in adult profile:
 
     [profiles.athlete]
     base = "adult"                # or "paediatric", or another profile of this file that stands before it
-    hr_low_bpm = 40
+    hr_low_bpm = 45
     off = ["missed_beat"]         # alarms that are not raised; asystole, fibrillation and ventricular tachycardia cannot be
 
     [groups.cycling-club]
@@ -187,6 +187,10 @@ class Profiles:
             if any(fnmatchcase(patient_id, p) for p in patterns)
         )
         return next(fits, "adult")
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._profiles)
 
     def check(self, name: str) -> None:
         """Raise BadInputError for a name that is no profile's."""

@@ -11,6 +11,7 @@ import pytest
 
 from ingest.errors import UnreachableError
 from ingest.messages import Action, Edit, LimitChange, Orders
+from ingest.registry.records import PersonRecord
 from stream_processor.pipeline.alarms.profiles import LIMITS, PAEDIATRIC, Profiles
 from stream_processor.sinks.base import SinkBusyError
 from stream_processor.sinks.memory import MemorySink
@@ -326,7 +327,8 @@ def test_limits_are_the_profiles_until_the_processor_says_otherwise(tmp_path: Pa
     file.write_text('[groups.children]\npatients = ["p"]\nprofile = "paediatric"\n')
     with storing(tmp_path, beat(0), profiles=Profiles.load(file)) as bench:
         found = fields(bench)
-        assert list(found) == list(LIMITS)
+        assert sorted(found) == sorted(LIMITS)  # each in one group
+        assert next(iter(found)) == "hr_high_bpm"
         assert found["hr_high_bpm"]["value"] == PAEDIATRIC.hr_high_bpm
         # an action alone changes nothing: the life cycle decides
         bench.send(chunk("p"), action("limits", 1, limits={"hr_high_bpm": 180.0}))
@@ -335,6 +337,9 @@ def test_limits_are_the_profiles_until_the_processor_says_otherwise(tmp_path: Pa
         bench.send(msgspec.structs.replace(told, limits={**told.limits, "hr_high_bpm": 180.0}))
         assert fields(bench)["hr_high_bpm"] == {
             "name": "hr_high_bpm",
+            "group": "Heart rate",
+            "above": ["hr_low_bpm"],
+            "below": ["extreme_tachycardia_bpm"],
             "label": "Heart rate high",
             "unit": "/min",
             "low": 60,
@@ -344,6 +349,30 @@ def test_limits_are_the_profiles_until_the_processor_says_otherwise(tmp_path: Pa
             "changed": ms(-100),
             "by": "Anna",
         }
+
+
+def test_the_profile_that_holds_is_named_with_the_others_and_what_it_leaves_off(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text('[profiles.athlete]\nhr_low_bpm = 45\noff = ["missed_beat"]\n')
+    profiles = Profiles.load(file)
+    with storing(tmp_path, beat(0), profiles=profiles, admitted=True) as bench:
+        bench.send(orders(profile="athlete"))
+        told = bench.get("limits").json()
+        assert (told["profile"], told["file_profile"]) == ("athlete", "adult")
+        assert told["profiles"] == ["adult", "paediatric", "athlete"]
+        assert (told["admitted"], told["off"]) == (False, ["missed_beat"])
+        other = bench.client.get("/api/patients/somebody/limits").json()
+        assert (other["admitted"], other["profile"], other["off"]) == (True, "", [])
+        said = bench.client.post(
+            "/api/people",
+            json={"step": "edit", "patient": "somebody", "profile": "athlete", "by": "Anna"},
+        )
+        assert said.status_code == 202
+        sent: list[Any] = list(bench.sent)
+        (edited,) = [m for m in sent if isinstance(m, PersonRecord)]
+        assert (edited.profile, edited.name) == ("athlete", "Some B.")  # the name stays
 
 
 def test_limits_that_hold_bound_the_next(bench: Bench) -> None:

@@ -206,6 +206,8 @@ def test_the_schemas_are_sound(api: Any) -> None:
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A patient with one of everything."""
     x, one = np.arange(2500), alarm(10)
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "profiles.toml").write_text('[patients.p]\noff = ["missed_beat"]\n')
     events = [
         waveform(0, x),
         strip(one, x),
@@ -221,11 +223,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         ),
     ]
     with storing(
-        tmp_path_factory.mktemp("store"),
+        folder,
         *events,
         action("silence", seconds=5.0),
         edit(beat(1)),
         admitted=True,
+        profiles=Profiles.load(folder / "profiles.toml"),
     ) as bench:
         bench.send(chunk("p"), one, beat(0), rhythm(0, 30))
         yield bench

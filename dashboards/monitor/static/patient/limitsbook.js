@@ -2,7 +2,9 @@
 
 import { getJson, patientPath } from "../core/api.js";
 
-const OLD_S = 300;
+const OLD_S = 300,
+  LOOK_MS = 300,
+  BACK_MS = 5000;
 
 export class LimitsBook {
   #known = new Map(); // by patient: {fields, at}
@@ -22,9 +24,10 @@ export class LimitsBook {
     return known?.range ? { low: known.low, high: known.high } : null;
   }
 
-  /** Read a patient's limits again, for instance after a change. */
+  /** Read a patient's limits again, for instance after a change; returns the server's answer. */
   async read(id) {
-    const { fields } = await getJson(patientPath(id, "limits"));
+    const answer = await getJson(patientPath(id, "limits")),
+      { fields } = answer;
     const value = (name) => fields.find((field) => field.name === name)?.value;
     const [low, high] = [value("hr_low_bpm"), value("hr_high_bpm")];
     this.#known.set(id, {
@@ -33,7 +36,7 @@ export class LimitsBook {
       high,
       at: performance.now() / 1000,
     });
-    return fields;
+    return answer;
   }
 
   forget(id) {
@@ -52,4 +55,16 @@ export class LimitsBook {
     }
     this.#asking = false;
   }
+}
+
+/** Read the patient's limits until `fits` is true of the answer; returns it, or null after 5 s. */
+export async function readUntil(book, id, fits) {
+  for (const until = performance.now() + BACK_MS; performance.now() < until; ) {
+    const answer = await book.read(id).catch(() => null);
+    if (answer && fits(answer)) return answer;
+    await new Promise((resolve) => {
+      setTimeout(resolve, LOOK_MS);
+    });
+  }
+  return null;
 }
