@@ -12,15 +12,16 @@ import msgspec
 from starlette.responses import Response
 
 from dashboards.monitor.http import schemas
+from dashboards.monitor.http.api_limits import base_profile
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec, require
-from dashboards.monitor.live.limits import limits_view, own_limits
+from dashboards.monitor.live.limits import own_limits
 from dashboards.monitor.live.views import action_view
 from dashboards.monitor.store import questions
 from ingest.errors import EcgwatchError, RefusedError
-from ingest.messages import Action, Alarm, AlarmKind, Edit, Orders
+from ingest.messages import Action, Alarm, AlarmKind, Edit
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
-from stream_processor.pipeline.alarms.profiles import LIMITS, Profile, with_limits
+from stream_processor.pipeline.alarms.profiles import LIMITS, with_limits
 
 LONGEST_SILENCE_S = 24 * 3600.0
 _TAKES = {
@@ -157,7 +158,7 @@ async def _check_limits(ask: ApiRequest, body: _Body) -> None:
         raise RefusedError(400, "limits must name at least one limit")
     await known_patient(ask)
     orders = ask.parts.hub.board.orders(ask.patient)
-    base = _base(ask, orders)
+    base = base_profile(ask, orders)
     try:
         with_limits(base, own_limits(orders) | body.limits, base)
     except ValueError as error:
@@ -188,30 +189,6 @@ async def _actions(ask: ApiRequest) -> Response:
     start_ns, end_ns = ask.period(366 * DAY_NS)
     found = [a for a in await _actions_so_far(ask) if start_ns <= a.time_ns < end_ns]
     return json_answer({"actions": [action_view(action) for action in found]})
-
-
-def _base(ask: ApiRequest, orders: Orders | None) -> Profile:
-    """The profile given to the patient at admission, from the registry or else from the processor;
-    without one, the profile of the profiles file."""
-    person = ask.parts.registry().people.get(ask.patient)
-    given = person.profile if person else orders.profile if orders else ""
-    return ask.parts.profiles.of(ask.patient, given)
-
-
-async def _limits(ask: ApiRequest) -> Response:
-    orders = ask.parts.hub.board.orders(ask.patient)
-    base = _base(ask, orders)
-    person, profiles = ask.parts.registry().people.get(ask.patient), ask.parts.profiles
-    return json_answer(
-        {
-            "fields": limits_view(orders, base),
-            "profile": orders.profile if orders else person.profile if person else "",
-            "file_profile": profiles.name_of(ask.patient),
-            "profiles": profiles.names,
-            "admitted": bool(person and person.present),
-            "off": base.off,
-        }
-    )
 
 
 _ACTION: dict[str, Any] = schemas.thing(
@@ -245,22 +222,6 @@ _ACTION: dict[str, Any] = schemas.thing(
 SENT = ResponseSpec(
     "the id of what is on its way to the processor", schemas.thing({"id": schemas.TEXT}), status=202
 )
-_LIMIT = schemas.thing(
-    {
-        "name": schemas.TEXT,
-        "group": schemas.TEXT,
-        "label": schemas.TEXT,
-        "unit": schemas.TEXT,
-        "above": schemas.many(schemas.TEXT),
-        "below": schemas.many(schemas.TEXT),
-        "low": {"type": "number"},
-        "high": {"type": "number"},
-        "value": {"type": "number"},
-        "default": {"type": "number"},
-        "changed": schemas.TIME_OR_NULL,
-        "by": schemas.TEXT,
-    }
-)
 ENDPOINTS = (
     Endpoint(
         "POST",
@@ -280,27 +241,6 @@ ENDPOINTS = (
         "Who did what, oldest first",
         ResponseSpec("the actions", schemas.thing({"actions": schemas.many(schemas.ACTION)})),
         query=schemas.period("366 days"),
-        errors=(503,),
-    ),
-    Endpoint(
-        "GET",
-        "/api/patients/{patient}/limits",
-        "view",
-        _limits,
-        "The alarm limits that hold",
-        ResponseSpec(
-            'every limit; the profile that holds, "" for that of the profiles file; those there are; alarms it leaves off',
-            schemas.thing(
-                {
-                    "fields": schemas.many(_LIMIT),
-                    "profile": schemas.TEXT,
-                    "file_profile": schemas.TEXT,
-                    "profiles": schemas.many(schemas.TEXT),
-                    "admitted": {"type": "boolean"},
-                    "off": schemas.many(schemas.KIND),
-                }
-            ),
-        ),
         errors=(503,),
     ),
 )
