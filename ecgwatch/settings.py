@@ -114,7 +114,8 @@ class Settings(BaseModel):
         "", description="a single admin token of the monitor, for containers"
     )
     ingest_url: str = Field(
-        "http://127.0.0.1:8060", description="URL of the ingest server, for gateways"
+        "http://127.0.0.1:8060",
+        description="URL of the ingest server, for gateways; ws:// sends by WebSocket",
     )
     device_token: str = Field("", description="token of the device that a gateway links")
 

@@ -31,7 +31,11 @@ def gateway(
         list[str] | None, typer.Argument(metavar="[DEVICE]...", help=f"{FORMS} Default: h10.")
     ] = None,
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="The ingest server (ECGWATCH_INGEST_URL).")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The ingest server: http(s)://, or ws(s):// to send by WebSocket (ECGWATCH_INGEST_URL).",
+        ),
     ] = None,
     token: Annotated[
         str | None,

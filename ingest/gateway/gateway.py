@@ -19,6 +19,9 @@ from ingest.gateway.recording import Recorder
 from ingest.gateway.sender import Sender
 from ingest.gateway.spool import Spool, keep_within
 from ingest.gateway.status import figures, line
+from ingest.gateway.uplink.base import Uplink
+from ingest.gateway.uplink.http import HttpUplink
+from ingest.gateway.uplink.socket import SocketUplink
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ class NamedDevice:
 class Gateway:
     """Runs until it is cancelled. Without a server, what comes is only recorded and spooled.
 
-    `show` gets the status lines.
+    `server` is http(s)://HOST:PORT, or ws(s)://HOST:PORT to send by WebSocket. `show` gets the status
+    lines.
     """
 
     def __init__(
@@ -48,14 +52,21 @@ class Gateway:
         budget_bytes: int, show: Callable[[list[str]], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._clock, self._show, self._budget_bytes = clock, show, budget_bytes
-        self._client = httpx.AsyncClient(base_url=server) if server else None
+        by_socket = server.startswith(("ws://", "wss://"))
+        asked = f"http{server.removeprefix('ws')}" if by_socket else server
+        self._client = httpx.AsyncClient(base_url=asked) if server else None
+        self._uplinks: list[Uplink] = []
         self.devices: list[Device] = []
         self.senders: list[Sender | None] = []
         for one in wanted:
             kept = Spool(spool, one.spec)
             sender = None
             if self._client is not None and one.source.trace:
-                sender = Sender(self._client, one.token, kept, one.source.name)
+                uplink: Uplink = HttpUplink(self._client, one.token)
+                if by_socket:
+                    uplink = SocketUplink(server, one.token, uplink)
+                self._uplinks.append(uplink)
+                sender = Sender(uplink, kept, one.source.name)
             wake = sender.wake if sender else (lambda: None)
             self.devices.append(Device(one.source, kept, clock, one.recorder, wake))
             self.senders.append(sender)
@@ -105,6 +116,8 @@ class Gateway:
             log.warning("not everything was sent; the rest waits in the spool")
         for device in self.devices:
             device.spool.close()
+        for uplink in self._uplinks:
+            await uplink.close()
         if self._client is not None:
             await self._client.aclose()
 

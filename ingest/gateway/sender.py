@@ -13,11 +13,9 @@ import asyncio
 import logging
 import random
 
-import httpx
-import msgspec
-
 from ingest.gateway.spool import ChunkBatch, Cursor, Spool
-from ingest.wire import CHUNKS_PATH, DEVICE_PATH, MESSAGEPACK, Refusal, Reply, encode_chunks
+from ingest.gateway.uplink.base import ACCEPTED, Answer, Uplink
+from ingest.wire import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -25,34 +23,18 @@ MAX_CHUNKS = 60
 MAX_BYTES = 256 * 1024
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 REFUSED_WAIT_S = 30.0  # a person has to do something first
-TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 UNUSABLE, TOO_LARGE, BUSY, OVER = 422, 413, 429, 409
 REFUSED = (401, 403, 404, 410)
 AHEAD_S = 60.0  # samples may be so much ahead of the server's clock
 
 
-class _Stream(msgspec.Struct, frozen=True):
-    id: str
-    over: str = ""
-
-
-class _Device(msgspec.Struct, frozen=True):
-    """What the server knows of this device."""
-
-    worn_by: dict[str, str] | None
-    since_ns: int | None
-    stream: _Stream | None
-    now_ns: int
-
-
 class Sender:
     """Of one device. `problem` says what holds it up; "" if nothing does."""
 
-    def __init__(self, client: httpx.AsyncClient, token: str, spool: Spool, name: str) -> None:
+    def __init__(self, uplink: Uplink, spool: Spool, name: str) -> None:
         self.problem = ""
         self.sent = self.refused = 0  # chunks
-        self._client, self._spool, self._name = client, spool, name
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": MESSAGEPACK}
+        self._uplink, self._spool, self._name = uplink, spool, name
         self._more = asyncio.Event()
         self._wait_s = FIRST_WAIT_S
         self._limit = MAX_CHUNKS
@@ -78,27 +60,19 @@ class Sender:
                 return
 
     async def _send(self, batch: ChunkBatch) -> float:
-        """One request; returns how long to wait before the next."""
-        path = CHUNKS_PATH.format(stream=batch.stream)
-        body = encode_chunks(batch.chunks, MESSAGEPACK)
-        headers = self._headers | {"Accept": MESSAGEPACK}
-        try:
-            answer = await self._client.post(path, content=body, headers=headers, timeout=TIMEOUT)
-        except httpx.HTTPError as error:
-            return self._later(f"the server does not answer ({type(error).__name__})")
-        if answer.status_code == httpx.codes.ACCEPTED:
+        """One batch; returns how long to wait before the next."""
+        answer = await self._uplink.send(batch)
+        if not answer.status:
+            return self._later(answer.refusal.problem)
+        if answer.status == ACCEPTED:
             return self._accepted(batch, answer)
         return await self._refuse(batch, answer)
 
-    def _accepted(self, batch: ChunkBatch, answer: httpx.Response) -> float:
-        try:
-            reply = _decode(answer, Reply)
-        except msgspec.MsgspecError:
-            return self._later("the server's answer cannot be read: is it of this version?")
+    def _accepted(self, batch: ChunkBatch, answer: Answer) -> float:
         have = [
             behind
             for chunk, behind in zip(batch.chunks, batch.behind, strict=True)
-            if reply.next_sample is not None and chunk.first_sample + chunk.n <= reply.next_sample
+            if answer.next_sample is not None and chunk.first_sample + chunk.n <= answer.next_sample
         ]
         if not have:
             return self._later("the server has taken nothing")
@@ -110,11 +84,11 @@ class Sender:
         self._limit = min(2 * self._limit, MAX_CHUNKS)
         return 0.0
 
-    async def _refuse(self, batch: ChunkBatch, answer: httpx.Response) -> float:
-        status, refusal = answer.status_code, _refusal(answer)
+    async def _refuse(self, batch: ChunkBatch, answer: Answer) -> float:
+        status, refusal = answer.status, answer.refusal
         said = _said(refusal)
         if status == BUSY:
-            return self._later(f"the server is busy: {said}", _retry_after(answer))
+            return self._later(f"the server is busy: {said}", answer.retry_after_s)
         if status in REFUSED:
             return self._later(f"refused ({status}): {said}", REFUSED_WAIT_S)
         over = status == OVER and refusal.field != "samples"
@@ -133,7 +107,7 @@ class Sender:
 
     async def _renew(self, batch: ChunkBatch, said: str) -> float:
         """The stream is over for the server: may the device begin another with what is left?"""
-        device = await self._ask()
+        device = await self._uplink.ask()
         if device is None:
             return self._later(f"refused: {said}")
         first = batch.chunks[0]
@@ -154,20 +128,12 @@ class Sender:
 
     async def _ahead(self, batch: ChunkBatch) -> float:
         """How long to wait because this machine's clock is ahead of the server's; 0 if it is not."""
-        device = await self._ask()
+        device = await self._uplink.ask()
         ahead_s = 0.0 if device is None else (batch.chunks[-1].t0_ns - device.now_ns) / 1e9
         if ahead_s <= AHEAD_S:
             return 0.0
         problem = f"this machine's clock is {ahead_s:.0f} s ahead of the server's"
         return self._later(problem, REFUSED_WAIT_S)
-
-    async def _ask(self) -> _Device | None:
-        """What the server knows of the device; None if it does not say."""
-        try:
-            answer = await self._client.get(DEVICE_PATH, headers=self._headers, timeout=TIMEOUT)
-            return msgspec.json.decode(answer.content, type=_Device)
-        except (httpx.HTTPError, msgspec.MsgspecError):
-            return None
 
     def _pass_over(self, behind: Cursor, chunks: int, said: str) -> None:
         self.refused += chunks
@@ -187,25 +153,6 @@ class Sender:
         return wait_s * random.uniform(0.7, 1.0)  # many gateways come back at the same moment
 
 
-def _decode(answer: httpx.Response, kind: type[Reply]) -> Reply:
-    packed = answer.headers.get("content-type", "").startswith(MESSAGEPACK)
-    return (msgspec.msgpack.decode if packed else msgspec.json.decode)(answer.content, type=kind)
-
-
-def _refusal(answer: httpx.Response) -> Refusal:
-    try:
-        return msgspec.json.decode(answer.content, type=Refusal)
-    except msgspec.MsgspecError:
-        return Refusal(problem=answer.reason_phrase)
-
-
 def _said(refusal: Refusal) -> str:
     field = f" (field {refusal.field})" if refusal.field else ""
     return f"{refusal.problem}{field}. {refusal.remedy}".strip()
-
-
-def _retry_after(answer: httpx.Response) -> float:
-    try:
-        return max(float(answer.headers.get("retry-after", "1")), 0.1)
-    except ValueError:
-        return 1.0

@@ -14,6 +14,7 @@ import pytest
 from ingest.gateway import sender as module
 from ingest.gateway.sender import Sender
 from ingest.gateway.spool import Spool
+from ingest.gateway.uplink.http import HttpUplink
 from ingest.wire import Chunk, Refusal, Reply, decode_chunks
 from tests.gateway.test_spool import chunk
 
@@ -57,7 +58,7 @@ async def sending(folder: Path, server: Server) -> AsyncIterator[tuple[Spool, Se
     async with httpx.AsyncClient(
         base_url="http://server", transport=httpx.MockTransport(server)
     ) as client:
-        sender = Sender(client, "secret", spool, "h10")
+        sender = Sender(HttpUplink(client, "secret"), spool, "h10")
         task = asyncio.create_task(sender.run())
         yield spool, sender
         task.cancel()

@@ -27,6 +27,9 @@ from ingest.gateway.gateway import Gateway, NamedDevice
 from ingest.gateway.sender import Sender
 from ingest.gateway.spool import Spool
 from ingest.gateway.straps import PolarH10
+from ingest.gateway.uplink.base import Uplink
+from ingest.gateway.uplink.http import HttpUplink
+from ingest.gateway.uplink.socket import SocketUplink
 from ingest.messages import Beat, SampleChunk
 from ingest.operator import OperatorOutlet
 from ingest.registry import steps
@@ -163,18 +166,31 @@ async def drained(
     url: str, token: str, spool: Spool, meanwhile: Callable[[], None] = lambda: None
 ) -> None:
     """Run a sender until the server has everything; `meanwhile` is done once some of it is there."""
-    async with httpx.AsyncClient(base_url=url) as client:
-        sender = Sender(client, token, spool, "h10")
+    async with httpx.AsyncClient(base_url=url.replace("ws://", "http://")) as client:
+        uplink: Uplink = HttpUplink(client, token)
+        if url.startswith("ws"):
+            uplink = SocketUplink(url, token, uplink)
+        sender = Sender(uplink, spool, "h10")
         task = asyncio.create_task(sender.run())
         await until(lambda: sender.sent > 100)
         await asyncio.to_thread(meanwhile)
         await until(lambda: spool.backlog_bytes == 0, 280)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await uplink.close()
 
 
 def in_kafka(broker: str) -> list[tuple[int, bytes]]:
     return [(c.first_sample, c.samples) for c in kept(broker, "p")]
+
+
+def test_a_spool_arrives_by_websocket_in_order_and_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "h10")
+    with EmbeddedBroker() as broker, running(broker.address) as server:
+        wanted = hours(spool, 600)
+        asyncio.run(drained(server.ws, admitted(broker.address), spool))
+        assert in_kafka(broker.address) == wanted
+    spool.close()
 
 
 @pytest.mark.slow
