@@ -107,7 +107,7 @@ class Settings(BaseModel):
     tls_key: str = Field("", description="PEM file of its key")
     profiles: str = Field("", description="file of alarm profiles; empty: adult for everybody")
     notifications: str = Field(
-        "", description="file that says who is told of which alarms; empty: nobody"
+        "", description="file that says who is notified of which alarms; empty: nobody"
     )
     monitor_tokens: str = Field("", description="file of the monitor's tokens and their roles")
     monitor_token: str = Field(
@@ -121,8 +121,8 @@ class Settings(BaseModel):
 
     @property
     def kafka(self) -> Broker:
-        """The broker and its login. Raises BadInputError for settings that contradict each
-        other."""
+        """Return the broker's address and login. Raises BadInputError for settings that contradict
+        each other."""
         found = Security(
             self.kafka_protocol,
             self.kafka_mechanism,

@@ -36,8 +36,8 @@ class Place:
         self.code = 0  # exit code to end with
 
     def run(self) -> None:
-        """Run a worker, and another whenever one breaks down (which is told how many did before).
-        Workers that break down again and again are told of.
+        """Run a worker, and another whenever one breaks down (each gets the number of breakdowns
+        before it). A system alarm reports workers that break down repeatedly.
 
         A worker whose very first run ends with a user error (no broker, a bad setting) is not
         started again: then, and if one ends without an error, all places end.

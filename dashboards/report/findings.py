@@ -72,7 +72,7 @@ class Findings(NamedTuple):
     journal: list[ReportedSymptom]
     felt_strips: list[
         tuple[ReportedSymptom, Signal]
-    ]  # of what the wearer said, if signal is stored
+    ]  # strips of the wearer's symptoms, if signal is stored
 
 
 def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:

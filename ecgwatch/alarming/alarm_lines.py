@@ -87,7 +87,7 @@ def _step(alarm: Alarm) -> str:
     if alarm.step == "acknowledged":
         return f"acknowledged by {alarm.acknowledged_by}"
     if alarm.step == "escalated":
-        return f"calls again ({alarm.level + 1})"
+        return f"re-alarm ({alarm.level + 1})"
     if alarm.step == "silenced" and alarm.silenced_until_ns is not None:
         return f"silenced until {show_time(alarm.silenced_until_ns)}"
     return alarm.step

@@ -19,7 +19,7 @@ from ingest.clock import Clock
 from ingest.messages import Alarm, Delivery
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications.moments import moment_id, moment_of
-from stream_processor.notifications.plan import NotificationPlan, load, tellings
+from stream_processor.notifications.plan import NotificationPlan, load, planned_notices
 from stream_processor.notifications.reading import TopicMessage, read
 from stream_processor.sinks.base import FOREVER_NS, Sink
 
@@ -194,7 +194,7 @@ def _notices(plan: NotificationPlan, steps: Iterable[Alarm]) -> dict[str, tuple[
             what = f"{alarm.id} {moment.step}" + (f" {moment.level}" if moment.level else "")
             found |= {
                 f"{id_}|{t.recipient}": (what, t.recipient)
-                for t in tellings(plan, alarm, moment, alarm.changed_ns)
+                for t in planned_notices(plan, alarm, moment, alarm.changed_ns)
             }
     return found
 

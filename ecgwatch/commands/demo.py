@@ -133,7 +133,7 @@ def _line(alarm: Alarm) -> str:
     )
     what = {
         "end": " (over)",
-        "escalated": " (calls again)",
+        "escalated": " (re-alarm)",
         "acknowledged": f" (acknowledged by {alarm.acknowledged_by})",
     }
     return f"{when:%H:%M:%S}  {alarm.patient_id:8}  {MARKS[alarm.priority]} {alarm.text}{what.get(alarm.step, '')}"

@@ -16,7 +16,7 @@ from models.signal.conditioning import FS_HZ, condition
 from stream_processor.scoring.beats import WINDOW_S, match
 from stream_processor.scoring.episodes import overlap
 from stream_processor.scoring.reference import Episode, Record
-from stream_processor.scoring.told import ReportedAlarm
+from stream_processor.scoring.reported_alarms import ReportedAlarm
 
 VENTRICULAR = ("VF", "VFL", "VT")
 FIRST_S = 30.0  # of an episode of VF whose label runs on through shocks and compressions

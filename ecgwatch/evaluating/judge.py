@@ -22,8 +22,8 @@ from stream_processor.scoring.episodes import AF, VF, EpisodeScore, score_episod
 from stream_processor.scoring.expected_alarms import expected
 from stream_processor.scoring.rates import RateScore, score_rates
 from stream_processor.scoring.reference import Episode, Mark, Record, reference
+from stream_processor.scoring.reported_alarms import ReportedAlarm, assemble
 from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_runs
-from stream_processor.scoring.told import ReportedAlarm, told
 
 PIECE_S = 10
 CINC2017 = {"N": "N", "AFIB": "A", "O": "O", "~": "~"}
@@ -85,7 +85,7 @@ def judge(task: EvaluationTask) -> Judgement:
         ward_of(task.fold),
     )
     cpu_s = time.process_time() - began
-    ours, alarms = _ours(found), told(found.steps)
+    ours, alarms = _ours(found), assemble(found.steps)
     common = (task, ours.duration_s, found.channel, cpu_s)
     if task.question:
         return Judgement(
@@ -200,5 +200,5 @@ def _ours(found: Annotated) -> Record:
 
 
 def _rates(vitals: list[Vitals]) -> dict[int, float]:
-    """Heart rates by the second's last sample at 125 Hz."""
+    """Return heart rates by the last sample, at 125 Hz, of their second."""
     return {round(v.time_ns * FS_HZ / 1e9): v.hr_bpm for v in vitals if v.hr_bpm is not None}

@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def by_record(data: Path) -> Iterator[LimitStrip]:
-    """A strip per Limit."""
+    """Yield one strip for each Limit."""
     for limit in LIMITS:
         (task,) = tasks(data / limit.database, [limit.record], "atr", LEARNING_S, folds=True)
         judged = judge(task)

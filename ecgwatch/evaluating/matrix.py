@@ -14,7 +14,7 @@ from ecgwatch.evaluating.vt_shapes import of_patients
 from ingest.messages import AlarmKind
 from ingest.sources.simulated import SimulatedSource
 from stream_processor.scoring.counts import percent
-from stream_processor.scoring.told import ReportedAlarm, told
+from stream_processor.scoring.reported_alarms import ReportedAlarm, assemble
 
 IN_TIME_S = 10.0
 HOLE_S = 2.0  # longest gap without a right alarm that does not count as an interruption
@@ -57,7 +57,7 @@ def run(data: Path, wanted: Sequence[str] = ()) -> Iterable[Outcome]:
 def judge(case: Case) -> Outcome:
     """Run one case through the whole data path."""
     found = annotate(SimulatedSource(case.scenario, name=case.name), ward_of(None))
-    return outcome(case, told(found.steps))
+    return outcome(case, assemble(found.steps))
 
 
 def outcome(case: Case, alarms: Sequence[ReportedAlarm]) -> Outcome:

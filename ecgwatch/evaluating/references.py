@@ -21,7 +21,7 @@ from stream_processor.scoring.alarms import (
     judge,
 )
 from stream_processor.scoring.reference import Episode, Record
-from stream_processor.scoring.told import ReportedAlarm
+from stream_processor.scoring.reported_alarms import ReportedAlarm
 
 SETS = ("cudb", "nsrdb", "motion_artefact")
 # near flat and without annotations over minutes

@@ -44,7 +44,7 @@ class System(NamedTuple):
         """Mean of the metric over seeds; None without figures."""
         return statistics.mean(self.values) if self.values else None
 
-    def told(self, figure: str) -> str:
+    def format_figure(self, figure: str) -> str:
         """Format mean and standard deviation of a figure."""
         values = [f[figure] for f in self.figures if figure in f]
         if not values:
@@ -135,10 +135,10 @@ def _table(title: str, systems: Sequence[System], front: set[str]) -> FigureTabl
     ]  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for s in systems:
-        told = s.told(metric) if s.values else s.problem
-        pieces = [s.told(PIECES)] if more else []
+        told = s.format_figure(metric) if s.values else s.problem
+        pieces = [s.format_figure(PIECES)] if more else []
         star = " *" if s.name in front else ""
-        figures = (told, *pieces, *(s.told(k) for k in keys))
+        figures = (told, *pieces, *(s.format_figure(k) for k in keys))
         cost = (s.parameters, s.mmac, s.ms, s.minutes, s.kilobytes)
         rows.append((s.name + star, *figures, len(s.values), *cost))
     return FigureTable(title, columns, rows, NOTE)

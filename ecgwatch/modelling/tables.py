@@ -8,7 +8,7 @@ from itertools import zip_longest
 from ecgwatch.evaluating.tables import Cell, FigureTable
 from models.registry import Declared
 from models.serving.benchmark import Timing
-from models.serving.catalogue import Artifact, told
+from models.serving.catalogue import Artifact, format_folds
 
 
 def artifacts(found: Sequence[Artifact]) -> FigureTable:
@@ -25,7 +25,9 @@ def artifacts(found: Sequence[Artifact]) -> FigureTable:
     ]
     rows: list[tuple[Cell, ...]] = []
     for a in found:
-        figures: list[str | None] = [f"{name} {told(values)}" for name, values in a.figures.items()]
+        figures: list[str | None] = [
+            f"{name} {format_folds(values)}" for name, values in a.figures.items()
+        ]
         first, *others = figures or [None]
         rows.append(
             (
@@ -99,7 +101,7 @@ def figures(found: Sequence[Artifact]) -> FigureTable:
     """Make a table with a column per artifact and a row per figure."""
     names = dict.fromkeys(name for a in found for name in a.figures)
     rows: list[tuple[Cell, ...]] = [
-        (n, *(told(a.figures[n]) if n in a.figures else None for a in found)) for n in names
+        (n, *(format_folds(a.figures[n]) if n in a.figures else None for a in found)) for n in names
     ]
     costs: list[tuple[str, list[Cell]]] = [
         ("parameters", [None if a.parameters is None else f"{a.parameters:,}" for a in found]),

@@ -57,7 +57,7 @@ def annotated(
     source: Source, folder: Path, start_ns: int, progress: Callable[[float], None]
 ) -> AnnotatedRecord:
     """Return the record with its store in `folder`; made now if it is not there yet, `progress` is
-    then told the seconds that are done. Raises BadInputError if the record has no signal."""
+    then called with the seconds that are done. Raises BadInputError if the record has no signal."""
     items = [due.message for due in stream(source, source.name, start_ns)]
     played = tuple(item for item in items if isinstance(item, SampleChunk))
     references = tuple(item for item in items if isinstance(item, Reference))
@@ -86,7 +86,7 @@ def _events(
         progress((chunk.first_sample + chunk.n) / chunk.fs_hz)
     yield from _but_alarms(ward.flush(source.name), alarms)
     end_ns = last.t0_ns + round(last.n / last.fs_hz * 1e9)
-    # of a record nobody is called: what still holds at the end, ends there, and nothing latches
+    # nobody is called for a record: alarms that still hold end with it, and nothing latches
     yield from (
         msgspec.structs.replace(alarm, latching=False, end_ns=alarm.end_ns or end_ns)
         for alarm in alarms.values()

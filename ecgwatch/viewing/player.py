@@ -21,7 +21,7 @@ TICK_S = 0.05
 LEAD_S = 3.0  # of signal that is there at once when playing begins somewhere
 MOST_LEFT_S = 2.0  # a machine that was asleep does not catch up
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-BEAT_DELAY_S = 1.0  # as live: a beat is told about a second after its R
+BEAT_DELAY_S = 1.0  # as live: a beat is reported about a second after its R peak
 _SHIFT_S = 10
 
 
@@ -100,7 +100,7 @@ class Player:
 
 
 def cues(record: AnnotatedRecord) -> Iterator[Cue]:
-    """Everything of a record that a live page is told, each at the time at which it would be."""
+    """Return all messages that a live page would get of a record, each with its time."""
 
     def after_s(time_ns: int) -> float:
         return (time_ns - record.start_ns) / 1e9

@@ -67,7 +67,7 @@ class Clocs(System):
         return self.encoder(segments).reshape(x.shape[0], -1, EMBEDDING).mean(dim=1)
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Nothing is learned of segments: means of stretches stand for their embedding."""
+        """Replace the learned embedding of segments by means of stretches."""
         gone = [self.encoder]
         self.encoder = Means()
         return gone

@@ -78,7 +78,7 @@ class Cpc(System):
         return torch.cat([c.mean(dim=1), c.amax(dim=1), c[:, -1]], dim=1)
 
     def ablate(self) -> Sequence[nn.Module]:
-        """No context: steps by themselves."""
+        """Take out the context: each step stands for itself."""
         gone = [self.context]
         self.context = nn.Identity()
         return gone

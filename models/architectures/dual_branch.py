@@ -150,7 +150,7 @@ class DualBranch(System):
         return self.head(torch.cat([coarse.summary, fine.summary], dim=1))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """All tokens stay: the choice itself has no parameters."""
+        """Keep all tokens; the choice of tokens has no parameters."""
         self.coarse.selects = self.fine.selects = False
         return []
 

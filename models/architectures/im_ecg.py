@@ -101,7 +101,7 @@ class ImEcg(System):
         return self.head(self.dropout(y.mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Rows never meet: the kernels that cross them become means over time."""
+        """Replace the kernels that cross rows by means over time, so that rows never mix."""
         gone = []
         for block in (m for m in self.modules() if isinstance(m, DualKernel) and m.rows > 1):
             gone.append(block.across)

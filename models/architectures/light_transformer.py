@@ -56,7 +56,7 @@ class LightTransformer(System):
         return self.head(y).transpose(1, 2)
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Beats never meet."""
+        """Take out what mixes beats: each is classified by itself."""
         gone = [layer.mix for layer in self.layers]
         for layer in self.layers:
             layer.mix = nn.Identity()

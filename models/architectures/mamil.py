@@ -184,7 +184,7 @@ class Mamil(System):
         return (2 * together + signal.logits + image.logits) / 4
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Means of the bags."""
+        """Replace the weighted sums of the bags by means."""
         gone = [self.pool_beats, self.pool_patches]
         self.pool_beats = self.pool_patches = MeanPool(self.head.out_features)
         return gone

@@ -100,8 +100,8 @@ class Mina(System):
         return self.head(whole), alpha, beta, gamma
 
     def ablate(self) -> Sequence[nn.Module]:
-        """All three attentions become means; the slope filters, which only lead attention, go with
-        them."""
+        """Replace all three attentions by means; the slope filters, which only lead attention, go
+        with them."""
         gone: list[nn.Module] = [self.frequency]
         self.frequency = Plain()
         for channel in self.channels:

@@ -87,7 +87,7 @@ class MrtNet(System):
         return self.head(self.norm(y).mean(dim=1))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """The windows are never compared."""
+        """Take out the transformer, so that windows are never compared."""
         gone = [self.encoder]
         self.encoder = nn.Sequential()
         return gone

@@ -61,7 +61,7 @@ class Mvkt(System):
         return self.head(self.dropout(self.features(x)))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """No filters along time after the stem."""
+        """Take out the filters along time after the stem."""
         gone = [block.along for block in self.blocks]
         for block in self.blocks:
             block.along = StandIn(WIDTH, block.stride)

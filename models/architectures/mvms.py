@@ -91,7 +91,7 @@ class Res2(nn.Module):
 
 
 class View(nn.Module):
-    """One view to its features: (B, leads, T) to (B, 32)."""
+    """Encode one view, (B, leads, T), as features (B, 32)."""
 
     def __init__(self, leads: int) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Mvms(System):
         return self.fuse(*self.look(x))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Views weigh one each, and coordinate attention lets all through."""
+        """Give each view the weight one, and take out coordinate attention."""
         blocks = [m for m in self.modules() if isinstance(m, Res2)]
         gone = [*self.weigh, *(block.attend for block in blocks)]
         self.weigh = nn.ModuleList(Even() for _ in self.weigh)

@@ -88,7 +88,7 @@ class SeEcgNet(System):
         return self.head(self.dropout(self.joined(torch.cat(maps, dim=1)).mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """All gates open."""
+        """Open all gates."""
         gone = []
         for block in (m for m in self.modules() if isinstance(m, Residual)):
             gone.append(block.gate)

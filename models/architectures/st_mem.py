@@ -85,7 +85,7 @@ class StMem(System):
         return self.norm(self.layers(tokens)).mean(dim=1)
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Patches never meet."""
+        """Take out the transformer, so that no patch sees another."""
         gone = [self.layers]
         self.layers = nn.Sequential()
         return gone

@@ -90,7 +90,7 @@ class Artifact:
         return path.read_text() if path.exists() else ""
 
 
-def told(values: tuple[float, ...]) -> str:
+def format_folds(values: tuple[float, ...]) -> str:
     """Format the mean over folds, with their standard deviation if there are several."""
     mean = f"{statistics.mean(values):.4g}"
     return f"{mean} ± {statistics.pstdev(values):.2g}" if len(values) > 1 else mean

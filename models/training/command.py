@@ -106,7 +106,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """The command."""
     options = arguments().parse_args(given)
     torch.set_num_threads(1)
-    torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
+    torch._dynamo.config.suppress_errors = True  # without a C++ compiler run uncompiled
     follow(training(options), folds(options))
 
 

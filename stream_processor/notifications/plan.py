@@ -82,7 +82,7 @@ def load(path: Path) -> NotificationPlan:
     return plan
 
 
-def tellings(
+def planned_notices(
     plan: NotificationPlan, alarm: Alarm, moment: AlarmMoment, now_ns: int
 ) -> list[PlannedNotice]:
     """Return the recipients of a moment of an announced alarm, each once. A notification is

@@ -20,7 +20,7 @@ from stream_processor.notifications.lane import Job, RecipientQueue
 from stream_processor.notifications.late import LateAlarms, late_key
 from stream_processor.notifications.moments import AlarmMoment, is_silenced, moment_id, moment_of
 from stream_processor.notifications.past_jobs import PastJobs, make_job
-from stream_processor.notifications.plan import NotificationPlan, tellings
+from stream_processor.notifications.plan import NotificationPlan, planned_notices
 
 GIVE_UP_S = 24 * 3600.0
 # a job that waits this long for its first attempt gets a Delivery that says so
@@ -84,7 +84,9 @@ class NotificationQueue:
         if moment is None:
             return [], entries
         keys: list[str] = []
-        for recipient, held_back in tellings(self._plan, alarm, moment, self._clock.now_ns()):
+        for recipient, held_back in planned_notices(
+            self._plan, alarm, moment, self._clock.now_ns()
+        ):
             key = f"{moment_id(alarm, moment)}|{recipient}"
             past = self._past.pop(key)
             if key in done or (past is None and replayed):
@@ -199,7 +201,7 @@ class NotificationQueue:
         if alarm.step != "onset" or not alarm.announced:
             return []
         moment = AlarmMoment("late", 0)
-        recipients = tellings(self._plan, alarm, moment, self._clock.now_ns())
+        recipients = planned_notices(self._plan, alarm, moment, self._clock.now_ns())
         keys = [
             self._late.add(alarm, name, partition)
             for name, held_back in recipients

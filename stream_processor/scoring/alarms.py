@@ -24,7 +24,7 @@ from stream_processor.pipeline.alarms.catalogue import CATALOGUE, worse
 from stream_processor.pipeline.alarms.profiles import ADULT
 from stream_processor.scoring.expected_alarms import ExpectedAlarms
 from stream_processor.scoring.reference import FIBRILLATION, Episode, Record
-from stream_processor.scoring.told import ReportedAlarm
+from stream_processor.scoring.reported_alarms import ReportedAlarm
 
 HIGH_TOLERANCE_S, TOLERANCE_S = 10.0, 5.0
 RHYTHM_KINDS: dict[str, AlarmKind] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from ingest.errors import BadInputError
 from ingest.messages import AlarmKind
 from stream_processor.scoring.counts import Counts, percent
-from stream_processor.scoring.told import ReportedAlarm
+from stream_processor.scoring.reported_alarms import ReportedAlarm
 
 ALARM_AT_S, WINDOW_S, TOLERANCE_S = 300.0, 10.0, 2.0
 KINDS: dict[str, AlarmKind] = {

@@ -28,7 +28,7 @@ from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, Labe
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.scoring.reference import FIBRILLATION, Record
-from stream_processor.scoring.told import ReportedAlarm, told
+from stream_processor.scoring.reported_alarms import ReportedAlarm, assemble
 
 LABELS: dict[str, BeatLabel] = {"N": "N", "S": "S", "V": "V", "F": "V", "Q": "Q"}
 FORMS = {"N": 0, "S": 0, "V": 1, "Q": 2}  # as if each class had one morphology of its own
@@ -62,7 +62,9 @@ def expected(reference: Record) -> ExpectedAlarms:
         done = known
     steps += engine.finish(row, spans[done:], round(reference.duration_s * FS_HZ))
     alarms: list[Alarm] = [events.alarm(stream, step) for step in steps]
-    by_rule = [a for a in told(alarms) if not a.technical and a.kind != "ventricular_tachycardia"]
+    by_rule = [
+        a for a in assemble(alarms) if not a.technical and a.kind != "ventricular_tachycardia"
+    ]
     return ExpectedAlarms(sorted([*by_rule, *_tachycardias(reference)]), rates)
 
 

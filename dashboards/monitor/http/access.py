@@ -43,7 +43,7 @@ _NAME = re.compile(r"[\w][\w .@-]{0,63}")
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A token as the file keeps it."""
+    """An entry of the tokens file: a role and the hash of a token."""
 
     role: Role
     sha256: str
@@ -157,7 +157,7 @@ class Access:
         try:
             self._tokens = dict(self._look_again())
         except BadInputError as error:
-            log.warning("%s; the tokens of before hold", error.problem)
+            log.warning("%s; the previous tokens still hold", error.problem)
 
     def _recent_failures(self, address: str) -> deque[float]:
         failures = self._failures.pop(address, deque(maxlen=FAILURES))

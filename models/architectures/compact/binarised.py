@@ -131,7 +131,7 @@ class Binarised(System):
         return self.head(self.dropout(self.body(y.unsqueeze(2)).mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Real weights and rectified activations in place of binary ones."""
+        """Replace binary weights and activations by real and rectified ones."""
         for place, layer in enumerate(self.body):
             if isinstance(layer, Sign):
                 self.body[place] = nn.ReLU()

@@ -88,7 +88,7 @@ class MatchedFilter(System):
         return self.head(seen).unflatten(0, (-1, x.shape[1])).transpose(1, 2)
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Intervals alone."""
+        """Take out the filters: only the intervals stay."""
         gone, self.bank = [self.bank], Blind()
         return gone
 

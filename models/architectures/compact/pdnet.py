@@ -49,7 +49,7 @@ class PdNet(System):
         return self.head(self.dropout(self.body(x.unsqueeze(2)).mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Pointwise layers and pooling only."""
+        """Take out all layers but the pointwise ones and pooling."""
         gone: list[nn.Module] = []
         for block in self.body:
             if isinstance(block, PdBlock):

@@ -113,7 +113,7 @@ class InceptionFormer(System):
         return [layer.mixer for layer in self.modules() if isinstance(layer, MixerLayer)]
 
     def ablate(self) -> Sequence[nn.Module]:
-        """No token sees another, except by the convolutions before."""
+        """Take out the mixers: no token sees another, except by the convolutions before."""
         gone = self.mixers()
         for layer in self.modules():
             if isinstance(layer, MixerLayer):
@@ -150,6 +150,6 @@ class WithClassToken(InceptionFormer):
         return self.head(tokens[:, 0] if isinstance(self.token, ClassToken) else tokens.mean(dim=1))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """The mean of all tokens is classified."""
+        """Classify the mean of all tokens."""
         gone, self.token = [self.token], nn.Identity()
         return gone

@@ -82,7 +82,7 @@ class ShuffleNet(System):
         return self.head(self.dropout(self.body(x.unsqueeze(2)).mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Halves are never mixed."""
+        """Take out the shuffle, so that the halves are never mixed."""
         gone: list[nn.Module] = []
         for layer in self.body:
             if isinstance(layer, Keep | Halve):

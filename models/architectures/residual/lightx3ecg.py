@@ -125,7 +125,7 @@ class LightX3(System):
         return self.weigh(dropped(rows) if self.training else rows)[0]
 
     def ablate(self) -> Sequence[nn.Module]:
-        """All rows count the same."""
+        """Give all rows the same weight."""
         gone, self.lead_attention = [self.lead_attention], Same()
         return gone
 

@@ -81,7 +81,7 @@ class SeResNet(System):
         return self.thresholds(self.head(self.dropout(self.features(x))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """No channel is weighed."""
+        """Take out the weights of channels."""
         gone: list[nn.Module] = []
         for block in self.body:
             gone.append(block.gate)

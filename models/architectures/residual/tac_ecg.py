@@ -91,7 +91,7 @@ class TacEcg(System):
         return self.encoder(x)
 
     def ablate(self) -> Sequence[nn.Module]:
-        """The encoder alone."""
+        """Take out the adapters, so that only the encoder and the head stay."""
         gone: list[nn.Module] = list(self.adapters())
         for part in self.encoder.modules():
             if isinstance(part, nn.Sequential) and len(part) == 3 and isinstance(part[2], Adapter):

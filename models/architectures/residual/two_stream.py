@@ -84,7 +84,7 @@ class TwoStream(System):
         return self.head(self.dropout(both))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """The signal alone."""
+        """Take out the spectrogram's stream."""
         gone, self.spectrum = [self.spectrum], Silent()
         return gone
 

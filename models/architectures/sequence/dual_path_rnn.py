@@ -99,7 +99,7 @@ class DualPath(System):
         )
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Nothing goes from chunk to chunk."""
+        """Take out the path from chunk to chunk."""
         gone: list[nn.Module] = []
         for block in self.blocks:
             gone.append(block.inter)

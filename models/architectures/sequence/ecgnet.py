@@ -83,7 +83,7 @@ class EcgNet(System):
         return self.head(self.dropout(torch.cat([seen, self.reader(x)], dim=1)))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """No recurrent reading of the signal."""
+        """Take out the recurrent layer that reads the signal."""
         gone, self.reader = [self.reader], Silent()
         return gone
 

@@ -125,7 +125,7 @@ class Mpgt(System):
         return self.head(self.norm(fine).mean(dim=1))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """The scales are added without a gate."""
+        """Add the scales without a gate."""
         gone, self.gates = list(self.gates), nn.ModuleList(Sum() for _ in range(BLOCKS))
         return gone
 

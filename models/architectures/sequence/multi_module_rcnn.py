@@ -131,7 +131,7 @@ class MultiModule(System):
         return self.classify(self.tokens(x))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """The convolutions are applied once."""
+        """Apply the convolutions once."""
         gone: list[nn.Module] = []
         for module in self.modules():
             if isinstance(module, RecurrentConv) and module.again is not None:

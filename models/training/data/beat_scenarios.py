@@ -199,7 +199,7 @@ def unlabelled(allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def repeated(track: AnnotatedBeats, times: int) -> AnnotatedBeats:
-    """A short track's beats again and again, so that the context has time to fill."""
+    """Repeat a short track's beats, so that the context has time to fill."""
     if len(track.at) < 2:
         return track
     rr = np.diff(track.at)

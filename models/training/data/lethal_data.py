@@ -94,7 +94,7 @@ def _strip(channels: Sequence[Track], folder: Path) -> LethalStrip:
 
 
 def _vfdb(track: Track, folder: Path) -> list[tuple[int, int, str, tuple[int, ...]]]:
-    """Sections: begin, end, label, classes that it may be, the labelled one first."""
+    """Return sections: begin, end, label, classes that it may be, the labelled one first."""
     found = []
     for begin, end, rhythm in rhythms(folder, track.name, 250, len(track.signal)):
         labelled = OF_RHYTHM.get(rhythm, NONE)
@@ -104,7 +104,8 @@ def _vfdb(track: Track, folder: Path) -> list[tuple[int, int, str, tuple[int, ..
 
 
 def _mitdb(track: Track) -> list[tuple[int, int, str, tuple[int, ...]]]:
-    """Flutter as it is marked; tachycardias from the beats."""
+    """Return the sections of a MIT-BIH record: flutter as annotated, tachycardias from runs of V
+    beats."""
     flutter = [(int(begin), int(end), "VFL", (VF,)) for begin, end in track.flutter]
     runs = [
         (int(track.beats[i] - 12), int(track.beats[j] + 38), "VT", (VT,))

@@ -75,7 +75,7 @@ def _read(data: Path) -> TwelveLeads:
             labels.append(named(row["scp_codes"], classes))
             folds.append((int(row["strat_fold"]) - 1) // 2)
     for name in record_names(data, "ludb"):
-        patients.append(-int(name.partition("/")[2]))  # nobody of PTB-XL
+        patients.append(-int(name.partition("/")[2]))  # negative: no patient of PTB-XL
         windows.append(_window(data, name))
         labels.append(np.zeros(len(SUPERCLASSES), np.float32))
         folds.append(-1)

@@ -34,7 +34,7 @@ from models.training.tasks import base
 from models.training.tasks.base import Floats, Task
 
 CALIBRATION = (8, 64)  # batches, windows each
-LOSS = 0.001  # of the figure, relative, that int8 may cost
+LOSS = 0.001  # relative loss of the figure that int8 may cost
 GAIN = 1.1  # least speed-up
 
 

@@ -1,3 +1,1 @@
-"""Methods of training or compression for any architecture, each with its own command
-(`ecgwatch train --method`).
-"""
+"""Methods of training or compression for any architecture: `ecgwatch models method NAME`."""

@@ -39,8 +39,8 @@ def smoothed(x: Tensor) -> Tensor:
 
 
 def partners(sets: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """For each record another of exactly the same labels, or itself: 0/1 sets (B, K) to places
-    (B,).
+    """Draw, for each record, another with exactly the same labels, or itself if there is none.
+    Takes label sets of 0 and 1 (B, K), returns indices (B,).
     """
     same = (sets[:, None] == sets[None]).all(dim=2).float()
     alone = same.sum(dim=1) == 1

@@ -397,7 +397,7 @@ def test_tail_shows_each_step(broker, folder):
             process.kill()
     assert "Bed 1  *** ASYSTOLE 6 s  onset" in lines[0]
     assert one.id in lines[0]
-    assert "calls again (2)" in lines[1]
+    assert "re-alarm (2)" in lines[1]
     assert "acknowledged by Ann" in lines[2]
 
 

@@ -7,7 +7,7 @@ import pytest
 from ecgwatch.evaluating.matrix import judge, outcome, table
 from ecgwatch.evaluating.matrix_cases import Case, cases
 from ingest.messages import AlarmKind, Priority
-from stream_processor.scoring.told import ReportedAlarm
+from stream_processor.scoring.reported_alarms import ReportedAlarm
 
 CASES = cases({})
 HIGH: Priority = "high"

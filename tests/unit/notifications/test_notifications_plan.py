@@ -13,7 +13,12 @@ from ecgwatch.commands.notify import with_secrets
 from ingest.errors import BadInputError
 from ingest.messages import Alarm
 from stream_processor.notifications.moments import AlarmMoment, moment_of
-from stream_processor.notifications.plan import NotificationPlan, PlannedNotice, load, tellings
+from stream_processor.notifications.plan import (
+    NotificationPlan,
+    PlannedNotice,
+    load,
+    planned_notices,
+)
 from stream_processor.notifications.progress import Progress
 from stream_processor.notifications.sender import NotificationSender
 from stream_processor.notifications.text import note
@@ -107,7 +112,7 @@ def names(found: list[PlannedNotice]) -> list[str]:
     ],
 )
 def test_whom_the_rules_tell(plan, changes, moment, told):
-    assert names(tellings(plan, alarm(**changes), moment, NOON)) == told
+    assert names(planned_notices(plan, alarm(**changes), moment, NOON)) == told
 
 
 @pytest.mark.parametrize(
@@ -116,20 +121,24 @@ def test_whom_the_rules_tell(plan, changes, moment, told):
 )  # from midnight in Berlin
 def test_quiet_hours_are_local_and_go_over_midnight(plan, minutes, quiet):
     at_ns = NIGHT + minutes * 60 * 10**9
-    (found,) = tellings(plan, alarm(), ONSET, at_ns)
+    (found,) = planned_notices(plan, alarm(), ONSET, at_ns)
     assert found.held_back == ("quiet hours 22:30-06:00" if quiet else "")
-    assert names(tellings(plan, alarm(priority="high"), ONSET, at_ns)) == ["nurse"]
+    assert names(planned_notices(plan, alarm(priority="high"), ONSET, at_ns)) == ["nurse"]
 
 
 def test_a_rule_without_quiet_hours_goes_before_one_with(plan):
-    found = tellings(plan, alarm(kind="atrial_fibrillation"), AlarmMoment("escalated", 1), NIGHT)
+    found = planned_notices(
+        plan, alarm(kind="atrial_fibrillation"), AlarmMoment("escalated", 1), NIGHT
+    )
     assert found == [PlannedNotice("nurse", "quiet hours 22:30-06:00"), PlannedNotice("doctor")]
 
 
 def test_quiet_hours_follow_summer_time(plan):
     july = 1_782_944_100 * 10**9  # 2026-07-01T22:15:00Z: 0:15 in Berlin
-    assert names(tellings(plan, alarm(), ONSET, july)) == []
-    assert names(tellings(plan, alarm(), ONSET, july - 2 * 3600 * 10**9)) == ["nurse"]  # 22:15
+    assert names(planned_notices(plan, alarm(), ONSET, july)) == []
+    assert names(planned_notices(plan, alarm(), ONSET, july - 2 * 3600 * 10**9)) == [
+        "nurse"
+    ]  # 22:15
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from stream_processor.scoring.cinc2015 import ChallengeAnswer, Question
 from stream_processor.scoring.counts import Counts
 from stream_processor.scoring.expected_alarms import expected
 from stream_processor.scoring.reference import Episode, Mark, Record
-from stream_processor.scoring.told import ReportedAlarm, told
+from stream_processor.scoring.reported_alarms import ReportedAlarm, assemble
 
 FS = 250.0
 VF, VT, ASYSTOLE = "ventricular_fibrillation", "ventricular_tachycardia", "asystole"
@@ -273,10 +273,10 @@ def test_an_alarm_is_announced_when_it_first_is() -> None:
         step("update", 7, announced=True),
         step("update", 9, announced=False),
     ]
-    assert told([*steps, step("end", 12, announced=False, end=11)]) == [
+    assert assemble([*steps, step("end", 12, announced=False, end=11)]) == [
         ReportedAlarm("pause", "medium", 1.0, 4.0, 7.0, 11.0)
     ]
-    assert told(steps[:1]) == [ReportedAlarm("pause", "medium", 1.0, 4.0, None, math.inf)]
+    assert assemble(steps[:1]) == [ReportedAlarm("pause", "medium", 1.0, 4.0, None, math.inf)]
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ from stream_processor.scoring.counts import TwoSided
 from stream_processor.scoring.episodes import EpisodeScore
 from stream_processor.scoring.rates import RateScore
 from stream_processor.scoring.reference import Mark, Record
+from stream_processor.scoring.reported_alarms import ReportedAlarm
 from stream_processor.scoring.runs import CLASSES
-from stream_processor.scoring.told import ReportedAlarm
 
 HOUR = 3600.0
 VF = "ventricular_fibrillation"

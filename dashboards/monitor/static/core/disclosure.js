@@ -16,7 +16,7 @@ const PARTS = 20; // the hour is fetched in stretches of 3 min, so that each pix
 const ROW_MV = 2;
 
 export class Disclosure {
-  /** `show` is called with the time that a person has chosen. */
+  /** `show` is called with the time that was clicked. */
   constructor(patient, tape, { show, close }) {
     Object.assign(this, { patient, tape, show, close, turn: 0, blocks: [], episodes: [] });
     this.canvas = h("canvas", { role: "img", "aria-label": "An hour of ECG" });

@@ -32,7 +32,7 @@ export class Spool {
     }
   }
 
-  /** The oldest chunks behind the key: [[key, chunk]]. */
+  /** The oldest chunks whose key is greater than this one: [[key, chunk]]. */
   async after(key, most) {
     const range = IDBKeyRange.lowerBound(key, true),
       store = this.#store("readonly");

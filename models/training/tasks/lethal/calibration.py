@@ -46,7 +46,7 @@ def temperatures(by_fold: Mapping[int, Sequence[Seconds]]) -> dict[int, float]:
 
 
 def tempered(record: Seconds, temperature: float) -> Seconds:
-    """The record with logits divided by the temperature."""
+    """Return the record with its logits divided by the temperature."""
     return replace(record, logits=np.asarray(record.logits / temperature, np.float32))
 
 

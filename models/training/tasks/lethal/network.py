@@ -35,7 +35,7 @@ class Lethal(nn.Module):
         self.decoder = SequenceDecoder(widths[-1] + 1, hidden, len(CLASSES))
 
     def train(self, mode: bool = True) -> Lethal:
-        """The trunk stays as it is, its BatchNorm too."""
+        """Set the training mode of column and decoder; the trunk and its BatchNorm stay frozen."""
         super().train(mode)
         self.trunk.eval()
         return self

@@ -110,7 +110,7 @@ def learn(
 
 
 def _drawn(examples: Examples, cache: Path, count: int, seed: int) -> list[Tensor]:
-    """Examples, from the cache if they were drawn before."""
+    """Return examples, from the cache if they were drawn before."""
     if cache.exists():
         drawn: list[Tensor] = torch.load(cache, weights_only=True)
         if len(drawn[0]) == count:

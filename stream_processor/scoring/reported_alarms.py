@@ -31,7 +31,7 @@ class ReportedAlarm(NamedTuple):
         return self.onset_s <= end_s + tolerance_s and self.end_s >= start_s - tolerance_s
 
 
-def told(steps: Iterable[Alarm], start_ns: int = 0) -> list[ReportedAlarm]:
+def assemble(steps: Iterable[Alarm], start_ns: int = 0) -> list[ReportedAlarm]:
     """Assemble alarms from their steps, given in the order they were emitted; ordered by onset."""
     found: dict[str, ReportedAlarm] = {}
     for step in steps:
