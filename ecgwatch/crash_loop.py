@@ -14,7 +14,7 @@ from ingest.topics import ALARMS
 
 log = logging.getLogger(__name__)
 AFTER = 3  # breakdowns in a row
-STEADY_S = 60.0  # a worker that has run for so long counts as steady
+STEADY_S = 60.0  # a worker that has run for this long counts as steady
 SEND_S = 10.0
 
 

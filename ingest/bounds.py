@@ -45,7 +45,7 @@ MAX_TIME_NS = 230 * 366 * 24 * 3600 * 10**9
 
 
 class Problem(NamedTuple):
-    """What is wrong with one field of a message."""
+    """A problem with one field of a message."""
 
     field: str
     reason: str
@@ -143,8 +143,8 @@ def edit_problems(edit: Edit) -> list[Problem]:
 def stream_problems(
     *, patient_id: str, device_id: str, lead: str, fs_hz: float, counts_per_mv: float, start_ns: int
 ) -> list[Problem]:
-    """What is wrong with a stream before any of its chunks is made; `start_ns` is the time of its
-    sample 0."""
+    """Return the problems of a stream before any of its chunks is made; `start_ns` is the time of
+    its sample 0."""
     checks = (
         *_name_checks("patient_id", patient_id),
         *_name_checks("device_id", device_id, required=False),

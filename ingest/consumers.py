@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Extent(NamedTuple):
-    """What a partition holds now."""
+    """The offsets that a partition holds now."""
 
     low: int  # offset of the oldest message
     high: int  # offset of the next one
@@ -55,14 +55,15 @@ def open_consumer(broker: str, group: str, **settings: Any) -> confluent_kafka.C
 
 def open_reader(broker: str) -> confluent_kafka.Consumer:
     """A consumer outside any group, for `extents` and `read_to_end`."""
-    # librdkafka wants a name; nothing is ever committed under it
+    # librdkafka demands a group name; nothing is ever committed under it
     return open_consumer(broker, f"ecgwatch-reader-{uuid.uuid4()}", enable_partition_eof=True)
 
 
 def extents(
     consumer: confluent_kafka.Consumer, topic: str, partitions: Iterable[int] | None = None
 ) -> dict[int, Extent]:
-    """What these partitions of the topic (default: all) hold. Raises KafkaException."""
+    """Return the offsets that these partitions of the topic (default: all) hold. Raises
+    KafkaException."""
     if partitions is None:
         found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
         if found.error is not None:

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics of a process, for whoever watches it: an orchestrator, Prometheus.
+"""Serves /healthz, /readyz and /metrics of a process for an orchestrator and Prometheus.
 
     GET /healthz   200 while the process answers at all
     GET /readyz    200 if it does its work, else 503; JSON says what is missing
@@ -34,7 +34,8 @@ class Metric(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What a process tells of itself. The functions are called in the server's threads."""
+    """The health checks and metrics of a process. The functions are called in the server's
+    threads."""
 
     # what is missing before it can do its work, by part; nothing: it is ready
     missing: Callable[[], Mapping[str, str]]
@@ -56,7 +57,7 @@ def prometheus(metrics: Iterable[Metric]) -> str:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Of HOST:PORT. Raises BadInputError."""
+    """Parse HOST:PORT. Raises BadInputError."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise BadInputError(

@@ -1,4 +1,4 @@
-"""How our clients reach a Kafka broker: its address, and what it asks of who connects.
+"""How our clients reach a Kafka broker: its address, encryption and login.
 
 Three client libraries are in use (librdkafka by confluent-kafka, kafka-python, aiokafka also inside
 faust); each gets its settings from here, so that a deployment decides once about TLS and SASL.
@@ -16,8 +16,8 @@ MECHANISMS: tuple[str, ...] = get_args(Mechanism)
 
 
 class Security(NamedTuple):
-    """What a broker asks for. Files are PEM; `ca` "" trusts what the system trusts; `certificate`
-    and `key` are ours, if the broker wants to know us by them (mutual TLS)."""
+    """Security settings of a broker's clients. Files are PEM; `ca` "" means the system's
+    authorities; `certificate` and `key` are ours, if the broker demands them (mutual TLS)."""
 
     protocol: Protocol = "plaintext"
     mechanism: Mechanism = "SCRAM-SHA-512"
@@ -70,7 +70,7 @@ class Broker(str):
 
 
 def security_of(broker: str) -> Security:
-    """What this broker asks for."""
+    """Return the security settings of this broker."""
     return broker.security if isinstance(broker, Broker) else NOTHING
 
 

@@ -67,7 +67,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> tuple[int, int]:
-        """What makes a repeat within a stream: (first_sample, number of samples)."""
+        """The key by which a repeat within a stream is recognised: (first_sample, number of
+        samples)."""
         return self.first_sample, self.n
 
     def digest(self) -> bytes:
@@ -94,7 +95,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WearerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the wearer says: the symptom button, or a note. POST {EVENTS_PATH}, MQTT ".../event".
+    """An event of the wearer: the symptom button, or a note. POST {EVENTS_PATH}, MQTT ".../event".
 
     `id` is made by the sender; a repeat of it counts once.
     """
@@ -113,7 +114,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the server says: the body of 202, a push on the WebSocket, a message on ".../reply".
+    """The server's reply: the body of 202, a push on the WebSocket, a message on ".../reply".
 
     By WebSocket and MQTT a refusal comes as `status` and `problem`. 429 means: held, not lost; send
     nothing more until next_sample comes, or repeat after retry_after_s on a new connection.
@@ -130,7 +131,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of every HTTP answer that is none: what is wrong, what to do, which field (422)."""
+    """The body of every HTTP refusal: what is wrong, what to do, which field (422)."""
 
     problem: str
     remedy: str = ""
@@ -184,7 +185,7 @@ def check(chunk: Chunk, number: int = 0) -> None:
 
 
 def decode_reply(data: bytes, media: str = MESSAGEPACK) -> Reply:
-    """What the server said. Raises BadMessageError."""
+    """Decode a server's reply. Raises BadMessageError."""
     try:
         decoder = msgspec.json.decode if media == JSON else msgspec.msgpack.decode
         return decoder(data, type=Reply)

@@ -1,5 +1,5 @@
-"""What a network's answer hangs on, found by covering: a stretch of the window is hidden, and the
-answer is asked for again.
+"""Occlusion: finds the parts of a window on which a network's answer depends. A stretch of the
+window is hidden, and the network is run again.
 
 After Zeiler and Fergus 2014 (DOI 10.1007/978-3-319-10590-1_53); works for any network, whatever is
 inside it.

@@ -1,4 +1,4 @@
-"""What the files of a package register by a decorator, read without importing them: they need
+"""Reads what the files of a package register by a decorator, without importing them: they need
 torch, and a list of them must not.
 
 A file registers by decorating a function or class at its top level: `@architecture("unet",
@@ -46,7 +46,7 @@ def declared(package: str, path: Iterable[str], decorator: str) -> dict[str, Dec
 
 
 def chosen(found: dict[str, Declared], name: str, what: str) -> Declared:
-    """The one called `name`. Raises BadInputError, listing those there are."""
+    """Return the entry called `name`. Raises BadInputError, which lists all names."""
     if name not in found:
         raise BadInputError(f"no {what} named {name!r}", f"There are: {', '.join(found)}.")
     return found[name]

@@ -85,7 +85,7 @@ def _list() -> Json:
             parts.coloured("priority", parts.PRIORITIES),
             parts.field("seconds", displayName="lasted", unit="s", decimals=1),
             parts.field("delay", displayName="raised after", unit="s", decimals=1),
-            parts.field("level", displayName="called again"),
+            parts.field("level", displayName="re-alarms"),
             parts.field("by", displayName="acknowledged by"),
         ],
     )

@@ -19,7 +19,7 @@ COLUMNS = 340
 BAND = 14
 COLOURS = {"N": "#9fb3a6", "AFIB": "#2f6fc4", "VT": "#d9731a", "VFL": "#d9731a", "VF": "#c0262d"}
 OTHER, UNREADABLE = "#2a9184", "#dddddd"
-POINTS = 4000  # dots of the Poincare plot; of more beats, so many are drawn
+POINTS = 4000  # dots of the Poincare plot; of more beats, this many are drawn
 _STEPS_S = (60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600)
 SIDE = 230
 

@@ -1,1 +1,1 @@
-"""What `ecgwatch alarms` is made of: reading, acting, following, proving that none is missing."""
+"""Parts of `ecgwatch alarms`: reading, acting, following, proving that none is missing."""

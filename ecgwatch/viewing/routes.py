@@ -1,4 +1,4 @@
-"""What the monitor answers in addition while it shows records: the player, the reference
+"""Routes that the monitor has in addition while it shows records: the player, the reference
 annotations, and saving."""
 
 from __future__ import annotations

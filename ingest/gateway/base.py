@@ -1,4 +1,4 @@
-"""What a live source of signal is: a device that sends, and whose link comes and goes.
+"""Interface of a live source of signal: a device that sends over a link that comes and goes.
 
 A live source has two halves. `packets` is the link: it connects, yields what arrives as bytes, and
 ends or raises when the link is lost; the gateway then calls it again. `decode` is the codec: it
@@ -48,7 +48,7 @@ class LiveBlock:
 
 @dataclass
 class DeviceReport:
-    """What a device says beside its samples; the codec keeps it up to date."""
+    """What a device reports beside its samples; the codec keeps it up to date."""
 
     contact: bool | None = None  # None: the device does not tell
     battery: float | None = None  # 0-1
@@ -78,7 +78,7 @@ class LiveSource(ABC):
 
     @property
     def name(self) -> str:
-        """What status lines and logs call the device."""
+        """The device's name in status lines and logs."""
         return self.address
 
     @abstractmethod
@@ -91,7 +91,7 @@ class LiveSource(ABC):
         """The samples of a packet; None if it has none. Raises BadPacketError."""
 
     def packet(self, data: bytes, channel: str = "ecg") -> Packet:
-        """A packet that has arrived just now."""
+        """Make a packet that has arrived just now."""
         return Packet(self.clock.now_ns(), channel, data)
 
 

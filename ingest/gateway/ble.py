@@ -107,7 +107,7 @@ class BleConnection:
         self._queue.put_nowait(Packet(self._clock.now_ns(), channel, data))
 
     async def packets(self) -> AsyncIterator[Packet]:
-        """What is notified. Raises LinkError when the link is lost."""
+        """Yield notifications as packets. Raises LinkError when the link is lost."""
         while (packet := await self._queue.get()) is not None:
             yield packet
         raise LinkError("the Bluetooth link was lost")

@@ -22,9 +22,9 @@ CONNECT_S = 120.0
 FIRST_BLOCK_S = 45.0  # straps take up to 30 s until their first samples
 SILENT_S = 10.0  # a link without samples for longer is dead, whatever it says
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
-STEADY_S = 60.0  # a link that lived so long starts the waiting anew
+STEADY_S = 60.0  # a link that lived this long resets the waiting time
 CLOCK_STEP_S = 0.5  # this machine's clock was set
-SIGNAL_S = 5.0  # of signal whose swing the status line shows
+SIGNAL_S = 5.0  # seconds of signal whose swing the status line shows
 
 
 class Device:
@@ -148,7 +148,7 @@ class Device:
         self._lost()
 
     def _lost(self) -> None:
-        """Whatever has arrived is complete."""
+        """Complete and spool what has arrived: the link is lost."""
         if self.linked and self._recorder is not None:
             self._recorder.write(self.source.packet(b"", LINK_LOST))
         self.linked = False

@@ -9,7 +9,7 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 
 
 class JsonLines(logging.Formatter):
-    """Whatever is given as `extra` becomes a key."""
+    """Formats log records as JSON; each entry of `extra` becomes a key."""
 
     default_msec_format = "%s.%03dZ"
 

@@ -33,7 +33,7 @@ _MICROVOLTS |= {"microvolts": 1.0, "microvolt": 1.0, "millivolt": 1e3, "volt": 1
 
 
 class LslFormat(msgspec.Struct, frozen=True):
-    """What a stream says of itself, in a packet of its own at the beginning of a link."""
+    """The format of a stream, in a packet of its own at the beginning of a link."""
 
     fs_hz: float
     microvolts_per_unit: float

@@ -21,7 +21,8 @@ HOLE_S = 10.0
 
 
 class RecordedSource:
-    """What a gateway recorded. Lost samples hold the last value and are lead-off, as in files.
+    """A gateway's recording as a source. Lost samples hold the last value and are lead-off, as in
+    files.
 
     Raises BadInputError if the file is no recording, or if its device sends no trace.
     """

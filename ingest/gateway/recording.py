@@ -44,12 +44,12 @@ class Recorder:
         self._file.append(msgspec.msgpack.encode(packet))
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the file."""
         self._file.close()
 
 
 def read_head(path: Path) -> Head:
-    """What the recording says of itself. Raises BadInputError."""
+    """Read the first record of a recording. Raises BadInputError."""
     try:
         first = next(log_file.records(path), None)
         head = msgspec.msgpack.decode(first[0], type=Head) if first else None

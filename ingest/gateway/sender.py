@@ -25,11 +25,11 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 REFUSED_WAIT_S = 30.0  # a person has to do something first
 UNUSABLE, TOO_LARGE, BUSY, OVER = 422, 413, 429, 409
 REFUSED = (401, 403, 404, 410)
-AHEAD_S = 60.0  # samples may be so much ahead of the server's clock
+AHEAD_S = 60.0  # how far samples may be ahead of the server's clock
 
 
 class Sender:
-    """Of one device. `problem` says what holds it up; "" if nothing does."""
+    """Sends the spool of one device. `problem` says why it cannot send; "" if it can."""
 
     def __init__(self, uplink: Uplink, spool: Spool, name: str) -> None:
         self.problem = ""
@@ -40,7 +40,7 @@ class Sender:
         self._limit = MAX_CHUNKS
 
     def wake(self) -> None:
-        """There is something new in the spool."""
+        """Wake the sender: there is something new in the spool."""
         self._more.set()
 
     async def run(self) -> None:

@@ -44,7 +44,8 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
 
 
 class StreamRename(msgspec.Struct, frozen=True):
-    """From its sample `base` on, `stream` is sent as stream `name`, whose sample 0 that is."""
+    """Renames a stream: from its sample `base` on, `stream` is sent as stream `name`, of which that
+    is sample 0."""
 
     stream: str = ""
     name: str = ""
@@ -94,7 +95,8 @@ class Spool:
         self._file.append(msgspec.msgpack.encode(SpoolEntry(stream, chunk, packets)))
 
     def next(self, max_chunks: int, max_bytes: int) -> ChunkBatch | None:
-        """What is to be sent next: up to so many chunks of one stream, at least one; None if all is."""
+        """Return the next chunks to send, of one stream: at least one, within `max_chunks` and
+        `max_bytes`; None if all were sent."""
         found: list[tuple[SpoolEntry, Cursor]] = []
         size = 0
         for entry, behind in self._from(self._cursor):
@@ -154,7 +156,7 @@ class Spool:
             self._file.sync()
 
     def close(self) -> None:
-        """Nothing more is appended for now."""
+        """Close the file; a later append opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None

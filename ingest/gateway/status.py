@@ -16,7 +16,7 @@ IRREGULAR = 0.3  # share of RR intervals that jump
 
 
 def figures(device: Device, sender: Sender | None, clock: Clock) -> dict[str, Any]:
-    """What is known of a device, for the log and for `line`."""
+    """Return a device's figures, for the log and for `line`."""
     source, timeline = device.source, device.timeline
     silent_s = None if device.last_block_s is None else clock.steady_s() - device.last_block_s
     found: dict[str, Any] = {
@@ -44,7 +44,7 @@ def figures(device: Device, sender: Sender | None, clock: Clock) -> dict[str, An
 def metrics(
     devices: Sequence[Device], senders: Sequence[Sender | None], clock: Clock
 ) -> list[Metric]:
-    """All devices together, for Prometheus."""
+    """Return the metrics of all devices together, for Prometheus."""
     found = [figures(d, s, clock) for d, s in zip(devices, senders, strict=True)]
     silent = [f for f in found if f["silent_s"] is None or f["silent_s"] > QUIET_S]
     waiting = float(sum(f["backlog_bytes"] for f in found))
@@ -72,7 +72,7 @@ def missing(senders: Sequence[Sender | None]) -> dict[str, str]:
 
 
 def line(found: dict[str, Any], *, trace: bool) -> str:
-    """The figures for a person."""
+    """Format the figures as a line for people."""
     parts = [*_link(found), *(_signal(found) if trace else _rate(found)), *_spool(found)]
     if found["battery"] is not None:
         parts.append(f"battery {found['battery']:.0%}")

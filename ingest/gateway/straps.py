@@ -25,7 +25,7 @@ CUT_FRAMES = 4  # unusable frames in a row after which the link is made anew
 
 
 class Strap(LiveSource):
-    """What all of them share: heart rate, contact and battery by the standard services."""
+    """Base of all straps: heart rate, contact and battery by the standard services."""
 
     needs = ("bleak", "bleak_retry_connector")
 
@@ -61,7 +61,7 @@ class Strap(LiveSource):
         """Ask for the trace."""
 
     async def _stop(self, link: BleConnection) -> None:
-        """Say that no more is wanted."""
+        """Tell the strap to stop sending."""
 
     def _samples(self, packet: Packet) -> LiveBlock | None:
         raise BadPacketError(f"nothing is known of channel {packet.channel!r}")

@@ -1,4 +1,5 @@
-"""What the registry's records say together: who is here, who wears what, whose token this is."""
+"""The registry's state from its records: who is admitted, who wears which device, which device has
+a token."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class Registry:
         return None if device_id is None else self.devices[device_id]
 
     def binding(self, device_id: str) -> Binding | None:
-        """Who wears the device now: the person is admitted, for the stay that it was given for.
+        """Return who wears the device now: the person must be admitted, for the stay that the
+        device was given for.
 
         If two devices were given to one person at once, the later one holds.
         """
@@ -69,7 +71,7 @@ class Registry:
         return Binding(device, self.people[device.patient_id])
 
     def holder(self, patient_id: str) -> DeviceRecord | None:
-        """The device that the person wears."""
+        """Return the device that the person wears."""
         person = self.people.get(patient_id)
         if person is None or not person.present:
             return None

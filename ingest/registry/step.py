@@ -30,14 +30,14 @@ class Steps(NamedTuple):
 
 
 class Author(NamedTuple):
-    """Who does it, and when (wall clock, nanoseconds)."""
+    """Who takes a step, and when (wall clock, nanoseconds)."""
 
     name: str
     time_ns: int
 
 
 def entry(patient_id: str, by: Author, kind: JournalKind, text: str) -> JournalEntry:
-    """What the journal says of a step."""
+    """Make the journal's entry about a step."""
     return JournalEntry(
         patient_id=patient_id,
         time_ns=by.time_ns,
@@ -79,7 +79,7 @@ def present(registry: Registry, patient_id: str) -> PersonRecord:
 
 
 def check_bed(registry: Registry, bed: str, patient_id: str) -> None:
-    """Raise BadInputError for a bed that somebody else is in."""
+    """Raise BadInputError for a bed that is occupied by another person."""
     there = registry.in_bed(bed)
     if there is not None and there.patient_id != patient_id:
         raise BadInputError(

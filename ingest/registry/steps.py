@@ -1,4 +1,4 @@
-"""What people do with devices and people: each step checked against the registry, as what it makes.
+"""Steps on devices and people, each checked against the registry first.
 
 Every function returns Steps and changes nothing; raises BadInputError naming the device, person or bed.
 """
@@ -241,7 +241,7 @@ def _loose(device: DeviceRecord, by: Author, step: str) -> DeviceRecord:
 
 
 def _profile(before: PersonRecord | None, after: PersonRecord, by: Author) -> list[Action]:
-    """What tells the processor of another alarm profile."""
+    """Make the action by which the processor learns of another alarm profile."""
     if after.profile == (before.profile if before else ""):
         return []
     return [action(after.patient_id, by, action="profile", profile=after.profile)]

@@ -75,7 +75,7 @@ def stream_id(text: str) -> str:
 
 
 def media_type(text: str) -> str:
-    """Of a Content-Type header."""
+    """Return the media type of a Content-Type header."""
     return text.partition(";")[0].strip().lower()
 
 
@@ -110,7 +110,7 @@ async def _event(service: IngestService, request: Request, device: DeviceRecord)
 
 
 def read_event(body: bytes, media: str) -> WearerEvent:
-    """What the wearer says. Raises RefusedError."""
+    """Read an event of the wearer. Raises RefusedError."""
     if media not in wire.MEDIA_TYPES:
         raise IngestRefusedError(
             415, f"the media type is {media[:40]!r}, not {' or '.join(wire.MEDIA_TYPES)}"

@@ -36,7 +36,7 @@ _REMEMBERED = 10_000  # topics and properties that have been read
 
 
 class _Topic(NamedTuple):
-    """What a topic says."""
+    """The parts of a topic's name."""
 
     device: str
     what: str
@@ -44,7 +44,7 @@ class _Topic(NamedTuple):
 
 
 class _Sender(NamedTuple):
-    """What the properties of a message say."""
+    """The token, stream and media type in a message's properties."""
 
     token: str
     stream: str
@@ -206,7 +206,7 @@ class MqttSubscriber:
         return self._service.book.status(device, status)
 
     async def _acknowledge(self) -> None:
-        """In the order of arrival, as MQTT wants it."""
+        """Acknowledge in the order of arrival, as MQTT demands."""
         while True:
             await self._settled.wait()
             self._settled.clear()

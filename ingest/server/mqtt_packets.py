@@ -35,7 +35,7 @@ class Publish(NamedTuple):
 
 
 class Properties(NamedTuple):
-    """What is read of a packet's properties."""
+    """The properties of a packet that are used."""
 
     user: dict[str, str]
     content_type: str

@@ -22,14 +22,14 @@ class _Rival(NamedTuple):
 
 
 class RefusedSenders:
-    """By person, the newest sender that is refused."""
+    """The newest refused sender of each person."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rivals: dict[str, _Rival] = {}
 
     def refused(self, patient_id: str, rival: str, holder: str) -> None:
-        """A chunk of the rival was refused."""
+        """Record that a chunk of the rival was refused."""
         now, text = (
             self._clock.steady_s(),
             f"two senders: {holder} holds the stream, {rival} is refused",
@@ -41,7 +41,8 @@ class RefusedSenders:
         )
 
     def fault(self, patient_id: str) -> str:
-        """What the holder's chunks say of it; "" for nothing."""
+        """Return the fault for the holder's chunks that names the rival; "" if there is no
+        rival."""
         rival = self._rivals.get(patient_id)
         if rival is None:
             return ""

@@ -1,4 +1,4 @@
-"""What the ingest server refuses of a stream, before any of it is sent."""
+"""Checks of a stream's chunks, before any of them is sent to Kafka."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def check_owner(stream: IngestStream, bound: Binding) -> None:
 
 
 def check_first(stream_id: str, bound: Binding, first: Chunk) -> None:
-    """Raise RefusedError for a first chunk that is none, or that may be of an earlier wearer."""
+    """Raise RefusedError for a chunk that cannot be a stream's first, or that may be of an earlier
+    wearer."""
     device, person = bound
     if first.first_sample != 0:
         raise IngestRefusedError(

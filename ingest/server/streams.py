@@ -100,7 +100,7 @@ class StreamBook:
         return AcceptedBody(stream, done)
 
     def status(self, device: DeviceRecord, status: Status) -> list[Done]:
-        """What a device says of itself without samples."""
+        """Take a device's status, which comes without samples."""
         stream = self.newest(device.device_id)
         if stream is None or stream.over:
             return []

@@ -46,7 +46,7 @@ class EdfSignal(NamedTuple):
 
 
 class EdfHeader(NamedTuple):
-    """What lies where in a file."""
+    """Positions and scales of a file's signals, from its header."""
 
     records: int  # whole data records in the file
     promised: int  # as its header says; -1: the recorder did not get that far

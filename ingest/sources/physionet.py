@@ -70,7 +70,7 @@ def _download(database: str, record: str, folder: Path, target: Path) -> None:
 
 
 def _hint(database: str, target: Path) -> str:
-    """What was perhaps meant, if the name is like one that is known or there."""
+    """Return a hint at a similar name that is known or present."""
     there = (
         sorted(path.stem for path in target.parent.glob("*.hea")) if target.parent.is_dir() else []
     )

@@ -20,7 +20,7 @@ Stretches = Sequence[NDArray[np.float64]]
 
 
 class Scale(NamedTuple):
-    """What turns zero-based counts of a file into those that are sent: (counts - offset) * factor."""
+    """Converts zero-based counts of a file to those that are sent: (counts - offset) * factor."""
 
     factor: float = 1.0  # a power of two, at most 1
     offset: float = 0.0

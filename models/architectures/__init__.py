@@ -41,7 +41,7 @@ Recipe = Literal["convolutional", "transformer"]
 
 @dataclass(frozen=True)
 class Problem:
-    """What a task asks of a network: scaled windows (B, R, T) in, logits out.
+    """The form of a task's input and output: scaled windows (B, R, T) in, logits out.
 
     Logits are per sample (B, K, T), per window (B, K), or, if each row is a beat, per beat (B, K,
     R).
@@ -100,8 +100,8 @@ def architecture(
 
 
 def known() -> dict[str, Declared]:
-    """What there is, by name, without importing any of it; `arguments` holds what the decorator was
-    given."""
+    """Return all architectures by name, without importing them; `arguments` holds what the
+    decorator was given."""
     return declared(__name__, __path__, "architecture")
 
 

@@ -87,7 +87,7 @@ class BeatDecoder(nn.Module):
         )
 
     def _usual(self, laid: _Laid, scale: Tensor) -> Tensor:
-        """What the average beat is, and where beats differ from it: (B, AVERAGE)."""
+        """Return the average beat, and where beats differ from it: (B, AVERAGE)."""
         square = ((laid.beats - laid.average) / scale).square() * laid.weight
         spread = (square.sum(dim=1) / laid.weight.sum(dim=1).clamp(min=1e-6) + 1e-6).sqrt()
         return self.average(
@@ -128,7 +128,7 @@ def _lay(shapes: Tensor, there: Tensor) -> _Laid:
 
 
 def _numbers(laid: _Laid, rr: _Intervals) -> Tensor:
-    """Of each beat: (B, K, NUMBERS)."""
+    """Return the numbers of each beat: (B, K, NUMBERS)."""
     size = torch.log((_size(laid.beats) / laid.height)[:, :, 0] + 0.02)
     columns = [
         8 * rr.before,

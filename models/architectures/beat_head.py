@@ -65,7 +65,7 @@ class BeatHeads(nn.Module):
 
 
 def multiplications(net: BeatHead | BeatHeads) -> int:
-    """Of one beat."""
+    """Multiply-accumulates of one beat."""
     dense = sum(
         layer.in_features * layer.out_features
         for layer in net.modules()

@@ -105,7 +105,8 @@ class Branch(nn.Module):
         return Chosen(self.norm(y[:, 0]), scores, kept)
 
     def _scores(self, y: Tensor) -> Tensor:
-        """What the class token looks at in the first layers: (B, N). A choice has no gradient."""
+        """Return the attention of the class token in the first layers: (B, N). A choice has no
+        gradient."""
         average: Tensor | None = None
         for layer in list(self.layers)[:LOOK]:
             own = attention_of(layer.attend, layer.norm1(y)).mean(dim=1)  # (B, 1 + N, 1 + N)
@@ -140,7 +141,7 @@ class DualBranch(System):
         self.head = nn.Linear(2 * WIDTH, outputs)
 
     def look(self, x: Tensor) -> tuple[Chosen, Chosen]:
-        """What the coarse and the fine branch make of a window."""
+        """Return the outputs of the coarse and the fine branch for a window."""
         y = self.trunk(x.unsqueeze(2))
         return self.coarse(y), self.fine(y)
 
@@ -155,7 +156,7 @@ class DualBranch(System):
         return []
 
     def attention(self, x: Tensor) -> dict[str, Tensor]:
-        """What each class token looked at when tokens were chosen."""
+        """Return the attention of each class token when tokens were chosen."""
         coarse, fine = self.look(x)
         return {"coarse tokens": coarse.scores, "fine tokens": fine.scores}
 

@@ -43,8 +43,8 @@ class Bag(NamedTuple):
 
 
 class Pooled(NamedTuple):
-    """What a bag says (B, 2D), the logits of its best instances (B, K), its key instance (B,), how
-    much each instance counts (B, N).
+    """The representation of a bag (B, 2D), the logits of its best instances (B, K), its key
+    instance (B,), how much each instance counts (B, N).
     """
 
     said: Tensor

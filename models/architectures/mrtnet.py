@@ -32,8 +32,8 @@ WIDTH, HEADS, LAYERS = 32, 4, 2
 
 
 def windows(x: Tensor, seconds: int) -> Tensor:
-    """Windows of so many seconds, the next one half a window later, each as 125 samples: (B, 1, T)
-    to (B, N, 125).
+    """Cut windows of this many seconds, each half a window after the one before, each as 125
+    samples: (B, 1, T) to (B, N, 125).
     """
     x = functional.avg_pool1d(x, seconds) if seconds > 1 else x
     return x.squeeze(1).unfold(1, SAMPLES, SAMPLES // 2)
@@ -76,7 +76,7 @@ class MrtNet(System):
         self.head = nn.Linear(WIDTH, outputs)
 
     def tokens(self, x: Tensor) -> list[Tensor]:
-        """Of each scale (B, N, 32), with what tells the scale."""
+        """Return the tokens of each scale (B, N, 32), with the scale's embedding added."""
         return [
             stack(windows(x, s)) + self.scale[i]
             for i, (stack, s) in enumerate(zip(self.stacks, self.scales, strict=True))

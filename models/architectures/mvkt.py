@@ -54,7 +54,7 @@ class Mvkt(System):
         self.head = nn.Linear(WIDTH, outputs)
 
     def features(self, x: Tensor) -> Tensor:
-        """What is compared with the teacher's: (B, 48)."""
+        """Return the features that are compared with the teacher's: (B, 48)."""
         return self.blocks(self.stem(x.unsqueeze(2))).mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:

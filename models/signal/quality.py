@@ -53,7 +53,7 @@ FEATURES = (
 
 
 class Weights(msgspec.Struct, frozen=True):
-    """Of the logistic regression, and how its features are scaled."""
+    """Weights of the logistic regression, and the scaling of its features."""
 
     features: list[str]
     mean: list[float]

@@ -67,7 +67,7 @@ def training(options: argparse.Namespace) -> Training[Any]:
 
 
 def changes(options: argparse.Namespace) -> dict[str, int]:
-    """What the arguments change of a Plan."""
+    """Return the fields of a Plan that the arguments change."""
     return {k: v for k in ("epochs", "steps") if (v := getattr(options, k)) is not None}
 
 
@@ -80,7 +80,7 @@ def folds(options: argparse.Namespace) -> list[int | None]:
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

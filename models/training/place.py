@@ -18,7 +18,7 @@ class Place(NamedTuple):
 
     @property
     def cache(self) -> Path:
-        """What is kept between trainings."""
+        """Folder of data that is kept between trainings."""
         return self.runs / "cache"
 
     @property

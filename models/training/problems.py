@@ -15,8 +15,8 @@ BEATS = Problem("beats", ("N", "S", "V", "F", "Q"), BEAT_ROW_SPEC, rows=BEATS_IN
 
 
 def of_kind(architecture: Architecture, kind: Kind, rows: int) -> Problem:
-    """The problem of that kind with windows of so many rows; a system of the zoo judges rhythm by
-    10 s, the others by 30 s."""
+    """Return the problem of that kind with windows of `rows` rows; a system of the zoo judges
+    rhythm by 10 s, the others by 30 s."""
     if kind == "classes":
         return TWELVE_LEADS if rows == 12 else PIECE if architecture.mechanism else RHYTHM
     return QRS if kind == "samples" else BEATS

@@ -21,7 +21,7 @@ class Training(Protocol[N]):
 
     @property
     def name(self) -> str:
-        """Of the network and the task."""
+        """Name made of the network and the task."""
         ...
 
     def learn(self, fold: int | None) -> N:

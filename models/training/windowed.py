@@ -66,7 +66,7 @@ class Windowed:
 
     @property
     def name(self) -> str:
-        """Of the network and the task."""
+        """Name made of the network and the task."""
         return f"{self.architecture.name} {self.task_name}"
 
     def learn(self, fold: int | None) -> nn.Module:

@@ -1,5 +1,5 @@
-"""What an answer of the deployed model hangs on: parts of the signal are hidden, and the stages are
-asked again, with one copy of the signal per hidden part as one of their rows."""
+"""Explains an answer of the deployed model: parts of the signal are hidden, and the stages are run
+again, with one copy of the signal per hidden part as one of their rows."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from stream_processor.worker.stall_guard import StallGuard
 from stream_processor.worker.worker import Worker
 
 COMMIT_S = 5.0
-IDLE_S = 1.0  # with nothing new for so long, commit what there is
+IDLE_S = 1.0  # after this long without new input, commit all that there is
 TICK_S = 0.2
 RETRY_S = 1.0
 ROUND_PATIENTS = 200

@@ -31,11 +31,11 @@ from stream_processor.worker.snapshots import ENDED, Restored, Snapshot
 from stream_processor.worker.stall_guard import StallGuard
 
 log = logging.getLogger(__name__)
-SLOW_S = 2.0  # a slice that took so long
+SLOW_S = 2.0  # a slice that took this long
 
 
 class WardLike(Protocol):
-    """What the worker needs of stream_processor/pipeline/ward.py."""
+    """The interface of stream_processor/pipeline/ward.py that the worker needs."""
 
     def use(self, model: Model) -> None: ...
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]: ...
@@ -54,8 +54,8 @@ class WardLike(Protocol):
 
 
 class Actions(Protocol):
-    """What the worker needs of stream_processor/worker/operator_actions.py; used in the ward's
-    thread only."""
+    """The interface of stream_processor/worker/operator_actions.py that the worker needs; used in
+    the ward's thread only."""
 
     def assign(self, partitions: Iterable[int]) -> Mapping[int, int]: ...
     def take(self) -> list[Placed]: ...

@@ -1,5 +1,5 @@
-"""What people do about alarms, read from ecg.acks: the partitions whose patients are ours, from
-where the last owner had come to.
+"""Reads people's actions on alarms from ecg.acks: the partitions of this worker's patients, from
+where their last owner stopped.
 
 Reading is apart from faust's consumer: actions are few, and must not wait behind samples. The place
 of each is remembered with the patient's state (pipeline/alarms/lifecycle.py), and committed after

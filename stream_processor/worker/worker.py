@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class InputHistory(Protocol):
-    """What the worker needs of SnapshotReader; both block."""
+    """The interface of SnapshotReader that the worker needs; both methods block."""
 
     def read(self, partitions: Iterable[int]) -> Restored: ...
     def input(

@@ -66,8 +66,8 @@ async def _act(ask: ApiRequest) -> Response:
 
 
 def signed(ask: ApiRequest, by: str, note: str) -> str:
-    """The name under which an action is recorded. A visitor who is signed in cannot sign as
-    somebody else."""
+    """The name under which an action is recorded. A visitor who is signed in cannot sign under
+    another name."""
     name = by.strip()
     if not 0 < len(name) <= 64 or not name.isprintable():
         raise RefusedError(400, "by must say who does it, in 1 to 64 characters")

@@ -1,5 +1,5 @@
-"""What an answer of the model hangs on, for the review: the stored signal around it, asked again
-with parts of it hidden."""
+"""Explains an answer of the model for the review: the model is run again on the stored signal
+around it, with parts hidden."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ REPEATS = 8  # blocks among which an exact repeat is looked for
 
 @dataclass
 class LinkFaults:
-    """What went wrong on the way, since the start."""
+    """Counts of faults of the link since the start."""
 
     repeats: int = 0  # blocks that came twice
     bad_times: int = 0  # timestamps that did not fit, repeated or jumped back

@@ -50,13 +50,13 @@ class Resampler:
         self._times = np.zeros(0)  # of the same, seconds since start
 
     def begin(self) -> Resampled:
-        """A gap: finish the run before it and begin another. Returns the end of what was before."""
+        """Finish the run before a gap, and begin another. Returns the end of what was before."""
         done = self.end()
         self._values, self._times = np.zeros(0), np.zeros(0)
         return done
 
     def end(self) -> Resampled:
-        """Whatever of the run is still to come, as if its last sample were held."""
+        """Return the rest of the run, as if its last sample were held."""
         if not len(self._values):
             return Resampled(self.next_sample, np.zeros(0))
         last = float(self._times[-1])

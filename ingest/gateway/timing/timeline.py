@@ -1,4 +1,5 @@
-"""From a device's blocks to chunks of streams: disciplined clock, nominal rate, gaps as they were.
+"""Turns a device's blocks into chunks of streams: disciplined clock, nominal rate, gaps as they
+were.
 
 A stream goes on as long as the device's clock does, over lost links too. It ends, and another
 begins, when the device has started anew or when somebody set its clock or this machine's.
@@ -34,7 +35,7 @@ class OutgoingChunk(NamedTuple):
 
 
 class _Stream:
-    """What belongs to one stream and ends with it."""
+    """State that belongs to one stream and ends with it."""
 
     def __init__(self, fs_hz: float) -> None:
         self.id = str(uuid4())
@@ -76,7 +77,7 @@ class Timeline:
 
     @property
     def counts(self) -> LinkFaults:
-        """What went wrong on the way, over all streams."""
+        """Counts of faults of the link, over all streams."""
         old, new = vars(self._before), vars(self._stream.device.counts)
         return LinkFaults(**{name: old[name] + new[name] for name in old})
 
@@ -90,7 +91,7 @@ class Timeline:
         return self._all(placed)
 
     def unlink(self) -> list[OutgoingChunk]:
-        """The link is lost: what has arrived is complete."""
+        """Complete what has arrived: the link is lost."""
         done = self._all(self._stream.device.unlink())
         resampler = self._stream.resampler
         return done if resampler is None else done + self._gather(resampler.begin()) + self._cut()
@@ -117,7 +118,7 @@ class Timeline:
         return self._open() if samples >= SETTLE_S * self.fs_hz else []
 
     def _open(self) -> list[OutgoingChunk]:
-        """Give the stream its start, and send what has come so far."""
+        """Fix the stream's start, and send the signal that has come so far."""
         stream, settling = self._stream, self._stream.settling
         if not settling:
             return []

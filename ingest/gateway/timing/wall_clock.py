@@ -1,4 +1,5 @@
-"""From a device's time to wall time: the running minimum of (arrival - device time), with its slope.
+"""Maps a device's time to wall time: the running minimum of (arrival - device time), with its
+slope.
 
 Radio delay only ever adds, so the truth is the line under all points of the last 20 minutes. With a
 plain minimum a device clock that is wrong by 1 % would run away by 36 s an hour; the line follows

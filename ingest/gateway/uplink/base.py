@@ -13,7 +13,7 @@ ACCEPTED = 202
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch: an HTTP status and what came with it, whatever the way."""
+    """The server's answer to a batch: an HTTP status and its details, for every kind of uplink."""
 
     status: int = 0  # 0: nothing that can be read came; `refusal` says why
     next_sample: int | None = None  # with 202: Kafka has every sample before it
@@ -29,7 +29,7 @@ class KnownStream(msgspec.Struct, frozen=True):
 
 
 class KnownDevice(msgspec.Struct, frozen=True):
-    """What the server knows of this device."""
+    """The server's knowledge of this device."""
 
     worn_by: dict[str, str] | None
     since_ns: int | None

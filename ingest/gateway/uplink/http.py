@@ -13,7 +13,7 @@ TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
 
 class HttpUplink:
-    """Of one device; devices share the client, which their gateway closes."""
+    """The HTTP uplink of one device; devices share the client, which their gateway closes."""
 
     def __init__(self, client: httpx.AsyncClient, token: str) -> None:
         self._client = client

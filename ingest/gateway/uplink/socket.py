@@ -35,7 +35,8 @@ TOO_LARGE, BUSY, REFUSED = 413, 429, 400
 
 
 class SocketUplink:
-    """Of one device. `server` is ws://HOST:PORT or wss://...; `beside` asks about the device."""
+    """The WebSocket uplink of one device. `server` is ws://HOST:PORT or wss://...; `beside` asks
+    about the device."""
 
     def __init__(self, server: str, token: str, beside: Uplink) -> None:
         self._server, self._token, self._beside = server.rstrip("/"), token, beside

@@ -1,4 +1,5 @@
-"""What recorders and their programs write above the numbers: sampling frequency, unit, the names of columns.
+"""Reads what recorders and their programs write above the numbers: sampling frequency, unit, the
+names of columns.
 
 Known by their own headers: Apple Watch (Health app), OpenSignals (biosignalsplux, BITalino), OpenBCI GUI, BioSPPy and LabChart text;
 Polar Sensor Logger and Shimmer name columns and units like any table. A line that says a sampling frequency in other words is
@@ -37,7 +38,7 @@ _OPENSIGNALS_MV = {"bitalino": 3300 / 1100, "biosignalsplux": 3000 / 1000}
 
 @dataclass(frozen=True)
 class Export:
-    """What a file's own header says; nothing of it need be there."""
+    """The contents of a file's own header; each may be missing."""
 
     maker: str = ""
     fs_hz: float | None = None
@@ -49,7 +50,7 @@ class Export:
 
 
 def recognise(header: Sequence[str], columns: int) -> Export:
-    """What the lines above the numbers say; `columns` is how many the numbers have."""
+    """Read the lines above the numbers; `columns` is the number of columns of the numbers."""
     text = "\n".join(header)
     if _OPENSIGNALS in text and (found := _opensignals(header, columns)) is not None:
         return found

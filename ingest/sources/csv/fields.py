@@ -44,7 +44,7 @@ def clean(field: str) -> str:
 
 
 def kind_of(field: str, decimal: str) -> Kind:
-    """What a cleaned field is."""
+    """Return the kind of a cleaned field."""
     if field.lower() in MISSING:
         return "missing"
     if (_COMMA_NUMBER if decimal == "," else _NUMBER).fullmatch(field):

@@ -1,4 +1,5 @@
-"""What a text file's first lines tell: delimiter, decimal sign, header, names and units of its columns."""
+"""Finds the layout of a text file from its first lines: delimiter, decimal sign, header, names and
+units of its columns."""
 
 from __future__ import annotations
 

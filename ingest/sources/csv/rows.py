@@ -1,4 +1,4 @@
-"""From a text file's lines to times and values, a batch at a time."""
+"""Parses a text file's lines into times and values, a batch at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class CsvRows:
         self._file, self._layout, self._notice = file, layout, notice
 
     def read(self, columns: Sequence[int], at_once: int = LINES_AT_ONCE) -> Iterator[Table]:
-        """Batches of rows, shape (up to at_once, columns), never empty. Raises BadInputError at the first line that is none."""
+        """Batches of rows, shape (up to at_once, columns), never empty. Raises BadInputError at the
+        first line that is not a row."""
         midnights = 0.0
         last: NDArray[np.float64] | None = None
         with self._file.open() as file:

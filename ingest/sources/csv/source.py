@@ -134,7 +134,8 @@ class CsvSource:
         return rate
 
     def _find_timing(self, times: Values, fs_hz: float | None) -> tuple[SampleTiming | None, float]:
-        """(rate and jitter of the time column, seconds in one of its units); None if it tells no rate and somebody else does."""
+        """(rate and jitter of the time column, seconds in one of its units); None if it gives no
+        rate and the header or the user does."""
         assert self._time is not None
         unit = "s" if self._layout.kinds[self._time] == "clock" else self._layout.units[self._time]
         seconds = seconds_per_unit(unit, times) or 1.0

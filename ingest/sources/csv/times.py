@@ -1,4 +1,5 @@
-"""What a column of times tells: which column it is, the sampling frequency, and by how much single times are off."""
+"""Reads the timing from a column of times: which column it is, the sampling frequency, and by how
+much single times are off."""
 
 from __future__ import annotations
 
@@ -136,7 +137,7 @@ def timing(times_s: Times, fs_hz: float | None = None) -> SampleTiming | None:
 
 
 class _Steps(NamedTuple):
-    """What the steps of a time column say, in its own unit."""
+    """Statistics of the steps of a time column, in its own unit."""
 
     rate: float  # samples per unit
     samples: int  # that this was found from
@@ -181,7 +182,8 @@ def jitter(times_s: Times, fs_hz: float) -> float:
 
 
 def earliest(late: Times, ahead: int) -> Times:
-    """Of each lateness the least from here to `ahead` samples on: a packet's last sample is its least late."""
+    """Return, for each sample, the least lateness from it to `ahead` samples on: a packet's last
+    sample is its least late."""
     size = ahead + 1
     found: Times = minimum_filter1d(late, size, mode="nearest", origin=-(size // 2))
     return found

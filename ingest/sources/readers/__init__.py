@@ -1,5 +1,5 @@
-"""One module per kind of file: how it is known, and what opens it, as its `READER`. A module that is
-put here is found; heavy imports belong into the function that opens."""
+"""One module for each kind of file, with a `READER` that recognises and opens such files. Modules
+in this folder are found by themselves; heavy imports belong into the function that opens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ingest.sources.base import Notice, Source
 
 
 class FileOptions(NamedTuple):
-    """What a user may say of a file (see `open_source`)."""
+    """A user's options for a file (see `open_source`)."""
 
     channel: str | int | None
     fs_hz: float | None

@@ -1,4 +1,4 @@
-"""What a gateway recorded."""
+"""Reader of a gateway's recordings."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Block = Callable[[int], nn.Module]
 
 @dataclass(frozen=True)
 class Size:
-    """Of the four stages."""
+    """Sizes of the four stages."""
 
     channels: tuple[int, ...] = (16, 32, 64, 96)
     depths: tuple[int, ...] = (1, 2, 2, 1)
@@ -109,7 +109,7 @@ class InceptionFormer(System):
         return self.head(self.features(x).mean(dim=(2, 3)))
 
     def mixers(self) -> list[nn.Module]:
-        """What lets tokens see each other, first stage first."""
+        """The mixers, through which tokens see each other; first stage first."""
         return [layer.mixer for layer in self.modules() if isinstance(layer, MixerLayer)]
 
     def ablate(self) -> Sequence[nn.Module]:

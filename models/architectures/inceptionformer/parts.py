@@ -1,4 +1,4 @@
-"""What the InceptionFormer networks are built of: stem, convolution blocks, patch merge."""
+"""Parts of the InceptionFormer networks: stem, convolution blocks, patch merge."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Weights(nn.Module):
 
 
 class Watched(NamedTuple):
-    """What one call of a Weights gave."""
+    """The weights of one call of a Weights module."""
 
     name: str
     weights: Tensor

@@ -1,5 +1,5 @@
-"""What the contract matrix, the leaderboard and `models explain` ask of a system of the zoo, beside
-`forward`."""
+"""Interface of a system of the zoo, beside `forward`, for the contract matrix, the leaderboard and
+`models explain`."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class LightX3(System):
         self.dropout, self.head = nn.Dropout(0.2), nn.Linear(widths[-1], outputs)
 
     def rows(self, x: Tensor) -> Tensor:
-        """What the backbones read: (B, 3, T)."""
+        """Return the rows that the backbones read: (B, 3, T)."""
         if self.leads > 1:
             return x[:, list(CHOSEN)]
         return torch.cat([x, 4 * self.slope(x), self.slow(x)], dim=1)

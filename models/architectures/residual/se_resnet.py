@@ -27,7 +27,7 @@ DEPTH, KERNEL, REDUCTION, DROPOUT = 2, 7, 8, 0.2
 
 
 class Thresholds(nn.Module):
-    """What is subtracted from each class's logit, so that zero is the threshold: (B, K) to the
+    """Subtracts each class's threshold from its logit, so that zero is the threshold: (B, K) to the
     same. A buffer: stored, never trained.
     """
 

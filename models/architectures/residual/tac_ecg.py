@@ -61,7 +61,7 @@ class TacEcg(System):
 
     @property
     def head(self) -> nn.Linear:
-        """What a task adds beside adapters."""
+        """The head that a task adds beside adapters."""
         return self.encoder.head
 
     def load_encoder(self, state: dict[str, Tensor]) -> None:

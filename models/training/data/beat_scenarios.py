@@ -37,7 +37,8 @@ TAPER = np.clip((P_END - np.arange(SHAPE)) / 3, 0, 1)  # 1 in the P part, 0 from
 
 
 def ventricular_bank(tracks: Sequence[AnnotatedBeats]) -> list[Floats]:
-    """Of each track with V beats: their shapes (n, SHAPE), divided by the height of its N beats."""
+    """Return, for each track with V beats, their shapes (n, SHAPE), divided by the height of its N
+    beats."""
     bank = []
     for track in tracks:
         chosen = track.shape[track.allowed == V]

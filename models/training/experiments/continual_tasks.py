@@ -240,7 +240,7 @@ def matched(reference: Doubles, found: Doubles) -> int:
 
 
 def f1(truth: Ints, chosen: Ints, classes: int) -> Doubles:
-    """Of each class: (classes,)."""
+    """F1 of each class: (classes,)."""
     return np.array(
         [
             2

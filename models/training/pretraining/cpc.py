@@ -77,7 +77,7 @@ class CpcWindows:
         return (x,), x
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """Of the scores alone."""
+        """Return the loss of the scores alone."""
         return loss(answer)
 
 

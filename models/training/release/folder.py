@@ -27,8 +27,8 @@ def export_when_complete(place: Place, fold: int | None) -> str:
 
 
 def needed(runs: Path, fold: int | None) -> dict[str, Path]:
-    """What a model folder is made of, by task. The rhythm task is trained on CinC 2017 alone, so
-    that the folders of MITDB's folds have none."""
+    """The trained files that a model folder needs, by task. The rhythm task is trained on CinC 2017
+    alone, so that the folders of MITDB's folds have none."""
     name = label(fold)
     beats = runs / "beat_class" / ("." if fold is None else f"folds/{fold}")
     files = {

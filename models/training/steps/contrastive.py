@@ -71,7 +71,7 @@ class Views:
         return (torch.cat([joined(x, sets, generator), smoothed(x)]),), sets.repeat(2, 1)
 
     def loss(self, net: nn.Module, answer: Tensor, target: Tensor) -> Tensor:
-        """Of the projected views."""
+        """Return the contrastive loss of the projected views."""
         return contrastive(answer, target)
 
 

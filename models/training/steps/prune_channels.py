@@ -41,8 +41,8 @@ def norms(net: nn.Module, stream: ChannelStream) -> list[Norm]:
 
 
 def importance(net: nn.Module, stream: ChannelStream) -> Tensor:
-    """Of each channel: the sum of its norms' scales, or of its writers' weights if it has no norm:
-    (C,).
+    """Return the importance of each channel: the sum of its norms' scales, or of its writers'
+    weights if it has no norm: (C,).
     """
     found = [norm.weight.detach().abs() for norm in norms(net, stream)]
     if not found:

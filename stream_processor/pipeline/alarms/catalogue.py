@@ -18,7 +18,7 @@ Rule = Callable[[Facts, Profile, bool], rules.Answer]
 
 
 class AlarmRow(NamedTuple):
-    """What is always so of one kind of alarm."""
+    """The fixed properties of one kind of alarm."""
 
     priority: Priority
     name: str  # as the page and reports say it
@@ -263,7 +263,7 @@ CATALOGUE: dict[AlarmKind, AlarmRow] = {
 
 
 def words(kind: AlarmKind, value: float | None, limit: float | None, detail: str = "") -> str:
-    """What is said of an alarm; a value beyond its limit is never rounded onto it."""
+    """Return the text of an alarm; a value beyond its limit is never rounded onto it."""
     text = CATALOGUE[kind].text
     if value is not None and limit is not None:
         if value > limit >= round(value) and "{value:.0f} > " in text:

@@ -59,8 +59,8 @@ def take_signal(f: Facts, second: AnalysedSecond, signal: Moment) -> None:
 
 
 def take_moment(f: Facts, signal: Moment) -> None:
-    """What is known of the signal now; after lead-off, waves and tachycardias, which have alarms of
-    their own, beats are counted anew."""
+    """Take the present facts of the signal; after lead-off, waves and tachycardias, which have
+    alarms of their own, beats are counted anew."""
     over = bool(f.signal.tachycardia) and not signal.tachycardia
     fibrillates = signal.wave is not None and signal.wave.kind == "VF"
     if over or signal.lead_off is not None or fibrillates:

@@ -185,8 +185,8 @@ class AlarmLifecycle:
         self._news[patient_id] = None
 
     def act(self, action: Action, partition: int, place: int, age_s: float = 0.0) -> list[Alarm]:
-        """What a person did, so many seconds ago, with its partition and its place there; what was
-        taken before is not taken again."""
+        """Apply a person's action, `age_s` old, with its partition and offset; an action already
+        applied is ignored."""
         patient = self._patients.setdefault(action.patient_id, PatientAlarms())
         if place < patient.acted.get(partition, 0):
             return []

@@ -201,8 +201,7 @@ class Profiles:
             )
 
     def of(self, patient_id: str, given: str = "") -> Profile:
-        """The patient's profile: the one of the name that was given to the patient, if there is
-        such a one, else what the file says."""
+        """Return the patient's profile: the one given by name, if it exists, else the file's."""
         if given in self._profiles:
             return self._profiles[given]
         return self._patients.get(patient_id) or self._profiles[self.name_of(patient_id)]

@@ -41,8 +41,8 @@ def on_beat(f: Facts, beat: LabelledBeat, p: Profile) -> list[Moment]:
 
 
 def run_ended(f: Facts, now: float, p: Profile) -> list[Moment]:
-    """What the run of V beats that is over was: a couplet, or a short run at the rate of a
-    tachycardia."""
+    """Return the alarm of the run of V beats that has ended: a couplet, or a short run at the rate
+    of a tachycardia."""
     n = len(f.run)
     if f.signal.tachycardia:
         return []

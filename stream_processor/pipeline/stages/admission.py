@@ -33,7 +33,7 @@ ENDED = 1000  # patients whose last stream's end is remembered, against late chu
 
 
 class Stream(msgspec.Struct):
-    """Who sends, and the timeline: sample n of the stream was at start_ns + n / fs."""
+    """The sender and timeline of a stream: sample n was taken at start_ns + n / fs."""
 
     patient_id: str
     device_id: str

@@ -26,7 +26,7 @@ class Contender(msgspec.Struct):
 
     @property
     def seconds(self) -> float:
-        """Of signal."""
+        """Seconds of signal."""
         return sum(chunk.n for chunk in self.chunks) / self.chunks[0].fs_hz
 
 

@@ -73,7 +73,7 @@ class Wave(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What is known of a patient's signal at a moment. Positions are samples at 125 Hz."""
+    """The facts of a patient's signal at a moment. Positions are samples at 125 Hz."""
 
     lead_off: float | None = None  # since when
     quiet: float = 0.0  # the newest R peak, or where readable signal began after that
@@ -91,7 +91,7 @@ class Moment(NamedTuple):
 
 
 class SecondFacts(NamedTuple):
-    """What the signal and the beats of a second show, moment by moment."""
+    """The facts of a second's signal and beats, moment by moment."""
 
     before: Moment = Moment()  # before its first beat
     beats: tuple[Moment, ...] = ()  # after each beat

@@ -30,7 +30,7 @@ class TaskAnswer(NamedTuple):
 
 
 class _Context(NamedTuple):
-    """What a decoder reads, for rows whose answer is due."""
+    """The input of a decoder, for rows whose answer is due."""
 
     rows: Rows  # (n,)
     k: npt.NDArray[np.int64]  # (n,)

@@ -1,5 +1,6 @@
-"""What signal and beats show of one patient, second by second: lead-off, silence, ventricular waves,
-runs of ventricular beats. The ONE truth for the rhythm, the vital signs and the alarms.
+"""Finds the facts of each patient's signal and beats, second by second: lead-off, silence,
+ventricular waves, runs of ventricular beats. The ONE truth for the rhythm, the vital signs and the
+alarms.
 
 - Silence is the absence of QRS in a signal that is nearly still. What moves is no silence.
 - A wave is movement of cardiac rate without QRS: its kind is VT where it is regular and not too

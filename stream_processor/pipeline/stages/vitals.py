@@ -23,7 +23,7 @@ from stream_processor.pipeline.stages.seconds import (
 
 RECENT = 12  # RR intervals for the heart rate
 SLOW_S = 1.2
-STALE = 4 * FS_HZ  # without a beat for so long there is no heart rate
+STALE = 4 * FS_HZ  # after this long without a beat there is no heart rate
 QUALITY_S, READABLE_S = 30, 10
 ARTEFACT_S = 20  # noisy seconds of the last 30 that make the heart rate untrustworthy
 

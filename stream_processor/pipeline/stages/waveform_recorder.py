@@ -25,7 +25,7 @@ from ingest.packing import MISSING, pack, unpack
 from models.signal.stage import Rows, State, StructStage
 
 BLOCK_S = 10.0
-AROUND_S = 10.0  # a strip has so much before the onset, and after it
+AROUND_S = 10.0  # length of a strip before the onset, and after it
 KEPT_S = 90.0
 LATE_S = 80.0  # less than KEPT_S by more than any alarm comes after the last sample that it needed
 _INT16 = np.dtype("<i2")

@@ -52,7 +52,7 @@ class ShippedBeats:
 
     @cached_property
     def _temperatures(self) -> list[float]:
-        """Of each fold's network, then of the final one."""
+        """Temperatures of each fold's network, then of the final one."""
         of_folds = temperatures(self._held, 1, self._runs)
         return [*of_folds, float(np.mean(of_folds))]
 

@@ -79,8 +79,8 @@ def voted(seen: MatchedBeats, logits: npt.NDArray[np.float64]) -> npt.NDArray[np
 
 
 def temperatures(held: Sequence[Known], seed: int, runs: Path) -> list[float]:
-    """Of each fold's network. Found without its patients: networks of one of the other folds,
-    judged by patients of the other one."""
+    """Return the temperature of each fold's network, found without its patients: networks of one of
+    the other folds, judged by patients of the other one."""
     judged: dict[int, tuple[list[AnnotatedBeats], list[npt.NDArray[np.float64]]]] = {
         fold: ([], []) for fold in range(FOLDS)
     }

@@ -38,7 +38,7 @@ def calibrate(records: Sequence[Seconds]) -> float:
 
 
 def temperatures(by_fold: Mapping[int, Sequence[Seconds]]) -> dict[int, float]:
-    """Of each fold's network, by the patients of the other folds."""
+    """Return the temperature of each fold's network, by the patients of the other folds."""
     return {
         fold: calibrate([s for other in by_fold if other != fold for s in by_fold[other]])
         for fold in by_fold

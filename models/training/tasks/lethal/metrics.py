@@ -81,7 +81,7 @@ class Rate:
 
     @property
     def percent(self) -> float:
-        """Of the windows; not a number without any."""
+        """Percentage of right windows; NaN if there are none."""
         return 100 * self.right / self.count if self.count else float("nan")
 
 
@@ -91,22 +91,22 @@ Chosen = Callable[[Seconds], Bools]
 
 
 def fibrillation(p: Floats) -> Floats:
-    """Of VF or flutter."""
+    """Return the probability of VF or flutter: (n, 4) to (n,)."""
     return p[:, VF]
 
 
 def shockable(p: Floats) -> Floats:
-    """Of VF, flutter or VT."""
+    """Return the probability of VF, flutter or VT: (n, 4) to (n,)."""
     return p[:, VF] + p[:, VT]
 
 
 def tachycardia(p: Floats) -> Floats:
-    """Of VT."""
+    """Return the probability of VT: (n, 4) to (n,)."""
     return p[:, VT]
 
 
 def asystole(p: Floats) -> Floats:
-    """Of asystole."""
+    """Return the probability of asystole: (n, 4) to (n,)."""
     return p[:, ASYSTOLE]
 
 

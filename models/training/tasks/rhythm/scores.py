@@ -32,7 +32,7 @@ def run(network: Network, windows: Floats) -> Floats:
 
 
 def f1(truth: Ints, chosen: Ints) -> Floats:
-    """Of each class: (4,)."""
+    """F1 of each class: (4,)."""
     hits = np.array([np.sum((truth == c) & (chosen == c)) for c in range(len(CLASSES))])
     total = np.array([np.sum(truth == c) + np.sum(chosen == c) for c in range(len(CLASSES))])
     return (2 * hits / np.maximum(total, 1)).astype(np.float32)
@@ -57,7 +57,7 @@ def piece_probabilities(
     seconds: float,
     spec: InputSpec = RHYTHM_SPEC,
 ) -> tuple[Ints, Floats]:
-    """Of every piece of so many seconds by itself: the label of its record, (P,), and class
+    """Return, for every piece of `seconds` by itself: the label of its record, (P,), and class
     probabilities, (P, 4)."""
     pieces = [short_windows(recordings.signal(int(r)), seconds, spec) for r in members]
     truth = np.repeat(recordings.labels[members], [len(p) for p in pieces])

@@ -156,7 +156,7 @@ def figures(views: Sequence[View], recordings: Recordings, members: Ints) -> dic
 
 
 class Data(NamedTuple):
-    """What the task learns from."""
+    """The training data of the task."""
 
     recordings: Recordings
     found: FoundBeats  # the beats that the first task finds in them
@@ -164,7 +164,7 @@ class Data(NamedTuple):
     seed: int
 
     def batches(self, members: Ints, young: Young = SELDOM) -> SequenceBatches:
-        """Of the column and its decoder, from these records."""
+        """Draw batches for the column and its decoder from these records."""
         varied = Varied(self.noises, 0)
         return SequenceBatches(self.recordings, members, varied, CONTEXT, CLASS_WEIGHTS, young)
 
