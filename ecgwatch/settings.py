@@ -76,7 +76,7 @@ class Settings(BaseModel):
         "", description="PEM file of who signed InfluxDB's certificate; empty: the system's"
     )
     influx_waveform_bucket: str = Field(
-        "waveform", description="InfluxDB bucket for waveforms, made where it is missing"
+        "waveform", description="InfluxDB bucket for waveforms, made if it is missing"
     )
     waveform_days: float = Field(
         7.0,

@@ -128,5 +128,5 @@ def _alarms() -> Json:
         (24, 8),
         mappings=parts.states(parts.PRIORITIES),
         links=[LABEL_LINK],
-        description="Announced alarms: while they hold and, where they latch, until somebody acknowledges them.",
+        description="Announced alarms: while they hold and, if they latch, until somebody acknowledges them.",
     )

@@ -58,7 +58,7 @@ def evaluate(
         bool,
         typer.Option(
             "--folds/--shipped",
-            help="Where there are such, the networks that never saw the patient or record; or the shipped ones.",
+            help="Judge by the networks that never saw the patient or record, if there are any; or by the shipped ones.",
         ),
     ] = True,
     jobs: Annotated[int, typer.Option(min=1, help="Records processed at a time.")] = 1,

@@ -40,8 +40,10 @@ def train(
             min=0, help="Leave this fold out and judge on it; may be repeated. Default: all data."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=1, help="Of the random numbers.")] = 1,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the task's.")] = None,
+    seed: Annotated[int, typer.Option(min=1, help="Seed of the random numbers.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs, instead of the task's.")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Batches per epoch, instead of the task's.")
     ] = None,

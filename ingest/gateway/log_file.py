@@ -63,5 +63,5 @@ class Appender:
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Nothing more is added."""
+        """Close the file."""
         os.close(self._file)

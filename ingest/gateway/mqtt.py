@@ -23,7 +23,7 @@ from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource
 from ingest.gateway.extra import library
 
 MAX_SAMPLES = 300
-KEPT_S = 3600  # the broker keeps what comes while the gateway is away for so long
+KEPT_S = 3600  # how long the broker keeps messages while the gateway is away
 AHEAD_S = 5.0  # a sensor's clock may be off by as much; further off, it is no wall time
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 

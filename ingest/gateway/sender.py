@@ -123,7 +123,7 @@ class Sender:
             self._pass_over(batch.behind[len(early) - 1], len(early), said)
         else:
             self._spool.rename()
-            log.warning("goes on as a new stream", extra={"device": self._name, "why": said})
+            log.warning("continuing as a new stream", extra={"device": self._name, "why": said})
         return 0.0
 
     async def _ahead(self, batch: ChunkBatch) -> float:
@@ -139,7 +139,7 @@ class Sender:
         self.refused += chunks
         self._spool.acknowledge(behind)
         details = {"device": self._name, "chunks": chunks, "said": said}
-        log.error("the server cannot use this; it is passed over", extra=details)
+        log.error("the server cannot use this; it is skipped", extra=details)
         self._limit = MAX_CHUNKS
 
     def _later(self, problem: str, wait_s: float | None = None) -> float:

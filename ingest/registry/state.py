@@ -46,7 +46,7 @@ class Registry:
             self._worn.setdefault(record.patient_id, set()).add(record.device_id)
 
     def copy(self) -> Registry:
-        """An independent registry with the same records."""
+        """Return an independent registry with the same records."""
         other = Registry()
         records: list[Record] = [*self.people.values(), *self.devices.values()]
         for record in records:

@@ -67,7 +67,7 @@ def assign(registry: Registry, device_id: str, patient_id: str, by: Author) -> S
     bound = registry.binding(device_id)
     if bound is not None and bound.person.patient_id == patient_id:
         raise BadInputError(
-            f"{patient_id!r} wears device {device_id!r} already", "Nothing is to be done."
+            f"{patient_id!r} wears device {device_id!r} already", "Nothing needs to be done."
         )
     if bound is not None:
         raise BadInputError(
@@ -110,7 +110,7 @@ def revoke(registry: Registry, device_id: str, by: Author) -> Steps:
     device = known_device(registry, device_id)
     if not device.token_sha256:
         raise BadInputError(
-            f"the token of device {device_id!r} was revoked before", "Nothing is to be done."
+            f"the token of device {device_id!r} was revoked before", "Nothing needs to be done."
         )
     steps = Steps([], [])
     bound = registry.binding(device_id)
@@ -170,7 +170,9 @@ def transfer(registry: Registry, patient_id: str, bed: str, by: Author) -> Steps
     person = present(registry, patient_id)
     check_texts(bed=bed)
     if person.bed == bed:
-        raise BadInputError(f"{patient_id!r} is in bed {bed!r} already", "Nothing is to be done.")
+        raise BadInputError(
+            f"{patient_id!r} is in bed {bed!r} already", "Nothing needs to be done."
+        )
     check_bed(registry, bed, patient_id)
     text = f"from bed {person.bed or '-'} to bed {bed or '-'}"
     moved = replace(person, bed=bed, step="transferred", by=by.name, time_ns=by.time_ns)

@@ -78,7 +78,8 @@ class IngestService:
         return now
 
     async def settle(self, done: Sequence[Done]) -> None:
-        """Wait until Kafka has all of it. Raises RefusedError 429 if that takes too long: nothing is lost, it may come again."""
+        """Wait until Kafka has all of these. Raises RefusedError 429 if that takes too long:
+        nothing is lost, the sender may repeat them."""
         pending = [one for one in done if not one.done()]
         if pending:
             await asyncio.wait(pending, timeout=ANSWER_S)

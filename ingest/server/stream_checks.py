@@ -11,9 +11,9 @@ from ingest.server.refusals import IngestRefusedError
 from ingest.server.stream import Done, IngestStream
 from ingest.wire import STREAM_SLACK_NS, Chunk
 
-# A sample may be so much older than the moment when the device was given to the person,
+# How much older a sample may be than the moment when the device was given to the person,
 EARLY_NS = 5 * 10**9
-AHEAD_NS = 60 * 10**9  # and so much newer than now.
+AHEAD_NS = 60 * 10**9  # and how much newer than now.
 BEGIN_NEW = "Begin a new stream: a new UUID, first_sample 0, with what was taken since."
 
 

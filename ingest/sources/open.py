@@ -35,7 +35,9 @@ def open_source(
     source = _open(spec, path, data, channel, fs_hz, unit, notice)
     if fs_hz is not None and source.fs_hz != fs_hz:
         problem = f"{spec}: its header says {source.fs_hz:g} Hz, --fs says {fs_hz:g}"
-        raise BadInputError(problem, "Leave --fs out: it is for text files that do not tell.")
+        raise BadInputError(
+            problem, "Leave --fs out: it is for text files without a sampling frequency."
+        )
     return source
 
 

@@ -97,7 +97,7 @@ def _text(value: str) -> str | None:
     return f'"{text}"' if text else None
 
 
-# labels, names of alarms and the like: the same few strings again and again
+# labels, names of alarms and the like: few different strings, often repeated
 _known_text = lru_cache(10_000)(_text)
 
 

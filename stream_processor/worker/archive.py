@@ -81,7 +81,7 @@ class _Letter(NamedTuple):
 
 class Archive:
     """Reads, stores and commits in a thread of its own, from `start` to `stop`. It opens the store
-    itself, and again and again if that fails. Keeps the counters `unstored`, `store_refusals` and
+    itself, and tries again if that fails. Keeps the counters `unstored`, `store_refusals` and
     `unfit`."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Archive:
             topics.ARCHIVE_GROUP,
             session_timeout_ms=round(SESSION_S * 1000),
             heartbeat_interval_ms=2_000,
-            topic_metadata_refresh_interval_ms=10_000,  # topics may come to be after us
+            topic_metadata_refresh_interval_ms=10_000,  # topics may be made after this consumer
         )
         # reads nothing, so that measuring never waits behind reading, see `unread`
         gauge = open_consumer(self._broker, topics.ARCHIVE_GROUP)
@@ -163,7 +163,7 @@ class Archive:
         if (self._next or self._sink.pending) and self._clock.steady_s() >= self._try_at_s:
             if (gap_s := self._clock.steady_s() - begun_s) > STALLED_S:
                 raise StalledError(
-                    f"the archive stood still for {gap_s:.0f} s: another may have stored what is newer"
+                    f"the archive was paused for {gap_s:.0f} s: another may have stored newer events"
                 )
             stored = self._store(event_producer)
             if told := self._watch.alarms(stored, consumer):

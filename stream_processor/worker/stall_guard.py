@@ -38,7 +38,7 @@ class StallGuard:
         """Raise StalledError if the process was ever paused for longer than the limit."""
         if (gap_s := self._gap_s()) > self._limit_s:
             raise StalledError(
-                f"this worker stood still for {gap_s:.0f} s: what it holds is old, a new one starts from the last commit"
+                f"this worker was paused for {gap_s:.0f} s: its events are stale, a new worker starts from the last commit"
             )
 
     async def run(self) -> None:

@@ -140,8 +140,8 @@ class Worker:
             self._take_over(restored, found)
 
     async def _rebuild(self, error: WardBrokeError) -> None:
-        """Build a ward from the last snapshots and the input since; raises the error if that was
-        done a moment ago, and nobody was found who breaks it."""
+        """Build a ward from the last snapshots and the input since; raises the error if the ward
+        was rebuilt a moment ago and no patient was found whose input breaks it."""
         now = self._clock.steady_s()
         again_so_soon = self._rebuilt_s is not None and now - self._rebuilt_s < REBUILT_S
         if again_so_soon and not self._ward.found:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-CELL_S = 5.0  # of each so long stretch, the point of least delay is kept
+CELL_S = 5.0  # length of a stretch, of which the point of least delay is kept
 WINDOW = 240  # stretches: 20 minutes
 LEARN = 6  # stretches until a slope is believed
 MAX_SLOPE = 0.03

@@ -12,7 +12,7 @@ from ingest.errors import BadInputError
 from ingest.sources.blocks import MAX_GAP_S, Values
 from ingest.sources.csv.times import BESIDE, SampleTiming, Times, earliest
 
-BACK_S = 1.0  # times may come so much out of order
+BACK_S = 1.0  # how far times may be out of order
 TOLERANCE = 0.75  # samples by which a time may differ from its place on the grid
 _HOLE_AT_ONCE = 100_000  # samples
 

@@ -44,7 +44,7 @@ class BeatBank:
         return bool(self._patients)
 
     def tachycardia(self, rng: Generator, weights: Floats, fastest: float) -> Floats:
-        """Beats of one patient at 120 to `fastest` a minute: one beat again and again, or similar
+        """Beats of one patient at 120 to `fastest` a minute: the same beat repeated, or similar
         ones."""
         strip, chosen = self._patients[rng.integers(len(self._patients))]
         signal = weights[: strip.signal.shape[0]] @ strip.signal

@@ -48,7 +48,7 @@ def torch_calls(artifact: Artifact) -> list[Call]:
 
 
 def torch_timings(name: str, net: nn.Module, length: int, rows: int = 1) -> list[Call]:
-    """A network in torch on windows of so many samples, and rows."""
+    """Measure a network in torch on windows of this many samples and rows."""
     net = net.eval().to(memory_format=torch.channels_last)
     return [
         Call(name, "torch", batch, _call(net, torch.randn(batch, rows, length)))

@@ -59,13 +59,13 @@ def add(folder: Path, row: Row) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows so far."""
+    """Return the rows written so far."""
     path = folder / "continual.json"
     return list(json.loads(path.read_text())) if path.exists() else []
 
 
 def write(folder: Path) -> None:
-    """The page of all rows so far."""
+    """Write the page of all rows so far."""
     rows = read(folder)
     plan = rows[0]
     numbers = {

@@ -38,7 +38,7 @@ ALPHA = 0.5
 PROTOTYPES = 8
 ALIKE = 0.6  # quantile of the similarities from which two windows count as near
 TOO_ALIKE = 0.95  # cosine from which a second prototype is redundant
-MARGIN = 0.4  # a label stays unless another class is so much more probable
+MARGIN = 0.4  # a label stays unless another class is more probable by this
 SAMPLE = 320  # windows of a class that may be prototypes
 ROUNDS, POOL = 3, 6000
 

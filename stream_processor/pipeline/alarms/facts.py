@@ -84,8 +84,8 @@ def take_beat(f: Facts, beat: LabelledBeat, signal: Moment) -> None:
 
 
 def take_span(f: Facts, span: Span, profile: Profile) -> None:
-    """Follow AF episodes: a shorter time without AF, and what is unreadable, do not end one that
-    has been alarmed."""
+    """Follow AF episodes: once alarmed, an episode is not ended by a shorter time without AF, nor
+    by unreadable signal."""
     if span.label == "AFIB":
         if f.af is None:
             f.af = span.start

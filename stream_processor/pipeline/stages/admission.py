@@ -76,7 +76,7 @@ class Run:
         return self.first_sample + sum(map(len, self.parts))
 
     def counts(self) -> npt.NDArray[np.int16]:
-        """All samples of the run."""
+        """The samples of the run."""
         return (
             self.parts[0]
             if len(self.parts) == 1

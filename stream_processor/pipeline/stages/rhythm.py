@@ -24,7 +24,7 @@ from stream_processor.pipeline.stages.sequences import TaskAnswer
 
 SEGMENT = 5 * FS_HZ  # the hop of the rhythm task
 SEGMENTS = 6  # that an answer looks back on
-DELAY = 15 * FS_HZ  # a segment waits for so much signal after its end
+DELAY = 15 * FS_HZ  # signal after its end for which a segment waits
 ASYSTOLE_S = 4.0
 FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min

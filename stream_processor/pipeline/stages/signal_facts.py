@@ -56,11 +56,11 @@ SURE, SURE_REGULAR = 0.8, 0.6
 NEW_FORM = 0.25
 SAME_RATE = 0.12  # by which the rate of a movement may differ from that of the tachycardia
 # beats in a row that are V by this probability at most, while the network for lethal rhythms sees
-# nothing either, which end a tachycardia whatever their form and rate
+# nothing either, which end a tachycardia whatever their morphology and rate
 UNLIKELY, UNLIKELY_BEATS = 0.1, 20
 # QRS complexes, in mV of the usual one's height, that are P waves: no beats, for so long
 P_WAVE, P_WAVE_S = 0.2, 300.0
-STRAYS = 3  # beats in a row of the forms of before, or slow, that end it
+STRAYS = 3  # beats in a row of earlier morphologies, or slow, that end it
 VT_SILENT = 2 * FS_HZ  # without a beat and without a wave
 
 

@@ -31,7 +31,7 @@ KIND_OF = 4  # seconds
 # VT: so regular by itself, or if the network for lethal rhythms holds with it; and no faster, a minute
 VT_REGULAR, VT_REGULAR_BOTH, VT_FASTEST = 0.95, 0.7, 193.0
 # A movement that is no faster than this a minute, and not faster than the beats before it by this
-# factor, is the rhythm of before, whose QRS complexes are not found
+# factor, is the earlier rhythm, whose QRS complexes are missed
 SLOW, FASTER = 130.0, 1.15
 VF_IRREGULAR = 0.5
 

@@ -244,7 +244,7 @@ async def test_who_stood_still_stores_and_sends_nothing_more(bench, beats_first)
     if beats_first:  # which of the loops wakes up first is chance
         bench.stall_guard.beat()
     bench.receive(0, "a", range(3, 5), offset=3)
-    with pytest.raises(StalledError, match="stood still for 8 s"):
+    with pytest.raises(StalledError, match="paused for 8 s"):
         await bench.checkpointer.finish([0])
     with pytest.raises(StalledError):
         await bench.worker.slice()

@@ -175,7 +175,7 @@ class Row {
   }
 }
 
-/** What the less common words of a state mean. */
+/** Meanings of the less common words of a state. */
 function stateHint(alarm) {
   const hints = [];
   if (!alarm.announced)

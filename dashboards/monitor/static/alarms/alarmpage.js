@@ -1,5 +1,5 @@
 // The page of one alarm, behind the link that a notification carries: for the nurse on call, with a phone in the hand. What it is, whose,
-// since when, the strip, and two large buttons: acknowledge, and call somebody else.
+// since when, the strip, and two large buttons: acknowledge, and call the next person.
 
 import { getJson, patientPath } from "../core/api.js";
 import { h, setClass, setData, setHidden, setText } from "../core/dom.js";

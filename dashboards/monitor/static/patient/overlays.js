@@ -1,4 +1,4 @@
-// What covers the trace on request: the review of an alarm, or an hour at a glance (full disclosure).
+// Overlays that cover the trace on request: the review of an alarm, or an hour at a glance (full disclosure).
 
 import { Disclosure } from "../core/disclosure.js";
 import { setClass } from "../core/dom.js";

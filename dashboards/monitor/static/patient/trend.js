@@ -20,7 +20,7 @@ const RANGES = [
 const AUTO = [10, 20, 30, 60, 90, 120, 180, 360].map((minutes) => minutes * MINUTE);
 const PAINT_MS = 2000,
   READ_MS = 30_000;
-const NEAR_MS = 3 * MINUTE; // a heart rate this near to the cursor is told
+const NEAR_MS = 3 * MINUTE; // a heart rate this near to the cursor is shown
 
 export class Trend {
   /** `limits` gives {low, high} of the heart rate or null; `go` is called with a time that somebody has chosen, `pointed` with the time under

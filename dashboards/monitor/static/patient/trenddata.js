@@ -1,4 +1,4 @@
-// What the trend shows: heart rates in columns, RR intervals beat by beat, and episodes of rhythm; from the store, joined with what the
+// Data of the trend: heart rates in columns, RR intervals beat by beat, and episodes of rhythm; from the store, joined with what the
 // live link has delivered since.
 
 import { getJson, patientPath, period } from "../core/api.js";

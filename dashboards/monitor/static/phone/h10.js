@@ -1,4 +1,4 @@
-// Polar H10 by Web Bluetooth: the measurement service (PMD), heart rate and battery. Byte layouts: docs/devices.md.
+// Polar H10 by Web Bluetooth: the measurement service (PMD), heart rate and battery. Byte layouts: ingest/gateway/codecs/polar.py.
 
 const PMD = (n) => `fb005c8${n}-02e7-f387-1cad-8acd2d8df0c8`;
 const START_ECG = [0x02, 0x00, 0x00, 0x01, 0x82, 0x00, 0x01, 0x01, 0x0e, 0x00]; // 130 Hz, 14 bit

@@ -1,4 +1,4 @@
-// What an answer of the model hangs on, drawn below the strip of the review: the darker a part, the less likely the answer is without it.
+// The parts of the signal on which an answer of the model depends, drawn below the review's strip: the darker a part, the less likely the answer without it.
 
 import { getJson, patientPath } from "../core/api.js";
 import { h, setText } from "../core/dom.js";

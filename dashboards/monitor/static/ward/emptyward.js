@@ -1,4 +1,4 @@
-// What a ward without patients shows: how to add one, with commands to copy.
+// Shown on a ward without patients: how to add one, with commands to copy.
 
 import { h } from "../core/dom.js";
 

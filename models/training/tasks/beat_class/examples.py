@@ -58,7 +58,7 @@ class Known(NamedTuple):
 
 
 def known(tracks: Sequence[AnnotatedBeats]) -> list[Known]:
-    """All beats at once."""
+    """The examples of all beats at once."""
     ends = np.cumsum([len(t.at) for t in tracks])[:-1]
     parts = zip(*(np.split(values, ends) for values in unroll(tracks)), strict=True)
     return [Known(track, MatchedBeats(*part)) for track, part in zip(tracks, parts, strict=True)]
