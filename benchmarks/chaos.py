@@ -32,6 +32,7 @@ from pathlib import Path
 import confluent_kafka
 import msgspec
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -116,10 +117,8 @@ class Processor:
     def kill_worker(self) -> None:
         """Kill the worker as the kernel does when memory runs out."""
         if self._process is not None and self._process.poll() is None:
-            # a thread of the supervisor's has started it
-            tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
-            for child in " ".join(task.read_text() for task in tasks).split():
-                os.kill(int(child), signal.SIGKILL)
+            for child in psutil.Process(self._process.pid).children():
+                child.kill()
 
     def stop(self) -> None:
         if self._process is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 
 import typer
 
@@ -14,94 +13,91 @@ from ecgwatch.crash_loop import STEADY_S, CrashLoop
 from ingest.clock import Clock
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+LOOK_EVERY_S = 0.1
 BROKEN = 70  # exit code of a worker that broke down
 USER_ERRORS = (1, 2, 3)
 
 
 class Place:
-    """One worker after the other, until `stop` is set. Calls `end_all` when it ends by itself."""
+    """One worker after the other; each is told, as its last argument, how many broke down before."""
 
-    def __init__(
-        self,
-        command: list[str],
-        clock: Clock,
-        crash_loop: CrashLoop,
-        stop: threading.Event,
-        end_all: Callable[[], None],
-    ) -> None:
+    def __init__(self, command: list[str], clock: Clock, crash_loop: CrashLoop) -> None:
         self._command, self._clock, self._crash_loop = command, clock, crash_loop
-        self._stop, self._end_all = stop, end_all
         self._worker: subprocess.Popen[bytes] | None = None
-        self._starting = threading.Lock()
-        self.code = 0  # exit code to end with
+        self._start_at_s, self._wait_s = clock.steady_s(), FIRST_WAIT_S
+        self._started_s, self._steady = 0.0, False
+        self._restarts = 0
+        self.code: int | None = None  # exit code to end with, once no further worker is started
 
-    def run(self) -> None:
-        """Run a worker, and another whenever one breaks down (each gets the number of breakdowns
-        before it). A system alarm reports workers that break down repeatedly.
+    def look(self, *, stopping: bool) -> None:
+        """Start a worker if it is time to, and see to the one that has ended.
 
         A worker whose very first run ends with a user error (no broker, a bad setting) is not
-        started again: then, and if one ends without an error, all places end.
+        started again, nor is one that ends without an error.
         """
-        wait_s, restarts = FIRST_WAIT_S, 0
-        while True:
-            started = self._clock.steady_s()
-            with self._starting:
-                if self._stop.is_set():
-                    return
-                self._worker = subprocess.Popen([*self._command, str(restarts)])
-            code = self._wait(self._worker)
-            if self._stop.is_set():
-                self._crash_loop.steady()
-            if self._stop.is_set() and -code in (signal.SIGINT, signal.SIGTERM):
-                return  # stopped before it handled signals
-            if self._stop.is_set() or code == 0 or (restarts == 0 and code in USER_ERRORS):
-                self.code = code if code >= 0 else BROKEN
-                self._end_all()
-                return
-            wait_s = FIRST_WAIT_S if self._clock.steady_s() - started > STEADY_S else wait_s
-            typer.echo(
-                f"the worker broke down (exit status {code}), starting another in {wait_s:g} s",
-                err=True,
-            )
-            self._crash_loop.broke_down(code)
-            if self._stop.wait(wait_s):
-                self._crash_loop.steady()
-                return
-            wait_s, restarts = min(2 * wait_s, LONGEST_WAIT_S), restarts + 1
+        if self.code is None and self._worker is not None:
+            self._look_at(self._worker, stopping=stopping)
+        elif self.code is None and stopping:
+            self.code = 0
+        elif self.code is None and self._clock.steady_s() >= self._start_at_s:
+            self._worker = subprocess.Popen([*self._command, str(self._restarts)])
+            self._started_s, self._steady = self._clock.steady_s(), False
 
     def end(self) -> None:
-        """Tell the worker to end, if there is one; `stop` is set."""
-        with self._starting:
-            if self._worker is not None and self._worker.poll() is None:
-                self._worker.send_signal(signal.SIGTERM)
-
-    def _wait(self, worker: subprocess.Popen[bytes]) -> int:
-        """Wait for the worker and return its exit status."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return worker.wait(STEADY_S)
+        """Tell the worker to end, if there is one."""
+        if self._worker is not None and self._worker.poll() is None:
+            self._worker.send_signal(signal.SIGTERM)
         self._crash_loop.steady()
-        return worker.wait()
+
+    def _look_at(self, worker: subprocess.Popen[bytes], *, stopping: bool) -> None:
+        code = worker.poll()
+        if code is None:
+            if not self._steady and self._clock.steady_s() - self._started_s > STEADY_S:
+                self._steady, self._wait_s = True, FIRST_WAIT_S
+                self._crash_loop.steady()
+        elif stopping and -code in (signal.SIGINT, signal.SIGTERM):
+            self.code = 0  # stopped before it handled signals
+        elif stopping or code == 0 or (self._restarts == 0 and code in USER_ERRORS):
+            self.code = code if code >= 0 else BROKEN
+        else:
+            self._broke_down(code)
+
+    def _broke_down(self, code: int) -> None:
+        typer.echo(
+            f"the worker broke down (exit status {code}), starting another in {self._wait_s:g} s",
+            err=True,
+        )
+        self._crash_loop.broke_down(code)
+        self._worker, self._start_at_s = None, self._clock.steady_s() + self._wait_s
+        self._wait_s, self._restarts = min(2 * self._wait_s, LONGEST_WAIT_S), self._restarts + 1
 
 
 def supervise(commands: Sequence[list[str]], clock: Clock, crash_loops: Sequence[CrashLoop]) -> int:
     """Keep one worker of each command running until SIGINT or SIGTERM, or until one ends without an
-    error or by a user error; returns the exit code to end with, that of the first that failed."""
-    stop = threading.Event()
+    error or by a user error; returns the exit code to end with, that of the first that failed.
 
-    def end_all(*_: object) -> None:
-        stop.set()
-        for place in places:
-            place.end()
+    Everything happens in this thread, so that a signal finds no lock held.
+    """
+    told = False
 
+    def stop(*_: object) -> None:
+        nonlocal told
+        told = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     places = [
-        Place(command, clock, crash_loop, stop, end_all)
+        Place(command, clock, crash_loop)
         for command, crash_loop in zip(commands, crash_loops, strict=True)
     ]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end_all)
-    threads = [threading.Thread(target=place.run, name="place") for place in places]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()  # this thread holds no lock of theirs when a signal comes
-    return next((place.code for place in places if place.code), 0)
+    stopping = False
+    while True:
+        for place in places:
+            place.look(stopping=stopping)
+        if all(place.code is not None for place in places):
+            return next((place.code for place in places if place.code), 0)
+        if not stopping and (told or any(place.code is not None for place in places)):
+            stopping = True
+            for place in places:
+                place.end()
+        time.sleep(LOOK_EVERY_S)
