@@ -13,8 +13,6 @@ import httpx
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.integration.ingest_bench import People, Sender, running
-from tests.integration.test_whole_path import Stack, stack
 
 from ingest.messages import JournalEntry, Rhythm
 from ingest.simulator.scenario import load
@@ -22,6 +20,8 @@ from ingest.sources.simulated import SimulatedSource
 from ingest.wire import Chunk, WearerEvent, encode_chunks
 from stream_processor.sinks.sqlite import SqliteSink
 from tests.e2e.monitor_browser import Server, eventually, opened, shot
+from tests.integration.devices.ingest_bench import People, Sender, running
+from tests.integration.processor.test_whole_path import Stack, stack
 
 __all__ = ["stack"]  # a fixture
 
