@@ -12,9 +12,9 @@ What was found with librdkafka 2.16 (tests/integration/processor/test_embedded.p
   but a reader that falls further behind than that misses messages. Compaction and retention by time
   do not exist.
 - Consumer groups, commits and idempotent producers work. The first join of a group takes 3 s; a
-client that joins it after the last member has left or died waits for about the session timeout (45
-s in
-  confluent-kafka, 10 s in aiokafka, 60 s in faust), then resumes at the commit.
+  client that joins it after the last member has left or died waits for about the session timeout
+  (45 s in confluent-kafka, 10 s in aiokafka, 60 s in faust), then resumes at the commit. Of two that
+  join in the same moment one may get no partitions, and cannot leave: `process` starts one worker.
 - confluent-kafka, aiokafka and faust need no special setting. kafka-python needs api_version=(2,
   3), because the cluster knows ApiVersions only up to 2. Offsets in produce responses are true,
   timestamps are a constant.
@@ -25,7 +25,9 @@ from __future__ import annotations
 from types import TracebackType
 
 import confluent_kafka
+import confluent_kafka.admin
 
+from ingest.kafka_access import librdkafka
 from ingest.topics import ALL
 
 PARTITIONS = 4
@@ -33,6 +35,17 @@ EMBEDDED_ID = "mockCluster"  # how its cluster calls itself
 KEPT_BYTES = 5 * 1024 * 1024
 KAFKA_PYTHON_API_VERSION = (2, 3)
 _TIMEOUT_S = 10.0
+_ASK_S = 2.0
+
+
+def is_embedded(broker: str) -> bool:
+    """Return whether the broker at this address is an embedded one; False also if none answers."""
+    client = confluent_kafka.admin.AdminClient({**librdkafka(broker), "log_level": 0})
+    try:
+        cluster = client.list_topics(timeout=_ASK_S)
+    except confluent_kafka.KafkaException:
+        return False
+    return (cluster.cluster_id or "").startswith(EMBEDDED_ID)
 
 
 class EmbeddedBroker:

@@ -17,6 +17,7 @@ from ecgwatch.crash_loop import CrashLoop, sender
 from ecgwatch.supervising import BROKEN, supervise
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
+from ingest.embedded import is_embedded
 from ingest.errors import EcgwatchError
 from ingest.health import Health, Metric, parse_address, serving_health
 from ingest.redact import redacted
@@ -38,7 +39,7 @@ def process(
             "--workers",
             min=1,
             metavar="N",
-            help="Workers that share the patients (default: one for each core).",
+            help="Workers that share the patients (default: one for each core, or one with an embedded broker).",
         ),
     ] = None,
 ) -> None:
@@ -48,7 +49,7 @@ def process(
 
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     open_sink(chosen).close()  # fail at once if the store cannot be opened
-    count = workers or _cores()
+    count = workers or (1 if is_embedded(chosen.kafka) else _cores())
     # one of a single process cannot be shared
     count = 1 if chosen.sink == "memory:" else min(count, chosen.partitions)
     # This module and not `ecgwatch process`: the worker starts without what the other commands
