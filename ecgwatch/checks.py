@@ -20,7 +20,7 @@ from ingest.embedded import EMBEDDED_ID
 from ingest.errors import EcgwatchError, UnreachableError
 from ingest.kafka_access import kafka_python, librdkafka
 from ingest.redact import STARS, redacted
-from ingest.topic_upkeep import forgetful_topics
+from ingest.topic_upkeep import topics_kept_too_briefly
 from ingest.topics import ALL
 from stream_processor.sinks.base import SinkBusyError
 
@@ -93,7 +93,7 @@ def _broker(settings: Settings) -> str:
         if missing
         else "all topics are there"
     )
-    if forgetful := forgetful_topics(broker):
+    if forgetful := topics_kept_too_briefly(broker):
         raise UnreachableError(
             f"{version} at {broker} deletes from {', '.join(forgetful)}, which should be kept for ever",
             "`ecgwatch topics create` sets their cleanup.policy to compact.",

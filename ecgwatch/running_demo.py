@@ -37,7 +37,7 @@ def find_demo(folder: Path = FOLDER) -> RunningDemo | None:
     return found
 
 
-def tell_of(demo: RunningDemo, folder: Path = FOLDER) -> None:
+def publish_demo(demo: RunningDemo, folder: Path = FOLDER) -> None:
     """Let other commands find this demo."""
     replace_file(folder / _FILE, (json.dumps(demo._asdict(), indent=1) + "\n").encode())
 

@@ -15,8 +15,8 @@ TIMEOUT_S = 10.0
 POLICY, KEPT = "cleanup.policy", "compact"
 
 
-def forgetful_topics(broker: str) -> list[str]:
-    """The topics that are there, should be kept for ever, and are not. Raises UnreachableError,
+def topics_kept_too_briefly(broker: str) -> list[str]:
+    """Return the existing topics that should be kept for ever and are not. Raises UnreachableError,
     also for a broker that does not show its topics' settings."""
     return _forgetful(_admin(broker), broker)
 

@@ -82,7 +82,7 @@ def reconcile_period(
         told = (
             None
             if plan is None
-            else compare_told(detected.steps, read_deliveries(broker, start_ns, end_ns), plan)
+            else compare_notified(detected.steps, read_deliveries(broker, start_ns, end_ns), plan)
         )
         holds = not (kept.unstored or kept.undetected or (told and told.missing))
         if holds or clock.steady_s() >= give_up_s:
@@ -160,7 +160,7 @@ def compare_kept(detected: Detected, sink: Sink, start_ns: int, end_ns: int) -> 
     return Balance(ids, {a.id for a in detected.steps if a.announced}, set(stored), expired)
 
 
-def compare_told(
+def compare_notified(
     steps: Iterable[Alarm], deliveries: Iterable[Delivery], plan: NotificationPlan
 ) -> PeriodNotices:
     """Compare the notices that the plan asks for with the Deliveries."""

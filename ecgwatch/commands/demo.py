@@ -16,7 +16,7 @@ from ecgwatch import settings
 from ecgwatch.called import command
 from ecgwatch.commands.monitor import DEFAULT_PORT
 from ecgwatch.ports import free_port
-from ecgwatch.running_demo import RunningDemo, own_folder, tell_of
+from ecgwatch.running_demo import RunningDemo, own_folder, publish_demo
 from ingest.clock import SystemClock
 from ingest.errors import EcgwatchError
 from ingest.messages import Alarm
@@ -72,7 +72,7 @@ def _run(folder: Path, browser: bool, port: int, for_s: float | None) -> None:
         start_ward(children, broker.address, _have)
         address = _first_line(page).removeprefix("monitor: ")
         children.check()
-        tell_of(RunningDemo(broker.address, sink, address))
+        publish_demo(RunningDemo(broker.address, sink, address))
         _introduce(address, broker.address, sink)
         if browser:
             webbrowser.open(address)

@@ -81,7 +81,7 @@ class BleConnection:
         self._queue: asyncio.Queue[Packet | None] = asyncio.Queue()
 
     def gone(self) -> None:
-        """The link is lost."""
+        """Record that the link is lost."""
         self._queue.put_nowait(None)
 
     def has(self, uuid: str) -> bool:

@@ -85,7 +85,7 @@ class Device:
                     limit.reschedule(now_s() + FIRST_BLOCK_S)
 
     def take(self, packet: Packet) -> bool:
-        """A packet has arrived; True if it held samples."""
+        """Take a packet that has arrived. Returns True if it held samples."""
         if self._recorder is not None:
             self._recorder.write(packet)
         if not self.linked:

@@ -106,7 +106,8 @@ class Sender:
         return 0.0
 
     async def _renew(self, batch: ChunkBatch, said: str) -> float:
-        """The stream is over for the server: may the device begin another with what is left?"""
+        """Send the rest as a new stream, if the device may: the server has ended the present
+        one."""
         device = await self._uplink.ask()
         if device is None:
             return self._later(f"refused: {said}")

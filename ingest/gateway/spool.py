@@ -125,7 +125,7 @@ class Spool:
             self._save()
 
     def acknowledge(self, cursor: Cursor) -> None:
-        """The server has everything before `cursor`."""
+        """Record that the server has everything before `cursor`."""
         self._cursor = max(cursor, self._cursor)
         self._save()
         for number in self._numbers():
@@ -206,7 +206,7 @@ def keep_within(spools: list[Spool], budget_bytes: int) -> dict[Spool, float]:
 
 
 def folder_name(device: str) -> str:
-    """A folder name that tells a person which device it is, and is not another's."""
+    """Return a folder name that people can recognise and that no other device has."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", device).strip("-")[:40]
     return f"{readable}-{zlib.crc32(device.encode()):08x}"
 

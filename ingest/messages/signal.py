@@ -1,4 +1,4 @@
-"""The signal as it comes in, and what annotators said of it."""
+"""Messages of the incoming signal and of reference annotations."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ class IngestService:
         return self.gate.device(self.book.registry, token, address)
 
     def device_now(self, device: DeviceRecord) -> DeviceRecord:
-        """The device as it is now, on a connection that lasts. Raises RefusedError 401 if its token is not good any more."""
+        """Return the device's present record, for a lasting connection. Raises RefusedError 401 if
+        its token is no longer valid."""
         now = self.book.registry.devices.get(device.device_id)
         if now is None or now.token_sha256 != device.token_sha256:
             raise IngestRefusedError(401, "the token was revoked", "Ask for a new one.")

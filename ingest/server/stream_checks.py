@@ -53,7 +53,8 @@ def check_first(stream_id: str, bound: Binding, first: Chunk) -> None:
 
 
 def check_chunks(stream: IngestStream, chunks: Sequence[Chunk], now_ns: int) -> list[Done | None]:
-    """For each chunk what it waits for if it is a repeat, else None. Raises RefusedError."""
+    """Return, for each chunk, the future to wait for if it is a repeat, else None. Raises
+    RefusedError."""
     found: list[Done | None] = []
     ahead = stream.next_sample
     for number, chunk in enumerate(chunks):

@@ -26,7 +26,7 @@ from ingest.sources.channels import choose, lead_name
 from ingest.sources.edf_annotations import EdfAnnotation, read_notes
 from ingest.sources.edf_header import ANNOTATIONS, EdfSignal, read_header
 from ingest.sources.scale import fit
-from ingest.sources.units import check_amplitude, is_said, mv_per_unit
+from ingest.sources.units import check_amplitude, mv_per_unit, names_a_unit
 
 _SYMBOLS = frozenset(
     'NLRaVFJASEj/Q~|sT*D"=pB^t+u?![]en@xf()r'
@@ -126,7 +126,7 @@ class EdfSource:
             seconds = [s / abs(gain) for s in by_second(look(), self.fs_hz)]
             check_amplitude(
                 seconds,
-                said=is_said(signal.unit),
+                said=names_a_unit(signal.unit),
                 name=name,
                 channel=self.lead,
                 notice=self._notice,

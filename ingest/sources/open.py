@@ -89,7 +89,7 @@ def _record_of(path: Path, data: Path) -> Path | None:
 
 
 def _missing(spec: str, path: Path) -> BadInputError:
-    """The error of a path at which nothing is."""
+    """Return the error for a path at which nothing was found."""
     if not path.parent.is_dir():
         return BadInputError(
             f"{spec}: no such file (there is no folder {path.parent})", "Check the path."

@@ -50,7 +50,7 @@ _NOT_SAID = {
 _GAIN = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*/\s*mv", re.IGNORECASE)
 
 
-def is_said(unit: str) -> bool:
+def names_a_unit(unit: str) -> bool:
     """Whether the text is a unit at all, and not an admission that there is none."""
     key = _key(unit)
     return key not in _NOT_SAID and "ecg" not in key and "ekg" not in key
@@ -58,12 +58,14 @@ def is_said(unit: str) -> bool:
 
 def is_voltage(unit: str) -> bool:
     """Whether a channel in this unit may be an ECG: a voltage, a gain, or nothing said."""
-    return not is_said(unit) or _key(unit) in _TO_MV or _GAIN.fullmatch(unit.strip()) is not None
+    return (
+        not names_a_unit(unit) or _key(unit) in _TO_MV or _GAIN.fullmatch(unit.strip()) is not None
+    )
 
 
 def mv_per_unit(unit: str, *, name: str, channel: str) -> float:
     """Millivolts in one `unit`; what says no unit means mV (as WFDB's headers do). Raises BadInputError for what is no voltage."""
-    if not is_said(unit):
+    if not names_a_unit(unit):
         return 1.0
     if gain := _GAIN.fullmatch(unit.strip()):
         if float(gain[1]) > 0:

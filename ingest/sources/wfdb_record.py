@@ -13,7 +13,7 @@ from ingest.sources.base import Annotation, Block, Notice, unheard
 from ingest.sources.blocks import Values, blocks_of, by_second, check_fs, looks, spans
 from ingest.sources.channels import choose, lead_name
 from ingest.sources.scale import fit
-from ingest.sources.units import check_amplitude, is_said
+from ingest.sources.units import check_amplitude, names_a_unit
 from ingest.sources.wfdb_annotations import read_annotations
 from ingest.sources.wfdb_layout import REMEDY, FrameRun, RecordLayout
 from ingest.sources.wfdb_signals import DIFFERENCES, read_frames
@@ -49,7 +49,7 @@ class WfdbSource:
         self._frames = layout.frames(self._segments)
         self._per_frame = self._segments[0].per_frame
         self.fs_hz = check_fs(self._frame_hz * self._per_frame, self.name)
-        self._set_scale(said=is_said(units[index]))
+        self._set_scale(said=names_a_unit(units[index]))
 
     @property
     def duration_s(self) -> float:

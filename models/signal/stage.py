@@ -101,7 +101,7 @@ class _Rows:
         return self._free.pop()
 
     def give(self, row: int) -> None:
-        """The row is free again."""
+        """Free the row."""
         self._free.append(row)
 
 

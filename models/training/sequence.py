@@ -58,7 +58,7 @@ class Learner(nn.Module):
         self.decoder = decoder
 
     def train(self, mode: bool = True) -> Learner:
-        """The trunk's statistics stay as they are."""
+        """Set the training mode, but keep the trunk's statistics frozen."""
         super().train(mode)
         self.trunk.eval()
         return self

@@ -36,8 +36,8 @@ def sample_of(stream: Stream, at: float) -> int:
 
 
 def last_sample_seen(stream: Stream, needed: float) -> int:
-    """The last of the stream's own samples that went into the signal before `needed`, the
-    resampler's reach counted."""
+    """Return the last of the stream's own samples that the signal before `needed` depends on,
+    including the resampler's reach."""
     return min(stream.next_sample, math.ceil(((needed - 1) / FS_HZ + HALF_WIDTH_S) * stream.fs_hz))
 
 

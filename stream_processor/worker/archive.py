@@ -106,7 +106,7 @@ class Archive:
 
     @property
     def store_away_s(self) -> float:
-        """For how long the store has been away; 0 if it is not."""
+        """Seconds for which the store has been away; 0 if it is not."""
         return self._watch.away_s
 
     def start(self, broken: Callable[[], object]) -> None:

@@ -34,7 +34,7 @@ class StoreWatch:
 
     @property
     def away_s(self) -> float:
-        """For how long the store has been away; 0 if it is not."""
+        """Seconds for which the store has been away; 0 if it is not."""
         return 0.0 if self._away is None else self._clock.steady_s() - self._away[0]
 
     def saw(self, alarm: Alarm) -> None:

@@ -27,7 +27,7 @@ def drift_ms(seconds: float, **how) -> np.ndarray:
     for block, true_s in blocks(seconds, **how):
         for placed in device.push(block):
             wall.learn(placed.end_ns, placed.block.received_ns)
-            off.append((wall.tell(placed.end_ns) - START_NS) / 1e6 - 1000 * true_s)
+            off.append((wall.wall_ns(placed.end_ns) - START_NS) / 1e6 - 1000 * true_s)
     assert vars(device.counts) == dict.fromkeys(vars(device.counts), 0)
     return np.array(off)
 
@@ -189,10 +189,10 @@ def test_wall_time_that_would_have_to_jump_is_refused() -> None:
     wall = WallClock()
     for k in range(100):
         wall.learn(k * 1e9, START_NS + k * 10**9)
-        wall.tell(k * 1e9)
+        wall.wall_ns(k * 1e9)
     wall.learn(100e9, START_NS + 98 * 10**9)
     with pytest.raises(ClockSetError):
-        wall.tell(100e9)
+        wall.wall_ns(100e9)
 
 
 def test_lower_hull() -> None:

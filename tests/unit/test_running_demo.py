@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgwatch.running_demo import FOLDER, RunningDemo, find_demo, own_folder, tell_of
+from ecgwatch.running_demo import FOLDER, RunningDemo, find_demo, own_folder, publish_demo
 from ecgwatch.settings import DEMO, load
 from ingest.errors import BadInputError
 
@@ -21,7 +21,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningDem
         demo = RunningDemo(
             f"127.0.0.1:{server.getsockname()[1]}", "sqlite:/d/e.db", "http://127.0.0.1:8050/"
         )
-        tell_of(demo)
+        publish_demo(demo)
         yield demo
 
 
@@ -64,7 +64,7 @@ def test_one_that_has_ended_or_was_killed_is_not_found(demo: RunningDemo, tmp_pa
     killed = tmp_path / "killed"
     with own_folder(killed):
         (killed / "old.log").write_text("")
-        tell_of(demo._replace(broker="127.0.0.1:1"), killed)
+        publish_demo(demo._replace(broker="127.0.0.1:1"), killed)
         assert find_demo(killed) is None
     assert not (killed / "running.json").exists()
     with own_folder(killed):

@@ -115,7 +115,7 @@ class DeviceClock:
         ]
 
     def unlink(self) -> list[TimedBlock]:
-        """The link is lost: place what is held. The next block comes on a new one."""
+        """Place the held blocks, because the link is lost. The next block comes on a new link."""
         placed = self.flush()
         self._linked, self._base = False, None
         self._slope.end_run()

@@ -26,13 +26,13 @@ class SlopeMeter:
         self._run = self._sample = 0
 
     def begin_run(self, stamp: float) -> None:
-        """An unbroken run begins with a block that ends at `stamp`."""
+        """Begin an unbroken run, whose first block ends at `stamp`."""
         self._run += 1
         self._sample = 0
         self._points.append((self._run, 0, stamp))
 
     def end_run(self) -> None:
-        """The run is over; what follows begins another."""
+        """End the run; the next block begins another."""
         self._run += 1
 
     def add(self, n: int, stamp: float | None) -> None:

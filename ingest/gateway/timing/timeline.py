@@ -125,7 +125,7 @@ class Timeline:
         stream.settling = []
         first, period_ns = settling[0], stream.device.period_ns  # better known by now
         before_ns = round((len(first.block.microvolts) - 1) * period_ns)
-        stream.start_ns = stream.wall.tell(first.end_ns) - before_ns
+        stream.start_ns = stream.wall.wall_ns(first.end_ns) - before_ns
         stream.resampler = Resampler(stream.start_ns, self.fs_hz)
         return [
             chunk
@@ -137,7 +137,7 @@ class Timeline:
         stream = self._stream
         assert stream.resampler is not None
         try:
-            end_ns = stream.wall.tell(placed.end_ns)
+            end_ns = stream.wall.wall_ns(placed.end_ns)
         except ClockSetError as error:
             done = self.restart(str(error))
             return done + self._all(self._stream.device.push(placed.block))

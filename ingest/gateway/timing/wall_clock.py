@@ -48,7 +48,7 @@ class WallClock:
         return self._slope
 
     def learn(self, device_ns: float, received_ns: int) -> None:
-        """A block that ended at `device_ns` has arrived at `received_ns`."""
+        """Take in that a block that ended at `device_ns` arrived at `received_ns`."""
         if self._origin is None:
             self._origin = (device_ns, received_ns)
         at_s = self._since(device_ns)
@@ -61,8 +61,8 @@ class WallClock:
             self._open = (at_s, offset_s)
         self._level = min(self._level, offset_s - self._slope * at_s)
 
-    def tell(self, device_ns: float) -> int:
-        """Wall time of a device time. Raises ClockSetError if that would have to jump."""
+    def wall_ns(self, device_ns: float) -> int:
+        """Return the wall time of a device time, ns. Raises ClockSetError if that would have to jump."""
         assert self._origin is not None
         at_s = self._since(device_ns)
         true_s = self._level + self._slope * at_s

@@ -49,7 +49,7 @@ class Uplink(Protocol):
         ...
 
     async def close(self) -> None:
-        """Nothing more is sent."""
+        """Close the uplink."""
         ...
 
 

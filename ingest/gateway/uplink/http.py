@@ -52,7 +52,7 @@ class HttpUplink:
             return None
 
     async def close(self) -> None:
-        """The client is closed by the gateway."""
+        """Do nothing: the gateway closes the client."""
 
 
 def _reply(answer: httpx.Response) -> Reply:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.sources.csv.fields import clean
-from ingest.sources.units import is_said, is_voltage
+from ingest.sources.units import is_voltage, names_a_unit
 
 _RATE = re.compile(
     r"(?:sampl\w*[\s_-]*(?:rate|freq\w*)|abtast\w*|\bfs\b|fréquence d.échantillonnage|frecuencia de muestreo)[^\d\n]{0,24}?"
@@ -69,7 +69,7 @@ def recognise(header: Sequence[str], columns: int) -> Export:
         (
             value
             for _, value in (p for p in pairs if len(p) == 2)
-            if is_said(value) and is_voltage(value)
+            if names_a_unit(value) and is_voltage(value)
         ),
         "",
     )

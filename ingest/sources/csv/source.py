@@ -17,7 +17,7 @@ from ingest.sources.csv.lines import TextFile
 from ingest.sources.csv.rows import CsvRows
 from ingest.sources.csv.times import SampleTiming, counters, seconds_per_unit, time_column, timing
 from ingest.sources.scale import fit
-from ingest.sources.units import REMEDY, check_amplitude, is_said, mv_per_unit
+from ingest.sources.units import REMEDY, check_amplitude, mv_per_unit, names_a_unit
 
 COUNTS_PER_MV = 1000.0  # 1 uV steps, +-32 mV
 _SNIFFED_LINES = 2000
@@ -168,7 +168,7 @@ class CsvSource:
                 seconds = by_second(looked, self.fs_hz)
                 check_amplitude(
                     seconds,
-                    said=is_said(said),
+                    said=names_a_unit(said),
                     name=self._file,
                     channel=self.lead,
                     notice=self._notice,

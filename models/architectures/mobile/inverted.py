@@ -117,7 +117,7 @@ class InvertedNet(System):
         return self.head(self.dropout(self.body(x.unsqueeze(2)).mean(dim=(2, 3))))
 
     def ablate(self) -> Sequence[nn.Module]:
-        """Without gates if it has gates, else without depthwise convolutions in the blocks that
+        """Take out the gates, or, if there are none, the depthwise convolutions in the blocks that
         keep the rate.
         """
         gone: list[nn.Module] = []

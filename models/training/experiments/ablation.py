@@ -104,7 +104,7 @@ def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:
 
 
 def page(runs: Path) -> str:
-    """Everything that has figures, in Markdown."""
+    """Return the page of all variants that have figures, in Markdown."""
     rows = {
         "qrs": {r.name: _seeds(runs, f"qrs-{r.label}") for r in ablation_qrs.RECIPES},
         "beats": {s.name: _seeds(runs, f"beats-{s.label}") for s in ablation_beats.SIGHTS},

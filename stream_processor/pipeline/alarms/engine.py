@@ -101,8 +101,8 @@ class AlarmEngine(StructStage[_State]):
         self._profile[row] = profile
 
     def finish(self, row: int, spans: list[Span], end: int) -> list[AlarmStep]:
-        """The stream has ended at this sample; the spans are the last of its rhythm. What still
-        holds has no end."""
+        """End the stream at this sample; the spans are the last of its rhythm. Alarms that still
+        hold get no end."""
         for span in spans:
             take_span(self._state[row].facts, span, self._limits(row))
         return self._at_the_end_of(row, float(end), end)

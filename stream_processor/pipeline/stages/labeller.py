@@ -30,7 +30,7 @@ VENTRICULAR, UNSURE = CLASSES.index("V"), CLASSES.index("Q")
 
 
 class _Turn(NamedTuple):
-    """A beat whose turn it is: at most one of each row at a time."""
+    """A beat to label now: at most one of each row at a time."""
 
     second: int  # index in the batch
     row: int

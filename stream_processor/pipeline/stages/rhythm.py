@@ -125,7 +125,7 @@ class RhythmTracker(StructStage[_State]):
 
 
 def lost(row: int, start: int, end: int) -> list[Span]:
-    """The rhythm of samples that never came: unreadable."""
+    """Return the rhythm of lost samples: unreadable."""
     return [Span(row, start, end, "~", 1.0, LOST)] if start < end else []
 
 

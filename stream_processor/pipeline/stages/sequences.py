@@ -159,7 +159,7 @@ class SequenceTask(ArrayStage):
 
 
 def _one_per_row(batch: Sequence[AnalysedSecond]) -> list[list[AnalysedSecond]]:
-    """The seconds in rounds in which no row comes twice, in order."""
+    """Split the seconds into rounds, in order, in which no row occurs twice."""
     rounds: list[list[AnalysedSecond]] = []
     turn: dict[int, int] = {}
     for second in batch:

@@ -193,8 +193,8 @@ class WaveformRecorder(StructStage[_Recording]):
         recording.blocks = [block for block in recording.blocks if block[0] + block[1] > oldest]
 
     def _cut(self, row: int, reached: int | None) -> list[AlarmStrip]:
-        """The strips that are complete once the signal has reached a sample (None: there will be no
-        more)."""
+        """Return the strips that are complete once the signal has reached a sample (None: the
+        stream has ended)."""
         recording = self._state[row]
         ready = [w for w in recording.wanted if reached is None or w.end <= reached]
         recording.wanted = [

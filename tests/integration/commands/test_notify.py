@@ -26,7 +26,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ecgwatch.__main__ import app
-from ecgwatch.alarming.reconciling import compare_told
+from ecgwatch.alarming.reconciling import compare_notified
 from ecgwatch.commands.notify import with_secrets
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
@@ -437,7 +437,7 @@ def test_a_thousand_alarms_in_a_second(address, tmp_path, hook, other):
     assert {d.outcome for d in deliveries(address)} <= {"delivered", "held back"}
     told = {(d.alarm_id, d.recipient) for d in deliveries(address) if d.outcome == "delivered"}
     assert told == {(a.id, r) for a in alarms for r in ("hook", "other")}
-    counted = compare_told(alarms, deliveries(address), load(file))
+    counted = compare_notified(alarms, deliveries(address), load(file))
     assert (counted.due, counted.delivered, counted.missing) == (2000, 2000, [])
 
 

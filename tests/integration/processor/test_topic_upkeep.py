@@ -12,7 +12,7 @@ from ecgwatch.commands.check import check
 from ecgwatch.commands.topics import create
 from ingest.broker import create_topics
 from ingest.embedded import EmbeddedBroker
-from ingest.topic_upkeep import forgetful_topics, keep_for_ever
+from ingest.topic_upkeep import keep_for_ever, topics_kept_too_briefly
 
 
 def configuration(admin: AdminClient, topic: str) -> dict[str, str]:
@@ -46,7 +46,7 @@ def test_an_older_brokers_snapshots_are_kept_from_now_on(empty_kafka, capsys, tm
     broker = empty_kafka.address
     admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
     create_topics(broker)
-    assert forgetful_topics(broker) == []
+    assert topics_kept_too_briefly(broker) == []
     as_before(admin, "ecg.state")
     with pytest.raises(typer.Exit):
         check(broker=broker, sink=f"sqlite:{tmp_path / 'events.db'}")

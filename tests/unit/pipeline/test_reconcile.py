@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ecgwatch.alarming.reconciling import Detected, compare_kept, compare_told, report
+from ecgwatch.alarming.reconciling import Detected, compare_kept, compare_notified, report
 from ingest.messages import Alarm, Delivery
 from stream_processor.notifications.plan import Escalation, NotificationPlan, Recipient, Rule
 from stream_processor.sinks.memory import MemorySink
@@ -120,7 +120,7 @@ def test_notices():
         alarm(4, step="update"),
         alarm(7),
     ]
-    told = compare_told(
+    told = compare_notified(
         steps,
         [
             delivery(alarm(1), "nurse", "failed", next_ns=5),
