@@ -50,8 +50,8 @@ def model_folder(settings: Settings) -> Path:
 
 
 def influx_ca(settings: Settings) -> str:
-    """The PEM text of who signed InfluxDB's certificate; empty if the settings name no file.
-    Raises BadInputError where it cannot be used."""
+    """Return the PEM text of the authority that signed InfluxDB's certificate; empty if the
+    settings name no file. Raises BadInputError if it cannot be used."""
     if not settings.influx_ca:
         return ""
     try:

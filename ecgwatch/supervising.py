@@ -19,7 +19,8 @@ USER_ERRORS = (1, 2, 3)
 
 
 class Place:
-    """One worker after the other; each is told, as its last argument, how many broke down before."""
+    """Runs one worker after the other; the last argument of each is the number of breakdowns before
+    it."""
 
     def __init__(self, command: list[str], clock: Clock, crash_loop: CrashLoop) -> None:
         self._command, self._clock, self._crash_loop = command, clock, crash_loop

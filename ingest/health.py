@@ -67,7 +67,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 class HealthServer:
-    """A context manager that serves while it is open. `port`: where it listens."""
+    """A context manager that serves while it is open, on `port`."""
 
     def __init__(self, address: str, health: Health) -> None:
         """Raises BadInputError if it cannot listen there."""

@@ -80,8 +80,8 @@ def notifications_file(chosen: settings.Settings) -> Path:
 
 
 def with_secrets(plan: NotificationPlan, environment: Mapping[str, str]) -> dict[str, str]:
-    """Each recipient's address with ${NAME} filled in: quoted for a URL, or as it is where it is
-    the whole address.
+    """Each recipient's address with ${NAME} filled in: quoted for a URL, or unchanged if it is the
+    whole address.
 
     Raises BadInputError naming the recipient and the variable that is not set.
     """

@@ -37,9 +37,10 @@ _COMMENT = '"'  # WFDB's symbol for a note
 class EdfSource:
     """One signal of an EDF or BDF file. Annotations of EDF+ whose text is a WFDB symbol (N, V, ...) become that, others a note.
 
-    EDF has no value for "invalid"; holes in a discontinuous file (EDF+D) are invalid. Counts are the file's own less its offset; what
-    int16 cannot hold is scaled as `scale.fit` says. A file that ends before its header says is told by `notice`; without one it is an
-    error. `unit` overrides the header's. Raises BadInputError if the file cannot be used.
+    EDF has no value for "invalid"; holes in a discontinuous file (EDF+D) are invalid. Counts are
+    the file's own less its offset; what int16 cannot hold is scaled as `scale.fit` says. `notice`
+    is called if a file ends before its header says; without it, that is an error. `unit`
+    overrides the header's. Raises BadInputError if the file cannot be used.
     """
 
     device_id = "edf"

@@ -46,7 +46,8 @@ def fetch(name: str, data: Path) -> Path:
 
 
 def _download(database: str, record: str, folder: Path, target: Path) -> None:
-    """Bring the header, the signal files it names (its segments' too), and the annotations where there are any."""
+    """Bring the header, the signal files it names (its segments' too), and the annotations if there
+    are any."""
     import wfdb  # with pandas slow to import
 
     hint = _hint(database, target)

@@ -48,7 +48,8 @@ class _Part(NamedTuple):
 
 
 class RecordLayout:
-    """The headers of a record; what is missing is told by `notice`, and an error without one. Raises BadInputError."""
+    """The headers of a record; `notice` is called with what is missing; without it, that is an
+    error. Raises BadInputError."""
 
     def __init__(self, path: Path, notice: Notice) -> None:
         self._path, self._notice = path, notice

@@ -56,7 +56,7 @@ def join(base: Path, network: Path, out: Path) -> Spec:
 
 
 def name_of(meta: dict[str, Any]) -> str:
-    """Return the name under which a network's findings are told, such as mina-rhythm-10s."""
+    """Return the name under which a network's findings are reported, such as mina-rhythm-10s."""
     return re.sub(r"[^a-z0-9]+", "-", f"{meta['architecture']}-{meta.get('task', '')}").strip("-")
 
 

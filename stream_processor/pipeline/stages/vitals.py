@@ -49,7 +49,7 @@ class VitalSigns(NamedTuple):
 class _State(msgspec.Struct):
     last: float | None = None  # position of the beat before
     rr: list[float] = []  # the last RECENT intervals, s
-    noises: list[Noise] = []  # of the last 30 s; "" where it is readable
+    noises: list[Noise] = []  # of the last 30 s; "" if it is readable
     readable: list[float] = []  # probability of the last 10 s
 
 

@@ -225,7 +225,7 @@ def _complete(recording: _Recording, row: int, found: list[PackedBlock | AlarmSt
 
 
 def _strip(recording: _Recording, start: int, end: int) -> npt.NDArray[np.int16]:
-    """The samples from `start` to `end`, MISSING where there are none."""
+    """The samples from `start` to `end`, MISSING for those that are lost."""
     samples = np.full(max(end - start, 0), MISSING, dtype=np.int16)
     parts: Sequence[tuple[int, int, bytes | bytearray]] = [
         *recording.blocks,
