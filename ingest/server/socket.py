@@ -132,6 +132,9 @@ class _Session:
                     continue
             while self._unanswered and self._unanswered[0].done():
                 self._unanswered.popleft().result()  # a refusal of Kafka's ends the socket; the sender repeats
+            await asyncio.sleep(
+                0
+            )  # until the stream, which waits for these futures too, has noted it
             assert self._stream is not None
             await self._push(Reply(next_sample=self._stream.kept, wants=self._wants(self._stream)))
 

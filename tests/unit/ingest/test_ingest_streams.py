@@ -4,8 +4,10 @@ real one: tests/integration/devices/test_ingest_server.py."""
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from uuid import uuid4
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -15,8 +17,9 @@ from ingest.registry import steps
 from ingest.registry.heard import decode_state
 from ingest.registry.step import Author
 from ingest.server.refusals import IngestRefusedError
+from ingest.server.socket import _Session
 from ingest.server.streams import StreamBook
-from ingest.wire import Chunk
+from ingest.wire import Chunk, Reply
 from tests.unit.ingest.registry_ward import Ward
 
 S = 10**9
@@ -279,3 +282,22 @@ async def test_a_stream_ends_and_its_last_chunk_may_be_repeated(bench):
     assert bench.refused(stream, bench.chunk(2)).status == 409
     early = replace(bench.chunk(0), end=True)
     assert bench.refused(str(uuid4()), early, bench.chunk(1)).field == "end"
+
+
+async def test_a_socket_says_what_kafka_has_even_if_that_is_news_of_this_very_moment(bench):
+    """A sender that waits for the word about one frame before it sends the next would wait for ever."""
+    sent: list[Reply] = []
+
+    class Socket:
+        client = None
+
+        async def send_bytes(self, data: bytes) -> None:
+            sent.append(msgspec.msgpack.decode(data, type=Reply))
+
+    session = _Session(SimpleNamespace(clock=bench.clock), Socket())
+    taken = bench.take(str(uuid4()), bench.chunk(0), bench.chunk(1))
+    session._stream = taken.stream
+    session._unanswered.extend(taken.done)
+    bench.kafka.acknowledge()  # nobody who waits for these futures has run yet
+    await session._acknowledge()
+    assert [reply.next_sample for reply in sent] == [2 * N]
