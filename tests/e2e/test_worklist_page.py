@@ -79,6 +79,29 @@ def test_the_worklist_by_keyboard(browser: Browser) -> None:
         expect(tile(page, "Bed 1")).to_be_visible()
 
 
+def test_one_key_goes_on_along_the_list_from_a_page_or_a_review(browser: Browser) -> None:
+    with two_alarms(browser, "worklist") as (page, _):
+        expect(page.locator(".worklist-table tbody tr")).to_have_count(2)
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        title = page.locator(".alarm-page h1")
+        expect(title).to_have_text("** HR 134 > 120")
+        page.keyboard.press("j")
+        expect(title).to_have_text("*** ASYSTOLE 6 s")
+        page.keyboard.press("j")
+        expect(page.locator("#toast")).to_have_text("No further alarm in the list.")
+        page.keyboard.press("r")
+        review = page.locator(".review h2")
+        expect(review).to_have_text("*** ASYSTOLE 6 s")
+        page.keyboard.press("k")
+        expect(review).to_have_text("** HR 134 > 120")
+        expect(page.locator(".patient h1")).to_have_text("Bed 2")
+        page.reload()  # by a link, without having seen the list
+        expect(review).to_have_text("** HR 134 > 120")
+        page.keyboard.press("j")
+        expect(review).to_have_text("*** ASYSTOLE 6 s")
+
+
 def test_the_nurse_on_call_calls_the_next_one_and_acknowledges(browser: Browser) -> None:
     with two_alarms(browser, "alarm?patient=Bed%201&id=HIGH") as (page, answers):
         expect(page.locator(".alarm-page h1")).to_have_text("*** ASYSTOLE 6 s")

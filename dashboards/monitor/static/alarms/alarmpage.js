@@ -9,6 +9,7 @@ import { drawOnPaper } from "../trace/paper.js";
 import { stripOf } from "../trace/strip.js";
 import { age, alarmState, alarmText, completeAlarm, dayTime, mark, rhythmInFull } from "./words.js";
 import { stateWords } from "./alarmlist.js";
+import { goBeside, reviewHref } from "./worklistorder.js";
 
 const AGAIN_MS = 3000;
 const RECORDED_MS = 60_000; // a strip ends 10 s after the onset, and is stored soon after
@@ -84,6 +85,9 @@ export class AlarmPage {
     const actions = {
       a: () => this.#act("acknowledge"),
       Enter: () => this.context.go(this.href),
+      j: () => goBeside(this.id, 1, this.context),
+      k: () => goBeside(this.id, -1, this.context),
+      r: () => this.context.go(reviewHref({ patient: this.patient.id, id: this.id })),
       Escape: () => this.context.go("/worklist"),
     };
     if (event.key === "Enter" && event.target.closest("a, button")) return false;

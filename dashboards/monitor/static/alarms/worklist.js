@@ -4,6 +4,7 @@ import { getJson } from "../core/api.js";
 import { h, setData, setHidden, setText } from "../core/dom.js";
 import { wallClock } from "../core/model.js";
 import { alarmHref, Filters, fits, sorted } from "./worklistfilter.js";
+import { rememberOrder, reviewHref } from "./worklistorder.js";
 import { alarmText, completeAlarm, dayTime, mark, time } from "./words.js";
 
 const EVERY_MS = 5000;
@@ -114,6 +115,7 @@ export class Worklist {
       End: () => go(rows.length - 1),
       x: () => id && this.#mark(id, !this.chosen.has(id)),
       a: () => (this.chosen.size ? this.#acknowledge() : id && this.#one(id)),
+      r: () => id && this.context.go(reviewHref(this.alarms.get(id))),
       Escape: () => this.context.go("/"),
     };
     if (!actions[event.key]) return false;
@@ -141,6 +143,7 @@ export class Worklist {
     const shown = sorted(
       [...this.alarms.values()].filter((a) => this.kept.has(a.id) || fits(a, this.filters.chosen)),
     );
+    rememberOrder(shown);
     const wanted = new Set(shown.map((alarm) => alarm.id));
     for (const [id, row] of this.rows)
       if (!wanted.has(id)) {

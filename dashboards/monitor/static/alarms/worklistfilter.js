@@ -81,6 +81,10 @@ export class Filters {
     return chosen.hours;
   }
 
+  static get hours() {
+    return chosen.hours;
+  }
+
   /** Offer the kinds that occur. */
   offer(alarms) {
     const kinds = [...new Set([chosen.kind, ...alarms.map((a) => a.kind)])].filter(Boolean);

@@ -26,7 +26,7 @@ const HINTS = {
     "Space: pause   ← →: scroll   + −: zoom   n p: alarms   c: calipers   a: acknowledge   ?: keys   Esc: back",
 };
 HINTS.worklist = "↑ ↓: choose   x: mark   a: acknowledge   Enter: open   ?: keys   Esc: back";
-HINTS.alarm = "a: acknowledge   Enter: the patient   Esc: back";
+HINTS.alarm = "a: acknowledge   r: review   j k: next, previous   Enter: the patient   Esc: back";
 const $ = (id) => document.getElementById(id);
 
 const model = new Model();
@@ -111,7 +111,7 @@ function open() {
     location.pathname
   ];
   document.body.dataset.view = name && (patient || name === "worklist") ? name : "ward";
-  VIEWS[document.body.dataset.view](patient, asked.get("id"));
+  VIEWS[document.body.dataset.view](patient, asked.get("id"), asked.get("review"));
   if (location.pathname === "/worklist") $("worklist").setAttribute("aria-current", "page");
   else $("worklist").removeAttribute("aria-current");
   if (ward) view.tick?.(ward);
@@ -137,17 +137,19 @@ const VIEWS = {
     });
     $("tools").replaceChildren(...view.tools);
   },
-  patient: (id) => {
+  patient: (id, _, review) => {
     document.title = `${id} · ecgwatch`;
     show([id]);
     $("tools").replaceChildren();
     view = new PatientView($("view"), model.get(id), {
       back: () => go("/"),
+      go,
       session,
       actions,
       limits,
       say,
       record,
+      review,
     });
     $("view").focus();
   },

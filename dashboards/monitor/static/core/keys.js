@@ -36,6 +36,7 @@ const KEYS = {
     ["a A", "acknowledge the worst alarm, all alarms"],
     ["s", "silence the worst alarm for 2 min"],
     ["r", "review the newest alarm"],
+    ["j k", "in a review: the next, previous one in the list of all alarms"],
     ["d", "full disclosure"],
     ["E", "edit beats: ← → choose, a letter relabels, Delete, Shift ← → moves"],
     ["l", "alarm limits"],
@@ -46,6 +47,8 @@ const KEYS = {
     ["x", "mark"],
     ["a", "acknowledge what is marked, or else the chosen one"],
     ["Enter", "open"],
+    ["r", "review"],
+    ["j k", "from an alarm's page: the next, previous one in the list"],
     ["Esc", "back"],
   ],
   Calipers: [

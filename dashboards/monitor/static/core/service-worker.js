@@ -1,5 +1,4 @@
-// Makes the page installable. It caches nothing: an old page of a monitor would lie. If a push arrives it shows the alarm, and a click
-// on it opens the alarm's page.
+// Makes the page installable. It caches nothing: an old page of a monitor would lie. Without a connection it says so.
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));

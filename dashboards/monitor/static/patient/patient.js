@@ -1,6 +1,7 @@
 // One patient: the trace, the last hours, the numbers and the alarms; and over them, on request, a review or an hour at a glance.
 
 import { alarmState, age, standing } from "../alarms/words.js";
+import { goBeside, reviewHref } from "../alarms/worklistorder.js";
 import { getJson, patientPath } from "../core/api.js";
 import { h, setClass, setData } from "../core/dom.js";
 import { now } from "../core/model.js";
@@ -19,10 +20,13 @@ import { Toolbar } from "./toolbar.js";
 import { Trend } from "./trend.js";
 
 const SPEEDS = [25, 50];
-const KEYS_OVER_A_PANEL = ["n", "p", "a", "r"];
+const KEYS_OVER_A_PANEL = ["n", "p", "a", "r", "j", "k"];
+const OLDER_H = 24,
+  LISTED_H = 168; // the worklist reaches so far back
 
 export class PatientView {
-  /** context: {back, session, actions, limits, say, record}; `record` {start, end, speeds} only for a record under view */
+  /** context: {back, go, session, actions, limits, say, record, review}; `record` {start, end, speeds} only for a record under view,
+   * `review` the id of an alarm to review at once */
   constructor(root, patient, context) {
     Object.assign(this, { patient, context });
     const { record } = context;
@@ -91,13 +95,15 @@ export class PatientView {
   }
 
   async #older() {
+    const { review } = this.context,
+      hours = review ? LISTED_H : OLDER_H;
     try {
-      this.patient.older(
-        (await getJson(patientPath(this.patient.id, "alarms", { hours: 24 }))).alarms,
-      );
+      this.patient.older((await getJson(patientPath(this.patient.id, "alarms", { hours }))).alarms);
     } catch {
       /* the list shows what could not be read */
     }
+    const alarm = this.patient.alarms.get(review);
+    if (alarm && this.element.isConnected) this.overlays.review(alarm);
   }
 
   key(event) {
@@ -114,6 +120,8 @@ export class PatientView {
       "-": () => chart.zoom(1),
       n: () => this.nextAlarm(1),
       p: () => this.nextAlarm(-1),
+      j: () => this.#listed(1),
+      k: () => this.#listed(-1),
       b: () => this.nextBeat(1),
       B: () => this.nextBeat(-1),
       c: () => chart.calipers.toggle(),
@@ -184,6 +192,13 @@ export class PatientView {
     if (!next) return this.context.say(step > 0 ? "No later alarm." : "No earlier alarm.");
     if (overlays.reviewed) overlays.review(next);
     else this.#mark(next.onset);
+  }
+
+  /** Review the next (1) or the previous (-1) alarm of the ward's list, of whatever patient. */
+  #listed(step) {
+    const { reviewed } = this.overlays;
+    if (reviewed) goBeside(reviewed.id, step, this.context, reviewHref);
+    else this.context.say("Open an alarm first: j and k go on along the list of alarms.");
   }
 
   /** Show an alarm's onset; from there the next one is looked for, until another period is shown. */

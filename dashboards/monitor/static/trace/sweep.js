@@ -108,12 +108,11 @@ export class Sweep {
     this.cleared = to + this.gap;
     this.drawn = this.oldest;
     this.#trace(to);
-    for (const beat of this.patient.beats) this.#beat(beat, false);
-    for (const beat of this.patient.references) this.#beat(beat, true);
-    this.patient.newBeats.length = this.patient.newReferences.length = 0;
-    this.patient.newJournal = [...this.patient.journal.values()].filter(
-      (entry) => !this.#said(entry),
-    );
+    // what is ahead of the pen waits for it
+    const { beats, references, journal } = this.patient;
+    this.patient.newBeats = beats.filter((beat) => !this.#beat(beat, false));
+    this.patient.newReferences = references.filter((beat) => !this.#beat(beat, true));
+    this.patient.newJournal = [...journal.values()].filter((entry) => !this.#said(entry));
   }
 
   #onward(to) {
