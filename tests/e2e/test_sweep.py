@@ -1,0 +1,36 @@
+"""The sweep alone, with samples and beats put into it by hand."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Browser
+
+from tests.e2e.monitor_browser import opened, ward
+from tests.e2e.monitor_fakes import Story
+
+# The pen is at 2 s when everything is drawn again; the beats are at 1 s and at 3 s. Then the pen goes on to 4 s.
+BEATS_THAT_WAIT = """async () => {
+  const { Sweep } = await import("/static/trace/sweep.js"),
+    { Samples } = await import("/static/trace/samples.js");
+  const samples = new Samples({ fs: 100, countsPerMv: 100, first: 0 });
+  samples.put({ first: 0, t0: 0, leadOff: false, samples: new Int16Array(600) });
+  const beats = [{ t: 1000, label: "N" }, { t: 3000, label: "V" }];
+  const patient = {
+    samples, beats, newBeats: [...beats], references: [], newReferences: [],
+    journal: new Map(), newJournal: [], playhead: { at: (now) => now },
+  };
+  const sweep = new Sweep(patient, { rows: 1, seconds: 10 });
+  const context = document.createElement("canvas").getContext("2d");
+  sweep.place(context, 0, 0, 300, 100, 1);
+  const waiting = (at) => {
+    sweep.draw(at);
+    return patient.newBeats.map((beat) => beat.t);
+  };
+  const first = waiting(2);
+  sweep.redraw();
+  return [first, waiting(2.5), waiting(4)];
+}"""
+
+
+def test_a_beat_ahead_of_the_pen_waits_for_it_through_a_full_redraw(browser: Browser) -> None:
+    with ward([Story("Bed 1")]) as (server, _), opened(browser, server.url) as page:
+        assert page.evaluate(BEATS_THAT_WAIT) == [[3000], [3000], []]
