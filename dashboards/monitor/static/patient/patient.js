@@ -28,7 +28,7 @@ export class PatientView {
   /** context: {back, go, session, actions, limits, say, record, review}; `record` {start, end, speeds} only for a record under view,
    * `review` the id of an alarm to review at once */
   constructor(root, patient, context) {
-    Object.assign(this, { patient, context });
+    Object.assign(this, { patient, context, toReview: context.review });
     const { record } = context;
     patient.horizon = record?.end;
     this.tape = new Tape(patient);
@@ -102,8 +102,6 @@ export class PatientView {
     } catch {
       /* the list shows what could not be read */
     }
-    const alarm = this.patient.alarms.get(review);
-    if (alarm && this.element.isConnected) this.overlays.review(alarm);
   }
 
   key(event) {
@@ -160,7 +158,16 @@ export class PatientView {
     this.trend.refresh(this.chart.live ? null : this.chart.shown);
     this.beats.refresh();
     setData(this.left, "lower", prefs.lower);
+    this.#reviewAsked();
     this.overlays.panel?.refresh?.();
+  }
+
+  /** Review the alarm that was asked for once it is known: it comes from the store or over the live link. */
+  #reviewAsked() {
+    const alarm = this.patient.alarms.get(this.toReview);
+    if (!alarm) return;
+    this.toReview = null;
+    this.overlays.review(alarm);
   }
 
   /** Freeze the trace, or go on. */
