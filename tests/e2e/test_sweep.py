@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.monitor_browser import opened, ward
+from tests.e2e.monitor_browser import opened, tile, ward
 from tests.e2e.monitor_fakes import Story
 
 # The pen is at 2 s when everything is drawn again; the beats are at 1 s and at 3 s. Then the pen goes on to 4 s.
@@ -34,3 +34,25 @@ BEATS_THAT_WAIT = """async () => {
 def test_a_beat_ahead_of_the_pen_waits_for_it_through_a_full_redraw(browser: Browser) -> None:
     with ward([Story("Bed 1")]) as (server, _), opened(browser, server.url) as page:
         assert page.evaluate(BEATS_THAT_WAIT) == [[3000], [3000], []]
+
+
+# The seconds that a tile made now, and one that was there before the choice, sweep.
+SECONDS = """async () => {
+  const { Tile } = await import("/static/ward/tile.js");
+  const made = new Tile({ id: "x" }, { open() {}, limits: null });
+  const before = made.sweep.options.seconds;
+  window.chosen = () => (made.sweepAgain(), [before, made.sweep.options.seconds]);
+}"""
+
+
+def test_the_seconds_of_a_tile_are_chosen_in_the_settings(browser: Browser) -> None:
+    with ward([Story("Bed 1")]) as (server, _), opened(browser, server.url) as page:
+        expect(tile(page, "Bed 1")).to_be_visible()
+        page.evaluate(SECONDS)
+        page.keyboard.press(",")
+        page.get_by_label("10 s").check()
+        assert page.evaluate("window.chosen()") == [8, 10]
+        page.reload()
+        expect(tile(page, "Bed 1")).to_be_visible()
+        page.get_by_role("button", name="Settings").click()
+        expect(page.get_by_label("10 s")).to_be_checked()

@@ -6,6 +6,7 @@ const DEFAULTS = {
   theme: "dark", // regardless of the system's setting: a ward is watched at night
   sound: false,
   order: "bed",
+  tileSeconds: 8, // of a tile's trace
   pinned: [], // ids of patients that stand first on the ward
   trend: 0, // ms that the trend spans; 0: as much as there is
   lower: "trend", // beneath the trace on a screen with room for one: "trend" or "beats"

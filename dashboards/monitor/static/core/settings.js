@@ -51,6 +51,11 @@ export function openSettings({ session, signOut, rename }) {
         ["light", "Light"],
         ["dark", "Dark"],
       ]),
+      choice("Trace on the ward", "tileSeconds", [
+        [6, "6 s"],
+        [8, "8 s"],
+        [10, "10 s"],
+      ]),
       choice("ECG paper", "fill", [
         [false, "To size: a millimetre is a millimetre"],
         [true, "Fill the width"],

@@ -2,6 +2,7 @@
 
 import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now, wallClock } from "../core/model.js";
+import { prefs } from "../core/prefs.js";
 import { Sweep } from "../trace/sweep.js";
 import {
   age,
@@ -14,7 +15,6 @@ import {
   standing,
 } from "../alarms/words.js";
 
-const SECONDS = 8;
 const SYMPTOM_MS = 600_000;
 const AWAY_S = 60;
 
@@ -63,12 +63,18 @@ export class Tile {
       event.preventDefault();
       open();
     });
-    this.sweep = new Sweep(patient, { rows: 1, seconds: SECONDS, letters: false });
+    this.sweep = new Sweep(patient, { rows: 1, seconds: prefs.tileSeconds, letters: false });
   }
 
   /** Show the person who was admitted under this id, if any. */
   call(bed, name) {
     setText(this.name, [bed, name].filter(Boolean).join(" · ") || this.patient.id);
+  }
+
+  /** Sweep as many seconds as the settings say now. */
+  sweepAgain() {
+    this.sweep.options.seconds = prefs.tileSeconds;
+    this.sweep.redraw();
   }
 
   setPinned(pinned) {

@@ -2,6 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { Order } from "./order.js";
+import { onChange } from "../core/prefs.js";
 import { onTheme } from "../core/theme.js";
 import { Tile } from "./tile.js";
 
@@ -28,11 +29,15 @@ export class Ward {
     this.offTheme = onTheme(() => {
       for (const tile of this.tiles.values()) tile.sweep.redraw();
     });
+    this.offSeconds = onChange("tileSeconds", () => {
+      for (const tile of this.tiles.values()) tile.sweepAgain();
+    });
   }
 
   close() {
     this.resize.disconnect();
     this.offTheme();
+    this.offSeconds();
   }
 
   /** Show these patients at once, in this order; `note` explains an empty ward. */
