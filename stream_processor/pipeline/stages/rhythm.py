@@ -9,6 +9,7 @@ asystole, fibrillation, runs and patterns of beats.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +19,7 @@ from models.beats.decoding import THRESHOLD
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
 from stream_processor.pipeline.stages.beat_patterns import BeatPatterns
-from stream_processor.pipeline.stages.rhythm_words import CLASSES, Heard, Word, word
+from stream_processor.pipeline.stages.rhythm_words import CLASSES, Heard, Word, is_within, word
 from stream_processor.pipeline.stages.seconds import Beats, Moment, Wave
 from stream_processor.pipeline.stages.sequences import TaskAnswer
 
@@ -251,19 +252,15 @@ def _open_spans(state: _State, end: int) -> list[tuple[int, int, RhythmLabel]]:
 
 # where spans overlap, the first of these holds
 WORST: tuple[RhythmLabel, ...] = ("VF", "VT", "~", "ASYS", "IVR", "SVTA", "B", "T", "PAUSE")
-# In AF and in paced rhythms these are ectopic beats, and long intervals are its nature.
-NOT_IN: dict[RhythmLabel, tuple[RhythmLabel, ...]] = {
-    "AFIB": ("SVTA", "B", "T", "PAUSE"),
-    "P": ("SVTA", "B", "T"),
-}
 
 
 def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
     """Label everything from `decided` to `end`, which lie in one segment."""
     start = state.decided
-    base = _base(state, start, end, known)
+    near = [b for b in state.heard if start - AROUND <= b.at < end + DELAY]
+    base = _base(state, near, start, known)
     overlays = [s for s in state.spans + _open_spans(state, known) if s[0] < end and s[1] > start]
-    overlays = [s for s in overlays if s[2] not in NOT_IN.get(base.label, ())]
+    overlays = [s for s in overlays if not is_within(base, near, *s)]
     edges = sorted({start, end, *(min(max(e, start), end) for s in overlays for e in s[:2])})
     pieces: list[Span] = []
     for a, b in itertools.pairwise(edges):
@@ -278,26 +275,27 @@ def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
     return pieces
 
 
-def _base(state: _State, start: int, end: int, known: int) -> Word:
-    """The word of a segment; it changes when AGREE segments in a row say so."""
-    found = _alone(state, start, end, known)
-    state.times = state.times + 1 if found.label == state.next else 1
+def _base(state: _State, near: Sequence[Heard], start: int, known: int) -> Word:
+    """The word of a segment; it changes when AGREE segments in a row say so. AF is a question of
+    its own: it comes at once, by the evidence of network and beats, and goes when AGREE segments
+    lack it, whichever words they have instead."""
+    mean = _mean(state, start // SEGMENT, known)
+    found = Word("~", 1.0, STARTING) if mean is None else word(near, mean, state.word.label)
+    lacked = state.word.label == "AFIB" and "AFIB" not in (found.label, state.next)
+    state.times = state.times + 1 if lacked or found.label == state.next else 1
     state.next = found.label
     holds = found.label == state.word.label or state.word.label == "~"
-    if holds or state.times >= AGREE:
+    if holds or found.label == "AFIB" or state.times >= AGREE:
         state.word = found
     return state.word
 
 
-def _alone(state: _State, start: int, end: int, known: int) -> Word:
-    """The word of a segment from the windows that end 15 and 20 s after its start, or from the
-    nearest there is, and the beats around it."""
+def _mean(state: _State, segment: int, known: int) -> list[float] | None:
+    """The probabilities of a segment from the windows that end 15 and 20 s after its start, or from
+    the nearest there is."""
     windows = [w for w in state.windows if w[1] <= known]
     if not windows:
-        return Word("~", 1.0, STARTING)
-    segment = start // SEGMENT
+        return None
     wanted = [p for k, _, p in windows if segment + 2 <= k <= segment + 3]
     chosen = wanted or [min(windows, key=lambda w: abs(w[0] - segment - 2))[2]]
-    mean = [sum(column) / len(chosen) for column in zip(*chosen, strict=True)]
-    near = [b for b in state.heard if start - AROUND <= b.at < end + DELAY]
-    return word(near, mean, state.word.label)
+    return [sum(column) / len(chosen) for column in zip(*chosen, strict=True)]

@@ -13,6 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from ingest.messages import BeatLabel, RhythmLabel
+from models.signal.conditioning import FS_HZ
 
 # Classes of the network, in the order of its probabilities: those of CinC 2017, N A O ~.
 CLASSES: tuple[RhythmLabel, ...] = ("N", "AFIB", "O", "~")
@@ -27,9 +28,18 @@ MARGIN = 3.0  # a minute, back inside the limit before the word changes
 # Successive normal intervals that differ by this share of their mean (median) do not come from a
 # sinus node; breathing changes them gradually.
 IRREGULAR = 0.12
+# Below half of it the rhythm is regular: then it is AF only if the network finds nothing likelier.
+REGULAR = IRREGULAR / 2
 ARRHYTHMIA_S, ARRHYTHMIA = 0.16, 0.15  # from the tenth shortest to the longest, and of the median
 SETTLED = 0.75  # of these, below which a sinus arrhythmia ends
 PACED = 0.5  # share of paced beats
+# In AF and in paced rhythms these are ectopic beats, and long intervals are its nature.
+NOT_IN: dict[RhythmLabel, tuple[RhythmLabel, ...]] = {
+    "AFIB": ("SVTA", "B", "T", "PAUSE"),
+    "P": ("SVTA", "B", "T"),
+}
+# A run of V beats in AF that is shorter than this is over when its segment is decided (rhythm.py).
+SALVO = 15 * FS_HZ
 
 
 class Heard(NamedTuple):
@@ -63,14 +73,16 @@ def word(beats: Sequence[Heard], mean: Sequence[float], before: RhythmLabel) -> 
     sure = [b for b in beats if b.sure]
     if sure and sum(b.label == "Q" for b in sure) >= PACED * len(sure):
         return Word("P", 1 - mean[UNREADABLE])
-    if mean[AF] >= AF_FROM:
-        return Word("AFIB", mean[AF])
     nn = normal_intervals(beats)
     if len(nn) < LEAST:
+        if mean[AF] >= AF_FROM:
+            return Word("AFIB", mean[AF])
         return Word("U", 1 - mean[AF] - mean[UNREADABLE], "too few normal beats")
-    steps = [abs(b - a) for a, b in pairwise(nn)]
     usual = median(nn)
-    if median(steps) >= IRREGULAR * usual:
+    step = median(abs(b - a) for a, b in pairwise(nn)) / usual
+    if mean[AF] >= AF_FROM and (best == AF or step >= REGULAR):
+        return Word("AFIB", mean[AF])
+    if step >= IRREGULAR:
         return Word("U", 1 - mean[AF] - mean[UNREADABLE], "irregular, no known pattern")
     return Word(_sinus(nn, usual, before), 1 - mean[AF] - mean[UNREADABLE])
 
@@ -78,6 +90,30 @@ def word(beats: Sequence[Heard], mean: Sequence[float], before: RhythmLabel) -> 
 def normal_intervals(beats: Sequence[Heard]) -> list[float]:
     """Return the intervals between neighbouring normal beats, s."""
     return [b.rr_s for a, b in pairwise(beats) if b.rr_s is not None and a.label == b.label == "N"]
+
+
+def is_within(base: Word, beats: Sequence[Heard], start: int, end: int, label: RhythmLabel) -> bool:
+    """Whether what the beats show from `start` to `end` belongs to the rhythm beneath it. AF goes
+    on through slow salvos of V beats, and through fast ones that are as irregular as AF: those are
+    aberrant beats, as a VT is regular. The alarms of salvos do not depend on it.
+
+    Args:
+        base: the word of the segment.
+        beats: those around the segment, in order.
+    """
+    if label in NOT_IN.get(base.label, ()):
+        return True
+    if base.label != "AFIB" or end - start >= SALVO:
+        return False
+    return label == "IVR" or (label == "VT" and _is_irregular(beats, start, end))
+
+
+def _is_irregular(beats: Sequence[Heard], start: int, end: int) -> bool:
+    at = [b.at for b in beats if start <= b.at <= end]
+    rr = [b - a for a, b in pairwise(at)]
+    if len(rr) < LEAST:
+        return False
+    return median(abs(b - a) for a, b in pairwise(rr)) >= IRREGULAR * median(rr)
 
 
 def _sinus(nn: Sequence[float], usual: float, before: RhythmLabel) -> RhythmLabel:

@@ -1,5 +1,5 @@
-"""From the network's answers to a rhythm: AF counts from AF_FROM on, but never where the signal is
-unreadable."""
+"""From the network's answers to a rhythm: AF counts from AF_FROM on if the beats are irregular, but
+never where the signal is unreadable."""
 
 import pytest
 
@@ -21,7 +21,8 @@ def told(*probability: float) -> str:
     for k in range(40):
         until = (k + 1) * FS_HZ
         second = AnalysedSecond(row, k, until, until + 65, (), 0.0, False, True, 0.0, False)
-        beat = LabelledBeat(until - 60.0, 1.0, "N", 1.0, 1.0, 0.0)
+        rr_s = 0.8 + 0.4 * (k % 2)
+        beat = LabelledBeat(until - 60.0, rr_s, "N", 1.0, 1.0, 0.0)
         answers = (
             [TaskAnswer(row, k // 5, until + 65, min(k + 1, 30), probability)]
             if k >= 9 and k % 5 == 4
@@ -39,7 +40,7 @@ def told(*probability: float) -> str:
     ("probability", "label"),
     [
         ((0.8, AF_FROM + 0.01, 0.03, 0.01), "AFIB"),
-        ((0.8, AF_FROM - 0.01, 0.05, 0.01), "N"),
+        ((0.8, AF_FROM - 0.01, 0.05, 0.01), "U"),
         ((0.1, AF_FROM + 0.01, 0.7, 0.01), "AFIB"),
         ((0.1, AF_FROM + 0.01, 0.1, 0.6), "~"),
     ],

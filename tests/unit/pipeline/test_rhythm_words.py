@@ -9,7 +9,7 @@ import pytest
 from ingest.messages import BeatLabel, RhythmLabel
 from stream_processor.pipeline.stages.beat_patterns import BeatPatterns, Pattern
 from stream_processor.pipeline.stages.rhythm import RhythmTracker
-from stream_processor.pipeline.stages.rhythm_words import Heard, Word, word
+from stream_processor.pipeline.stages.rhythm_words import Heard, Word, is_within, word
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.sequences import TaskAnswer
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
@@ -35,6 +35,7 @@ def _label(letter: str) -> BeatLabel:
     return next(one for one in ("N", "S", "V", "F", "Q") if one == letter)
 
 
+WEAK_AF = (0.02, 0.2, 0.75, 0.03)  # another class is likelier
 BREATHING = [0.75, 0.82, 0.93, 1.02, 0.96, 0.85] * 5
 JUMPS = [0.6, 0.95, 0.7, 1.1, 0.65, 0.9] * 5
 
@@ -48,6 +49,9 @@ JUMPS = [0.6, 0.95, 0.7, 1.1, 0.65, 0.9] * 5
         (SINUS, heard("N" * 40, [0.5] * 40), "STACH"),
         (SINUS, heard("N" * 30, BREATHING), "SARR"),
         (AF, heard("N" * 30, JUMPS), "AFIB"),
+        (WEAK_AF, heard("N" * 30, JUMPS), "AFIB"),
+        (WEAK_AF, heard("N" * 40, [0.45] * 40), "STACH"),  # regular: running
+        (AF, heard("N" * 30, [0.8] * 30), "AFIB"),
         (OTHER, heard("N" * 30, JUMPS), "U"),
         (OTHER, heard("N" * 14 + "V" + "N" * 15, [0.8] * 14 + [0.5, 1.1] + [0.8] * 14), "N"),
         (OTHER, heard("Q" * 20, [0.85] * 20), "P"),
@@ -134,6 +138,37 @@ def test_a_new_rhythm_changes_it_and_noise_has_a_reason() -> None:
     told = labels_of([*[SINUS] * 8, *[AF] * 8, *[NOISE] * 8])
     in_turn = [one for i, one in enumerate(told) if not i or told[i - 1] != one]
     assert in_turn == [("N", ""), ("AFIB", ""), ("~", "noise")]
+
+
+def test_af_that_is_likeliest_comes_at_once_and_goes_with_the_third_segment_without() -> None:
+    told = labels_of([*[SINUS] * 10, *[AF] * 8, SINUS, *[AF] * 8, *[SINUS] * 10])
+    in_turn = [label for i, (label, _) in enumerate(told) if not i or told[i - 1][0] != label]
+    assert in_turn == ["N", "AFIB", "N"]
+
+
+IRREGULAR_RUN = [0.4, 0.55, 0.38, 0.52, 0.41, 0.56]
+
+
+@pytest.mark.parametrize(
+    ("base", "labels", "rr_s", "shown", "within"),
+    [
+        #     |--N---N-N--V V  V V  V V---N--N-|
+        ("AFIB", "NNNN" + "V" * 6 + "NNN", JUMPS[:4] + IRREGULAR_RUN + JUMPS[:3], "VT", True),
+        #     |--N---N-N--VVVVVV---N--N-|
+        ("AFIB", "NNNN" + "V" * 6 + "NNN", JUMPS[:4] + [0.4] * 6 + JUMPS[:3], "VT", False),
+        ("N", "NNNN" + "V" * 6 + "NNN", [0.8] * 4 + IRREGULAR_RUN + [0.8] * 3, "VT", False),
+        ("AFIB", "NNNN" + "V" * 6 + "NNN", JUMPS[:4] + [0.9] * 6 + JUMPS[:3], "IVR", True),
+        ("AFIB", "NNNN" + "V" * 20 + "NNN", JUMPS[:4] + [0.9] * 20 + JUMPS[:3], "IVR", False),
+        ("AFIB", "NNNN" + "NV" * 3 + "NNN", JUMPS[:4] + JUMPS[:6] + JUMPS[:3], "B", True),
+        ("AFIB", "NNNN" + "V" * 6 + "NNN", JUMPS[:4] + IRREGULAR_RUN + JUMPS[:3], "VF", False),
+    ],
+)
+def test_af_goes_on_beneath_aberrant_salvos(
+    base: RhythmLabel, labels: str, rr_s: list[float], shown: RhythmLabel, within: bool
+) -> None:
+    beats = heard(labels, rr_s)
+    run = [round(b.at) for b in beats if b.label == "V"]
+    assert is_within(Word(base, 0.7), beats, run[0] - 1, run[-1] + 1, shown) is within
 
 
 def test_an_episode_has_one_probability_and_one_reason() -> None:
