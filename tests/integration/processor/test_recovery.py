@@ -24,6 +24,7 @@ import pytest
 
 from ecgwatch.settings import Settings
 from ecgwatch.stores import open_sink
+from ingest.bounds import SYSTEM
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.messages import Alarm, Event, SampleChunk, Strip, encode, sample_offset_ns
@@ -31,6 +32,7 @@ from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.sinks.base import KINDS, SinkBusyError, identity
 from stream_processor.ward import build_ward
+from stream_processor.worker.store_watch import AWAY_S
 
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 SIGNAL_S, CHUNK_S = 70.0, 0.5
@@ -326,7 +328,10 @@ def test_influxdb_away(empty_kafka, empty_influxdb, ward_chunks, undisturbed, aw
         time.sleep(away_s)
         empty_influxdb.start()
         stored = wait_for(sink, undisturbed, settings)
-    assert_same(stored, undisturbed)
+    # that the store was away is itself reported, by an alarm of the system and no patient's
+    reported = {key for key in stored if key[1] == SYSTEM}
+    assert {key[-1] for key in reported} == ({"store_away"} if away_s > AWAY_S else set())
+    assert_same({key: stored[key] for key in stored.keys() - reported}, undisturbed)
 
 
 @pytest.mark.slow
