@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 from ecgwatch.settings import Settings
 from ecgwatch.stores import missing_file, open_sink
 from ingest.broker import check_reachable, unreachable
-from ingest.embedded import EMBEDDED_ID
+from ingest.embedded import is_embedded_id
 from ingest.errors import EcgwatchError, UnreachableError
 from ingest.kafka_access import kafka_python, librdkafka
 from ingest.redact import STARS, redacted
@@ -83,7 +83,7 @@ def _broker(settings: Settings) -> str:
         ).list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
         raise unreachable(broker) from error
-    embedded = (cluster.cluster_id or "").startswith(EMBEDDED_ID)
+    embedded = is_embedded_id(cluster.cluster_id)
     version = (
         "the embedded broker (in memory)" if embedded else f"Apache Kafka {_kafka_version(broker)}"
     )

@@ -31,11 +31,16 @@ from ingest.kafka_access import librdkafka
 from ingest.topics import ALL
 
 PARTITIONS = 4
-EMBEDDED_ID = "mockCluster"  # how its cluster calls itself
+_EMBEDDED_ID = "mockCluster"  # how its cluster calls itself
 KEPT_BYTES = 5 * 1024 * 1024
 KAFKA_PYTHON_API_VERSION = (2, 3)
 _TIMEOUT_S = 10.0
 _ASK_S = 2.0
+
+
+def is_embedded_id(cluster_id: str | None) -> bool:
+    """Return whether a cluster that calls itself so is an embedded one."""
+    return (cluster_id or "").startswith(_EMBEDDED_ID)
 
 
 def is_embedded(broker: str) -> bool:
@@ -45,7 +50,7 @@ def is_embedded(broker: str) -> bool:
         cluster = client.list_topics(timeout=_ASK_S)
     except confluent_kafka.KafkaException:
         return False
-    return (cluster.cluster_id or "").startswith(EMBEDDED_ID)
+    return is_embedded_id(cluster.cluster_id)
 
 
 class EmbeddedBroker:

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]
 
 from ingest.broker import unreachable
-from ingest.embedded import EMBEDDED_ID
+from ingest.embedded import is_embedded_id
 from ingest.kafka_access import librdkafka
 from ingest.topics import ALL, FOREVER
 
@@ -39,7 +39,7 @@ def keep_for_ever(broker: str) -> list[str]:
 def _forgetful(admin: AdminClient, broker: str) -> list[str]:
     try:
         cluster = admin.list_topics(timeout=TIMEOUT_S)
-        if (cluster.cluster_id or "").startswith(EMBEDDED_ID):  # it deletes by size alone
+        if is_embedded_id(cluster.cluster_id):  # it deletes by size alone
             return []
         there = cluster.topics
         names = [t.name for t in ALL if t.retention_ms == FOREVER and t.name in there]

@@ -5,7 +5,6 @@ import { h, setText } from "../core/dom.js";
 import { pxPerMm } from "../core/prefs.js";
 import { onTheme } from "../core/theme.js";
 import { drawOnPaper, rowOf } from "../trace/paper.js";
-import { verdictWords } from "./edits.js";
 
 const ROW_MM = 42,
   ROWS = 3;
@@ -292,15 +291,7 @@ export class BeatEditor {
   }
 
   async #say(edit) {
-    const told = (text, phase) => {
-      setText(this.feedback, text);
-      this.feedback.dataset.phase = phase;
-    };
-    const problem = await this.edits.say(edit, (text) => told(text, "sent"));
-    told(
-      problem || `Recorded: ${verdictWords({ label: "", ...edit })}.`,
-      problem ? "failed" : "done",
-    );
+    await this.edits.record(edit, this.feedback);
     this.refresh();
   }
 

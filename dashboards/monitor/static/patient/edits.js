@@ -1,6 +1,7 @@
 // People's edits of the model's answers: sent, and shown as done only when they come back from the store or over the live link.
 
 import { getJson, patientPath, period, send } from "../core/api.js";
+import { setText } from "../core/dom.js";
 import { wallClock } from "../core/model.js";
 
 const DAY = 24 * 3600 * 1000;
@@ -31,8 +32,21 @@ export class Edits {
     return this.all.findLast((edit) => edit.target === target && edit.target_id === id);
   }
 
+  /** Send an edit; its progress and its end are shown in the element `feedback`. */
+  async record(edit, feedback) {
+    const show = (text, phase) => {
+      setText(feedback, text);
+      feedback.dataset.phase = phase;
+    };
+    const problem = await this.#say(edit, (text) => show(text, "sent"));
+    show(
+      problem || `Recorded: ${verdictWords({ label: "", ...edit })}.`,
+      problem ? "failed" : "done",
+    );
+  }
+
   /** Send an edit in the person's name; resolves to "" when it has come back, else to the problem. `told` is called with the progress. */
-  async say(edit, told) {
+  async #say(edit, told) {
     if (!this.session.may("acknowledge")) return "Your token may look, but not edit.";
     const by = await this.session.named();
     if (!by) return "Nothing was sent: an edit needs a name.";

@@ -232,15 +232,7 @@ export class Review {
   }
 
   async #say(edit) {
-    const told = (text, phase) => {
-      setText(this.feedback, text);
-      this.feedback.dataset.phase = phase;
-    };
-    const problem = await this.edits.say(edit, (text) => told(text, "sent"));
-    told(
-      problem || `Recorded: ${verdictWords({ label: "", ...edit })}.`,
-      problem ? "failed" : "done",
-    );
+    await this.edits.record(edit, this.feedback);
     this.refresh();
   }
 
