@@ -74,11 +74,14 @@ def test_an_alarm_is_relabelled_with_a_note_and_another_rejected(
     with at_bed_3(browser, server) as page:
         page.locator(".alarm-list li").filter(has_text="PAUSE").locator(".open").click()
         review = page.locator(".review")
-        review.get_by_label("The alarm it should have been").select_option("missed_beat")
+        kind = review.get_by_label("The alarm it should have been")
+        expect(kind).to_have_value("pause")
+        expect(review.get_by_role("button", name="Relabel")).to_be_disabled()
+        kind.select_option("missed_beat")
         review.get_by_label("Note").fill("P wave, no QRS")
         review.get_by_role("button", name="Relabel").click()
         expect(review.locator(".people li").first).to_contain_text(
-            "relabelled as missed_beat · Pause · Ada"
+            "relabelled as Missed beat · Pause · Ada"
         )
         expect(review.locator(".people li").first).to_contain_text("“P wave, no QRS”")
         review.get_by_role("button", name="Previous").click()
@@ -90,10 +93,14 @@ def test_an_alarm_is_relabelled_with_a_note_and_another_rejected(
 def test_a_beat_is_relabelled_by_its_key(browser: Browser, server: Server) -> None:
     with at_bed_3(browser, server) as page:
         page.locator(".alarm-list li").filter(has_text="ATRIAL").locator(".open").click()
-        beat = page.locator(".review .beat").nth(2)
-        expect(beat).to_be_visible()
+        expect(page.locator(".review .beat").first).to_be_visible()
+        page.keyboard.press("ArrowRight")  # at once, without a click
+        page.keyboard.press("ArrowLeft")
+        beat = page.locator('.review .beat[aria-pressed="true"]')
+        expect(beat).to_be_focused()
         was = beat.text_content()
-        beat.focus()
+        pressed = page.locator('.review .beat-bar [aria-pressed="true"]')
+        expect(pressed).to_contain_text(f"{was} ")  # begins at what the model said
         page.keyboard.press("s")
         expect(page.locator('.review .beat[data-edited="relabelled"]')).to_have_text("S")
         expect(page.locator(".review .people li").first).to_contain_text(f"(was {was})")

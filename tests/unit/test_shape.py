@@ -6,9 +6,12 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from tools import figures
 
 LINES, FILES = 300, 24  # about 20 files is what a folder should have
+JS_FILES = 20
 PRODUCT = ("ingest", "models", "stream_processor", "dashboards", "ecgwatch")
 # larger ones from before the limit: they may shrink, and no other may grow
 MODULES: dict[str, int] = {
@@ -31,10 +34,15 @@ def test_an_exception_that_is_no_longer_needed_goes() -> None:
     assert [name for name in MODULES if found.get(name, 0) <= LINES] == []
 
 
-def test_no_folder_of_code_has_more_files() -> None:
-    for suffix in (".py", ".js"):
-        found = figures.folders(figures.files(suffix))
-        assert {s.name: s.lines for s in found if s.lines > FILES} == {}
+def test_no_module_of_the_page_is_longer() -> None:
+    found = figures.modules(figures.files(".js"))
+    assert {s.name: s.lines for s in found if s.lines > LINES} == {}
+
+
+@pytest.mark.parametrize(("suffix", "most"), [(".py", FILES), (".js", JS_FILES)])
+def test_no_folder_of_code_has_more_files(suffix: str, most: int) -> None:
+    found = figures.folders(figures.files(suffix))
+    assert {s.name: s.lines for s in found if s.lines > most} == {}
 
 
 def test_no_name_of_a_class_means_two_things() -> None:

@@ -5,7 +5,7 @@ import { getJson, patientPath } from "../core/api.js";
 import { h, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
 import { onTheme } from "../core/theme.js";
-import { drawOnPaper } from "../trace/paper.js";
+import { drawOnPaper, LEAD_IN_MM, rowFor } from "../trace/paper.js";
 import { stripOf } from "../trace/strip.js";
 import { age, alarmState, alarmText, completeAlarm, dayTime, mark, rhythmInFull } from "./words.js";
 import { stateWords } from "./alarmlist.js";
@@ -14,8 +14,8 @@ import { goBeside, reviewHref } from "./worklistorder.js";
 const AGAIN_MS = 3000;
 const RECORDED_MS = 60_000; // a strip ends 10 s after the onset, and is stored soon after
 const MM = 3.2; // CSS pixels per mm: 20 s fit a few screens of a phone
-const LEAD_IN_MM = 8;
-const SPEED = 25;
+const SPEED = 25,
+  GAIN = 10;
 
 export class AlarmPage {
   /** context: {actions, session, say, go} */
@@ -184,10 +184,11 @@ export class AlarmPage {
     this.canvas.style.width = `${(LEAD_IN_MM + ((to - from) / 1000) * SPEED) * MM}px`;
     drawOnPaper(this.canvas, this.blocks, {
       from,
-      to,
       rows: 1,
-      rowHeight: this.paper.clientHeight,
+      row: rowFor(this.blocks, { from, to, gain: GAIN, heightMm: this.paper.clientHeight / MM }),
       mm: MM,
+      speed: SPEED,
+      gain: GAIN,
       marks: [{ t: onset, name: "onset" }],
       mostSeconds: (to - from) / 1000,
     });

@@ -6,7 +6,7 @@ import { getJson } from "./api.js";
 import { dialogOpen, setText } from "./dom.js";
 import { Head } from "./head.js";
 import { openKeys } from "./keys.js";
-import { LimitsBook } from "../patient/limitsbook.js";
+import { LimitsBook } from "../limits/limitsbook.js";
 import { Link } from "./link.js";
 import { Model, now, setServerClock, wallClock } from "./model.js";
 import { PatientView } from "../patient/patient.js";

@@ -57,9 +57,10 @@ const KEYS = {
     ["Tab", "the other line"],
   ],
   "Beats under review": [
-    ["N S V F Q", "relabel"],
+    ["← →", "choose a beat"],
+    ["N S V F Q", "relabel it"],
     ["Delete", "no beat"],
-    ["← →", "beat beside"],
+    ["Esc", "leave the beat"],
   ],
 };
 

@@ -12,6 +12,8 @@ const DEFAULTS = {
   lower: "trend", // beneath the trace on a screen with room for one: "trend" or "beats"
   speed: 25,
   gain: 10, // mm/s, mm/mV
+  paperSpeed: 25,
+  paperGain: 10, // of the review and of what is printed
   fill: false, // the paper fills the width and is not to size
   screenMm: null, // pixels of the screen (not of CSS) per millimetre, as measured by the person
 };

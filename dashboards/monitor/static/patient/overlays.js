@@ -1,13 +1,13 @@
 // Overlays that cover the trace on request: the review of an alarm, or an hour at a glance (full disclosure).
 
-import { Disclosure } from "../core/disclosure.js";
+import { Disclosure } from "../trace/disclosure.js";
 import { setClass } from "../core/dom.js";
-import { BeatEditor } from "./beateditor.js";
-import { Edits } from "./edits.js";
-import { Review } from "./review.js";
+import { BeatEditor } from "../review/beateditor.js";
+import { Edits } from "../review/edits.js";
+import { Review } from "../review/review.js";
 
 export class Overlays {
-  /** `cover` is the element that is covered; steps: {goTo(t), nextAlarm(step)} */
+  /** `cover` is the element that is covered; steps: {goTo(t), nextAlarm(step), listed(step)} */
   constructor(patient, tape, session, cover, steps) {
     Object.assign(this, { patient, tape, cover, steps });
     this.edits = new Edits(patient, session);
@@ -24,12 +24,11 @@ export class Overlays {
   }
 
   review(alarm) {
+    const { goTo, nextAlarm, listed } = this.steps;
     this.#open(
       new Review(this.patient, alarm, {
         edits: this.edits,
-        close: () => this.close(true),
-        step: (step) => this.steps.nextAlarm(step),
-        show: (t) => this.steps.goTo(t),
+        steps: { close: () => this.close(true), alarm: nextAlarm, listed, show: goTo },
       }),
     );
   }

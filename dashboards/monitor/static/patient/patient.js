@@ -9,15 +9,15 @@ import { keep, prefs, togglePin } from "../core/prefs.js";
 import { Chart, GAINS } from "../trace/chart.js";
 import { Tape } from "../trace/tape.js";
 import { technicalText } from "../ward/tile.js";
-import { BeatsPanel } from "./beatspanel.js";
+import { BeatsPanel } from "../measures/beatspanel.js";
 import { nextBeat } from "./findbeat.js";
-import { openLimits } from "./limits.js";
+import { openLimits } from "../limits/limits.js";
 import { Overlays } from "./overlays.js";
 import { Player } from "./player.js";
 import { SidePanel } from "./sidepanel.js";
 import { TitleBar } from "./titlebar.js";
 import { Toolbar } from "./toolbar.js";
-import { Trend } from "./trend.js";
+import { Trend } from "../trend/trend.js";
 
 const SPEEDS = [25, 50];
 const KEYS_OVER_A_PANEL = ["n", "p", "a", "r", "j", "k"];
@@ -71,6 +71,7 @@ export class PatientView {
     this.overlays = new Overlays(patient, this.tape, context.session, this.left, {
       goTo: (t) => this.goTo(t),
       nextAlarm: (step) => this.nextAlarm(step),
+      listed: (step) => this.#listed(step),
     });
     this.element = h(
       "section",
@@ -107,7 +108,8 @@ export class PatientView {
   key(event) {
     const { key, shiftKey } = event,
       { chart } = this;
-    if (this.overlays.disclosed || this.overlays.editing) return this.overlays.panel.key(event);
+    if (this.overlays.panel?.key(event)) return true;
+    if (this.overlays.disclosed || this.overlays.editing) return false;
     if (key === "Escape") return this.#escape();
     const actions = {
       " ": () => this.toggle(),

@@ -33,12 +33,13 @@ export class Calipers {
     const { from, to } = chart.shown,
       beats = chart.tape.knownBeats(from, to).slice(-2);
     const [a, b] =
-      beats.length === 2 && chart.placeOf(beats[0].t).row === chart.placeOf(beats[1].t).row
+      beats.length === 2 &&
+      chart.still.placeOf(beats[0].t).row === chart.still.placeOf(beats[1].t).row
         ? beats.map((beat) => beat.t)
         : [from + (to - from) * 0.05, from + (to - from) * 0.1];
     this.t = [a, b];
-    const row = Math.max(0, chart.placeOf(a).row),
-      middle = (row + 0.6) * chart.rowHeight;
+    const row = Math.max(0, chart.still.placeOf(a).row),
+      middle = (row + 0.6) * chart.still.rowHeight;
     this.y = [middle, middle - chart.mm * prefs.gain];
     this.place();
     this.lines[1].focus();
@@ -88,14 +89,14 @@ export class Calipers {
     this.element.hidden = !this.open || this.chart.live;
     if (this.element.hidden) return;
     const { chart } = this,
-      { row } = chart.placeOf(this.t[0]),
-      top = Math.max(0, row) * chart.rowHeight;
+      { row } = chart.still.placeOf(this.t[0]),
+      top = Math.max(0, row) * chart.still.rowHeight;
     this.lines.forEach((line, k) => {
-      const place = chart.placeOf(this.t[k]);
+      const place = chart.still.placeOf(this.t[k]);
       line.hidden = place.row < 0;
       line.style.left = `${place.x}px`;
-      line.style.top = `${Math.max(0, place.row) * chart.rowHeight}px`;
-      line.style.height = `${chart.rowHeight}px`;
+      line.style.top = `${Math.max(0, place.row) * chart.still.rowHeight}px`;
+      line.style.height = `${chart.still.rowHeight}px`;
       line.setAttribute("aria-valuetext", new Date(this.t[k]).toISOString().slice(11, 23));
       line.setAttribute("aria-valuenow", String(Math.round(this.t[k])));
     });
@@ -107,9 +108,9 @@ export class Calipers {
       this.reading,
       `${ms.toFixed(0)} ms · ${Number.isFinite(bpm) ? bpm.toFixed(1) : "--"} bpm · ${mv.toFixed(2)} mV`,
     );
-    const left = Math.min(...this.t.map((t) => chart.placeOf(t).x));
-    this.reading.style.left = `${Math.max(0, Math.min(left, chart.width - this.reading.offsetWidth))}px`;
-    this.reading.style.top = `${Math.max(0, top + chart.rowHeight - 30)}px`;
+    const left = Math.min(...this.t.map((t) => chart.still.placeOf(t).x));
+    this.reading.style.left = `${Math.max(0, Math.min(left, chart.still.width - this.reading.offsetWidth))}px`;
+    this.reading.style.top = `${Math.max(0, top + chart.still.rowHeight - 30)}px`;
   }
 
   #line(label, k) {
@@ -153,12 +154,14 @@ export class Calipers {
       box = chart.rows.getBoundingClientRect();
     const x = event.clientX - box.left,
       y = event.clientY - box.top,
-      { t, row } = chart.at(x, y);
-    const near = (SNAP_PX * (chart.at(chart.width, y).t - chart.at(0, y).t)) / chart.width; // ms
+      { t, row } = chart.still.at(x, y);
+    const near =
+      (SNAP_PX * (chart.still.at(chart.still.width, y).t - chart.still.at(0, y).t)) /
+      chart.still.width; // ms
     let best = t,
       least = event.altKey ? 0 : near;
     for (const beat of chart.tape.knownBeats(t - near, t + near)) {
-      if (chart.placeOf(beat.t).row === row && Math.abs(beat.t - t) < least) {
+      if (chart.still.placeOf(beat.t).row === row && Math.abs(beat.t - t) < least) {
         best = beat.t;
         least = Math.abs(beat.t - t);
       }

@@ -3,10 +3,11 @@
 import { Calipers } from "./calipers.js";
 import { listen } from "./gestures.js";
 import { h, setData, setHidden, setText } from "../core/dom.js";
-import { HistoryRows } from "../patient/historyrows.js";
+import { HistoryRows } from "./historyrows.js";
 import { now } from "../core/model.js";
-import { drawPaper, fitCanvas } from "../patient/plot.js";
+import { drawPaper, fitCanvas } from "./plot.js";
 import { keep, onChange, prefs, pxPerMm } from "../core/prefs.js";
+import { SHORTEST_MS, StillRows } from "./stillrows.js";
 import { Suit } from "./suit.js";
 import { Sweep } from "./sweep.js";
 import { colour, onTheme } from "../core/theme.js";
@@ -19,7 +20,6 @@ const SQUARE_MM = 5; // a row ends with a square of the paper
 const MOST_FIT = 20; // mm/mV that "fit" may choose
 const TREND_PX = 210; // kept for the trend and the tools beneath the trace
 export const GAINS = { 1: 2.5, 2: 5, 3: 10, 4: 20, 5: 40 };
-const STEPS_S = [1, 2, 5, 10, 60, 120, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
 
 export class Chart {
   /** `changed` is called when another period is shown. */
@@ -59,10 +59,9 @@ export class Chart {
       mm: 1,
     });
     this.history = new HistoryRows(this.past, tape, () => this.calipers.place());
+    this.still = new StillRows();
     this.calipers = new Calipers(this);
     this.suit = new Suit(patient);
-    this.from = null; // start of the shown period, ms; null while it is live
-    this.span = null;
     this.begin = () => null; // the time of the first sample, if it is known
     listen(this);
     this.resize = new ResizeObserver(() => this.fit());
@@ -85,18 +84,15 @@ export class Chart {
   }
 
   get live() {
-    return this.from === null;
-  }
-
-  get paperSpan() {
-    return ROWS * this.seconds * 1000;
+    return this.still.from === null;
   }
 
   /** The shown period, {from, to} in ms. */
   get shown() {
-    if (!this.live) return { from: this.from, to: this.from + this.span };
+    const { from, span, screen } = this.still;
+    if (!this.live) return { from, to: from + span };
     const to = this.liveAt;
-    return { from: to - this.paperSpan, to };
+    return { from: to - screen, to };
   }
 
   /** The time at the pen. */
@@ -118,12 +114,12 @@ export class Chart {
     const squares = Math.floor(wide / (mm * SQUARE_MM) + 1e-6);
     this.seconds = Math.max(1, Math.min(MOST_SECONDS, (squares * SQUARE_MM) / prefs.speed));
     this.mm = mm;
-    this.width = Math.min(wide, this.seconds * prefs.speed * mm);
-    this.height = tall;
-    this.rows.style.width = `${this.width}px`;
-    const again = fitCanvas(this.paper, this.width, tall) || all;
-    fitCanvas(this.canvas, this.width, tall);
-    fitCanvas(this.past, this.width, tall);
+    const width = Math.min(wide, this.seconds * prefs.speed * mm);
+    Object.assign(this.still, { width, height: tall, perRow: this.seconds * 1000 });
+    this.rows.style.width = `${width}px`;
+    const again = fitCanvas(this.paper, width, tall) || all;
+    fitCanvas(this.canvas, width, tall);
+    fitCanvas(this.past, width, tall);
     if (!again) return;
     const paper = this.paper.getContext("2d");
     paper.clearRect(0, 0, this.paper.width, this.paper.height);
@@ -150,17 +146,10 @@ export class Chart {
 
   /** "25 mm/s   10 mm/mV": of the shown rows; "≈" while nobody has measured this screen. */
   get scale() {
-    const rows = this.#rows,
-      speed =
-        this.live || this.span === this.paperSpan
-          ? prefs.speed
-          : this.width / this.mm / (this.span / rows / 1000);
+    const { span, screen, width, rowSpan } = this.still,
+      speed = this.live || span === screen ? prefs.speed : width / this.mm / (rowSpan / 1000);
     const shown = speed >= 10 ? Math.round(speed) : +speed.toPrecision(2);
     return `${prefs.screenMm || prefs.fill ? "" : "≈ "}${shown} mm/s   ${prefs.gain} mm/mV${prefs.fill ? "   not to size" : ""}`;
-  }
-
-  get #rows() {
-    return this.span !== null && this.span < this.paperSpan ? 1 : ROWS;
   }
 
   /** Freeze the screen, or continue. */
@@ -172,13 +161,12 @@ export class Chart {
   pause() {
     if (!this.live || !Number.isFinite(this.liveAt)) return false;
     this.tape.freeze();
-    const { from } = this.shown;
-    this.show(from, this.paperSpan);
+    this.show(this.shown.from, this.still.screen);
     return true;
   }
 
   resume() {
-    this.from = this.span = null;
+    this.still.clear();
     this.calipers.close();
     this.sweep.redraw();
     this.#draw();
@@ -190,30 +178,28 @@ export class Chart {
   }
 
   /** Show `length` ms from `from` on, within the data. */
-  show(from, length = this.span ?? this.paperSpan) {
+  show(from, length = this.still.span ?? this.still.screen) {
     if (this.live) this.tape.freeze();
-    const { from: first, to } = this.bounds;
-    this.span = Math.min(length, Math.max(this.paperSpan, to - first));
-    const last = to - this.span; // before the first sample if there is less than a screen
-    this.from = Math.max(Math.min(first, last), Math.min(from, last));
+    this.still.show(from, length, this.bounds);
     this.calipers.leave(this.shown);
     this.#draw();
   }
 
   /** Show a moment a third from the left, with what came before and what followed. */
   third(at) {
-    this.show(at - (this.span ?? this.paperSpan) / 3);
+    this.show(at - (this.still.span ?? this.still.screen) / 3);
   }
 
   /** Show the period with `at` in the middle. */
-  centre(at, length) {
-    this.show(at - (length ?? this.span ?? this.paperSpan) / 2, length);
+  centre(at, length = this.still.span ?? this.still.screen) {
+    this.show(at - length / 2, length);
   }
 
   scroll(screens) {
     if (this.live && (screens > 0 || !this.pause())) return;
-    const to = this.from + screens * this.span;
-    const over = screens > 0 && to + this.span > this.patient.time + this.span * 0.5;
+    const { from, span } = this.still,
+      to = from + screens * span;
+    const over = screens > 0 && to + span > this.patient.time + span * 0.5;
     if (over && !this.patient.horizon) this.resume();
     else this.show(to);
   }
@@ -221,59 +207,26 @@ export class Chart {
   /** Zoom one step in (-1) or out (1); the middle stays, or the time under the pointer. */
   zoom(step, at = null) {
     if (this.live && !this.pause()) return;
-    const { from, to: newest } = this.bounds;
-    if (step > 0 && this.span >= newest - from) return; // all there is
-    const steps = [...STEPS_S.map((s) => s * 1000), this.paperSpan].sort((a, b) => a - b);
-    const now = steps.findIndex((s) => s >= this.span);
-    const next = steps[now + step];
-    if (next) this.zoomTo(next, at ?? this.from + this.span / 2);
+    const { from, to: newest } = this.bounds,
+      { still } = this;
+    if (step > 0 && still.span >= newest - from) return; // all there is
+    const next = still.zoomed(step);
+    if (next) this.zoomTo(next, at ?? still.from + still.span / 2);
   }
 
   /** Show `length` ms; the time `at` stays where it is. */
   zoomTo(length, at) {
-    const share = (at - this.from) / this.span;
-    this.show(at - share * length, Math.max(STEPS_S[0] * 1000, length));
+    this.show(this.still.around(at, length), Math.max(SHORTEST_MS, length));
   }
 
   setGain(gain) {
     keep("gain", gain);
   }
 
-  /** A time and a voltage for a place on the chart (CSS pixels from its corner): {row, t, mv}. */
-  at(x, y) {
-    const rows = this.#rows,
-      row = Math.max(0, Math.min(rows - 1, Math.floor(y / (this.height / rows))));
-    const perRow = this.span / rows;
-    return {
-      row,
-      t: this.from + row * perRow + (x / this.width) * perRow,
-      mv: -y / (this.mm * prefs.gain),
-    };
-  }
-
-  /** The place of a time: {row, x} in CSS pixels, row -1 if it is not shown. */
-  placeOf(t) {
-    const rows = this.#rows,
-      perRow = this.span / rows,
-      row = Math.floor((t - this.from) / perRow);
-    return row < 0 || row >= rows
-      ? { row: -1, x: 0 }
-      : { row, x: ((t - this.from - row * perRow) / perRow) * this.width };
-  }
-
-  get rowHeight() {
-    return this.height / this.#rows;
-  }
-
-  /** Time that a row of the shown period holds, ms. */
-  get rowSpan() {
-    return this.span / this.#rows;
-  }
-
   /** The gains at which the signal is neither cut nor flat. */
   get gains() {
     const column = this.element.parentElement?.clientHeight ?? 0,
-      mostPx = Math.max(this.height, column - TREND_PX) / ROWS;
+      mostPx = Math.max(this.still.height, column - TREND_PX) / ROWS;
     return this.suit.gains(Object.values(GAINS), prefs.gain, mostPx / this.mm);
   }
 
@@ -307,9 +260,9 @@ export class Chart {
       const { from, to } = this.shown;
       setText(
         this.badge,
-        `${this.patient.horizon ? "Paused" : "History"} · ${dayTime(from, this.patient.time)} · ${span(this.span / 1000)} · Space: ${this.patient.horizon ? "play" : "back to live"}`,
+        `${this.patient.horizon ? "Paused" : "History"} · ${dayTime(from, this.patient.time)} · ${span(this.still.span / 1000)} · Space: ${this.patient.horizon ? "play" : "back to live"}`,
       );
-      this.history.draw({ from, to, rows: this.#rows, scale: prefs.gain * this.mm });
+      this.history.draw({ from, to, rows: this.still.rows, scale: prefs.gain * this.mm });
     }
     this.calipers.place();
     this.changed();

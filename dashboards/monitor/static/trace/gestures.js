@@ -12,7 +12,7 @@ export function listen(chart) {
 
   const timeAt = (event) => {
     const box = rows.getBoundingClientRect();
-    return chart.at(event.clientX - box.left, event.clientY - box.top).t;
+    return chart.still.at(event.clientX - box.left, event.clientY - box.top).t;
   };
   const apart = () => {
     const [a, b] = [...fingers.values()];
@@ -30,8 +30,8 @@ export function listen(chart) {
     }
     if (!start) return;
     if (chart.live && (Math.abs(event.clientX - start.x) < DRAG_PX || !chart.pause())) return;
-    start.from ??= chart.from;
-    chart.show(start.from - ((event.clientX - start.x) / chart.width) * chart.rowSpan);
+    start.from ??= chart.still.from;
+    chart.show(start.from - ((event.clientX - start.x) / chart.still.width) * chart.still.rowSpan);
   };
   rows.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || event.target.closest("button")) return;
@@ -39,7 +39,7 @@ export function listen(chart) {
     fingers.set(event.pointerId, event.clientX);
     if (fingers.size === 2 && !chart.calipers.open) {
       if (chart.live && !chart.pause()) return;
-      pinch = { span: chart.span, apart: apart(), at: timeAt(event) };
+      pinch = { span: chart.still.span, apart: apart(), at: timeAt(event) };
     } else if (chart.calipers.open) chart.calipers.start(event);
     else start = { x: event.clientX };
   });
@@ -57,7 +57,7 @@ export function listen(chart) {
       if (chart.live && !event.ctrlKey) return;
       event.preventDefault();
       if (Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey)
-        return chart.scroll(((event.deltaX || event.deltaY) / chart.width) * 0.3);
+        return chart.scroll(((event.deltaX || event.deltaY) / chart.still.width) * 0.3);
       if (event.timeStamp - wheeledAt < WHEEL_MS) return;
       wheeledAt = event.timeStamp;
       if (chart.live && !chart.pause()) return;

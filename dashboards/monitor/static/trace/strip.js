@@ -2,7 +2,7 @@
 
 import { getBlocks, patientPath } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
-import { baselineMv, fitCanvas, length, plot } from "../patient/plot.js";
+import { baselineMv, fitCanvas, length, plot } from "./plot.js";
 import { colour, onTheme } from "../core/theme.js";
 
 const AGAIN_MS = 4000,

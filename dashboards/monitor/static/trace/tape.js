@@ -1,7 +1,7 @@
 // The stored past of one patient: samples in cells of a minute, beats in cells of an hour, asked for once; and pictures of wide stretches.
 
 import { getBlocks, getJson, patientPath, period } from "../core/api.js";
-import { length } from "../patient/plot.js";
+import { length } from "./plot.js";
 
 const MINUTE = 60_000,
   HOUR = 60 * MINUTE;

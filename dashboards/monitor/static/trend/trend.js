@@ -4,8 +4,8 @@ import { rhythmWord, time } from "../alarms/words.js";
 import { h, setAttribute, setText } from "../core/dom.js";
 import { keep, prefs } from "../core/prefs.js";
 import { colour, onTheme } from "../core/theme.js";
-import { saidByWearer } from "./journal.js";
-import { fitCanvas } from "./plot.js";
+import { saidByWearer } from "../patient/journal.js";
+import { fitCanvas } from "../trace/plot.js";
 import { TrendData } from "./trenddata.js";
 import { BAND, drawTrend, plotBox } from "./trendplot.js";
 

@@ -1,9 +1,9 @@
 // Full disclosure: an hour of ECG on one page, a minute to a row, coloured by rhythm, with the alarms. A click opens that time.
 
-import { h, setText } from "./dom.js";
-import { flag, rhythmColour } from "../patient/historyrows.js";
-import { baselineMv, fitCanvas, plot } from "../patient/plot.js";
-import { colour, onTheme } from "./theme.js";
+import { h, setText } from "../core/dom.js";
+import { flag, rhythmColour } from "./historyrows.js";
+import { baselineMv, fitCanvas, plot } from "./plot.js";
+import { colour, onTheme } from "../core/theme.js";
 import { dayTime, rhythmWord, shortTime } from "../alarms/words.js";
 
 const MINUTE = 60_000,

@@ -3,7 +3,7 @@
 import { shortTime } from "../alarms/words.js";
 import { colour } from "../core/theme.js";
 import { drawSaid } from "../trace/sweep.js";
-import { band, flag } from "./historyrows.js";
+import { band, flag } from "../trace/historyrows.js";
 
 const MINUTE = 60_000,
   HOUR = 60 * MINUTE;

@@ -3,7 +3,7 @@
 import { BEATS } from "../alarms/words.js";
 import { h, setText } from "../core/dom.js";
 import { colour, onTheme } from "../core/theme.js";
-import { fitCanvas } from "./plot.js";
+import { fitCanvas } from "../trace/plot.js";
 import { AFTER_S, BEFORE_S, Templates } from "./templates.js";
 
 const PAINT_MS = 5000;

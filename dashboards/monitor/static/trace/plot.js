@@ -1,6 +1,6 @@
 // Draw a period of stored signal as a still picture: every sample if there is room, else the lowest and the highest of each pixel.
 
-import { MISSING } from "../trace/samples.js";
+import { MISSING } from "./samples.js";
 
 const LOOKED_AT = 4000; // samples, for a baseline
 
@@ -23,6 +23,22 @@ export function baselineMv(blocks, from, to) {
   }
   found.sort((a, b) => a - b);
   return found.length ? found[found.length >> 1] : 0;
+}
+
+/** The lowest and the highest sample in [from, to) ms, in mV; [0, 0] if there are none. */
+export function extentMv(blocks, from, to) {
+  let low = Infinity,
+    high = -Infinity;
+  for (const { t0, dt, values, countsPerMv, envelope } of blocks) {
+    const per = envelope ? dt / 2 : dt,
+      last = Math.min(values.length, Math.ceil((to - t0) / per));
+    for (let k = Math.max(0, Math.ceil((from - t0) / per)); k < last; k++) {
+      if (values[k] === MISSING) continue;
+      low = Math.min(low, values[k] / countsPerMv);
+      high = Math.max(high, values[k] / countsPerMv);
+    }
+  }
+  return low <= high ? [low, high] : [0, 0];
 }
 
 /**

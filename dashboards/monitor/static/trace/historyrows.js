@@ -1,8 +1,8 @@
 // Rows of the stored past on a canvas: samples (or their range if many fall on a pixel), beats, the rhythm's colour, and alarms.
 
 import { baselineMv, plot } from "./plot.js";
-import { drawBeat, drawReference, drawSaid } from "../trace/sweep.js";
-import { saidByWearer } from "./journal.js";
+import { drawBeat, drawReference, drawSaid } from "./sweep.js";
+import { saidByWearer } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
 import { shortTime, time } from "../alarms/words.js";
 
