@@ -23,7 +23,7 @@ TIMEOUT_S = 30.0
 _BATCH = 1000
 _POLL_S = 0.2
 _TRIES, _PAUSE_S = 30, 0.2
-# a topic has just been made, or a leader has moved
+# a topic has just been made, partitions have been added, or a leader has moved
 _UNSETTLED = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -170,6 +170,9 @@ def _offsets(
             if error.args[0].code() not in _UNSETTLED or tried == _TRIES - 1:
                 raise
             time.sleep(_PAUSE_S)
+            # else librdkafka answers from what it knew of the topic, for up to five minutes
+            for topic in {tp.topic for tp in asked}:
+                consumer.list_topics(topic, timeout=timeout_s)
     return {}
 
 

@@ -122,8 +122,11 @@ class FakeActions:
         self.assigned: set[int] = set()
         self.committed: dict[int, int] = {}
         self.end = 7
+        self.away = False  # the broker does not answer
 
     def assign(self, partitions: Iterable[int]) -> dict[int, int]:
+        if self.away:
+            raise ConnectionError
         self.assigned = set(partitions)
         return dict.fromkeys(self.assigned, self.end)
 

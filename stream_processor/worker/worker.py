@@ -130,13 +130,18 @@ class Worker:
 
     async def restore(self, partitions: Iterable[int], restored: Restored) -> None:
         """Take over partitions with their patients' states; their messages are processed from now
-        on."""
+        on, and not at all if this fails."""
         async with self._turn:
             wanted = set(partitions)
             self._pending.open(wanted - restored.added)
             self._pending.open(wanted & restored.added, restored.before)
             self._added_at = self._clock.steady_s() if restored.before else None
-            found = await self._in_thread(lambda: self._ward.restore(restored))
+            try:
+                found = await self._in_thread(lambda: self._ward.restore(restored))
+            except BaseException:
+                # until the process ends, a slice would begin these patients anew
+                self._pending.close(wanted)
+                raise
             self._take_over(restored, found)
 
     async def _rebuild(self, error: WardBrokeError) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import confluent_kafka
 from confluent_kafka import TopicPartition
 
-from ingest.broker import create_topics
+from ingest.broker import create_topics, grow_topics
 from ingest.consumers import extents, lag, open_consumer, open_reader
 
 TOPIC = "ecg.beats"
@@ -59,3 +59,15 @@ def test_lag_is_what_a_group_has_not_committed(broker) -> None:
         consumer.close()
     assert lag(broker.address, "someone", [TOPIC, "ecg.alarms"]) == 4
     assert lag(broker.address, "someone", ["ecg.alarms"]) == 0
+
+
+def test_partitions_added_since_the_consumer_asked_last_are_found(empty_kafka) -> None:
+    create_topics(empty_kafka.address, 2)
+    consumer = open_reader(empty_kafka.address)
+    try:
+        consumer.assign([TopicPartition(TOPIC, 0, 0)])
+        assert extents(consumer, TOPIC) == {0: (0, 0), 1: (0, 0)}
+        grow_topics(empty_kafka.address, 3)
+        assert extents(consumer, TOPIC, [0, 2]) == {0: (0, 0), 2: (0, 0)}
+    finally:
+        consumer.close()

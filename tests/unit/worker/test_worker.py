@@ -202,6 +202,18 @@ async def test_messages_wait_until_their_partition_is_open(bench):
     assert bench.journal.steps.count("event") == 2
 
 
+async def test_nothing_is_processed_of_partitions_whose_patients_could_not_be_restored(bench):
+    """Before the process ends, a slice would begin their streams anew."""
+    bench.receive(7, "a", range(2))
+    bench.actions.away = True
+    with pytest.raises(ConnectionError):
+        await bench.worker.restore([7], Restored({}))
+    bench.receive(7, "a", range(2, 4), offset=2)
+    await bench.worker.slice()
+    assert bench.journal.steps == []
+    assert 7 not in bench.ledger.pending.positions()
+
+
 async def test_release_closes_patients_and_forgets_what_is_pending(bench):
     bench.receive(0, "a", range(2))
     bench.receive(1, "b", range(2))
