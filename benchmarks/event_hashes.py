@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from ecgwatch.annotate import annotate, new_ward
+from ingest.errors import BadInputError
 from ingest.sources.open import open_source
 
 DATA = Path(os.environ.get("ECG_DATA", "~/.cache/ecg-data")).expanduser()
@@ -41,8 +42,8 @@ def names(database: str, every: int) -> list[str]:
 def events(name: str) -> dict[str, list[object]]:
     """Every event of a record, by kind, as plain data."""
     result = annotate(open_source(name, data=DATA), new_ward())
-    said = {kind: [msgspec.to_builtins(e) for e in getattr(result, kind)] for kind in KINDS}
-    return said | {"overall": [result.label, result.probability]}
+    found = {kind: [msgspec.to_builtins(e) for e in getattr(result, kind)] for kind in KINDS}
+    return found | {"overall": [result.label, result.probability]}
 
 
 def freeze(folder: Path, sets: list[str], every: int | None) -> None:
@@ -52,10 +53,13 @@ def freeze(folder: Path, sets: list[str], every: int | None) -> None:
         for name in names(database, every or EVERY.get(database, 1)):
             path = folder / f"{name}.json.gz"
             if not path.exists():
+                try:
+                    found = json.dumps(events(name), sort_keys=True).encode()
+                except BadInputError as error:  # a record of noise, or of several unnamed leads
+                    print(f"{name} left out: {error}", flush=True)
+                    continue
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(
-                    gzip.compress(json.dumps(events(name), sort_keys=True).encode(), mtime=0)
-                )
+                path.write_bytes(gzip.compress(found, mtime=0))
             hashes[name] = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
         print(database, len(hashes), flush=True)
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=1))

@@ -133,7 +133,7 @@ def work(broker: str, load: Load, reports: Any, stop: Any) -> None:
     from ecgwatch.settings import load as load_settings
     from ecgwatch.stores import open_sink
     from models.serving import runtime
-    from stream_processor.pipeline.stage_list import StepTimes
+    from stream_processor.pipeline.step_times import StepTimes
     from stream_processor.pipeline.ward import Ward
     from stream_processor.worker.archive import Archive
     from stream_processor.worker.assembly import build_processor

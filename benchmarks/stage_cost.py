@@ -35,7 +35,7 @@ from ingest.messages import Event, SampleChunk, decode, encode
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models.serving import runtime
-from stream_processor.pipeline.stage_list import StepTimes
+from stream_processor.pipeline.step_times import StepTimes
 from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks import influx_lines
 from stream_processor.sinks.sqlite import SqliteSink

@@ -50,7 +50,7 @@ class FakeWard:
         self.clock_calls = 0
         self.acted: list[tuple[int, str]] = []
         self.expected: dict[int, int] = {}
-        self.told: list[tuple[str, AlarmKind, str]] = []
+        self.technical: list[tuple[str, AlarmKind, str]] = []
 
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]:
         return [beat for c in chunks if (beat := self._beat(c)) is not None]
@@ -93,8 +93,10 @@ class FakeWard:
     def expect_actions(self, ends: Mapping[int, int]) -> None:
         self.expected = dict(ends)
 
-    def tell(self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str) -> list[Event]:
-        self.told.append((patient_id, kind, detail))
+    def raise_technical(
+        self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str
+    ) -> list[Event]:
+        self.technical.append((patient_id, kind, detail))
         return []
 
     def use(self, model: Model) -> None:

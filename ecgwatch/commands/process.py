@@ -115,7 +115,7 @@ async def _run(chosen: settings.Settings, parent: int, number: int, restarts: in
     # Seconds of imports that no other command needs.
     from ecgwatch.stores import load_profiles, model_folder, open_sink
     from ecgwatch.telemetry import publisher
-    from stream_processor.pipeline.stage_list import StepTimes
+    from stream_processor.pipeline.step_times import StepTimes
     from stream_processor.pipeline.ward import Ward
     from stream_processor.worker.archive import Archive
     from stream_processor.worker.assembly import build_processor

@@ -20,7 +20,7 @@ SESSION_S, HEARTBEAT_S = 10.0, 2.0
 
 
 def faust_app(broker: str) -> faust.App:
-    """Return an application that commits only when it is told to, without tables and web server."""
+    """Return an application that commits only when it is asked to, without tables and web server."""
     return faust.App(
         topics.PROCESSOR_GROUP,
         broker=[f"kafka://{address.strip()}" for address in broker.split(",")],

@@ -1,4 +1,4 @@
-"""Jobs of earlier processes, as their Deliveries on ecg.notifications tell."""
+"""Jobs of earlier processes, from their Deliveries on ecg.notifications."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class NotificationSender:
             service = idle.pop()
         except IndexError:
             service = _open(recipient, self._urls[recipient])
-        said = _LOG.listen()
+        warnings = _LOG.listen()
         result = service.notify(
             body=note.body,
             title=note.title,
@@ -86,7 +86,7 @@ class NotificationSender:
         if result:
             return ""
         return self._without_address(
-            recipient, "; ".join(said) or "the service refused it without a reason"
+            recipient, "; ".join(warnings) or "the service refused it without a reason"
         )
 
     def _without_address(self, recipient: str, text: str) -> str:

@@ -84,7 +84,7 @@ class Notifier:
     def metrics(self) -> list[Metric]:
         """Return the metrics for Prometheus."""
         outcomes = dict(self.outcomes)
-        told = (
+        reported = (
             ("delivered", "delivered"),
             ("failed", "failed_attempts"),
             ("held back", "held_back"),
@@ -92,7 +92,7 @@ class Notifier:
         return [
             *(
                 Metric(f"notifications_{name}_total", "counter", f"deliveries {outcome}", n)
-                for outcome, name in told
+                for outcome, name in reported
                 for n in [float(outcomes.get(outcome, 0))]
             ),
             Metric("notifications_waiting", "gauge", "jobs not yet done", self._queue.waiting),

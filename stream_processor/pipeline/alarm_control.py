@@ -14,7 +14,7 @@ from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
 from stream_processor.pipeline.alarms.limits import PatientLimits
 from stream_processor.pipeline.alarms.orders import orders_of
 from stream_processor.pipeline.alarms.profiles import Profile, Profiles
-from stream_processor.pipeline.stages.admission import Stream
+from stream_processor.pipeline.stages.admission.runs import Stream
 
 
 class AlarmControl:

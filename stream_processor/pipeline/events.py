@@ -22,10 +22,10 @@ from ingest.messages import (
 from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE, words
 from stream_processor.pipeline.alarms.engine import AlarmStep
-from stream_processor.pipeline.stages.admission import Stream
-from stream_processor.pipeline.stages.findings import TaskLabel
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.admission.runs import Stream
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import LabelledBeat
+from stream_processor.pipeline.stages.tasks.findings import TaskLabel
 from stream_processor.pipeline.stages.vitals import VitalSigns
 from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, PackedBlock
 

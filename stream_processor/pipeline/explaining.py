@@ -16,9 +16,9 @@ from models.signal.stage import Slab
 from models.signal.windows import Windower
 from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.labeller import BeatLabeller
-from stream_processor.pipeline.stages.lethal import LethalTask
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, LabelledBeat
-from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.tasks.lethal import LethalTask
+from stream_processor.pipeline.stages.tasks.sequences import SequenceTask
 
 Floats = npt.NDArray[np.float32]
 Question = Literal["beat", "rhythm", "lethal"]

@@ -16,19 +16,19 @@ class PatientClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heard: dict[str, float] = {}
+        self._last_chunk_s: dict[str, float] = {}
         self._lost: set[str] = set()
         # patients whose time goes on without a signal: the time up to which it has been counted
-        self._told: dict[str, float] = {}
+        self._counted_to: dict[str, float] = {}
 
-    def hear(self, patient_id: str) -> bool:
+    def chunk_came(self, patient_id: str) -> bool:
         """Record that a chunk came. Returns whether the signal had counted as lost."""
-        self._heard[patient_id] = self._clock.steady_s()
+        self._last_chunk_s[patient_id] = self._clock.steady_s()
         was_lost = patient_id in self._lost
         self._lost.discard(patient_id)
         return was_lost
 
-    def lose(self, patient_id: str) -> None:
+    def mark_lost(self, patient_id: str) -> None:
         """Mark the signal as lost until the next chunk."""
         self._lost.add(patient_id)
 
@@ -38,32 +38,32 @@ class PatientClock:
 
     def end_stream(self, patient_id: str) -> None:
         """Record that the patient's stream is closed."""
-        del self._heard[patient_id]
+        del self._last_chunk_s[patient_id]
         self._lost.discard(patient_id)
 
     def forget(self, patient_id: str) -> None:
         """Forget a patient who belongs to another processor."""
-        self._told.pop(patient_id, None)
+        self._counted_to.pop(patient_id, None)
 
     def over(self) -> list[str]:
         """Patients whose stream has been silent for so long that it is finished."""
         now = self._clock.steady_s()
-        return [id_ for id_, heard in self._heard.items() if now - heard > CLOSE_AFTER_S]
+        return [id_ for id_, last in self._last_chunk_s.items() if now - last > CLOSE_AFTER_S]
 
     def silent(self, limit_s: Callable[[str], float]) -> list[str]:
         """Patients silent for longer than their limit whose signal does not yet count as lost."""
         now = self._clock.steady_s()
         return [
             id_
-            for id_, heard in self._heard.items()
-            if id_ not in self._lost and now - heard > limit_s(id_)
+            for id_, last in self._last_chunk_s.items()
+            if id_ not in self._lost and now - last > limit_s(id_)
         ]
 
     def passed_ns(self, watched: Iterable[str]) -> dict[str, int]:
         """For each of these patients without a signal, the time since this was last asked; 0 the
         first time."""
         now = self._clock.steady_s()
-        alone = [id_ for id_ in watched if id_ in self._lost or id_ not in self._heard]
-        passed = {id_: round((now - self._told.get(id_, now)) * 1e9) for id_ in alone}
-        self._told = dict.fromkeys(alone, now)
+        alone = [id_ for id_ in watched if id_ in self._lost or id_ not in self._last_chunk_s]
+        passed = {id_: round((now - self._counted_to.get(id_, now)) * 1e9) for id_ in alone}
+        self._counted_to = dict.fromkeys(alone, now)
         return passed

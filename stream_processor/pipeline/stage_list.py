@@ -1,23 +1,60 @@
-"""Treats the stages of the data path as one: each call goes to every stage."""
+"""The stages of the data path, each entered once, and their life as one: what happens to a stream
+happens to every stage."""
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from models.serving.runtime import Model, UsesModel
+from models.signal.conditioning import Conditioner
 from models.signal.stage import Stage, State
+from models.signal.windows import Windower
+from stream_processor.pipeline.alarms.engine import AlarmEngine
+from stream_processor.pipeline.stages.beat_context import RhythmInBeats
+from stream_processor.pipeline.stages.detector import BeatDetector
+from stream_processor.pipeline.stages.episodes import EpisodeJoiner
+from stream_processor.pipeline.stages.labeller import BeatLabeller
+from stream_processor.pipeline.stages.rhythm import RhythmTracker
+from stream_processor.pipeline.stages.signal_facts import SignalFacts
+from stream_processor.pipeline.stages.tasks.added import AddedTasks
+from stream_processor.pipeline.stages.tasks.lethal import LethalTask
+from stream_processor.pipeline.stages.tasks.networks import NetworkTasks
+from stream_processor.pipeline.stages.tasks.sequences import SequenceTask
+from stream_processor.pipeline.stages.variability import Variability
+from stream_processor.pipeline.stages.vitals import VitalsMeter
+from stream_processor.pipeline.stages.waveform_recorder import WaveformRecorder
+
+# tasks of the model whose answers become beats, rhythm and alarms; any other one's are findings
+BUILT_IN = ("lethal", "rhythm")
+S = TypeVar("S", bound=Stage[Any, Any])
 
 
 class StageList:
-    """Stages by name, in the order of the path. Opened and closed in step, they give a stream the
-    same row."""
+    """Every stage by name, in the order of the path. Opened and closed in step, they give a stream
+    the same row."""
 
-    def __init__(self, **stages: Stage[Any, Any]) -> None:
-        self._stages = stages
+    def __init__(self, model: Model) -> None:
+        self._stages: dict[str, Stage[Any, Any]] = {}
+        self.recorder = self._enter("recorder", WaveformRecorder())
+        self.conditioner = self._enter("conditioner", Conditioner())
+        self.windower = self._enter("windower", Windower(model.input))
+        self.detector = self._enter("detector", BeatDetector(model))
+        self.lethal = self._enter("lethal", LethalTask(model))
+        self.rhythm = self._enter("rhythm", SequenceTask(model, "rhythm"))
+        self.added = self._enter("added", AddedTasks(model, BUILT_IN))
+        self.networks = self._enter("networks", NetworkTasks(model))
+        self.labeller = self._enter("labeller", BeatLabeller(model))
+        self.beat_context = self._enter("beat_context", RhythmInBeats())
+        self.signal_facts = self._enter("signal_facts", SignalFacts())
+        self.vitals = self._enter("vitals", VitalsMeter())
+        self.tracker = self._enter("tracker", RhythmTracker())
+        self.joiner = self._enter("joiner", EpisodeJoiner())
+        self.variability = self._enter("variability", Variability())
+        self.alarms = self._enter("alarms", AlarmEngine())
+
+    def _enter(self, name: str, stage: S) -> S:
+        self._stages[name] = stage
+        return stage
 
     def use(self, model: Model) -> None:
         """Give this model to every stage that uses one."""
@@ -54,17 +91,3 @@ class StageList:
         """Make an open row remember what `snapshot` returned."""
         for name, stage in self._stages.items():
             stage.restore(row, states[name])
-
-
-class StepTimes:
-    """CPU seconds of this thread per step of the path."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        """Add what the body takes."""
-        start = time.thread_time()
-        yield
-        self.seconds[step] += time.thread_time() - start

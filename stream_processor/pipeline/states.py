@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from ingest.bounds import sentence, stream_problems
-from stream_processor.pipeline.stages.admission import AdmissionState, Stream
+from stream_processor.pipeline.stages.admission.runs import AdmissionState, Stream
 
-STATE_VERSION = 11
+STATE_VERSION = 12
 _CHECKSUM = 4  # bytes in front
 
 

@@ -112,13 +112,13 @@ def score_alarms(
 ) -> AlarmScore:
     """Score the alarms of a record."""
     known = conditions(reference, truth)
-    told = [a for a in ours if a.announced_s is not None]
+    announced = [a for a in ours if a.announced_s is not None]
     salvos = reference.episodes(ECTOPIC) if truth is None else []
     has_beats, has_rhythm = truth is not None, bool(reference.rhythm)
-    true = [judge(a, known, has_beats=has_beats, has_rhythm=has_rhythm) for a in told]
+    true = [judge(a, known, has_beats=has_beats, has_rhythm=has_rhythm) for a in announced]
     judged = tuple(
         JudgedAlarm(a, None if t is False and _in_salvos(a, salvos, reference.fs_hz) else t)
-        for a, t in zip(told, true, strict=True)
+        for a, t in zip(announced, true, strict=True)
     )
     due = tuple(answer(c, ours) for c in known if c.due)
     lethal = any(_is_high(c.kind) for c in known)

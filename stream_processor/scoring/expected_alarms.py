@@ -22,8 +22,8 @@ from models.signal.windows import BEAT_SPEC
 from stream_processor.pipeline import events
 from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.alarms.profiles import ADULT
-from stream_processor.pipeline.stages.admission import Stream
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.admission.runs import Stream
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter

@@ -59,8 +59,8 @@ def _delay(state: LiveStreamState, e: Episode, family: Family, now: int) -> int 
         if c.kind in family.kinds and c.onset < e.end and (c.end is None or c.end > e.start)
     ]
     until = min(now, e.end + round(ALARM_WAIT_S * state.fs_hz))
-    heard = [c.announced for c in calls if c.announced is not None and c.announced <= until]
-    return max(0, min(heard) - e.start) if heard else None
+    announced = [c.announced for c in calls if c.announced is not None and c.announced <= until]
+    return max(0, min(announced) - e.start) if announced else None
 
 
 def settle_episodes(state: LiveStreamState, known: Record, end: int) -> None:

@@ -6,7 +6,7 @@ rule is the same as the processor's: the store is flushed before the offsets are
 in between repeats messages, and their identities make the repetition invisible. While the store is
 busy nothing more is read: what is to be stored waits on its topics, and is lost only if the store
 stays away for longer than they keep it (ingest/topics.py; 7 days at least). A store that has been
-away for AWAY_S is told as an alarm of the system.
+away for AWAY_S is reported as an alarm of the system.
 
 What cannot be decoded, and what the store will never take, goes to the dead-letter topic.
 """
@@ -166,8 +166,8 @@ class Archive:
                     f"the archive was paused for {gap_s:.0f} s: another may have stored newer events"
                 )
             stored = self._store(event_producer)
-            if told := self._watch.alarms(stored, consumer):
-                for alarm in told:
+            if alarms := self._watch.alarms(stored, consumer):
+                for alarm in alarms:
                     event_producer.event(alarm, None)
                 event_producer.check()
             if stored:

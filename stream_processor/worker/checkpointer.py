@@ -73,7 +73,7 @@ class Checkpointer:
         self._next_round_s = clock.steady_s()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Commit when due, until told to stop."""
+        """Commit when due, until asked to stop."""
         while not stop.is_set():
             await asyncio.sleep(TICK_S)
             async with self._turn:

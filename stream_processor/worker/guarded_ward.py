@@ -41,7 +41,7 @@ class WardLike(Protocol):
     def push(self, chunks: Sequence[SampleChunk]) -> list[Event]: ...
     def act(self, actions: Sequence[Placed]) -> list[Event]: ...
     def expect_actions(self, ends: Mapping[int, int]) -> None: ...
-    def tell(
+    def raise_technical(
         self, patient_id: str, kind: AlarmKind, at_ns: int | None, detail: str
     ) -> list[Event]: ...
     def on_clock(self) -> list[Event]: ...
@@ -124,7 +124,7 @@ class GuardedWard:
         self._stall_guard.check()
         for event in events:
             self._event_producer.event(event, self._ledger.home(event.patient_id))
-        self._tell_orders()
+        self._publish_orders()
         self._event_producer.check()
         self._count(batch, chunks, events, started)
         self._pending.done(batch)
@@ -178,7 +178,7 @@ class GuardedWard:
         self._ward.expect_actions(ends)
         for event in found:
             self._event_producer.event(event, self._ledger.home(event.patient_id))
-        self._tell_orders()
+        self._publish_orders()
         return found
 
     def close(self, partitions: Iterable[int]) -> None:
@@ -193,7 +193,7 @@ class GuardedWard:
         """Commit the actions before these offsets, whose effect is safe."""
         self._actions.commit(places)
 
-    def _tell_orders(self) -> None:
+    def _publish_orders(self) -> None:
         """Publish the orders in force, for the page and for the next owner of the patient."""
         for patient, orders in self._ward.orders().items():
             self._event_producer.orders(patient, orders, self._ledger.home(patient))
@@ -208,7 +208,9 @@ class GuardedWard:
         for one in refused:
             self._dead_letter(one)
             at_ns = one.item.chunk.t0_ns if isinstance(one.item, Sample) else None
-            events += self._ward.tell(one.item.patient_id, "input_refused", at_ns, one.reason)
+            events += self._ward.raise_technical(
+                one.item.patient_id, "input_refused", at_ns, one.reason
+            )
         self.found = self.found or bool(refused or bad_states)
         return good
 
@@ -226,7 +228,7 @@ class GuardedWard:
     def _start_anew(self, patient: str, reason: str) -> list[Event]:
         log.error("state of %s cannot be used, it starts anew: %s", patient, reason)
         self._counters.states_lost += 1
-        return self._ward.tell(patient, "state_lost", None, reason)
+        return self._ward.raise_technical(patient, "state_lost", None, reason)
 
     def _act(self, placed: Sequence[Placed], good: Sequence[Placed]) -> list[Event]:
         """Apply people's actions on the patients of this worker."""

@@ -35,7 +35,7 @@ INSIDE, TOPIC, OF = "inside", "topic", "of"  # headers
 class InputLayout(NamedTuple):
     """The layout of ecg.samples: topic id and number of partitions."""
 
-    topic: str = ""  # its id; "": the broker cannot tell
+    topic: str = ""  # its id; "": the broker knows none
     partitions: int = 0
 
 

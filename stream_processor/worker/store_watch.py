@@ -61,11 +61,11 @@ class StoreWatch:
         since_s, since_ns = self._away
         if now_s - since_s < AWAY_S or self._standing or not _speaks(consumer):
             return []
-        told = system_alarm(
+        alarm = system_alarm(
             KIND, since_ns, now_ns, f"{CATALOGUE[KIND].text}: {CATALOGUE[KIND].remedy}"
         )
-        self._standing[told.id] = told
-        return [told]
+        self._standing[alarm.id] = alarm
+        return [alarm]
 
 
 def _speaks(consumer: confluent_kafka.Consumer) -> bool:

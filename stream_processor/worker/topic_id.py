@@ -14,7 +14,7 @@ TIMEOUT_S = 2.0
 
 
 class TopicIds:
-    """Asks for ids. A broker that cannot tell, such as the embedded one or one before Kafka 3.1, is
+    """Asks for ids. A broker that knows none, such as the embedded one or one before Kafka 3.1, is
     asked once."""
 
     def __init__(self, broker: str) -> None:

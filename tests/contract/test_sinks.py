@@ -555,7 +555,13 @@ any_event = st.one_of(
         **floats("fs_hz", "confidence", "label_probability"),
         **maybe_floats("rr_ms"),
     ),
-    of(Vitals, time_ns=times, **floats("quality"), **maybe_floats("hr_bpm", "sdnn_ms", "rmssd_ms")),
+    of(
+        Vitals,
+        time_ns=times,
+        nn=st.integers(0, 2**31),
+        **floats("quality"),
+        **maybe_floats("hr_bpm", "sdnn_ms", "rmssd_ms"),
+    ),
     of(
         Rhythm,
         start_ns=times,

@@ -28,15 +28,16 @@ from models.signal.conditioning import BLOCK, FS_HZ, Conditioner, Raw
 from models.signal.stage import Slab
 from models.signal.windows import Windower
 from stream_processor.pipeline.alarms.engine import AlarmEngine
-from stream_processor.pipeline.stages.added import AddedTasks
 from stream_processor.pipeline.stages.beat_context import RhythmInBeats
 from stream_processor.pipeline.stages.detector import BeatDetector
-from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.episodes import EpisodeJoiner
 from stream_processor.pipeline.stages.labeller import BeatLabeller
-from stream_processor.pipeline.stages.networks import NetworkTasks
-from stream_processor.pipeline.stages.rhythm import EpisodeJoiner, RhythmTracker
-from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.rhythm import RhythmTracker
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
+from stream_processor.pipeline.stages.tasks.added import AddedTasks
+from stream_processor.pipeline.stages.tasks.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.tasks.networks import NetworkTasks
+from stream_processor.pipeline.stages.tasks.sequences import SequenceTask
 from stream_processor.pipeline.stages.variability import Variability
 from stream_processor.pipeline.stages.vitals import VitalsMeter
 from stream_processor.pipeline.stages.waveform_recorder import (

@@ -30,7 +30,7 @@ from ingest.packing import MISSING, unpack
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from stream_processor.pipeline.patient_clock import CLOSE_AFTER_S
-from stream_processor.pipeline.stages.admission import REPEAT_S
+from stream_processor.pipeline.stages.admission.admission import REPEAT_S
 from stream_processor.pipeline.ward import Ward
 from stream_processor.sinks.base import identity
 from stream_processor.ward import build_ward

@@ -33,7 +33,7 @@ from stream_processor.pipeline.alarms.facts import (
 )
 from stream_processor.pipeline.alarms.profiles import ADULT, Profile
 from stream_processor.pipeline.alarms.rules import Condition
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import Beats
 from stream_processor.pipeline.stages.vitals import VitalSigns
 
@@ -49,7 +49,7 @@ class Active(msgspec.Struct, frozen=True):
     raised: float
     announced: bool
     refractory: bool  # its kind was announced less than the refractory time before
-    told: float  # when its value was last reported
+    reported: float  # when its value was last reported
     value: float | None = None
     limit: float | None = None
     happened: float | None = None  # end of what happened; None for a condition
@@ -245,8 +245,8 @@ class AlarmEngine(StructStage[_State]):
     ) -> list[AlarmStep]:
         """Emit an update when the displayed value changes; suppressed alarms get none."""
         alarm = self._state[row].active[kind]
-        said, says = (words(kind, one.value, one.limit, one.detail) for one in (alarm, c))
-        if not alarm.announced or needed - alarm.told < UPDATE or said == says:
+        before, now = (words(kind, one.value, one.limit, one.detail) for one in (alarm, c))
+        if not alarm.announced or needed - alarm.reported < UPDATE or before == now:
             return []
         if _back_inside(alarm, c):  # held by its margin: the value reported beyond the limit stays
             return []
@@ -254,7 +254,7 @@ class AlarmEngine(StructStage[_State]):
             row,
             kind,
             msgspec.structs.replace(
-                alarm, value=c.value, limit=c.limit, detail=c.detail, told=needed
+                alarm, value=c.value, limit=c.limit, detail=c.detail, reported=needed
             ),
             needed,
         )
@@ -290,8 +290,8 @@ def _back_inside(alarm: Active, c: Condition) -> bool:
     """Whether the value was beyond its limit when last reported, and no longer is."""
     if None in (alarm.value, alarm.limit, c.value, c.limit):
         return False
-    told, now = (alarm.value or 0) - (alarm.limit or 0), (c.value or 0) - (c.limit or 0)
-    return told * now <= 0 and told != 0
+    before, now = (alarm.value or 0) - (alarm.limit or 0), (c.value or 0) - (c.limit or 0)
+    return before * now <= 0 and before != 0
 
 
 def _ended(kind: AlarmKind, f: Facts, now: float) -> float:

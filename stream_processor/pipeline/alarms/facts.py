@@ -10,7 +10,7 @@ import msgspec
 from ingest.messages import BeatLabel
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline.alarms.profiles import Profile
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, LabelledBeat, Moment
 from stream_processor.pipeline.stages.signal_facts import SILENT
 

@@ -1,7 +1,7 @@
 """Orders of people about a patient's alarms (acknowledgement, silence, limits), as published and as
 resumed after a crash.
 
-The life cycle decides, tells it as a message of its own at once (ecg.orders), and goes on with the
+The life cycle decides, publishes it as a message of its own at once (ecg.orders), and goes on with the
 newest of these when it starts again. An order thus outlives a crash between it and the next
 snapshot, and a page needs to work nothing out.
 """

@@ -176,7 +176,7 @@ class Profiles:
         try:
             return cls(*_parse(tomllib.loads(path.read_text(encoding="utf-8"))))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-            remedy = "docs/alarms.md shows what it may say; `ecgwatch alarms profile --check FILE` tells whether it can be read."
+            remedy = "docs/alarms.md shows what it may hold; `ecgwatch alarms profile --check FILE` tries to read it."
             raise BadInputError(f"profiles file {path}: {error}", remedy) from error
 
     def name_of(self, patient_id: str) -> str:

@@ -11,7 +11,7 @@ from stream_processor.pipeline.alarms.facts import Facts, RuleBeat
 from stream_processor.pipeline.alarms.profiles import Profile
 from stream_processor.pipeline.alarms.rules import Condition
 from stream_processor.pipeline.stages.seconds import LabelledBeat
-from stream_processor.pipeline.stages.signal_facts import RUN_ENDS
+from stream_processor.pipeline.stages.tachycardia import RUN_ENDS
 
 Moment = tuple[AlarmKind, Condition]
 

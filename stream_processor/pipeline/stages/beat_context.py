@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from models.signal.stage import Rows, StructStage
-from stream_processor.pipeline.stages.rhythm_words import AF, CLASSES, UNREADABLE
+from stream_processor.pipeline.stages.rhythm_names import AF, CLASSES, UNREADABLE
 from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat
-from stream_processor.pipeline.stages.sequences import TaskAnswer
+from stream_processor.pipeline.stages.tasks.sequences import TaskAnswer
 
 # Chosen on MITDB and three records of nsrdb, all of whose patients the beat networks that judged had
 # not seen; values from 0.88 to 0.92 do alike.
@@ -45,8 +45,8 @@ class RhythmInBeats(StructStage[_State]):
         items, answers = batch
         for answer in answers:
             p = answer.probability
-            said = 0.0 if max(range(len(CLASSES)), key=p.__getitem__) == UNREADABLE else p[AF]
-            self._state[answer.row].answers.append((answer.needed, said))
+            of_af = 0.0 if max(range(len(CLASSES)), key=p.__getitem__) == UNREADABLE else p[AF]
+            self._state[answer.row].answers.append((answer.needed, of_af))
         return [self._second(item) for item in items]
 
     def flush(self, rows: Rows) -> list[Beats]:

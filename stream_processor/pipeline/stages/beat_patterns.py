@@ -41,7 +41,7 @@ class BeatPatterns(msgspec.Struct):
     """Follows the patterns of one patient."""
 
     beats: list[_Beat] = []  # newest last, since the last interval that is not known
-    word: RhythmLabel | None = None
+    label: RhythmLabel | None = None
     since: float = 0.0
 
     def take(self, beat: LabelledBeat) -> list[Pattern]:
@@ -49,25 +49,25 @@ class BeatPatterns(msgspec.Struct):
         over = self.stop() if beat.rr_s is None else []
         pause = self._pause(beat)
         self.beats = [*self.beats[-KEPT + 1 :], _Beat(beat.at, beat.label)]
-        if self.word is not None and not self._goes_on():
-            over.append(Pattern(self.since, self.beats[-2].at, self.word))
-            self.word = None
-        if self.word is None and (found := self._begins()) is not None:
-            self.word, n = found
+        if self.label is not None and not self._goes_on():
+            over.append(Pattern(self.since, self.beats[-2].at, self.label))
+            self.label = None
+        if self.label is None and (found := self._begins()) is not None:
+            self.label, n = found
             self.since = self.beats[-n].at
         return over + pause
 
     def stop(self) -> list[Pattern]:
         """End every pattern in progress: the interval to the next beat is unknown."""
         over = self.open()
-        self.beats, self.word = [], None
+        self.beats, self.label = [], None
         return over
 
     def open(self) -> list[Pattern]:
         """Return the pattern that goes on, up to the newest beat."""
-        if self.word is None:
+        if self.label is None:
             return []
-        return [Pattern(self.since, self.beats[-1].at, self.word)]
+        return [Pattern(self.since, self.beats[-1].at, self.label)]
 
     def _pause(self, beat: LabelledBeat) -> list[Pattern]:
         usual = [b.at - a.at for a, b in pairwise(self.beats) if a.label == b.label == "N"]
@@ -109,13 +109,13 @@ class BeatPatterns(msgspec.Struct):
     def _goes_on(self) -> bool:
         a, b = self.beats[-2:]
         rr = (b.at - a.at) / FS_HZ
-        if self.word == "IVR":
+        if self.label == "IVR":
             recent = _intervals(self.beats[-RUN:])
             slow = sum(recent) >= IVR_FASTEST_S * len(recent)
             return b.label == "V" and rr <= IVR_SLOWEST_S and slow
-        if self.word == "SVTA":
+        if self.label == "SVTA":
             return b.label != "V" and rr < SVT_ENDS_S
-        period = _PERIODS[self.word or "B"]
+        period = _PERIODS[self.label or "B"]
         return (b.label == "V") == (self.beats[-1 - period].label == "V")
 
 

@@ -71,13 +71,13 @@ class BeatLabeller(BeatContext):
         labelled: list[list[LabelledBeat]] = [[] for _ in batch]
         if seen:
             turns = [turn for these in rounds for turn in these]
-            forms = [int(slot) for _, beat in seen for slot in beat.slot]
-            for turn, form, mv, p, label in zip(
-                turns, forms, sizes, *self._model.decide(self._voted(seen)), strict=True
+            templates = [int(slot) for _, beat in seen for slot in beat.slot]
+            for turn, template, mv, p, label in zip(
+                turns, templates, sizes, *self._model.decide(self._voted(seen)), strict=True
             ):
                 rr_s = None if math.isnan(turn.rr_s) else turn.rr_s
                 beat = _labelled(turn.found, rr_s, p.tolist(), label)
-                labelled[turn.second].append(beat._replace(form=form, size_mv=mv))
+                labelled[turn.second].append(beat._replace(template=template, size_mv=mv))
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
     def _voted(self, seen: Sequence[tuple[Rows, MatchedBeats]]) -> Doubles:

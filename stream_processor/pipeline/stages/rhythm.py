@@ -1,6 +1,6 @@
 """Rhythm: from the network's answers on 30 s each and the beats to a label for every sample.
 
-The signal is cut into segments of 5 s. A segment's base label (rhythm_words.py) is that of the
+The signal is cut into segments of 5 s. A segment's base label (rhythm_names.py) is that of the
 answers and beats in whose middle it lies, so it is decided 15 s after its end; it changes when three
 segments in a row agree. What the beats show is exact in time and goes on top: unreadable signal,
 asystole, fibrillation, runs and patterns of beats.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -19,9 +18,16 @@ from models.beats.decoding import THRESHOLD
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
 from stream_processor.pipeline.stages.beat_patterns import BeatPatterns
-from stream_processor.pipeline.stages.rhythm_words import CLASSES, Heard, Word, is_within, word
+from stream_processor.pipeline.stages.episodes import Span
+from stream_processor.pipeline.stages.rhythm_names import (
+    CLASSES,
+    NamedRhythm,
+    RhythmBeat,
+    is_within,
+    name_rhythm,
+)
 from stream_processor.pipeline.stages.seconds import Beats, Moment, Wave
-from stream_processor.pipeline.stages.sequences import TaskAnswer
+from stream_processor.pipeline.stages.tasks.sequences import TaskAnswer
 
 SEGMENT = 5 * FS_HZ  # the hop of the rhythm task
 SEGMENTS = 6  # that an answer looks back on
@@ -29,22 +35,11 @@ DELAY = 15 * FS_HZ  # signal after its end for which a segment waits
 ASYSTOLE_S = 4.0
 FIBRILLATION = 4 * FS_HZ
 VT_BEATS, VT_RR = 3, 0.6  # EC57's shortest run, at more than 100/min
-AROUND = 10 * FS_HZ  # beats before a segment that speak of it; after it, those of DELAY
-AGREE = 3  # segments in a row that change the word
+AROUND = 10 * FS_HZ  # beats that count for a segment: from before it, and DELAY after it
+AGREE = 3  # segments in a row that change the rhythm's name
 BRIDGED = 8 * FS_HZ  # a pattern that is interrupted for less goes on
 MERGED: tuple[RhythmLabel, ...] = ("B", "T", "SVTA")
-LOST, OFF, STARTING = "samples lost", "lead off", "starting"
-
-
-class Span(NamedTuple):
-    """A stretch of one rhythm, in samples at 125 Hz. Neighbours may have the same label."""
-
-    row: int
-    start: int
-    end: int
-    label: RhythmLabel
-    probability: float
-    reason: str = ""  # of a label that says that nothing can be said
+OFF, STARTING = "lead off", "starting"
 
 
 class _State(msgspec.Struct):
@@ -54,19 +49,12 @@ class _State(msgspec.Struct):
     run: list[float] = []  # R peaks of the fast run of V beats that is going on
     spans: list[tuple[int, int, RhythmLabel]] = []  # what the beats show, not yet decided
     patterns: BeatPatterns = msgspec.field(default_factory=BeatPatterns)
-    heard: list[Heard] = []  # beats that may speak of segments to come
-    word: Word = Word("~", 1.0, STARTING)  # of the newest segment
-    next: str = ""  # another label, that of the newest segments
-    times: int = 0  # of it in a row
+    beats: list[RhythmBeat] = []  # that may count for segments to come
+    name: NamedRhythm = NamedRhythm("~", 1.0, STARTING)  # of the newest segment
+    candidate: str = ""  # another label, that of the newest segments
+    agreeing: int = 0  # of those in a row
     full: int = 0  # windows of 30 s so far
     sums: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # of their probabilities
-
-
-class _Episode(msgspec.Struct):
-    start: int = 0
-    label: str = ""
-    reason: str = ""
-    weight: float = 0.0  # probability times samples
 
 
 class RhythmTracker(StructStage[_State]):
@@ -125,35 +113,6 @@ class RhythmTracker(StructStage[_State]):
         return sample
 
 
-def lost(row: int, start: int, end: int) -> list[Span]:
-    """Return the rhythm of lost samples: unreadable."""
-    return [Span(row, start, end, "~", 1.0, LOST)] if start < end else []
-
-
-class EpisodeJoiner(StructStage[_Episode]):
-    """Stage: Spans in, Episodes out: each span as the end, so far, of the episode it belongs to."""
-
-    def __init__(self) -> None:
-        super().__init__(_Episode)
-
-    def push(self, batch: list[Span]) -> list[Span]:
-        """Return, for each span, the episode so far that it belongs to."""
-        return [self._join(span) for span in batch]
-
-    def flush(self, rows: Rows) -> list[Span]:
-        """Return nothing: `push` leaves no output pending."""
-        return []
-
-    def _join(self, span: Span) -> Span:
-        state, length = self._state[span.row], span.end - span.start
-        if (state.label, state.reason) != (span.label, span.reason):
-            state.label, state.reason = span.label, span.reason
-            state.start, state.weight = span.start, 0.0
-        state.weight += span.probability * length
-        mean = state.weight / (span.end - state.start)
-        return span._replace(start=state.start, probability=mean)
-
-
 def _take_answer(state: _State, answer: TaskAnswer) -> None:
     state.windows.append((answer.k, answer.needed, answer.probability))
     if answer.k + 1 >= SEGMENTS:
@@ -168,7 +127,7 @@ def _observe(state: _State, item: Beats) -> None:
     for beat, moment in zip(item.beats, facts.beats, strict=True):
         _end_of_quiet(state, beat.at)
         sure = beat.confidence >= THRESHOLD
-        state.heard.append(Heard(beat.at, beat.rr_s, beat.label, sure))
+        state.beats.append(RhythmBeat(beat.at, beat.rr_s, beat.label, sure))
         for start, end, label in state.patterns.take(beat):
             _add_pattern(state, int(start), int(end) + 1, label)
         if beat.label == "V" and (not state.run or beat.at - state.run[-1] < VT_RR * FS_HZ):
@@ -257,7 +216,7 @@ WORST: tuple[RhythmLabel, ...] = ("VF", "VT", "~", "ASYS", "IVR", "SVTA", "B", "
 def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
     """Label everything from `decided` to `end`, which lie in one segment."""
     start = state.decided
-    near = [b for b in state.heard if start - AROUND <= b.at < end + DELAY]
+    near = [b for b in state.beats if start - AROUND <= b.at < end + DELAY]
     base = _base(state, near, start, known)
     overlays = [s for s in state.spans + _open_spans(state, known) if s[0] < end and s[1] > start]
     overlays = [s for s in overlays if not is_within(base, near, *s)]
@@ -266,28 +225,32 @@ def _decide(row: int, state: _State, end: int, known: int) -> list[Span]:
     for a, b in itertools.pairwise(edges):
         covering = [s[2] for s in overlays if s[0] <= a and s[1] >= b]
         worst = min(covering, key=WORST.index, default=None)
-        said = base if worst is None else Word(worst, 1.0, OFF if worst == "~" else "")
-        pieces.append(Span(row, a, b, *said))
+        rhythm = base if worst is None else NamedRhythm(worst, 1.0, OFF if worst == "~" else "")
+        pieces.append(Span(row, a, b, *rhythm))
     state.decided = end
     state.spans = [s for s in state.spans if s[1] > end - BRIDGED]
     state.windows = [w for w in state.windows[:-1] if w[0] > end // SEGMENT] + state.windows[-1:]
-    state.heard = [b for b in state.heard if b.at >= end - AROUND]
+    state.beats = [b for b in state.beats if b.at >= end - AROUND]
     return pieces
 
 
-def _base(state: _State, near: Sequence[Heard], start: int, known: int) -> Word:
-    """The word of a segment; it changes when AGREE segments in a row say so. AF is a question of
+def _base(state: _State, near: Sequence[RhythmBeat], start: int, known: int) -> NamedRhythm:
+    """Name the rhythm of a segment; the name changes when AGREE segments in a row agree. AF is a question of
     its own: it comes at once, by the evidence of network and beats, and goes when AGREE segments
-    lack it, whichever words they have instead."""
+    lack it, whichever names they have instead."""
     mean = _mean(state, start // SEGMENT, known)
-    found = Word("~", 1.0, STARTING) if mean is None else word(near, mean, state.word.label)
-    lacked = state.word.label == "AFIB" and "AFIB" not in (found.label, state.next)
-    state.times = state.times + 1 if lacked or found.label == state.next else 1
-    state.next = found.label
-    holds = found.label == state.word.label or state.word.label == "~"
-    if holds or found.label == "AFIB" or state.times >= AGREE:
-        state.word = found
-    return state.word
+    found = (
+        NamedRhythm("~", 1.0, STARTING)
+        if mean is None
+        else name_rhythm(near, mean, state.name.label)
+    )
+    lacked = state.name.label == "AFIB" and "AFIB" not in (found.label, state.candidate)
+    state.agreeing = state.agreeing + 1 if lacked or found.label == state.candidate else 1
+    state.candidate = found.label
+    holds = found.label == state.name.label or state.name.label == "~"
+    if holds or found.label == "AFIB" or state.agreeing >= AGREE:
+        state.name = found
+    return state.name
 
 
 def _mean(state: _State, segment: int, known: int) -> list[float] | None:

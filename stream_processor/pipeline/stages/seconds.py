@@ -59,7 +59,7 @@ class LabelledBeat(NamedTuple):
     confidence: float
     probability: float  # of its class
     ventricular: float  # probability that it is V, whatever it was called
-    form: int = -1  # which of the patient's usual shapes it has (models/beats/templates.py)
+    template: int = -1  # which of the patient's templates it matches (models/beats/templates.py)
     size_mv: float = 0.0  # height of its QRS, from the lowest to the highest
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import Beats, LabelledBeat
 from stream_processor.pipeline.stages.vitals import VitalSigns
 

@@ -124,7 +124,7 @@ class WaveWatch(msgspec.Struct):
         very = second.regular >= VERY_REGULAR and second.rate >= SLOWEST
         if very and share >= SHARE:
             self.bare = []
-            return False, False  # the beats tell of it
+            return False, False  # the beats account for it
         if second.fibrillation >= FIBRILLATORY:
             return True, True
         if second.lead_off or not moves(second, size_mv):

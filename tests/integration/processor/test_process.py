@@ -257,7 +257,7 @@ async def test_a_chunk_that_breaks_the_ward_costs_the_others_no_more_than_ten_se
     assert took_s < 10
     assert (processor.counters.rebuilds, processor.counters.refused) == (1, 1)
     assert stored(sink) >= expected(others, 10)
-    told = [told for ward in made for told in ward.told]
-    assert told == [("p3", "input_refused", "ZeroDivisionError: poison")]
+    technical = [alarm for ward in made for alarm in ward.technical]
+    assert technical == [("p3", "input_refused", "ZeroDivisionError: poison")]
     (letter,) = messages(broker.address, "ecg.dead-letter")
     assert dict(letter.headers())["reason"] == b"ZeroDivisionError: poison"

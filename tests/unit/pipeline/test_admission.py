@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ingest.messages import SampleChunk, sample_offset_ns
-from stream_processor.pipeline.stages.admission import ENDED, Admission, Run
+from stream_processor.pipeline.stages.admission.admission import ENDED, Admission
+from stream_processor.pipeline.stages.admission.runs import Run
 
 START_NS = 1_767_225_600 * 10**9
 S, HOUR_NS = 10**9, 3600 * 10**9

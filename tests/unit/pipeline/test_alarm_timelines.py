@@ -20,7 +20,7 @@ from models.signal.windows import BEAT_SPEC
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.engine import AlarmEngine
 from stream_processor.pipeline.alarms.profiles import ADULT, Profile, changed
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.vitals import VitalsMeter

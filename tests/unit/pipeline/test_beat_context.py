@@ -9,7 +9,7 @@ import pytest
 from ingest.messages import BeatLabel
 from stream_processor.pipeline.stages.beat_context import RhythmInBeats
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
-from stream_processor.pipeline.stages.sequences import TaskAnswer
+from stream_processor.pipeline.stages.tasks.sequences import TaskAnswer
 
 FS_HZ = 125
 

@@ -11,8 +11,8 @@ import pytest
 
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline import events
-from stream_processor.pipeline.stages.admission import Stream
-from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.admission.runs import Stream
+from stream_processor.pipeline.stages.tasks.findings import FindingReporter, TaskLabel
 
 
 def answers(labels: str, first_s: int = 30, row: int = 0, task: str = "flutter") -> list[TaskLabel]:

@@ -10,7 +10,7 @@ import pytest
 from dashboards.report.beats import gather, variability
 from dashboards.report.rhythm import ClippedEpisode
 from ingest.messages import Beat, BeatLabel, RhythmLabel
-from stream_processor.pipeline.stages.rhythm import Span
+from stream_processor.pipeline.stages.episodes import Span
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.variability import LEAST, Variability

@@ -4,10 +4,10 @@ never where the signal is unreadable."""
 import pytest
 
 from stream_processor.pipeline.stages.rhythm import RhythmTracker
-from stream_processor.pipeline.stages.rhythm_words import AF_FROM
+from stream_processor.pipeline.stages.rhythm_names import AF_FROM
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
-from stream_processor.pipeline.stages.sequences import TaskAnswer
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
+from stream_processor.pipeline.stages.tasks.sequences import TaskAnswer
 
 FS_HZ = 125
 

@@ -85,7 +85,7 @@ async def test_a_chunk_that_breaks_the_ward_is_refused_and_nobody_else_loses_any
     others = [p for p in PATIENTS if p not in ("p3", "p8")]
     assert bench.journal.beats >= expected(others, 9)
     assert len([b for b in bench.journal.beats if b[0] == "p3"]) == 7
-    told = {(patient, kind) for patient, kind, _ in bench.ward.told}
+    told = {(patient, kind) for patient, kind, _ in bench.ward.technical}
     assert told == {("p3", "input_refused"), ("p8", "input_refused")}
     assert bench.worker.counters.rebuilds == 1
     assert bench.worker.counters.refused == 3
@@ -137,7 +137,7 @@ async def test_a_state_that_breaks_the_ward_is_given_up_and_told(bench):
     bench.receive(0, "a", range(3, 6), offset=3)
     bench.receive(1, "b", range(3, 6), offset=3)
     await bench.settle()
-    assert [(patient, kind) for patient, kind, _ in bench.ward.told] == [("a", "state_lost")]
+    assert [(patient, kind) for patient, kind, _ in bench.ward.technical] == [("a", "state_lost")]
     assert bench.journal.letters == []
     assert bench.ward.state == {"a": (300, 3), "b": (300, 6)}
 

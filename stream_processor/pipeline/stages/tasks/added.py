@@ -12,9 +12,9 @@ import numpy as np
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, State
-from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
 from stream_processor.pipeline.stages.seconds import AnalysedSecond
-from stream_processor.pipeline.stages.sequences import SequenceTask, TaskAnswer
+from stream_processor.pipeline.stages.tasks.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.tasks.sequences import SequenceTask, TaskAnswer
 
 
 class _Added(NamedTuple):
@@ -94,7 +94,7 @@ class AddedTasks:
     def snapshot(self, row: int) -> State:
         """Return the state of the row as plain data."""
         tasks = {task.key: task.stage.snapshot(task.rows[row]) for task in self._tasks.values()}
-        return {"tasks": tasks, "told": self._reporter.snapshot(row)}
+        return {"tasks": tasks, "reported": self._reporter.snapshot(row)}
 
     def restore(self, row: int, state: State) -> None:
         """Set the row to a snapshot, which may be of a model with fewer or more tasks: those that
@@ -103,7 +103,7 @@ class AddedTasks:
         known = {name: task for name, task in self._tasks.items() if task.key in states}
         for task in known.values():
             task.stage.restore(task.rows[row], states[task.key])
-        self._reporter.restore(row, state["told"])
+        self._reporter.restore(row, state["reported"])
         self._reporter.keep(row, known)
 
     def _labels(self, name: str, task: _Added, answers: Sequence[TaskAnswer]) -> list[TaskLabel]:

@@ -12,15 +12,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from ingest.bounds import jump_problem
 from ingest.messages import SampleChunk
-from stream_processor.pipeline.stages.contenders import Contender, Why, contend
+from stream_processor.pipeline.stages.admission.contenders import Contender, Why, contend
+from stream_processor.pipeline.stages.admission.runs import (
+    AdmissionCounts,
+    AdmissionState,
+    Run,
+    Stream,
+    continues,
+    name_of,
+    sender_of,
+)
 
 # a device clock may drift by this much before a chunk with first_sample 0 counts as a new stream
 SAME_STREAM_NS = 10**9
@@ -30,71 +36,6 @@ CONTESTED_S = 10.0  # the same once two senders have been seen
 # what looks like the stream sent again is a restart once it has gone on for so long
 REPEAT_S = 30.0
 ENDED = 1000  # patients whose last stream's end is remembered, against late chunks
-
-
-class Stream(msgspec.Struct):
-    """The sender and timeline of a stream: sample n was taken at start_ns + n / fs."""
-
-    patient_id: str
-    device_id: str
-    lead: str
-    fs_hz: float
-    counts_per_mv: float
-    start_ns: int
-    next_sample: int  # one past the last sample admitted
-
-
-class AdmissionState(msgspec.Struct):
-    """All that admission remembers of a patient."""
-
-    stream: Stream
-    start_ns: int  # of the stream, as the newest chunk tells it: clocks drift, and step
-    head: bytes | None = None  # first samples; None for a stream that we joined late
-    contested: bool = False  # another sender has been seen
-    contenders: list[Contender] = []
-
-
-@dataclass
-class Run:
-    """Consecutive new samples of one patient, and what happened just before and after them."""
-
-    patient_id: str
-    opens: Stream | None = None  # a stream starts here
-    restarted: bool = False  # with the same device's earlier stream unfinished
-    missing: int = 0  # samples lost just before this run
-    first_sample: int = 0
-    lead_off: bool = False
-    ends: bool = False  # the stream ends after this run
-    battery: float | None = None
-    fault: str = ""
-    refused: str = ""  # who else sent as this patient just before, and was refused
-    parts: list[npt.NDArray[np.int16]] = field(default_factory=list)
-
-    @property
-    def next_sample(self) -> int:
-        """One past the last one."""
-        return self.first_sample + sum(map(len, self.parts))
-
-    def counts(self) -> npt.NDArray[np.int16]:
-        """The samples of the run."""
-        return (
-            self.parts[0]
-            if len(self.parts) == 1
-            else np.concatenate(self.parts or [np.zeros(0, np.int16)])
-        )
-
-
-@dataclass
-class AdmissionCounts:
-    """Counts of admitted and dropped input since the start."""
-
-    chunks: int = 0
-    samples: int = 0
-    duplicates: int = 0  # chunks, or parts of chunks, seen before
-    gaps: int = 0
-    missing: int = 0  # samples
-    streams: int = 0
-    refused: int = 0  # chunks of another sender, or far ahead of their stream
 
 
 class Admission:
@@ -115,7 +56,7 @@ class Admission:
         last: dict[str, tuple[int, Run]] = {}  # round and run of each patient's newest run
         for run in (run for chunk in chunks for run in self._admit(chunk)):
             place, open_run = last.get(run.patient_id, (-1, None))
-            if open_run is not None and _continues(open_run, run):
+            if open_run is not None and continues(open_run, run):
                 open_run.parts += run.parts
                 open_run.ends = run.ends
                 continue
@@ -246,7 +187,7 @@ class Admission:
         return (
             ended is not None
             and chunk.first_sample > 0
-            and _sender(ended) == _sender(chunk)
+            and sender_of(ended) == sender_of(chunk)
             and abs(chunk.start_ns - ended.start_ns) <= SAME_STREAM_NS
             and chunk.first_sample + chunk.n <= ended.next_sample
         )
@@ -255,7 +196,7 @@ class Admission:
 def _why_not_next(held: AdmissionState, chunk: SampleChunk) -> Why | None:
     """Return why a chunk does not continue the stream; None if it does."""
     stream = held.stream
-    if _sender(stream) != _sender(chunk):
+    if sender_of(stream) != sender_of(chunk):
         return "rival"
     start_ns = chunk.start_ns
     moved = (
@@ -275,7 +216,7 @@ def _why_not_next(held: AdmissionState, chunk: SampleChunk) -> Why | None:
 def _begins_otherwise(held: AdmissionState, chunk: SampleChunk) -> bool:
     """Whether a chunk of the same sender holds other samples at the beginning of the stream than
     the stream did."""
-    if not held.head or _sender(held.stream) != _sender(chunk):
+    if not held.head or sender_of(held.stream) != sender_of(chunk):
         return False
     known = held.head[2 * chunk.first_sample :]
     n = min(len(known), len(chunk.samples))
@@ -286,19 +227,3 @@ def _needed_s(held: AdmissionState, why: Why) -> float:
     if why == "rival" and held.contested:
         return CONTESTED_S
     return REPEAT_S if why == "repeat" else QUICK_S
-
-
-def _sender(who: Stream | SampleChunk) -> tuple[str, str, float]:
-    return who.device_id, who.lead, who.fs_hz
-
-
-def name_of(who: Stream | SampleChunk) -> str:
-    """Device, lead and rate of a sender, for people."""
-    return " ".join(filter(None, (who.device_id, who.lead, f"{who.fs_hz:g} Hz")))
-
-
-def _continues(before: Run, run: Run) -> bool:
-    state_before = before.lead_off, before.battery, before.fault
-    state = run.lead_off, run.battery, run.fault
-    apart = before.ends or run.opens or run.missing or run.refused
-    return not apart and state_before == state

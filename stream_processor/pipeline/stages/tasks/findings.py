@@ -1,4 +1,4 @@
-"""Reports the answers of tasks learned in the field: each label when it changes, and every TELL_S
+"""Reports the answers of tasks learned in the field: each label when it changes, and every REPORT_S
 while it holds."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows, StructStage
 
-TELL_S = 60
+REPORT_S = 60
 
 
 class TaskLabel(NamedTuple):
@@ -33,7 +33,7 @@ class _Stretch(msgspec.Struct):
     label: str
     start: int
     end: int
-    told: int  # end of the part that was reported
+    reported: int  # end of the part that was reported
     total: float = 0.0  # of the label's probabilities
     answers: int = 0
 
@@ -55,7 +55,7 @@ class FindingReporter(StructStage[_State]):
 
     def push(self, batch: Sequence[TaskLabel]) -> list[TaskLabel]:
         """Return at most one stretch per answer."""
-        return [told for said in batch if (told := self._take(said))]
+        return [found for label in batch if (found := self._take(label))]
 
     def flush(self, rows: Rows) -> list[TaskLabel]:
         """Return the stretches that have grown since they were last reported."""
@@ -63,12 +63,12 @@ class FindingReporter(StructStage[_State]):
             (row, task, s)
             for row in np.asarray(rows).tolist()
             for task, s in self._state[row].tasks.items()
-            if s.told < s.end
+            if s.reported < s.end
         ]
-        return [_told(row, task, stretch) for row, task, stretch in pending]
+        return [_report(row, task, stretch) for row, task, stretch in pending]
 
     def keep(self, row: int, tasks: Collection[str]) -> None:
-        """Forget what any other task has said."""
+        """Forget the answers of every other task."""
         held = self._state[row].tasks
         for task in held.keys() - set(tasks):
             del held[task]
@@ -78,21 +78,21 @@ class FindingReporter(StructStage[_State]):
         self._state[row].tasks.clear()
         return sample
 
-    def _take(self, said: TaskLabel) -> TaskLabel | None:
-        tasks = self._state[said.row].tasks
-        stretch = tasks.get(said.task)
-        if stretch is None or stretch.label != said.label:
-            start = said.start if stretch is None else stretch.end
-            stretch = tasks[said.task] = _Stretch(said.label, start, said.end, start)
-        stretch.end = said.end
-        stretch.total += said.probability
+    def _take(self, answer: TaskLabel) -> TaskLabel | None:
+        tasks = self._state[answer.row].tasks
+        stretch = tasks.get(answer.task)
+        if stretch is None or stretch.label != answer.label:
+            start = answer.start if stretch is None else stretch.end
+            stretch = tasks[answer.task] = _Stretch(answer.label, start, answer.end, start)
+        stretch.end = answer.end
+        stretch.total += answer.probability
         stretch.answers += 1
-        due = stretch.answers == 1 or stretch.end - stretch.told >= TELL_S * FS_HZ
-        return _told(said.row, said.task, stretch) if due else None
+        due = stretch.answers == 1 or stretch.end - stretch.reported >= REPORT_S * FS_HZ
+        return _report(answer.row, answer.task, stretch) if due else None
 
 
-def _told(row: int, task: str, stretch: _Stretch) -> TaskLabel:
-    stretch.told = stretch.end
+def _report(row: int, task: str, stretch: _Stretch) -> TaskLabel:
+    stretch.reported = stretch.end
     return TaskLabel(
         row, task, stretch.start, stretch.end, stretch.label, stretch.total / stretch.answers
     )

@@ -1,4 +1,4 @@
-"""From beats to the words of a clinician: each story is drawn as beats and intervals."""
+"""From beats to the names that a clinician uses: each story is drawn as beats and intervals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import pytest
 from ingest.messages import BeatLabel, RhythmLabel
 from stream_processor.pipeline.stages.beat_patterns import BeatPatterns, Pattern
 from stream_processor.pipeline.stages.rhythm import RhythmTracker
-from stream_processor.pipeline.stages.rhythm_words import Heard, Word, is_within, word
+from stream_processor.pipeline.stages.rhythm_names import (
+    NamedRhythm,
+    RhythmBeat,
+    is_within,
+    name_rhythm,
+)
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Beats, LabelledBeat
-from stream_processor.pipeline.stages.sequences import TaskAnswer
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
+from stream_processor.pipeline.stages.tasks.sequences import TaskAnswer
 
 FS_HZ = 125
 SINUS, AF, OTHER, NOISE = (
@@ -23,11 +28,11 @@ SINUS, AF, OTHER, NOISE = (
 )
 
 
-def heard(labels: str, rr_s: Sequence[float]) -> list[Heard]:
-    at, found = 0.0, list[Heard]()
+def beats_at(labels: str, rr_s: Sequence[float]) -> list[RhythmBeat]:
+    at, found = 0.0, list[RhythmBeat]()
     for label, rr in zip(labels, rr_s, strict=True):
         at += rr * FS_HZ
-        found.append(Heard(at, rr, _label(label), sure=True))
+        found.append(RhythmBeat(at, rr, _label(label), sure=True))
     return found
 
 
@@ -41,41 +46,41 @@ JUMPS = [0.6, 0.95, 0.7, 1.1, 0.65, 0.9] * 5
 
 
 @pytest.mark.parametrize(
-    ("said", "beats", "label"),
+    ("answers", "beats", "label"),
     [
-        (SINUS, heard("N" * 30, [0.8] * 30), "N"),
-        (OTHER, heard("N" * 30, [0.8] * 30), "N"),
-        (SINUS, heard("N" * 20, [1.3] * 20), "SBR"),
-        (SINUS, heard("N" * 40, [0.5] * 40), "STACH"),
-        (SINUS, heard("N" * 30, BREATHING), "SARR"),
-        (AF, heard("N" * 30, JUMPS), "AFIB"),
-        (WEAK_AF, heard("N" * 30, JUMPS), "AFIB"),
-        (WEAK_AF, heard("N" * 40, [0.45] * 40), "STACH"),  # regular: running
-        (AF, heard("N" * 30, [0.8] * 30), "AFIB"),
-        (OTHER, heard("N" * 30, JUMPS), "U"),
-        (OTHER, heard("N" * 14 + "V" + "N" * 15, [0.8] * 14 + [0.5, 1.1] + [0.8] * 14), "N"),
-        (OTHER, heard("Q" * 20, [0.85] * 20), "P"),
-        (OTHER, heard("V" * 20, [0.85] * 20), "U"),
-        (NOISE, heard("N" * 30, [0.8] * 30), "~"),
+        (SINUS, beats_at("N" * 30, [0.8] * 30), "N"),
+        (OTHER, beats_at("N" * 30, [0.8] * 30), "N"),
+        (SINUS, beats_at("N" * 20, [1.3] * 20), "SBR"),
+        (SINUS, beats_at("N" * 40, [0.5] * 40), "STACH"),
+        (SINUS, beats_at("N" * 30, BREATHING), "SARR"),
+        (AF, beats_at("N" * 30, JUMPS), "AFIB"),
+        (WEAK_AF, beats_at("N" * 30, JUMPS), "AFIB"),
+        (WEAK_AF, beats_at("N" * 40, [0.45] * 40), "STACH"),  # regular: running
+        (AF, beats_at("N" * 30, [0.8] * 30), "AFIB"),
+        (OTHER, beats_at("N" * 30, JUMPS), "U"),
+        (OTHER, beats_at("N" * 14 + "V" + "N" * 15, [0.8] * 14 + [0.5, 1.1] + [0.8] * 14), "N"),
+        (OTHER, beats_at("Q" * 20, [0.85] * 20), "P"),
+        (OTHER, beats_at("V" * 20, [0.85] * 20), "U"),
+        (NOISE, beats_at("N" * 30, [0.8] * 30), "~"),
     ],
 )
-def test_the_word_for_half_a_minute(
-    said: tuple[float, ...], beats: list[Heard], label: RhythmLabel
+def test_the_name_of_half_a_minute(
+    answers: tuple[float, ...], beats: list[RhythmBeat], label: RhythmLabel
 ) -> None:
-    found = word(beats, said, "N")
+    found = name_rhythm(beats, answers, "N")
     assert found.label == label
     assert bool(found.reason) == (label in "U~")
 
 
 def test_a_rate_on_the_limit_does_not_flip() -> None:
-    at_the_limit = heard("N" * 30, [60 / 61.5] * 30)
-    assert word(at_the_limit, SINUS, "N").label == "N"
-    assert word(at_the_limit, SINUS, "SBR").label == "SBR"
+    at_the_limit = beats_at("N" * 30, [60 / 61.5] * 30)
+    assert name_rhythm(at_the_limit, SINUS, "N").label == "N"
+    assert name_rhythm(at_the_limit, SINUS, "SBR").label == "SBR"
 
 
 def patterns(labels: str, rr_s: Sequence[float]) -> list[Pattern]:
     watch, over = BeatPatterns(), list[Pattern]()
-    for b in heard(labels, rr_s):
+    for b in beats_at(labels, rr_s):
         over += watch.take(LabelledBeat(b.at, b.rr_s, b.label, 1.0, 1.0, 0.0))
     return [*over, *watch.open()]
 
@@ -93,7 +98,7 @@ def patterns(labels: str, rr_s: Sequence[float]) -> list[Pattern]:
 )
 def test_a_pattern_of_beats(labels: str, rr_s: list[float], told: RhythmLabel, beats: int) -> None:
     (found,) = patterns(labels, rr_s)
-    at = [b.at for b in heard(labels, rr_s)]
+    at = [b.at for b in beats_at(labels, rr_s)]
     within = [a for a in at if found.start - 1 <= a <= found.end + 1]
     assert found.label == told
     assert abs(len(within) - beats) <= 1
@@ -113,7 +118,7 @@ def test_no_pattern(labels: str, rr_s: list[float]) -> None:
 
 
 def labels_of(answers: Sequence[tuple[float, ...]]) -> list[tuple[str, str]]:
-    """The words of a stream at 75/min whose network says these, one for each 5 s."""
+    """The rhythms of a stream at 75/min whose network answers these, one for each 5 s."""
     tracker, facts = RhythmTracker(), SignalFacts()
     row = tracker.open("Bed 1", 250.0)
     assert facts.open("Bed 1", 250.0) == row
@@ -123,13 +128,15 @@ def labels_of(answers: Sequence[tuple[float, ...]]) -> list[tuple[str, str]]:
         second = AnalysedSecond(row, k, until, until + 65, (), 0.0, False, True, 0.0, False)
         beat = LabelledBeat(until - 60.0, 1.0, "N", 1.0, 1.0, 0.0)
         due = k >= 9 and k % 5 == 4
-        said = [TaskAnswer(row, k // 5, until + 65, min(k + 1, 30), answers[k // 5])] if due else []
-        for decided in tracker.push((facts.push([Beats(second, (beat,))]), said)):
+        due_answers = (
+            [TaskAnswer(row, k // 5, until + 65, min(k + 1, 30), answers[k // 5])] if due else []
+        )
+        for decided in tracker.push((facts.push([Beats(second, (beat,))]), due_answers)):
             spans += decided
     return [(span.label, span.reason) for span in spans]
 
 
-def test_one_segment_changes_no_word() -> None:
+def test_one_segment_changes_no_name() -> None:
     told = labels_of([*[SINUS] * 8, AF, *[SINUS] * 8])
     assert {label for label, _ in told} == {"N"}
 
@@ -166,10 +173,12 @@ IRREGULAR_RUN = [0.4, 0.55, 0.38, 0.52, 0.41, 0.56]
 def test_af_goes_on_beneath_aberrant_salvos(
     base: RhythmLabel, labels: str, rr_s: list[float], shown: RhythmLabel, within: bool
 ) -> None:
-    beats = heard(labels, rr_s)
+    beats = beats_at(labels, rr_s)
     run = [round(b.at) for b in beats if b.label == "V"]
-    assert is_within(Word(base, 0.7), beats, run[0] - 1, run[-1] + 1, shown) is within
+    assert is_within(NamedRhythm(base, 0.7), beats, run[0] - 1, run[-1] + 1, shown) is within
 
 
 def test_an_episode_has_one_probability_and_one_reason() -> None:
-    assert word([], OTHER, "N") == Word("U", pytest.approx(0.94), "too few normal beats")
+    assert name_rhythm([], OTHER, "N") == NamedRhythm(
+        "U", pytest.approx(0.94), "too few normal beats"
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from models.serving.runtime import CLASSES, Model
 from models.signal.stage import ArrayStage, Rows
 from stream_processor.pipeline.stages.seconds import AnalysedSecond
-from stream_processor.pipeline.stages.sequences import SequenceTask
+from stream_processor.pipeline.stages.tasks.sequences import SequenceTask
 
 _VT, _VF, _ASYSTOLE = (CLASSES["lethal"].index(name) for name in ("VT", "VF", "ASYS"))
 CERTAIN = 0.5  # probability from which the task overrules what the signal looks like

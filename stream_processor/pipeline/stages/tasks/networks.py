@@ -12,7 +12,7 @@ import numpy as np
 from models.serving.runtime import Model, NetworkSpec
 from models.signal.stage import Rows, Slab, State
 from models.signal.windows import Windower, Windows
-from stream_processor.pipeline.stages.findings import FindingReporter, TaskLabel
+from stream_processor.pipeline.stages.tasks.findings import FindingReporter, TaskLabel
 
 
 @dataclass
@@ -100,7 +100,7 @@ class NetworkTasks:
             for one in self._networks.values()
             if row in one.began
         }
-        return {"networks": networks, "told": self._reporter.snapshot(row)}
+        return {"networks": networks, "reported": self._reporter.snapshot(row)}
 
     def restore(self, row: int, state: State) -> None:
         """Set the row to a snapshot, which may be of other networks: those that it does not know
@@ -110,7 +110,7 @@ class NetworkTasks:
         for one in known:
             one.windower.restore(one.rows[row], states[one.key])
             one.began[row] = int(states[one.key]["origin"])
-        self._reporter.restore(row, state["told"])
+        self._reporter.restore(row, state["reported"])
         self._reporter.keep(row, [one.spec.name for one in known])
 
     def _labels(self, one: _Deployed, windows: Sequence[Windows]) -> list[TaskLabel]:

@@ -1,7 +1,7 @@
 """Names the rhythm of some 30 s, from the rhythm network's answers and the beats in them.
 
 The network says whether it is atrial fibrillation, and whether the signal can be read. Its third
-class, "other" of CinC 2017, is no rhythm: what is there instead is said by the beats. A sinus
+class, "other" of CinC 2017, is no rhythm: the beats show what is there instead. A sinus
 rhythm with ectopic beats is a sinus rhythm. See docs/rhythm.md.
 """
 
@@ -22,9 +22,9 @@ SINUS, AF, _, UNREADABLE = range(len(CLASSES))
 # specificity for AF of CinC 2017's validation records add up to their most. The stream as a whole
 # is what is likeliest.
 AF_FROM = 0.15
-LEAST = 4  # intervals between normal beats, without which nothing is said of them
+LEAST = 4  # intervals between normal beats, without which they name no rhythm
 BRADYCARDIA, TACHYCARDIA = 60.0, 100.0  # a minute
-MARGIN = 3.0  # a minute, back inside the limit before the word changes
+MARGIN = 3.0  # a minute, back inside the limit before the name changes
 # Successive normal intervals that differ by this share of their mean (median) do not come from a
 # sinus node; breathing changes them gradually.
 IRREGULAR = 0.12
@@ -42,8 +42,8 @@ NOT_IN: dict[RhythmLabel, tuple[RhythmLabel, ...]] = {
 SALVO = 15 * FS_HZ
 
 
-class Heard(NamedTuple):
-    """The properties of a beat on which the rhythm's word depends."""
+class RhythmBeat(NamedTuple):
+    """The properties of a beat on which the rhythm's name depends."""
 
     at: float
     rr_s: float | None
@@ -51,54 +51,58 @@ class Heard(NamedTuple):
     sure: bool  # it is no weak peak, which has no class
 
 
-class Word(NamedTuple):
-    """A rhythm, how likely it is, and why nothing else can be said ("" for a rhythm)."""
+class NamedRhythm(NamedTuple):
+    """A rhythm, how likely it is, and why it is not known ("" if it is)."""
 
     label: RhythmLabel
     probability: float
     reason: str = ""
 
 
-def word(beats: Sequence[Heard], mean: Sequence[float], before: RhythmLabel) -> Word:
-    """Decide the word for a segment.
+def name_rhythm(
+    beats: Sequence[RhythmBeat], mean: Sequence[float], before: RhythmLabel
+) -> NamedRhythm:
+    """Name the rhythm of a segment.
 
     Args:
         beats: those of the segment and some seconds around it, in order.
         mean: probabilities of CLASSES.
-        before: the word of the segment before.
+        before: the rhythm of the segment before.
     """
     best = max(range(len(CLASSES)), key=mean.__getitem__)
     if best == UNREADABLE:
-        return Word("~", mean[UNREADABLE], "noise")
+        return NamedRhythm("~", mean[UNREADABLE], "noise")
     sure = [b for b in beats if b.sure]
     if sure and sum(b.label == "Q" for b in sure) >= PACED * len(sure):
-        return Word("P", 1 - mean[UNREADABLE])
+        return NamedRhythm("P", 1 - mean[UNREADABLE])
     nn = normal_intervals(beats)
     if len(nn) < LEAST:
         if mean[AF] >= AF_FROM:
-            return Word("AFIB", mean[AF])
-        return Word("U", 1 - mean[AF] - mean[UNREADABLE], "too few normal beats")
+            return NamedRhythm("AFIB", mean[AF])
+        return NamedRhythm("U", 1 - mean[AF] - mean[UNREADABLE], "too few normal beats")
     usual = median(nn)
     step = median(abs(b - a) for a, b in pairwise(nn)) / usual
     if mean[AF] >= AF_FROM and (best == AF or step >= REGULAR):
-        return Word("AFIB", mean[AF])
+        return NamedRhythm("AFIB", mean[AF])
     if step >= IRREGULAR:
-        return Word("U", 1 - mean[AF] - mean[UNREADABLE], "irregular, no known pattern")
-    return Word(_sinus(nn, usual, before), 1 - mean[AF] - mean[UNREADABLE])
+        return NamedRhythm("U", 1 - mean[AF] - mean[UNREADABLE], "irregular, no known pattern")
+    return NamedRhythm(_sinus(nn, usual, before), 1 - mean[AF] - mean[UNREADABLE])
 
 
-def normal_intervals(beats: Sequence[Heard]) -> list[float]:
+def normal_intervals(beats: Sequence[RhythmBeat]) -> list[float]:
     """Return the intervals between neighbouring normal beats, s."""
     return [b.rr_s for a, b in pairwise(beats) if b.rr_s is not None and a.label == b.label == "N"]
 
 
-def is_within(base: Word, beats: Sequence[Heard], start: int, end: int, label: RhythmLabel) -> bool:
+def is_within(
+    base: NamedRhythm, beats: Sequence[RhythmBeat], start: int, end: int, label: RhythmLabel
+) -> bool:
     """Whether what the beats show from `start` to `end` belongs to the rhythm beneath it. AF goes
     on through slow salvos of V beats, and through fast ones that are as irregular as AF: those are
     aberrant beats, as a VT is regular. The alarms of salvos do not depend on it.
 
     Args:
-        base: the word of the segment.
+        base: the rhythm of the segment.
         beats: those around the segment, in order.
     """
     if label in NOT_IN.get(base.label, ()):
@@ -108,7 +112,7 @@ def is_within(base: Word, beats: Sequence[Heard], start: int, end: int, label: R
     return label == "IVR" or (label == "VT" and _is_irregular(beats, start, end))
 
 
-def _is_irregular(beats: Sequence[Heard], start: int, end: int) -> bool:
+def _is_irregular(beats: Sequence[RhythmBeat], start: int, end: int) -> bool:
     at = [b.at for b in beats if start <= b.at <= end]
     rr = [b - a for a, b in pairwise(at)]
     if len(rr) < LEAST:
