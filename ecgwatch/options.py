@@ -62,3 +62,8 @@ End = Annotated[
     str | None,
     typer.Option("--to", metavar="TIME", help="End of the period, likewise (default: none)."),
 ]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Name to record (default: your login name)."),
+]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Reason to record.")]

@@ -18,6 +18,7 @@ from dashboards.report.findings import Findings
 from dashboards.report.signal import Signal
 from dashboards.words import RHYTHMS
 from ingest.messages import Edit
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.stages.variability import NN_MS
 
 ROW_S = 7.0  # 175 mm of paper, which fits onto A4
@@ -120,5 +121,5 @@ def _template() -> jinja2.Template:
         when=when, clock=clock, lasting=lasting, percent=percent, verdict=verdict
     )
     names = {label: name.full for label, name in RHYTHMS.items()}
-    environment.globals.update(RHYTHMS=names, MARKS=MARKS)
+    environment.globals.update(RHYTHMS=names, MARKS=MARKS, ALARMS=CATALOGUE)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

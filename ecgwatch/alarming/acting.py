@@ -9,10 +9,10 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards.monitor.live.limits import own_limits
+from dashboards.monitor.live.limits import ALARMS, own_limits, own_switches
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
-from ingest.messages import Action, Orders
+from ingest.messages import Action, AlarmKind, Orders
 from ingest.operator import send
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.profiles import Profile, with_limits
@@ -71,19 +71,41 @@ def limits_of(assignments: Iterable[str], unset: Iterable[str]) -> dict[str, flo
     found: dict[str, float | None] = dict.fromkeys(unset)
     for text in assignments:
         name, _, value = text.partition("=")
+        number, percent, _ = value.strip().partition("%")
         try:
-            found[name.strip()] = float(value)
+            found[name.strip()] = float(number) / (100 if percent else 1)
         except ValueError:
             raise BadInputError(
-                f"--set {text}", "Write it as NAME=NUMBER, such as hr_high_bpm=130."
+                f"--set {text}", "Write it as NAME=NUMBER, such as hr_high_bpm=130 or battery=20%."
             ) from None
     return found
 
 
-def check_limits(base: Profile, orders: Orders | None, limits: dict[str, float | None]) -> None:
-    """Check that limits agree with the profile and with earlier changes. Raises BadInputError."""
+def switches_of(
+    on: Iterable[str], off: Iterable[str], unset: Iterable[str]
+) -> dict[AlarmKind, bool | None]:
+    """Return the alarms to switch on, off, or back to what the profile says (None). Raises
+    BadInputError for a kind that does not exist or cannot be switched off."""
+    wanted = {**dict.fromkeys(unset), **dict.fromkeys(on, True), **dict.fromkeys(off, False)}
+    kinds: dict[str, AlarmKind] = {kind: kind for group in ALARMS.values() for kind in group}
+    if unknown := [kind for kind in wanted if kind not in kinds]:
+        raise BadInputError(
+            f"no alarm of a patient is of the kind {unknown[0]!r}",
+            f"There are: {', '.join(kinds)}.",
+        )
+    return {kinds[kind]: value for kind, value in wanted.items()}
+
+
+def check_limits(
+    base: Profile,
+    orders: Orders | None,
+    limits: dict[str, float | None],
+    switches: dict[AlarmKind, bool | None],
+) -> None:
+    """Check that limits and switches agree with the profile and with earlier changes. Raises
+    BadInputError."""
     try:
-        with_limits(base, own_limits(orders) | limits, base)
+        with_limits(base, own_limits(orders) | limits, base, own_switches(orders) | switches)
     except ValueError as error:
         raise BadInputError(
             str(error), "`ecgwatch alarms profile PATIENT` shows every limit and what it may be."

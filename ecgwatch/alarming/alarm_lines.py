@@ -7,11 +7,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dashboards.monitor.live.limits import off_alarms
 from ecgwatch.times import show_time
 from ingest.messages import Alarm, Orders, Priority
 from stream_processor.notifications.moments import is_silenced
 from stream_processor.notifications.text import MARKS
-from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS, Profile
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE
+from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS, SHARES, Profile
 
 STYLES: dict[Priority, str] = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _WIDTH = 240  # a table is as wide as it needs to be; narrower terminals fold it themselves
@@ -49,17 +51,23 @@ def limits_table(name: str, base: Profile, orders: Orders | None) -> Table:
         origin = f"{change.by}, {show_time(change.time_ns)}" if change else f"profile {name}"
         if change is None and getattr(base, field) != getattr(ADULT, field):
             origin += " (profiles file)" if name == "adult" else ""
-        value = f"{held.get(field, getattr(base, field)):g}"
+        share = field in SHARES
+        factor, unit = (100, "%") if share else (1, limit.unit)
+        value = f"{held.get(field, getattr(base, field)) * factor:g}{' %' if share else ''}"
         table.add_row(
             field,
             value,
-            f"{limit.low:g} to {limit.high:g} {limit.unit}".rstrip(),
+            f"{limit.low * factor:g} to {limit.high * factor:g} {unit}".rstrip(),
             origin,
             limit.label,
         )
-    table.add_row(
-        "off", "", "", f"profile {name}", ", ".join(base.off) or "no alarm is switched off"
-    )
+    off = off_alarms(orders, base)
+    for kind in off:
+        switch = orders.switched.get(kind) if orders else None
+        origin = f"{switch.by}, {show_time(switch.time_ns)}" if switch else f"profile {name}"
+        table.add_row(kind, "off", "", origin, f"{CATALOGUE[kind].name}: not raised")
+    if not off:
+        table.add_row("", "", "", "", "No alarm is switched off.")
     return table
 
 

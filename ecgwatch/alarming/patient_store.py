@@ -11,6 +11,7 @@ import typer
 from ecgwatch import settings
 from ecgwatch.stores import missing_file, open_sink
 from ingest.errors import BadInputError, UnreachableError
+from ingest.messages import Alarm
 from stream_processor.sinks.base import Sink, SinkBusyError
 
 
@@ -54,6 +55,15 @@ def warn_if_unknown(store: Sink, patient: str) -> None:
             else "It is empty."
         )
         warn(f"the store knows no patient {patient!r}. {some}")
+
+
+def unanswered(store: Sink | None, patient: str) -> list[Alarm]:
+    """Return the patient's alarms that stand and that nobody has acknowledged, oldest first; none
+    without a store."""
+    if store is None:
+        return []
+    warn_if_unknown(store, patient)
+    return [a for a in store.read(Alarm, patient) if a.standing and a.acknowledged_ns is None]
 
 
 def warn(text: str) -> None:

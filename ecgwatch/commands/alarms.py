@@ -3,28 +3,26 @@ alarm is missing."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from ecgwatch import options, settings
-from ecgwatch.alarming.acting import act, check_limits, check_silenceable, limits_of, seconds_of
-from ecgwatch.alarming.alarm_lines import described, limits_table, show
-from ecgwatch.alarming.orders import read_orders
+from ecgwatch.alarming.acting import act, check_silenceable, seconds_of
+from ecgwatch.alarming.alarm_lines import described, show
+from ecgwatch.alarming.limits_command import profile
 from ecgwatch.alarming.patient_store import (
     opened_store,
+    unanswered,
     warn,
     warn_if_unknown,
     warn_in_store_if_unknown,
 )
 from ecgwatch.commands.notify import notifications_file
-from ecgwatch.stores import load_profiles
 from ecgwatch.times import parse_when
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
 from ingest.messages import Alarm, AlarmKind
-from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import FOREVER_NS
 
 DEFAULT_HOURS = 24.0
@@ -34,12 +32,9 @@ app = typer.Typer(
     help="Alarms: list, acknowledge, silence, follow, set limits, prove that none is missing.",
 )
 
+app.command()(profile)
+
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="The patient's name.")]
-By = Annotated[
-    str | None,
-    typer.Option("--by", metavar="NAME", help="Name to record (default: your login name)."),
-]
-Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Reason to record.")]
 
 
 @app.command("list")
@@ -93,8 +88,8 @@ def ack(
     every: Annotated[
         bool, typer.Option("--all", help="All of the patient's standing alarms.")
     ] = False,
-    by: By = None,
-    note: Note = "",
+    by: options.By = None,
+    note: options.Note = "",
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
@@ -102,13 +97,7 @@ def ack(
     chosen, _ = settings.load({"broker": broker, "sink": sink})
     alarm_id = ""
     with opened_store(chosen, needed=False) as store:
-        found = (
-            []
-            if store is None
-            else [a for a in store.read(Alarm, patient) if a.standing and a.acknowledged_ns is None]
-        )
-        if store is not None:
-            warn_if_unknown(store, patient)
+        found = unanswered(store, patient)
     if every == (alarm is not None):
         known = (
             "".join(f"\n  {a.id}  {a.text}" for a in found) or " none, as far as the store knows"
@@ -117,15 +106,45 @@ def ack(
             "which alarm?", f"Give its id, its kind or --all. Standing and not acknowledged:{known}"
         )
     if alarm is not None:
-        alarm_id = next((a.id for a in reversed(found) if alarm in (a.id, a.kind)), alarm)
-        if alarm_id == alarm and ":" not in alarm:  # a kind, known or mistyped
-            raise _none_stands(patient, alarm, found)
-        if alarm_id not in [a.id for a in found]:
-            warn(
-                f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same"
-            )
+        alarm_id = _standing_id(patient, alarm, found)
     act(chosen.kafka, patient, by, note, action="acknowledge", alarm_id=alarm_id)
     typer.echo(f"acknowledgement of {alarm_id or f'all standing alarms of {patient}'} sent")
+
+
+@app.command()
+def escalate(
+    patient: Patient,
+    alarm: Annotated[
+        str,
+        typer.Argument(
+            metavar="ALARM", help="The alarm's id, or a kind: the newest one that stands."
+        ),
+    ],
+    by: options.By = None,
+    note: options.Note = "",
+    broker: options.Broker = None,
+    sink: options.Sink = None,
+) -> None:
+    """Call the next person about an alarm now, as the page's Escalate does: the alarm is raised
+    again, and the notifier tells its next recipients."""
+    chosen, _ = settings.load({"broker": broker, "sink": sink})
+    with opened_store(chosen, needed=False) as store:
+        alarm_id = _standing_id(patient, alarm, unanswered(store, patient))
+    act(chosen.kafka, patient, by, note, action="escalate", alarm_id=alarm_id)
+    typer.echo(f"escalation of {alarm_id} sent")
+
+
+def _standing_id(patient: str, alarm: str, standing: list[Alarm]) -> str:
+    """Return the id of the alarm that is meant: `alarm` is an id or a kind. Raises BadParameter for
+    a kind of which none stands."""
+    alarm_id = next((a.id for a in reversed(standing) if alarm in (a.id, a.kind)), alarm)
+    if alarm_id == alarm and ":" not in alarm:  # a kind, known or mistyped
+        raise _none_stands(patient, alarm, standing)
+    if alarm_id not in [a.id for a in standing]:
+        warn(
+            f"the store has no alarm {alarm_id!r} that stands and is not acknowledged; sent all the same"
+        )
+    return alarm_id
 
 
 def _none_stands(patient: str, kind: str, standing: list[Alarm]) -> typer.BadParameter:
@@ -158,8 +177,8 @@ def silence(
             "--kind", metavar="KIND", help="Only alarms of this kind (default: any but high ones)."
         ),
     ] = "",
-    by: By = None,
-    note: Note = "",
+    by: options.By = None,
+    note: options.Note = "",
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
@@ -176,8 +195,8 @@ def silence(
 @app.command()
 def resume(
     patient: Patient,
-    by: By = None,
-    note: Note = "",
+    by: options.By = None,
+    note: options.Note = "",
     broker: options.Broker = None,
     sink: options.Sink = None,
 ) -> None:
@@ -213,64 +232,6 @@ def tail(
                 show(described(alarm, step=True))
     except KeyboardInterrupt:
         pass
-
-
-@app.command()
-def profile(
-    patient: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PATIENT]", help="The patient (default: patients that no profile names)."
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Set a limit (may be repeated)."),
-    ] = None,
-    unset: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--unset", metavar="NAME", help="Return to the profile's limit (may be repeated)."
-        ),
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            "--check", metavar="FILE", help="Only check that a profiles file can be used."
-        ),
-    ] = None,
-    by: By = None,
-    note: Note = "",
-    broker: options.Broker = None,
-    sink: options.Sink = None,
-) -> None:
-    """Show a patient's alarm limits, with the range and the origin of each; or set some."""
-    if check is not None:
-        Profiles.load(check)
-        typer.echo(f"{check}: can be used")
-        return
-    chosen, _ = settings.load({"broker": broker, "sink": sink})
-    profiles = load_profiles(chosen)
-    limits = limits_of(set_ or [], unset or [])
-    if limits and patient is None:
-        raise BadInputError(
-            "whose limits?", "Name the patient: ecgwatch alarms profile PATIENT --set ..."
-        )
-    orders = None if patient is None else read_orders(chosen.kafka, patient)
-    given = orders.profile if orders else ""
-    base = profiles.of(patient or "", given)
-    if not limits:
-        show(limits_table(given or profiles.name_of(patient or ""), base, orders))
-        return
-    assert patient is not None
-    check_limits(base, orders, limits)
-    warn_in_store_if_unknown(chosen, patient)
-    act(chosen.kafka, patient, by, note, action="limits", limits=limits)
-    changes = [
-        f"{name} {'as in the profile' if value is None else f'= {value:g}'}"
-        for name, value in limits.items()
-    ]
-    typer.echo(f"limits of {patient}: {', '.join(changes)}")
 
 
 @app.command()

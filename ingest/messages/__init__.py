@@ -29,6 +29,7 @@ from ingest.messages.people import (
     JournalKind,
     LimitChange,
     Orders,
+    Switch,
     Verdict,
 )
 from ingest.messages.scores import Score
@@ -61,6 +62,7 @@ __all__ = [
     "Score",
     "Stored",
     "Strip",
+    "Switch",
     "Verdict",
     "Vitals",
     "Waveform",

@@ -17,7 +17,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     acknowledge: the alarm `alarm_id`, or all standing ones. silence: alarms of `kind` ("": of any)
     for `seconds`; alarms of high priority still sound. resume: ends a silence. escalate: raises the
     alarm `alarm_id` again now, so that the next person is called. limits: sets fields
-    of the patient's alarm profile; None restores the profile's value. profile: from now on the
+    of the patient's alarm profile, and switches alarms on or off; None restores what the profile
+    says. profile: from now on the
     patient's alarm profile is the one named `profile`; "" restores the one of the profiles file.
     """
 
@@ -33,6 +34,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, float | None] = {}
     note: str = ""
     profile: str = ""
+    switches: dict[AlarmKind, bool | None] = {}  # kinds of alarms that are switched on or off
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
@@ -47,6 +49,14 @@ class LimitChange(msgspec.Struct, frozen=True):
     """A limit that a person set: its value, its wall time and the person's name."""
 
     value: float
+    time_ns: int
+    by: str
+
+
+class Switch(msgspec.Struct, frozen=True):
+    """An alarm that a person switched on or off: the wall time and the person's name."""
+
+    on: bool
     time_ns: int
     by: str
 
@@ -66,6 +76,10 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, float] = {}  # every limit in force
     defaults: dict[str, float] = {}  # the profile's
     changed: dict[str, LimitChange] = {}  # those of them that people have set
+    # alarms that are not raised, and those of the profile; None: written before they were told
+    off: tuple[AlarmKind, ...] | None = None
+    default_off: tuple[AlarmKind, ...] | None = None
+    switched: dict[AlarmKind, Switch] = {}  # alarms that people have switched on or off
     profile: str = ""  # name of the profile given at admission; "" for the one of the profiles file
     acknowledged: dict[str, Acknowledgement] = {}  # the newest ones, by alarm id
     acted: dict[int, int] = {}  # by partition of ecg.acks: one past the last action inside

@@ -11,7 +11,7 @@ from ingest.messages import Action, Alarm, AlarmKind, Orders, Vitals
 from stream_processor.pipeline import events
 from stream_processor.pipeline.alarms.lateness import Lateness
 from stream_processor.pipeline.alarms.lifecycle import AlarmLifecycle
-from stream_processor.pipeline.alarms.limits import PatientLimits
+from stream_processor.pipeline.alarms.limits import BedsideOrders, PatientLimits
 from stream_processor.pipeline.alarms.orders import orders_of
 from stream_processor.pipeline.alarms.profiles import Profile, Profiles
 from stream_processor.pipeline.stages.admission.runs import Stream
@@ -32,7 +32,7 @@ class AlarmControl:
 
     def set_limits(self, patient_id: str) -> Profile:
         """Work out the limits of a patient with an open stream, and return them."""
-        return self._limits.set(patient_id, *self._ordered(patient_id))
+        return self._limits.set(patient_id, self._lifecycle.ordered(patient_id))
 
     def limits(self, patient_id: str) -> Profile:
         """Return the limits of a patient with an open stream."""
@@ -51,7 +51,7 @@ class AlarmControl:
             # only add their difference.
             missed = place < self._action_ends.get(partition, 0)
             age_s = max(0.0, (self._clock.now_ns() - action.time_ns) / 1e9) if missed else 0.0
-            action = self._limits.usable(action, *self._ordered(action.patient_id))
+            action = self._limits.usable(action, self._lifecycle.ordered(action.patient_id))
             found += self._lifecycle.act(action, partition, place, age_s)
             if action.patient_id not in streams:
                 if not action.alarm_id:  # else it may be raised again in a moment, after a crash
@@ -72,9 +72,9 @@ class AlarmControl:
         found: dict[str, Orders | None] = {}
         for patient_id in self._lifecycle.news():
             patient = self._lifecycle.remembered(patient_id)
-            own, given = self._ordered(patient_id)
-            holding = self._limits.combined(patient_id, own, given)
-            profile = self._limits.combined(patient_id, {}, given)
+            own = self._lifecycle.ordered(patient_id)
+            holding = self._limits.combined(patient_id, own)
+            profile = self._limits.combined(patient_id, BedsideOrders(profile=own.profile))
             found[patient_id] = (
                 None if patient is None else orders_of(patient_id, patient, holding, profile)
             )
@@ -156,8 +156,4 @@ class AlarmControl:
 
     def _escalate_s(self, patient_id: str) -> float:
         """Return the seconds between re-alarms of a patient, with or without an open stream."""
-        return self._limits.combined(patient_id, *self._ordered(patient_id)).escalate_s
-
-    def _ordered(self, patient_id: str) -> tuple[Mapping[str, float], str]:
-        """The limits set at the bedside, and the name of the profile given at admission."""
-        return self._lifecycle.limits(patient_id), self._lifecycle.profile(patient_id)
+        return self._limits.combined(patient_id, self._lifecycle.ordered(patient_id)).escalate_s

@@ -12,7 +12,7 @@ from ingest.messages import Action, Rhythm, Stored
 from stream_processor.sinks.base import FILING, KEY, KINDS, E, Kind
 
 # PRAGMA user_version: increased with every change of a message's fields, with a step in UPGRADES
-LAYOUT = 6
+LAYOUT = 7
 # Statements that bring a file of each layout to the next one. New tables need none.
 UPGRADES = {
     1: (
@@ -45,6 +45,7 @@ UPGRADES = {
         "ALTER TABLE vitals ADD COLUMN nn INTEGER DEFAULT 0",
         "ALTER TABLE vitals ADD COLUMN noise TEXT DEFAULT ''",
     ),
+    6: ("ALTER TABLE action ADD COLUMN switches TEXT DEFAULT '{}'",),  # alarms switched on or off
 }
 _AFFINITY = {int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}  # else TEXT
 

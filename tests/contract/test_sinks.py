@@ -231,7 +231,7 @@ AGAIN = {
     alarm: {"step": "end"},
     strip: {"n": 3, "packed": pack(SHAPE[:3])},
     waveform: {"n": 3, "packed": pack(SHAPE[:3])},
-    action: {"limits": {}},
+    action: {"limits": {}, "switches": {"hr_low": False, "pause": None}},
     delivery: {"outcome": "delivered"},
     score: {"qrs_tp": 77},
     edit: {"verdict": "rejected"},

@@ -11,10 +11,12 @@ import threading
 import confluent_kafka
 import msgspec
 
-from ingest.messages import Action, Alarm, LimitChange, Orders, decode
+from ingest.messages import Action, Alarm, AlarmKind, LimitChange, Orders, Switch, decode
 from ingest.topics import ACKS
 from stream_processor.pipeline.alarms.profiles import ADULT, LIMITS
 from tests.e2e.monitor_fakes import Ward
+
+_Told = tuple[dict[str, float], dict[str, LimitChange], dict[AlarmKind, Switch]]
 
 
 class Answers:
@@ -24,7 +26,7 @@ class Answers:
         self.streams = streams
         self.alarms = {alarm.id: alarm for alarm in alarms}
         self.taken: list[Action] = []
-        self._orders: dict[str, tuple[dict[str, float], dict[str, LimitChange]]] = {}
+        self._orders: dict[str, _Told] = {}
         settings = {
             "bootstrap.servers": broker,
             "group.id": "answers",
@@ -66,7 +68,7 @@ class Answers:
     def _order(self, action: Action) -> None:
         """Report the orders in force, as the alarm life cycle does."""
         patient = action.patient_id
-        silenced, changed = self._orders.setdefault(patient, ({}, {}))
+        silenced, changed, switched = self._orders.setdefault(patient, ({}, {}, {}))
         if action.action == "silence":
             silenced[action.kind] = action.seconds or 0.0
         elif action.action == "resume":
@@ -76,6 +78,10 @@ class Answers:
                 changed.pop(name, None)
                 if value is not None:
                     changed[name] = LimitChange(value, action.time_ns, action.by)
+            for kind, on in action.switches.items():
+                switched.pop(kind, None)
+                if on is not None:
+                    switched[kind] = Switch(on, action.time_ns, action.by)
         defaults = {name: float(getattr(ADULT, name)) for name in LIMITS}
         limits = defaults | {name: change.value for name, change in changed.items()}
         self.streams.send(
@@ -86,6 +92,9 @@ class Answers:
                 limits=limits,
                 defaults=defaults,
                 changed=dict(changed),
+                off=tuple(kind for kind, switch in switched.items() if not switch.on),
+                default_off=(),
+                switched=dict(switched),
             )
         )
 

@@ -157,9 +157,23 @@ def test_limits_are_checked_where_they_stand_and_say_who_changed_them(
         shot(page, "limits")
         high.get_by_role("button", name="Back to 120").click()
         expect(field).to_have_value("120")
+        low = page.locator('tr[data-kind="hr_low"]')
+        assert page.get_by_role("checkbox", name="Asystole: alarm on").is_disabled()
+        page.get_by_role("checkbox", name="HR low: alarm on").press("Space")
+        expect(low.locator(".feedback")).to_have_text("Saved")
+        expect(low.locator(".changed")).to_contain_text("by Ada")
+        assert answers.taken[-1].switches == {"hr_low": False}
         page.keyboard.press("Escape")
         expect(page.locator("dialog")).to_have_count(0)
         expect(page.locator(".fact .range")).to_have_text("50–120")
+        expect(page.locator(".fact .off")).to_have_text("HR low off")
+        page.keyboard.press("Escape")
+        expect(page.locator(".tile .quality")).to_contain_text("HR low off")
+        page.keyboard.press("Enter")
+        page.keyboard.press("l")
+        low.get_by_role("button", name="Back to on").click()
+        expect(page.get_by_role("checkbox", name="HR low: alarm on")).to_be_checked()
+        assert answers.taken[-1].switches == {"hr_low": None}
 
 
 def test_review_and_actions_among_fifty_patients(browser: Browser) -> None:

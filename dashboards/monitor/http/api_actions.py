@@ -15,7 +15,7 @@ from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_limits import base_profile
 from dashboards.monitor.http.api_request import DAY_NS, ApiRequest, json_answer, onset_of
 from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec, require
-from dashboards.monitor.live.limits import own_limits
+from dashboards.monitor.live.limits import own_limits, own_switches
 from dashboards.monitor.live.views import action_view
 from dashboards.monitor.store import questions
 from ingest.errors import EcgwatchError, RefusedError
@@ -29,7 +29,7 @@ _TAKES = {
     "silence": {"kind", "seconds"},
     "resume": {"kind"},
     "escalate": {"alarm"},
-    "limits": {"limits"},
+    "limits": {"limits", "switches"},
 }
 
 
@@ -40,6 +40,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     kind: AlarmKind | Literal[""] = ""
     seconds: float | None = None
     limits: dict[str, float | None] = {}
+    switches: dict[AlarmKind, bool | None] = {}
     note: str = ""
 
 
@@ -60,6 +61,7 @@ async def _act(ask: ApiRequest) -> Response:
         kind=body.kind,
         seconds=body.seconds,
         limits=body.limits,
+        switches=body.switches,
         note=body.note,
     )
     return await sent(ask, action)
@@ -154,13 +156,14 @@ async def _check_resume(ask: ApiRequest, body: _Body) -> None:
 
 async def _check_limits(ask: ApiRequest, body: _Body) -> None:
     require(ask.visitor, "admin")
-    if not body.limits:
-        raise RefusedError(400, "limits must name at least one limit")
+    if not body.limits and not body.switches:
+        raise RefusedError(400, "limits must name at least one limit, or switches one alarm")
     await known_patient(ask)
     orders = ask.parts.hub.board.orders(ask.patient)
     base = base_profile(ask, orders)
     try:
-        with_limits(base, own_limits(orders) | body.limits, base)
+        switches = own_switches(orders) | body.switches
+        with_limits(base, own_limits(orders) | body.limits, base, switches)
     except ValueError as error:
         raise RefusedError(
             400, str(error), "GET /api/patients/ID/limits says what each limit may be."
@@ -216,6 +219,12 @@ _ACTION: dict[str, Any] = schemas.thing(
             "propertyNames": {"enum": [*LIMITS]},
             "description": "limits: new values; null goes back to the profile's. Needs the role admin",
         },
+        "switches": {
+            "type": "object",
+            "additionalProperties": {"type": ["boolean", "null"]},
+            "propertyNames": schemas.KIND,
+            "description": "limits: alarms switched on (true) or off (false); null goes back to the profile's. Needs the role admin",
+        },
     },
     ("action", "by"),
 )
@@ -228,7 +237,7 @@ ENDPOINTS = (
         "/api/patients/{patient}/actions",
         "acknowledge",
         _act,
-        "Acknowledge, silence, resume, escalate, or set limits",
+        "Acknowledge, silence, resume, escalate, set limits, or switch alarms on and off",
         SENT,
         body=_ACTION,
         errors=(404, 409, 503),

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from dashboards.monitor.http import schemas
 from dashboards.monitor.http.api_request import ApiRequest, json_answer
 from dashboards.monitor.http.endpoint import Endpoint, ResponseSpec
-from dashboards.monitor.live.limits import limits_view
+from dashboards.monitor.live.limits import limits_view, switches_view
 from ingest.messages import Orders
 from stream_processor.pipeline.alarms.profiles import Profile
 
@@ -27,11 +27,11 @@ async def _limits(ask: ApiRequest) -> Response:
     return json_answer(
         {
             "fields": limits_view(orders, base),
+            "alarms": switches_view(orders, base),
             "profile": orders.profile if orders else person.profile if person else "",
             "file_profile": profiles.name_of(ask.patient),
             "profiles": profiles.names,
             "admitted": bool(person and person.present),
-            "off": base.off,
         }
     )
 
@@ -52,23 +52,36 @@ _LIMIT = schemas.thing(
         "by": schemas.TEXT,
     }
 )
+_SWITCH = schemas.thing(
+    {
+        "kind": schemas.KIND,
+        "group": schemas.TEXT,
+        "name": schemas.TEXT,
+        "priority": schemas.PRIORITY,
+        "on": {"type": "boolean"},
+        "default": {"type": "boolean", "description": "whether the profile has it on"},
+        "always": {"type": "boolean", "description": "cannot be switched off"},
+        "changed": schemas.TIME_OR_NULL,
+        "by": schemas.TEXT,
+    }
+)
 ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/patients/{patient}/limits",
         "view",
         _limits,
-        "The alarm limits that hold",
+        "The alarm limits that hold, and the alarms that are on",
         ResponseSpec(
-            'every limit; the profile that holds, "" for that of the profiles file; those there are; alarms it leaves off',
+            'every limit; the profile that holds, "" for that of the profiles file; those there are; every alarm, on or off',
             schemas.thing(
                 {
                     "fields": schemas.many(_LIMIT),
+                    "alarms": schemas.many(_SWITCH),
                     "profile": schemas.TEXT,
                     "file_profile": schemas.TEXT,
                     "profiles": schemas.many(schemas.TEXT),
                     "admitted": {"type": "boolean"},
-                    "off": schemas.many(schemas.KIND),
                 }
             ),
         ),

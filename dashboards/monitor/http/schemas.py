@@ -17,6 +17,7 @@ TIME_OR_NULL: Schema = {
 NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 TEXT: Schema = {"type": "string"}
 KIND: Schema = {"enum": [*get_args(AlarmKind)]}
+PRIORITY: Schema = {"enum": [*get_args(Priority)]}
 BY: Schema = {
     "type": "string",
     "minLength": 1,
@@ -62,7 +63,7 @@ ALARM = thing(
     {
         "id": TEXT,
         "kind": KIND,
-        "priority": {"enum": [*get_args(Priority)]},
+        "priority": PRIORITY,
         "technical": {"type": "boolean"},
         "onset": TIME,
         "raised": TIME,
@@ -136,6 +137,7 @@ ACTION = thing(
         "kind": TEXT,
         "seconds": NUMBER_OR_NULL,
         "limits": {"type": "object", "additionalProperties": NUMBER_OR_NULL},
+        "switches": {"type": "object", "additionalProperties": {"type": ["boolean", "null"]}},
         "note": TEXT,
     }
 )

@@ -100,6 +100,7 @@ def action_view(action: Action) -> View:
         "kind": action.kind,
         "seconds": action.seconds,
         "limits": action.limits,
+        "switches": action.switches,
         "note": action.note,
     }
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from ingest.messages import Action, Alarm, AlarmKind, LimitChange, Orders
+from ingest.messages import Action, Alarm, AlarmKind, Orders
+from stream_processor.pipeline.alarms.limits import BedsideOrders
 from stream_processor.pipeline.alarms.orders import acknowledge, resumed_after
 from stream_processor.pipeline.alarms.standing import ANY, PatientAlarms, Standing
 from stream_processor.pipeline.alarms.steps import (
@@ -23,6 +24,7 @@ from stream_processor.pipeline.alarms.steps import (
     merged,
     re_alarm,
     report_silence,
+    set_limits,
     silenced_until,
 )
 
@@ -40,15 +42,13 @@ class AlarmLifecycle:
         """Return the patients who must be remembered when no stream is open."""
         return [id_ for id_, p in self._patients.items() if is_kept(p)]
 
-    def limits(self, patient_id: str) -> Mapping[str, float]:
-        """The patient's own limits."""
+    def ordered(self, patient_id: str) -> BedsideOrders:
+        """The limits, switches and profile that people have set for the patient."""
         patient = self._patients.get(patient_id)
-        return patient.limits if patient else {}
-
-    def profile(self, patient_id: str) -> str:
-        """The name of the profile that the patient was given; "" for the file's."""
-        patient = self._patients.get(patient_id)
-        return patient.profile if patient else ""
+        if patient is None:
+            return BedsideOrders()
+        switches = {kind: switch.on for kind, switch in patient.switched.items()}
+        return BedsideOrders(dict(patient.limits), switches, patient.profile)
 
     def news(self) -> list[str]:
         """Return the patients whose orders must be published since the last call."""
@@ -202,14 +202,7 @@ class AlarmLifecycle:
             patient.profile = action.profile
             return []
         if action.action == "limits":
-            changed = patient.limits | action.limits
-            patient.limits = {name: value for name, value in changed.items() if value is not None}
-            patient.changed |= {
-                name: LimitChange(value, action.time_ns, action.by)
-                for name, value in action.limits.items()
-                if value is not None
-            }
-            patient.changed = {n: c for n, c in patient.changed.items() if n in patient.limits}
+            set_limits(patient, action)
             return []
         if action.action == "silence":
             patient.silenced[action.kind] = patient.now_ns + round(

@@ -34,6 +34,9 @@ def orders_of(
         limits=_values(holding),
         defaults=_values(profile),
         changed=dict(patient.changed),
+        off=holding.off,
+        default_off=profile.off,
+        switched=dict(patient.switched),
         profile=patient.profile,
         acknowledged=dict(patient.acknowledged),
         acted=dict(patient.acted),
@@ -50,6 +53,7 @@ def resumed_after(patient: PatientAlarms, orders: Orders) -> list[Alarm]:
         kind: patient.now_ns + round(left_s * 1e9) for kind, left_s in orders.silenced.items()
     }
     patient.changed = dict(orders.changed)
+    patient.switched = dict(orders.switched)
     patient.profile = orders.profile
     patient.limits = {name: change.value for name, change in orders.changed.items()}
     patient.acknowledged = dict(orders.acknowledged)

@@ -22,6 +22,7 @@ import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -72,6 +73,7 @@ LIMITS: dict[str, Limit] = {
         "Calls again where nobody acknowledges, or it holds on, after", "s", 30, 600
     ),
 }
+SHARES = {"battery"}  # of 1; people read them in percent
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,16 +145,29 @@ def changed(profile: Profile, changes: Mapping[str, Any]) -> Profile:
     return new
 
 
-def with_limits(profile: Profile, limits: Mapping[str, float | None], base: Profile) -> Profile:
-    """The profile with a patient's own limits; None goes back to the base's value. Raises
-    ValueError with the reason."""
+def with_limits(
+    profile: Profile,
+    limits: Mapping[str, float | None],
+    base: Profile,
+    switches: Mapping[AlarmKind, bool | None] = MappingProxyType({}),
+) -> Profile:
+    """The profile with a patient's own limits, and alarms switched on (True) or off; None goes back
+    to the base's value. Raises ValueError with the reason."""
     whole = {name for name, annotation in Profile.__annotations__.items() if annotation == "int"}
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for name, value in limits.items():
         if name not in LIMITS:
             _check(name, value)
         given = getattr(base, name) if value is None else value
         values[name] = int(given) if name in whole and float(given).is_integer() else given
+    if switches:
+        on = {kind for kind in profile.off if kind not in switches}
+        off = {
+            k
+            for k, value in switches.items()
+            if not (k not in base.off if value is None else value)
+        }
+        values["off"] = tuple(sorted(on | off))
     return changed(profile, values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ingest.messages import Acknowledgement, Alarm, LimitChange
+from ingest.messages import Acknowledgement, Alarm, AlarmKind, LimitChange, Switch
 
 ANY = ""  # silence: alarms of any kind
 
@@ -31,4 +31,5 @@ class PatientAlarms(msgspec.Struct):
     # the newest acknowledgements by alarm id, also of alarms that are not there (yet)
     acknowledged: dict[str, Acknowledgement] = {}
     changed: dict[str, LimitChange] = {}  # who set which of the limits
+    switched: dict[AlarmKind, Switch] = {}  # alarms that were switched on or off at the bedside
     told_ns: int = 0  # when the orders were last published, by the patient's time

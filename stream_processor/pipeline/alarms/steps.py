@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ingest.messages import Acknowledgement, Action, Alarm
+from ingest.messages import Acknowledgement, Action, Alarm, LimitChange, Switch
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.orders import acknowledge, note_acknowledged
 from stream_processor.pipeline.alarms.standing import ANY, PatientAlarms, Standing
@@ -13,7 +13,8 @@ from stream_processor.pipeline.alarms.standing import ANY, PatientAlarms, Standi
 
 def is_kept(patient: PatientAlarms) -> bool:
     """Whether something must be remembered of a patient without a stream."""
-    return bool(patient.standing or patient.silenced or patient.limits or patient.profile)
+    ordered = patient.silenced or patient.limits or patient.switched or patient.profile
+    return bool(patient.standing or ordered)
 
 
 def merged(alarm: Alarm, before: Alarm) -> Alarm:
@@ -73,6 +74,20 @@ def acknowledge_by(patient: PatientAlarms, action: Action) -> list[Alarm]:
             if s.alarm.kind == named.alarm.kind and s.alarm.onset_ns <= named.alarm.onset_ns
         ]
     return acknowledge(patient, standing, given)
+
+
+def set_limits(patient: PatientAlarms, action: Action) -> None:
+    """Take over limits and switches; those that are None go back to the profile's."""
+    for name, value in action.limits.items():
+        patient.limits.pop(name, None)
+        patient.changed.pop(name, None)
+        if value is not None:
+            patient.limits[name] = value
+            patient.changed[name] = LimitChange(value, action.time_ns, action.by)
+    for kind, on in action.switches.items():
+        patient.switched.pop(kind, None)
+        if on is not None:
+            patient.switched[kind] = Switch(on, action.time_ns, action.by)
 
 
 def silenced_until(patient: PatientAlarms, alarm: Alarm) -> int:

@@ -240,6 +240,19 @@ def test_acknowledge_by_id_by_kind_and_all(sending, keep):
     assert "knows no patient 'Bed 9'" in run("ack", "Bed 9", "--all")
 
 
+def test_escalate_by_kind_and_by_id(sending, keep):
+    stands = alarm(ago_s=60)
+    keep(stands)
+    assert "escalation of " in run(
+        "escalate", "Bed 1", "asystole", "--by", "Ann", "--note", "no answer"
+    )
+    run("escalate", "Bed 1", stands.id)
+    found = sorted(actions(sending), key=lambda a: a.time_ns)
+    assert [(a.action, a.alarm_id) for a in found] == [("escalate", stands.id)] * 2
+    assert (found[0].by, found[0].note) == ("Ann", "no answer")
+    assert "What stands: asystole." in run("escalate", "Bed 1", "pause", code=2)
+
+
 def test_silence_and_resume(sending, keep):
     keep(alarm())
     run("silence", "Bed 1", "--for", "10m", "--by", "Ann")
@@ -304,6 +317,8 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
     assert "Ann, 2001-09-09T01:46:40.000Z" in lines["hr_high_bpm"]
     assert "75" in lines["hr_low_bpm"]
     assert "profile paediatric" in lines["hr_low_bpm"]
+    assert "10 %  2 to 50 %" in lines["battery"]
+    assert "No alarm is switched off." in run("profile", "Bed 1")
     assert "profile adult" in run("profile", "someone")
     run(
         "profile",
@@ -333,7 +348,21 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
     ):
         with pytest.raises(BadInputError, match=problem):
             run("profile", *arguments)
+    for arguments, problem in (
+        (["Bed 1", "--off", "asystole"], "asystole cannot be switched off"),
+        (["Bed 1", "--off", "hr_lo"], "of the kind 'hr_lo'"),
+        (["Bed 1", "--off", "store_away"], "of the kind 'store_away'"),
+    ):
+        with pytest.raises(BadInputError, match=problem):
+            run("profile", *arguments)
     assert len(actions(sending)) == 1
+    said = run("profile", "Bed 1", "--off", "hr_low", "--on", "svt", "--unset", "battery")
+    assert "hr_low off" in said
+    action = actions(sending)[-1]
+    assert action.switches == {"hr_low": False, "svt": True, "battery": None}
+    assert action.limits == {"battery": None}
+    run("profile", "Bed 1", "--set", "battery=25%")
+    assert actions(sending)[-1].limits == {"battery": 0.25}
     assert "can be used" in run("profile", "--check", str(profiles))
     profiles.write_text("[profile.x]\n")
     with pytest.raises(BadInputError, match="profile"):

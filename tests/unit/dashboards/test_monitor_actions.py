@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ingest.errors import UnreachableError
-from ingest.messages import Action, Edit, LimitChange, Orders
+from ingest.messages import Action, Edit, LimitChange, Orders, Switch
 from ingest.registry.records import PersonRecord
 from stream_processor.pipeline.alarms.profiles import LIMITS, PAEDIATRIC, Profiles
 from stream_processor.sinks.base import SinkBusyError
@@ -351,6 +351,30 @@ def test_limits_are_the_profiles_until_the_processor_says_otherwise(tmp_path: Pa
         }
 
 
+def test_every_alarm_says_whether_it_is_on_and_who_switched_it(bench: Bench) -> None:
+    bench.send(
+        orders(off=("hr_low",), default_off=(), switched={"hr_low": Switch(False, NOW, "Anna")})
+    )
+    told = bench.get("limits").json()["alarms"]
+    (low,) = [alarm for alarm in told if alarm["kind"] == "hr_low"]
+    assert low == {
+        "kind": "hr_low",
+        "group": "Heart rate",
+        "name": "HR low",
+        "priority": "medium",
+        "on": False,
+        "default": True,
+        "always": False,
+        "changed": ms(0),
+        "by": "Anna",
+    }
+    assert [alarm["kind"] for alarm in told if alarm["always"]] == [
+        "asystole",
+        "ventricular_fibrillation",
+        "ventricular_tachycardia",
+    ]
+
+
 def test_the_profile_that_holds_is_named_with_the_others_and_what_it_leaves_off(
     tmp_path: Path,
 ) -> None:
@@ -362,9 +386,11 @@ def test_the_profile_that_holds_is_named_with_the_others_and_what_it_leaves_off(
         told = bench.get("limits").json()
         assert (told["profile"], told["file_profile"]) == ("athlete", "adult")
         assert told["profiles"] == ["adult", "paediatric", "athlete"]
-        assert (told["admitted"], told["off"]) == (False, ["missed_beat"])
+        assert told["admitted"] is False
+        assert [a["kind"] for a in told["alarms"] if not a["on"]] == ["missed_beat"]
         other = bench.client.get("/api/patients/somebody/limits").json()
-        assert (other["admitted"], other["profile"], other["off"]) == (True, "", [])
+        assert (other["admitted"], other["profile"]) == (True, "")
+        assert all(alarm["on"] for alarm in other["alarms"])
         said = bench.client.post(
             "/api/people",
             json={"step": "edit", "patient": "somebody", "profile": "athlete", "by": "Anna"},

@@ -240,7 +240,7 @@ def test_limits_are_the_patients_own_and_stay() -> None:
     t = Timeline()
     t.person("limits", limits={"hr_high_bpm": 130.0, "hr_low_bpm": 45.0})
     t.person("limits", limits={"hr_low_bpm": None})
-    assert t.lifecycle.limits("p") == {"hr_high_bpm": 130.0}
+    assert t.lifecycle.ordered("p").limits == {"hr_high_bpm": 130.0}
     assert t.lifecycle.patients() == ["p"]
 
 

@@ -136,6 +136,54 @@ def test_limits_that_nobody_could_use_undo_none(model) -> None:
     assert told(ward).limits["hr_high_bpm"] == 111.0
 
 
+def test_an_alarm_that_is_switched_off_is_not_raised_until_it_is_on_again(model) -> None:
+    """It ends if it stands; a snapshot and the orders told both keep it off, and it belongs to the
+    patient and not to the stream."""
+    chunks = list(stream("tachycardia", 40))
+    ward = Ward(model, ManualClock(NOW_NS))
+    (raised,) = of("hr_high", ward.push(chunks[:50]))
+    act(ward, 0, "limits", switches={"hr_high": False, "bigeminy": False})
+    snapshot, orders = ward.snapshot("p"), told(ward)
+    assert (orders.off, orders.default_off) == (("bigeminy", "hr_high"), ())
+    assert (orders.switched["hr_high"].on, orders.switched["hr_high"].by) == (False, "Ada")
+    steps = of("hr_high", ward.push(chunks[50:]))
+    assert [(a.id, a.step) for a in steps] == [(raised.id, "end")]
+
+    for restored, resumed in ((snapshot, None), (None, orders)):
+        again = Ward(model, ManualClock(NOW_NS))
+        if restored is not None:
+            again.restore("p", restored)
+        if resumed is not None:
+            again.resume(resumed)
+        assert of("hr_high", again.push(chunks[50:]))[1:] == []
+        assert told(again).off == orders.off
+
+    act(ward, 1, "limits", switches={"hr_high": None})
+    assert told(ward).off == ("bigeminy",)
+    assert list(told(ward).switched) == ["bigeminy"]
+
+
+def test_lethal_alarms_cannot_be_switched_off(model) -> None:
+    ward = Ward(model, ManualClock(NOW_NS))
+    act(ward, 0, "limits", switches={"pause": False})
+    act(ward, 1, "limits", limits={"hr_high_bpm": 111.0}, switches={"asystole": False})
+    orders = told(ward)
+    assert orders.off == ("pause",)
+    assert orders.limits["hr_high_bpm"] != 111.0  # the action is refused whole
+
+
+def test_orders_of_a_version_that_knew_no_switches_are_read() -> None:
+    old = msgspec.to_builtins(Orders(patient_id="p", limits={"hr_high_bpm": 111.0}))
+    data = msgspec.msgpack.encode(
+        {name: old[name] for name in old if name not in ("off", "default_off", "switched")}
+    )
+    assert decode(data, Orders).off is None
+    action = Action(
+        patient_id="p", time_ns=1, id="a", by="Ada", action="limits", switches={"pause": False}
+    )
+    assert decode(encode(action), Action).switches == {"pause": False}
+
+
 def test_who_leaves_nothing_behind_is_told_to_be_forgotten(model) -> None:
     ward, chunks = Ward(model, ManualClock(NOW_NS)), list(stream("normal", 5))
     ward.push(chunks[:-1])

@@ -1,8 +1,8 @@
 // The alarm limits of one patient, in groups and edited in place, under the profile they start from.
 
 import { h, openDialog } from "../core/dom.js";
-import { alarmName } from "../alarms/words.js";
 import { LimitField } from "./limitfield.js";
+import { LimitSwitch } from "./limitswitch.js";
 import { profileChoice } from "./profilechoice.js";
 
 const COLUMNS = ["Limit", "Value", "", "Possible", "Changed"];
@@ -20,22 +20,22 @@ async function fill(body, context) {
     const answer = await limits.read(patient.id),
       may = actions.session.may("admin");
     const told = may
-      ? "A value is saved when you leave its field or press Enter; Escape takes it back. Every change is recorded."
+      ? "A value is saved when you leave its field or press Enter; Escape takes it back. Alarms that are off are not raised at all. Every change is recorded."
       : "Your token may look at the limits, but not change them.";
     const fields = new Map(); // by name, so that a field can look at those it must be above or below
     for (const limit of answer.fields)
       fields.set(limit.name, new LimitField(limit, may, { ...context, fields }));
+    const switches = new Map(
+      answer.alarms.map((alarm) => [alarm.kind, new LimitSwitch(alarm, may, context)]),
+    );
     const again = (now) => {
       for (const limit of now.fields) fields.get(limit.name)?.update(limit);
-      showOff(off, now.off);
+      for (const alarm of now.alarms) switches.get(alarm.kind)?.update(alarm);
     };
-    const off = h("p", { class: "none" });
-    showOff(off, answer.off);
     const groups = Map.groupBy(answer.fields, (limit) => limit.group);
     body.replaceChildren(
       h("p", { class: "none" }, told),
       profileChoice(answer, may, { ...context, again }),
-      off,
       h(
         "table",
         {},
@@ -50,6 +50,9 @@ async function fill(body, context) {
               h("th", { scope: "rowgroup", colspan: COLUMNS.length, class: "limit-group" }, title),
             ),
             ...members.map(({ name }) => fields.get(name).element),
+            ...answer.alarms
+              .filter((alarm) => alarm.group === title)
+              .map(({ kind }) => switches.get(kind).element),
           ),
         ),
       ),
@@ -58,9 +61,4 @@ async function fill(body, context) {
   } catch (refused) {
     body.replaceChildren(h("p", { class: "problem", role: "alert" }, refused.message));
   }
-}
-
-function showOff(element, kinds) {
-  element.hidden = !kinds.length;
-  element.textContent = `The profile leaves off: ${kinds.map(alarmName).join(", ")}.`;
 }

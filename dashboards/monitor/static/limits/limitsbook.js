@@ -7,7 +7,7 @@ const OLD_S = 300,
   BACK_MS = 5000;
 
 export class LimitsBook {
-  #known = new Map(); // by patient: {fields, at}
+  #known = new Map(); // by patient: {range, low, high, off, at}
   #asking = false;
   #wanted = new Set();
 
@@ -16,6 +16,14 @@ export class LimitsBook {
     const known = this.#known.get(id);
     if (!known || performance.now() / 1000 - known.at > OLD_S) this.#want(id);
     return known?.range ?? "";
+  }
+
+  /** "HR low off", the alarms that are switched off; "" if none is, or until they are known. */
+  off(id) {
+    const off = this.#known.get(id)?.off ?? [];
+    return off.length > 2
+      ? `${off.length} alarms off`
+      : off.map((name) => `${name} off`).join(", ");
   }
 
   /** The limits of the heart rate as numbers, {low, high}; null until they are known. */
@@ -27,13 +35,14 @@ export class LimitsBook {
   /** Read a patient's limits again, for instance after a change; returns the server's answer. */
   async read(id) {
     const answer = await getJson(patientPath(id, "limits")),
-      { fields } = answer;
+      { fields, alarms } = answer;
     const value = (name) => fields.find((field) => field.name === name)?.value;
     const [low, high] = [value("hr_low_bpm"), value("hr_high_bpm")];
     this.#known.set(id, {
       range: low === undefined || high === undefined ? "" : `${low}–${high}`,
       low,
       high,
+      off: alarms.filter((alarm) => !alarm.on).map((alarm) => alarm.name),
       at: performance.now() / 1000,
     });
     return answer;

@@ -9,7 +9,19 @@ import { findingKey, findingLines } from "./findingline.js";
 import { Journal } from "./journal.js";
 
 const REPORT_HOURS = [1, 6, 24];
-const FACTS = ["rate", "reason", "rhythm", "rr", "pvcs", "range", "sdnn", "rmssd", "nn", "quality"];
+const FACTS = [
+  "rate",
+  "reason",
+  "rhythm",
+  "rr",
+  "pvcs",
+  "range",
+  "sdnn",
+  "rmssd",
+  "nn",
+  "quality",
+  "off",
+];
 
 export class SidePanel {
   /** context: {actions, limits}; `openLimits` opens the limits, `review` is called with an alarm, `goTo` with a time. */
@@ -45,6 +57,7 @@ export class SidePanel {
     setText(facts.rr, dead ? "--" : number(patient.rr));
     setText(facts.pvcs, dead ? "--" : String(patient.pvcPerMinute));
     setText(facts.range, this.context.limits.range(patient.id) || "--");
+    setText(facts.off, this.context.limits.off(patient.id) || "none");
     setText(facts.sdnn, fresh ? number(patient.vitals.sdnn) : "--");
     setText(facts.rmssd, fresh ? number(patient.vitals.rmssd) : "--");
     setText(facts.nn, fresh ? number(patient.vitals.nn) : "--");
@@ -95,6 +108,7 @@ export class SidePanel {
         fact("RR", facts.rr, "ms"),
         fact("PVC", facts.pvcs, "/min"),
         fact("Limits", facts.range, "bpm"),
+        fact("Alarms off", facts.off, ""),
         fact("SDNN", facts.sdnn, "ms"),
         fact("RMSSD", facts.rmssd, "ms"),
         fact("NN", facts.nn, "in 5 min"),

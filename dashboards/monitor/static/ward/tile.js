@@ -100,7 +100,8 @@ export class Tile {
     setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
     const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
     const battery = patient.battery === null ? "" : `bat ${Math.round(patient.battery * 100)} %`;
-    setText(this.quality, [symptom(patient), signal, battery].filter(Boolean).join(" · "));
+    const off = reason ? "" : this.limits.off(patient.id);
+    setText(this.quality, [symptom(patient), off, signal, battery].filter(Boolean).join(" · "));
   }
 
   /** The alarm that the key `a` acknowledges: the most urgent one that needs attention. */
