@@ -144,7 +144,10 @@ def write(
     html = page(f"ecgwatch on {name}", told, tables, per_record, found, strips(moments(found)))
     for path, text in ((out / "report.json", plain), (out / "report.html", html)):
         replace_file(path, text.encode())
-        typer.echo(f"wrote {path}")
+    typer.echo(f"wrote {out / 'report.json'}")
+    typer.echo(
+        f"the page with plots, tables and the worst misses: {(out / 'report.html').absolute()}"
+    )
 
 
 def heading(database: str, found: list[Judgement]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from stream_processor.scoring.beats import BeatScore, score_beats
 from stream_processor.scoring.counts import TwoSided
 from stream_processor.scoring.episodes import AF, VF, EpisodeScore, score_episodes
 from stream_processor.scoring.expected_alarms import expected
-from stream_processor.scoring.rates import RateScore, score_rates
+from stream_processor.scoring.rates import RatePair, RateScore, pair_rates, score_rates
 from stream_processor.scoring.reference import Episode, Mark, Record, reference
 from stream_processor.scoring.reported_alarms import ReportedAlarm, assemble
 from stream_processor.scoring.runs import SUPRAVENTRICULAR, VENTRICULAR, score_runs
@@ -37,6 +38,7 @@ class BeatStatistics(NamedTuple):
     supraventricular_runs: dict[str, TwoSided]
     rate: RateScore
     not_n: int  # reference beats of another class
+    rates: Sequence[RatePair] = ()
 
 
 class RhythmLabels(NamedTuple):
@@ -105,7 +107,7 @@ def judge(task: EvaluationTask) -> Judgement:
     truth = expected(ref) if ref.beats else None
     beats = None
     if truth:
-        rate = score_rates(truth.heart_rate, _rates(found.vitals), task.start_s * FS_HZ)
+        rates = truth.heart_rate, _rates(found.vitals), task.start_s * FS_HZ
         v_runs, s_runs = (
             score_runs(ref, ours, kind, task.start_s) for kind in (VENTRICULAR, SUPRAVENTRICULAR)
         )
@@ -113,8 +115,9 @@ def judge(task: EvaluationTask) -> Judgement:
             score_beats(ref, ours, task.start_s),
             v_runs,
             s_runs,
-            rate,
+            score_rates(*rates),
             sum(b.label != "N" for b in ref.beats),
+            pair_rates(*rates),
         )
     af, vf = (
         score_episodes(ref, ours, labels, task.start_s if ref.beats else 0.0) for labels in (AF, VF)

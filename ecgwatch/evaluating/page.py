@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ecgwatch.evaluating import agreement
 from ecgwatch.evaluating.gallery import ALARM, GalleryStrip
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.plots import Bar, bars, reached
+from ecgwatch.evaluating.plots_agreement import bland_altman, confusion
 from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
 from ecgwatch.evaluating.tables import FigureTable
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
@@ -35,17 +38,17 @@ def page(
     found: Sequence[Judgement],
     strips: Iterable[GalleryStrip],
 ) -> str:
-    """The whole document; the goals come first."""
+    """The whole document: plots before numbers, the goals first among these."""
     goals, rest = (
         [t for t in tables if t.title == "Goals"],
         [t for t in tables if t.title != "Goals"],
     )
     body = [
         f"<h1>{escape(title)}</h1><p>{escape(heading)}</p>",
+        *plots(found),
         *(table_html(t) for t in goals),
         *(table_html(t) for t in rest),
     ]
-    body += ["<h2>Plots</h2>", *plots(found)]
     body += [table_html(records)]
     body += ["<h2>Gallery</h2>", f'<p class="note">{escape(LEGEND)}</p>', *_gallery(strips)]
     return document(escape(title), "".join(body))
@@ -60,7 +63,8 @@ def document(title: str, body: str) -> str:
 
 
 def plots(found: Sequence[Judgement]) -> list[str]:
-    """Plots of the figures that exist for these records."""
+    """Plots of the figures that exist for these records: false alarms, confusion, heart rate, then
+    the rest."""
     parts: list[str] = []
     f1 = [
         Bar(j.name, j.beats.beats.qrs.f1)
@@ -77,18 +81,19 @@ def plots(found: Sequence[Judgement]) -> list[str]:
     kinds = [(kind, [x for x in judged if x.alarm.kind == kind]) for kind in CATALOGUE]
     delays = [d.delay_s for d in all_due(found) if d.delay_s is not None]
     answers = [j.answer for j in found if j.answer]
-    if f1:
-        parts.append(bars("QRS F1 per record, from 90", f1, "%", 90.0))
-    if rates:
-        parts.append(bars("Heart rate, mean absolute error", rates, "bpm"))
     if hours:
         parts.append(
             bars(
                 "Alarms announced, false ones in red",
-                [Bar(k, len(x) / hours, n_false(x) / hours) for k, x in kinds if x],
+                [Bar(CATALOGUE[k].name, len(x) / hours, n_false(x) / hours) for k, x in kinds if x],
                 "per hour",
             )
         )
+    parts += _agreement(found)
+    if rates:
+        parts.append(bars("Heart rate, mean absolute error", rates, "bpm"))
+    if f1:
+        parts.append(bars("QRS F1 per record, from 90", f1, "%", 90.0))
     if delays:
         parts.append(
             reached("From onset to the first alarm of high priority", delays, (8.0, 10.0), "s")
@@ -105,6 +110,25 @@ def plots(found: Sequence[Judgement]) -> list[str]:
                 "%",
             )
         )
+    return parts
+
+
+def _agreement(found: Sequence[Judgement]) -> list[str]:
+    """Confusion matrices of rhythm and beats, and the heart rate after Bland and Altman."""
+    parts: list[str] = []
+    if rhythm := agreement.rhythms(found):
+        labels = agreement.ordered(rhythm, agreement.ORDER)
+        parts.append(confusion("Rhythm", labels, rhythm, "seconds"))
+    if beats := agreement.beats(found):
+        labels = agreement.ordered(beats, [*agreement.BEATS.values()])
+        parts.append(confusion("Beats", labels, beats, "beats"))
+    if rates := agreement.rates(found):
+        parts.append(bland_altman("Heart rate, Bland-Altman", rates))
+    labels_of = [(j.labels.true, j.labels.whole) for j in found if j.labels]
+    if labels_of:
+        counts = Counter(labels_of)
+        names = agreement.ordered(counts, ("N", "A", "O", "~"))
+        parts.append(confusion("Rhythm of whole records", names, counts, "records"))
     return parts
 
 

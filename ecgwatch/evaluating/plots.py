@@ -32,7 +32,7 @@ def bars(title: str, rows: Sequence[Bar], unit: str, low: float = 0.0) -> str:
             f'<rect x="{LEFT}" y="{y}" width="{min(length, row.bad * scale):.1f}" height="{ROW - 5}" fill="{RED}"/>'
             f'<text x="{LEFT + length + 5:.1f}" y="{y + 11}">{row.value:.2f}</text>'
         )
-    return _figure(f"{title} ({unit})", 10 + len(rows) * ROW, parts)
+    return drawing(f"{title} ({unit})", 10 + len(rows) * ROW, parts)
 
 
 def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: str) -> str:
@@ -59,7 +59,7 @@ def reached(title: str, values: Sequence[float], limits: Sequence[float], unit: 
         y = 10 + (1 - share) * (height - 40)
         text = f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{GREY}"/>{text}')
-    return _figure(f"{title} ({unit})", height, parts)
+    return drawing(f"{title} ({unit})", height, parts)
 
 
 class Point(NamedTuple):
@@ -99,12 +99,13 @@ def scatter(title: str, points: Sequence[Point], cost: str, figure: str) -> str:
     for value, x in ((least, LEFT), (most, WIDTH - 2 * RIGHT)):
         parts.append(f'<text x="{x}" y="{bottom + 14}" text-anchor="middle">{value:.3g}</text>')
     axes = f"{figure} over {cost}, logarithmic"
-    return _figure(f"{title} ({axes})", height, parts)
+    return drawing(f"{title} ({axes})", height, parts)
 
 
-def _figure(title: str, height: float, parts: Sequence[str]) -> str:
+def drawing(title: str, height: float, parts: Sequence[str], width: float = WIDTH) -> str:
+    """A drawing under its title."""
     body = "".join(parts)
     return (
         f'<figure><figcaption>{escape(title)}</figcaption><svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
-        f'width="{WIDTH}" height="{height + 10:.0f}" font-family="sans-serif" font-size="11" fill="{INK}">{body}</svg></figure>'
+        f'width="{width:.0f}" height="{height + 10:.0f}" font-family="sans-serif" font-size="11" fill="{INK}">{body}</svg></figure>'
     )

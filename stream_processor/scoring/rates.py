@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stream_processor.scoring.counts import percent
 
@@ -50,16 +51,30 @@ class RateScore:
         )
 
 
+class RatePair(NamedTuple):
+    """Both heart rates of a second, bpm."""
+
+    reference: float
+    ours: float
+
+
+def pair_rates(
+    reference: Mapping[int, float], ours: Mapping[int, float], start: float
+) -> list[RatePair]:
+    """Return the seconds in which both sides have a heart rate; arguments as for `score_rates`."""
+    return [RatePair(bpm, ours[at]) for at, bpm in reference.items() if at >= start and at in ours]
+
+
 def score_rates(
     reference: Mapping[int, float], ours: Mapping[int, float], start: float
 ) -> RateScore:
     """Compare heart rates in bpm, each keyed by the last sample of its second at 125 Hz; seconds
     before the sample `start` are learning time."""
-    due = {at: bpm for at, bpm in reference.items() if at >= start}
-    errors = [(ours[at] - bpm, bpm) for at, bpm in due.items() if at in ours]
+    due = sum(at >= start for at in reference)
+    errors = [(p.ours - p.reference, p.reference) for p in pair_rates(reference, ours, start)]
     return RateScore(
         len(errors),
-        len(due) - len(errors),
+        due - len(errors),
         sum(abs(e) for e, _ in errors),
         sum(e * e for e, _ in errors),
         sum((e / b) ** 2 for e, b in errors),

@@ -1,5 +1,7 @@
 // Alarm tones, IEC 60601-1-8 in spirit: one sound for the whole ward, that of the most urgent alarm. Silent until a person turns the tones on.
 
+import { prefs } from "../core/prefs.js";
+
 // For each priority: pulses as starts in units of `pulse`, the fundamental, loudness, and seconds from burst to burst.
 const PATTERNS = {
   high: {
@@ -23,6 +25,9 @@ const PATTERNS = {
 const RANK = ["high", "medium", "low"];
 const HARMONICS = [0, 1, 0.5, 0.4, 0.3, 0.2]; // a tone of one frequency alone is easily missed
 const MUTE_S = 120;
+
+/** Loudness of the tones, 0 to 1, by the setting. */
+const volume = () => prefs.volume / 100;
 
 export class Tones {
   #context = null;
@@ -84,10 +89,16 @@ export class Tones {
     this.#level = level;
   }
 
+  /** Sound one burst of medium priority, for a person who sets the volume. */
+  sample() {
+    if (this.on) this.#burst(PATTERNS.medium);
+  }
+
   #burst({ starts, pulse, length, hz, gain }) {
     const context = this.#context;
     if (context.state === "suspended") context.resume();
     const voice = context.createGain();
+    voice.gain.value = volume();
     this.#voice = voice;
     voice.connect(context.destination);
     const from = context.currentTime + 0.05;

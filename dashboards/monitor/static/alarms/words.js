@@ -1,5 +1,7 @@
 // The words of the page for rhythms, alarms and times.
 
+import { prefs } from "../core/prefs.js";
+
 // Names of rhythms and alarms come from the server, once: dashboards/words.py.
 let words = { rhythms: {}, alarms: {} };
 
@@ -96,21 +98,33 @@ export function alarmLine(alarm, state, silencedS = 0) {
   return (alarm.end === null ? `${text} · over` : `${text} · over ${time(alarm.end)}`) + again;
 }
 
-const TIME = new Intl.DateTimeFormat("en-GB", {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-});
-const SHORT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const two = (n) => String(n).padStart(2, "0");
 
-export const time = (ms) => TIME.format(ms);
+/** "14:03" or "2:03 pm" by the setting, with ":05" of seconds if they are asked for. */
+function clock(ms, seconds) {
+  const at = new Date(ms),
+    tail = `:${two(at.getMinutes())}${seconds ? `:${two(at.getSeconds())}` : ""}`;
+  if (prefs.clock === 24) return two(at.getHours()) + tail;
+  return `${at.getHours() % 12 || 12}${tail} ${at.getHours() < 12 ? "am" : "pm"}`;
+}
 
-export const shortTime = (ms) => SHORT.format(ms);
+/** "2026-12-01", which reads the same in every language. */
+function date(ms) {
+  const at = new Date(ms);
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+}
+
+export const time = (ms) => clock(ms, true);
+
+export const shortTime = (ms) => clock(ms, false);
 
 /** Time of day, with the date if it is not the day of `today`. */
 export const dayTime = (ms, today) =>
-  DAY.format(ms) === DAY.format(today) ? time(ms) : `${DAY.format(ms)} ${time(ms)}`;
+  date(ms) === date(today) ? time(ms) : `${date(ms)} ${time(ms)}`;
+
+/** The same without seconds. */
+export const shortDayTime = (ms, today) =>
+  date(ms) === date(today) ? shortTime(ms) : `${date(ms)} ${shortTime(ms)}`;
 
 export function age(seconds) {
   if (seconds < 90) return `${Math.floor(seconds)} s`;

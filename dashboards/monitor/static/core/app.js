@@ -204,6 +204,7 @@ function filterAlarm(level) {
 function settings() {
   openSettings({
     session,
+    tryTone: () => head.tones.sample(),
     rename: () => {
       closeDialog();
       session.askName().then(refresh);

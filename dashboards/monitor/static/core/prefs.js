@@ -7,6 +7,10 @@ const DEFAULTS = {
   sound: false,
   order: "bed",
   tileSeconds: 8, // of a tile's trace
+  tileGain: 0, // mm/mV of a tile's trace; 0: it follows the signal
+  tiles: 0, // on one page of the ward; 0: as many as there are, up to 64
+  volume: 100, // of the tones, percent
+  clock: 24, // or 12, hours of the clock
   pinned: [], // ids of patients that stand first on the ward
   trend: 0, // ms that the trend spans; 0: as much as there is
   lower: "trend", // beneath the trace on a screen with room for one: "trend" or "beats"

@@ -1,10 +1,11 @@
-// The settings dialog: theme, the size of paper on this screen, tones, and the signed-in person.
+// The settings dialog: theme, the ward's tiles, clock, tones, the size of paper on this screen, and the signed-in person. This browser keeps them.
 
 import { h, openDialog, setText } from "./dom.js";
 import { keep, prefs, pxPerMm } from "./prefs.js";
 
 const LEAST_PX_PER_MM = 1.5,
   MOST_PX_PER_MM = 14;
+const LEAST_VOLUME = 10; // percent: whoever wants silence turns the tones off, and sees that they are
 const NARROW_PX = 600; // a phone has no 100 mm
 
 function choice(label, name, options) {
@@ -25,7 +26,7 @@ function choice(label, name, options) {
   return h("fieldset", {}, h("legend", {}, label), ...buttons);
 }
 
-export function openSettings({ session, signOut, rename }) {
+export function openSettings({ session, signOut, rename, tryTone }) {
   const who = session.user
     ? [
         h("p", {}, `Signed in as ${session.user}; may ${session.role}.`),
@@ -56,6 +57,24 @@ export function openSettings({ session, signOut, rename }) {
         [8, "8 s"],
         [10, "10 s"],
       ]),
+      choice("Gain on the ward", "tileGain", [
+        [0, "Follows the signal"],
+        [5, "5 mm/mV"],
+        [10, "10 mm/mV"],
+        [20, "20 mm/mV"],
+      ]),
+      choice("Tiles on a page of the ward", "tiles", [
+        [0, "All, up to 64"],
+        [4, "4"],
+        [9, "9"],
+        [16, "16"],
+        [32, "32"],
+      ]),
+      choice("Clock", "clock", [
+        [24, "24 h"],
+        [12, "12 h"],
+      ]),
+      volume(tryTone),
       choice("ECG paper", "fill", [
         [false, "To size: a millimetre is a millimetre"],
         [true, "Fill the width"],
@@ -65,6 +84,25 @@ export function openSettings({ session, signOut, rename }) {
     ),
     { className: "settings-dialog" },
   );
+}
+
+/** The loudness of the tones, heard as it is changed if they are on. */
+function volume(tryTone) {
+  const told = h("output", {}, `${prefs.volume} %`);
+  const slider = h("input", {
+    type: "range",
+    min: LEAST_VOLUME,
+    max: 100,
+    step: 10,
+    value: prefs.volume,
+    "aria-label": "Volume of the tones, %",
+    oninput: () => {
+      keep("volume", Number(slider.value));
+      setText(told, `${prefs.volume} %`);
+    },
+    onchange: tryTone,
+  });
+  return h("fieldset", {}, h("legend", {}, "Volume of the tones"), slider, " ", told);
 }
 
 /** A bar that the person adjusts to its stated length with a ruler. */

@@ -34,5 +34,6 @@ function apply() {
 }
 
 onChange("theme", apply);
+onChange("clock", apply); // canvases hold times
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
 apply();

@@ -4,7 +4,7 @@ import { h, setText } from "../core/dom.js";
 import { flag, rhythmColour } from "./historyrows.js";
 import { baselineMv, fitCanvas, plot } from "./plot.js";
 import { colour, onTheme } from "../core/theme.js";
-import { dayTime, rhythmWord, shortTime } from "../alarms/words.js";
+import { rhythmWord, shortDayTime, shortTime } from "../alarms/words.js";
 
 const MINUTE = 60_000,
   HOUR = 60 * MINUTE,
@@ -79,10 +79,7 @@ export class Disclosure {
   async #load() {
     const mine = ++this.turn,
       { from, tape } = this;
-    setText(
-      this.title,
-      `${dayTime(from, this.patient.time).slice(0, -3)} to ${shortTime(from + HOUR)}`,
-    );
+    setText(this.title, `${shortDayTime(from, this.patient.time)} to ${shortTime(from + HOUR)}`);
     setText(this.note, "Loading …");
     const columns = Math.min(
       MOST_POINTS,

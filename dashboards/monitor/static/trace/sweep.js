@@ -14,7 +14,7 @@ const EDGE = 1e-9; // an index on the border of two rows belongs to the later on
 
 export class Sweep {
   /** options: rows, seconds (of a row), letters (beside the beat ticks), mmPerMv and mm (device pixels per mm): fixed gain; without these, the gain
-   * follows the signal */
+   * follows the signal; bar (of 1 mV at the left) */
   constructor(patient, options) {
     this.patient = patient;
     this.options = options;
@@ -49,7 +49,7 @@ export class Sweep {
   /** Draw everything again, for instance after a change of gain, paper or theme. */
   redraw() {
     if (!this.width) return;
-    this.left = this.x + (this.options.mmPerMv ? 0 : CALIBRATION_PX * this.ratio);
+    this.left = this.x + (this.options.bar ? CALIBRATION_PX * this.ratio : 0);
     this.breadth = this.x + this.width - this.left; // of a row
     this.rowHeight = this.height / this.options.rows;
     this.drawn = -Infinity;
@@ -165,7 +165,7 @@ export class Sweep {
       step = this.breadth / this.perRow,
       start = this.left - pass * this.perRow * step;
     gain.begin(pass);
-    if (!this.options.mmPerMv) this.#calibration(gain.scale, top);
+    if (this.options.bar) this.#calibration(gain.scale, top);
     context.save();
     context.beginPath();
     context.rect(this.left, top, this.breadth, this.rowHeight);
@@ -204,14 +204,14 @@ export class Sweep {
     context.restore();
   }
 
-  /** Draw a bar of 1 mV at the left of a tile, because its gain follows the signal. */
+  /** Draw a bar of 1 mV at the left of a tile. */
   #calibration(scale, top) {
     if (scale === this.calibrated) return;
     this.calibrated = scale;
     const { context, ratio } = this;
     context.clearRect(this.x, top, this.left - this.x, this.rowHeight);
     context.fillStyle = colour("faint");
-    const bar = scale; // full scales begin at 1 mV, so it is never taller than the tile
+    const bar = Math.min(scale, this.rowHeight - TICKS_PX * ratio); // a large fixed gain may have no room for it
     const x = this.left - 7 * ratio,
       y = top + (this.rowHeight + TICKS_PX * ratio + bar) / 2;
     context.fillRect(x, y - bar, ratio, bar);

@@ -2,6 +2,7 @@
 
 import { getJson, send } from "../core/api.js";
 import { h, openDialog } from "../core/dom.js";
+import { dayTime } from "../alarms/words.js";
 import { joinCode } from "./joincode.js";
 
 const MOMENT_MS = 400; // time for a change of the registry to pass through Kafka and back
@@ -78,7 +79,7 @@ export class PeopleDialog {
     const state = [
       model,
       revoked ? "token revoked" : patient ? `worn by ${patient}` : "worn by nobody",
-      heard ? `heard ${new Date(heard).toLocaleTimeString()}` : "never heard",
+      heard ? `heard ${dayTime(heard, Date.now())}` : "never heard",
       battery === null ? "" : `battery ${Math.round(battery * 100)} %`,
     ];
     const button = (text, step) =>

@@ -2,7 +2,7 @@
 
 import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now, wallClock } from "../core/model.js";
-import { prefs } from "../core/prefs.js";
+import { prefs, pxPerMm } from "../core/prefs.js";
 import { Sweep } from "../trace/sweep.js";
 import {
   age,
@@ -17,6 +17,13 @@ import {
 
 const SYMPTOM_MS = 600_000;
 const AWAY_S = 60;
+
+/** What the settings say of a tile's trace. */
+const chosen = () => ({
+  seconds: prefs.tileSeconds,
+  mmPerMv: prefs.tileGain,
+  mm: pxPerMm() * (window.devicePixelRatio || 1),
+});
 
 export class Tile {
   constructor(patient, { open, limits }) {
@@ -63,7 +70,7 @@ export class Tile {
       event.preventDefault();
       open();
     });
-    this.sweep = new Sweep(patient, { rows: 1, seconds: prefs.tileSeconds, letters: false });
+    this.sweep = new Sweep(patient, { rows: 1, letters: false, bar: true, ...chosen() });
   }
 
   /** Show the person who was admitted under this id, if any. */
@@ -71,9 +78,9 @@ export class Tile {
     setText(this.name, [bed, name].filter(Boolean).join(" · ") || this.patient.id);
   }
 
-  /** Sweep as many seconds as the settings say now. */
+  /** Sweep as the settings say now. */
   sweepAgain() {
-    this.sweep.options.seconds = prefs.tileSeconds;
+    Object.assign(this.sweep.options, chosen());
     this.sweep.redraw();
   }
 

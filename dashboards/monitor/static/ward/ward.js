@@ -29,15 +29,16 @@ export class Ward {
     this.offTheme = onTheme(() => {
       for (const tile of this.tiles.values()) tile.sweep.redraw();
     });
-    this.offSeconds = onChange("tileSeconds", () => {
+    const again = () => {
       for (const tile of this.tiles.values()) tile.sweepAgain();
-    });
+    };
+    this.endings = ["tileSeconds", "tileGain", "screenMm"].map((name) => onChange(name, again));
   }
 
   close() {
     this.resize.disconnect();
     this.offTheme();
-    this.offSeconds();
+    for (const end of this.endings) end();
   }
 
   /** Show these patients at once, in this order; `note` explains an empty ward. */

@@ -19,6 +19,8 @@ export const filter = {
   lastFocus: null,
 };
 
+const pageSize = () => prefs.tiles || PAGE;
+
 const ALARMS = [
   ["", "Any state"],
   ["any", "With an alarm"],
@@ -104,6 +106,7 @@ export class WardPage {
         this.orderSelect.value = prefs.order;
         this.choose({});
       }),
+      onChange("tiles", () => this.choose({})),
       onChange("pinned", () => this.choose({ pinned: filter.pinned && prefs.pinned.length > 0 })),
     ];
   }
@@ -146,7 +149,7 @@ export class WardPage {
   }
 
   turn(pages) {
-    const to = filter.offset + pages * PAGE;
+    const to = filter.offset + pages * pageSize();
     if (to < 0 || (pages > 0 && to >= this.total)) return;
     filter.offset = to;
     this.load(this.#revision, true);
@@ -198,7 +201,7 @@ export class WardPage {
     if (atOnce) this.#oldest = mine;
     const query = new URLSearchParams({
       offset,
-      limit: PAGE,
+      limit: pageSize(),
       search,
       order: prefs.order,
       ...(alarm && { alarm }),
@@ -237,7 +240,7 @@ export class WardPage {
 
   #pages(shown) {
     const { offset } = filter;
-    this.pager.hidden = this.total <= PAGE;
+    this.pager.hidden = this.total <= pageSize();
     setText(this.where, `${offset + 1}–${offset + shown} of ${this.total}`);
     this.previous.disabled = offset === 0;
     this.next.disabled = offset + shown >= this.total;
