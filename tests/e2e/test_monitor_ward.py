@@ -6,6 +6,7 @@ import msgspec
 from playwright.sync_api import Browser, Page, Route, expect
 
 from ingest.embedded import EmbeddedBroker
+from stream_processor.kafka.event_producer import EventProducer, Letter
 from tests.e2e.monitor_browser import STRIP, Server, eventually, opened, shot, tile, ward
 from tests.e2e.monitor_fakes import LONG, Story, Ward
 
@@ -248,6 +249,21 @@ def test_an_empty_ward_says_which_command_to_copy_and_a_missing_broker_is_said(
             broker.stop()
             expect(page.locator("#banner")).to_contain_text("cannot reach the Kafka broker")
         server.stop()
+
+
+def test_refused_input_is_told_to_the_ward_in_words_that_help(browser: Browser) -> None:
+    with ward([Story("Bed 1")]) as (server, _), opened(browser, server.url) as page:
+        expect(tile(page, "Bed 1")).to_be_visible()
+        expect(page.locator("#refused")).to_be_hidden()
+        producer = EventProducer(server.broker)
+        reason = "SampleChunk: fs_hz is not a number"
+        producer.dead_letter(Letter(0, b"Bed 1", b"\xc1"), 0, reason)
+        producer.settle(producer.mark())
+        said = "1 message of Bed 1 could not be used in the last hour."
+        remedy = "What was in them is not watched. Check the device."
+        expect(page.locator("#refused")).to_have_text(f"{said} {remedy}")
+        expect(page.locator("#refused")).to_have_attribute("title", reason)
+        shot(page, "refused", 500)
 
 
 def test_sixty_four_tiles_fit_one_screen_and_more_are_paged(browser: Browser) -> None:

@@ -187,6 +187,12 @@ async def _metrics(request: Request) -> Response:
         Metric("patients", "gauge", "patients on the ward", len(board)),
         Metric("pages", "gauge", "pages that are open", parts.hub.pages),
         Metric("system_alarms", "gauge", "alarms of the system", len(board.system.standing())),
+        Metric(
+            "refused_inputs_total",
+            "counter",
+            "dead letters seen: input or events that were refused",
+            float(board.refused.total),
+        ),
     ]
     return Response(prometheus(found), media_type=TEXT)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dashboards.monitor.live.alarm_book import AlarmBook
 from dashboards.monitor.live.bedside import Bedside, ReceivedOrders
+from dashboards.monitor.live.refused_input import RefusedInputs
 from dashboards.monitor.live.views import View, alarm_view, loudness, urgency
 from ingest.clock import Clock
 from ingest.messages import Orders
@@ -58,6 +59,7 @@ class Board:
         self._registry = Registry()
         self.revision = 0  # grows when a patient comes, goes or is renamed
         self.system = AlarmBook()  # alarms of the system itself, which belong to no patient
+        self.refused = RefusedInputs()
 
     def __len__(self) -> int:
         return len(self._beds)
@@ -167,6 +169,7 @@ class Board:
             "alarms": counts,
             "worst": [{"patient": id_, **alarm_view(alarm)} for _, id_, alarm in worst],
             "system": [alarm_view(alarm) for alarm in system],
+            "refused": self.refused.view(self._clock.steady_s()),
         }
 
     def _place(self, patient_id: str) -> tuple[list[tuple[int, int | str]], str]:

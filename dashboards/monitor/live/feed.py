@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from dashboards.monitor.live.refused_input import RefusedInput, refused_input
 from ingest import topics
 from ingest.clock import Clock
 from ingest.kafka_access import aiokafka
@@ -50,10 +51,11 @@ Followed = (
     | Edit
     | JournalEntry
     | Orders
+    | RefusedInput
 )
 
 # How far back a new monitor reads each partition; the store has the alarms from before that.
-_KINDS: dict[str, tuple[type[Followed], int]] = {
+_KINDS: dict[str, tuple[type[Any], int]] = {
     topics.SAMPLES.name: (SampleChunk, 500),
     topics.REFERENCE.name: (Reference, 200),
     topics.BEATS.name: (Beat, 500),
@@ -65,6 +67,7 @@ _KINDS: dict[str, tuple[type[Followed], int]] = {
     topics.ACKS.name: (Action, 200),
     topics.EDITS.name: (Edit, 200),
     topics.JOURNAL.name: (JournalEntry, 200),
+    topics.DEAD_LETTER.name: (RefusedInput, 500),
     topics.ORDERS.name: (Orders, 10**9),  # all: an order stays in force until a newer message
 }
 _OLDEST_S = 3600.0
@@ -208,6 +211,9 @@ class KafkaFeed:
             if tp.topic == topics.ORDERS.name and record.value is None:
                 gone = bytes(record.key or b"").decode(errors="replace")
                 return Arrival(Orders(patient_id=gone), self._clock.steady_s())
+            if tp.topic == topics.DEAD_LETTER.name:
+                refused = refused_input(record.key, dict(record.headers))
+                return Arrival(refused, self._clock.steady_s() - age_s)
             message = decode(record.value or b"", _KINDS[tp.topic][0])
         except BadMessageError:
             self.refused += 1

@@ -11,6 +11,7 @@ import msgspec
 from dashboards.monitor.live.bedside import Bedside, Sign, Word
 from dashboards.monitor.live.board import Board
 from dashboards.monitor.live.feed import Arrival, Feed
+from dashboards.monitor.live.refused_input import RefusedInput
 from dashboards.monitor.live.views import (
     View,
     action_view,
@@ -122,6 +123,9 @@ class Hub:
         events: dict[Page, list[View]] = {}
         self._know()
         for message, at_s in arrivals:
+            if isinstance(message, RefusedInput):
+                self.board.refused.add(message, at_s)
+                continue
             if self.board.discharged(message.patient_id):
                 continue
             if isinstance(message, Action | Edit | JournalEntry):

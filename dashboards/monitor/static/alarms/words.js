@@ -142,3 +142,17 @@ export const countdown = (seconds) =>
 
 export const percent = (share) =>
   share === null || share === undefined ? "--" : `${(share * 100).toFixed(1)} %`;
+
+const REFUSED = {
+  signal: "What was in them is not watched. Check the device.",
+  action: "What was asked for in them was not done. Do it again.",
+  event: "They are missing from the history. Tell technical support.",
+};
+
+/** What the ward is told of input that was refused: the count of the last hour, of whom, and what to do about the newest. */
+export function refusedText({ count, patients, others, what }) {
+  const known = others ? [...patients, `${others} more`] : patients;
+  const whose = known.length ? ` of ${known.join(", ")}` : "";
+  const messages = count === 1 ? "1 message" : `${count} messages`;
+  return `${messages}${whose} could not be used in the last hour. ${REFUSED[what]}`;
+}

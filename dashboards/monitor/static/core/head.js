@@ -4,7 +4,7 @@ import { h, icon, setData, setHidden, setText } from "./dom.js";
 import { now, wallClock } from "./model.js";
 import { keep, prefs } from "./prefs.js";
 import { Tones } from "../alarms/tones.js";
-import { alarmText, countdown, mark, time } from "../alarms/words.js";
+import { alarmText, countdown, mark, refusedText, time } from "../alarms/words.js";
 
 const MARKS = { high: "***", medium: "**", low: "*", technical: "tech" };
 const RANK = ["high", "medium", "low"];
@@ -82,6 +82,9 @@ export class Head {
     setHidden($("banner"), !problem);
     setText($("banner"), problem);
     document.body.classList.toggle("lost", !connected);
+    setHidden($("refused"), !ward?.refused);
+    setText($("refused"), ward?.refused ? refusedText(ward.refused) : "");
+    $("refused").title = ward?.refused?.reason ?? "";
   }
 
   /** The highest priority that nobody has acknowledged or silenced. */
