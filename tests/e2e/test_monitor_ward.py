@@ -260,7 +260,7 @@ def test_refused_input_is_told_to_the_ward_in_words_that_help(browser: Browser) 
         producer.dead_letter(Letter(0, b"Bed 1", b"\xc1"), 0, reason)
         producer.settle(producer.mark())
         said = "1 message of Bed 1 could not be used in the last hour."
-        remedy = "What was in them is not watched. Check the device."
+        remedy = "That signal is not watched: check the device."
         expect(page.locator("#refused")).to_have_text(f"{said} {remedy}")
         expect(page.locator("#refused")).to_have_attribute("title", reason)
         shot(page, "refused", 500)

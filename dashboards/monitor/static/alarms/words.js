@@ -144,9 +144,9 @@ export const percent = (share) =>
   share === null || share === undefined ? "--" : `${(share * 100).toFixed(1)} %`;
 
 const REFUSED = {
-  signal: "What was in them is not watched. Check the device.",
-  action: "What was asked for in them was not done. Do it again.",
-  event: "They are missing from the history. Tell technical support.",
+  signal: "That signal is not watched: check the device.",
+  action: "What was asked for was not done: do it again.",
+  event: "That is missing from the history: tell technical support.",
 };
 
 /** What the ward is told of input that was refused: the count of the last hour, of whom, and what to do about the newest. */
