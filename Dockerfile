@@ -7,6 +7,7 @@ COPY requirements.lock /build/
 RUN /opt/ecgwatch/bin/pip install --quiet --require-hashes --only-binary :all: -r /build/requirements.lock
 COPY . /build/
 RUN /opt/ecgwatch/bin/pip install --quiet --no-deps --no-build-isolation /build \
+ && /opt/ecgwatch/bin/python /build/tools/sbom.py > /opt/ecgwatch/sbom.json \
  && /opt/ecgwatch/bin/pip uninstall --quiet --yes setuptools pip
 
 FROM python:3.11-slim-bookworm

@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # each function imports kafka-python itself: it is slow, and 
 API_VERSION = (2, 3)
 TIMEOUT_S = 10.0
 MAX_REPLICATION = 3
-METADATA_MS = 5_000  # a client learns of added partitions within this time: meanwhile who has moved waits
+METADATA_MS = (
+    5_000  # a client learns of added partitions within this time: meanwhile who has moved waits
+)
 
 # kafka-python logs many lines; those that matter are logged here, once
 logging.getLogger("kafka").addHandler(logging.NullHandler())

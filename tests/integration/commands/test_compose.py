@@ -320,6 +320,38 @@ def test_no_start_without_secrets(engine: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_the_file_holds(engine: None, tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    compose_env.fill(env)
+    told = Stack("ecgwatch-test-config", env).compose(
+        "--profile", "*", "config", "--quiet", "--no-env-resolution"
+    )
+    assert told == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_image_holds_its_bill_of_materials(stack: Stack) -> None:
+    reading = ("run", "--rm", "--no-deps", "--entrypoint", "cat", "processor")
+    bill = json.loads(stack.compose(*reading, "/opt/ecgwatch/sbom.json"))
+    packages = {part["name"]: part["version"] for part in bill["components"]}
+    lines = stack.compose(
+        "run",
+        "--rm",
+        "--no-deps",
+        "--entrypoint",
+        "python",
+        "processor",
+        "-c",
+        "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') + ' ' + d.version for d in m.distributions()}, sep=chr(10))",
+    ).split("\n")
+    installed = dict(line.split() for line in lines if line)
+    del installed["ecgwatch"]
+    assert installed.items() <= packages.items()
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)  # the first time, the image is built from packages that are downloaded
 def test_what_the_containers_may_do(stack: Stack) -> None:
     found = json.loads(
