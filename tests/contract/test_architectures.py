@@ -55,12 +55,12 @@ def windows(problem: Problem, count: int, seed: int = 1) -> Any:
 
 
 def made(name: str, problem: Problem) -> Any:
-    """A network with fresh weights, each time the same."""
+    """A network with fresh weights, each time the same, laid out in memory as the recipe does."""
     import torch
 
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    return architectures.load(name).build(problem)
+    return architectures.load(name).build(problem).to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

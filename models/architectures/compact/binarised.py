@@ -66,7 +66,7 @@ class BinaryWeights(nn.Module):
     def train(self, mode: bool = True) -> BinaryWeights:
         """Set to evaluation, pack the signs, eight to a byte."""
         if not mode:
-            bits = (self.real.detach() >= 0).view(-1, 8).int()
+            bits = (self.real.detach() >= 0).reshape(-1, 8).int()  # weights may be channels-last
             self.packed = (bits << self.places.int()).sum(dim=1).to(torch.uint8)
         return super().train(mode)
 
