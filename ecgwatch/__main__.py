@@ -1,5 +1,5 @@
-"""The command line. Each command is a module in ecgwatch/commands, imported when it is called;
-this file lists them."""
+"""The command line. Each command is a module in a folder of ecgwatch/commands, imported when it is
+called; this file lists them."""
 
 from __future__ import annotations
 
@@ -17,60 +17,80 @@ from ingest.errors import BadInputError, EcgwatchError
 
 COMMANDS = (
     CommandEntry(
+        "services",
         "demo",
         "Start broker, processor, store and page on this machine, with a ward of eight patients.",
     ),
-    CommandEntry("simulate", "Stream simulated patients to the broker, or write them as records."),
-    CommandEntry("replay", "Stream records to the broker as if they were being recorded now."),
     CommandEntry(
+        "services", "simulate", "Stream simulated patients to the broker, or write them as records."
+    ),
+    CommandEntry(
+        "services", "replay", "Stream records to the broker as if they were being recorded now."
+    ),
+    CommandEntry(
+        "services",
         "ingest",
         "Take samples from devices by HTTP, WebSocket and MQTT, check them, and pass them on to Kafka.",
     ),
     CommandEntry(
+        "services",
         "process",
         "Process ecg.samples: beats, rhythm, vitals and alarms to their topics and to the store.",
     ),
     CommandEntry(
-        "monitor", "Show the ward in a browser: live traces, heart rate, rhythm and alarms."
+        "services",
+        "monitor",
+        "Show the ward in a browser: live traces, heart rate, rhythm and alarms.",
     ),
-    CommandEntry("gateway", "Link wearable devices, and send their samples."),
+    CommandEntry("services", "gateway", "Link wearable devices, and send their samples."),
     CommandEntry(
+        "services",
         "notify",
         "Notify people of alarms by the rules of the file, and repeat failed attempts; every attempt is an event.",
     ),
     CommandEntry(
+        "services",
         "score",
         "Score beats, rhythm and alarms against the annotations of records while they are replayed; scores go to ecg.scores.",
     ),
-    CommandEntry("annotate", "Annotate records as the stream would, without a broker."),
-    CommandEntry("view", "Open records in the page at record time, without a broker."),
+    CommandEntry("records", "annotate", "Annotate records as the stream would, without a broker."),
+    CommandEntry("records", "view", "Open records in the page at record time, without a broker."),
     CommandEntry(
+        "records",
         "evaluate",
         "Run annotated records through the whole data path and score beats, rhythm and alarms.",
     ),
     CommandEntry(
+        "networks",
         "train",
         "Train a network on a task, judge it on the fold that was left out, and write it for `models compare` and `models deploy`",
     ),
-    CommandEntry("export", "Write stored events of patients and a period as files."),
+    CommandEntry("records", "export", "Write stored events of patients and a period as files."),
     CommandEntry(
+        "records",
         "report",
         "Write a report of a patient and a period: heart rate, rhythm, ectopy, variability, alarms and their strips, as HTML or PDF.",
     ),
     CommandEntry(
+        "upkeep",
         "check",
         "Show every setting with its origin, and whether broker, store and Grafana can be reached.",
     ),
     CommandEntry(
+        "people",
         "alarms",
         "Alarms: list, acknowledge, silence, follow, set limits, prove that none is missing.",
     ),
-    CommandEntry("devices", "Devices: tokens, and the patients who wear them."),
-    CommandEntry("patients", "Patients: admit, transfer, discharge."),
-    CommandEntry("topics", "The Kafka topics, and how much is left to process."),
-    CommandEntry("dashboards", "Install the Grafana boards, and push live traces to Grafana."),
+    CommandEntry("people", "devices", "Devices: tokens, and the patients who wear them."),
+    CommandEntry("people", "patients", "Patients: admit, transfer, discharge."),
+    CommandEntry("upkeep", "topics", "The Kafka topics, and how much is left to process."),
     CommandEntry(
-        "models", "The networks that ship with the product, and the architectures there are."
+        "upkeep", "dashboards", "Install the Grafana boards, and push live traces to Grafana."
+    ),
+    CommandEntry(
+        "networks",
+        "models",
+        "The networks that ship with the product, and the architectures there are.",
     ),
 )
 

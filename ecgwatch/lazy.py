@@ -13,13 +13,14 @@ from typer.main import get_command, get_group
 class CommandEntry(NamedTuple):
     """A command of the command line, as its list shows it."""
 
+    folder: str  # of ecgwatch/commands, in which the module of its name is
     name: str
     help: str  # how the help of the command itself begins
 
     def load(self) -> Any:
         """Import the command's module, which holds a function of its name or an `app` of several
         commands, and return the command as Typer runs it."""
-        module = importlib.import_module(f"ecgwatch.commands.{self.name}")
+        module = importlib.import_module(f"ecgwatch.commands.{self.folder}.{self.name}")
         if hasattr(module, "app"):
             command: Any = get_group(module.app)
         else:

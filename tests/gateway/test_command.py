@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ecgwatch.commands.gateway import gateway
+from ecgwatch.commands.services.gateway import gateway
 from ingest.errors import BadInputError
 from ingest.gateway.logs import JsonLines
 from ingest.gateway.status import line

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wfdb
 
-from ecgwatch.commands.view import records_of
+from ecgwatch.commands.records.view import records_of
 from ecgwatch.viewing import annotated as annotating
 from ecgwatch.viewing.annotated import AnnotatedRecord, annotated, open_store
 from ecgwatch.viewing.edited import edited_beats, save

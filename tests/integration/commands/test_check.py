@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ecgwatch.commands.check import check
+from ecgwatch.commands.upkeep.check import check
 from stream_processor.sinks.sqlite import SqliteSink
 
 

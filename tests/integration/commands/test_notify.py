@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from ecgwatch.__main__ import app
 from ecgwatch.alarming.reconciling import compare_notified
-from ecgwatch.commands.notify import with_secrets
+from ecgwatch.commands.services.notify import with_secrets
 from ingest.broker import create_topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker

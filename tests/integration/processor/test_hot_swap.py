@@ -11,7 +11,7 @@ import confluent_kafka
 import numpy as np
 import pytest
 
-from ecgwatch.commands.topics import to_store
+from ecgwatch.commands.upkeep.topics import to_store
 from ecgwatch.modelling.deploying import deploy
 from ingest import topics
 from ingest.clock import SystemClock

@@ -8,8 +8,8 @@ import pytest
 import typer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from ecgwatch.commands.check import check
-from ecgwatch.commands.topics import create
+from ecgwatch.commands.upkeep.check import check
+from ecgwatch.commands.upkeep.topics import create
 from ingest.broker import create_topics
 from ingest.embedded import EmbeddedBroker
 from ingest.topic_upkeep import keep_for_ever, topics_kept_too_briefly

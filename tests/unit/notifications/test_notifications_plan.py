@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ecgwatch.commands.notify import with_secrets
+from ecgwatch.commands.services.notify import with_secrets
 from ingest.errors import BadInputError
 from ingest.messages import Alarm
 from stream_processor.notifications.moments import AlarmMoment, moment_of

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 import wfdb
 
-from ecgwatch.commands.export import ExportFormat, export
+from ecgwatch.commands.records.export import ExportFormat, export
 from ecgwatch.times import parse_time, show_time
 from ecgwatch.writing.exporting import export_records, file_name
 from ingest.errors import BadInputError, UnreachableError

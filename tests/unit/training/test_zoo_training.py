@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from ecgwatch.commands.train import DISTILLATION, PRETRAINING, TASKS, ZOO_TASKS
+from ecgwatch.commands.networks.train import DISTILLATION, PRETRAINING, TASKS, ZOO_TASKS
 from ecgwatch.modelling import tables
 from ecgwatch.modelling.deploying import deploy
 from ingest.clock import ManualClock

@@ -59,7 +59,7 @@ def process(
             sys.executable,
             "-P",
             "-m",
-            "ecgwatch.commands.process",
+            "ecgwatch.commands.services.process",
             str(os.getpid()),
             chosen.broker,
             chosen.sink,

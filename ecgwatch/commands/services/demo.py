@@ -14,7 +14,7 @@ import typer
 
 from ecgwatch import settings
 from ecgwatch.called import command
-from ecgwatch.commands.monitor import DEFAULT_PORT
+from ecgwatch.commands.services.monitor import DEFAULT_PORT
 from ecgwatch.ports import free_port
 from ecgwatch.running_demo import RunningDemo, own_folder, publish_demo
 from ingest.clock import SystemClock

@@ -18,7 +18,7 @@ from ecgwatch.alarming.patient_store import (
     warn_if_unknown,
     warn_in_store_if_unknown,
 )
-from ecgwatch.commands.notify import notifications_file
+from ecgwatch.commands.services.notify import notifications_file
 from ecgwatch.times import parse_when
 from ingest.clock import SystemClock
 from ingest.errors import BadInputError
