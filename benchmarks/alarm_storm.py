@@ -75,7 +75,7 @@ class Seen:
     raised: dict[str, tuple[float, Alarm]] = field(default_factory=dict)  # by patient
     again: int = 0  # asystoles beyond one for each patient
     kinds: Counter[str] = field(default_factory=Counter)  # number of onsets of all alarms
-    told: dict[str, float] = field(default_factory=dict)  # by alarm id
+    notified: dict[str, float] = field(default_factory=dict)  # by alarm id
     stored_s: float = np.nan  # when the last asystole was in the store
     strips_s: float = np.nan  # when the last of their strips was
     # messages about the whole ward: when, how many high alarms
@@ -153,7 +153,7 @@ def generate(broker: str, lead_s: float, patients: int, start_s: float, path: st
     np.save(path, sent)
 
 
-def answer_hook(port: Any, told: Any) -> None:
+def answer_hook(port: Any, notified: Any) -> None:
     """A webhook that accepts everything and puts (alarm id, time) of asystoles on the queue."""
 
     class Post(BaseHTTPRequestHandler):
@@ -161,7 +161,7 @@ def answer_hook(port: Any, told: Any) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             id_, _, step = body["message"].rpartition("\nId: ")[2].partition("|")
             if f":{KIND}:" in id_ and step.startswith("onset"):
-                told.put((id_, time.time()))
+                notified.put((id_, time.time()))
             self.send_response(200)
             self.end_headers()
 
@@ -180,13 +180,13 @@ def answer_hook(port: Any, told: Any) -> None:
 class Watch:
     """Runs all observers, each in its own thread, until stopped."""
 
-    def __init__(self, broker: str, patients: int, url: str, store: Any, told: Any) -> None:
+    def __init__(self, broker: str, patients: int, url: str, store: Any, notified: Any) -> None:
         self.seen, self._patients, self._url, self._store, self._told = (
             Seen(),
             names(patients),
             url,
             store,
-            told,
+            notified,
         )
         self._ending = threading.Event()
         self._consumer = confluent_kafka.Consumer(
@@ -208,11 +208,11 @@ class Watch:
         """True if all expected events have been seen."""
         while not self._told.empty():
             id_, at_s = self._told.get()
-            self.seen.told.setdefault(id_, at_s)
+            self.seen.notified.setdefault(id_, at_s)
         s, n = self.seen, len(self._patients)
         return (
             len(s.raised) >= n
-            and len(s.told) >= n
+            and len(s.notified) >= n
             and not np.isnan(s.strips_s)
             and bool(s.listed)
             and s.listed[-1][2] >= n
@@ -322,8 +322,8 @@ def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) 
     create_topics(broker)
     context = mp.get_context("spawn")
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as ends:
-        folder, port, told = Path(place), context.Queue(), context.Queue()
-        hook = context.Process(target=answer_hook, args=(port, told), daemon=True)
+        folder, port, notified = Path(place), context.Queue(), context.Queue()
+        hook = context.Process(target=answer_hook, args=(port, notified), daemon=True)
         hook.start()
         ends.callback(hook.terminate)
         plan = folder / "notifications.toml"
@@ -337,11 +337,15 @@ def run(broker: str, environment: dict[str, str], patients: int, lead_s: float) 
             name: ends.enter_context(ecgwatch(environment, folder, name, *more))
             for name, more in options.items()
         }
-        said = {name: first_line(child) for name, child in commands.items()}
+        first_lines = {name: first_line(child) for name, child in commands.items()}
         store = open_sink(settings.load({}, environment)[0])
         ends.callback(store.close)
         watch = Watch(
-            broker, patients, said["monitor"].removeprefix("monitor: ").strip(), store, told
+            broker,
+            patients,
+            first_lines["monitor"].removeprefix("monitor: ").strip(),
+            store,
+            notified,
         )
         pids = {name: child.pid for name, child in commands.items()}
         _tell_story(context, watch, broker, patients, lead_s, folder / "sent.npy", pids)
@@ -421,7 +425,7 @@ def delays(seen: Seen) -> np.ndarray[Any, Any]:
 def lost(seen: Seen, patients: int) -> list[str]:
     """The missing events, in words."""
     ids = {alarm.id for _, alarm in seen.raised.values()}
-    counts = {"on ecg.alarms": len(ids), "told": len(ids & seen.told.keys())}
+    counts = {"on ecg.alarms": len(ids), "told": len(ids & seen.notified.keys())}
     found = [f"{n} of {patients} asystoles {where}" for where, n in counts.items() if n < patients]
     found += [
         f"not all {what} in the store"
@@ -447,8 +451,8 @@ def figures(seen: Seen) -> dict[str, float]:
     """Every figure of a run by its line in the table; seconds."""
     late, raised = delays(seen), sorted(at_s for at_s, _ in seen.raised.values())
     n, last_s = len(raised), raised[-1]
-    told = np.array(
-        [seen.told[a.id] - at_s for at_s, a in seen.raised.values() if a.id in seen.told]
+    notified = np.array(
+        [seen.notified[a.id] - at_s for at_s, a in seen.raised.values() if a.id in seen.notified]
         or [np.nan]
     )
     strip_s = max(
@@ -462,9 +466,9 @@ def figures(seen: Seen) -> dict[str, float]:
         "sample sent -> alarm, p50": float(np.median(late)),
         "  p99": float(np.percentile(late, 99)),
         "  max": float(late.max()),
-        "alarm -> webhook, p50": float(np.median(told)),
-        "  p99 ": float(np.percentile(told, 99)),
-        "  max ": float(told.max()),
+        "alarm -> webhook, p50": float(np.median(notified)),
+        "  p99 ": float(np.percentile(notified, 99)),
+        "  max ": float(notified.max()),
         "last alarm -> all alarms stored": seen.stored_s - last_s,
         "last strip's end sent -> all strips stored": seen.strips_s - strip_s,
         "page: longest gap between ward messages": float(np.diff(ward_s).max()),
@@ -491,7 +495,7 @@ def report(storm: Seen, quiet: Seen) -> int:
         print(f"{line:<46}{value:9.2f}{right[line]:9.2f}{value - right[line]:9.2f}")
     for name, seen in (("storm", storm), ("quiet", quiet)):
         print(
-            f"{name}: {len(seen.raised)} asystoles on ecg.alarms, {seen.again} again, {len(seen.told)} told;",
+            f"{name}: {len(seen.raised)} asystoles on ecg.alarms, {seen.again} again, {len(seen.notified)} told;",
             end=" ",
         )
         print(

@@ -348,7 +348,7 @@ class Watch:
     """Records when each patient's newest vitals arrived."""
 
     def __init__(self, address: str) -> None:
-        self.heard: dict[str, list[float]] = {}
+        self.received: dict[str, list[float]] = {}
         self._stop = threading.Event()
         self._consumer = confluent_kafka.Consumer(
             {
@@ -369,14 +369,14 @@ class Watch:
                 if message.error() is None and (message.key() or b"").startswith(b"bed-"):
                     patient = bytes(message.key() or b"").decode()
                     # the time of sending by the processor, not of reading
-                    self.heard.setdefault(patient, []).append(message.timestamp()[1] / 1000)
+                    self.received.setdefault(patient, []).append(message.timestamp()[1] / 1000)
 
     def longest(self, outages: list[tuple[float, float]]) -> tuple[float, str]:
         """Longest time without vitals, in seconds, and its patient."""
         self._stop.set()
         self._thread.join()
         found = (0.0, "")
-        for patient, times in self.heard.items():
+        for patient, times in self.received.items():
             ordered = sorted(times)
             for a, b in pairwise(ordered):
                 if not any(a < end and b > began for began, end in outages):

@@ -161,14 +161,14 @@ async def by_mqtt(port: int, devices: list[Device], figures: Figures, stop: asyn
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.max_inflight_messages_set(20_000)
 
-    def heard(c: object, u: object, message: mqtt.MQTTMessage) -> None:
+    def on_message(c: object, u: object, message: mqtt.MQTTMessage) -> None:
         reply = msgspec.json.decode(message.payload, type=Reply)
         figures.refused += bool(reply.status)
         queue = waiting[message.topic.split("/")[3]]
         while queue and queue[0][0] <= (reply.next_sample or 0):
             figures.add(queue.popleft()[1])
 
-    client.on_message = heard
+    client.on_message = on_message
     client.connect("127.0.0.1", port)
     client.subscribe("ecgwatch/v1/bench/+/reply")
     client.loop_start()

@@ -193,7 +193,7 @@ def an_hour(browser: Browser, patients: int) -> tuple[float, float, float]:
     return first, last, took
 
 
-def told(title: str, patients: int, read: dict[str, Any]) -> str:
+def as_markdown(title: str, patients: int, read: dict[str, Any]) -> str:
     def ms(of: dict[str, float]) -> str:
         return "  ".join(f"{name} {of[name]:6.1f}" for name in ("p50", "p95", "p99", "most"))
 
@@ -232,7 +232,7 @@ def main() -> None:
         )
         for patients in given.patients:
             print(
-                told(
+                as_markdown(
                     f"ward, {patients} live at 250 Hz, {given.seconds:.0f} s",
                     patients,
                     live(browser, patients, given.seconds),
@@ -241,7 +241,7 @@ def main() -> None:
             )
         if 1 in given.patients:
             print(
-                told(
+                as_markdown(
                     "one patient's page", 1, live(browser, 1, given.seconds, "patient?id=Bed%201")
                 ),
                 flush=True,

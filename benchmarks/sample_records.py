@@ -52,9 +52,9 @@ def verdict(record: Path, out: Path) -> str:
     """What `annotate` says of a record: what it found, or problem and remedy."""
     given = record.with_suffix("") if record.suffix == ".hea" else record
     done = CliRunner().invoke(app, ["annotate", str(given), "--out", str(out)])
-    said = " ".join(done.output.replace(str(record), record.name).split())
+    output = " ".join(done.output.replace(str(record), record.name).split())
     if done.exit_code:
-        return f"refused: {said}"
+        return f"refused: {output}"
     with (out / "record.csv").open() as table:
         row = next(csv.DictReader(table))
     return "; ".join(f"{name} {value}" for name, value in row.items() if value)
@@ -68,8 +68,8 @@ def main() -> int:
             unpack(package, Path(folder))
             for number, record in enumerate(records(Path(folder))):
                 name = PurePosixPath(*record.relative_to(folder).parts[1:])
-                told = verdict(record, Path(folder) / f"out{number}").replace("|", "\\|")
-                print(f"| {package.name} | {name} | {told} |", flush=True)
+                answer = verdict(record, Path(folder) / f"out{number}").replace("|", "\\|")
+                print(f"| {package.name} | {name} | {answer} |", flush=True)
     return 0
 
 

@@ -33,15 +33,15 @@ class CrashLoop:
         if self._in_a_row == 1:
             self._since_ns = self._clock.now_ns()
         if self._in_a_row >= AFTER:
-            self._tell(f"{self._in_a_row} times in a row, exit status {code}")
+            self._report(f"{self._in_a_row} times in a row, exit status {code}")
 
     def steady(self) -> None:
         """Record that a worker is steady, or no longer wanted: the alarm ends."""
         if self._in_a_row >= AFTER:
-            self._tell("", ended=True)
+            self._report("", ended=True)
         self._in_a_row = 0
 
-    def _tell(self, detail: str, *, ended: bool = False) -> None:
+    def _report(self, detail: str, *, ended: bool = False) -> None:
         from stream_processor.pipeline.alarms.catalogue import CATALOGUE
         from stream_processor.system_alarms import system_alarm
 

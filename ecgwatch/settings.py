@@ -171,11 +171,11 @@ def load(
     if demo := _from_demo(options, values):
         values |= demo
         source |= dict.fromkeys(demo, DEMO)
-        said = " and ".join(
+        names_used = " and ".join(
             f"store {value}" if name == "sink" else f"{name} {value}"
             for name, value in demo.items()
         )
-        typer.echo(f"using the demo's {said}", err=True)
+        typer.echo(f"using the demo's {names_used}", err=True)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

@@ -94,13 +94,13 @@ def stream_to_broker(
     create_topics(broker)
     view = _Bar(length_s, clock) if sys.stderr.isatty() else _Lines(length_s, clock)
     interrupted = False
-    with view, Producer(broker, clock, view.say) as producer:
+    with view, Producer(broker, clock, view.print_line) as producer:
         try:
             items = begin(clock.now_ns() if start_ns is None else start_ns)
             play(items, producer.send, clock, speed=speed, on_sent=view.sent)
         except KeyboardInterrupt:
             interrupted = True
-    view.say(view.summary())
+    view.print_line(view.summary())
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -134,9 +134,9 @@ class _Lines:
 
     def show(self) -> None:
         of = f" of {self._length_s:.0f} s" if self._length_s is not None else " s"
-        self.say(f"{self._at_s:.0f}{of}, {self.speed:.1f}x")
+        self.print_line(f"{self._at_s:.0f}{of}, {self.speed:.1f}x")
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         typer.echo(text, err=True)
 
     @property
@@ -180,7 +180,7 @@ class _Bar(_Lines):
             rate=f"{self.speed:.1f}x",
         )
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False)
 
 

@@ -79,11 +79,11 @@ def supervise(commands: Sequence[list[str]], clock: Clock, crash_loops: Sequence
 
     Everything happens in this thread, so that a signal finds no lock held.
     """
-    told = False
+    asked = False
 
     def stop(*_: object) -> None:
-        nonlocal told
-        told = True
+        nonlocal asked
+        asked = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -97,7 +97,7 @@ def supervise(commands: Sequence[list[str]], clock: Clock, crash_loops: Sequence
             place.look(stopping=stopping)
         if all(place.code is not None for place in places):
             return next((place.code for place in places if place.code), 0)
-        if not stopping and (told or any(place.code is not None for place in places)):
+        if not stopping and (asked or any(place.code is not None for place in places)):
             stopping = True
             for place in places:
                 place.end()

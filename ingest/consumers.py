@@ -107,7 +107,7 @@ def read_to_end(
                 left.pop(partition, None)
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def ask_with_retries(ask: Callable[[], T]) -> T:
     """Ask a broker that may not be able to tell just now: its topic has just been made, or a leader
     has moved."""
     for _ in range(_TRIES - 1):

@@ -68,10 +68,10 @@ def _component(pin: re.Match[str], rest: str) -> dict[str, Any]:
 
 def _licence(name: str) -> str:
     try:
-        said = importlib.metadata.metadata(name)
+        metadata = importlib.metadata.metadata(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
-    stated = said.get("License-Expression") or said.get("License") or ""
+    stated = metadata.get("License-Expression") or metadata.get("License") or ""
     return stated.partition("\n")[0][:100]
 
 

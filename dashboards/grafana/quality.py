@@ -57,9 +57,9 @@ def _scores() -> Json:
     )
     percent: Any = {"unit": "percentunit", "decimals": 2}
     names = {
-        f"{name}_{m}": f"{word} {said}"
+        f"{name}_{m}": f"{word} {title}"
         for name, word in CLASSES.items()
-        for m, said in (("se", "Se"), ("ppv", "+P"))
+        for m, title in (("se", "Se"), ("ppv", "+P"))
     }
     return parts.table(
         "Agreement with the reference, since each stream began",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def harmless(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """Prefix an apostrophe to a text that a spreadsheet would take for a formula."""
     return (
         f"'{value}"

@@ -110,17 +110,19 @@ def find(sink: Sink, patient_id: str, start_ns: int, end_ns: int) -> Findings:
         actions,
         edits,
         journal,
-        _felt_strips(sink, patient_id, journal),
+        _symptom_strips(sink, patient_id, journal),
     )
 
 
-def _felt_strips(
+def _symptom_strips(
     sink: Sink, patient_id: str, journal: Iterable[ReportedSymptom]
 ) -> list[tuple[ReportedSymptom, Signal]]:
     """The signal around what the wearer said, at most STRIPS times, in order of time."""
-    said = [felt for felt in journal if felt.entry.kind in ("symptom", "note")]
-    signals = ((felt, around(sink, patient_id, felt.entry.time_ns)) for felt in said[:STRIPS])
-    return [(felt, signal) for felt, signal in signals if signal is not None]
+    noted = [symptom for symptom in journal if symptom.entry.kind in ("symptom", "note")]
+    signals = (
+        (symptom, around(sink, patient_id, symptom.entry.time_ns)) for symptom in noted[:STRIPS]
+    )
+    return [(symptom, signal) for symptom, signal in signals if signal is not None]
 
 
 def _heart_rate(vitals: Iterable[Vitals]) -> tuple[float, float, HeartRateFigures | None]:

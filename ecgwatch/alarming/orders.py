@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException
 
 from ingest.broker import create_topics, unreachable
-from ingest.consumers import extents, open_reader, patiently, read_to_end
+from ingest.consumers import ask_with_retries, extents, open_reader, read_to_end
 from ingest.messages import BadMessageError, Orders, decode
 from ingest.topics import ORDERS
 
@@ -16,7 +16,7 @@ def read_orders(broker: str, patient: str) -> Orders | None:
     consumer = open_reader(broker)
     found: Orders | None = None
     try:
-        within = patiently(lambda: extents(consumer, ORDERS.name))
+        within = ask_with_retries(lambda: extents(consumer, ORDERS.name))
         for message in read_to_end(consumer, ORDERS.name, within):
             if message.key() != patient.encode():
                 continue

@@ -79,18 +79,18 @@ def reconcile_period(
     while True:
         detected = read_detected(broker, start_ns, end_ns)
         kept = compare_kept(detected, sink, start_ns, end_ns)
-        told = (
+        notices = (
             None
             if plan is None
             else compare_notified(detected.steps, read_deliveries(broker, start_ns, end_ns), plan)
         )
-        holds = not (kept.unstored or kept.undetected or (told and told.missing))
+        holds = not (kept.unstored or kept.undetected or (notices and notices.missing))
         if holds or clock.steady_s() >= give_up_s:
-            return report(kept, told), holds
+            return report(kept, notices), holds
         time.sleep(LOOK_AGAIN_S)
 
 
-def report(kept: Balance, told: PeriodNotices | None) -> list[str]:
+def report(kept: Balance, notices: PeriodNotices | None) -> list[str]:
     """Return the report's lines: counts, then what is missing on each side."""
     lines = [
         f"detected: {len(kept.detected)} alarms, of these announced: {len(kept.announced)}",
@@ -98,18 +98,18 @@ def report(kept: Balance, told: PeriodNotices | None) -> list[str]:
     ]
     if kept.expired:
         lines.append(f"  of these {len(kept.expired)} are older than what the broker keeps")
-    if told is None:
+    if notices is None:
         lines.append("notified: nobody is to be (no notifications file is set)")
     else:
-        lines.append(f"notified: {told.delivered} of {told.due} notices")
+        lines.append(f"notified: {notices.delivered} of {notices.due} notices")
         lines += [
-            f"  held back: {count} ({reason})" for reason, count in told.held_back.most_common()
+            f"  held back: {count} ({reason})" for reason, count in notices.held_back.most_common()
         ]
     lines += [f"not stored: {id_}" for id_ in kept.unstored]
     lines += [f"stored, but not on {ALARMS.name}: {id_}" for id_ in kept.undetected]
     lines += [
         f"not notified: {what} to {recipient}: {why}"
-        for what, recipient, why in (told.missing if told else ())
+        for what, recipient, why in (notices.missing if notices else ())
     ]
     return lines
 

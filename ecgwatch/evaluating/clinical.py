@@ -114,19 +114,19 @@ def _moving(
 ) -> int:
     """Announced asystoles that the reference does not have, although the signal moved in the 4 s
     before."""
-    told = [a for a in alarms if a.kind == "asystole" and a.announced_s is not None]
-    told = [
+    announced = [a for a in alarms if a.kind == "asystole" and a.announced_s is not None]
+    announced = [
         a
-        for a in told
+        for a in announced
         if not any(e.start <= (a.announced_s or 0) * fs_hz < e.end + 5 * fs_hz for e in asystole)
     ]
-    if not told:
+    if not announced:
         return 0
     counts = np.concatenate([block.counts for block in source.blocks()])
     x = condition(counts, source.fs_hz, source.counts_per_mv)
     sos = dsp.butter(2, BAND_HZ, "bandpass", fs=FS_HZ, output="sos")
     y = dsp.sosfiltfilt(sos, x)
-    return sum(_moves(y, a.raised_s) for a in told)
+    return sum(_moves(y, a.raised_s) for a in announced)
 
 
 def _moves(y: npt.NDArray[np.float64], at_s: float) -> bool:
@@ -144,12 +144,14 @@ def _graded(
 ) -> tuple[int, int, float, float]:
     """Stretches of grade 4, those in which the signal was called unreadable, seconds of grades 1
     and 2, and of them called unreadable. Quality looks back on 10 s: so do the stretches."""
-    said = [(v.time_ns / 1e9, v.quality) for v in vitals]
+    qualities = [(v.time_ns / 1e9, v.quality) for v in vitals]
     bad = [g for g in grades if g.grade == 4 and g.end_s - g.start_s >= STRETCH_S - 0.1]
-    found = sum(any(g.start_s < t <= g.end_s + 1 and q < UNREADABLE for t, q in said) for g in bad)
+    found = sum(
+        any(g.start_s < t <= g.end_s + 1 and q < UNREADABLE for t, q in qualities) for g in bad
+    )
     good = [
         (t, q)
-        for t, q in said
+        for t, q in qualities
         if any(g.grade <= 2 and g.start_s <= t < g.end_s for g in grades)
         and all(g.grade <= 2 for g in grades if g.start_s < t and g.end_s > t - STRETCH_S)
     ]

@@ -61,7 +61,7 @@ def _false_alarms(database: str, found: Sequence[Judgement]) -> list[Row]:
     high = [x for x in false if x.alarm.priority == "high"]
     worst = Counter(j.name for j in calm for x in all_judged([j]) if x in high).most_common(4)
     kinds = Counter(x.alarm.kind for x in high)
-    told = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
+    details = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
     most = " ".join(f"{name} ({n})" for name, n in worst)
     must, aim = FALSE_HIGH.get(database, ("", ""))
     hours = _hours(calm)
@@ -71,14 +71,14 @@ def _false_alarms(database: str, found: Sequence[Judgement]) -> list[Row]:
             len(high) / hours,
             must,
             aim,
-            f"{hours:.1f} h; {told}; {most}",
+            f"{hours:.1f} h; {details}; {most}",
         )
     ]
     kinds = Counter(x.alarm.kind for x in false)
-    told = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common(8))
+    details = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common(8))
     limits = ("0.7", "0.2") if database == "nsrdb" else ("", "")
     if any(j.beats for j in calm) or database in ("nsrdb", "motion_artefact"):
-        out.append(("false alarms of any kind per hour", len(false) / hours, *limits, told))
+        out.append(("false alarms of any kind per hour", len(false) / hours, *limits, details))
     return out
 
 
@@ -125,10 +125,10 @@ def _beats(found: Sequence[Judgement]) -> list[Row]:
         if known:
             f1 = [c.f1 or 0.0 for _, c in known]
             low = sorted(zip(f1, (r for r, _ in known), strict=True))[:4]
-            told = ", ".join(f"{record} {value:.0f}" for value, record in low)
+            details = ", ".join(f"{record} {value:.0f}" for value, record in low)
             what = "V" if name == "veb" else "S"
             row = (f"{what}: mean of patients' F1, %", statistics.mean(f1), must, aim)
-            out.append((*row, f"{len(f1)} patients; lowest {told}"))
+            out.append((*row, f"{len(f1)} patients; lowest {details}"))
     hours = _sum(found, lambda c: c.af_hours)
     if with_beats and hours > 0.1:
         in_af = _sum(found, lambda c: c.s_in_af) / hours

@@ -194,7 +194,7 @@ def _announced(j: Judgement, start_s: float) -> list[Mark]:
     """Times at which alarms of high priority were announced."""
     times = [
         a.announced_s - start_s
-        for a in j.told
+        for a in j.reported
         if a.announced_s is not None and a.priority == "high"
     ]
     return [(at, ALARM, ALARM_COLOUR) for at in times if 0 <= at < STRIP_S + 2]

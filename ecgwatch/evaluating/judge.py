@@ -59,7 +59,7 @@ class Judgement:
     cpu_s: float
     reference: Record
     ours: Record
-    told: list[ReportedAlarm]
+    reported: list[ReportedAlarm]
     alarms: AlarmScore | None = None
     beats: BeatStatistics | None = None
     af: EpisodeScore | None = None  # None unless rhythms are annotated

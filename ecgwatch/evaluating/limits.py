@@ -102,7 +102,7 @@ class LimitStrip(NamedTuple):
 
     kind: str
     name: str
-    told: str
+    caption: str
     svg: str
 
 
@@ -117,8 +117,8 @@ def main() -> None:
             kind = strip.kind
             parts.append(f"## {TITLES[kind]}\n")
         replace_file(folder / f"{strip.name}.svg", strip.svg.encode())
-        parts.append(f"{strip.told}\n\n![{strip.name}](limits/{strip.name}.svg)\n")
-        print(strip.name, strip.told, flush=True)  # noqa: T201
+        parts.append(f"{strip.caption}\n\n![{strip.name}](limits/{strip.name}.svg)\n")
+        print(strip.name, strip.caption, flush=True)  # noqa: T201
     replace_file(DOCS / "limits.md", "\n".join(parts).encode())
 
 
@@ -128,16 +128,16 @@ def by_record(data: Path) -> Iterator[LimitStrip]:
         (task,) = tasks(data / limit.database, [limit.record], "atr", LEARNING_S, folds=True)
         judged = judge(task)
         if limit.kind == "lethal":
-            start, said = confused(judged.reference, judged.ours)
+            start, details = confused(judged.reference, judged.ours)
             marks, below = (rhythm_marks(r, start) for r in (judged.reference, judged.ours))
         else:
-            start, said = crowded(judged, limit.kind)
+            start, details = crowded(judged, limit.kind)
             marks, below = (beat_marks(r, start) for r in (judged.reference, judged.ours))
         yield drawn(
             limit.kind,
             task,
             start,
-            f"**{limit.record}** from {clock(start)}. {limit.why} {said}",
+            f"**{limit.record}** from {clock(start)}. {limit.why} {details}",
             marks,
             below,
         )
@@ -155,12 +155,12 @@ def by_label(folder: Path) -> Iterator[LimitStrip]:
             ours = CINC2017.get(found.label, "O")
             if ours != task.label and found.samples >= 30 * found.fs_hz:
                 start = (found.samples / found.fs_hz - STRIP_S) / 2
-                told = f"**{task.name}** from {clock(start)}. {wanted.pop(task.label)} Ours of the whole record: {ours}."
+                caption = f"**{task.name}** from {clock(start)}. {wanted.pop(task.label)} Ours of the whole record: {ours}."
                 yield drawn(
                     "rhythm",
                     task,
                     start,
-                    told,
+                    caption,
                     [(0.3, task.label, RHYTHM_COLOUR)],
                     [(0.3, ours, RHYTHM_COLOUR)],
                 )
@@ -170,7 +170,7 @@ def drawn(
     kind: str,
     task: EvaluationTask,
     start_s: float,
-    told: str,
+    caption: str,
     above: Sequence[Mark],
     below: Sequence[Mark],
 ) -> LimitStrip:
@@ -183,7 +183,7 @@ def drawn(
     return LimitStrip(
         kind,
         task.name,
-        told,
+        caption,
         strip_svg(
             millivolts(counts, source.counts_per_mv),
             source.fs_hz,

@@ -139,7 +139,7 @@ def wrong(found: Sequence[Outcome]) -> FigureTable:
     rows: list[tuple[Cell, ...]] = []
     for o in found:
         if not o.good:
-            said = ", ".join(
+            raised_kinds = ", ".join(
                 f"{a.kind} {(a.announced_s or 0) - o.case.start_s:.1f} to "
                 f"{min(a.end_s, 999.0) - o.case.start_s:.1f}"
                 for a in o.high
@@ -148,6 +148,6 @@ def wrong(found: Sequence[Outcome]) -> FigureTable:
                 *(["late"] * (not o.in_time) + ["not held"] * (not o.held) if o.case.kinds else []),
                 *["wrong kind"] * (not o.right),
             ]
-            rows.append((o.case.row, o.case.name, " ".join(faults), said or "nothing"))
+            rows.append((o.case.row, o.case.name, " ".join(faults), raised_kinds or "nothing"))
     columns = [("row", ""), ("case", ""), ("fault", ""), ("announced, s after its onset", "")]
     return FigureTable("Cases that were not good", columns, rows)

@@ -25,7 +25,7 @@ def report(
 
 def _record(j: Judgement) -> dict[str, object]:
     fs = j.ours.fs_hz
-    told: dict[str, object] = {
+    found_values: dict[str, object] = {
         "record": j.name,
         "database": j.task.database,
         "lead": j.channel,
@@ -36,11 +36,11 @@ def _record(j: Judgement) -> dict[str, object]:
         "trained_on_the_patient": j.task.seen,
         "annotator": j.task.annotator,
         "learning_time_s": j.task.start_s,
-        "alarms": [a._asdict() for a in j.told],
+        "alarms": [a._asdict() for a in j.reported],
     }
     if j.beats:
         b = j.beats.beats
-        told["beats"] = {
+        found_values["beats"] = {
             "matrix": b.matrix,
             "qrs": asdict(b.qrs),
             "veb": asdict(b.veb),
@@ -49,22 +49,26 @@ def _record(j: Judgement) -> dict[str, object]:
             "extra_s": _times(b.extra, fs),
             "wrong_v_s": _times(b.wrong_v, fs),
         }
-        told["runs"] = {
+        found_values["runs"] = {
             "ventricular": j.beats.ventricular_runs,
             "supraventricular": j.beats.supraventricular_runs,
         }
-        told["heart_rate"] = j.beats.rate
+        found_values["heart_rate"] = j.beats.rate
     if j.alarms:
-        told |= {"af": j.af, "vf": j.vf}
-        told["judged"] = [{**x.alarm._asdict(), "true": x.true} for x in j.alarms.judged]
-        told["conditions"] = [c._asdict() for c in j.alarms.conditions]
-        told["due"] = [
+        found_values |= {"af": j.af, "vf": j.vf}
+        found_values["judged"] = [{**x.alarm._asdict(), "true": x.true} for x in j.alarms.judged]
+        found_values["conditions"] = [c._asdict() for c in j.alarms.conditions]
+        found_values["due"] = [
             {**d.condition._asdict(), "answer": d.answer, "delay_s": d.delay_s, "by": d.by}
             for d in j.alarms.due
         ]
     if j.answer:
-        told |= {"question": j.answer.question, "ours": j.answer.ours, "held": list(j.answer.held)}
-    plain: dict[str, object] = _plain(told)
+        found_values |= {
+            "question": j.answer.question,
+            "ours": j.answer.ours,
+            "held": list(j.answer.held),
+        }
+    plain: dict[str, object] = _plain(found_values)
     return plain
 
 

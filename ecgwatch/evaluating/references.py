@@ -89,9 +89,9 @@ def score(path: Path, ref: Record, ours: Sequence[ReportedAlarm], activity: str)
     true."""
     known = conditions(ref, None)
     begins = BEGINS_S.get(f"{path.parent.name}/{path.name}", 0.0)
-    told = [a for a in ours if a.announced_s is not None and a.announced_s >= begins]
+    announced = [a for a in ours if a.announced_s is not None and a.announced_s >= begins]
     due: tuple[AnsweredCondition, ...] = tuple(answer(c, ours) for c in known if c.due)
-    judged = tuple(JudgedAlarm(a, _true(path.parent.name, a, known, activity)) for a in told)
+    judged = tuple(JudgedAlarm(a, _true(path.parent.name, a, known, activity)) for a in announced)
     hours = (ref.duration_s - begins) / 3600
     return AlarmScore(
         hours, judged, sum(a.announced_s is None for a in ours), due, bool(due), tuple(known)

@@ -85,12 +85,13 @@ def false_by_rhythm(found: Sequence[Judgement]) -> FigureTable:
     kinds = [kind for kind in CATALOGUE if any(k == kind for _, k in cells)]
     labels = sorted(
         {label for label, _ in cells},
-        key=lambda label: -sum(n for (said, _), n in cells.items() if said == label),
+        key=lambda label: -sum(n for (answered, _), n in cells.items() if answered == label),
     )
     rows: list[tuple[Cell, ...]] = []
     for label in labels:
         most = sorted(
-            ((n, name) for (said, name), n in records.items() if said == label), reverse=True
+            ((n, name) for (answered, name), n in records.items() if answered == label),
+            reverse=True,
         )[:5]
         rows.append(
             (
@@ -164,9 +165,11 @@ def lethal(found: Sequence[Judgement]) -> FigureTable:
         ("alarmed, %", ".1f"),
     ]
     missed = [(name, d.condition) for name, d in due if d.answer == "missed"]
-    told = ", ".join(f"{name} {clock(c.start_s)}-{clock(c.end_s)} {c.label}" for name, c in missed)
+    listed = ", ".join(
+        f"{name} {clock(c.start_s)}-{clock(c.end_s)} {c.label}" for name, c in missed
+    )
     return FigureTable(
-        "Annotated lethal episodes", columns, rows if due else [], f"Missed: {told or 'none'}."
+        "Annotated lethal episodes", columns, rows if due else [], f"Missed: {listed or 'none'}."
     )
 
 

@@ -131,7 +131,7 @@ def heart_rate(found: Sequence[Judgement]) -> FigureTable:
     return FigureTable(
         "Heart rate",
         columns,
-        [("gross", whole.mean_bpm, whole.rms_bpm, whole.rms_percent, whole.told_percent, name)],
+        [("gross", whole.mean_bpm, whole.rms_bpm, whole.rms_percent, whole.reported_percent, name)],
     )
 
 

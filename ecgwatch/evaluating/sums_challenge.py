@@ -61,12 +61,12 @@ def confusion(found: Sequence[Judgement]) -> FigureTable:
 
 def answers(found: Sequence[Judgement]) -> FigureTable:
     """A row per record, the wrong answers first."""
-    told = [(j.channel, j.answer) for j in found if j.answer]
-    told.sort(
+    answered = [(j.channel, j.answer) for j in found if j.answer]
+    answered.sort(
         key=lambda x: (x[1].ours == x[1].question.true, x[1].question.kind, x[1].question.record)
     )
     rows: list[tuple[Cell, ...]] = []
-    for lead, a in told:
+    for lead, a in answered:
         wrong = "" if a.ours == a.question.true else "wrong"
         rows.append(
             (

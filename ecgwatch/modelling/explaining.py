@@ -63,8 +63,14 @@ def explain_model(record: Path, folder: Path, at_s: float | None, question: Ques
         raise BadInputError(problem, remedy)
     shown = signal[found.first : found.first + len(found.weights) * found.step]
     window = np.asarray(shown / max(float(np.sqrt(np.mean(shown**2))), 0.01), np.float32)
-    told = {found.label: found.probability}
-    return Explained(found.first / FS_HZ, window, told, found.label, {"occlusion": found.weights})
+    probabilities_by_class = {found.label: found.probability}
+    return Explained(
+        found.first / FS_HZ,
+        window,
+        probabilities_by_class,
+        found.label,
+        {"occlusion": found.weights},
+    )
 
 
 def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -> Explained:
@@ -98,11 +104,11 @@ def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -
         round(STEP_S * FS_HZ),
     )
     weights = {"occlusion": covered}
-    if extra.there():
+    if extra.is_installed():
         inside: Callable[[Path, Floats, int], dict[str, Floats]] = extra.training("explain").inside
         weights |= inside(folder, window, target)
-    told = dict(zip(classes, probabilities.tolist(), strict=True))
-    return Explained((end - length) / FS_HZ, window, told, answer, weights)
+    probabilities_by_class = dict(zip(classes, probabilities.tolist(), strict=True))
+    return Explained((end - length) / FS_HZ, window, probabilities_by_class, answer, weights)
 
 
 def conditioned(record: Path) -> Floats:
@@ -120,8 +126,8 @@ def softmax(logits: Floats) -> Floats:
 
 def lines(found: Explained) -> list[str]:
     """Return lines for the terminal: the answer, and the times that weigh most for it."""
-    told = ", ".join(f"{c} {p:.2f}" for c, p in found.probabilities.items())
-    text = [f"from {found.start_s:g} s: {told}; why {found.answer}:"]
+    probabilities_by_class = ", ".join(f"{c} {p:.2f}" for c, p in found.probabilities.items())
+    text = [f"from {found.start_s:g} s: {probabilities_by_class}; why {found.answer}:"]
     seconds = len(found.window) / FS_HZ
     for name, values in found.weights.items():
         places = np.argsort(-values)[:3]

@@ -16,7 +16,7 @@ from ingest.errors import BadInputError
 NEEDED = ("torch", "onnx")
 
 
-def there() -> bool:
+def is_installed() -> bool:
     """Return whether the packages that training needs are installed."""
     return all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
@@ -39,7 +39,7 @@ def start(module: str, arguments: Sequence[str], data: Path) -> int:
 
 
 def _require() -> None:
-    if not there():
+    if not is_installed():
         missing = ", ".join(name for name in NEEDED if importlib.util.find_spec(name) is None)
         raise BadInputError(
             f"training needs {missing}", "Install the extra: .venv/bin/pip install -e '.[train]'"

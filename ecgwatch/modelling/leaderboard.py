@@ -135,10 +135,10 @@ def _table(title: str, systems: Sequence[System], front: set[str]) -> FigureTabl
     ]  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for s in systems:
-        told = s.format_figure(metric) if s.values else s.problem
+        figure = s.format_figure(metric) if s.values else s.problem
         pieces = [s.format_figure(PIECES)] if more else []
         star = " *" if s.name in front else ""
-        figures = (told, *pieces, *(s.format_figure(k) for k in keys))
+        figures = (figure, *pieces, *(s.format_figure(k) for k in keys))
         cost = (s.parameters, s.mmac, s.ms, s.minutes, s.kilobytes)
         rows.append((s.name + star, *figures, len(s.values), *cost))
     return FigureTable(title, columns, rows, NOTE)

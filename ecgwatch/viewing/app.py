@@ -29,7 +29,7 @@ def create_view(records: Sequence[AnnotatedRecord], clock: Clock, folder: Path) 
     open_sink = partial(RecordStores, {record.name: record.store for record in records})
     start_ns = records[0].start_ns
 
-    def hear(order: Order) -> None:
+    def take_order(order: Order) -> None:
         if not isinstance(order, Edit):
             raise UnreachableError(
                 "these are records: nobody is called, and nothing can be acknowledged",
@@ -38,13 +38,13 @@ def create_view(records: Sequence[AnnotatedRecord], clock: Clock, folder: Path) 
         with contextlib.closing(open_sink()) as store:
             store.add(order)
             store.flush()
-        player.hear(order)
+        player.take_order(order)
 
     return create_app(
         player,
         open_sink,
         clock,
-        send=hear,
+        send=take_order,
         profiles=EVERYBODY_ADULT,
         access=Access({}, clock),
         more=routes(records, player, open_sink, folder),

@@ -46,7 +46,7 @@ class Player:
         self._stepped_s = clock.steady_s()
         self._next = 0
         self._jumps = 0
-        self._said: deque[Action | Edit] = deque()
+        self._orders: deque[Action | Edit] = deque()
 
     @property
     def connected(self) -> bool:
@@ -59,9 +59,9 @@ class Player:
         self._jumps += 1
         self.playing = True
 
-    def hear(self, said: Action | Edit) -> None:
+    def take_order(self, order: Action | Edit) -> None:
         """Deliver what a person said. Safe to call from any thread."""
-        self._said.append(said)
+        self._orders.append(order)
 
     async def run(self, deliver: Deliver) -> None:
         while True:
@@ -73,18 +73,18 @@ class Player:
     def step(self, now_s: float) -> list[Followed]:
         """Play up to this time of the steady clock; returns what is due."""
         passed_s, self._stepped_s = now_s - self._stepped_s, now_s
-        said: list[Followed] = list(self._take_said())
+        due: list[Followed] = list(self._take_orders())
         if not self.playing:
-            return said
+            return due
         self.at_s += min(passed_s, MOST_LEFT_S) * self.speed
         ended = self.at_s >= self.length_s
         if ended:
             self.at_s, self.playing = self.length_s, False
-        return [*said, *self._take_due(math.inf if ended else self.at_s)]
+        return [*due, *self._take_due(math.inf if ended else self.at_s)]
 
-    def _take_said(self) -> Iterator[Action | Edit]:
-        while self._said:
-            yield self._said.popleft()
+    def _take_orders(self) -> Iterator[Action | Edit]:
+        while self._orders:
+            yield self._orders.popleft()
 
     def _take_due(self, to_s: float) -> Iterator[Followed]:
         while self._next < len(self._cues) and self._due[self._next] <= to_s:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from dashboards.report.cells import harmless
+from dashboards.report.cells import escape_formula
 from ecgwatch.writing.atomic import replace_file
 from ecgwatch.writing.ecw import write_ecw
 from ingest.messages import Alarm, Beat, Rhythm
@@ -150,8 +150,8 @@ def write_journal(folder: Path, records: Collection[str], rows: Sequence[Journal
 
     A text that a spreadsheet would take for a formula gets an apostrophe: wearers write what they like.
     """
-    guarded = [JournalRow(*map(harmless, astuple(row))) for row in rows]
-    _write_csv(folder, "journal", JournalRow, [harmless(name) for name in records], guarded)
+    guarded = [JournalRow(*map(escape_formula, astuple(row))) for row in rows]
+    _write_csv(folder, "journal", JournalRow, [escape_formula(name) for name in records], guarded)
 
 
 def write_csvs(

@@ -44,11 +44,11 @@ def print_pdf(html: str, out: Path) -> None:
                 timeout=_TIMEOUT_S,
                 check=False,
             )
-            said = done.stderr.strip().splitlines()[-1:]
+            reason = done.stderr.strip().splitlines()[-1:]
         except subprocess.TimeoutExpired:
-            said = [f"it did not end in {_TIMEOUT_S} s"]
+            reason = [f"it did not end in {_TIMEOUT_S} s"]
     if not out.exists():
         raise BadInputError(
-            f"{browser} has not printed {out}: {' '.join(said)}",
+            f"{browser} has not printed {out}: {' '.join(reason)}",
             "Write HTML (--out report.html) and print it from your browser.",
         )

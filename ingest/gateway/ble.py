@@ -53,14 +53,14 @@ class Radio:
             )
         return found
 
-    async def connect(self, device: Any, gone: Callable[[Any], None]) -> Any:
+    async def connect(self, device: Any, disconnected: Callable[[Any], None]) -> Any:
         """A connected bleak client. Raises LinkError."""
         bleak = library("bleak", "by Bluetooth")
         retry = library("bleak_retry_connector", "by Bluetooth")
         try:
             return await retry.establish_connection(
                 self.client_class(), device, device.name or device.address,
-                disconnected_callback=gone, max_attempts=ATTEMPTS,
+                disconnected_callback=disconnected, max_attempts=ATTEMPTS,
             )  # fmt: skip
         except (bleak.exc.BleakError, OSError, TimeoutError) as error:
             raise LinkError(
@@ -80,7 +80,7 @@ class BleConnection:
         self._clock = clock
         self._queue: asyncio.Queue[Packet | None] = asyncio.Queue()
 
-    def gone(self) -> None:
+    def mark_disconnected(self) -> None:
         """Record that the link is lost."""
         self._queue.put_nowait(None)
 
@@ -126,11 +126,11 @@ async def connected(
     device = await radio.find(address, service, prefix)
     link: BleConnection | None = None
 
-    def gone(_: Any) -> None:
+    def disconnected(_: Any) -> None:
         if link is not None:
-            link.gone()
+            link.mark_disconnected()
 
-    client = await radio.connect(device, gone)
+    client = await radio.connect(device, disconnected)
     try:
         link = BleConnection(client, clock)
         if not client.is_connected:

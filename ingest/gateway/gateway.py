@@ -123,7 +123,7 @@ class Gateway:
 
 
 @contextmanager
-def only_here(spool: Path) -> Iterator[None]:
+def held_by_this_process(spool: Path) -> Iterator[None]:
     """Holds the spool for this process. Raises BadInputError if another gateway has it."""
     spool.mkdir(parents=True, exist_ok=True)
     with (spool / "lock").open("w") as file:

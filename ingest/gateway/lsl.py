@@ -78,8 +78,8 @@ class Lsl(LiveSource):
     def decode(self, packet: Packet) -> LiveBlock | None:
         try:
             if packet.channel == "format":
-                said = msgspec.msgpack.decode(packet.data, type=LslFormat)
-                self.fs_hz, self._scale = said.fs_hz, said.microvolts_per_unit
+                announced = msgspec.msgpack.decode(packet.data, type=LslFormat)
+                self.fs_hz, self._scale = announced.fs_hz, announced.microvolts_per_unit
                 return None
             pulled = msgspec.msgpack.decode(packet.data, type=LslSamples)
             values = np.frombuffer(pulled.values, "<f8")

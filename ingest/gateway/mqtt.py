@@ -89,23 +89,23 @@ class Mqtt(LiveSource):
 
     def decode(self, packet: Packet) -> LiveBlock:
         try:
-            said = msgspec.json.decode(packet.data, type=SensorMessage)
+            message = msgspec.json.decode(packet.data, type=SensorMessage)
         except msgspec.MsgspecError as error:
             raise BadPacketError(f"not a sensor's message: {error}") from error
-        counts = np.frombuffer(said.samples[: len(said.samples) // 2 * 2], "<i2")
-        if not 0 < len(counts) <= MAX_SAMPLES or len(said.samples) != 2 * said.size:
-            raise BadPacketError(f"{len(said.samples)} bytes of samples for size {said.size}")
-        if not MIN_FS_HZ <= said.rate <= MAX_FS_HZ or self.fs_hz not in (0.0, said.rate):
-            raise BadPacketError(f"rate {said.rate:g} Hz: outside 100-1000, or not as before")
-        if not math.isfinite(said.time) or not 0 <= said.time < 1e10:
-            raise BadPacketError(f"time {said.time} is no time")
-        self.fs_hz = said.rate
-        self.wearing.contact = said.contact
-        if said.battery is not None:
-            self.wearing.battery = min(max(said.battery, 0.0), 1.0)
-        taken_ns = round(said.time * 1e9)
+        counts = np.frombuffer(message.samples[: len(message.samples) // 2 * 2], "<i2")
+        if not 0 < len(counts) <= MAX_SAMPLES or len(message.samples) != 2 * message.size:
+            raise BadPacketError(f"{len(message.samples)} bytes of samples for size {message.size}")
+        if not MIN_FS_HZ <= message.rate <= MAX_FS_HZ or self.fs_hz not in (0.0, message.rate):
+            raise BadPacketError(f"rate {message.rate:g} Hz: outside 100-1000, or not as before")
+        if not math.isfinite(message.time) or not 0 <= message.time < 1e10:
+            raise BadPacketError(f"time {message.time} is no time")
+        self.fs_hz = message.rate
+        self.wearing.contact = message.contact
+        if message.battery is not None:
+            self.wearing.battery = min(max(message.battery, 0.0), 1.0)
+        taken_ns = round(message.time * 1e9)
         late_s = (packet.received_ns - taken_ns) / 1e9
         # Its clock tells wall time, so what the broker has kept is as good as what has just come.
-        told = -AHEAD_S < late_s < KEPT_S + AHEAD_S
-        microvolts = counts * said.microvolts_per_count
-        return LiveBlock(microvolts, taken_ns if told else packet.received_ns, taken_ns)
+        plausible = -AHEAD_S < late_s < KEPT_S + AHEAD_S
+        microvolts = counts * message.microvolts_per_count
+        return LiveBlock(microvolts, taken_ns if plausible else packet.received_ns, taken_ns)

@@ -86,31 +86,31 @@ class Sender:
 
     async def _refuse(self, batch: ChunkBatch, answer: Answer) -> float:
         status, refusal = answer.status, answer.refusal
-        said = _said(refusal)
+        problem = _problem_of(refusal)
         if status == BUSY:
-            return self._later(f"the server is busy: {said}", answer.retry_after_s)
+            return self._later(f"the server is busy: {problem}", answer.retry_after_s)
         if status in REFUSED:
-            return self._later(f"refused ({status}): {said}", REFUSED_WAIT_S)
+            return self._later(f"refused ({status}): {problem}", REFUSED_WAIT_S)
         over = status == OVER and refusal.field != "samples"
         begun = batch.chunks[0].first_sample > 0
         if over or (status == UNUSABLE and refusal.field == "first_sample" and begun):
-            return await self._renew(batch, said)
+            return await self._renew(batch, problem)
         if status == UNUSABLE and refusal.field == "t0_ns" and (wait_s := await self._ahead(batch)):
             return wait_s
         if status not in (UNUSABLE, TOO_LARGE, OVER):
-            return self._later(f"the server answers {status}: {said}")
+            return self._later(f"the server answers {status}: {problem}")
         if len(batch.chunks) > 1:
             self._limit = max(len(batch.chunks) // 2, 1)  # which of them is it?
         else:
-            self._pass_over(batch.behind[0], 1, said)
+            self._pass_over(batch.behind[0], 1, problem)
         return 0.0
 
-    async def _renew(self, batch: ChunkBatch, said: str) -> float:
+    async def _renew(self, batch: ChunkBatch, problem: str) -> float:
         """Send the rest as a new stream, if the device may: the server has ended the present
         one."""
         device = await self._uplink.ask()
         if device is None:
-            return self._later(f"refused: {said}")
+            return self._later(f"refused: {problem}")
         first = batch.chunks[0]
         other = (
             device.stream is not None
@@ -118,13 +118,13 @@ class Sender:
             and not device.stream.over
         )
         if device.worn_by is None or (other and first.first_sample > 0):
-            return self._later(f"refused: {said}", REFUSED_WAIT_S)
+            return self._later(f"refused: {problem}", REFUSED_WAIT_S)
         early = [c for c in batch.chunks if c.t0_ns < (device.since_ns or 0)]
         if early:
-            self._pass_over(batch.behind[len(early) - 1], len(early), said)
+            self._pass_over(batch.behind[len(early) - 1], len(early), problem)
         else:
             self._spool.rename()
-            log.warning("continuing as a new stream", extra={"device": self._name, "why": said})
+            log.warning("continuing as a new stream", extra={"device": self._name, "why": problem})
         return 0.0
 
     async def _ahead(self, batch: ChunkBatch) -> float:
@@ -136,10 +136,10 @@ class Sender:
         problem = f"this machine's clock is {ahead_s:.0f} s ahead of the server's"
         return self._later(problem, REFUSED_WAIT_S)
 
-    def _pass_over(self, behind: Cursor, chunks: int, said: str) -> None:
+    def _pass_over(self, behind: Cursor, chunks: int, problem: str) -> None:
         self.refused += chunks
         self._spool.acknowledge(behind)
-        details = {"device": self._name, "chunks": chunks, "said": said}
+        details = {"device": self._name, "chunks": chunks, "said": problem}
         log.error("the server cannot use this; it is skipped", extra=details)
         self._limit = MAX_CHUNKS
 
@@ -154,6 +154,6 @@ class Sender:
         return wait_s * random.uniform(0.7, 1.0)  # many gateways come back at the same moment
 
 
-def _said(refusal: Refusal) -> str:
+def _problem_of(refusal: Refusal) -> str:
     field = f" (field {refusal.field})" if refusal.field else ""
     return f"{refusal.problem}{field}. {refusal.remedy}".strip()

@@ -92,11 +92,11 @@ class PolarH10(Strap):
             )
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-        def heard(_: object, data: bytearray) -> None:
+        def on_notification(_: object, data: bytearray) -> None:
             if not answer.done() and data[1:3] == polar.START_ECG[:2]:
                 answer.set_result(bytes(data))
 
-        await link.client.start_notify(PMD_CONTROL, heard)
+        await link.client.start_notify(PMD_CONTROL, on_notification)
         await link.subscribe({"ecg": PMD_DATA})
         await link.write(PMD_CONTROL, polar.START_ECG)
         try:

@@ -118,7 +118,7 @@ def revoke(registry: Registry, device_id: str, by: Author) -> Steps:
         steps.journal.append(
             entry(bound.person.patient_id, by, "device released", f"{device_id}, its token revoked")
         )
-    steps.records.append(_loose(device, by, "revoked"))
+    steps.records.append(_unbound(device, by, "revoked"))
     return steps
 
 
@@ -155,8 +155,8 @@ def admit(
         by=by.name,
         time_ns=by.time_ns,
     )
-    said = entry(patient_id, by, "admitted", f"bed {bed}" if bed else "")
-    steps = Steps([made], [said], _profile(known, made, by))
+    journal_entry = entry(patient_id, by, "admitted", f"bed {bed}" if bed else "")
+    steps = Steps([made], [journal_entry], _profile(known, made, by))
     if device_id:
         after = registry.copy()
         after.apply(made)
@@ -202,8 +202,8 @@ def edit(
             f"nothing of {patient_id!r} would change", "Give a new name, profile or notes."
         )
     edited = replace(person, **given, step="edited", by=by.name, time_ns=by.time_ns)
-    said = entry(patient_id, by, "edited", ", ".join(given))
-    return Steps([edited], [said], _profile(person, edited, by))
+    journal_entry = entry(patient_id, by, "edited", ", ".join(given))
+    return Steps([edited], [journal_entry], _profile(person, edited, by))
 
 
 def discharge(registry: Registry, patient_id: str, by: Author) -> Steps:
@@ -214,9 +214,9 @@ def discharge(registry: Registry, patient_id: str, by: Author) -> Steps:
         person, discharged_ns=by.time_ns, step="discharged", by=by.name, time_ns=by.time_ns
     )
     where = f"from bed {person.bed}" if person.bed else ""
-    said = entry(patient_id, by, "discharged", where)
+    journal_entry = entry(patient_id, by, "discharged", where)
     quiet = action(patient_id, by, action="acknowledge", note="discharged")
-    steps = Steps([gone], [said], [quiet])
+    steps = Steps([gone], [journal_entry], [quiet])
     for device in list(registry.devices.values()):
         if device.patient_id == patient_id:
             _unbind(steps, device, by, device.device_id)
@@ -225,10 +225,10 @@ def discharge(registry: Registry, patient_id: str, by: Author) -> Steps:
 
 def _unbind(steps: Steps, device: DeviceRecord, by: Author, text: str) -> None:
     steps.journal.append(entry(device.patient_id, by, "device released", text))
-    steps.records.append(_loose(device, by, "released"))
+    steps.records.append(_unbound(device, by, "released"))
 
 
-def _loose(device: DeviceRecord, by: Author, step: str) -> DeviceRecord:
+def _unbound(device: DeviceRecord, by: Author, step: str) -> DeviceRecord:
     token = "" if step == "revoked" else device.token_sha256
     return replace(
         device,

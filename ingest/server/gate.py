@@ -69,7 +69,7 @@ class Gate:
             "Send the token of `ecgwatch devices add` as Authorization: Bearer TOKEN.",
         )
 
-    def spend(self, device_id: str, size: int) -> None:
+    def charge(self, device_id: str, size: int) -> None:
         """Charge a device for one call with a body of `size` bytes. Raises RefusedError 429 if it
         sends too much."""
         now = self._clock.steady_s()

@@ -90,7 +90,7 @@ def read_chunks(body: bytes, media: str) -> list[wire.Chunk]:
 async def _chunks(service: IngestService, request: Request, device: DeviceRecord) -> Response:
     name = stream_id(request.path_params["stream"])
     body = await _body(request, wire.MAX_BODY)
-    service.gate.spend(device.device_id, len(body))
+    service.gate.charge(device.device_id, len(body))
     chunks = read_chunks(body, media_type(request.headers.get("content-type", "")))
     if service.outlet.away:
         raise away()
@@ -101,7 +101,7 @@ async def _chunks(service: IngestService, request: Request, device: DeviceRecord
 
 async def _event(service: IngestService, request: Request, device: DeviceRecord) -> Response:
     body = await _body(request, MAX_EVENT)
-    service.gate.spend(device.device_id, len(body))
+    service.gate.charge(device.device_id, len(body))
     event = read_event(body, media_type(request.headers.get("content-type", "")))
     if service.outlet.away:
         raise away()

@@ -182,13 +182,15 @@ class MqttSubscriber:
         found = self._senders.get(raw)
         if found is None:
             try:
-                told = packets.properties(raw)
+                sent_properties = packets.properties(raw)
             except ValueError as error:
                 raise IngestRefusedError(
                     422, str(error), "Send user properties as MQTT 5 says."
                 ) from error
-            media = media_type(told.content_type)
-            found = _Sender(told.user.get("token", ""), told.user.get("stream", ""), media)
+            media = media_type(sent_properties.content_type)
+            found = _Sender(
+                sent_properties.user.get("token", ""), sent_properties.user.get("stream", ""), media
+            )
             _remember(self._senders, raw, found)
         return found
 

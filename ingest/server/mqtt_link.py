@@ -99,10 +99,10 @@ class Link(asyncio.Protocol):
         if kind == packets.PUBLISH:
             self._take(self, packets.publish(first, body))
         elif kind == packets.CONNACK:
-            reason, told = packets.connack(body)
+            reason, accepted = packets.connack(body)
             if reason >= _FAILURE:
                 return self.lose(f"it refuses the connection (reason {reason:#04x})")
-            self.keep_alive_s = told.server_keep_alive_s or self.keep_alive_s
+            self.keep_alive_s = accepted.server_keep_alive_s or self.keep_alive_s
             self.write(packets.subscribe(1, self._filters))
         elif kind == packets.SUBACK:
             if max(body[-len(self._filters) :]) >= _FAILURE:

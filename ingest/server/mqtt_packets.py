@@ -127,9 +127,16 @@ def connect(
 ) -> bytes:  # fmt: skip
     """A CONNECT that goes on with an earlier session (3.1)."""
     flags = (0x80 if user else 0) | (0x40 if password else 0)
-    told = pack(">BI", _SESSION_EXPIRY, session_s)
-    told += pack(">BH", _RECEIVE_MAXIMUM, receive_maximum) + pack(">BI", _MAXIMUM_PACKET, longest)
-    body = _field("MQTT") + pack(">BBH", 5, flags, keep_alive_s) + _length(len(told)) + told
+    properties_sent = pack(">BI", _SESSION_EXPIRY, session_s)
+    properties_sent += pack(">BH", _RECEIVE_MAXIMUM, receive_maximum) + pack(
+        ">BI", _MAXIMUM_PACKET, longest
+    )
+    body = (
+        _field("MQTT")
+        + pack(">BBH", 5, flags, keep_alive_s)
+        + _length(len(properties_sent))
+        + properties_sent
+    )
     body += _field(client_id) + b"".join(_field(text) for text in (user, password) if text)
     return b"\x10" + _length(len(body)) + body
 

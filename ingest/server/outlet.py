@@ -92,12 +92,12 @@ class KafkaOutlet:
 
     async def run(self) -> None:
         """Report deliveries until cancelled."""
-        said = False
+        logged = False
         while True:
             self._producer.poll(0)
-            if self.away != said:
-                said = self.away
-                log.warning("the broker does not answer" if said else "the broker is back")
+            if self.away != logged:
+                logged = self.away
+                log.warning("the broker does not answer" if logged else "the broker is back")
             await asyncio.sleep(_POLL_S if self._waiting else _IDLE_S)
 
     async def ready(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ingest import topics
 from ingest.clock import Clock
 from ingest.messages import JournalEntry, encode
-from ingest.registry.heard import read_states
+from ingest.registry.device_states import read_states
 from ingest.registry.reader import RegistryFollower
 from ingest.registry.records import DeviceRecord
 from ingest.server.gate import Gate

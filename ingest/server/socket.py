@@ -46,7 +46,7 @@ class _Session:
         self._who = socket.client.host if socket.client else ""
         self._stream: IngestStream | None = None
         self._unanswered: deque[Done] = deque()
-        self._said: deque[Reply] = deque()  # of the registry: released
+        self._replies: deque[Reply] = deque()  # of the registry: released
         self._news = asyncio.Event()
         self._asked_s = service.clock.steady_s()
 
@@ -59,7 +59,7 @@ class _Session:
             self._who = f"{device.device_id} at {self._who}"
             name = stream_id(self._socket.path_params["stream"])
             async with anyio.create_task_group() as group:
-                group.start_soon(self._talk)
+                group.start_soon(self._reply_loop)
                 await self._listen(device, name)
                 group.cancel_scope.cancel()
         except* IngestRefusedError as refused:
@@ -72,7 +72,7 @@ class _Session:
             pass
         finally:
             if self._stream is not None:
-                self._stream.listeners.discard(self._tell)
+                self._stream.listeners.discard(self._send)
 
     async def _listen(self, device: DeviceRecord, name: str) -> None:
         """Take frames until the sender leaves or the stream is over. Raises RefusedError."""
@@ -90,7 +90,7 @@ class _Session:
                     415, "a text frame", "Send binary frames of MessagePack."
                 ) from None
             device = service.device_now(device)
-            service.gate.spend(device.device_id, len(frame))  # an empty frame is a message too
+            service.gate.charge(device.device_id, len(frame))  # an empty frame is a message too
             if not frame:
                 continue
             if self._stream is not None and self._stream.over:
@@ -103,7 +103,7 @@ class _Session:
             taken = service.book.take(device, name, chunks)
             if self._stream is None:
                 self._stream = taken.stream
-                taken.stream.listeners.add(self._tell)
+                taken.stream.listeners.add(self._send)
             self._unanswered.extend(taken.done)
             self._news.set()
 
@@ -114,14 +114,14 @@ class _Session:
         while self._service.outlet.away or len(self._unanswered) >= MOST_UNANSWERED:
             await asyncio.sleep(0.05)
 
-    async def _talk(self) -> None:
+    async def _reply_loop(self) -> None:
         """Acknowledge what Kafka has, in order, and say what else there is to say."""
         while True:
             await self._news.wait()
             self._news.clear()
             await self._acknowledge()
-            while self._said:
-                await self._push(self._said.popleft())
+            while self._replies:
+                await self._push(self._replies.popleft())
 
     async def _acknowledge(self) -> None:
         while self._unanswered:
@@ -146,8 +146,8 @@ class _Session:
         self._asked_s = now
         return "battery"
 
-    def _tell(self, reply: Reply) -> None:
-        self._said.append(reply)
+    def _send(self, reply: Reply) -> None:
+        self._replies.append(reply)
         self._news.set()
 
     async def _push(self, reply: Reply) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ingest import topics
 from ingest.clock import Clock
 from ingest.messages import SampleChunk, encode, sample_offset_ns
-from ingest.registry.heard import DeviceState, encode_state
+from ingest.registry.device_states import DeviceState, encode_state
 from ingest.registry.records import DeviceRecord
 from ingest.registry.state import Binding, Registry
 from ingest.server import stream_checks as checks
@@ -90,13 +90,13 @@ class StreamBook:
         done: list[Done] = []
         if stream_id not in self.streams:
             self._open(stream)
-            done.append(self._tell_state(stream))
+            done.append(self._publish_state(stream))
         stream.heard_ns = self._clock.now_ns()
         for chunk, repeat in zip(chunks, repeats, strict=True):
             done.append(self._send(stream, chunk) if repeat is None else repeat)
         if chunks[-1].end:
             self._over(stream, "it has ended")
-            done.append(self._tell_state(stream))
+            done.append(self._publish_state(stream))
         return AcceptedBody(stream, done)
 
     def status(self, device: DeviceRecord, status: Status) -> list[Done]:
@@ -106,7 +106,7 @@ class StreamBook:
             return []
         if status.battery is not None:
             stream.battery, stream.battery_s = status.battery, self._clock.steady_s()
-        return [self._tell_state(stream)]
+        return [self._publish_state(stream)]
 
     def registry_changed(self, registry: Registry) -> None:
         """End the streams whose device or person is another now."""
@@ -126,7 +126,7 @@ class StreamBook:
         now_ns = self._clock.now_ns()
         for stream in list(self.streams.values()):
             if stream.heard_ns >= since_ns and self._newest.get(stream.device_id) == stream.id:
-                self._tell_state(stream)
+                self._publish_state(stream)
             elif now_ns - stream.heard_ns > FORGET_NS:
                 del self.streams[stream.id]
 
@@ -241,12 +241,12 @@ class StreamBook:
             )
             self._outlet.send(topics.SAMPLES.name, stream.patient_id.encode(), encode(closing))
         self._over(stream, why)
-        self._tell_state(stream)
+        self._publish_state(stream)
 
     def _over(self, stream: IngestStream, why: str) -> None:
         stream.over = why
-        for tell in list(stream.listeners):
-            tell(Reply(next_sample=stream.kept, released=why))
+        for reply_to in list(stream.listeners):
+            reply_to(Reply(next_sample=stream.kept, released=why))
 
     def _why(self, registry: Registry, stream: IngestStream) -> str:
         person, device = (
@@ -264,7 +264,7 @@ class StreamBook:
             else "the device was released"
         )
 
-    def _tell_state(self, stream: IngestStream) -> Done:
+    def _publish_state(self, stream: IngestStream) -> Done:
         state = DeviceState(
             device_id=stream.device_id,
             heard_ns=stream.heard_ns,

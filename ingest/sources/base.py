@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Notice = Callable[[str], None]
 
 
-def unheard(text: str) -> None:
+def ignore_notice(text: str) -> None:
     """Ignore a notice. A source opened with this Notice raises an error if a part of the record is
     missing."""
 

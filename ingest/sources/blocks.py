@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ingest.bounds import MAX_FS_HZ, MIN_FS_HZ
 from ingest.errors import BadInputError
-from ingest.sources.base import Annotation, Block, Notice, unheard
+from ingest.sources.base import Annotation, Block, Notice, ignore_notice
 from ingest.sources.scale import INT16
 
 PART_S = 60  # seconds of a file read at once
@@ -69,7 +69,7 @@ def blocks_of(
     annotations: Sequence[Annotation] = (),
     *,
     name: str = "",
-    notice: Notice = unheard,
+    notice: Notice = ignore_notice,
 ) -> Iterator[Block]:
     """Yield blocks from sample `start` on.
 

@@ -47,9 +47,9 @@ def choose(
     if wanted is not None:
         return _named(names, str(wanted), record)
     possible = [i for i, unit in enumerate(units) if is_voltage(unit)]
-    said = [i for i in possible if _SAYS_ECG.search(names[i]) or _SAYS_ECG.search(units[i])]
+    named_ecg = [i for i in possible if _SAYS_ECG.search(names[i]) or _SAYS_ECG.search(units[i])]
     leads = [i for i in possible if _LEAD.fullmatch(names[i].strip())]
-    for group in (said, leads):
+    for group in (named_ecg, leads):
         if group:
             return next((i for i in group if recorded(i)), group[0])
     others = [i for i in possible if not _is_other(names[i])]

@@ -39,7 +39,7 @@ def read_notes(path: Path, header: EdfHeader) -> tuple[list[float], list[EdfAnno
                 if first:  # the record's own onset; it has no text
                     onsets.append(onset_s)
                     first = False
-                notes += [EdfAnnotation(onset_s, said) for said in texts if said]
+                notes += [EdfAnnotation(onset_s, text) for text in texts if text]
         if first and header.discontinuous:
             problem = f"{path}: it is discontinuous (EDF+D), and data record {len(onsets) + 1} does not say when it begins"
             raise BadInputError(problem, "Export the recording again as a continuous file (EDF+C).")

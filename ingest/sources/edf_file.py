@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import BadInputError
-from ingest.sources.base import Annotation, Block, Notice, unheard
+from ingest.sources.base import Annotation, Block, Notice, ignore_notice
 from ingest.sources.blocks import (
     LOOKS,
     MAX_GAP_S,
@@ -51,7 +51,7 @@ class EdfSource:
         channel: str | int | None = None,
         *,
         unit: str | None = None,
-        notice: Notice = unheard,
+        notice: Notice = ignore_notice,
     ) -> None:
         self._path, self._notice = path, notice
         self.name = path.stem
@@ -74,7 +74,7 @@ class EdfSource:
                 "Correct it in the header.",
             )
         if header.records < header.promised:
-            self._tell_short(
+            self._note_truncated(
                 f"{path.name}: its header promises {header.promised} data records, it holds {header.records}"
             )
         self.fs_hz = check_fs(signal.samples / header.seconds, path.name)
@@ -211,8 +211,8 @@ class EdfSource:
         sign = 1 << (8 * header.sample_bytes - 1)
         return (value ^ sign) - sign
 
-    def _tell_short(self, problem: str) -> None:
-        if self._notice is unheard:
+    def _note_truncated(self, problem: str) -> None:
+        if self._notice is ignore_notice:
             raise BadInputError(problem, "Copy or download the file again, it is incomplete.")
         self._notice(f"{problem}: the rest is missing")
 

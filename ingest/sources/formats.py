@@ -52,7 +52,7 @@ def reader_of(path: Path) -> FileReader | None:
     return next((r for r in READERS if r.recognises(head, path, known)), None)
 
 
-def foreign(path: Path) -> BadInputError:
+def unknown_format(path: Path) -> BadInputError:
     """The error of a file that no reader can read."""
     head = _head(path)
     if not head:

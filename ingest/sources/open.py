@@ -6,8 +6,8 @@ import difflib
 from pathlib import Path
 
 from ingest.errors import BadInputError
-from ingest.sources.base import Notice, Source, unheard
-from ingest.sources.formats import ENDINGS, WHAT_IS_READ, foreign, reader_of
+from ingest.sources.base import Notice, Source, ignore_notice
+from ingest.sources.formats import ENDINGS, WHAT_IS_READ, reader_of, unknown_format
 from ingest.sources.physionet import NAME, fetch
 from ingest.sources.readers import FileOptions
 from ingest.sources.wfdb_record import WfdbSource
@@ -22,7 +22,7 @@ def open_source(
     channel: str | int | None = None,
     fs_hz: float | None = None,
     unit: str | None = None,
-    notice: Notice = unheard,
+    notice: Notice = ignore_notice,
 ) -> Source:
     """The source that `spec` names: a file, a WFDB record's path without extension, or a PhysioNet name (mitdb/208).
 
@@ -56,7 +56,7 @@ def _open(
     if path.is_file():
         reader = reader_of(path)
         if reader is None:
-            raise foreign(path)
+            raise unknown_format(path)
         return reader.open(path, FileOptions(channel, fs_hz, unit, notice))
     if path.is_dir():
         there = ", ".join(sorted(p.stem for p in path.glob("*.hea"))[:10])

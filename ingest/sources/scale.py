@@ -43,7 +43,7 @@ def fit(
         )
     if lowest >= INT16.min and highest <= INT16.max:
         return Scale()
-    usual = halved(min(max(-lowest, highest), RANGE_MV * counts_per_mv))
+    usual = power_of_two_gain(min(max(-lowest, highest), RANGE_MV * counts_per_mv))
     seen = [s[np.isfinite(s)] for s in look()]
     values = np.concatenate([np.zeros(0), *seen])
     if not len(values):
@@ -57,10 +57,10 @@ def fit(
         return Scale(usual)
     offset = float(round(middle))
     reach = max(RANGE_MV * counts_per_mv, 2 * (high - offset), 2 * (offset - low))
-    return Scale(halved(min(reach, MAX_RANGE_MV * counts_per_mv)), offset)
+    return Scale(power_of_two_gain(min(reach, MAX_RANGE_MV * counts_per_mv)), offset)
 
 
-def halved(reach: float) -> float:
+def power_of_two_gain(reach: float) -> float:
     """The greatest power of two, at most 1, with which counts up to `reach` fit into int16."""
     factor = 1.0
     while reach * factor > INT16.max + 1:

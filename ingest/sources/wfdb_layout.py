@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ingest.errors import BadInputError
-from ingest.sources.base import Notice, unheard
+from ingest.sources.base import Notice, ignore_notice
 from ingest.sources.blocks import looks
 from ingest.sources.units import mv_per_unit
 from ingest.sources.wfdb_header import DEFAULT_FS_HZ, NOT_RECORDED, Header, read_header
@@ -91,7 +91,7 @@ class RecordLayout:
         for segment in header.segments:
             path = header.path.parent / f"{segment.name}.hea"
             if segment.name != NOT_RECORDED:
-                if self._notice is unheard or path.is_file():
+                if self._notice is ignore_notice or path.is_file():
                     yield _Part(first, segment.frames, read_header(path))
                 else:
                     self._notice(
@@ -126,7 +126,7 @@ class RecordLayout:
             problem = (
                 f"{name}: its header promises {part.frames} samples, {file.path.name} holds {held}"
             )
-            if self._notice is unheard:
+            if self._notice is ignore_notice:
                 raise BadInputError(problem, REMEDY)
             self._notice(f"{problem}: the rest is missing")
         return FrameRun(part.first, frames, file, line.skew, gain, line.baseline)

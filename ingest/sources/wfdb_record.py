@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest.errors import BadInputError
-from ingest.sources.base import Annotation, Block, Notice, unheard
+from ingest.sources.base import Annotation, Block, Notice, ignore_notice
 from ingest.sources.blocks import Values, blocks_of, by_second, check_fs, looks, spans
 from ingest.sources.channels import choose, lead_name
 from ingest.sources.scale import fit
@@ -36,7 +36,7 @@ class WfdbSource:
         channel: str | int | None = None,
         *,
         unit: str | None = None,
-        notice: Notice = unheard,
+        notice: Notice = ignore_notice,
     ) -> None:
         self.path, self.name = path, path.name
         self._unit, self._notice = unit, notice
@@ -67,7 +67,7 @@ class WfdbSource:
         try:
             annotations = self.annotations
         except BadInputError as error:
-            if self._notice is unheard:
+            if self._notice is ignore_notice:
                 raise
             self._notice(f"{error.problem}: the record goes without them")
             annotations = ()

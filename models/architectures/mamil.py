@@ -47,7 +47,7 @@ class Pooled(NamedTuple):
     instance (B,), how much each instance counts (B, N).
     """
 
-    said: Tensor
+    pooled: Tensor
     logits: Tensor
     key: Tensor
     weights: Tensor
@@ -180,7 +180,7 @@ class Mamil(System):
 
     def forward(self, x: Tensor) -> Tensor:
         signal, image = self.pool_beats(self.signal_bag(x)), self.pool_patches(self.image_bag(x))
-        together = self.head(self.dropout(torch.cat([signal.said, image.said], dim=1)))
+        together = self.head(self.dropout(torch.cat([signal.pooled, image.pooled], dim=1)))
         return (2 * together + signal.logits + image.logits) / 4
 
     def ablate(self) -> Sequence[nn.Module]:

@@ -76,7 +76,7 @@ def _ahead(
     return np.where(sure.any(axis=1), sure.argmax(axis=1) - at, np.inf)
 
 
-def doubt(logits: Floats, spec: InputSpec = BEAT_SPEC) -> npt.NDArray[np.float64]:
+def uncertainty(logits: Floats, spec: InputSpec = BEAT_SPEC) -> npt.NDArray[np.float64]:
     """Return how undecided the network is in each window's new part: the mean variance p (1 - p),
     from 0 to 0.25, (B,). About 0.01 for a clean ECG."""
     p = sigmoid(logits[:, spec.before : spec.before + spec.hop])

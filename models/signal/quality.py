@@ -136,10 +136,10 @@ def noise(found: Doubles) -> list[Noise]:
         ((quick >= INDEPENDENT) & (peaked < SINE), "mains"),
         (quick >= INDEPENDENT, "contact"),
     ]
-    told: list[Noise] = ["motion"] * len(found)
+    causes: list[Noise] = ["motion"] * len(found)
     for holds, name in reversed(conditions):
-        told = [name if yes else old for yes, old in zip(holds.tolist(), told, strict=True)]
-    return told
+        causes = [name if yes else old for yes, old in zip(holds.tolist(), causes, strict=True)]
+    return causes
 
 
 def _rms(x: Doubles) -> Doubles:

@@ -74,26 +74,28 @@ class Distillation:
             return {}
         metric = self.task.metric
         teacher = self.teacher_task.evaluate(predictor(learned.teacher), fold)[metric]
-        told: Table = {"teacher": [teacher]} | {
+        results: Table = {"teacher": [teacher]} | {
             arm: [self.task.evaluate(predictor(net), fold)[metric] for net in nets]
             for arm, nets in learned.students.items()
         }
-        (self.runs / f"{label(fold)}.json").write_text(json.dumps({"metric": metric} | told) + "\n")
-        print("\n".join(lines(told, metric)), flush=True)
-        return {f"{metric}, {arm}": statistics.mean(values) for arm, values in told.items()}
+        (self.runs / f"{label(fold)}.json").write_text(
+            json.dumps({"metric": metric} | results) + "\n"
+        )
+        print("\n".join(lines(results, metric)), flush=True)
+        return {f"{metric}, {arm}": statistics.mean(values) for arm, values in results.items()}
 
     def export(self, learned: Learned, fold: int | None, figures: Figures) -> str:
         """See Training: checkpoints and figures are all there is."""
         return str(self.runs)
 
 
-def lines(told: Table, metric: str) -> list[str]:
+def lines(results: Table, metric: str) -> list[str]:
     """Mean and standard deviation of each arm, and of the difference between students of a seed."""
     found = [f"{metric}"]
-    for arm, values in told.items():
+    for arm, values in results.items():
         spread = f" ± {statistics.stdev(values):.3g}" if len(values) > 1 else ""
         found.append(f"{arm}: {statistics.mean(values):.4g}{spread} ({len(values)})")
-    each = [a - b for a, b in zip(told["with"], told["without"], strict=True)]
+    each = [a - b for a, b in zip(results["with"], results["without"], strict=True)]
     spread = f" ± {statistics.stdev(each):.3g}" if len(each) > 1 else ""
     return [*found, f"with less without, seed by seed: {statistics.mean(each):+.4g}{spread}"]
 

@@ -51,7 +51,7 @@ def over_time(cam: Tensor) -> Tensor:
     return cam.flatten(1)
 
 
-def inside(folder: Path, window: Floats, target: int) -> dict[str, Floats]:
+def explain_network(folder: Path, window: Floats, target: int) -> dict[str, Floats]:
     """Grad-CAM and the attention of an artifact's network on a window (T,): name to weights of equal
     parts of it. Nothing if its weights are not beside it, or it has neither."""
     checkpoint = next(iter([*sorted(folder.glob("*.pt")), *_beside(folder)]), None)

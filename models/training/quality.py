@@ -155,9 +155,9 @@ def judge(sets: Sequence[Sequence[Graded]], seed: int) -> tuple[list[float], flo
         score = [1 - quality.readable(g.found, w).mean() for g in leads]
         areas.append(auc(np.array(score), np.array([g.bad[0] for g in leads])))
         for g in motions:
-            said = quality.readable(g.found, w) < 0.5
-            right[0].extend(said[g.bad == 1].tolist())
-            right[1].extend((~said[g.bad == 0]).tolist())
+            predicted = quality.readable(g.found, w) < 0.5
+            right[0].extend(predicted[g.bad == 1].tolist())
+            right[1].extend((~predicted[g.bad == 0]).tolist())
     return areas, 100 * statistics.mean(right[0]), 100 * statistics.mean(right[1])
 
 

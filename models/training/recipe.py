@@ -50,8 +50,8 @@ def follow(training: Training[N], folds: Sequence[int | None]) -> list[Figures]:
         learned = training.learn(fold)
         figures = training.judge(learned, fold)
         written = training.export(learned, fold, figures)
-        told = ", ".join([*(f"{name} {value:.4g}" for name, value in figures.items()), written])
-        print(f"{training.name} {label(fold)}: {told}", flush=True)
+        results = ", ".join([*(f"{name} {value:.4g}" for name, value in figures.items()), written])
+        print(f"{training.name} {label(fold)}: {results}", flush=True)
         each.append(figures)
     if any(each):
         print(table(training.name, each), flush=True)

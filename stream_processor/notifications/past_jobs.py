@@ -49,7 +49,7 @@ class PastJobs:
         """Hand out a job, once; None if no earlier process had it."""
         return self._jobs.pop(key, None)
 
-    def close_all_but(self, coming: Set[str], now_ns: int) -> list[DeliveryEntry]:
+    def close_others(self, coming: Set[str], now_ns: int) -> list[DeliveryEntry]:
         """Drop every job whose alarm (by id) is not among those still to come, and return what
         closes the open ones."""
         entries: list[DeliveryEntry] = []

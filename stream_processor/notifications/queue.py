@@ -126,7 +126,7 @@ class NotificationQueue:
         entries: list[DeliveryEntry] = []
         for partition, alarm in alarms:
             entries += self.take(alarm, partition, replayed=True)[1]
-        return entries + self._past.close_all_but(set(coming), self._clock.now_ns())
+        return entries + self._past.close_others(set(coming), self._clock.now_ns())
 
     def start(self) -> list[Attempt]:
         """Return the attempts to begin now."""

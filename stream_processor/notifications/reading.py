@@ -10,7 +10,7 @@ import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
 from ingest.broker import check_reachable, unreachable
-from ingest.consumers import TIMEOUT_S, extents, open_reader, patiently, read_to_end
+from ingest.consumers import TIMEOUT_S, ask_with_retries, extents, open_reader, read_to_end
 from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import Topic
 
@@ -56,7 +56,7 @@ def read(
     """
     check_reachable(broker)
     try:
-        return patiently(lambda: _read(broker, topic, kind, partitions, since_ms, keep))
+        return ask_with_retries(lambda: _read(broker, topic, kind, partitions, since_ms, keep))
     except KafkaException as error:
         raise unreachable(broker) from error
 

@@ -24,7 +24,7 @@ import confluent_kafka
 from confluent_kafka import TopicPartition
 
 from ingest.clock import Clock
-from ingest.consumers import patiently
+from ingest.consumers import ask_with_retries
 from ingest.health import Metric
 from ingest.messages import Alarm, BadMessageError, Delivery, decode
 from ingest.topics import ALARMS, NOTIFICATIONS
@@ -133,7 +133,7 @@ class Notifier:
         with contextlib.suppress(queue.Empty):
             landed = self._landed.get(timeout=_TICK_S)
             while True:
-                self._land(*landed)
+                self._note_outcome(*landed)
                 landed = self._landed.get_nowait()
         self._writer.poll()
 
@@ -182,7 +182,7 @@ class Notifier:
             failure = f"{type(error).__name__} in the plug-in"  # its text may hold the address
         self._landed.put((attempt, failure))
 
-    def _land(self, attempt: Attempt, failure: str) -> None:
+    def _note_outcome(self, attempt: Attempt, failure: str) -> None:
         if self._flying.pop(id(attempt), None) is not None:
             self._writer.write(self._queue.finish(attempt, failure))
         else:
@@ -219,7 +219,7 @@ class Notifier:
 
     def _assigned(self, _: confluent_kafka.Consumer, assigned: list[TopicPartition]) -> None:
         try:
-            patiently(lambda: self._take_over(assigned))
+            ask_with_retries(lambda: self._take_over(assigned))
         except confluent_kafka.KafkaException as error:
             raise NotifierError(f"cannot take over partitions: {error}") from error
 

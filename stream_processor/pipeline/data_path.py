@@ -209,7 +209,7 @@ class DataPath:
             alarm = events.alarm(self._stream[step.row], step)
             found += self._control.take(alarm)
             if alarm.step == "onset":
-                strips = self._stages.recorder.want(
+                strips = self._stages.recorder.request_strip(
                     step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample
                 )
                 found += self._recorded(strips)

@@ -40,7 +40,7 @@ def rhythm_agreement(state: LiveStreamState, end: int) -> tuple[int, int]:
     return both, same
 
 
-def settle_beats(state: LiveStreamState, end: int) -> None:
+def sum_final_beats(state: LiveStreamState, end: int) -> None:
     """Add beats and rhythm to the sums, up to where no later message can change them.
 
     Without beat annotations nothing is settled before PATIENCE_S.

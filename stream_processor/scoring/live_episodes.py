@@ -63,7 +63,7 @@ def _delay(state: LiveStreamState, e: Episode, family: Family, now: int) -> int 
     return max(0, min(announced) - e.start) if announced else None
 
 
-def settle_episodes(state: LiveStreamState, known: Record, end: int) -> None:
+def sum_final_episodes(state: LiveStreamState, known: Record, end: int) -> None:
     """Add the episodes older than PATIENCE_S to the sums; an episode that lasts until then waits."""
     to = end - round(PATIENCE_S * state.fs_hz)
     episodes_known = [e for family in FAMILIES for e in known.episodes(family.labels)]

@@ -17,9 +17,9 @@ from stream_processor.scoring.live_beats import (
     add_counts,
     beat_matrix,
     rhythm_agreement,
-    settle_beats,
+    sum_final_beats,
 )
-from stream_processor.scoring.live_episodes import ALARM_KINDS, count_episodes, settle_episodes
+from stream_processor.scoring.live_episodes import ALARM_KINDS, count_episodes, sum_final_episodes
 from stream_processor.scoring.live_reference import reference_of
 from stream_processor.scoring.live_state import LiveStreamState, first_index, start_of
 from stream_processor.scoring.reference import AAMI
@@ -120,8 +120,8 @@ class StreamScore:
             return None
         known = reference_of(state, end)
         state.has_beats = state.has_beats or bool(known.beats)
-        settle_beats(state, end)
-        settle_episodes(state, known, end)
+        sum_final_beats(state, end)
+        sum_final_episodes(state, known, end)
         beats = BeatScore(add_counts(state.matrix, beat_matrix(state, known, end)))
         qrs, v, s = beats.qrs, beats.veb, beats.sveb
         rhythm_n, agreed_n = rhythm_agreement(state, end)

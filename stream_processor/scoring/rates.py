@@ -37,7 +37,7 @@ class RateScore:
         return 100 * math.sqrt(self.relative_squares / self.seconds) if self.seconds else None
 
     @property
-    def told_percent(self) -> float | None:
+    def reported_percent(self) -> float | None:
         """Share of the reference's seconds for which we reported a heart rate, %."""
         return percent(self.seconds, self.seconds + self.reference_only)
 

@@ -235,14 +235,16 @@ class Scorer:
         wanted = [
             place(name, number) for number in numbers for name in (*INPUTS, topics.SCORES.name)
         ]
-        committed = self._offsets.insist(lambda: self._offsets.committed(wanted))
+        committed = self._offsets.ask_until_answered(lambda: self._offsets.committed(wanted))
         for number in numbers:
             positions = {n: committed[n, number] for n in INPUTS}
             if min(positions.values()) < 0:
-                fresh = fresh_start(self._offsets.insist(partial(self._offsets.marks, number)))
+                fresh = fresh_start(
+                    self._offsets.ask_until_answered(partial(self._offsets.marks, number))
+                )
                 positions = {n: at if at >= 0 else fresh[n] for n, at in positions.items()}
             part = self._parts[number] = PartitionState(positions)
-            for message in self._offsets.insist(
+            for message in self._offsets.ask_until_answered(
                 partial(read_scores, self._broker, number, committed[topics.SCORES.name, number])
             ):
                 restore_patient(part, message, self._clock.steady_s())

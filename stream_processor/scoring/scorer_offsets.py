@@ -37,7 +37,7 @@ class Offsets:
             log.warning("broker %s: %s", self._broker, error.args[0])
             return None
 
-    def insist(self, ask: Callable[[], T]) -> T:
+    def ask_until_answered(self, ask: Callable[[], T]) -> T:
         """Ask until the broker answers. Raises UnreachableError after INSIST_S, or once the scorer
         is stopped."""
         end_s = self._clock.steady_s() + INSIST_S

@@ -192,7 +192,7 @@ class Archive:
                 event = decode(message.value() or b"", KINDS[topic])
                 self._sink.add(event)
                 if type(event) is Alarm:
-                    self._watch.saw(event)
+                    self._watch.note_seen(event)
             except BadMessageError as bad:
                 event_producer.dead_letter(
                     _Letter(offset, message.key(), message.value()), partition, str(bad), topic

@@ -139,7 +139,7 @@ class GuardedWard:
         self.found = False
         self._quarantine.suspect(until)
         self._ward = self._make_ward()
-        self._ledger.begin_anew()
+        self._ledger.reset()
         return self.restore(restored)
 
     def snapshot(self, patients: Sequence[tuple[str, int]]) -> dict[str, Snapshot]:
@@ -171,7 +171,7 @@ class GuardedWard:
                 self._ward.restore(patient, snapshot.state)
             except ValueError as error:
                 self._ledger.lose_state(patient)
-                found += self._start_anew(patient, str(error))
+                found += self._reset_patient(patient, str(error))
         for patient, (partition, orders) in restored.orders.items():
             if self._ledger.claim(patient, partition):
                 found += self._ward.resume(orders)
@@ -204,7 +204,7 @@ class GuardedWard:
         good, refused, bad_states = self._quarantine.judge(items, self._ward)
         for patient, reason in bad_states.items():
             self._ward.close(patient)
-            events += self._start_anew(patient, reason)
+            events += self._reset_patient(patient, reason)
         for one in refused:
             self._dead_letter(one)
             at_ns = one.item.chunk.t0_ns if isinstance(one.item, Sample) else None
@@ -225,7 +225,7 @@ class GuardedWard:
             partition, topic = item.placed.partition, ACKS.name
         self._event_producer.dead_letter(record, partition, refused.reason, topic)
 
-    def _start_anew(self, patient: str, reason: str) -> list[Event]:
+    def _reset_patient(self, patient: str, reason: str) -> list[Event]:
         log.error("state of %s cannot be used, it starts anew: %s", patient, reason)
         self._counters.states_lost += 1
         return self._ward.raise_technical(patient, "state_lost", None, reason)
@@ -247,7 +247,7 @@ class GuardedWard:
         if self._ledger.is_inside(chunk.patient_id, partition, record.offset):
             self._counters.replayed += 1
             return None
-        self._ledger.came(chunk.patient_id, partition)
+        self._ledger.chunk_came(chunk.patient_id, partition)
         return Sample(partition, record, chunk)
 
     def _count(

@@ -36,7 +36,7 @@ class Ledger:
         """Return the partition that the patient's chunks come from, None if none has come."""
         return self._home.get(patient)
 
-    def came(self, patient: str, partition: int) -> None:
+    def chunk_came(self, patient: str, partition: int) -> None:
         """Record that a chunk came from this partition. A new partition means that the topic has
         grown, or that a sender partitions differently."""
         home = self._home.setdefault(patient, partition)
@@ -87,7 +87,7 @@ class Ledger:
         self._home.setdefault(patient, partition)
         return True
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Forget all patients: the ward is built anew."""
         self._home, self._inside, self._acted = {}, {}, {}
 

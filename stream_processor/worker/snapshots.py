@@ -22,7 +22,14 @@ import confluent_kafka
 from kafka.partitioner.default import murmur2
 
 from ingest import topics
-from ingest.consumers import TIMEOUT_S, Extent, extents, open_consumer, patiently, read_to_end
+from ingest.consumers import (
+    TIMEOUT_S,
+    Extent,
+    ask_with_retries,
+    extents,
+    open_consumer,
+    read_to_end,
+)
 from ingest.messages import BadMessageError, Orders, decode
 from stream_processor.kafka.event_producer import Letter
 from stream_processor.worker.topic_id import TopicIds
@@ -90,7 +97,7 @@ class SnapshotReader:
         """The last snapshot of every patient of these partitions. Blocks; seconds for thousands of
         patients, and while the broker is away."""
         wanted = sorted(partitions)
-        return patiently(lambda: self._read(wanted))
+        return ask_with_retries(lambda: self._read(wanted))
 
     def _read(self, wanted: list[int]) -> Restored:
         consumer = self._open()
@@ -113,7 +120,7 @@ class SnapshotReader:
     def input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[Letter]]]:
         """Messages of ecg.samples, by partition, from the processors' commit up to an offset; with
         the offset of the first one. Blocks."""
-        return patiently(lambda: self._input(until))
+        return ask_with_retries(lambda: self._input(until))
 
     def _input(self, until: Mapping[int, int]) -> dict[int, tuple[int, list[Letter]]]:
         consumer = self._open()

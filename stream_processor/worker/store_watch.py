@@ -37,7 +37,7 @@ class StoreWatch:
         """Seconds for which the store has been away; 0 if it is not."""
         return 0.0 if self._away is None else self._clock.steady_s() - self._away[0]
 
-    def saw(self, alarm: Alarm) -> None:
+    def note_seen(self, alarm: Alarm) -> None:
         """Take note of an alarm on the topic, of this process or of an earlier one."""
         if alarm.patient_id == SYSTEM and alarm.kind == KIND:
             if alarm.end_ns is None:
@@ -59,7 +59,7 @@ class StoreWatch:
             return ended
         self._away = self._away or (now_s, now_ns)
         since_s, since_ns = self._away
-        if now_s - since_s < AWAY_S or self._standing or not _speaks(consumer):
+        if now_s - since_s < AWAY_S or self._standing or not _raises_alarms(consumer):
             return []
         alarm = system_alarm(
             KIND, since_ns, now_ns, f"{CATALOGUE[KIND].text}: {CATALOGUE[KIND].remedy}"
@@ -68,7 +68,7 @@ class StoreWatch:
         return [alarm]
 
 
-def _speaks(consumer: confluent_kafka.Consumer) -> bool:
+def _raises_alarms(consumer: confluent_kafka.Consumer) -> bool:
     """Whether this process has the partition of the system alarms, and so raises them."""
     found = consumer.list_topics(ALARMS.name, timeout=TIMEOUT_S).topics[ALARMS.name].partitions
     place = (murmur2(SYSTEM.encode()) & 0x7FFFFFFF) % max(len(found), 1)

@@ -280,7 +280,7 @@ def want_strips(stage: WaveformRecorder, row: int, patient: str) -> None:
     """Some within reach, some of which the signal ends too early."""
     for onset_s in (0, 3, 9, 14.9, 24):
         onset = int(onset_s * RATES[patient])
-        assert stage.want(row, f"{patient}:pause:{onset}", "pause", onset, onset) == []
+        assert stage.request_strip(row, f"{patient}:pause:{onset}", "pause", onset, onset) == []
 
 
 def taped(out: list[Any]) -> list[tuple[int, Any]]:

@@ -22,7 +22,7 @@ from dashboards.monitor.live.feed import KafkaFeed
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.operator import OperatorOutlet
-from ingest.registry.heard import read_states
+from ingest.registry.device_states import read_states
 from ingest.registry.reader import RegistryFollower
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink

@@ -25,7 +25,7 @@ from ingest.gateway import device as device_module
 from ingest.gateway.base import LinkError, LiveSource
 from ingest.gateway.device import Device
 from ingest.gateway.extra import library
-from ingest.gateway.gateway import Gateway, NamedDevice, only_here
+from ingest.gateway.gateway import Gateway, NamedDevice, held_by_this_process
 from ingest.gateway.lsl import Lsl
 from ingest.gateway.mqtt import Mqtt
 from ingest.gateway.sources import open_live
@@ -301,9 +301,9 @@ async def test_a_device_that_hangs_or_breaks_holds_up_no_other(tmp_path: Path) -
 
 def test_two_gateways_do_not_share_a_spool(tmp_path: Path) -> None:
     with (
-        only_here(tmp_path),
+        held_by_this_process(tmp_path),
         pytest.raises(BadInputError, match="another gateway"),
-        only_here(tmp_path),
+        held_by_this_process(tmp_path),
     ):
         pass
 

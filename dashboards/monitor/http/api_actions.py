@@ -194,7 +194,7 @@ async def _actions(ask: ApiRequest) -> Response:
     return json_answer({"actions": [action_view(action) for action in found]})
 
 
-_ACTION: dict[str, Any] = schemas.thing(
+_ACTION: dict[str, Any] = schemas.object_schema(
     {
         "action": {"enum": [*_TAKES]},
         "by": schemas.BY,
@@ -229,7 +229,9 @@ _ACTION: dict[str, Any] = schemas.thing(
     ("action", "by"),
 )
 SENT = ResponseSpec(
-    "the id of what is on its way to the processor", schemas.thing({"id": schemas.TEXT}), status=202
+    "the id of what is on its way to the processor",
+    schemas.object_schema({"id": schemas.TEXT}),
+    status=202,
 )
 ENDPOINTS = (
     Endpoint(
@@ -248,7 +250,9 @@ ENDPOINTS = (
         "view",
         _actions,
         "Who did what, oldest first",
-        ResponseSpec("the actions", schemas.thing({"actions": schemas.many(schemas.ACTION)})),
+        ResponseSpec(
+            "the actions", schemas.object_schema({"actions": schemas.many(schemas.ACTION)})
+        ),
         query=schemas.period("366 days"),
         errors=(503,),
     ),

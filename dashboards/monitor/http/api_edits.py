@@ -42,7 +42,7 @@ async def _edit(ask: ApiRequest) -> Response:
     _check_label(body)
     if not 0 <= body.at * 1e6 < MAX_TIME_NS:
         raise RefusedError(400, "at must be milliseconds since the Unix epoch")
-    said = "" if inserted(body) else _said(await _target(ask, body))
+    said = "" if inserted(body) else _answer_of(await _target(ask, body))
     if said != body.said:
         raise RefusedError(
             409,
@@ -108,7 +108,7 @@ async def _target(ask: ApiRequest, body: _Body) -> Alarm | Beat | Rhythm:
     return found
 
 
-def _said(target: Alarm | Beat | Rhythm) -> str:
+def _answer_of(target: Alarm | Beat | Rhythm) -> str:
     return target.kind if isinstance(target, Alarm) else target.label
 
 
@@ -127,7 +127,7 @@ async def _csv(ask: ApiRequest) -> Response:
     )
 
 
-_EDIT = schemas.thing(
+_EDIT = schemas.object_schema(
     {
         "target": {"enum": [*LABELS]},
         "target_id": {
@@ -160,7 +160,7 @@ ENDPOINTS = (
         "view",
         _edits,
         "What people said, oldest first",
-        ResponseSpec("the edits", schemas.thing({"edits": schemas.many(schemas.EDIT)})),
+        ResponseSpec("the edits", schemas.object_schema({"edits": schemas.many(schemas.EDIT)})),
         query=schemas.period("366 days"),
         errors=(503,),
     ),

@@ -95,7 +95,9 @@ ENDPOINTS = (
         "view",
         _rhythm,
         "Rhythm episodes that reach into the period",
-        ResponseSpec("the episodes", schemas.thing({"episodes": schemas.many(schemas.EPISODE)})),
+        ResponseSpec(
+            "the episodes", schemas.object_schema({"episodes": schemas.many(schemas.EPISODE)})
+        ),
         query=schemas.period("31 days"),
         errors=(503,),
     ),
@@ -105,7 +107,7 @@ ENDPOINTS = (
         "view",
         _beats,
         "Beats of the period",
-        ResponseSpec("the beats", schemas.thing({"beats": schemas.many(schemas.BEAT)})),
+        ResponseSpec("the beats", schemas.object_schema({"beats": schemas.many(schemas.BEAT)})),
         query=schemas.period("an hour"),
         errors=(503,),
     ),
@@ -117,7 +119,7 @@ ENDPOINTS = (
         "What the wearer said, and what people did with bed and device",
         ResponseSpec(
             "the entries, oldest first",
-            schemas.thing({"journal": schemas.many(schemas.JOURNAL_ENTRY)}),
+            schemas.object_schema({"journal": schemas.many(schemas.JOURNAL_ENTRY)}),
         ),
         query=schemas.period("366 days"),
         errors=(503,),
@@ -130,7 +132,7 @@ ENDPOINTS = (
         "What tasks said that the model learned in the field",
         ResponseSpec(
             "the findings told in the period",
-            schemas.thing({"findings": schemas.many(schemas.FINDING)}),
+            schemas.object_schema({"findings": schemas.many(schemas.FINDING)}),
         ),
         query=schemas.period("31 days"),
         errors=(503,),
@@ -143,7 +145,7 @@ ENDPOINTS = (
         "Vitals in columns; a column without any is left out",
         ResponseSpec(
             "one array per figure, all of one length",
-            schemas.thing(
+            schemas.object_schema(
                 {
                     "t": schemas.many(schemas.TIME),
                     **dict.fromkeys(("hr", "hr_min", "hr_max", "quality", "rmssd"), _NUMBERS),
@@ -199,7 +201,7 @@ ENDPOINTS = (
         "What the model's answer hangs on: how much less likely it is without each part of the signal",
         ResponseSpec(
             "the answer, and a weight per part from t0 on",
-            schemas.thing(
+            schemas.object_schema(
                 {
                     "label": schemas.TEXT,
                     "probability": {"type": "number"},

@@ -36,7 +36,7 @@ async def _limits(ask: ApiRequest) -> Response:
     )
 
 
-_LIMIT = schemas.thing(
+_LIMIT = schemas.object_schema(
     {
         "name": schemas.TEXT,
         "group": schemas.TEXT,
@@ -52,7 +52,7 @@ _LIMIT = schemas.thing(
         "by": schemas.TEXT,
     }
 )
-_SWITCH = schemas.thing(
+_SWITCH = schemas.object_schema(
     {
         "kind": schemas.KIND,
         "group": schemas.TEXT,
@@ -74,7 +74,7 @@ ENDPOINTS = (
         "The alarm limits that hold, and the alarms that are on",
         ResponseSpec(
             'every limit; the profile that holds, "" for that of the profiles file; those there are; every alarm, on or off',
-            schemas.thing(
+            schemas.object_schema(
                 {
                     "fields": schemas.many(_LIMIT),
                     "alarms": schemas.many(_SWITCH),

@@ -135,14 +135,14 @@ async def _blocking(call: Any, *arguments: Any) -> Any:
         raise RefusedError(503, error.problem, error.remedy) from error
 
 
-_PERSON = schemas.thing(
+_PERSON = schemas.object_schema(
     {
         **dict.fromkeys(("id", "name", "bed", "profile", "notes"), schemas.TEXT),
         "admitted": schemas.TIME,
         "device": schemas.TEXT,
     }
 )
-_DEVICE = schemas.thing(
+_DEVICE = schemas.object_schema(
     {
         **dict.fromkeys(("id", "model", "notes", "patient"), schemas.TEXT),
         "revoked": {"type": "boolean"},
@@ -150,7 +150,7 @@ _DEVICE = schemas.thing(
         "battery": schemas.NUMBER_OR_NULL,
     }
 )
-_TAKES: dict[str, Any] = schemas.thing(
+_TAKES: dict[str, Any] = schemas.object_schema(
     {
         "step": {"enum": [*Step.__args__]},  # type: ignore[attr-defined]
         "by": schemas.BY,
@@ -169,7 +169,7 @@ ENDPOINTS = (
         "Who is admitted, and every device",
         ResponseSpec(
             "people, devices, and where phones go to send",
-            schemas.thing(
+            schemas.object_schema(
                 {
                     "people": schemas.many(_PERSON),
                     "devices": schemas.many(_DEVICE),
@@ -187,7 +187,7 @@ ENDPOINTS = (
         "Admit, transfer, edit, discharge; add, assign, release, revoke a device",
         ResponseSpec(
             "the token of a new device, shown only now; else empty",
-            schemas.thing({"token": schemas.TEXT}),
+            schemas.object_schema({"token": schemas.TEXT}),
             status=202,
         ),
         body=_TAKES,
@@ -201,8 +201,8 @@ ENDPOINTS = (
         "A QR code of a text, such as the page that a phone is to open",
         ResponseSpec(
             "rows of 0 and 1 (dark), with the quiet zone left out",
-            schemas.thing({"rows": schemas.many(schemas.TEXT)}),
+            schemas.object_schema({"rows": schemas.many(schemas.TEXT)}),
         ),
-        body=schemas.thing({"text": schemas.TEXT}),
+        body=schemas.object_schema({"text": schemas.TEXT}),
     ),
 )

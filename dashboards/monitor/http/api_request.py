@@ -20,7 +20,7 @@ from ingest.bounds import MAX_TIME_NS
 from ingest.clock import Clock
 from ingest.errors import RefusedError
 from ingest.operator import Order
-from ingest.registry.heard import DeviceState
+from ingest.registry.device_states import DeviceState
 from ingest.registry.state import Registry
 from stream_processor.pipeline.alarms.profiles import Profiles
 

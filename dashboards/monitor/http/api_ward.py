@@ -74,12 +74,12 @@ ENDPOINTS = (
         "Patients that the monitor knows now",
         ResponseSpec(
             "a page of them",
-            schemas.thing(
+            schemas.object_schema(
                 {
                     "total": {"type": "integer"},
                     "offset": {"type": "integer"},
                     "patients": schemas.many(
-                        schemas.thing(
+                        schemas.object_schema(
                             {
                                 "id": schemas.TEXT,
                                 "name": schemas.TEXT,
@@ -129,7 +129,7 @@ ENDPOINTS = (
         "view",
         _alarms,
         "A patient's stored alarms, newest first, also those not announced",
-        ResponseSpec("the alarms", schemas.thing({"alarms": schemas.many(schemas.ALARM)})),
+        ResponseSpec("the alarms", schemas.object_schema({"alarms": schemas.many(schemas.ALARM)})),
         query=(
             *(
                 (name, False, schema, f"{text}; or give hours")

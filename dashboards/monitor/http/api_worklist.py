@@ -76,7 +76,7 @@ def _people(ask: ApiRequest, rows: list[View]) -> People:
     return {id_: (who.bed, who.name) if who else ("", "") for id_, who in people.items()}
 
 
-_ROW = schemas.thing(
+_ROW = schemas.object_schema(
     {
         "patient": schemas.TEXT,
         "bed": schemas.TEXT,
@@ -95,7 +95,7 @@ ENDPOINTS = (
         "view",
         _list,
         "The announced alarms of all patients, newest first, each with its newest review",
-        ResponseSpec("the alarms", schemas.thing({"alarms": schemas.many(_ROW)})),
+        ResponseSpec("the alarms", schemas.object_schema({"alarms": schemas.many(_ROW)})),
         query=(_HOURS,),
         errors=(503,),
     ),

@@ -27,7 +27,7 @@ BY: Schema = {
 NOTE: Schema = {"type": "string", "maxLength": 500}
 
 
-def thing(properties: dict[str, Schema], required: tuple[str, ...] | None = None) -> Schema:
+def object_schema(properties: dict[str, Schema], required: tuple[str, ...] | None = None) -> Schema:
     """Schema of an object; all its properties are required unless `required` names some."""
     return {
         "type": "object",
@@ -59,7 +59,7 @@ def period(longest: str) -> tuple[Query, ...]:
     )
 
 
-ALARM = thing(
+ALARM = object_schema(
     {
         "id": TEXT,
         "kind": KIND,
@@ -87,7 +87,7 @@ ALARM = thing(
         },
     }
 )
-BEAT = thing(
+BEAT = object_schema(
     {
         "id": TEXT,
         "t": TIME,
@@ -97,7 +97,7 @@ BEAT = thing(
         "probability": {"type": "number"},
     }
 )
-EPISODE = thing(
+EPISODE = object_schema(
     {
         "id": TEXT,
         "start": TIME,
@@ -107,7 +107,7 @@ EPISODE = thing(
         "reason": {"type": "string", "description": "why nothing can be said of the rhythm"},
     }
 )
-FINDING = thing(
+FINDING = object_schema(
     {
         "start": TIME,
         "end": TIME,
@@ -117,7 +117,7 @@ FINDING = thing(
         "model": TEXT,
     }
 )
-JOURNAL_ENTRY = thing(
+JOURNAL_ENTRY = object_schema(
     {
         "id": TEXT,
         "t": TIME,
@@ -127,7 +127,7 @@ JOURNAL_ENTRY = thing(
         "rhythm": many({"enum": [*get_args(RhythmLabel)]}),
     }
 )
-ACTION = thing(
+ACTION = object_schema(
     {
         "id": TEXT,
         "t": TIME,
@@ -141,7 +141,7 @@ ACTION = thing(
         "note": TEXT,
     }
 )
-EDIT = thing(
+EDIT = object_schema(
     {
         "id": TEXT,
         "t": TIME,

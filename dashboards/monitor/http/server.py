@@ -53,7 +53,7 @@ from dashboards.monitor.store.history import History, fill_boards
 from dashboards.monitor.store.readers import threads
 from ingest.clock import Clock
 from ingest.health import TEXT, Metric, prometheus
-from ingest.registry.heard import DeviceState
+from ingest.registry.device_states import DeviceState
 from ingest.registry.state import Registry
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
@@ -280,10 +280,10 @@ async def _listen(socket: WebSocket, hub: Hub, page: Page, clock: Clock) -> None
     heard_s = clock.steady_s()
     with contextlib.suppress(WebSocketDisconnect, msgspec.MsgspecError, KeyError):
         while True:
-            said = await socket.receive_text()
+            received = await socket.receive_text()
             now_s = clock.steady_s()
             allowed = min(_BURST, allowed + (now_s - heard_s) * _MESSAGES_PER_S) - 1
             heard_s = now_s
             if allowed < 0:
                 return
-            hub.watch(page, msgspec.json.decode(said, type=WatchMessage).watch)
+            hub.watch(page, msgspec.json.decode(received, type=WatchMessage).watch)

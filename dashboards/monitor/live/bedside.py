@@ -108,7 +108,7 @@ class Bedside:
         ):
             return False
         self._insert(chunk)
-        self._mind_the_end()
+        self._end_alarms_of_ended_stream()
         self._samples_s = self.last_s = at_s
         return True
 
@@ -130,7 +130,7 @@ class Bedside:
             return next((beat for beat in self._beats if str(beat.time_ns) == target_id), None)
         return self._rhythm if self._rhythm and str(self._rhythm.start_ns) == target_id else None
 
-    def add_word(self, word: Word) -> bool:
+    def add_entry(self, word: Word) -> bool:
         """Add a person's action, edit or journal entry; False if it is a repeat. It does not count
         as a sign of life of the patient."""
         if isinstance(word, Action):
@@ -153,7 +153,7 @@ class Bedside:
             self._rhythm = event
         elif isinstance(event, Alarm):
             self.alarms.put(event)
-            self._mind_the_end()
+            self._end_alarms_of_ended_stream()
         elif isinstance(event, Reference):
             self._references.append(event)
         elif isinstance(event, Finding):
@@ -225,7 +225,7 @@ class Bedside:
         self._vitals = self._rhythm = self._vitals_s = self._score = None
         self.alarms.end_stream()
 
-    def _mind_the_end(self) -> None:
+    def _end_alarms_of_ended_stream(self) -> None:
         """End the alarms again if the stream has ended: alarms of its last seconds do not hold any
         longer either."""
         if self._chunks and self._chunks[-1].end:

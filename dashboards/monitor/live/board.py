@@ -119,8 +119,8 @@ class Board:
 
     def orders(self, patient_id: str) -> Orders | None:
         """The orders in force for a patient; None if there are none."""
-        told = self._orders.get(patient_id)
-        return told.orders if told else None
+        published = self._orders.get(patient_id)
+        return published.orders if published else None
 
     def forget(self) -> list[str]:
         """Drop patients without any message for an hour, unless they are admitted; returns their

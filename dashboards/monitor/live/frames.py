@@ -55,7 +55,7 @@ def encode_chunk(chunk: SampleChunk, patient: int, stream: int, *, past: bool = 
     """Encode a chunk as a frame. A chunk without samples (the end of a stream) gives a frame
     without samples."""
     k = max(1, math.ceil(chunk.fs_hz / MAX_FS_HZ))
-    first, samples = thin(chunk.counts(), chunk.first_sample, k)
+    first, samples = decimate(chunk.counts(), chunk.first_sample, k)
     t0_ns = chunk.t0_ns + sample_offset_ns(first * k - chunk.first_sample, chunk.fs_hz)
     flags = (LEAD_OFF if chunk.lead_off else 0) | (END if chunk.end else 0) | (PAST if past else 0)
     header = _HEADER.pack(
@@ -95,7 +95,7 @@ def decode_frame(data: bytes) -> Frame:
     )
 
 
-def thin(x: npt.NDArray[np.int16], first: int, k: int) -> tuple[int, npt.NDArray[np.int16]]:
+def decimate(x: npt.NDArray[np.int16], first: int, k: int) -> tuple[int, npt.NDArray[np.int16]]:
     """Keep one of k samples: (index of the first kept one on the thinned grid, the samples).
 
     x is (n,), first the index of x[0]. A group of k that the chunk's end cuts belongs to the chunk

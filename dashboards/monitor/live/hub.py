@@ -181,10 +181,10 @@ class Hub:
         """Send a person's action, edit or journal entry to the pages that watch the patient. For a
         patient who is not on the ward it is only in the store."""
         bed = self.board.get(word.patient_id)
-        if bed is None or not bed.add_word(word):
+        if bed is None or not bed.add_entry(word):
             return
         for page in self._watchers.get(word.patient_id, ()):
-            events.setdefault(page, []).append({"p": bed.number, **_word_view(word)})
+            events.setdefault(page, []).append({"p": bed.number, **_entry_view(word)})
 
     def _take_orders(self, orders: Orders, at_s: float, events: dict[Page, list[View]]) -> None:
         """Send the orders in force to the pages that watch the patient."""
@@ -240,7 +240,7 @@ class Hub:
                 del self._watchers[patient]
 
 
-def _word_view(word: Word) -> View:
+def _entry_view(word: Word) -> View:
     if isinstance(word, Action):
         return {"action": action_view(word)}
     if isinstance(word, Edit):

@@ -26,7 +26,7 @@ from dashboards.monitor.live.views import (
 )
 from dashboards.monitor.store import waveforms
 from dashboards.monitor.store.trends import trend as in_columns
-from dashboards.report.cells import harmless
+from dashboards.report.cells import escape_formula
 from dashboards.report.findings import find
 from dashboards.report.page import report_html
 from dashboards.report.rhythm import minutes, reaching_into
@@ -160,7 +160,7 @@ def edits_csv(sink: Sink, start_ns: int, end_ns: int) -> str:
     for edit in whole(
         edit for patient in sink.patients() for edit in sink.read(Edit, patient, start_ns, end_ns)
     ):
-        table.writerow([harmless(getattr(edit, column)) for column in EDIT_COLUMNS])
+        table.writerow([escape_formula(getattr(edit, column)) for column in EDIT_COLUMNS])
     return text.getvalue()
 
 

@@ -46,7 +46,7 @@ def explanation(sink: Sink, patient: str, at_ns: int, question: Question) -> byt
         if not part.start_ns <= at_ns < part.end_ns:
             continue
         found = _reasons(part, at_ns, question)
-        return None if found is None else _told(part, found)
+        return None if found is None else _as_json(part, found)
     return None
 
 
@@ -59,7 +59,7 @@ def _reasons(part: _Stretch, at_ns: int, question: Question) -> Reasons | None:
     return reasons(load(), signal, round((at_ns - part.start_ns) * FS_HZ / S), question)
 
 
-def _told(part: _Stretch, found: Reasons) -> bytes:
+def _as_json(part: _Stretch, found: Reasons) -> bytes:
     from models.signal.conditioning import FS_HZ
 
     return msgspec.json.encode(

@@ -127,8 +127,8 @@ def _put(
 
 
 def _encode(header: Mapping[str, object], values: npt.NDArray[np.int16]) -> bytes:
-    said = msgspec.json.encode(header)
-    return _LENGTH.pack(len(said)) + said + values.astype("<i2", copy=False).tobytes()
+    encoded = msgspec.json.encode(header)
+    return _LENGTH.pack(len(encoded)) + encoded + values.astype("<i2", copy=False).tobytes()
 
 
 def _samples_before(offset_ns: int, fs_hz: float) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dashboards.monitor.live.views import View, alarm_view
 from dashboards.monitor.store.questions import whole
-from dashboards.report.cells import harmless
+from dashboards.report.cells import escape_formula
 from ingest.messages import Alarm, Edit
 from stream_processor.sinks.base import Sink
 
@@ -86,7 +86,7 @@ def as_csv(rows: list[View], people: People) -> str:
             "state": state_of(line),
             **{key: _iso(line[key]) for key in ("onset", "end", "acknowledged")},
         }
-        table.writerow([harmless(written[column]) for column in COLUMNS])
+        table.writerow([escape_formula(written[column]) for column in COLUMNS])
     return text.getvalue()
 
 

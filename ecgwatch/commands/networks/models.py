@@ -45,7 +45,7 @@ def list_models() -> None:
     known = architectures.known()
     zoo = leaderboard.costs()
     counted = {name: zoo[name] for name in architectures.zoo() if name in zoo}
-    missing = [name for name in known if name not in counted] if extra.there() else []
+    missing = [name for name in known if name not in counted] if extra.is_installed() else []
     costs = counted | {name: extra.training("experiments.bench").cost(name) for name in missing}
     typer.echo(tables.architectures(known, costs).text())
 
@@ -77,7 +77,7 @@ def bench(
 
     found = [catalogue.find(name) for name in names] if names else catalogue.shipped()
     calls = [call for artifact in found for call in benchmark.onnx_calls(artifact)]
-    if extra.there():
+    if extra.is_installed():
         training = extra.training("experiments.bench")
         calls += [call for artifact in found for call in training.torch_calls(artifact)]
         calls += training.first_task_calls()
@@ -85,7 +85,7 @@ def bench(
         key=lambda call: (call.network.partition(",")[0], call.batch, call.engine, call.network)
     )
     typer.echo(tables.timings(benchmark.measure(calls, rounds)).text())
-    if not extra.there():
+    if not extra.is_installed():
         typer.echo(
             "without torch and the unpruned network: install the extra `train` to measure them in the same run"
         )

@@ -51,7 +51,7 @@ def add(
 @app.command("list")
 def list_devices(broker: options.Broker = None) -> None:
     """List devices: the patient who wears each, when it was last heard, its battery."""
-    from ingest.registry.heard import read_states
+    from ingest.registry.device_states import read_states
     from ingest.registry.reader import read_registry
 
     chosen, _ = settings.load({"broker": broker})
@@ -60,12 +60,12 @@ def list_devices(broker: options.Broker = None) -> None:
     for device in sorted(registry.devices.values(), key=lambda d: d.device_id):
         bound, state = registry.binding(device.device_id), states.get(device.device_id)
         worn = f"worn by {bound.person.patient_id}" if bound else "worn by nobody"
-        heard = f"heard {ago(now_ns - state.heard_ns)} ago" if state else "never heard"
+        last_seen = f"heard {ago(now_ns - state.heard_ns)} ago" if state else "never heard"
         battery = f", battery {state.battery:.0%}" if state and state.battery is not None else ""
         what = " ".join(part for part in (device.model, device.notes) if part)
         revoked = "" if device.token_sha256 else ", token revoked"
         typer.echo(
-            f"{device.device_id}: {worn}, {heard}{battery}{revoked}"
+            f"{device.device_id}: {worn}, {last_seen}{battery}{revoked}"
             + (f"  ({what})" if what else "")
         )
     if not registry.devices:

@@ -153,10 +153,10 @@ def _one(record: str, how: _How) -> _Done:
     ) as error:  # the last two: what packages say of broken files
         (how.out / f"{name}.ecw").unlink(missing_ok=True)
         if isinstance(error, EcgwatchError):
-            said = f"{error.problem}. {error.remedy}"
+            problem = f"{error.problem}. {error.remedy}"
         else:
-            said = f"it cannot be read ({error}). Check that it is complete; copy or download it again."
-        return _Done(RecordRow(name, error=said), [], [], notices)
+            problem = f"it cannot be read ({error}). Check that it is complete; copy or download it again."
+        return _Done(RecordRow(name, error=problem), [], [], notices)
     write_events(how.out, found.name, found.fs_hz, found.beats, found.rhythm)
     row = RecordRow(
         found.name,

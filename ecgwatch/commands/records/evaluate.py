@@ -87,15 +87,15 @@ def evaluate(
         typer.echo(f"error: {problem}", err=True)
     found = [r for r in results if not isinstance(r, str)]
     if found:
-        told, tables, per_record = (
+        headline, tables, per_record = (
             heading(folder.name, found),
             summary.tables(found),
             summary.records(found),
         )
         for table in tables if any(j.answer or j.labels for j in found) else [per_record, *tables]:
             typer.echo(table.text() + "\n")
-        typer.echo(told)
-        write(out, folder.name, told, tables, per_record, found)
+        typer.echo(headline)
+        write(out, folder.name, headline, tables, per_record, found)
     if failed:
         raise typer.Exit(1)
 
@@ -130,7 +130,7 @@ def _make(out: Path) -> None:
 def write(
     out: Path,
     name: str,
-    told: str,
+    headline: str,
     tables: list[FigureTable],
     per_record: FigureTable,
     found: list[Judgement],
@@ -140,8 +140,10 @@ def write(
     from ecgwatch.evaluating.page import page
     from ecgwatch.evaluating.plain import report
 
-    plain = json.dumps(report(told, tables, per_record, found), indent=1, allow_nan=False) + "\n"
-    html = page(f"ecgwatch on {name}", told, tables, per_record, found, strips(moments(found)))
+    plain = (
+        json.dumps(report(headline, tables, per_record, found), indent=1, allow_nan=False) + "\n"
+    )
+    html = page(f"ecgwatch on {name}", headline, tables, per_record, found, strips(moments(found)))
     for path, text in ((out / "report.json", plain), (out / "report.html", html)):
         replace_file(path, text.encode())
     typer.echo(f"wrote {out / 'report.json'}")

@@ -100,7 +100,7 @@ def _run(
     import asyncio
 
     from ingest.gateway.extra import library
-    from ingest.gateway.gateway import Gateway, NamedDevice, only_here
+    from ingest.gateway.gateway import Gateway, NamedDevice, held_by_this_process
     from ingest.gateway.recording import Recorder
     from ingest.gateway.sources import open_live
     from ingest.gateway.status import metrics, missing
@@ -110,7 +110,7 @@ def _run(
     for source in sources:
         for package in source.needs:
             library(package, source.name)
-    with only_here(spool):
+    with held_by_this_process(spool):
         _log_to(spool / LOG)
         recorder = Recorder(record, named[0][0]) if record else None
         wanted = [

@@ -100,7 +100,7 @@ def monitor(
     from ecgwatch.ingesting import Ingest
     from ecgwatch.stores import load_profiles, open_sink
     from ingest.operator import OperatorOutlet
-    from ingest.registry.heard import read_states
+    from ingest.registry.device_states import read_states
     from ingest.registry.reader import RegistryFollower
     from ingest.server import tls
 

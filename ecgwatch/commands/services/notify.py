@@ -113,12 +113,12 @@ def _describe(plan: NotificationPlan) -> None:
             typer.echo(f"  quiet hours {rule.quiet} ({plan.timezone}): only high")
         if rule.also:
             typer.echo(f"  also told: {', '.join(rule.also)}")
-    told = {
+    notified = {
         name
         for rule in plan.rules
         for name in (*rule.recipients, *(n for e in rule.escalation for n in e.recipients))
     }
-    if idle := [name for name in plan.recipients if name not in told]:
+    if idle := [name for name in plan.recipients if name not in notified]:
         typer.echo(f"in no rule: {', '.join(idle)}")
 
 

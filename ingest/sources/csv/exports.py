@@ -73,9 +73,12 @@ def recognise(header: Sequence[str], columns: int) -> Export:
         ),
         "",
     )
-    if len(names) == columns and (said := _UNITS.search(text)):
+    if len(names) == columns and (found_unit := _UNITS.search(text)):
         return Export(
-            fs_hz=fs_hz, unit=said[1].strip(), names=names, units=[said[1].strip()] * columns
+            fs_hz=fs_hz,
+            unit=found_unit[1].strip(),
+            names=names,
+            units=[found_unit[1].strip()] * columns,
         )
     unit = unit if columns == 1 else ""
     return Export(fs_hz=fs_hz, unit=unit, names=names if len(names) == columns else [])

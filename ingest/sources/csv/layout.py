@@ -195,9 +195,9 @@ def _as_wide(row: list[str], columns: int, width: int) -> list[str] | None:
 def _one_name(header: Sequence[str], export: Export) -> tuple[list[str], list[str], bool]:
     """The name of the only column is the last line above it, unless that is one of many notes or a pair of name and value."""
     last = clean(header[-1].lstrip("#%")) if header else ""
-    told = (export.names or [_lead_of(header)])[0]
-    if told or export.fs_hz or not last or re.search(r"[,:=]", last) or len(last) > 40:
-        return [told or "column 0"], [export.unit], bool(told)
+    name = (export.names or [_lead_of(header)])[0]
+    if name or export.fs_hz or not last or re.search(r"[,:=]", last) or len(last) > 40:
+        return [name or "column 0"], [export.unit], bool(name)
     return [last], [_unit_of(last)], True
 
 

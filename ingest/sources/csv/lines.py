@@ -43,7 +43,7 @@ class TextFile:
         with self.open() as file:
             return [stripped(line) for line in islice(file, n)]
 
-    def somewhere(self, share: float, n: int) -> list[str]:
+    def sample_lines(self, share: float, n: int) -> list[str]:
         """Up to n whole lines from about this share of the file on (0-1); none if there are fewer."""
         with self.path.open("rb") as file:
             file.seek(int(self.size * share))

@@ -46,11 +46,11 @@ class CsvRows:
                     self._end(lines[used:], done - len(lines) + used + 1, file, columns)
                     return
 
-    def somewhere(self, share: float, n: int, columns: Sequence[int]) -> Table:
+    def sample_rows(self, share: float, n: int, columns: Sequence[int]) -> Table:
         """Up to n rows from about this share of the file on; lines that cannot be read are left out."""
         rows = [
             row
-            for line in self._file.somewhere(share, n)
+            for line in self._file.sample_lines(share, n)
             if (row := self._row(line, columns)) is not None
         ]
         table = np.array(rows).reshape(-1, len(columns))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest.errors import BadInputError
-from ingest.sources.base import Block, Notice, unheard
+from ingest.sources.base import Block, Notice, ignore_notice
 from ingest.sources.blocks import LOOK_S, PART_S, Values, blocks_of, by_second, check_fs
 from ingest.sources.channels import choose, lead_name
 from ingest.sources.csv.grid import on_grid
@@ -44,14 +44,14 @@ class CsvSource:
         fs_hz: float | None = None,
         unit: str | None = None,
         *,
-        notice: Notice = unheard,
+        notice: Notice = ignore_notice,
     ) -> None:
         self._notice = notice
         self._file, self.name = path.name, path.stem
         text = TextFile(path)
         self._layout = layout = sniff(text.head(_SNIFFED_LINES), path.name)
         self._text, self._rows = text, CsvRows(text, layout, notice)
-        quiet = CsvRows(text, layout, unheard)
+        quiet = CsvRows(text, layout, ignore_notice)
         columns = [i for i, kind in enumerate(layout.kinds) if kind in ("number", "clock")]
         table = np.full((0, len(layout.kinds)), np.nan)
         for found in quiet.read(columns, _SNIFFED_LINES):
@@ -69,19 +69,19 @@ class CsvSource:
             self._find_timing(head[:, 0], fs_hz) if self._time is not None else (None, 1.0)
         )
         self.fs_hz = check_fs(
-            self._timing.fs_hz if self._timing else self._stated(fs_hz), self._file
+            self._timing.fs_hz if self._timing else self._check_stated_rate(fs_hz), self._file
         )
         self._set_scale([head, *self._others(text, quiet)], unit)
 
     @property
     def duration_s(self) -> float:
         """Length in seconds, from the last times of the file; by reading it all if those are clock times, or there are none."""
-        quiet = CsvRows(self._text, self._layout, unheard)
+        quiet = CsvRows(self._text, self._layout, ignore_notice)
         if self._timing is None:
             return sum(len(table) for table in quiet.read(self._columns)) / self.fs_hz
         tables = iter(
             [
-                quiet.somewhere(
+                quiet.sample_rows(
                     1 - _TAIL_BYTES / max(self._text.size, _TAIL_BYTES), _TAIL_BYTES, self._columns
                 )
             ]
@@ -124,7 +124,7 @@ class CsvSource:
             )
         ]
 
-    def _stated(self, fs_hz: float | None) -> float:
+    def _check_stated_rate(self, fs_hz: float | None) -> float:
         rate = fs_hz or self._layout.export.fs_hz
         if rate is None:
             raise BadInputError(
@@ -142,7 +142,7 @@ class CsvSource:
         stated = fs_hz or self._layout.export.fs_hz
         found = timing(times * seconds, stated)
         if found is None:
-            self._stated(fs_hz)
+            self._check_stated_rate(fs_hz)
             return None, seconds
         if fs_hz is not None and found.fs_hz != fs_hz:
             problem = f"{self._file}: its times say {found.fs_hz:g} Hz, --fs says {fs_hz:g}"
@@ -153,7 +153,7 @@ class CsvSource:
         """Rows from other places of the file."""
         n = round(LOOK_S * self.fs_hz)
         return (
-            [rows.somewhere(i / (_LOOKS + 1), n, self._columns) for i in range(1, _LOOKS + 1)]
+            [rows.sample_rows(i / (_LOOKS + 1), n, self._columns) for i in range(1, _LOOKS + 1)]
             if text.seekable
             else []
         )

@@ -73,10 +73,10 @@ def time_column(
     def apart(i: int) -> int:
         return len(np.unique(table[np.isfinite(table[:, i]), i]))
 
-    said = [i for i, n in enumerate(names) if _TIME_NAME.search(n) and named]
+    named_time = [i for i, n in enumerate(names) if _TIME_NAME.search(n) and named]
     found = [
         i
-        for i in said
+        for i in named_time
         if rises(i)
         and (units[i].lower() in SECONDS or kinds[i] == "clock" or not is_count(table[:, i]))
     ]

@@ -52,7 +52,7 @@ POP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(HI
 def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
     """Change the rows at random and scale them as serving does: (B, BEAT_SPEC.length); rows.targets
     is changed alike."""
-    fill_nothing(rows, noises, rng)
+    fill_without_heart(rows, noises, rng)
     some = {
         what: np.flatnonzero((rng.random(len(rows.history)) < chance) & (rows.height > 0))
         for what, chance in CHANCE.items()
@@ -65,7 +65,7 @@ def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
         for _ in range(rng.integers(1, 3)):
             add_noise(rows, int(row), noises[int(rng.integers(len(noises)))], rng)
     rows.history[some["white"]] += (
-        white(len(some["white"]), rng)
+        white_noise(len(some["white"]), rng)
         * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, len(some["white"])))[:, None]
     )
     add_mains(rows, some["mains"], rng)
@@ -89,16 +89,16 @@ def log_uniform(rng: Generator, low: float, high: float, size: int | None = None
     return np.asarray(np.exp(rng.uniform(np.log(low), np.log(high), size)), np.float32)
 
 
-def white(rows: int, rng: Generator) -> Floats:
+def white_noise(rows: int, rng: Generator) -> Floats:
     """(rows, HISTORY) normal numbers."""
     return rng.standard_normal((rows, HISTORY), dtype=np.float32)
 
 
-def fill_nothing(rows: Rows, noises: Sequence[Noise], rng: Generator) -> None:
+def fill_without_heart(rows: Rows, noises: Sequence[Noise], rng: Generator) -> None:
     """Rows without a heart (height 0): the noise floor of an amplifier, recorded noise, or P waves
     alone; scaling will blow them up."""
     for row in np.flatnonzero(rows.height == 0):
-        x = white(1, rng)[0] * log_uniform(rng, 0.001, 0.02)
+        x = white_noise(1, rng)[0] * log_uniform(rng, 0.001, 0.02)
         if rng.random() < 0.5:  # pinker
             x = dsp.lfilter([1], [1, -rng.uniform(0.3, 0.95)], x).astype(np.float32)
         if rng.random() < 0.4:

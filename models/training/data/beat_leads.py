@@ -30,7 +30,7 @@ from models.training.tasks.beat_class.beats import (
     UNKNOWN,
     AnnotatedBeats,
     Codes,
-    bare,
+    beats_without_reference,
     found_in,
 )
 from models.training.tasks.qrs.metrics import Predict
@@ -54,16 +54,18 @@ Found = tuple[Doubles, Floats]  # R peaks and shapes of one lead
 def twelve_leads(folder: Path, detector: Predict) -> Iterator[AnnotatedBeats]:
     """The tracks of all records whose statements are clear."""
     rng = np.random.default_rng(3)
-    for name, patient, said in (*_ptbxl(folder), *_ludb(folder)):
+    for name, patient, diagnosed in (*_ptbxl(folder), *_ludb(folder)):
         _, signals = read_channels(folder, name, range(LEADS))
-        leads = [found_in(bare(name, signal), detector) for signal in signals]
+        leads = [found_in(beats_without_reference(name, signal), detector) for signal in signals]
         beats = common(leads)
         if len(beats) < 5:
             continue
         codes = np.where(
-            beats < len(signals[0]) - LAST, labels(likeness(leads, beats), said), UNKNOWN
+            beats < len(signals[0]) - LAST, labels(likeness(leads, beats), diagnosed), UNKNOWN
         )
-        for lead in range(LEADS) if said == V else rng.permutation(LEADS)[:USUAL_LEADS].tolist():
+        for lead in (
+            range(LEADS) if diagnosed == V else rng.permutation(LEADS)[:USUAL_LEADS].tolist()
+        ):
             at, shape = leads[lead]
             if len(at) >= 5:
                 yield warmed(
@@ -138,12 +140,12 @@ def _like(shapes: Floats, usual: Floats) -> Doubles:
     return np.asarray((2 * (moved * ours).sum(axis=2) / np.maximum(power, 1e-9)).max(axis=1))
 
 
-def labels(like: Doubles, said: int) -> Codes:
+def labels(like: Doubles, diagnosed: int) -> Codes:
     """Sets of classes of beats by their similarity, in a record whose stated ectopic beats are
     `said`."""
-    if said == V:
+    if diagnosed == V:
         return np.where(like < UNLIKE, V, np.where(like > LIKE, N, UNKNOWN)).astype(np.uint8)
-    return np.full(len(like), N | S if said == S else N, np.uint8)
+    return np.full(len(like), N | S if diagnosed == S else N, np.uint8)
 
 
 def _allowed(at: Doubles, beats: Doubles, codes: npt.NDArray[np.integer]) -> Codes:

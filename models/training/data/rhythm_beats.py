@@ -25,7 +25,7 @@ from models.signal.conditioning import FS_HZ
 from models.signal.windows import BEAT_SPEC
 from models.training.data.cinc2017 import CLASSES, Recordings
 from models.training.sequence import SMOOTHING, Context
-from models.training.tasks.beat_class.beats import bare, found_in
+from models.training.tasks.beat_class.beats import beats_without_reference, found_in
 from models.training.tasks.qrs.metrics import AT_ONCE, Predict
 
 Floats = npt.NDArray[np.float32]
@@ -75,7 +75,7 @@ def find_beats(recordings: Recordings, detector: Predict, made_by: str, cache: P
             if str(stored["made_by"]) == made_by:
                 return FoundBeats(stored["at"], stored["shapes"], stored["bounds"], lengths)
     found = [
-        found_in(bare(str(name), recordings.signal(record)), detector)
+        found_in(beats_without_reference(str(name), recordings.signal(record)), detector)
         for record, name in enumerate(recordings.names)
     ]
     at, shapes = (

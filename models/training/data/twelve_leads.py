@@ -93,8 +93,10 @@ def superclasses(path: Path) -> dict[str, str]:
 
 def named(codes: str, classes: dict[str, str]) -> Floats:
     """The superclasses of a record's statements that are more than possible (likelihood > 0): (5,)."""
-    told = ast.literal_eval(codes)
-    of_record = {classes[code] for code, sure in told.items() if code in classes and sure > 0}
+    likelihoods = ast.literal_eval(codes)
+    of_record = {
+        classes[code] for code, sure in likelihoods.items() if code in classes and sure > 0
+    }
     return np.array([c in of_record for c in SUPERCLASSES], np.float32)
 
 

@@ -52,17 +52,17 @@ class BothShow(Pair):
         student, teacher = cast(Mvkt, self.student), cast(Mvms, self.teacher)
         with torch.no_grad():
             shown = teacher.features(x)
-            told = teacher.head(shown)
+            expected = teacher.head(shown)
         seen = student.features(x[:, :1])
         projected = self.of_student(seen), self.of_teacher(shown)
         a, b = (functional.normalize(y, dim=1) for y in projected)
-        return Answers(student.head(student.dropout(seen)), told, a, b)
+        return Answers(student.head(student.dropout(seen)), expected, a, b)
 
 
-def label_distillation(said: Tensor, told: Tensor) -> Tensor:
+def label_distillation(student: Tensor, teacher: Tensor) -> Tensor:
     """Sum over labels of KL([p, 1 - p] of the teacher || of the student), mean over records."""
-    signs = said.new_tensor([1.0, -1.0])
-    a, b = (functional.logsigmoid(x.unsqueeze(2) * signs) for x in (said, told))
+    signs = student.new_tensor([1.0, -1.0])
+    a, b = (functional.logsigmoid(x.unsqueeze(2) * signs) for x in (student, teacher))
     return functional.kl_div(a, b, log_target=True, reduction="batchmean")
 
 
@@ -91,11 +91,13 @@ def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], T
     """Task loss and label distillation, and CLT if `taught`, the loss under comparison."""
 
     def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
-        said = cast(Answers, answer)
-        own = task.loss(net, said.student, target) + label_distillation(said.student, said.teacher)
+        answers = cast(Answers, answer)
+        own = task.loss(net, answers.student, target) + label_distillation(
+            answers.student, answers.teacher
+        )
         if not taught:
             return own
-        moved = transfer(said.student_features, said.teacher_features, target)
+        moved = transfer(answers.student_features, answers.teacher_features, target)
         return own + TRANSFER * moved
 
     return judge

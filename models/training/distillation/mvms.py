@@ -37,17 +37,17 @@ class BothAnswer(Pair):
 
     def forward(self, x: Tensor) -> Answers:
         with torch.no_grad():
-            told = self.teacher(x)
-        return Answers(self.student(x), told)
+            expected = self.teacher(x)
+        return Answers(self.student(x), expected)
 
 
-def softened(said: Tensor, told: Tensor, exclusive: bool = True) -> Tensor:
+def softened(student: Tensor, teacher: Tensor, exclusive: bool = True) -> Tensor:
     """T^2 KL(teacher || student) at temperature T, mean over the batch: of classes that exclude
     each other by softmax, else the sum over labels of the two-point divergence."""
     if exclusive:
-        a, b = (x.div(TEMPERATURE).log_softmax(dim=1) for x in (said, told))
+        a, b = (x.div(TEMPERATURE).log_softmax(dim=1) for x in (student, teacher))
         return TEMPERATURE**2 * functional.kl_div(a, b, log_target=True, reduction="batchmean")
-    a, b = ((x / TEMPERATURE).unsqueeze(2) * torch.tensor([1.0, -1.0]) for x in (said, told))
+    a, b = ((x / TEMPERATURE).unsqueeze(2) * torch.tensor([1.0, -1.0]) for x in (student, teacher))
     both = [functional.logsigmoid(x) for x in (a, b)]
     divergence = functional.kl_div(both[0], both[1], log_target=True, reduction="batchmean")
     return TEMPERATURE**2 * divergence
@@ -57,11 +57,11 @@ def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], T
     """The task's loss of the student, and half of it the teacher's if `taught`."""
 
     def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
-        said = cast(Answers, answer)
-        own = task.loss(net, said.student, target)
+        answers = cast(Answers, answer)
+        own = task.loss(net, answers.student, target)
         if not taught:
             return own
-        return SHARE * softened(said.student, said.teacher) + (1 - SHARE) * own
+        return SHARE * softened(answers.student, answers.teacher) + (1 - SHARE) * own
 
     return judge
 

@@ -42,17 +42,17 @@ class BothCores(Pair):
         with torch.no_grad():
             self.teacher(x)
             wanted = core(self._of_teacher.map)
-        said = self.student(x)
-        return Cores(said, core(self._of_student.map), wanted)
+        answered = self.student(x)
+        return Cores(answered, core(self._of_student.map), wanted)
 
 
 def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], Tensor]:
     """The task's loss of the student, and the distance of the cores if `taught`."""
 
     def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
-        said = cast(Cores, answer)
-        own = task.loss(net, said.student, target)
-        return own + WEIGHT * distance(said.own, said.wanted) if taught else own
+        cores = cast(Cores, answer)
+        own = task.loss(net, cores.student, target)
+        return own + WEIGHT * distance(cores.own, cores.wanted) if taught else own
 
     return judge
 

@@ -70,7 +70,7 @@ def qrs(data: Path, runs: Path) -> None:
                 net = ablation_qrs.learn(recipe, held, seed, runs / "ablation", teacher)
                 return ablation_qrs.judge(net, held)
 
-            once(runs, f"qrs-{recipe.label}-{seed}", measure)
+            measure_once(runs, f"qrs-{recipe.label}-{seed}", measure)
 
 
 def beats(_: Path, runs: Path) -> None:
@@ -85,14 +85,14 @@ def beats(_: Path, runs: Path) -> None:
                 f"beats-{sight.label}-{seed}",
                 functools.partial(_one, measured, sight.label),
             )
-            once(runs, name, judge)
+            measure_once(runs, name, judge)
 
 
 def _one(measured: Callable[[], dict[str, Figures]], label: str) -> Figures:
     return measured()[label]
 
 
-def once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:
+def measure_once(runs: Path, name: str, measure: Callable[[], Figures]) -> None:
     """Measure, unless already done; then write the page."""
     path = runs / "ablation" / f"{name}.json"
     if not path.exists():

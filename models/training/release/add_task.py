@@ -182,7 +182,7 @@ def _write(
     version = hashlib.sha256("".join(file.sha256 for file in files.values()).encode()).hexdigest()[
         :12
     ]
-    told = {
+    results = {
         f"{name}: mean F1, %": [round(100 * float(np.mean(figures.f1)), 2)],
         f"{name}: accuracy, %": [round(100 * figures.accuracy, 2)],
     }
@@ -191,7 +191,7 @@ def _write(
         version=version,
         tasks=[*old.spec.tasks, task],
         files=files,
-        figures=old.spec.figures | told,
+        figures=old.spec.figures | results,
         about={**old.spec.about, "added": added},
     )
     (draft / "spec.json").write_bytes(

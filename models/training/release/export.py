@@ -241,7 +241,7 @@ def write_held_out(runs: Path, folder: Path) -> Spec:
     """The shipped networks with the rhythm task as it was before it saw test fold 0 of CinC 2017."""
     tasks = [rhythm(runs, "final"), lethal(runs, "final")]
     backbone = Backbone(trained(runs / "qrs-final.pt"), [task.build()[0] for task in tasks])
-    return halved(
+    return store_half_precision(
         write(backbone, tasks, runs / "beat_class", folder, {"fold": "cinc2017"}, {}), folder
     )
 
@@ -250,7 +250,7 @@ def write_fold(runs: Path, name: str, folder: Path) -> Spec:
     """The tasks that were trained without a fold's patients."""
     own = lethal(runs, name)
     backbone = Backbone(trained(runs / f"qrs-{name}.pt"), [own.build()[0]])
-    return halved(
+    return store_half_precision(
         write(
             backbone,
             [own],
@@ -263,7 +263,7 @@ def write_fold(runs: Path, name: str, folder: Path) -> Spec:
     )
 
 
-def halved(spec: Spec, folder: Path) -> Spec:
+def store_half_precision(spec: Spec, folder: Path) -> Spec:
     """Store a model folder's weights in half precision, in place: half the size, still computed in
     single precision."""
     for name, file in spec.files.items():

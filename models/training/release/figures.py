@@ -19,16 +19,16 @@ FIFTHS = ("final", "fold1", "fold2")
 def figures(runs: Path) -> dict[str, list[float]]:
     """One value per fold by name, under the names that each task gives its figures. `runs` is the folder of checkpoints; raises FileNotFoundError
     if a task was not judged."""
-    told: dict[str, list[float]] = json.loads((runs / "beat_class" / "figures.json").read_text())
+    results: dict[str, list[float]] = json.loads((runs / "beat_class" / "figures.json").read_text())
     rhythm = [json.loads((runs / f"rhythm-{name}.json").read_text()) for name in FIFTHS]
-    told |= {
+    results |= {
         f"N A O mean F1, {what}": [fifth[what] for fifth in rhythm] for what in ("records", "10 s")
     }
     lethal = {fold: read_seconds(runs / f"lethal-fold{fold}.npz") for fold in range(FOLDS)}
     for fold, divisor in temperatures(lethal).items():
         for name, rate in _fibrillation([tempered(s, divisor) for s in lethal[fold]]).items():
-            told.setdefault(name, []).append(rate)
-    return {name: [round(value, 4) for value in values] for name, values in told.items()}
+            results.setdefault(name, []).append(rate)
+    return {name: [round(value, 4) for value in values] for name, values in results.items()}
 
 
 def _fibrillation(answered: list[Seconds]) -> dict[str, float]:

@@ -113,7 +113,7 @@ def measured(folders: Sequence[Path], task: Task, fold: int) -> list[Form]:
     return forms
 
 
-def pays(whole: Form, small: Form) -> bool:
+def is_worthwhile(whole: Form, small: Form) -> bool:
     """True if int8 is faster and as good."""
     return small.trained >= whole.trained * (1 - LOSS) and small.row_ms * GAIN <= whole.row_ms
 
@@ -160,7 +160,7 @@ def main() -> None:
     quantise(options.folder, training_windows(task, options.fold), small)
     forms = measured([options.folder, small], task, options.fold)
     print(table(task, *forms))
-    kept = pays(*forms)
+    kept = is_worthwhile(*forms)
     print(
         f"kept in {small}"
         if kept

@@ -135,7 +135,7 @@ def judged(
     """Mean over classes of the share of unseen patients' beats that supports of training patients
     name rightly, mean over draws.
     """
-    rng, told = np.random.default_rng(1), dict[str, float]()
+    rng, results = np.random.default_rng(1), dict[str, float]()
     known, new = embedded(net, train.x), embedded(net, unseen.x)
     names = [c for c in np.unique(unseen.y) if (train.y == c).sum() >= max(shots)]
     kept = np.isin(unseen.y, names)
@@ -145,12 +145,12 @@ def judged(
             some = np.concatenate(
                 [rng.choice(np.flatnonzero(train.y == c), n, replace=False) for c in names]
             )
-            said = nearest(
+            predicted = nearest(
                 new[torch.from_numpy(kept)], known[torch.from_numpy(some)], train.y[some]
             )
-            rates.append(np.mean([np.mean(said[unseen.y[kept] == c] == c) for c in names]))
-        told[f"balanced accuracy, {n} supports"] = float(np.mean(rates))
-    return told | {"chance": 1 / len(names)}
+            rates.append(np.mean([np.mean(predicted[unseen.y[kept] == c] == c) for c in names]))
+        results[f"balanced accuracy, {n} supports"] = float(np.mean(rates))
+    return results | {"chance": 1 / len(names)}
 
 
 def beats(setting: Setting) -> tuple[Labelled, Labelled]:

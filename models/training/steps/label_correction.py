@@ -165,13 +165,13 @@ def run(setting: Setting, flip: float, count: int = POOL) -> dict[str, float]:
     net = setting.build()
     after = learn(net, pool, k, setting.plan, setting.folder / f"rounds{setting.fold}")
     moved = int((after != pool.y).sum())
-    told = (
+    results = (
         {"corrections": float(moved), "of which right": precision(pool.y, after, true.y)}
         if flip
         else {"corrections": float(moved)}
     )
-    print(", ".join(f"{name} {value:.4g}" for name, value in told.items()), flush=True)
-    return finish(setting, net, [("without correction", without)], flip=flip, **told) | told
+    print(", ".join(f"{name} {value:.4g}" for name, value in results.items()), flush=True)
+    return finish(setting, net, [("without correction", without)], flip=flip, **results) | results
 
 
 if __name__ == "__main__":

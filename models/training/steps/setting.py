@@ -113,7 +113,7 @@ def finish(
     figures beside those of plain training, if RUNS has them, and of `columns`.
     """
     figures = setting.task.evaluate(predictor(net), setting.fold)
-    told = {
+    results = {
         "architecture": setting.architecture.name,
         "task": setting.task_name,
         "fold": setting.fold,
@@ -121,7 +121,7 @@ def finish(
         "figures": {k: [round(v, 4)] for k, v in figures.items()},
         **about,
     }
-    export(net, setting.task.problem, setting.folder / label(setting.fold), told)
+    export(net, setting.task.problem, setting.folder / label(setting.fold), results)
     plain = (
         setting.runs
         / f"{setting.architecture.name}-{setting.task_name}"

@@ -126,24 +126,24 @@ def _logits(net: Learner, recordings: Recordings, members: Ints, of: Context) ->
 
 
 def _judge(logits: Floats, truth: Ints, classes: list[str], net: Learner) -> Figures:
-    said, ks = logits.argmax(axis=1), range(len(classes))
-    hits = np.array([np.sum((truth == k) & (said == k)) for k in ks])
-    true, told = (
+    predicted, ks = logits.argmax(axis=1), range(len(classes))
+    hits = np.array([np.sum((truth == k) & (predicted == k)) for k in ks])
+    true, answered = (
         np.bincount(truth, minlength=len(classes)),
-        np.bincount(said, minlength=len(classes)),
+        np.bincount(predicted, minlength=len(classes)),
     )
 
     def shares(of: npt.NDArray[Any]) -> list[float]:
         return [round(float(value), 4) for value in hits / np.maximum(of, 1)]
 
-    accuracy, chance = float(np.mean(said == truth)), float(true.max() / len(truth))
+    accuracy, chance = float(np.mean(predicted == truth)), float(true.max() / len(truth))
     calibrated = float(net.decoder.temperature)
     return Figures(
         classes,
         true.tolist(),
         shares(true),
-        shares(told),
-        shares((true + told) / 2),
+        shares(answered),
+        shares((true + answered) / 2),
         round(accuracy, 4),
         round(chance, 4),
         calibrated,

@@ -105,7 +105,7 @@ class AlarmLifecycle:
         if patient.silenced:
             left = {kind: until for kind, until in patient.silenced.items() if until > now_ns}
             if left != patient.silenced or now_ns - patient.told_ns >= RETELL_NS:
-                self._tell(patient_id, patient)
+                self._publish(patient_id, patient)
             patient.silenced = left
         every, found = round(escalate_s * 1e9), list[Alarm]()
         newest = {s.alarm.kind: s for s in patient.standing.values()}
@@ -151,7 +151,7 @@ class AlarmLifecycle:
         """Begin a stream, which has its own timeline: shift silences and re-alarms, so that the
         time left of them stays the same."""
         patient = self._patients.setdefault(patient_id, PatientAlarms())
-        self._tell(patient_id, patient)
+        self._publish(patient_id, patient)
         if patient.now_ns or patient.silenced or patient.standing:
             shift_ns, patient.now_ns = at_ns - patient.now_ns, at_ns
             patient.silenced = {kind: until + shift_ns for kind, until in patient.silenced.items()}
@@ -180,7 +180,7 @@ class AlarmLifecycle:
             del self._patients[patient_id]
             self._news[patient_id] = None
 
-    def _tell(self, patient_id: str, patient: PatientAlarms) -> None:
+    def _publish(self, patient_id: str, patient: PatientAlarms) -> None:
         patient.told_ns = patient.now_ns
         self._news[patient_id] = None
 
@@ -191,7 +191,7 @@ class AlarmLifecycle:
         if place < patient.acted.get(partition, 0):
             return []
         patient.acted[partition] = place + 1
-        self._tell(action.patient_id, patient)
+        self._publish(action.patient_id, patient)
         if action.action == "acknowledge":
             return acknowledge_by(patient, action)
         if action.action == "escalate":

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.messages import Noise
-from models.beats.decoding import SEARCH, Peaks, decode, doubt, r_peak
+from models.beats.decoding import SEARCH, Peaks, decode, r_peak, uncertainty
 from models.beats.morphology import around
 from models.beats.searchback import FIELDS, WEAK, choose
 from models.serving.runtime import Model, size
@@ -96,7 +96,7 @@ class BeatDetector(ArrayStage):
             peaks.row[there], peaks.position[there], peaks.confidence[there], peaks.ahead[there]
         )
         inside, at = inside[there], at[there]
-        beats = choose(self._rows, w.rows, doubt(mask), peaks, at)
+        beats = choose(self._rows, w.rows, uncertainty(mask), peaks, at)
         window = peaks.row[beats]
         shapes = around(w.x, window, inside[beats]) * w.mv[window, None]
         found: list[list[Complex]] = [[] for _ in range(len(w.rows))]

@@ -106,7 +106,7 @@ class WaveformRecorder(StructStage[_Recording]):
                     found += self._cut(piece.row, recording.end)
         return found
 
-    def want(
+    def request_strip(
         self, row: int, alarm_id: str, kind: AlarmKind, onset_sample: int, raised_sample: int
     ) -> list[AlarmStrip]:
         """Cut a strip around the onset of this alarm: now if the signal has come far enough, else

@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError, UnreachableError
-from ingest.registry.heard import read_states
+from ingest.registry.device_states import read_states
 from ingest.server.mqtt import MqttSubscriber
 from ingest.server.service import IngestService
 from ingest.wire import JSON, MESSAGEPACK, Reply, encode_chunks, mqtt_topic

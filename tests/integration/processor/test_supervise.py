@@ -13,7 +13,7 @@ import pytest
 from ecgwatch.crash_loop import AFTER, CrashLoop, sender
 from ingest.broker import create_topics
 from ingest.clock import ManualClock
-from ingest.consumers import extents, open_reader, patiently, read_to_end
+from ingest.consumers import ask_with_retries, extents, open_reader, read_to_end
 from ingest.messages import Alarm, decode
 from ingest.topics import ALARMS
 
@@ -132,7 +132,7 @@ def test_a_crash_loop_is_an_alarm_on_its_topic_and_ends_with_a_worker_that_gets_
     found = [
         decode(m.value(), Alarm)
         for m in read_to_end(
-            consumer, ALARMS.name, patiently(lambda: extents(consumer, ALARMS.name))
+            consumer, ALARMS.name, ask_with_retries(lambda: extents(consumer, ALARMS.name))
         )
     ]
     consumer.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.monitor.live.frames import END, LEAD_OFF, PAST, decode_frame, encode_chunk, thin
+from dashboards.monitor.live.frames import END, LEAD_OFF, PAST, decimate, decode_frame, encode_chunk
 from ingest.messages import SampleChunk, sample_offset_ns
 
 START_NS = 1_700_000_000_000_000_000
@@ -68,7 +68,7 @@ def test_faster_streams_are_thinned_to_samples_that_were_measured_at_about_their
 def test_thinned_chunks_join_without_gap_or_overlap(k: int, first: int, lengths: list[int]) -> None:
     at, expected = first, None
     for length in lengths:
-        index, kept = thin(np.zeros(length, np.int16), at, k)
+        index, kept = decimate(np.zeros(length, np.int16), at, k)
         assert expected is None or index == expected or kept.size == 0
         if kept.size:
             expected = index + kept.size
@@ -78,7 +78,7 @@ def test_thinned_chunks_join_without_gap_or_overlap(k: int, first: int, lengths:
 def test_thinning_keeps_the_height_of_a_narrow_r_peak() -> None:
     x = np.zeros(500, np.int16)
     x[123], x[124] = 900, -300
-    assert thin(x, 1, 4)[1].max() == 900
+    assert decimate(x, 1, 4)[1].max() == 900
 
 
 def test_flags_travel() -> None:

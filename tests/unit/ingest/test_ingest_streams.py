@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ingest.clock import ManualClock
 from ingest.messages import SampleChunk, decode
 from ingest.registry import steps
-from ingest.registry.heard import decode_state
+from ingest.registry.device_states import decode_state
 from ingest.registry.step import Author
 from ingest.server.refusals import IngestRefusedError
 from ingest.server.socket import _Session

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.beats.decoding import EDGE, decode, doubt, running_maximum, triangle
+from models.beats.decoding import EDGE, decode, running_maximum, triangle, uncertainty
 from models.signal.windows import BEAT_SPEC
 
 NEW = (BEAT_SPEC.before, BEAT_SPEC.before + BEAT_SPEC.hop)
@@ -110,6 +110,6 @@ def test_a_weak_peak_knows_the_next_sure_one():
 
 
 def test_doubt_is_none_where_the_network_is_sure_and_most_at_even_odds():
-    clear, even = doubt(np.stack([window(150, 200), np.zeros(BEAT_SPEC.length, np.float32)]))
+    clear, even = uncertainty(np.stack([window(150, 200), np.zeros(BEAT_SPEC.length, np.float32)]))
     assert clear < 0.001
     assert even == 0.25

@@ -114,7 +114,7 @@ def test_bench_measures_every_file_with_every_batch(several: Path) -> None:
         "rhythm",
         "beat_class",
     }
-    assert ("without torch" in table) is not extra.there()
+    assert ("without torch" in table) is not extra.is_installed()
 
 
 def test_where_torch_is_it_is_measured_in_the_same_run(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onse
         found += made.push([piece])
         if not wanted and piece.first_sample + len(piece.counts) >= raised:
             wanted = True
-            found += made.want(0, "p:pause:1", "pause", onset, raised)
+            found += made.request_strip(0, "p:pause:1", "pause", onset, raised)
     if not wanted:
         return  # what was needed to raise it never came
     found += made.flush(ROW)
@@ -124,7 +124,7 @@ def test_a_strip_is_the_signal_around_the_onset_however_it_came(cuts, gaps, onse
 def test_a_strip_comes_once_the_signal_has_reached_its_end():
     made = recorder()
     made.push([SamplePiece(0, 0, SIGNAL[:2000])])
-    assert made.want(0, "x", "pause", 1500, 1990) == []
+    assert made.request_strip(0, "x", "pause", 1500, 1990) == []
     assert not [
         c for c in made.push([SamplePiece(0, 2000, SIGNAL[2000:2499])]) if isinstance(c, AlarmStrip)
     ]
@@ -149,7 +149,7 @@ def test_an_alarm_that_comes_very_late_has_the_oldest_signal_that_is_kept_in_any
         piece = SIGNAL[a : min(a + size, 20_000)]
         found += made.push([SamplePiece(0, a, piece)])
         if a < 18_000 <= a + len(piece):
-            found += made.want(0, "x", "atrial_fibrillation", 2_000, 18_000)
+            found += made.request_strip(0, "x", "atrial_fibrillation", 2_000, 18_000)
     (cut,) = [c for c in found if isinstance(c, AlarmStrip)]
     assert (cut.wanted.onset, cut.block.start, cut.block.n) == (2_000, 10_000, 2_000)
     assert unpack(cut.block.packed).tolist() == SIGNAL[10_000:12_000].tolist()

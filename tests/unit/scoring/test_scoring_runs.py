@@ -137,6 +137,6 @@ def test_heart_rate_error() -> None:
     assert found.mean_bpm == 4.0
     assert found.rms_bpm == pytest.approx(4.1231, abs=1e-4)
     assert found.rms_percent == pytest.approx(5.0)
-    assert found.told_percent == pytest.approx(66.667, abs=1e-3)
+    assert found.reported_percent == pytest.approx(66.667, abs=1e-3)
     assert (found + found).mean_bpm == 4.0
     assert score_rates({}, {}, 0).mean_bpm is None

@@ -19,7 +19,7 @@ from models.serving.runtime import Network
 from models.signal.windows import BEAT_SPEC
 from models.training.experiments.distil import Distilled, divergence, table, teachers
 from models.training.harness import Plan, train
-from models.training.release.quantise import Form, pays, quantise
+from models.training.release.quantise import Form, is_worthwhile, quantise
 from models.training.release.windowed_export import export
 
 T = 64
@@ -149,4 +149,4 @@ def test_int8_is_kept_where_it_is_quicker_and_as_good(
             [Timing("x", "ONNX Runtime", batch, 1.0, 2.0, cpu * batch) for batch in (1, 16)],
         )
 
-    assert pays(form(99.9, 1.0), form(figure, cpu_ms)) is kept
+    assert is_worthwhile(form(99.9, 1.0), form(figure, cpu_ms)) is kept

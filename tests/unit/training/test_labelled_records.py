@@ -79,7 +79,7 @@ def test_one_class_or_none_is_no_task(tmp_path: Path) -> None:
         load(tmp_path / "nowhere", 9, lambda _: None)
 
 
-@pytest.mark.skipif(extra.there(), reason="what is said where torch is not installed")
+@pytest.mark.skipif(extra.is_installed(), reason="what is said where torch is not installed")
 def test_without_torch_the_command_says_what_to_install(folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app, ["models", "add-task", "flutter", str(folder), "--out", str(tmp_path / "out")]

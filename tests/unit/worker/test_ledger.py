@@ -12,8 +12,8 @@ def ledger() -> Ledger:
 
 
 def test_of_a_patient_who_moves_both_partitions_are_named_and_the_older_snapshot_goes(ledger):
-    ledger.came("a", 0)
-    ledger.came("a", 3)
+    ledger.chunk_came("a", 0)
+    ledger.chunk_came("a", 3)
     assert ledger.home("a") == 3
     ledger.note(["a"])
     assert ledger.changed == {0: {"a"}, 3: {"a"}}
@@ -44,7 +44,7 @@ def test_an_end_may_be_removed_once_its_offset_is_committed(ledger):
 
 def test_given_away_partitions_leave_nothing(ledger):
     for patient, partition in (("a", 0), ("b", 1)):
-        ledger.came(patient, partition)
+        ledger.chunk_came(patient, partition)
         ledger.act(patient, partition, offset=4)
     ledger.note(["a", "b"])
     ledger.committed({0: 9, 1: 9})

@@ -66,7 +66,7 @@ def found_in(track: Track, detector: Predict) -> tuple[Doubles, Floats]:
     return at, around(track.signal[None], zero, at)
 
 
-def bare(name: str, signal: Floats) -> Track:
+def beats_without_reference(name: str, signal: Floats) -> Track:
     """Beats of a signal without any reference."""
     return Track(
         name, "", 0, signal, np.zeros((3, 0), np.uint8), np.zeros(0), "", np.zeros((0, 2)), 1.0
@@ -172,7 +172,7 @@ def _wearable(folder: Path, cache: Path, detector: Predict) -> Iterator[Annotate
     normal = np.flatnonzero(records.labels == 0)
     chosen = np.random.default_rng(2).permutation(normal)[:CINC_NORMAL]
     for r in [*chosen, *np.flatnonzero(records.labels == 1)]:
-        track = bare(f"cinc2017/{records.names[r]}", records.signal(int(r)))
+        track = beats_without_reference(f"cinc2017/{records.names[r]}", records.signal(int(r)))
         at, shape = found_in(track, detector)
         allowed = BIT["N"] if records.labels[r] == 0 else BIT["N"] | BIT["V"]
         if len(at) > 3:

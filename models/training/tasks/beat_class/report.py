@@ -67,24 +67,24 @@ def found_beats(verdict: ReportVerdict) -> Count:
 
 def by_fold(verdicts: Sequence[ReportVerdict]) -> dict[str, list[float]]:
     """One value per fold, %: F1 of QRS, Se and +P of V and S (without paced records)."""
-    told: dict[str, list[float]] = {}
+    results: dict[str, list[float]] = {}
     for fold in sorted({v.track.fold for v in verdicts}):
         mine = [v for v in verdicts if v.track.fold == fold]
         found, missed, false = total([found_beats(v) for v in mine])
-        told.setdefault("QRS F1, %", []).append(200 * found / max(1, 2 * found + missed + false))
+        results.setdefault("QRS F1, %", []).append(200 * found / max(1, 2 * found + missed + false))
         for name, value in class_figures([v for v in mine if v.track.patient not in PACED]).items():
-            told.setdefault(name, []).append(value)
-    return told
+            results.setdefault(name, []).append(value)
+    return results
 
 
 def class_figures(verdicts: Sequence[ReportVerdict]) -> dict[str, float]:
     """Se and +P of V and S, %."""
-    told = {}
+    results = {}
     for letter in "VS":
         found, missed, false = total([count(v, letter) for v in verdicts])
-        told[f"{letter} Se, %"] = float(100 * found / max(1, found + missed))
-        told[f"{letter} +P, %"] = float(100 * found / max(1, found + false))
-    return told
+        results[f"{letter} Se, %"] = float(100 * found / max(1, found + missed))
+        results[f"{letter} +P, %"] = float(100 * found / max(1, found + false))
+    return results
 
 
 def rates(c: Count) -> str:
@@ -125,8 +125,8 @@ def report(by_seed: Mapping[int, Sequence[ReportVerdict]]) -> str:
                 for v in verdicts
                 if v.track.patient not in PACED and (fold is None or v.track.fold == fold)
             ]
-            told = [rates(total([count(x, letter) for x in mine])) for letter in "VS"]
-            lines.append(f"| {seed} | {'all' if fold is None else fold} | {' | '.join(told)} |")
+            results = [rates(total([count(x, letter) for x in mine])) for letter in "VS"]
+            lines.append(f"| {seed} | {'all' if fold is None else fold} | {' | '.join(results)} |")
     first = next(iter(by_seed.values()))
     lines += [
         "",

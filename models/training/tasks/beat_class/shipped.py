@@ -64,8 +64,8 @@ class ShippedBeats:
         """See Training."""
         if fold is None:
             return {}
-        told = [v for v in learned.verdicts(1.0) if v.track.patient not in PACED]
-        return figures_of(told)
+        results = [v for v in learned.verdicts(1.0) if v.track.patient not in PACED]
+        return figures_of(results)
 
     def export(self, learned: Fold, fold: int | None, figures: Figures) -> str:
         """See Training."""

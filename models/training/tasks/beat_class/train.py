@@ -108,10 +108,10 @@ def judges(held: Sequence[Known], fold: int | None) -> list[Known]:
 def best(tracks: Sequence[AnnotatedBeats], logits: Sequence[npt.NDArray[np.float64]]) -> float:
     """The temperature of the highest likelihood."""
     allowed = np.concatenate([t.allowed for t in tracks])
-    told = ~unlabelled(allowed)
+    labelled = ~unlabelled(allowed)
     right, z = (
-        ((allowed[told, None] >> np.arange(CLASSES)) & 1).argmax(axis=1),
-        np.concatenate(logits)[told],
+        ((allowed[labelled, None] >> np.arange(CLASSES)) & 1).argmax(axis=1),
+        np.concatenate(logits)[labelled],
     )
 
     def surprise(temperature: float) -> float:

@@ -30,7 +30,7 @@ from models.training.data.augment import (
     add_wander,
     change_gain,
     log_uniform,
-    white,
+    white_noise,
 )
 from models.training.data.beat_windows import HISTORY, Rows
 from models.training.data.records import Floats, Track, load_mitdb, load_noise
@@ -88,7 +88,8 @@ def varied(rows: Rows, rng: np.random.Generator) -> Floats:
     rows.history[some["inversion"]] *= -1
     n = len(some["white"])
     rows.history[some["white"]] += (
-        white(n, rng) * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, n))[:, None]
+        white_noise(n, rng)
+        * (rows.height[some["white"]] * log_uniform(rng, 0.005, 0.1, n))[:, None]
     )
     add_mains(rows, some["mains"], rng)
     add_wander(rows, some["wander"], rng)

@@ -93,12 +93,12 @@ class DiagnosisByLeadI(_Superclasses):
     problem = Problem("classes", SUPERCLASSES, PIECE_SPEC)
 
 
-def auc(truth: Floats, said: Floats) -> float:
+def auc(truth: Floats, predicted: Floats) -> float:
     """Area under the ROC curve by ranks, ties counting half; 0.5 if a class is missing."""
     positive = truth > 0.5
     if positive.all() or not positive.any():
         return 0.5
-    _, inverse, counts = np.unique(said, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(predicted, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     n = int(positive.sum())
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(said) - n)))
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(predicted) - n)))

@@ -69,7 +69,7 @@ def calibration_error(records: Sequence[Seconds]) -> float:
     confidence from the accuracy."""
     p, truth = _certain(records)
     rows = _bins(p.max(axis=1), (p.argmax(axis=1) == truth).astype(np.float32))
-    return 100 * sum(count * abs(said - was) for said, was, count in rows) / len(truth)
+    return 100 * sum(count * abs(predicted - was) for predicted, was, count in rows) / len(truth)
 
 
 def reliability(

@@ -195,7 +195,10 @@ def _reliability_lines(records: Sequence[Seconds]) -> list[str]:
     """Seconds with certain labels, by tenths of the probability."""
     tables = [reliability(records, classes) for classes in ([VF], [VF, VT])]
     rows = zip_longest(
-        *([f"{said:.2f} | {was:.2f} | {count}" for said, was, count in table] for table in tables),
+        *(
+            [f"{predicted:.2f} | {was:.2f} | {count}" for predicted, was, count in table]
+            for table in tables
+        ),
         fillvalue="| |",
     )
     return [f"| {a} | {b} |" for a, b in rows]

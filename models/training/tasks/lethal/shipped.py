@@ -92,8 +92,8 @@ def report_and_calibrate(place: Place) -> None:
     if not found:
         return
     divisors = temperatures(found)
-    told = [tempered(s, divisors[k]) for k in found for s in found[k]]
-    (runs / "lethal.md").write_text(report(told, divisors))
+    results = [tempered(s, divisors[k]) for k in found for s in found[k]]
+    (runs / "lethal.md").write_text(report(results, divisors))
     last = calibrate([s for some in found.values() for s in some])
     by_fold: list[tuple[int | None, float]] = [*divisors.items(), (None, last)]
     for fold, temperature in by_fold:

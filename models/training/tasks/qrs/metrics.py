@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from models.beats.decoding import decode, doubt
+from models.beats.decoding import decode, uncertainty
 from models.beats.searchback import FIELDS, WEAK, choose
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Table
@@ -78,7 +78,7 @@ def find(track: Track, logits: Floats) -> Doubles:
     position = peaks.position + ends[peaks.row] - BEAT_SPEC.length
     state = Table(**FIELDS)
     rows = np.full(len(ends), state.open(), np.intp)
-    found = position[choose(state, rows, doubt(masks), peaks, position)]
+    found = position[choose(state, rows, uncertainty(masks), peaks, position)]
     return found[(found >= 0) & (found < len(track.signal))]
 
 

@@ -63,13 +63,13 @@ class ShippedRhythm:
     def judge(self, learned: Learned, fold: int | None) -> Figures:
         """See Training; every figure stays in rhythm-FOLD.json."""
         test = split(self._recordings.labels, fold or 0).test
-        told = figures(learned.views(self._data(fold)), self._recordings, test)
+        results = figures(learned.views(self._data(fold)), self._recordings, test)
         path = self._place.shipped / f"rhythm-{label(fold)}.json"
-        path.write_text(json.dumps(told | {"temperature": learned.divisor}, indent=1))
+        path.write_text(json.dumps(results | {"temperature": learned.divisor}, indent=1))
         return {
-            WindowedRhythm.metric: told["records"],
-            "N A O mean F1, 10 s": told["10 s"],
-            **{f"F1 {c}, records": told[f"F1 {c}"] for c in "NAO~"},
+            WindowedRhythm.metric: results["records"],
+            "N A O mean F1, 10 s": results["10 s"],
+            **{f"F1 {c}, records": results[f"F1 {c}"] for c in "NAO~"},
         }
 
     def export(self, learned: Learned, fold: int | None, figures: Figures) -> str:

@@ -141,18 +141,20 @@ def figures(views: Sequence[View], recordings: Recordings, members: Ints) -> dic
         "records": whole(recordings, members),
         **{f"{s} s": pieces(recordings, members, s) for s in (10, 20)},
     }
-    told: dict[str, float] = {}
+    results: dict[str, float] = {}
     for name, some in parts.items():
         truth, logits = recordings.labels[[p.record for p in some]], [view(some) for view in views]
-        said = np.mean(logits, axis=0).argmax(axis=1)
-        told[name] = challenge_score(truth, said)
+        predicted = np.mean(logits, axis=0).argmax(axis=1)
+        results[name] = challenge_score(truth, predicted)
         if name == "records":
-            told |= {f"F1 {c}": float(v) for c, v in zip("NAO~", f1(truth, said), strict=True)}
-        told |= {
+            results |= {
+                f"F1 {c}": float(v) for c, v in zip("NAO~", f1(truth, predicted), strict=True)
+            }
+        results |= {
             f"{name}, {view}": challenge_score(truth, z.argmax(axis=1))
             for view, z in zip(("steps", "beats"), logits, strict=True)
         }
-    return told
+    return results
 
 
 class Data(NamedTuple):

@@ -15,7 +15,7 @@ from ingest.sources.base import Annotation
 from ingest.sources.blocks import blocks_of, spans
 from ingest.sources.channels import choose
 from ingest.sources.open import open_source
-from ingest.sources.scale import halved
+from ingest.sources.scale import power_of_two_gain
 
 FS = 250
 RDSAMP_HEADER = "'Elapsed time'\t'MLII'\n'seconds'\t'mV'\n"
@@ -400,7 +400,7 @@ def test_a_record_of_the_data_folder_by_name(tmp_path):
 
 @given(reach=st.floats(0, 1e12))
 def test_resolution_is_halved_no_more_than_it_must(reach):
-    factor = halved(reach)
+    factor = power_of_two_gain(reach)
     assert reach * factor <= 2**15
     assert factor == 1 or reach * factor > 2**14
 
