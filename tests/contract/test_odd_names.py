@@ -101,7 +101,7 @@ def ward() -> Ward:
 @example("🫀" * MAX_NAME)
 def test_by_an_action_on_kafka(ward: Ward, patient: str) -> None:
     ward.close(patient)
-    (raised,) = ward.tell(patient, "input_refused", NOW, "x")
+    (raised,) = ward.raise_technical(patient, "input_refused", NOW, "x")
     assert isinstance(raised, Alarm)
     action = Action(
         patient_id=patient, time_ns=NOW, id="1", by="Ada", action="acknowledge", alarm_id=raised.id
