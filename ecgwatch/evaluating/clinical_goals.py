@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ecgwatch.evaluating.clinical import Clinical
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.sums_alarms import all_due, all_judged, is_high
+from ecgwatch.evaluating.sums.alarms import all_due, all_judged, is_high
 from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring.alarms import nearest_rank
 from stream_processor.scoring.counts import Counts, percent

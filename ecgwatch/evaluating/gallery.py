@@ -11,7 +11,7 @@ import numpy as np
 
 from dashboards.paper import Mark, strip_svg
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.sums_alarms import all_due, clock, is_high, rhythm_at
+from ecgwatch.evaluating.sums.alarms import all_due, clock, is_high, rhythm_at
 from ingest.sources.wfdb_record import WfdbSource
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.reference import Mark as Beat

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecgwatch.evaluating.judge import Judgement
-from ecgwatch.evaluating.sums_alarms import all_due, all_judged, lethal_due, n_false
-from ecgwatch.evaluating.sums_rhythms import challenge_score, pieces, whole
+from ecgwatch.evaluating.sums.alarms import all_due, all_judged, lethal_due, n_false
+from ecgwatch.evaluating.sums.rhythms import challenge_score, pieces, whole
 from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring import cinc2015
 from stream_processor.scoring.alarms import RATES, nearest_rank

@@ -19,7 +19,7 @@ from ecgwatch import settings
 from ecgwatch.annotate import annotate
 from ecgwatch.evaluating.gallery import COLOURS, STRIP_S
 from ecgwatch.evaluating.judge import CINC2017, Judgement, judge
-from ecgwatch.evaluating.sums_alarms import clock
+from ecgwatch.evaluating.sums.alarms import clock
 from ecgwatch.evaluating.task import EvaluationTask, SourceExcerpt, tasks, ward_of
 from ecgwatch.writing.atomic import replace_file
 from ingest.sources.wfdb_record import WfdbSource

@@ -11,7 +11,7 @@ from ecgwatch.evaluating.gallery import ALARM, GalleryStrip
 from ecgwatch.evaluating.judge import Judgement
 from ecgwatch.evaluating.plots import Bar, bars, reached
 from ecgwatch.evaluating.plots_agreement import bland_altman, confusion
-from ecgwatch.evaluating.sums_alarms import all_due, all_judged, n_false
+from ecgwatch.evaluating.sums.alarms import all_due, all_judged, n_false
 from ecgwatch.evaluating.tables import FigureTable
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.scoring import cinc2015
