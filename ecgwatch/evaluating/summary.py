@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecgwatch.evaluating import (
-    clinical_goals,
-    sums_alarms,
-    sums_beats,
-    sums_challenge,
-    sums_rhythms,
-)
+from ecgwatch.evaluating import clinical_goals
 from ecgwatch.evaluating.goals import goals
 from ecgwatch.evaluating.judge import Judgement
+from ecgwatch.evaluating.sums import alarms, beats, challenge, rhythms
 from ecgwatch.evaluating.tables import Cell, FigureTable
 from stream_processor.scoring.counts import Counts
 
@@ -24,27 +19,23 @@ def tables(found: Sequence[Judgement]) -> list[FigureTable]:
     scored = [j for j in found if not j.answer and not j.labels]
     parts: list[FigureTable] = []
     if any(j.beats for j in scored):
-        parts += [sums_beats.beats(scored), sums_beats.runs(scored), sums_beats.heart_rate(scored)]
+        parts += [beats.beats(scored), beats.runs(scored), beats.heart_rate(scored)]
     if scored:
-        parts += [
-            sums_beats.episodes(scored),
-            sums_alarms.alarms(scored),
-            sums_alarms.false_by_rhythm(scored),
-        ]
-        parts += [sums_alarms.delays(scored), sums_alarms.lethal(scored)]
+        parts += [beats.episodes(scored), alarms.alarms(scored), alarms.false_by_rhythm(scored)]
+        parts += [alarms.delays(scored), alarms.lethal(scored)]
     if asked:
-        parts += [sums_challenge.challenge(asked), sums_challenge.confusion(asked)]
+        parts += [challenge.challenge(asked), challenge.confusion(asked)]
     if labelled:
-        parts += [sums_rhythms.scores(labelled), sums_rhythms.confusion(labelled)]
+        parts += [rhythms.scores(labelled), rhythms.confusion(labelled)]
     return [t for t in [*parts, goals(found), clinical_goals.rows(found)] if t.rows]
 
 
 def records(found: Sequence[Judgement]) -> FigureTable:
     """A row per record; columns without any value are left out."""
     if any(j.answer for j in found):
-        return sums_challenge.answers(found)
+        return challenge.answers(found)
     if any(j.labels for j in found):
-        return sums_rhythms.records(found)
+        return rhythms.records(found)
     columns = [
         ("record", ""),
         ("min", ".1f"),
@@ -76,11 +67,11 @@ def records(found: Sequence[Judgement]) -> FigureTable:
 def _record(j: Judgement) -> tuple[Cell, ...]:
     b = j.beats
     qrs, v, s = (b.beats.qrs, b.beats.veb, b.beats.sveb) if b else (Counts(), Counts(), Counts())
-    judged = [x for x in sums_alarms.all_judged([j]) if not x.alarm.technical]
+    judged = [x for x in alarms.all_judged([j]) if not x.alarm.technical]
     high, other = [
         [x for x in judged if (x.alarm.priority == "high") is wanted] for wanted in (True, False)
     ]
-    due = [d for d in sums_alarms.all_due([j]) if sums_alarms.is_high(d)]
+    due = [d for d in alarms.all_due([j]) if alarms.is_high(d)]
     return (
         j.name,
         j.duration_s / 60,
@@ -95,9 +86,9 @@ def _record(j: Judgement) -> tuple[Cell, ...]:
         s.ppv,
         b.rate.mean_bpm if b else None,
         len(high),
-        sums_alarms.n_false(high),
+        alarms.n_false(high),
         len(other),
-        sums_alarms.n_false(other) if b else None,
+        alarms.n_false(other) if b else None,
         len(due),
         sum(d.answer == "missed" for d in due),
     )
