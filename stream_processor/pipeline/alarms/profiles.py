@@ -161,13 +161,14 @@ def with_limits(
         given = getattr(base, name) if value is None else value
         values[name] = int(given) if name in whole and float(given).is_integer() else given
     if switches:
-        on = {kind for kind in profile.off if kind not in switches}
-        off = {
-            k
-            for k, value in switches.items()
-            if not (k not in base.off if value is None else value)
-        }
-        values["off"] = tuple(sorted(on | off))
+        off = set(profile.off)
+        for kind, wanted in switches.items():
+            on = kind not in base.off if wanted is None else wanted
+            if on:
+                off.discard(kind)
+            else:
+                off.add(kind)
+        values["off"] = tuple(sorted(off))
     return changed(profile, values)
 
 
