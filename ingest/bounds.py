@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ingest.messages import Action, Edit, Reference, SampleChunk
 
 MIN_FS_HZ, MAX_FS_HZ = 100.0, 1000.0
+RR_LEAD, RR_FS_HZ = "RR", 100.0  # of a strap without a trace (messages/rr_channel.py)
 MIN_COUNTS_PER_MV, MAX_COUNTS_PER_MV = 0.01, 1e9
 # whose alarms are the system's own and no patient's (stream_processor/system_alarms.py)
 SYSTEM = "(ecgwatch)"
@@ -63,6 +64,7 @@ def chunk_problems(chunk: SampleChunk) -> list[Problem]:
         *_name_checks("device_id", c.device_id, required=False),
         *_name_checks("lead", c.lead, required=False),
         *_signal_checks(c.fs_hz, c.counts_per_mv),
+        (c.lead != RR_LEAD or c.fs_hz == RR_FS_HZ, "fs_hz", "{c.fs_hz} is not the 100 of lead RR"),
         (0 <= c.seq <= MAX_SEQ, "seq", "{c.seq} is negative or beyond 2^53"),
         (c.first_sample >= 0, "first_sample", "{c.first_sample} is negative"),
         (

@@ -12,7 +12,8 @@ A body is an array of Chunk, as JSON (samples in base64) or as MessagePack (samp
 Every stream has a UUID made by the sender. It begins with first_sample 0; sample n was taken at
 t0_ns of sample 0 plus n / fs_hz, within STREAM_SLACK_NS. Who restarts begins a stream with a new
 UUID. A repeat of (stream, first_sample, number of samples) with the same bytes is acknowledged
-again and counts once, so a sender repeats whatever it has not seen acknowledged.
+again and counts once, so a sender repeats whatever it has not seen acknowledged. A strap without ECG
+sends a stream of lead RR (ingest/messages/rr_channel.py).
 """
 
 from __future__ import annotations

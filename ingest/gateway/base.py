@@ -46,6 +46,16 @@ class LiveBlock:
     first_sample: int | None = None  # the device's own count of samples; 0: it has started anew
 
 
+@dataclass(frozen=True)
+class RateBlock:
+    """Heart beats that a strap without a trace has found."""
+
+    received_ns: int  # wall time at which it arrived here
+    bpm: int  # the strap's own rate a minute, 0 for none
+    rr_s: tuple[float, ...]  # RR intervals since the block before, oldest first
+    contact: bool | None = None  # None: the strap does not tell
+
+
 @dataclass
 class DeviceReport:
     """What a device reports beside its samples; the codec keeps it up to date."""
@@ -87,8 +97,8 @@ class LiveSource(ABC):
         EOFError or LinkError."""
 
     @abstractmethod
-    def decode(self, packet: Packet) -> LiveBlock | None:
-        """The samples of a packet; None if it has none. Raises BadPacketError."""
+    def decode(self, packet: Packet) -> LiveBlock | RateBlock | None:
+        """The samples of a packet, or the beats of a source without a trace; None if it has none. Raises BadPacketError."""
 
     def packet(self, data: bytes, channel: str = "ecg") -> Packet:
         """Make a packet that has arrived just now."""

@@ -11,9 +11,18 @@ from contextlib import aclosing
 import numpy as np
 
 from ingest.clock import Clock
-from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError, LiveBlock, LiveSource, Packet
+from ingest.gateway.base import (
+    LINK_LOST,
+    BadPacketError,
+    LinkError,
+    LiveBlock,
+    LiveSource,
+    Packet,
+    RateBlock,
+)
 from ingest.gateway.recording import Recorder
 from ingest.gateway.spool import Spool
+from ingest.gateway.timing.rates import RateTimeline
 from ingest.gateway.timing.timeline import OutgoingChunk, Timeline
 
 log = logging.getLogger(__name__)
@@ -36,6 +45,7 @@ class Device:
     ) -> None:  # fmt: skip
         self.source, self.spool = source, spool
         self.timeline: Timeline | None = None
+        self.rates = RateTimeline(source.wearing)  # of a source without a trace
         self.linked = False
         self.problem = "connecting"
         self.bad_packets = self.links = 0
@@ -105,10 +115,20 @@ class Device:
                 }
                 log.warning("bad packet", extra=details)
             return False
+        if isinstance(block, RateBlock):
+            self._rates(block)
+            return True
         if block is None or not len(block.microvolts):
             return False
         self._samples(block)
         return True
+
+    def _rates(self, block: RateBlock) -> None:
+        if step_s := self._clock_step_s():
+            self._restarted(f"this machine's clock was set by {step_s:+.1f} s")
+            self._keep(self.rates.restart())
+        self.last_block_s = self._clock.steady_s()
+        self._keep(self.rates.push(block))
 
     def _samples(self, block: LiveBlock) -> None:
         if self.timeline is None or self.timeline.fs_hz != self.source.fs_hz:
@@ -116,20 +136,19 @@ class Device:
                 self._keep(self.timeline.restart("the device has another sampling frequency"))
             source = self.source
             self.timeline = Timeline(source.fs_hz, source.lead, source.wearing, self._restarted)
-        self._watch_clock()
+        if step_s := self._clock_step_s():  # times before and after differ: another stream
+            self._keep(self.timeline.restart(f"this machine's clock was set by {step_s:+.1f} s"))
         self.last_block_s = self._clock.steady_s()
         enough = int(SIGNAL_S * self.source.fs_hz / len(block.microvolts)) + 1
         self.recent = [*self.recent, block][-enough:]
         self._keep(self.timeline.push(block))
 
-    def _watch_clock(self) -> None:
-        """Begin a new stream if this machine's clock was set: times before and after differ."""
+    def _clock_step_s(self) -> float:
+        """By how much this machine's clock was set since the last samples; 0 if it was not."""
         difference_s = self._clock.now_ns() / 1e9 - self._clock.steady_s()
         before_s, self._wall_less_steady_s = self._wall_less_steady_s, difference_s
-        if before_s is not None and abs(difference_s - before_s) > CLOCK_STEP_S:
-            assert self.timeline is not None
-            step_s = difference_s - before_s
-            self._keep(self.timeline.restart(f"this machine's clock was set by {step_s:+.1f} s"))
+        step_s = 0.0 if before_s is None else difference_s - before_s
+        return step_s if abs(step_s) > CLOCK_STEP_S else 0.0
 
     def _keep(self, outgoing: list[OutgoingChunk]) -> None:
         for stream, chunk in outgoing:
@@ -152,6 +171,7 @@ class Device:
         if self.linked and self._recorder is not None:
             self._recorder.write(self.source.packet(b"", LINK_LOST))
         self.linked = False
+        self._keep(self.rates.unlink())
         if self.timeline is not None:
             self._keep(self.timeline.unlink())
 

@@ -61,7 +61,7 @@ class Gateway:
         for one in wanted:
             kept = Spool(spool, one.spec)
             sender = None
-            if self._client is not None and one.source.trace:
+            if self._client is not None:
                 uplink: Uplink = HttpUplink(self._client, one.token)
                 if by_socket:
                     uplink = SocketUplink(server, one.token, uplink)

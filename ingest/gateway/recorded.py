@@ -9,7 +9,7 @@ import numpy as np
 
 from ingest.clock import ManualClock
 from ingest.errors import BadInputError
-from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError
+from ingest.gateway.base import LINK_LOST, BadPacketError, LinkError, LiveBlock
 from ingest.gateway.recording import read_head, read_packets
 from ingest.gateway.sources import open_live
 from ingest.gateway.timing.timeline import COUNTS_PER_MV, OutgoingChunk, Timeline
@@ -63,7 +63,7 @@ class RecordedSource:
             except (BadPacketError, LinkError):
                 self.bad_packets += 1
                 continue
-            if block is None:
+            if not isinstance(block, LiveBlock):
                 continue
             if timeline is None:
                 timeline = Timeline(source.fs_hz, source.lead, source.wearing)

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 
 from ingest.clock import Clock
 from ingest.errors import BadInputError
-from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource, Packet
+from ingest.gateway.base import BadPacketError, LinkError, LiveBlock, LiveSource, Packet, RateBlock
 from ingest.gateway.ble import BleConnection, Radio, check_wanted, connected
 from ingest.gateway.codecs import heart_rate, movesense, polar
+from ingest.messages.rr_channel import RR_FS_HZ
 
 _BLUETOOTH = "0000{}-0000-1000-8000-00805f9b34fb"
 HEART_RATE, BATTERY = _BLUETOOTH.format("2a37"), _BLUETOOTH.format("2a19")
@@ -52,7 +53,7 @@ class Strap(LiveSource):
             async for packet in link.packets():
                 yield packet
 
-    def decode(self, packet: Packet) -> LiveBlock | None:
+    def decode(self, packet: Packet) -> LiveBlock | RateBlock | None:
         if heart_rate.note(self.wearing, packet.channel, packet.data):
             return None
         return self._samples(packet)
@@ -71,7 +72,15 @@ class HeartRateStrap(Strap):
     """Any strap with the standard heart rate service: rate and RR intervals, no trace."""
 
     trace = False
-    fs_hz = 0.0
+    fs_hz = RR_FS_HZ
+
+    def decode(self, packet: Packet) -> RateBlock | None:
+        if not heart_rate.note(self.wearing, packet.channel, packet.data):
+            raise BadPacketError(f"nothing is known of channel {packet.channel!r}")
+        if packet.channel != "heart_rate":
+            return None
+        bpm, contact, rr_s = heart_rate.heart_rate(packet.data)
+        return RateBlock(packet.received_ns, bpm, rr_s, contact)
 
 
 class PolarH10(Strap):

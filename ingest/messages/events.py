@@ -57,7 +57,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     sdnn_ms: float | None  # over the last 5 min of N-N intervals
     rmssd_ms: float | None
     quality: float  # 0-1, share of the last 10 s that is readable
-    reason: Literal["", "starting", "no beats", "artefact", "lead off"] = ""
+    reason: Literal["", "starting", "no beats", "no RR", "artefact", "lead off"] = ""
     nn: int = 0  # number of N-N intervals of the last 5 min
     noise: Noise = ""  # what disturbs most of the last 10 s
 

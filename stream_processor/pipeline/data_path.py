@@ -9,6 +9,7 @@
     rhythm, beats -> Variability              SDNN, RMSSD
                   -> AddedTasks               tasks learned in the field: findings
     Conditioner  -> NetworkTasks              networks of other architectures: findings too
+    run of RR intervals -> RrMeter            a strap without a trace: HR, regularity
     beats, vitals, rhythm -> AlarmEngine -> AlarmControl    latched, acknowledged, silenced
 
 A stream is a row of every stage (stage_list.py).
@@ -21,17 +22,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from ingest.messages import Event, RhythmLabel, sample_offset_ns
+from ingest.messages.rr_channel import is_rr
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ, Raw
 from models.signal.stage import State
 from models.signal.windows import Windows
 from stream_processor.pipeline import events
 from stream_processor.pipeline.alarm_control import AlarmControl
+from stream_processor.pipeline.alarms.by_rr import by_rr, rr_steps
 from stream_processor.pipeline.alarms.engine import AlarmStep
 from stream_processor.pipeline.alarms.profiles import Profile
 from stream_processor.pipeline.stage_list import StageList
 from stream_processor.pipeline.stages.admission.runs import Run, Stream, name_of
 from stream_processor.pipeline.stages.episodes import Span, lost
+from stream_processor.pipeline.stages.rr_only import RrRun
 from stream_processor.pipeline.stages.tasks.findings import TaskLabel
 from stream_processor.pipeline.stages.waveform_recorder import AlarmStrip, PackedBlock, SamplePiece
 from stream_processor.pipeline.step_times import StepTimes
@@ -88,7 +92,7 @@ class DataPath:
 
     def set_limits(self, row: int, profile: Profile) -> None:
         """Apply these alarm limits from now on."""
-        self._stages.alarms.set_profile(row, profile)
+        self._stages.alarms.set_profile(row, by_rr(profile) if self._is_rr(row) else profile)
 
     def overall_rhythm(self, row: int) -> tuple[RhythmLabel, float]:
         """Return the rhythm of the stream as a whole (N, AFIB, O or ~), and its probability."""
@@ -98,13 +102,15 @@ class DataPath:
         """Process the next samples of these rows, each row at most once."""
         for row, run in runs:
             self._stream[row].next_sample = run.next_sample
+        found = self._by_rr([(row, run) for row, run in runs if self._is_rr(row)])
+        traces = [(row, run) for row, run in runs if not self._is_rr(row)]
         with self._timed("waveforms"):
-            pieces = [SamplePiece(row, run.first_sample, run.counts()) for row, run in runs]
-            found = self._recorded(self._stages.recorder.push(pieces))
+            pieces = [SamplePiece(row, run.first_sample, run.counts()) for row, run in traces]
+            found += self._recorded(self._stages.recorder.push(pieces))
         with self._timed("conditioning"):
             slabs = self._stages.conditioner.push(
                 Raw(piece.row, piece.counts, run.lead_off)
-                for piece, (_, run) in zip(pieces, runs, strict=True)
+                for piece, (_, run) in zip(pieces, traces, strict=True)
             )
         with self._timed("windows"):
             windows = self._stages.windower.push(slabs)
@@ -128,7 +134,7 @@ class DataPath:
     def finish(self, row: int) -> list[Event]:
         """Return the events that follow from the end of a drained stream."""
         end = int(np.ceil(self._at(row, self._stream[row].next_sample)))
-        spans = self._stages.tracker.finish(row, end)
+        spans = self._last_spans(row, end)
         found = self._rhythm_events(spans)
         found += self._alarm_events(self._stages.alarms.finish(row, spans, end))
         return found + self._recorded(self._stages.recorder.flush(np.array([row], dtype=np.intp)))
@@ -138,7 +144,7 @@ class DataPath:
         stream = self._stream[row]
         lost_from = self._at(row, run.first_sample - run.missing)
         end = int(np.ceil(lost_from))
-        before = self._stages.tracker.finish(row, end)
+        before = self._last_spans(row, end)
         found = self._alarm_events(self._stages.alarms.finish(row, before, end))
         stream.next_sample = run.first_sample
         sample = self._stages.restart(row, run.first_sample)
@@ -167,6 +173,22 @@ class DataPath:
     def _at(self, row: int, sample: int) -> float:
         """A sample of the stream, at 125 Hz."""
         return sample * FS_HZ / self._stream[row].fs_hz
+
+    def _is_rr(self, row: int) -> bool:
+        return is_rr(self._stream[row].lead)
+
+    def _last_spans(self, row: int, end: int) -> list[Span]:
+        return [] if self._is_rr(row) else self._stages.tracker.finish(row, end)
+
+    def _by_rr(self, runs: Sequence[tuple[int, Run]]) -> list[Event]:
+        """Analyse the RR intervals of straps without a trace."""
+        seconds = self._stages.rr_only.push(
+            [RrRun(row, run.first_sample, run.counts(), run.lead_off) for row, run in runs]
+        )
+        steps = rr_steps(self._stages.alarms, seconds)
+        vitals = [events.vitals(self._stream[s.row], s.signs) for s in seconds]
+        found = [*vitals, *self._rhythm_events([span for s in seconds for span in s.spans])]
+        return [*found, *self._alarm_events(steps), *self._control.advance(vitals)]
 
     def _analyse(self, windows: list[Windows]) -> list[Event]:
         s = self._stages
@@ -208,7 +230,7 @@ class DataPath:
         for step in steps:
             alarm = events.alarm(self._stream[step.row], step)
             found += self._control.take(alarm)
-            if alarm.step == "onset":
+            if alarm.step == "onset" and not self._is_rr(step.row):
                 strips = self._stages.recorder.request_strip(
                     step.row, alarm.id, alarm.kind, alarm.onset_sample, alarm.raised_sample
                 )

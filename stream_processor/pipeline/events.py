@@ -19,8 +19,9 @@ from ingest.messages import (
     Waveform,
     sample_offset_ns,
 )
+from ingest.messages.rr_channel import is_rr
 from models.signal.conditioning import FS_HZ, HALF_WIDTH_S
-from stream_processor.pipeline.alarms.catalogue import CATALOGUE, words
+from stream_processor.pipeline.alarms.catalogue import CATALOGUE, AlarmRow, words
 from stream_processor.pipeline.alarms.engine import AlarmStep
 from stream_processor.pipeline.stages.admission.runs import Stream
 from stream_processor.pipeline.stages.episodes import Span
@@ -145,8 +146,13 @@ def alarm(stream: Stream, s: AlarmStep) -> Alarm:
         latching=kind.latching,
         value=_rounded(a.value),
         limit=a.limit,
-        text=words(s.kind, a.value, a.limit, a.detail),
+        text=words(s.kind, a.value, a.limit, a.detail) + _by_what(stream, kind),
     )
+
+
+def _by_what(stream: Stream, kind: AlarmRow) -> str:
+    """Say of an alarm of the heart that intervals alone stand behind it."""
+    return " (RR only)" if is_rr(stream.lead) and not kind.technical else ""
 
 
 def technical(

@@ -15,6 +15,7 @@ from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.episodes import EpisodeJoiner
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.rhythm import RhythmTracker
+from stream_processor.pipeline.stages.rr_only import RrMeter
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.tasks.added import AddedTasks
 from stream_processor.pipeline.stages.tasks.lethal import LethalTask
@@ -50,6 +51,7 @@ class StageList:
         self.tracker = self._enter("tracker", RhythmTracker())
         self.joiner = self._enter("joiner", EpisodeJoiner())
         self.variability = self._enter("variability", Variability())
+        self.rr_only = self._enter("rr_only", RrMeter())
         self.alarms = self._enter("alarms", AlarmEngine())
 
     def _enter(self, name: str, stage: S) -> S:

@@ -33,6 +33,7 @@ from stream_processor.pipeline.stages.detector import BeatDetector
 from stream_processor.pipeline.stages.episodes import EpisodeJoiner
 from stream_processor.pipeline.stages.labeller import BeatLabeller
 from stream_processor.pipeline.stages.rhythm import RhythmTracker
+from stream_processor.pipeline.stages.rr_only import RrMeter, RrRun, RrSecond
 from stream_processor.pipeline.stages.signal_facts import SignalFacts
 from stream_processor.pipeline.stages.tasks.added import AddedTasks
 from stream_processor.pipeline.stages.tasks.findings import FindingReporter, TaskLabel
@@ -45,6 +46,7 @@ from stream_processor.pipeline.stages.waveform_recorder import (
     SamplePiece,
     WaveformRecorder,
 )
+from tests.gateway.pulses import bound, notifications, sent, sinus
 from tests.made_models import SHIPPED, network
 
 PATIENTS = ("pvcs", "asystole", "afib")
@@ -190,6 +192,28 @@ def alarm_atoms(patient: str) -> list[Any]:
     stage = VitalsMeter()
     stage.open(patient, RATES[patient])
     return list(zip(beats(patient), stage.push(beats(patient)), spans(patient), strict=True))
+
+
+def rr_atoms(patient: str) -> list[RrRun]:
+    """Runs of 0.4 s of a heart rate strap, the last of them without contact."""
+    rr_s = sinus(SECONDS, 60 + 5 * len(patient), seed=len(patient))
+    whole = np.concatenate([c.counts() for c in bound(sent(notifications(rr_s)))])
+    return [
+        RrRun(0, at, whole[at : at + 40], at > 0.8 * len(whole)) for at in range(0, len(whole), 40)
+    ]
+
+
+def rr_by_row(seconds: list[RrSecond]) -> list[tuple[int, Any]]:
+    return [
+        (
+            one.row,
+            RrSecond(
+                0, _without_row(one.beats), _without_row(one.signs),
+                [_without_row(span) for span in one.spans], one.broken,
+            ),
+        )
+        for one in seconds
+    ]  # fmt: skip
 
 
 def variability_atoms(patient: str) -> list[Any]:
@@ -402,6 +426,7 @@ CASES = [
         lambda out: by_row(flat(out)),
         (1, 7),
     ),
+    Case("RR only", RrMeter, rr_atoms, _move, list, rr_by_row, (1, 7)),
     Case("episodes", EpisodeJoiner, lambda p: flat(spans(p)), _move, list, by_row, (1, 7)),
     Case(
         "variability",

@@ -213,7 +213,9 @@ async def test_a_heart_rate_strap_gives_rates_and_no_trace(tmp_path: Path) -> No
     assert strap.orders == []
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert device.spool.backlog_bytes == 0
+    batch = device.spool.next(9, 10**6)
+    assert batch is not None
+    assert {(c.lead, c.fs_hz) for c in batch.chunks} == {("RR", 100.0)}
 
 
 async def test_two_straps_at_once_of_which_one_is_out_of_reach(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from bleak import BleakClient
@@ -54,16 +55,42 @@ class Air:
         await self.central.power_on()
 
 
-class VirtualH10:
-    """The strap: its services, its answers at the control point, and the frames that a test makes."""
+class VirtualStrap:
+    """A strap with the two standard services: heart rate and battery."""
+
+    def __init__(self, air: Air, name: str, address: str) -> None:
+        self.name, self.address = name, address
+        self._device = bumble_device(air.link, address, name)
+        self._rate = Characteristic("2A37", DO.NOTIFY, Characteristic.READABLE, b"")
+        level = Characteristic("2A19", DO.READ | DO.NOTIFY, Characteristic.READABLE, bytes([93]))
+        self._device.add_services([Service("180D", [self._rate]), Service("180F", [level])])
+
+    async def power_on(self) -> None:
+        await self._device.power_on()
+        await self._device.start_advertising(auto_restart=True)
+
+    async def lose_link(self) -> None:
+        """Out of reach."""
+        for connection in list(self._device.connections.values()):
+            await connection.disconnect()
+
+    async def send_rate(self, bpm: int, contact: bool, rr_s: Sequence[float] | None = None) -> None:
+        """A heart rate, with its RR intervals: one that fits the rate unless others are given."""
+        flags = 0x10 | 0x04 | 0x02 * contact
+        rr = [61440 // bpm] if rr_s is None else [round(1024 * one_s) for one_s in rr_s]
+        data = struct.pack(f"<BB{len(rr)}H", flags, bpm, *rr)
+        await self._device.notify_subscribers(self._rate, data)
+
+
+class VirtualH10(VirtualStrap):
+    """The H10: its answers at the control point, and the frames that a test makes."""
 
     def __init__(self, air: Air, number: int = 1) -> None:
-        self.name = f"Polar H10 {number:08d}"
-        self.address = ":".join([f"F0:{number:02X}"] + ["F0"] * 4)
+        address = ":".join([f"F0:{number:02X}"] + ["F0"] * 4)
+        super().__init__(air, f"Polar H10 {number:08d}", address)
         self.streaming = asyncio.Event()
         self.orders: list[str] = []
         self.refuse_with = 0
-        self._device = bumble_device(air.link, self.address, self.name)
         both = Characteristic.READABLE | Characteristic.WRITEABLE
         features = CharacteristicValue(
             read=lambda _: bytes([0x0F, 0x05]) + bytes(15), write=self._answer
@@ -72,33 +99,18 @@ class VirtualH10:
             PMD.format(1), DO.READ | DO.WRITE | DO.INDICATE, both, features
         )
         self._data = Characteristic(PMD.format(2), DO.NOTIFY, Characteristic.READABLE, b"")
-        self._rate = Characteristic("2A37", DO.NOTIFY, Characteristic.READABLE, b"")
-        level = Characteristic("2A19", DO.READ | DO.NOTIFY, Characteristic.READABLE, bytes([93]))
-        pmd = Service(PMD.format(0), [self._control, self._data])
-        self._device.add_services([pmd, Service("180D", [self._rate]), Service("180F", [level])])
-
-    async def power_on(self) -> None:
-        await self._device.power_on()
-        await self._device.start_advertising(auto_restart=True)
+        self._device.add_services([Service(PMD.format(0), [self._control, self._data])])
 
     async def lose_link(self) -> None:
         """Out of reach."""
         self.streaming.clear()
-        for connection in list(self._device.connections.values()):
-            await connection.disconnect()
+        await super().lose_link()
 
     async def send(self, microvolts: list[int], last_ns: int) -> None:
         """An ECG frame; `last_ns` since 1970 by the strap's clock."""
         packed = b"".join(v.to_bytes(3, "little", signed=True) for v in microvolts)
         head = b"\0" + struct.pack("<Q", last_ns - EPOCH_2000_NS) + b"\0"
         await self._device.notify_subscribers(self._data, head + packed)
-
-    async def send_rate(self, bpm: int, contact: bool) -> None:
-        """A heart rate, with one RR interval."""
-        flags = 0x10 | 0x04 | 0x02 * contact
-        await self._device.notify_subscribers(
-            self._rate, struct.pack("<BBH", flags, bpm, 61440 // bpm)
-        )
 
     def _answer(self, _: Connection, request: bytes) -> None:
         self.orders.append(request.hex(" "))
@@ -187,7 +199,7 @@ def backend_of(air: Air) -> type[BaseBleakClient]:
 class BumbleRadio(Radio):
     """Finds the virtual straps of the air by name or address, and connects them through bleak."""
 
-    def __init__(self, air: Air, straps: list[VirtualH10]) -> None:
+    def __init__(self, air: Air, straps: Sequence[VirtualStrap]) -> None:
         self.air, self.straps = air, straps
 
     async def find(self, address: str, service: str, prefix: str) -> BLEDevice:

@@ -27,7 +27,7 @@ STALE = 4 * FS_HZ  # after this long without a beat there is no heart rate
 QUALITY_S, READABLE_S = 30, 10
 ARTEFACT_S = 20  # noisy seconds of the last 30 that make the heart rate untrustworthy
 
-Reason = Literal["", "starting", "no beats", "artefact", "lead off"]
+Reason = Literal["", "starting", "no beats", "no RR", "artefact", "lead off"]
 
 
 class VitalSigns(NamedTuple):

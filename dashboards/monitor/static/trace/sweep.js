@@ -1,6 +1,7 @@
 // The moving trace: rows of a fixed time, swept from left to right, a gap ahead of the pen. Each frame draws only what is new.
 
 import { FittingGain, FixedGain, TICKS_PX } from "./gain.js";
+import { rrOnly, sayNoTrace } from "./notrace.js";
 import { MISSING } from "./samples.js";
 import { saidByWearer } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
@@ -75,6 +76,7 @@ export class Sweep {
       if (!samples) this.context.clearRect(this.x, this.y, this.width, this.height);
     }
     if (!samples) return;
+    if (rrOnly(this.patient)) return sayNoTrace(this);
     const to = Math.floor(this.patient.playhead.at(now) * samples.fs);
     if (!Number.isFinite(to)) return;
     this.pen = to;

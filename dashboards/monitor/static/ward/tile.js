@@ -3,6 +3,7 @@
 import { h, icon, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now, wallClock } from "../core/model.js";
 import { prefs, pxPerMm } from "../core/prefs.js";
+import { intervals, rrOnly } from "../trace/notrace.js";
 import { Sweep } from "../trace/sweep.js";
 import {
   age,
@@ -101,10 +102,13 @@ export class Tile {
     setText(this.reason, reason === "no data" ? away(patient.age) : reason);
     setText(this.range, reason ? "" : this.limits.range(patient.id));
     const rhythm = dead ? "" : patient.rhythmLabel;
-    setText(this.rhythm, rhythm ? rhythmWord(rhythm) : "--");
+    setText(
+      this.rhythm,
+      rhythm ? (rrOnly(patient) ? intervals(patient) : rhythmWord(rhythm)) : "--",
+    );
     setData(this.rhythm, "label", rhythm);
     const pvcs = dead ? 0 : patient.pvcPerMinute;
-    setText(this.pvcs, pvcs ? `PVC ${pvcs}/min` : "");
+    setText(this.pvcs, rrOnly(patient) ? "RR only, no trace" : pvcs ? `PVC ${pvcs}/min` : "");
     const signal = dead || !patient.vitals ? "" : quality(patient.vitals.quality, patient.age);
     const battery = patient.battery === null ? "" : `bat ${Math.round(patient.battery * 100)} %`;
     const off = reason ? "" : this.limits.off(patient.id);
