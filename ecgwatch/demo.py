@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from confluent_kafka import TopicPartition
 
@@ -47,10 +47,14 @@ class Children:
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def start(
-        self, name: str, *arguments: str, stdout: int | None = None
+        self,
+        name: str,
+        *arguments: str,
+        stdout: int | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.Popen[bytes]:
         """Run `ecgwatch ARGUMENTS` in a session of its own, so that Ctrl-C does not end it before
-        its turn."""
+        its turn; `environment` comes on top of this process's."""
         with self.log(name).open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ecgwatch", *arguments],
@@ -58,7 +62,7 @@ class Children:
                 stdout=stdout or log,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1", VARIABLE: called()},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", VARIABLE: called(), **environment},
             )
         self._running.append((name, child))
         return child

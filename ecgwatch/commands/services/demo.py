@@ -14,6 +14,7 @@ import typer
 
 from ecgwatch import settings
 from ecgwatch.called import command
+from ecgwatch.commands.services.ingest import DEFAULT_PORT as INGEST_PORT
 from ecgwatch.commands.services.monitor import DEFAULT_PORT
 from ecgwatch.ports import free_port
 from ecgwatch.running_demo import RunningDemo, own_folder, publish_demo
@@ -47,16 +48,20 @@ def demo(
         float | None,
         typer.Option("--for", min=1, metavar="SECONDS", help="How long; default: until Ctrl-C."),
     ] = None,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Let a phone in this network join: prints a code for it.")
+    ] = False,
 ) -> None:
     """Start broker, processor, store and page on this machine, with a ward of eight patients.
     Everything is in memory or in var/demo."""
     with own_folder() as folder:
-        _run(folder, browser, free_port(DEFAULT_PORT) if port is None else port, for_s)
+        _run(folder, browser, free_port(DEFAULT_PORT) if port is None else port, for_s, lan)
 
 
-def _run(folder: Path, browser: bool, port: int, for_s: float | None) -> None:
+def _run(folder: Path, browser: bool, port: int, for_s: float | None, lan: bool) -> None:
     typer.echo("Starting (about 15 s): broker ...", err=True)
     from ecgwatch.demo import Children, alarms, start_ward
+    from ecgwatch.lan import admit_phone, invitation
     from ingest.embedded import EmbeddedBroker
 
     stop = threading.Event()
@@ -68,12 +73,15 @@ def _run(folder: Path, browser: bool, port: int, for_s: float | None) -> None:
         typer.echo("  processor, store, page and patients ...", err=True)
         at = ("--broker", broker.address, "--sink", sink)
         children.start("process", "process", *at, "--workers", "1")
-        page = _start_page(children, port, broker.address, sink)
+        url = _start_door(children, folder, broker.address) if lan else ""
+        page = _start_page(children, port, broker.address, sink, f"{url}/join" if url else "")
         start_ward(children, broker.address, _have)
         address = _first_line(page).removeprefix("monitor: ")
         children.check()
         publish_demo(RunningDemo(broker.address, sink, address))
         _introduce(address, broker.address, sink)
+        if url:
+            typer.echo(invitation(url, admit_phone(broker.address)))
         if browser:
             webbrowser.open(address)
         end = None if for_s is None else clock.steady_s() + for_s
@@ -102,9 +110,29 @@ def _introduce(page: str, broker: str, sink: str) -> None:
     typer.echo("\nAlarms follow as they come; Ctrl-C ends everything.\n")
 
 
-def _start_page(children: Children, port: int, broker: str, sink: str) -> subprocess.Popen[bytes]:
+def _start_page(
+    children: Children, port: int, broker: str, sink: str, join_url: str
+) -> subprocess.Popen[bytes]:
     at = ("--port", str(port), "--broker", broker, "--sink", sink)
-    return children.start("monitor", "monitor", "--ingest", *at, stdout=subprocess.PIPE)
+    environment = {"ECGWATCH_JOIN_URL": join_url} if join_url else {}
+    return children.start(
+        "monitor", "monitor", "--ingest", *at, stdout=subprocess.PIPE, environment=environment
+    )
+
+
+def _start_door(children: Children, folder: Path, broker: str) -> str:
+    """Start an ingest server that the network reaches; returns its URL."""
+    from ecgwatch.lan import open_door
+
+    door = open_door(folder, SystemClock())
+    child = children.start(
+        "ingest", "ingest", "--host", "0.0.0.0", "--port", str(free_port(INGEST_PORT)),
+        "--certificate", str(door.tls.certificate), "--key", str(door.tls.key),
+        "--broker", broker, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    port = _first_line(child).rpartition(":")[2]
+    children.check()
+    return f"https://{door.address}:{port.rstrip('/')}"
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:

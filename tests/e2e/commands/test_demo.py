@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from ingest.messages import Beat
+from ingest.wire import CHUNKS_PATH, MESSAGEPACK, Chunk, encode_chunks
 from stream_processor.sinks.sqlite import SqliteSink
 
 BEDS = [f"Bed {i}" for i in range(1, 9)]
@@ -87,3 +89,39 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "--port" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_phone_in_the_network_joins_by_what_the_demo_prints(tmp_path: Path) -> None:
+    """The link leads to the phone's page over TLS, and its token sends as the person admitted."""
+    demo, address = start(tmp_path, "--lan", "--for", "200")
+    try:
+        assert demo.stdout
+        line = next(line for line in demo.stdout if "/join#" in line)
+        page, _, token = line.strip().partition("#")
+        context = ssl.create_default_context(cafile=tmp_path / "var" / "demo" / "certificate.pem")
+        with urllib.request.urlopen(page, timeout=30, context=context) as answer:
+            assert b"<html" in answer.read()
+        chunk = Chunk(
+            first_sample=0, t0_ns=time.time_ns(), fs_hz=130.0, counts_per_mv=1000.0,
+            samples=bytes(130),
+        )  # fmt: skip
+        path = CHUNKS_PATH.format(stream="00000000-0000-4000-8000-000000000001")
+        request = urllib.request.Request(
+            page.removesuffix("/join") + path,
+            encode_chunks([chunk]),
+            {"Authorization": f"Bearer {token}", "Content-Type": MESSAGEPACK},
+        )
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            assert answer.status == 202
+        with urllib.request.urlopen(f"{address}api/people", timeout=30) as answer:
+            shown = json.load(answer)
+        assert shown["join_url"] == page
+        assert [(p["id"], p["bed"], p["device"]) for p in shown["people"]] == [
+            ("phone", "Phone", "phone")
+        ]
+    finally:
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
+    assert demo.returncode == 0
