@@ -89,11 +89,11 @@ def longest_interval(
     return int(begins[at]), float(rr[at])
 
 
-def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> VariabilityFigures | None:
-    """Variability of intervals between two N beats, by the rules of
-    pipeline/stages/variability.py; None if there are too few."""
+def normal_intervals(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> npt.NDArray[np.bool_]:
+    """Which intervals (n,) lie between two N beats where the sinus node leads, by the rules of
+    pipeline/stages/variability.py."""
     normal = beats.label == "N"
-    good = (
+    good: npt.NDArray[np.bool_] = (
         normal & np.r_[False, normal[:-1]] & (beats.rr_ms >= NN_MS[0]) & (beats.rr_ms <= NN_MS[1])
     )
     for episode in rhythm:
@@ -101,6 +101,12 @@ def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> Variabil
             good[
                 slice(*np.searchsorted(beats.time_ns, [episode.start_ns, episode.end_ns]).tolist())
             ] = False
+    return good
+
+
+def variability(beats: BeatArrays, rhythm: Sequence[ClippedEpisode]) -> VariabilityFigures | None:
+    """Variability of the normal intervals; None if there are too few."""
+    good = normal_intervals(beats, rhythm)
     nn = beats.rr_ms[good]
     steps = np.diff(beats.rr_ms)[good[1:] & good[:-1]]
     if nn.size < LEAST or steps.size < LEAST // 2:

@@ -29,7 +29,7 @@ const KEYS = {
     ["b B", "next, previous beat of the chosen class"],
     ["1 2 3 4 5", "gain"],
     ["0", "the gain that fits the signal"],
-    ["e", "trend or beats beneath the trace"],
+    ["e", "trend, beats or measures beneath the trace"],
     ["P", "pin to the head of the ward, or no longer"],
     ["g", "25 or 50 mm/s"],
     ["c", "calipers"],

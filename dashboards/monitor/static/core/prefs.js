@@ -13,7 +13,7 @@ const DEFAULTS = {
   clock: 24, // or 12, hours of the clock
   pinned: [], // ids of patients that stand first on the ward
   trend: 0, // ms that the trend spans; 0: as much as there is
-  lower: "trend", // beneath the trace on a screen with room for one: "trend" or "beats"
+  lower: "trend", // beneath the trace on a screen with room for one: "trend", "beats" or "measures"
   speed: 25,
   gain: 10, // mm/s, mm/mV
   paperSpeed: 25,

@@ -1,17 +1,13 @@
 // Beats at a glance: the average beat of each shape laid over each other, the Poincaré plot and the histogram of the RR intervals.
 
 import { BEATS } from "../alarms/words.js";
-import { h, setText } from "../core/dom.js";
+import { h } from "../core/dom.js";
 import { colour, onTheme } from "../core/theme.js";
-import { fitCanvas } from "../trace/plot.js";
+import { grid, PlotFrame, steps } from "./plotframe.js";
 import { AFTER_S, BEFORE_S, Templates } from "./templates.js";
 
 const PAINT_MS = 5000;
 const BIN_MS = 20;
-const LEFT = 38,
-  FOOT = 16,
-  TOP = 6,
-  RIGHT = 8; // CSS pixels around a plot
 const NEXT_MS = 60; // tolerance within which two intervals follow each other
 
 export class BeatsPanel {
@@ -19,17 +15,9 @@ export class BeatsPanel {
   constructor(patient, trend) {
     Object.assign(this, { trend, templates: new Templates(patient) });
     this.paintedAt = -Infinity;
-    this.plots = ["Average beat, mV", "Poincaré, s", "RR histogram, s"].map((name) => {
-      const canvas = h("canvas", { role: "img", "aria-label": name }),
-        note = h("span", { class: "label" });
-      const element = h(
-        "figure",
-        { class: "beat-plot" },
-        h("figcaption", {}, h("b", {}, name), note),
-        canvas,
-      );
-      return { name, canvas, note, element };
-    });
+    this.plots = ["Average beat, mV", "Poincaré, s", "RR histogram, s"].map(
+      (name) => new PlotFrame(name),
+    );
     this.element = h(
       "section",
       { class: "beats-panel", "aria-label": "Beats" },
@@ -63,17 +51,13 @@ export class BeatsPanel {
   #average(plot) {
     const { all, fs } = this.templates;
     const shown = [...all].filter(({ count }) => count > 1 || all.length < 3);
-    setText(
-      plot.note,
+    plot.say(
       shown.length
         ? shown.map(({ label, count }) => `${label} ${count}`).join(" · ")
         : "no beats yet",
+      shown.map(({ label, count }) => `${BEATS[label]}, ${count} beats`).join("; ") || "none yet",
     );
-    plot.canvas.setAttribute(
-      "aria-label",
-      `Average beat: ${shown.map(({ label, count }) => `${BEATS[label]}, ${count} beats`).join("; ") || "none yet"}`,
-    );
-    const { context, box } = begin(plot.canvas);
+    const { context, box } = plot.begin();
     if (!shown.length) return;
     const values = shown.flatMap(({ mean }) => [...mean]),
       low = Math.min(...values, -0.5),
@@ -94,8 +78,8 @@ export class BeatsPanel {
   }
 
   #poincare(plot, { first, next, label }) {
-    const { context, box } = begin(plot.canvas, true);
-    if (first.length < 2) return setText(plot.note, "no intervals yet");
+    const { context, box } = plot.begin(true);
+    if (first.length < 2) return plot.say("no intervals yet");
     const [least, most] = bounds(next),
       x = (rr) => box.x + ((rr - least) / (most - least)) * box.width,
       y = (rr) => box.y + box.height - ((rr - least) / (most - least)) * box.height;
@@ -114,12 +98,12 @@ export class BeatsPanel {
       context.fillRect(x(rr) - 0.75, y(next[k]) - 0.75, 1.5, 1.5);
     });
     const { sd1, sd2 } = spread(first, next);
-    setText(plot.note, `SD1 ${Math.round(sd1)} · SD2 ${Math.round(sd2)} ms`);
+    plot.say(`SD1 ${Math.round(sd1)} · SD2 ${Math.round(sd2)} ms`);
   }
 
   #histogram(plot, { next }) {
-    const { context, box } = begin(plot.canvas);
-    if (next.length < 2) return setText(plot.note, "no intervals yet");
+    const { context, box } = plot.begin();
+    if (next.length < 2) return plot.say("no intervals yet");
     const [least, most] = bounds(next),
       bins = new Array(Math.ceil((most - least) / BIN_MS)).fill(0);
     for (const rr of next) {
@@ -143,7 +127,7 @@ export class BeatsPanel {
       );
     });
     const sorted = [...next].sort((a, b) => a - b);
-    setText(plot.note, `median ${Math.round(sorted[sorted.length >> 1])} ms, n ${next.length}`);
+    plot.say(`median ${Math.round(sorted[sorted.length >> 1])} ms, n ${next.length}`);
   }
 }
 
@@ -182,41 +166,4 @@ function spread(first, next) {
 function deviation(values) {
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
   return Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length);
-}
-
-function steps(low, high, step) {
-  const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high + 1e-9; k++) found.push(k * step);
-  return found;
-}
-
-/** Clear a canvas; returns its context in CSS pixels and the plot's rectangle. */
-function begin(canvas, square = false) {
-  fitCanvas(canvas);
-  const ratio = window.devicePixelRatio || 1,
-    context = canvas.getContext("2d"),
-    width = canvas.clientWidth - LEFT - RIGHT,
-    height = canvas.clientHeight - TOP - FOOT;
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  const side = square ? Math.min(width, height) : width;
-  return { context, box: { x: LEFT, y: TOP, width: side, height: square ? side : height } };
-}
-
-function grid(context, box, { x, y }) {
-  context.font = '10px system-ui, "DejaVu Sans", sans-serif';
-  for (const [at, text] of x) {
-    context.fillStyle = colour("line");
-    context.fillRect(Math.round(at), box.y, 1, box.height);
-    context.fillStyle = colour("quiet");
-    context.textAlign = "center";
-    context.fillText(text, at, box.y + box.height + 12);
-  }
-  for (const [at, text] of y) {
-    context.fillStyle = colour("line");
-    context.fillRect(box.x, Math.round(at), box.width, 1);
-    context.fillStyle = colour("quiet");
-    context.textAlign = "right";
-    context.fillText(text, box.x - 3, at + 4);
-  }
 }

@@ -10,6 +10,7 @@ import { Chart, GAINS } from "../trace/chart.js";
 import { Tape } from "../trace/tape.js";
 import { technicalText } from "../ward/tile.js";
 import { BeatsPanel } from "../measures/beatspanel.js";
+import { MeasuresPanel } from "../measures/measurespanel.js";
 import { nextBeat } from "./findbeat.js";
 import { openLimits } from "../limits/limits.js";
 import { Overlays } from "./overlays.js";
@@ -20,6 +21,7 @@ import { Toolbar } from "./toolbar.js";
 import { Trend } from "../trend/trend.js";
 
 const SPEEDS = [25, 50];
+const LOWER = ["trend", "beats", "measures"];
 const KEYS_OVER_A_PANEL = ["n", "p", "a", "r", "j", "k"];
 const OLDER_H = 24,
   LISTED_H = 168; // the worklist reaches so far back
@@ -59,6 +61,7 @@ export class PatientView {
       goTo: (t) => this.goTo(t),
     });
     this.beats = new BeatsPanel(patient, this.trend);
+    this.measures = new MeasuresPanel(patient, this.trend);
     this.left = h(
       "div",
       { class: "left" },
@@ -66,6 +69,7 @@ export class PatientView {
       this.tools.element,
       this.trend.element,
       this.beats.element,
+      this.measures.element,
     );
     setData(this.left, "lower", prefs.lower);
     this.overlays = new Overlays(patient, this.tape, context.session, this.left, {
@@ -88,7 +92,7 @@ export class PatientView {
   close() {
     this.player?.close();
     this.overlays.close();
-    for (const part of [this.chart, this.trend, this.beats, this.side]) part.close();
+    for (const part of [this.chart, this.trend, this.beats, this.measures, this.side]) part.close();
   }
 
   frame(at) {
@@ -133,7 +137,7 @@ export class PatientView {
       E: () => this.editBeats(),
       l: () => this.limits(),
       r: () => this.#newest(),
-      e: () => keep("lower", prefs.lower === "beats" ? "trend" : "beats"),
+      e: () => keep("lower", LOWER[(LOWER.indexOf(prefs.lower) + 1) % LOWER.length]),
       0: () => chart.fitGain(),
       P: () =>
         this.context.say(`${togglePin(this.patient.id) ? "Pinned" : "Not pinned any more"}.`),
@@ -157,8 +161,10 @@ export class PatientView {
     });
     this.tools.refresh(today);
     this.side.refresh(connected, dead, today);
-    this.trend.refresh(this.chart.live ? null : this.chart.shown);
+    const window = this.chart.live ? null : this.chart.shown;
+    this.trend.refresh(window);
     this.beats.refresh();
+    this.measures.refresh(window);
     setData(this.left, "lower", prefs.lower);
     this.#reviewAsked();
     this.overlays.panel?.refresh?.();

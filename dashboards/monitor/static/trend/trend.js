@@ -72,6 +72,7 @@ export class Trend {
       { class: "group lower-choice", role: "group", "aria-label": "Beneath the trace" },
       lower("trend", "Trend"),
       lower("beats", "Beats"),
+      lower("measures", "Measures"),
     );
     this.element = h(
       "div",
