@@ -118,7 +118,8 @@ def _symptom_strips(
     sink: Sink, patient_id: str, journal: Iterable[ReportedSymptom]
 ) -> list[tuple[ReportedSymptom, Signal]]:
     """The signal around what the wearer said, at most STRIPS times, in order of time."""
-    noted = [symptom for symptom in journal if symptom.entry.kind in ("symptom", "note")]
+    kinds = ("symptom", "note", "event")
+    noted = [symptom for symptom in journal if symptom.entry.kind in kinds]
     signals = (
         (symptom, around(sink, patient_id, symptom.entry.time_ns)) for symptom in noted[:STRIPS]
     )

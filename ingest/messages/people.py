@@ -133,6 +133,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 JournalKind = Literal[
     "symptom",
     "note",
+    "event",  # written by a person at the page
     "admitted",
     "transferred",
     "edited",
@@ -143,8 +144,8 @@ JournalKind = Literal[
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of a patient that is not in the signal: a symptom reported by the wearer, or a
-    change of bed or device. Topic ecg.journal. Identity: (patient_id, time_ns, id).
+    """An event of a patient that is not in the signal: a symptom reported by the wearer, a note or
+    event that a person has written, or a change of bed or device. Topic ecg.journal. Identity: (patient_id, time_ns, id).
     """
 
     schema: int = SCHEMA

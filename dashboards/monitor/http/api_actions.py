@@ -19,7 +19,7 @@ from dashboards.monitor.live.limits import own_limits, own_switches
 from dashboards.monitor.live.views import action_view
 from dashboards.monitor.store import questions
 from ingest.errors import EcgwatchError, RefusedError
-from ingest.messages import Action, Alarm, AlarmKind, Edit
+from ingest.messages import Action, Alarm, AlarmKind, Edit, JournalEntry
 from stream_processor.pipeline.alarms.catalogue import CATALOGUE
 from stream_processor.pipeline.alarms.profiles import LIMITS, with_limits
 
@@ -82,7 +82,7 @@ def signed(ask: ApiRequest, by: str, note: str) -> str:
     return name
 
 
-async def sent(ask: ApiRequest, message: Action | Edit) -> Response:
+async def sent(ask: ApiRequest, message: Action | Edit | JournalEntry) -> Response:
     """Answer 202 once the broker has the action. The monitor's own state changes only with the
     processor's answer."""
     try:

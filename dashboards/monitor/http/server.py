@@ -35,6 +35,7 @@ from dashboards.monitor.http import (
     api_actions,
     api_edits,
     api_history,
+    api_journal,
     api_limits,
     api_measures,
     api_people,
@@ -69,6 +70,7 @@ _PARTS = (
     api_limits,
     api_actions,
     api_edits,
+    api_journal,
     api_people,
     api_report,
 )

@@ -6,6 +6,8 @@ import { h, setClass, setData, setHidden, setText } from "../core/dom.js";
 import { now } from "../core/model.js";
 import { onTheme } from "../core/theme.js";
 import { drawOnPaper, LEAD_IN_MM, rowFor } from "../trace/paper.js";
+import { length } from "../trace/plot.js";
+import { printStrip } from "../trace/printstrip.js";
 import { stripOf } from "../trace/strip.js";
 import { age, alarmState, alarmText, completeAlarm, dayTime, mark, rhythmInFull } from "./words.js";
 import { stateWords } from "./alarmlist.js";
@@ -61,6 +63,7 @@ export class AlarmPage {
         this.acknowledge,
         this.escalate,
         h("a", { class: "button inside", href: this.href }, "Live trace"),
+        h("button", { title: "o", onclick: () => this.#print() }, "Print"),
       ),
       this.feedback,
       this.state,
@@ -88,6 +91,7 @@ export class AlarmPage {
       j: () => goBeside(this.id, 1, this.context),
       k: () => goBeside(this.id, -1, this.context),
       r: () => this.context.go(reviewHref({ patient: this.patient.id, id: this.id })),
+      o: () => this.#print(),
       Escape: () => this.context.go("/worklist"),
     };
     if (event.key === "Enter" && event.target.closest("a, button")) return false;
@@ -174,13 +178,35 @@ export class AlarmPage {
     this.timer = setTimeout(() => this.#loadStrip(), AGAIN_MS);
   }
 
+  get #onset() {
+    return this.alarm?.onset ?? Number(this.id.split(":").at(-1)) / 1e6;
+  }
+
+  /** Of the strip, ms. */
+  get #period() {
+    const last = this.blocks.at(-1);
+    return { from: this.blocks[0].t0, to: last.t0 + length(last) };
+  }
+
+  #print() {
+    const { patient, context, blocks } = this;
+    if (!blocks?.length) return context.say("No strip of this alarm is stored yet.");
+    printStrip({
+      patient,
+      title: this.title.textContent,
+      facts: [`Onset ${dayTime(this.#onset, 0)}`],
+      blocks,
+      beats: [],
+      ...this.#period,
+      marks: [{ t: this.#onset, name: "onset" }],
+      by: context.session.name,
+    });
+  }
+
   #paint() {
     if (!this.blocks?.length) return;
-    const [first] = this.blocks,
-      last = this.blocks.at(-1);
-    const from = first.t0,
-      to = last.t0 + (last.values.length / (last.envelope ? 2 : 1)) * last.dt;
-    const onset = this.alarm?.onset ?? Number(this.id.split(":").at(-1)) / 1e6;
+    const { from, to } = this.#period,
+      onset = this.#onset;
     this.canvas.style.width = `${(LEAD_IN_MM + ((to - from) / 1000) * SPEED) * MM}px`;
     drawOnPaper(this.canvas, this.blocks, {
       from,

@@ -39,6 +39,8 @@ const KEYS = {
     ["j k", "in a review: the next, previous one in the list of all alarms"],
     ["d", "full disclosure"],
     ["E", "edit beats: ← → choose, a letter relabels, Delete, Shift ← → moves"],
+    ["N", "write a note or an event of this moment"],
+    ["o", "print the shown strip, or that of the review"],
     ["l", "alarm limits"],
     ["Esc", "back"],
   ],

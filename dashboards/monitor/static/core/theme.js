@@ -33,6 +33,18 @@ function apply() {
   for (const listener of listeners) listener();
 }
 
+/** Draw something in the colours of the day, whatever the theme is: for paper. */
+export function byDay(draw) {
+  const root = document.documentElement,
+    { theme } = root.dataset;
+  root.dataset.theme = "light";
+  known.clear();
+  draw();
+  if (theme === undefined) delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  known.clear();
+}
+
 onChange("theme", apply);
 onChange("clock", apply); // canvases hold times
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);

@@ -8,8 +8,8 @@ const READ_AGAIN_S = 15;
 const DECIDED_MS = 60_000; // an entry's minute, and the 15 s after which its rhythm is decided
 const GIVEN_UP_MS = 600_000; // no rhythm is stored of that time
 
-/** Entries that the wearer made; the others are of people who moved bed or device. */
-export const saidByWearer = ({ kind }) => kind === "symptom" || kind === "note";
+/** Entries of a moment: what the wearer or a person at the page said. The others are of a bed or device. */
+export const ofMoment = ({ kind }) => ["symptom", "note", "event"].includes(kind);
 
 /** "Symptom: dizzy" */
 export const journalText = ({ kind, text }) =>

@@ -7,7 +7,7 @@ import { Edits } from "../review/edits.js";
 import { Review } from "../review/review.js";
 
 export class Overlays {
-  /** `cover` is the element that is covered; steps: {goTo(t), nextAlarm(step), listed(step)} */
+  /** `cover` is the element that is covered; steps: {goTo(t), nextAlarm(step), listed(step), print()} */
   constructor(patient, tape, session, cover, steps) {
     Object.assign(this, { patient, tape, cover, steps });
     this.edits = new Edits(patient, session);
@@ -24,11 +24,11 @@ export class Overlays {
   }
 
   review(alarm) {
-    const { goTo, nextAlarm, listed } = this.steps;
+    const { goTo, nextAlarm, listed, print } = this.steps;
     this.#open(
       new Review(this.patient, alarm, {
         edits: this.edits,
-        steps: { close: () => this.close(true), alarm: nextAlarm, listed, show: goTo },
+        steps: { close: () => this.close(true), alarm: nextAlarm, listed, show: goTo, print },
       }),
     );
   }

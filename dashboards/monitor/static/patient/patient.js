@@ -1,20 +1,22 @@
 // One patient: the trace, the last hours, the numbers and the alarms; and over them, on request, a review or an hour at a glance.
 
-import { alarmState, age, standing } from "../alarms/words.js";
-import { goBeside, reviewHref } from "../alarms/worklistorder.js";
+import { age, standing } from "../alarms/words.js";
 import { getJson, patientPath } from "../core/api.js";
 import { h, setClass, setData } from "../core/dom.js";
-import { now } from "../core/model.js";
+import { now, wallClock } from "../core/model.js";
 import { keep, prefs, togglePin } from "../core/prefs.js";
 import { Chart, GAINS } from "../trace/chart.js";
 import { Tape } from "../trace/tape.js";
 import { technicalText } from "../ward/tile.js";
 import { BeatsPanel } from "../measures/beatspanel.js";
 import { MeasuresPanel } from "../measures/measurespanel.js";
+import { AlarmSteps } from "./alarmsteps.js";
 import { nextBeat } from "./findbeat.js";
 import { openLimits } from "../limits/limits.js";
+import { writeNote } from "./notes.js";
 import { Overlays } from "./overlays.js";
 import { Player } from "./player.js";
+import { printReview, printShown } from "./printing.js";
 import { SidePanel } from "./sidepanel.js";
 import { TitleBar } from "./titlebar.js";
 import { Toolbar } from "./toolbar.js";
@@ -22,7 +24,7 @@ import { Trend } from "../trend/trend.js";
 
 const SPEEDS = [25, 50];
 const LOWER = ["trend", "beats", "measures"];
-const KEYS_OVER_A_PANEL = ["n", "p", "a", "r", "j", "k"];
+const KEYS_OVER_A_PANEL = ["n", "p", "a", "r", "j", "k", "o", "N"];
 const OLDER_H = 24,
   LISTED_H = 168; // the worklist reaches so far back
 
@@ -48,10 +50,12 @@ export class PatientView {
     }
     this.title = new TitleBar(patient);
     this.tools = new Toolbar(this.chart, {
-      alarm: (step) => this.nextAlarm(step),
+      alarm: (step) => this.alarms.next(step),
       beat: (step) => this.nextBeat(step),
       disclose: () => this.overlays.disclose(),
       edit: () => this.editBeats(),
+      note: () => this.note(),
+      print: () => this.print(),
       toggle: () => this.toggle(),
       player: this.player?.element,
     });
@@ -74,9 +78,11 @@ export class PatientView {
     setData(this.left, "lower", prefs.lower);
     this.overlays = new Overlays(patient, this.tape, context.session, this.left, {
       goTo: (t) => this.goTo(t),
-      nextAlarm: (step) => this.nextAlarm(step),
-      listed: (step) => this.#listed(step),
+      nextAlarm: (step) => this.alarms.next(step),
+      listed: (step) => this.alarms.listed(step),
+      print: () => this.print(),
     });
+    this.alarms = new AlarmSteps(patient, this.chart, this.overlays, context, () => this.#middle());
     this.element = h(
       "section",
       { class: "patient" },
@@ -122,21 +128,23 @@ export class PatientView {
       "+": () => chart.zoom(-1),
       "=": () => chart.zoom(-1),
       "-": () => chart.zoom(1),
-      n: () => this.nextAlarm(1),
-      p: () => this.nextAlarm(-1),
-      j: () => this.#listed(1),
-      k: () => this.#listed(-1),
+      n: () => this.alarms.next(1),
+      p: () => this.alarms.next(-1),
+      j: () => this.alarms.listed(1),
+      k: () => this.alarms.listed(-1),
       b: () => this.nextBeat(1),
       B: () => this.nextBeat(-1),
       c: () => chart.calipers.toggle(),
-      a: () => this.#worst("acknowledge"),
+      a: () => this.alarms.act("acknowledge"),
       A: () => this.context.actions.acknowledgeAll(this.patient),
-      s: () => this.#worst("silence"),
+      s: () => this.alarms.act("silence"),
       g: () => keep("speed", SPEEDS[(SPEEDS.indexOf(prefs.speed) + 1) % SPEEDS.length]),
       d: () => this.overlays.disclose(),
       E: () => this.editBeats(),
+      N: () => this.note(),
+      o: () => this.print(),
       l: () => this.limits(),
-      r: () => this.#newest(),
+      r: () => this.alarms.reviewNewest(),
       e: () => keep("lower", LOWER[(LOWER.indexOf(prefs.lower) + 1) % LOWER.length]),
       0: () => chart.fitGain(),
       P: () =>
@@ -190,36 +198,23 @@ export class PatientView {
     this.overlays.editBeats(this.#middle());
   }
 
+  /** Write a note of the present, or of the middle of the shown period, or of the alarm under review. */
+  note() {
+    const at = this.overlays.reviewed?.onset ?? (this.chart.live ? wallClock() : this.#middle());
+    writeNote(this.patient, at, this.context);
+  }
+
+  print() {
+    const { patient, context, chart, overlays, tape } = this,
+      { panel, reviewed } = overlays;
+    if (reviewed) printReview(patient, panel, context);
+    else printShown(patient, chart, tape, context);
+  }
+
   /** Show a time in the trace. */
   goTo(t) {
     this.overlays.close();
     this.chart.centre(t);
-  }
-
-  nextAlarm(step) {
-    const { overlays } = this,
-      alarms = [...this.patient.alarms.values()].sort((a, b) => a.onset - b.onset);
-    const at = overlays.reviewed?.onset ?? this.marked ?? this.#middle();
-    const next =
-      step > 0
-        ? alarms.find((alarm) => alarm.onset > at + 1)
-        : alarms.findLast((alarm) => alarm.onset < at - 1);
-    if (!next) return this.context.say(step > 0 ? "No later alarm." : "No earlier alarm.");
-    if (overlays.reviewed) overlays.review(next);
-    else this.#mark(next.onset);
-  }
-
-  /** Review the next (1) or the previous (-1) alarm of the ward's list, of whatever patient. */
-  #listed(step) {
-    const { reviewed } = this.overlays;
-    if (reviewed) goBeside(reviewed.id, step, this.context, reviewHref);
-    else this.context.say("Open an alarm first: j and k go on along the list of alarms.");
-  }
-
-  /** Show an alarm's onset; from there the next one is looked for, until another period is shown. */
-  #mark(onset) {
-    this.chart.third(onset);
-    this.marked = onset;
   }
 
   async nextBeat(step) {
@@ -253,32 +248,6 @@ export class PatientView {
     return true;
   }
 
-  /** The alarm on which the keys act: the one under review, or the most urgent one that needs attention. */
-  #worst(action) {
-    const { arrhythmia, technical } = standing(this.patient, now()),
-      { actions, say } = this.context,
-      { reviewed } = this.overlays;
-    const open = [...arrhythmia, ...technical].filter((a) =>
-      ["holds", "latched"].includes(alarmState(a, now(), this.patient.silencedS(a))),
-    );
-    const alarm = reviewed
-      ? this.patient.alarms.get(reviewed.id)
-      : open.find((a) => action === "acknowledge" || (a.priority !== "high" && !a.over));
-    if (!alarm)
-      return say(
-        action === "acknowledge"
-          ? "No alarm to acknowledge."
-          : "No alarm that can be silenced: high ones never are.",
-      );
-    actions[action](this.patient, alarm);
-  }
-
-  #newest() {
-    const newest = [...this.patient.alarms.values()].sort((a, b) => b.onset - a.onset)[0];
-    if (newest) this.overlays.review(newest);
-    else this.context.say("No alarm to review.");
-  }
-
   #missing(connected) {
     const { patient } = this;
     if (!connected) return "";
@@ -291,8 +260,8 @@ export class PatientView {
 
   /** Called when the chart shows another period. */
   #shown() {
-    this.marked = null;
     if (!this.tools) return;
+    this.alarms.marked = null;
     this.tools.shown();
     setData(this.left, "live", String(this.chart.live));
   }

@@ -5,7 +5,7 @@ import { h, setHidden, setText } from "../core/dom.js";
 import { keep, prefs } from "../core/prefs.js";
 
 export class Toolbar {
-  /** steps: {alarm, beat, disclose, edit, toggle}: go to the next (1) or previous (-1) alarm or beat, open the full disclosure */
+  /** steps: {alarm, beat, disclose, edit, note, print, toggle}: go to the next (1) or previous (-1) alarm or beat, open the full disclosure */
   constructor(chart, steps) {
     this.chart = chart;
     this.time = h("span", { class: "time" });
@@ -41,7 +41,7 @@ export class Toolbar {
     setText(this.pause, this.chart.live ? "Pause" : "Back to live");
   }
 
-  #element({ alarm, beat, disclose, edit, toggle, player }) {
+  #element({ alarm, beat, disclose, edit, note, print, toggle, player }) {
     const { chart } = this,
       button = (text, title, press) => h("button", { title, onclick: press }, text);
     this.pause = button("Pause", "Space", toggle);
@@ -92,6 +92,8 @@ export class Toolbar {
       button("Calipers", "c", () => chart.calipers.toggle()),
       button("Hour", "Full disclosure (d)", disclose),
       button("Edit beats", "Relabel, move, insert and delete beats (E)", edit),
+      button("Note", "Write a note or an event of this moment (N)", note),
+      button("Print", "Print the shown strip (o)", print),
       h(
         "span",
         { class: "group" },

@@ -103,7 +103,7 @@ export class Review {
   }
 
   /** The period on the paper, ms: of the strip, or around the onset while there is none. */
-  get #period() {
+  get period() {
     const { onset } = this.alarm,
       last = this.blocks.at(-1);
     return {
@@ -114,7 +114,7 @@ export class Review {
 
   #paint() {
     const { paper } = this,
-      { from, to } = this.#period;
+      { from, to } = this.period;
     if (!paper.width) return;
     const rows = Math.ceil((to - from) / 1000 / paper.rowSeconds - 1e-6);
     paper.draw(this.blocks, { from, to, rows, marks: [{ t: this.alarm.onset, name: "onset" }] });
@@ -123,14 +123,15 @@ export class Review {
     this.#marks();
   }
 
-  get #standing() {
-    const { from, to } = this.#period;
+  /** The beats on the paper as they stand after people's edits. */
+  get standing() {
+    const { from, to } = this.period;
     return standingBeats(this.beats, this.edits, from, to);
   }
 
   /** Show the beats as they stand, and what people say. */
   #marks() {
-    const beats = this.#standing,
+    const beats = this.standing,
       ids = new Set([this.alarm.id, ...beats.map(({ id }) => id)]);
     this.people.show(this.edits.all.filter((edit) => ids.has(edit.target_id)).reverse());
     this.paper.mark(beats, this.chosen?.id);
@@ -140,7 +141,7 @@ export class Review {
 
   /** Choose the beat beside the chosen one; at first the one nearest to the onset. */
   #next(step) {
-    const beats = this.#standing,
+    const beats = this.standing,
       at = beats.findIndex(({ id }) => id === this.chosen?.id);
     const first = step > 0 ? beats.findIndex(({ t }) => t >= this.alarm.onset - 1) : -1;
     const next = beats[at >= 0 ? at + step : Math.max(0, first)];
@@ -149,7 +150,7 @@ export class Review {
 
   #choose(beat) {
     this.#say(beat);
-    this.paper.mark(this.#standing, beat.id);
+    this.paper.mark(this.standing, beat.id);
     this.paper.focus(beat.id);
   }
 
@@ -197,6 +198,7 @@ export class Review {
         button("Next  n ›", () => steps.alarm(1), "The patient's next alarm"),
       ),
       button("Next in the list  j ›", () => steps.listed(1), "Of all patients' alarms; k: back"),
+      button("Print  o", () => steps.print()),
       button("In the trace", () => steps.show(alarm.onset)),
       this.closing,
     );

@@ -2,7 +2,7 @@
 
 import { baselineMv, plot } from "./plot.js";
 import { drawBeat, drawReference, drawSaid } from "./sweep.js";
-import { saidByWearer } from "../patient/journal.js";
+import { ofMoment } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
 import { shortTime, time } from "../alarms/words.js";
 
@@ -159,7 +159,7 @@ export class HistoryRows {
 
   #said({ y, width, height }, from, to, ratio) {
     for (const entry of this.tape.patient.journal.values()) {
-      if (!saidByWearer(entry) || entry.t < from || entry.t >= to) continue;
+      if (!ofMoment(entry) || entry.t < from || entry.t >= to) continue;
       const x = ((entry.t - from) / (to - from)) * width;
       drawSaid(this.context, x, y, height - BAND_PX * ratio, ratio);
     }

@@ -3,7 +3,7 @@
 import { FittingGain, FixedGain, TICKS_PX } from "./gain.js";
 import { rrOnly, sayNoTrace } from "./notrace.js";
 import { MISSING } from "./samples.js";
-import { saidByWearer } from "../patient/journal.js";
+import { ofMoment } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
 
 const GAP_PX = 14;
@@ -250,7 +250,7 @@ export class Sweep {
   /** Mark what the wearer said; false if the pen has not reached it. */
   #said(entry) {
     const index = this.samples.indexOf(entry.t);
-    if (!saidByWearer(entry) || index < this.oldest) return true;
+    if (!ofMoment(entry) || index < this.oldest) return true;
     if (index > this.drawn) return false;
     drawSaid(this.context, this.#x(index), this.#top(index), this.rowHeight, this.ratio);
     return true;

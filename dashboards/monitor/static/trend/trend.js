@@ -4,7 +4,7 @@ import { rhythmWord, time } from "../alarms/words.js";
 import { h, setAttribute, setText } from "../core/dom.js";
 import { keep, prefs } from "../core/prefs.js";
 import { colour, onTheme } from "../core/theme.js";
-import { saidByWearer } from "../patient/journal.js";
+import { ofMoment } from "../patient/journal.js";
 import { fitCanvas } from "../trace/plot.js";
 import { TrendData } from "./trenddata.js";
 import { BAND, drawTrend, plotBox } from "./trendplot.js";
@@ -160,7 +160,7 @@ export class Trend {
       range: this.range,
       limits: this.limits(),
       alarms: this.patient.alarms.values(),
-      said: [...this.patient.journal.values()].filter(saidByWearer),
+      said: [...this.patient.journal.values()].filter(ofMoment),
     });
     this.#overlay();
   }
