@@ -56,3 +56,28 @@ def test_the_seconds_of_a_tile_are_chosen_in_the_settings(browser: Browser) -> N
         expect(tile(page, "Bed 1")).to_be_visible()
         page.get_by_role("button", name="Settings").click()
         expect(page.get_by_label("10 s")).to_be_checked()
+
+
+# Rows in which the mark of a Q beat is painted, above the trace: in paced rhythm, and in another.
+MARKS = """async () => {
+  const { drawBeat } = await import("/static/trace/marks.js");
+  return [true, false].map((paced) => {
+    const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+    drawBeat(context, { label: "Q", paced }, 50, 0, 1, false);
+    const { data, width } = context.getImageData(0, 0, canvas.width, canvas.height);
+    const rows = new Set();
+    data.forEach((value, i) => { if (i % 4 === 3 && value) rows.add(Math.floor(i / 4 / width)); });
+    return rows.size;
+  });
+}"""
+# The level beneath a row's top of 100 px, of peaks that are lower and higher.
+LEVELS = """async () => {
+  const { levelOf } = await import("/static/trace/gain.js");
+  return [20, 50, 70].map((up) => levelOf(100, up, 1));
+}"""
+
+
+def test_a_paced_beat_has_a_spike_and_peaks_leave_room_for_the_letters(browser: Browser) -> None:
+    with ward([Story("Bed 1")]) as (server, _), opened(browser, server.url) as page:
+        assert page.evaluate(MARKS) == [14, 7]
+        assert page.evaluate(LEVELS) == [60, 80, 80]

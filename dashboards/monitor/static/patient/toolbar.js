@@ -1,7 +1,7 @@
 // The row of buttons beneath the trace: pause, scroll, zoom, go to alarms and beats, calipers, speed and gain.
 
 import { BEATS, dayTime } from "../alarms/words.js";
-import { h, setHidden, setText } from "../core/dom.js";
+import { h, setAttribute, setHidden, setText } from "../core/dom.js";
 import { keep, prefs } from "../core/prefs.js";
 
 export class Toolbar {
@@ -27,7 +27,7 @@ export class Toolbar {
       [this.smaller, at <= 0],
       [this.larger, at === gains.length - 1],
     ])
-      if (button.disabled !== off) button.disabled = off;
+      setAttribute(button, "aria-disabled", String(off)); // keeps the focus at the last step
     setHidden(this.legend, this.chart.patient.references.length === 0);
   }
 

@@ -5,13 +5,18 @@ const BASELINE_S = 2;
 const STRAYED = 0.3; // of a row's height: a fixed-gain trace that has wandered this far is centred again
 const LOOK_S = 0.1; // interval of this check
 const RECENT_S = 0.6;
+export const LETTERS_PX = 24; // kept free for the beats' letters above a trace of fixed gain
+const LEVELS = [0.6, 0.7, 0.8]; // of a row's height: R waves are taller than S waves are deep
 const FULL_SCALES_MV = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 12, 20]; // of a tile's height
 
 const median = (sorted) => (sorted.length ? sorted[sorted.length >> 1] : 0);
 
+/** Where the baseline lies, in pixels beneath the row's top: as high as the peaks, `up` pixels tall, leave room for the letters. */
+export const levelOf = (height, up, ratio) =>
+  height * (LEVELS.find((share) => height * share - up >= LETTERS_PX * ratio) ?? LEVELS.at(-1));
+
 /**
  * The gain that a person has chosen. `baseline` counts lie `level` pixels below the row's top, `scale` is pixels (of the device) per mV.
- * The median goes a little below the middle: R waves are taller than S waves are deep.
  */
 export class FixedGain {
   constructor(sweep) {
@@ -19,7 +24,7 @@ export class FixedGain {
     this.passed = null;
     this.baseline = 0;
     this.scale = sweep.options.mmPerMv * sweep.options.mm;
-    this.level = sweep.rowHeight * 0.6;
+    this.level = levelOf(sweep.rowHeight, 0, sweep.ratio);
   }
 
   begin(pass) {
@@ -32,7 +37,11 @@ export class FixedGain {
       start - BASELINE_S * samples.fs,
       start + (BASELINE_S * samples.fs) / 2,
     );
-    this.baseline = median(around.length ? around : samples.sorted(start, start + perRow));
+    const seen = around.length ? around : samples.sorted(start, start + perRow);
+    this.baseline = median(seen);
+    const peak = seen.length ? seen[Math.floor((seen.length - 1) * 0.998)] : this.baseline;
+    const up = ((peak - this.baseline) / samples.countsPerMv) * this.scale;
+    this.level = levelOf(this.sweep.rowHeight, up, this.sweep.ratio);
   }
 
   /** Centre a trace that has wandered off, with a visible step, rather than lose it; true if that happened at this index. */

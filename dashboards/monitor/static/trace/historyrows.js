@@ -1,7 +1,8 @@
 // Rows of the stored past on a canvas: samples (or their range if many fall on a pixel), beats, the rhythm's colour, and alarms.
 
-import { baselineMv, plot } from "./plot.js";
-import { drawBeat, drawReference, drawSaid } from "./sweep.js";
+import { levelOf } from "./gain.js";
+import { baselineMv, extentMv, plot } from "./plot.js";
+import { drawBeat, drawReference, drawSaid, PACED } from "./marks.js";
 import { ofMoment } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
 import { shortTime, time } from "../alarms/words.js";
@@ -77,7 +78,9 @@ export class HistoryRows {
       perRow = (to - from) / rows;
     context.clearRect(0, 0, canvas.width, canvas.height);
     const blocks = to - from > SAMPLES_UP_TO_MS ? (this.picture ?? []) : this.tape.known(from, to);
-    const zero = baselineMv(blocks, from, to);
+    const zero = baselineMv(blocks, from, to),
+      up = (extentMv(blocks, from, to)[1] - zero) * scale * ratio,
+      level = levelOf(height, up, ratio);
     for (let row = 0; row < rows; row++) {
       const box = { x: 0, y: row * height, width: canvas.width, height },
         start = from + row * perRow;
@@ -85,7 +88,7 @@ export class HistoryRows {
       plot(context, blocks, box, {
         from: start,
         to: start + perRow,
-        level: height * 0.6,
+        level,
         scale: scale * ratio,
         zero,
         colour: colour("trace"),
@@ -127,7 +130,7 @@ export class HistoryRows {
     for (const beat of this.tape.knownBeats(from, to))
       drawBeat(
         this.context,
-        beat.label,
+        { label: beat.label, paced: this.#paced(beat.t) },
         ((beat.t - from) / (to - from)) * width,
         y,
         ratio,
@@ -143,6 +146,12 @@ export class HistoryRows {
           y + height - BAND_PX * ratio,
           ratio,
         );
+  }
+
+  #paced(t) {
+    return (this.episodes ?? []).some(
+      ({ start, end, label }) => label === PACED && start <= t && t < end,
+    );
   }
 
   #alarms({ y, width, height }, from, to, ratio) {

@@ -1,9 +1,10 @@
 // How tall a row of the trace must be, and which gains suit the signal.
 
+import { LETTERS_PX } from "./gain.js";
+
 const LOOK_S = 10; // of signal that are judged
 const LEAST_MV = 1.5,
-  HEADROOM = 1.35,
-  LETTERS_PX = 24; // above the trace
+  HEADROOM = 1.35;
 const LEAST_MM = 4; // a trace that is less tall shows nothing
 
 export class Suit {

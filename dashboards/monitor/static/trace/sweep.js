@@ -2,13 +2,13 @@
 
 import { FittingGain, FixedGain, TICKS_PX } from "./gain.js";
 import { rrOnly, sayNoTrace } from "./notrace.js";
+import { drawBeat, drawReference, drawSaid, PACED } from "./marks.js";
 import { MISSING } from "./samples.js";
 import { ofMoment } from "../patient/journal.js";
 import { colour } from "../core/theme.js";
 
 const GAP_PX = 14;
 const LINE_PX = 1.5;
-const BEAT_TICK = { N: [5, 1], S: [9, 2], V: [9, 2], F: [9, 2], Q: [7, 1] };
 const REFIT_S = 1;
 const CALIBRATION_PX = 24;
 const EDGE = 1e-9; // an index on the border of two rows belongs to the later one
@@ -243,7 +243,17 @@ export class Sweep {
     const x = this.#x(index),
       top = this.#top(index);
     if (reference) drawReference(this.context, beat.label, x, top + this.rowHeight, this.ratio);
-    else drawBeat(this.context, beat.label, x, top, this.ratio, this.options.letters);
+    else {
+      const paced = this.patient.rhythm?.label === PACED;
+      drawBeat(
+        this.context,
+        { label: beat.label, paced },
+        x,
+        top,
+        this.ratio,
+        this.options.letters,
+      );
+    }
     return true;
   }
 
@@ -255,42 +265,4 @@ export class Sweep {
     drawSaid(this.context, this.#x(index), this.#top(index), this.rowHeight, this.ratio);
     return true;
   }
-}
-
-/** Draw when the wearer pressed the button or left a note: a line over the row, with a head at its foot. */
-export function drawSaid(context, x, top, height, ratio) {
-  context.fillStyle = colour("said");
-  context.fillRect(Math.round(x), top, Math.ceil(ratio), height); // whole pixels: a crisp line
-  context.beginPath();
-  context.arc(x, top + height - 5 * ratio, 4 * ratio, 0, 2 * Math.PI);
-  context.fill();
-}
-
-/** Draw a tick, and the letter if there is room; a fusion beat is half of either kind. */
-export function drawBeat(context, label, x, top, ratio, letters) {
-  const [length, width] = BEAT_TICK[label] ?? BEAT_TICK.Q;
-  const left = x - (width * ratio) / 2;
-  if (label === "F") {
-    context.fillStyle = colour("beat-N");
-    context.fillRect(left, top, width * ratio, (length * ratio) / 2);
-    context.fillStyle = colour("beat-V");
-    context.fillRect(left, top + (length * ratio) / 2, width * ratio, (length * ratio) / 2);
-  } else {
-    context.fillStyle = colour(`beat-${BEAT_TICK[label] ? label : "Q"}`);
-    context.fillRect(left, top, width * ratio, length * ratio);
-  }
-  if (letters) letter(context, label, x, top + 20 * ratio, ratio);
-}
-
-/** Draw the reference class of a beat at the foot of its row, below the detected one. */
-export function drawReference(context, label, x, foot, ratio) {
-  context.fillStyle = colour(`beat-${BEAT_TICK[label] ? label : "Q"}`);
-  context.fillRect(x - ratio / 2, foot - 5 * ratio, ratio, 5 * ratio);
-  letter(context, label.toLowerCase(), x, foot - 8 * ratio, ratio);
-}
-
-function letter(context, text, x, y, ratio) {
-  context.font = `${11 * ratio}px ui-monospace, "DejaVu Sans Mono", monospace`;
-  context.textAlign = "center";
-  context.fillText(text, x, y);
 }

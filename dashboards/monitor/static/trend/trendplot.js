@@ -2,7 +2,7 @@
 
 import { shortTime } from "../alarms/words.js";
 import { colour } from "../core/theme.js";
-import { drawSaid } from "../trace/sweep.js";
+import { drawSaid } from "../trace/marks.js";
 import { band, flag } from "../trace/historyrows.js";
 
 const MINUTE = 60_000,
