@@ -47,7 +47,7 @@ async def _write(ask: ApiRequest) -> Response:
     return await sent(ask, entry)
 
 
-_ENTRY = schemas.thing(
+_ENTRY = schemas.object_schema(
     {
         "at": schemas.TIME,
         "kind": {"enum": [*get_args(Written)]},

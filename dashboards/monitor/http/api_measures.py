@@ -29,7 +29,7 @@ async def _measures(ask: ApiRequest) -> Response:
 _NUMBER = {"type": "number"}
 _NUMBERS = schemas.many(_NUMBER)
 _SPECTRUM = {
-    **schemas.thing(
+    **schemas.object_schema(
         {
             "lf_ms2": _NUMBER,
             "hf_ms2": _NUMBER,
@@ -45,14 +45,16 @@ _SPECTRUM = {
     "type": ["object", "null"],
 }
 _BEAT = {
-    **schemas.thing(
+    **schemas.object_schema(
         {
             "mv": _NUMBERS,
             "fs": _NUMBER,
             "r": {"type": "integer"},
             "beats": {"type": "integer"},
             "rr": _NUMBER,
-            "marks": schemas.thing({name: {"type": ["integer", "null"]} for name in Marks._fields}),
+            "marks": schemas.object_schema(
+                {name: {"type": ["integer", "null"]} for name in Marks._fields}
+            ),
             "unsure": schemas.many({"enum": [*Marks._fields]}),
             **dict.fromkeys(
                 ("pr", "qrs", "qt", "qtc_fridericia", "qtc_bazett"), schemas.NUMBER_OR_NULL
@@ -70,10 +72,10 @@ ENDPOINTS = (
         "Atrial fibrillation day by day",
         ResponseSpec(
             "the days",
-            schemas.thing(
+            schemas.object_schema(
                 {
                     "days": schemas.many(
-                        schemas.thing(
+                        schemas.object_schema(
                             {
                                 "start": schemas.TIME,
                                 "readable_s": _NUMBER,
@@ -105,7 +107,7 @@ ENDPOINTS = (
         "Spectrum of the normal intervals, and the average normal beat of the period's last 90 s",
         ResponseSpec(
             "both, null if there is too little",
-            schemas.thing({"spectrum": _SPECTRUM, "beat": _BEAT}),
+            schemas.object_schema({"spectrum": _SPECTRUM, "beat": _BEAT}),
         ),
         query=schemas.period("24 h"),
         errors=(503,),
