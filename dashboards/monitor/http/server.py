@@ -34,12 +34,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dashboards.monitor.http import (
     api_actions,
     api_edits,
-    api_history,
     api_journal,
     api_limits,
-    api_measures,
     api_people,
-    api_report,
     api_session,
     api_ward,
     api_worklist,
@@ -48,6 +45,7 @@ from dashboards.monitor.http.access import COOKIE, Access, TooManyAttemptsError
 from dashboards.monitor.http.api_request import AppState, Send, json_answer
 from dashboards.monitor.http.guard import LOOPBACK_NAMES, KnownHosts, SafeHeaders, same_origin
 from dashboards.monitor.http.openapi import described
+from dashboards.monitor.http.past import api_history, api_measures, api_report
 from dashboards.monitor.live.board import Board
 from dashboards.monitor.live.feed import Feed
 from dashboards.monitor.live.hub import Hub, Page

@@ -1,0 +1,1 @@
+"""Endpoints for the stored past of a patient: signal, events, measures and the report."""
