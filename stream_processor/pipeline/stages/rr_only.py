@@ -175,7 +175,8 @@ def _signs(state: _State, row: int, until: int) -> VitalSigns:
 
 
 def _hint(state: _State, row: int, k: int) -> list[Span]:
-    """Return a word on regularity for the last ten seconds, every ten seconds."""
+    """Return a word on regularity for the last ten seconds, every ten seconds. The rhythm itself is
+    unreadable: a burden of AF, say, is a share of the time that was readable."""
     start, end = max(state.begin, (k - HINT_S) * FS_HZ), k * FS_HZ
     if k % HINT_S or start >= end:
         return []
@@ -184,4 +185,4 @@ def _hint(state: _State, row: int, k: int) -> list[Span]:
     steps = [abs(b - a) > STEP * a for a, b in pairwise(state.rr)]
     share = sum(steps) / len(steps)
     word = "irregular" if share > IRREGULAR else "regular"
-    return [Span(row, start, end, "U", 1.0, f"RR only: intervals {word}")]
+    return [Span(row, start, end, "~", 1.0, f"RR only: intervals {word}")]

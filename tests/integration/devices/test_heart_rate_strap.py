@@ -90,8 +90,9 @@ def test_from_the_strap_to_the_store(stack: Stack, scheme: str, tmp_path: Path) 
     assert all(by_s[s] == pytest.approx(70, abs=4) for s in range(20, NORMAL_S))
     assert all(by_s[s] == pytest.approx(130, abs=8) for s in range(NORMAL_S + 15, LOST.start))
     first = {a.kind: a for a in stack.sink.read(Alarm, "p")}
-    assert first.keys() == {"hr_high", "gap"}
+    # on a slow machine the processor may have waited for longer than `no_signal_s` at some point
+    assert {"hr_high", "gap"} <= first.keys() <= {"hr_high", "gap", "no_signal"}
     assert first["hr_high"].text.endswith("(RR only)")
-    reasons = {r.reason for r in stack.sink.read(Rhythm, "p") if r.label == "U"}
-    assert reasons == {"RR only: intervals regular"}
+    rhythms = stack.sink.read(Rhythm, "p")
+    assert ("~", "RR only: intervals regular") in {(r.label, r.reason) for r in rhythms}
     assert not [*stack.sink.read(Beat, "p"), *stack.sink.read(Waveform, "p")]

@@ -112,11 +112,11 @@ def test_contact_lost_is_lead_off_and_no_rate() -> None:
 
 
 @pytest.mark.parametrize(("rr_s", "word"), [(sinus(120), "regular"), (irregular(120), "irregular")])
-def test_the_rhythm_is_unclassified_with_a_hint(rr_s: list[float], word: str) -> None:
+def test_the_rhythm_is_unreadable_with_a_hint(rr_s: list[float], word: str) -> None:
     events = of_rr(rr_s)
     found = [e for e in events if isinstance(e, Rhythm)]
-    assert {(r.label, r.reason) for r in found[4:]} == {("U", f"RR only: intervals {word}")}
-    assert {r.label for r in found} <= {"~", "U"}
+    assert {(r.label, r.reason) for r in found[4:]} == {("~", f"RR only: intervals {word}")}
+    assert {r.label for r in found} == {"~"}
     assert "atrial_fibrillation" not in {a.kind for a in onsets(events)}
 
 
