@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,18 @@ Sink = Annotated[
 Port = Annotated[
     int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
 ]
+
+
+def page_port(default: int) -> Any:
+    """Return the option for the page's port of a command that takes a free one by itself."""
+    return typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help=f"Port of the page; 0 takes a free one. Default: {default}, or a free one if it is taken.",
+    )
+
+
 Certificate = Annotated[
     str | None,
     typer.Option(

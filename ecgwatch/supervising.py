@@ -18,7 +18,7 @@ BROKEN = 70  # exit code of a worker that broke down
 USER_ERRORS = (1, 2, 3)
 
 
-class Place:
+class WorkerPlace:
     """Runs one worker after the other; the last argument of each is the number of breakdowns before
     it."""
 
@@ -88,7 +88,7 @@ def supervise(commands: Sequence[list[str]], clock: Clock, crash_loops: Sequence
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     places = [
-        Place(command, clock, crash_loop)
+        WorkerPlace(command, clock, crash_loop)
         for command, crash_loop in zip(commands, crash_loops, strict=True)
     ]
     stopping = False

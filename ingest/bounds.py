@@ -45,7 +45,7 @@ MAX_SEQ = 2**53
 MAX_TIME_NS = 230 * 366 * 24 * 3600 * 10**9
 
 
-class Problem(NamedTuple):
+class FieldProblem(NamedTuple):
     """A problem with one field of a message."""
 
     field: str
@@ -55,7 +55,7 @@ class Problem(NamedTuple):
         return f"{self.field} {self.reason}"
 
 
-def chunk_problems(chunk: SampleChunk) -> list[Problem]:
+def chunk_problems(chunk: SampleChunk) -> list[FieldProblem]:
     """Return the problems that make a chunk unusable, whatever came before it."""
     c, n = chunk, len(chunk.samples)
     checks = (
@@ -80,10 +80,10 @@ def chunk_problems(chunk: SampleChunk) -> list[Problem]:
         (len(c.fault) <= MAX_FAULT, "fault", f"is longer than {MAX_FAULT} characters"),
         (c.fault.isprintable(), "fault", "holds characters that cannot be printed"),
     )
-    return [Problem(field, reason.format(c=c)) for good, field, reason in checks if not good]
+    return [FieldProblem(field, reason.format(c=c)) for good, field, reason in checks if not good]
 
 
-def reference_problems(note: Reference) -> list[Problem]:
+def reference_problems(note: Reference) -> list[FieldProblem]:
     """Return the problems that make a reference annotation unusable."""
     checks = (
         *_name_checks("patient_id", note.patient_id),
@@ -96,10 +96,12 @@ def reference_problems(note: Reference) -> list[Problem]:
         (len(note.symbol) <= MAX_SYMBOL, "symbol", f"is longer than {MAX_SYMBOL} characters"),
         (len(note.aux) <= MAX_AUX, "aux", f"is longer than {MAX_AUX} characters"),
     )
-    return [Problem(field, reason.format(c=note)) for good, field, reason in checks if not good]
+    return [
+        FieldProblem(field, reason.format(c=note)) for good, field, reason in checks if not good
+    ]
 
 
-def action_problems(action: Action) -> list[Problem]:
+def action_problems(action: Action) -> list[FieldProblem]:
     """Return the problems that make an action unusable. Names and ranges of alarm limits are not
     checked: only the processor knows them, and it ignores limits that it cannot use."""
     a = action
@@ -126,10 +128,10 @@ def action_problems(action: Action) -> list[Problem]:
             "hold a value that is no finite number",
         ),
     )
-    return [Problem(field, reason.format(c=a)) for good, field, reason in checks if not good]
+    return [FieldProblem(field, reason.format(c=a)) for good, field, reason in checks if not good]
 
 
-def edit_problems(edit: Edit) -> list[Problem]:
+def edit_problems(edit: Edit) -> list[FieldProblem]:
     """Return the problems that make an edit unfit to be stored."""
     checks = (
         *_name_checks("patient_id", edit.patient_id),
@@ -139,12 +141,14 @@ def edit_problems(edit: Edit) -> list[Problem]:
         (len(edit.said) <= MAX_NAME, "said", f"is longer than {MAX_NAME} characters"),
         (len(edit.label) <= MAX_NAME, "label", f"is longer than {MAX_NAME} characters"),
     )
-    return [Problem(field, reason.format(c=edit)) for good, field, reason in checks if not good]
+    return [
+        FieldProblem(field, reason.format(c=edit)) for good, field, reason in checks if not good
+    ]
 
 
 def stream_problems(
     *, patient_id: str, device_id: str, lead: str, fs_hz: float, counts_per_mv: float, start_ns: int
-) -> list[Problem]:
+) -> list[FieldProblem]:
     """Return the problems of a stream before any of its chunks is made; `start_ns` is the time of
     its sample 0."""
     checks = (
@@ -155,10 +159,12 @@ def stream_problems(
         (0 <= start_ns < MAX_TIME_NS, "start_time", "is outside the years 1970-2200"),
     )
     found = _Signal(fs_hz, counts_per_mv)
-    return [Problem(field, reason.format(c=found)) for good, field, reason in checks if not good]
+    return [
+        FieldProblem(field, reason.format(c=found)) for good, field, reason in checks if not good
+    ]
 
 
-def jump_problem(next_sample: int, chunk: SampleChunk) -> Problem | None:
+def jump_problem(next_sample: int, chunk: SampleChunk) -> FieldProblem | None:
     """Whether a chunk lies too far ahead of its stream, whose next sample should be `next_sample`
     (0 before the first chunk).
 
@@ -168,13 +174,13 @@ def jump_problem(next_sample: int, chunk: SampleChunk) -> Problem | None:
     ahead_s = (chunk.first_sample - next_sample) / chunk.fs_hz
     if ahead_s <= MAX_JUMP_S:
         return None
-    return Problem(
+    return FieldProblem(
         "first_sample",
         f"{chunk.first_sample} is {ahead_s:.0f} s ahead of the stream; at most {MAX_JUMP_S:g} s can be missing",
     )
 
 
-def name_problem(field: str, text: str, *, required: bool = True) -> Problem | None:
+def name_problem(field: str, text: str, *, required: bool = True) -> FieldProblem | None:
     """Whether a text can be no patient id, device id or lead.
 
     Such a name has at most MAX_NAME characters, all of them printable (blanks and every script are;
@@ -183,7 +189,7 @@ def name_problem(field: str, text: str, *, required: bool = True) -> Problem | N
     """
     return next(
         (
-            Problem(name, reason)
+            FieldProblem(name, reason)
             for good, name, reason in _name_checks(field, text, required=required)
             if not good
         ),
@@ -191,7 +197,7 @@ def name_problem(field: str, text: str, *, required: bool = True) -> Problem | N
     )
 
 
-def sentence(problems: Iterable[Problem]) -> str:
+def sentence(problems: Iterable[FieldProblem]) -> str:
     """Join the problems into one line."""
     return "; ".join(map(str, problems))
 

@@ -24,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from ingest.bounds import MAX_FAULT, Problem, chunk_problems
+from ingest.bounds import MAX_FAULT, FieldProblem, chunk_problems
 from ingest.messages import BadMessageError, SampleChunk
 
 CHUNKS_PATH = "/api/ingest/v1/streams/{stream}/chunks"
@@ -178,9 +178,9 @@ def check(chunk: Chunk, number: int = 0) -> None:
     """Raise WireError 422 for a chunk that no stage could use, naming the first wrong field."""
     problems = chunk_problems(chunk.bound("p", "d", 0))
     if len(chunk.fault) > MAX_FAULT:  # `bound` has cut it
-        problems.append(Problem("fault", f"is longer than {MAX_FAULT}"))
+        problems.append(FieldProblem("fault", f"is longer than {MAX_FAULT}"))
     if not 0 < len(chunk.lead) <= 32:
-        problems.append(Problem("lead", "is empty or longer than 32"))
+        problems.append(FieldProblem("lead", "is empty or longer than 32"))
     if problems:
         raise WireError(422, f"chunk {number}: {problems[0]}", problems[0].field)
 

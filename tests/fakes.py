@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from ingest.clock import SystemClock
-from ingest.messages import Action, AlarmKind, Beat, Event, Orders, SampleChunk, sample_offset_ns
+from ingest.messages import Action, AlarmKind, Beat, Event, Orders, SampleChunk
 from models.serving.runtime import Model
 from stream_processor.sinks.base import Sink, SinkBusyError
 from stream_processor.sinks.refusals import RefusedEvent
 from stream_processor.worker.archive import Archive
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.operator_actions import Placed
+from tests.made_chunks import made_chunk
 
 FS_HZ = 250.0
 CHUNK = 50
@@ -24,18 +25,14 @@ CHUNK = 50
 
 def chunk(patient: str, number: int, *, end: bool = False, start_ns: int = 10**18) -> SampleChunk:
     """The patient's chunk of this number: 0.2 s."""
-    first = number * CHUNK
-    t0_ns = start_ns + sample_offset_ns(first, FS_HZ)
-    return SampleChunk(
-        patient_id=patient,
+    return made_chunk(
+        patient,
+        number * CHUNK,
+        bytes(2 * CHUNK),
+        start_ns,
+        FS_HZ,
         device_id="fake",
-        lead="II",
         seq=number,
-        first_sample=first,
-        t0_ns=t0_ns,
-        fs_hz=FS_HZ,
-        counts_per_mv=200.0,
-        samples=bytes(2 * CHUNK),
         end=end,
     )
 

@@ -16,16 +16,7 @@ import numpy as np
 
 from ingest.bounds import MAX_SEQ, MAX_TIME_NS
 from ingest.clock import ManualClock
-from ingest.messages import (
-    Action,
-    BadMessageError,
-    Event,
-    Orders,
-    SampleChunk,
-    decode,
-    encode,
-    sample_offset_ns,
-)
+from ingest.messages import Action, BadMessageError, Event, Orders, SampleChunk, decode, encode
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models.serving import runtime
@@ -38,6 +29,7 @@ from stream_processor.worker.ledger import Ledger
 from stream_processor.worker.operator_actions import Placed
 from stream_processor.worker.stall_guard import StallGuard
 from tests.fakes import FakeActions
+from tests.made_chunks import made_chunk
 
 START_NS, FS = 1_700_000_000 * 10**9, 250.0
 N = 125  # samples of a chunk
@@ -102,17 +94,8 @@ def _signal(scenario: str) -> bytes:
 
 def _chunk(patient: str, counts: bytes, number: int) -> SampleChunk:
     at = 2 * N * number % (len(counts) - 2 * N)
-    return SampleChunk(
-        patient_id=patient,
-        device_id="d",
-        lead="II",
-        seq=number,
-        first_sample=number * N,
-        t0_ns=START_NS + sample_offset_ns(number * N, FS),
-        fs_hz=FS,
-        counts_per_mv=200.0,
-        samples=counts[at : at + 2 * N],
-    )
+    samples = counts[at : at + 2 * N]
+    return made_chunk(patient, number * N, samples, START_NS, FS, seq=number)
 
 
 def _action(patient: str, number: int, dice: random.Random) -> Action:

@@ -43,9 +43,9 @@ class Tones:
     metric = "right"
 
     def __init__(self, epochs: int = 2, steps: int = 15) -> None:
-        from models.training.harness import Plan
+        from models.training.harness import TrainingPlan
 
-        self.plan = Plan(epochs=epochs, steps=steps, batch=32, peak_rate=5e-3)
+        self.plan = TrainingPlan(epochs=epochs, steps=steps, batch=32, peak_rate=5e-3)
 
     def batches(self, fold: int | None) -> ToneBatches:
         return ToneBatches()

@@ -25,7 +25,7 @@ NOTE = (
 )
 
 
-class System(NamedTuple):
+class SystemFigures(NamedTuple):
     """All seeds of one system."""
 
     name: str
@@ -53,7 +53,7 @@ class System(NamedTuple):
         return f"{statistics.mean(values):.4g}{spread}"
 
 
-def read(path: Path) -> list[System]:
+def read(path: Path) -> list[SystemFigures]:
     """Read the systems of a leaderboard, best first. Raises BadInputError if there is none."""
     try:
         board: dict[str, Any] = json.loads(path.read_text())
@@ -78,7 +78,7 @@ def costs() -> dict[str, tuple[int, float]]:
     }
 
 
-def _system(name: str, task: str, rows: Sequence[dict[str, Any]]) -> System:
+def _system(name: str, task: str, rows: Sequence[dict[str, Any]]) -> SystemFigures:
     good = [r for r in rows if "figures" in r]
     failed = next((r["error"] for r in rows if "error" in r), "")
     some = good[0] if good else rows[0]
@@ -87,7 +87,7 @@ def _system(name: str, task: str, rows: Sequence[dict[str, Any]]) -> System:
         values = [r[key] for r in good if r.get(key) is not None]
         return statistics.mean(values) if values else None
 
-    return System(
+    return SystemFigures(
         name,
         task,
         tuple(r["figures"][r["metric"]] for r in good),
@@ -101,7 +101,7 @@ def _system(name: str, task: str, rows: Sequence[dict[str, Any]]) -> System:
     )
 
 
-def pareto(systems: Sequence[System]) -> set[str]:
+def pareto(systems: Sequence[SystemFigures]) -> set[str]:
     """Return the names of the systems that no cheaper system equals."""
     best, found = float("-inf"), set[str]()
     for s in sorted(
@@ -113,7 +113,7 @@ def pareto(systems: Sequence[System]) -> set[str]:
     return found
 
 
-def tables(systems: Sequence[System]) -> list[FigureTable]:
+def tables(systems: Sequence[SystemFigures]) -> list[FigureTable]:
     """Return one table per task."""
     return [
         _table(title, some, pareto(some))
@@ -122,7 +122,7 @@ def tables(systems: Sequence[System]) -> list[FigureTable]:
     ]
 
 
-def _table(title: str, systems: Sequence[System], front: set[str]) -> FigureTable:
+def _table(title: str, systems: Sequence[SystemFigures], front: set[str]) -> FigureTable:
     metric = "N A O mean F1, records" if title == "Rhythm" else "V and S, mean F1, %"
     own = (
         ["F1 N", "F1 A", "F1 O", "F1 ~"] if title == "Rhythm" else ["V Se", "V +P", "S Se", "S +P"]
@@ -144,7 +144,7 @@ def _table(title: str, systems: Sequence[System], front: set[str]) -> FigureTabl
     return FigureTable(title, columns, rows, NOTE)
 
 
-def markdown(systems: Sequence[System]) -> str:
+def markdown(systems: Sequence[SystemFigures]) -> str:
     """Write the tables in Markdown, for docs/models.md."""
     parts = []
     for table in tables(systems):
@@ -155,7 +155,7 @@ def markdown(systems: Sequence[System]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def page(systems: Sequence[System]) -> str:
+def page(systems: Sequence[SystemFigures]) -> str:
     """Write a page with a plot and a table per task."""
     body = ["<h1>The zoo</h1>"]
     for task, title in TASKS.items():

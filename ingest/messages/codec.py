@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from ingest.bounds import (
-    Problem,
+    FieldProblem,
     action_problems,
     chunk_problems,
     edit_problems,
@@ -52,7 +52,7 @@ def decode(data: bytes, kind: type[M]) -> M:
         raise BadMessageError(
             f"{kind.__name__} has schema version {message.schema}; this version reads {SCHEMA}"
         )
-    problems: list[Problem] = []
+    problems: list[FieldProblem] = []
     if isinstance(message, SampleChunk):
         problems = chunk_problems(message)
     elif isinstance(message, Reference):

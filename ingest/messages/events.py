@@ -9,14 +9,24 @@ import msgspec
 from ingest.messages.kinds import SCHEMA, AlarmKind, BeatLabel, Noise, Priority, RhythmLabel
 
 
-class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    """One QRS complex. Topic ecg.beats. Identity: (patient_id, time_ns)."""
+class StreamEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Names the stream that an event is of; its fields come first in every event."""
 
     schema: int = SCHEMA
     patient_id: str
     device_id: str
     lead: str
+
+
+class SampledEvent(StreamEvent, frozen=True, kw_only=True):
+    """An event that counts in samples of its stream."""
+
     fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
+
+
+class Beat(SampledEvent, frozen=True, kw_only=True):
+    """One QRS complex. Topic ecg.beats. Identity: (patient_id, time_ns)."""
+
     time_ns: int  # of the R peak
     sample: int  # of the R peak
     # interval to the beat before; None for the first beat of a stream and after a gap
@@ -26,15 +36,10 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     label_probability: float  # 0-1, of the label
 
 
-class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+class Rhythm(SampledEvent, frozen=True, kw_only=True):
     """A rhythm episode so far. Topic ecg.rhythm. Identity: (patient_id, start_ns); a later message
     with the same identity extends it."""
 
-    schema: int = SCHEMA
-    patient_id: str
-    device_id: str
-    lead: str
-    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     start_ns: int
     end_ns: int
     start_sample: int
@@ -44,14 +49,10 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""  # of U and ~: why nothing can be said of the rhythm
 
 
-class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+class Vitals(StreamEvent, frozen=True, kw_only=True):
     """Heart rate, HRV and signal quality, once a second of signal. Topic ecg.vitals. Identity:
     (patient_id, time_ns)."""
 
-    schema: int = SCHEMA
-    patient_id: str
-    device_id: str
-    lead: str
     time_ns: int
     hr_bpm: float | None  # None: no heart rate, or none that can be trusted; `reason` says which
     sdnn_ms: float | None  # over the last 5 min of N-N intervals
@@ -62,15 +63,10 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     noise: Noise = ""  # what disturbs most of the last 10 s
 
 
-class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+class Alarm(SampledEvent, frozen=True, kw_only=True):
     """One step in an alarm's life cycle. Topic ecg.alarms. Identity: (patient_id, id); the last
     step received is the alarm's state."""
 
-    schema: int = SCHEMA
-    patient_id: str
-    device_id: str
-    lead: str
-    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     id: str  # patient:kind:onset_ns, so that reprocessing gives the same alarm
     kind: AlarmKind
     priority: Priority
@@ -109,15 +105,10 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Waveform(msgspec.Struct, frozen=True, kw_only=True):
+class Waveform(SampledEvent, frozen=True, kw_only=True):
     """Up to 10 s of the signal as received, for history. Topic ecg.waveforms. Identity:
     (patient_id, start_ns)."""
 
-    schema: int = SCHEMA
-    patient_id: str
-    device_id: str
-    lead: str
-    fs_hz: float
     counts_per_mv: float
     start_ns: int
     start_sample: int
@@ -125,15 +116,10 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True):
     packed: bytes  # ingest.packing: int16, MISSING where samples were lost
 
 
-class Strip(msgspec.Struct, frozen=True, kw_only=True):
+class Strip(SampledEvent, frozen=True, kw_only=True):
     """The signal from 10 s before an alarm's onset to 10 s after, as far as it exists. Topic
     ecg.strips. Identity: the alarm's."""
 
-    schema: int = SCHEMA
-    patient_id: str
-    device_id: str
-    lead: str
-    fs_hz: float
     counts_per_mv: float
     alarm_id: str
     kind: AlarmKind
@@ -144,7 +130,7 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
     packed: bytes  # ingest.packing: int16, MISSING where samples were lost
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(SampledEvent, frozen=True, kw_only=True):
     """The label that an added task gives a stretch of signal; added tasks are those that the model
     learned after its release. Topic ecg.findings.
 
@@ -153,11 +139,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     next begins, except across missing signal.
     """
 
-    schema: int = SCHEMA
-    patient_id: str
-    device_id: str
-    lead: str
-    fs_hz: float  # the stream's own sampling frequency, which the sample numbers count in
     time_ns: int  # end of the stretch so far
     start_ns: int  # start of the stretch
     sample: int

@@ -27,7 +27,7 @@ WIDTHS, STRIDES, KERNEL = (16, 32, 64), (2, 3, 3), 7
 EMBEDDING = 64
 
 
-class Encoder(nn.Module):
+class SegmentEncoder(nn.Module):
     """A segment of one lead to its embedding: (B, 1, T) to (B, 64)."""
 
     def __init__(self, length: int, dropout: float = 0.1) -> None:
@@ -55,7 +55,7 @@ class Clocs(System):
     def __init__(self, length: int, outputs: int) -> None:
         super().__init__()
         self.segment = length // 2
-        self.encoder: nn.Module = Encoder(self.segment)
+        self.encoder: nn.Module = SegmentEncoder(self.segment)
         self.head = nn.Linear(EMBEDDING, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from models.architectures.layers.system import System
 WIDTH, KERNEL, STRIDE, POINTWISE = 64, 10, 8, 3
 
 
-class Encoder(nn.Module):
+class StepEncoder(nn.Module):
     """(B, 1, T) to (B, S, 64), a step every 64 ms; S = (T - 10) // 8 + 1. Step s sees the samples 8
     s to 8 s + 9.
     """
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
         return tokens(self.layers(x.unsqueeze(2)))
 
 
-class Recurrent(nn.Module):
+class ContextNetwork(nn.Module):
     """(B, S, 64) to the same: each step knows those before it."""
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class Cpc(System):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.context: nn.Module = Recurrent()
+        self.encoder = StepEncoder()
+        self.context: nn.Module = ContextNetwork()
         self.norm, self.dropout = nn.BatchNorm1d(3 * WIDTH), nn.Dropout(0.2)
         self.head = nn.Linear(3 * WIDTH, outputs)
 

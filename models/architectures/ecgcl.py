@@ -45,7 +45,7 @@ STEPS_PER_SECOND = 4  # of a column's output
 FIRST_STEP = 4
 
 
-class Separable(nn.Module):
+class EcgclSeparable(nn.Module):
     """Depthwise convolution over time, a mix of channels, BatchNorm: (B, inputs, 1, T) to (B,
     outputs, 1, ceil(T / stride))."""
 
@@ -61,7 +61,7 @@ class Separable(nn.Module):
         return self.norm(self.mix(self.depth(x)))
 
 
-class Stem(nn.Module):
+class EcgclStem(nn.Module):
     """The signal at a coarser rate: (B, 1, 1, T) to (B, outputs, 1, T / stride)."""
 
     def __init__(self, outputs: int, stride: int) -> None:
@@ -74,21 +74,21 @@ class Stem(nn.Module):
         return functional.relu(self.norm(self.conv(x)))
 
 
-class Block(nn.Module):
+class ColumnBlock(nn.Module):
     """Two layers beside a shortcut; `seen` are channels of older tasks that the first layer reads
     as well. (B, C, 1, T) to the same."""
 
     def __init__(self, channels: int, seen: int = 0, hidden: int | None = None) -> None:
         super().__init__()
-        self.first = Separable(channels + seen, hidden or channels)
-        self.second = Separable(hidden or channels, channels)
+        self.first = EcgclSeparable(channels + seen, hidden or channels)
+        self.second = EcgclSeparable(hidden or channels, channels)
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         y = functional.relu(self.first(x if seen is None else torch.cat([seen, x], dim=1)))
         return functional.relu(x + self.second(y))
 
 
-class Rise(nn.Module):
+class CoarseToFine(nn.Module):
     """Coarse features at twice the rate: (B, coarse, 1, T / 2) to (B, fine, 1, T)."""
 
     def __init__(self, coarse: int, fine: int) -> None:
@@ -109,17 +109,19 @@ class Trunk(nn.Module):
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
         pairs = list(pairwise(widths))
-        self.stem = Stem(widths[0], 2)
+        self.stem = EcgclStem(widths[0], 2)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Block(w) for w in widths[: s + 1]) for s in range(len(widths))
+            nn.ModuleList(ColumnBlock(w) for w in widths[: s + 1]) for s in range(len(widths))
         )
-        self.partition = nn.ModuleList(Separable(fine, coarse, stride=2) for fine, coarse in pairs)
+        self.partition = nn.ModuleList(
+            EcgclSeparable(fine, coarse, stride=2) for fine, coarse in pairs
+        )
         self.down = nn.ModuleList(
-            nn.ModuleList(Separable(f, c, stride=2) for f, c in pairs[:s])
+            nn.ModuleList(EcgclSeparable(f, c, stride=2) for f, c in pairs[:s])
             for s in range(len(pairs))
         )
         self.up = nn.ModuleList(
-            nn.ModuleList(Rise(c, f) for f, c in pairs[:s]) for s in range(len(pairs))
+            nn.ModuleList(CoarseToFine(c, f) for f, c in pairs[:s]) for s in range(len(pairs))
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -145,8 +147,8 @@ class SegmentationDecoder(nn.Module):
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
-        self.rise = nn.ModuleList(Rise(coarse, fine) for fine, coarse in pairwise(widths))
-        self.refine = Block(widths[0])
+        self.rise = nn.ModuleList(CoarseToFine(coarse, fine) for fine, coarse in pairwise(widths))
+        self.refine = ColumnBlock(widths[0])
         self.head = nn.Conv2d(widths[0], 2, 1)  # two samples per step
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:
@@ -166,12 +168,12 @@ class Column(nn.Module):
 
     def __init__(self, trunk: Widths = WIDTHS, widths: tuple[int, int, int] = COLUMN) -> None:
         super().__init__()
-        self.stem = Stem(widths[0], 4)
+        self.stem = EcgclStem(widths[0], 4)
         self.blocks = nn.ModuleList(
-            Block(own, seen) for own, seen in zip(widths, trunk[1:], strict=True)
+            ColumnBlock(own, seen) for own, seen in zip(widths, trunk[1:], strict=True)
         )
         self.down = nn.ModuleList(
-            Separable(fine, coarse, stride=2)
+            EcgclSeparable(fine, coarse, stride=2)
             for fine, coarse in zip(widths, (*widths[1:], widths[-1]), strict=True)
         )
 

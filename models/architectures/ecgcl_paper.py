@@ -48,7 +48,7 @@ def rise(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     )
 
 
-class Residual(nn.Module):
+class PaperResidual(nn.Module):
     """The two-layer residual module: (B, C, 1, T) to the same."""
 
     def __init__(self, channels: int) -> None:
@@ -99,7 +99,7 @@ class Merge(nn.Module):
         return merged
 
 
-class Backbone(nn.Module):
+class PaperBackbone(nn.Module):
     """(B, 1, T) signal to four branches: (B, 12, 1, T), (B, 16, 1, T / 2), (B, 24, 1, T / 4), (B,
     64, 1, T / 8). T is a multiple of 8."""
 
@@ -113,7 +113,7 @@ class Backbone(nn.Module):
         )
         for stage, lowest in enumerate(widths):
             current = [w // 2 for w in widths[:stage]] + [lowest]
-            self.stages.append(nn.ModuleList(Residual(w) for w in current))
+            self.stages.append(nn.ModuleList(PaperResidual(w) for w in current))
             if stage:
                 self.partitions.append(Partition(widths[stage - 1], lowest))
                 self.merges.append(Merge(current))
@@ -130,7 +130,7 @@ class Backbone(nn.Module):
         return branches
 
 
-class SegmentationDecoder(nn.Module):
+class PaperDecoder(nn.Module):
     """Branches to a logit per sample: (B, outputs, T)."""
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
@@ -173,10 +173,10 @@ class PaperNet(nn.Module):
     effective weights."""
 
     def __init__(
-        self, decoder: type[SegmentationDecoder] | type[ClassificationDecoder], outputs: int
+        self, decoder: type[PaperDecoder] | type[ClassificationDecoder], outputs: int
     ) -> None:
         super().__init__()
-        self.backbone = Backbone()
+        self.backbone = PaperBackbone()
         self.decoder = decoder(self.backbone.widths, outputs)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 1, T) -> (B, outputs, T) or (B, outputs)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures import Problem, architecture
-from models.architectures.layers.attention import Weights
+from models.architectures.layers.attention import AttentionWeights
 from models.architectures.layers.conv import conv_relu
 from models.architectures.layers.system import System
 
@@ -102,7 +102,7 @@ class KeyPool(nn.Module):
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
         self.score, self.ask = nn.Linear(width, outputs), nn.Linear(width, width, bias=False)
-        self.weights = Weights(dim=1)
+        self.weights = AttentionWeights(dim=1)
 
     def forward(self, bag: Bag) -> Pooled:
         absent = (1 - bag.there) * NEVER

@@ -26,7 +26,7 @@ WIDTH, KERNEL, STEM = 48, 15, 15
 BLOCKS = (1, 2, 1, 2)  # strides
 
 
-class Separable(nn.Module):
+class MvktSeparable(nn.Module):
     """Depthwise, then pointwise, beside a shortcut if the rate stays: (B, 48, 1, T) to (B, 48, 1,
     ceil(T / stride)).
     """
@@ -49,7 +49,7 @@ class Mvkt(System):
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.stem = conv_relu(1, WIDTH, STEM, 4)
-        self.blocks = nn.Sequential(*(Separable(stride) for stride in BLOCKS))
+        self.blocks = nn.Sequential(*(MvktSeparable(stride) for stride in BLOCKS))
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Linear(WIDTH, outputs)
 

@@ -35,7 +35,7 @@ def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: in
     )
 
 
-class Separable(nn.Module):
+class StridedSeparable(nn.Module):
     """Depthwise, then pointwise: (B, inputs, 1, T) to (B, outputs, 1, ceil(T / stride))."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -47,12 +47,12 @@ class Separable(nn.Module):
         return functional.relu(self.across_channels(self.along_time(x)))
 
 
-class Residual(nn.Module):
+class SeparableResidual(nn.Module):
     """Two separable layers beside a shortcut: (B, C, 1, T) to the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = Separable(channels, channels)
+        self.first = StridedSeparable(channels, channels)
         self.along_time = conv(channels, channels, KERNEL, groups=channels)
         self.across_channels = conv(channels, channels)
 
@@ -67,7 +67,7 @@ class Exchange(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.up = conv(COARSE, FINE)
-        self.down = Separable(FINE, COARSE, stride=2)
+        self.down = StridedSeparable(FINE, COARSE, stride=2)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         up = functional.interpolate(self.up(coarse), size=fine.shape[2:], mode="nearest")
@@ -83,15 +83,15 @@ class Recurrent(nn.Module):
         self.stem = nn.Sequential(
             conv(1, 16, KERNEL, stride=2),
             nn.ReLU(),
-            Separable(16, 16, stride=2),
-            Separable(16, FINE, stride=2),
+            StridedSeparable(16, 16, stride=2),
+            StridedSeparable(16, FINE, stride=2),
         )
-        self.fine1 = Separable(FINE, FINE)
-        self.split = Separable(FINE, COARSE, stride=2)
-        self.fine2, self.coarse2 = Residual(FINE), Residual(COARSE)
+        self.fine1 = StridedSeparable(FINE, FINE)
+        self.split = StridedSeparable(FINE, COARSE, stride=2)
+        self.fine2, self.coarse2 = SeparableResidual(FINE), SeparableResidual(COARSE)
         self.exchange = Exchange()
-        self.coarse3 = Residual(COARSE)
-        self.merge = Separable(COARSE, MERGED, stride=2)
+        self.coarse3 = SeparableResidual(COARSE)
+        self.merge = StridedSeparable(COARSE, MERGED, stride=2)
         self.gru = nn.GRU(MERGED, HIDDEN, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * (2 * HIDDEN + MERGED), outputs)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import Problem, architecture
-from models.architectures.ecgcl import Block, Stem
+from models.architectures.ecgcl import ColumnBlock, EcgclStem
 
 WIDTH, BLOCKS = 32, 5
 
@@ -22,8 +22,8 @@ class SingleResolution(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Stem(WIDTH, 2)
-        self.blocks = nn.Sequential(*(Block(WIDTH) for _ in range(BLOCKS)))
+        self.stem = EcgclStem(WIDTH, 2)
+        self.blocks = nn.Sequential(*(ColumnBlock(WIDTH) for _ in range(BLOCKS)))
         self.head = nn.Conv2d(WIDTH, 2, 1)  # two samples per step
 
     def forward(self, x: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def patches(x: Tensor) -> Tensor:
     return x[:, :, : count * PATCH].reshape(x.shape[0], x.shape[1], count, PATCH)
 
 
-class Embedding(nn.Module):
+class PatchEmbedding(nn.Module):
     """Patches as tokens that know their time and their lead; separators by lead."""
 
     def __init__(self, count: int) -> None:
@@ -66,7 +66,7 @@ class StMem(System):
 
     def __init__(self, length: int, rows: int, outputs: int) -> None:
         super().__init__()
-        self.embedding = Embedding(length // PATCH)
+        self.embedding = PatchEmbedding(length // PATCH)
         self.layers = nn.Sequential(*(EncoderLayer(WIDTH, HEADS, SPREAD) for _ in range(LAYERS)))
         self.norm = nn.LayerNorm(WIDTH)
         self.head = nn.Linear(WIDTH, outputs)

@@ -24,7 +24,7 @@ KERNEL = 9
 DILATIONS = (1, 2, 4)  # at the coarsest resolution: 2.1 s at the last
 
 
-class Separable(nn.Module):
+class UnetSeparable(nn.Module):
     """Depthwise convolution over time, then a mix of channels; residual where shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
@@ -49,13 +49,13 @@ class Separable(nn.Module):
         return functional.relu(x + y if self.residual else y)
 
 
-class Rise(nn.Module):
+class UpStep(nn.Module):
     """One step up: mix the coarse features, double their resolution, add the fine ones, refine."""
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
         self.mix = nn.Conv2d(coarse, fine, 1)
-        self.refine = Separable(fine, fine)
+        self.refine = UnetSeparable(fine, fine)
 
     # (B, coarse, 1, T / 2), (B, fine, 1, T) -> (B, fine, 1, T)
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
@@ -74,15 +74,15 @@ class UNet(nn.Module):
             nn.BatchNorm2d(a),
             nn.ReLU(),
         )
-        self.fine = Separable(a, a)
-        self.down1 = nn.Sequential(Separable(a, b, stride=2), Separable(b, b))
-        self.down2 = nn.Sequential(Separable(b, c, stride=2), Separable(c, c))
+        self.fine = UnetSeparable(a, a)
+        self.down1 = nn.Sequential(UnetSeparable(a, b, stride=2), UnetSeparable(b, b))
+        self.down2 = nn.Sequential(UnetSeparable(b, c, stride=2), UnetSeparable(c, c))
         self.bottom = nn.Sequential(
-            Separable(c, d, stride=2), *(Separable(d, d, dilation=k) for k in DILATIONS)
+            UnetSeparable(c, d, stride=2), *(UnetSeparable(d, d, dilation=k) for k in DILATIONS)
         )
-        self.up2 = Rise(d, c)
-        self.up1 = Rise(c, b)
-        self.up0 = Rise(b, a)
+        self.up2 = UpStep(d, c)
+        self.up1 = UpStep(c, b)
+        self.up0 = UpStep(b, a)
         self.head = nn.Conv2d(a, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:

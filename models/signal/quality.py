@@ -52,7 +52,7 @@ FEATURES = (
 )
 
 
-class Weights(msgspec.Struct, frozen=True):
+class QualityWeights(msgspec.Struct, frozen=True):
     """Weights of the logistic regression, and the scaling of its features."""
 
     features: list[str]
@@ -63,9 +63,9 @@ class Weights(msgspec.Struct, frozen=True):
 
 
 @cache
-def weights() -> Weights:
+def weights() -> QualityWeights:
     """Return the weights that ship with the product."""
-    return msgspec.json.decode(WEIGHTS.read_bytes(), type=Weights)
+    return msgspec.json.decode(WEIGHTS.read_bytes(), type=QualityWeights)
 
 
 def features(recent: Floats, moves: Movement) -> Doubles:
@@ -113,7 +113,7 @@ def features(recent: Floats, moves: Movement) -> Doubles:
     return np.stack(columns, axis=1)
 
 
-def readable(found: Doubles, w: Weights) -> Doubles:
+def readable(found: Doubles, w: QualityWeights) -> Doubles:
     """Return the probability that the second can be read (B,), of FEATURES (B, n)."""
     scaled = np.clip((found - np.array(w.mean)) / np.array(w.deviation), -CLIP, CLIP)
     # summed column by column: the same result however many rows there are

@@ -25,7 +25,7 @@ from models import architectures
 from models.serving.runtime import DEPLOYED
 from models.training import distil, pretrain, zoo
 from models.training.data.records import data_folder
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.place import Place
 from models.training.pretraining import base as objectives
 from models.training.recipe import Training, follow
@@ -91,7 +91,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, default=data_folder(), help="unpacked sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and results")
-    parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument("--seed", type=int, default=TrainingPlan.seed)
     parser.add_argument("--epochs", type=int, help="instead of the plan's")
     parser.add_argument("--steps", type=int, help="batches per epoch, instead of the plan's")
     parser.add_argument("--start", type=Path, help="weights to begin with (a pretraining's)")

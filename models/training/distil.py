@@ -30,7 +30,7 @@ ARMS = {"with": True, "without": False}
 Table = dict[str, list[float]]  # a figure per seed, by arm
 
 
-class Learned(NamedTuple):
+class DistilledStudents(NamedTuple):
     """A teacher, and by arm a student per seed."""
 
     teacher: nn.Module
@@ -48,7 +48,7 @@ class Distillation:
     seeds: Sequence[int]
     runs: Path
 
-    def learn(self, fold: int | None) -> Learned:
+    def learn(self, fold: int | None) -> DistilledStudents:
         """See Training."""
         torch.manual_seed(self.scheme.plan.seed)
         path = self.runs / f"teacher-{label(fold)}.pt"
@@ -57,7 +57,7 @@ class Distillation:
         students = {
             arm: [self._student(teacher, fold, arm, seed) for seed in self.seeds] for arm in ARMS
         }
-        return Learned(teacher, students)
+        return DistilledStudents(teacher, students)
 
     def _student(self, teacher: nn.Module, fold: int | None, arm: str, seed: int) -> nn.Module:
         torch.manual_seed(seed)
@@ -68,7 +68,7 @@ class Distillation:
         train(pair, judged, plan, self.runs / f"{label(fold)}-{arm}-seed{seed}.pt")
         return pair.student.eval()
 
-    def judge(self, learned: Learned, fold: int | None) -> Figures:
+    def judge(self, learned: DistilledStudents, fold: int | None) -> Figures:
         """See Training: means over the seeds, and of what the scheme's loss adds seed by seed."""
         if fold is None:
             return {}
@@ -84,7 +84,7 @@ class Distillation:
         print("\n".join(lines(results, metric)), flush=True)
         return {f"{metric}, {arm}": statistics.mean(values) for arm, values in results.items()}
 
-    def export(self, learned: Learned, fold: int | None, figures: Figures) -> str:
+    def export(self, learned: DistilledStudents, fold: int | None, figures: Figures) -> str:
         """See Training: checkpoints and figures are all there is."""
         return str(self.runs)
 

@@ -17,7 +17,7 @@ COMPILE_FROM = 500
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A training plan. AdamW with one cycle of the learning rate (Smith and Topin 2018, arXiv
     1708.07120)."""
 
@@ -42,7 +42,7 @@ class Batches(Protocol):
         ...
 
 
-def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Module:
+def train(net: nn.Module, data: Batches, plan: TrainingPlan, checkpoint: Path) -> nn.Module:
     """Train `net` in place by the plan, or continue from the checkpoint if it was made by the same
     plan.
 
@@ -78,7 +78,7 @@ def train(net: nn.Module, data: Batches, plan: Plan, checkpoint: Path) -> nn.Mod
     return net.eval()
 
 
-def _resume(parts: dict[str, Any], plan: Plan, checkpoint: Path) -> int:
+def _resume(parts: dict[str, Any], plan: TrainingPlan, checkpoint: Path) -> int:
     """Epochs already done."""
     if not checkpoint.exists():
         return 0
@@ -94,7 +94,7 @@ def _epoch(
     net: nn.Module,
     model: Any,
     data: Batches,
-    plan: Plan,
+    plan: TrainingPlan,
     epoch: int,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,

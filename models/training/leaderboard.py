@@ -30,7 +30,7 @@ from models.serving import benchmark, catalogue
 from models.training import zoo
 from models.training.cost import macs, parameters
 from models.training.data.records import data_folder
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.problems import BEATS as BEATS_IN_A_ROW
 from models.training.problems import PIECE, every_s
 from models.training.release.windowed_export import export
@@ -77,7 +77,9 @@ def one_lead() -> list[str]:
     return [*CONTROLS, *architectures.zoo()]
 
 
-def planned(architecture: Architecture, task: Task, minutes: float, seed: int, path: Path) -> Plan:
+def planned(
+    architecture: Architecture, task: Task, minutes: float, seed: int, path: Path
+) -> TrainingPlan:
     """As many steps as the budget of CPU minutes allows, at most the task's; kept in `path`, so
     that a continued training has the same plan."""
     own = replace(zoo.adapted(task.plan, architecture), seed=seed)

@@ -17,7 +17,7 @@ from models import architectures
 from models.training.harness import train
 from models.training.place import Place
 from models.training.pretraining import base
-from models.training.pretraining.probe import Encodes, Examples, probe
+from models.training.pretraining.probe import Encodes, ProbeExamples, probe
 from models.training.problems import PIECE
 from models.training.recipe import label
 from models.training.tasks import base as tasks
@@ -55,7 +55,7 @@ class Pretraining:
             return {}
         one = self.objective(self.place.data, self.place.cache, fold, self.variant)
         control = fresh(one.architecture, one.plan.seed)
-        examples = cast(Examples, self.task.batches(fold))
+        examples = cast(ProbeExamples, self.task.batches(fold))
         return {
             f"{name}: {figure}": value
             for name, net in (("pretrained", learned), ("random weights", control))

@@ -90,7 +90,7 @@ def motion_artefact(folder: Path) -> list[Graded]:
     return found
 
 
-def fit(graded: Sequence[Graded]) -> quality.Weights:
+def fit(graded: Sequence[Graded]) -> quality.QualityWeights:
     """Fit the logistic regression to these leads."""
     known = [~np.isnan(g.bad) for g in graded]
     found = np.concatenate([g.found[k] for g, k in zip(graded, known, strict=True)])
@@ -112,7 +112,7 @@ def fit(graded: Sequence[Graded]) -> quality.Weights:
 
     w = minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B").x
     rounded = [np.round(values, 5).tolist() for values in (mean, deviation, w)]
-    return quality.Weights(
+    return quality.QualityWeights(
         list(quality.FEATURES), rounded[0], rounded[1], rounded[2][:-1], rounded[2][-1]
     )
 

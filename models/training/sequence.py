@@ -47,7 +47,7 @@ class Young(NamedTuple):
 SELDOM = Young()
 
 
-class Learner(nn.Module):
+class SequenceLearner(nn.Module):
     """Frozen trunk, own column, own decoder: windows (B, S, 320) to the decoder's steps, (B, 4 S,
     C)."""
 
@@ -57,7 +57,7 @@ class Learner(nn.Module):
         self.column = column
         self.decoder = decoder
 
-    def train(self, mode: bool = True) -> Learner:
+    def train(self, mode: bool = True) -> SequenceLearner:
         """Set the training mode, but keep the trunk's statistics frozen."""
         super().train(mode)
         self.trunk.eval()
@@ -139,7 +139,7 @@ class SequenceBatches:
         return functional.cross_entropy(logits, truth, self._weights, label_smoothing=SMOOTHING)
 
 
-def sequence_logits(net: Learner, windows: Floats, ends: Ints, seconds: int) -> Floats:
+def sequence_logits(net: SequenceLearner, windows: Floats, ends: Ints, seconds: int) -> Floats:
     """Answers (E, K) at the given numbers of seconds of one stream of windows (S, 320), each from
     `seconds` of context at most."""
     with torch.inference_mode():
@@ -160,7 +160,7 @@ def sequence_logits(net: Learner, windows: Floats, ends: Ints, seconds: int) -> 
         return np.asarray(net.decoder(held, every_step(known)).numpy())
 
 
-def record_logits(net: Learner, signal: Floats, context: Context) -> Floats:
+def record_logits(net: SequenceLearner, signal: Floats, context: Context) -> Floats:
     """Mean answer over all full contexts of a record, a hop apart up to its end, or that of a
     shorter record: (K,)."""
     windows = second_windows(signal)

@@ -11,7 +11,7 @@ from torch import nn
 
 from ingest.errors import BadInputError
 from models.architectures import Architecture
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.recipe import label
 from models.training.release.windowed_export import export
 from models.training.tasks.base import Figures, Floats, Predict, Task
@@ -21,7 +21,7 @@ def learn(
     architecture: Architecture,
     task: Task,
     fold: int | None,
-    plan: Plan,
+    plan: TrainingPlan,
     runs: Path,
     start: Path | None = None,
 ) -> nn.Module:
@@ -60,7 +60,7 @@ class Windowed:
     architecture: Architecture
     task_name: str
     task: Task
-    plan: Plan
+    plan: TrainingPlan
     runs: Path
     start: Path | None = None  # weights to begin with
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from models.architectures import Architecture, Recipe
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ RECIPES: dict[Recipe, Rates] = {
 }
 
 
-def adapted(plan: Plan, architecture: Architecture) -> Plan:
+def adapted(plan: TrainingPlan, architecture: Architecture) -> TrainingPlan:
     """A task's plan with the recipe of a system of the zoo; unchanged for other architectures."""
     if not architecture.mechanism:
         return plan

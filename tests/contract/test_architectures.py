@@ -211,7 +211,7 @@ def test_a_gradient_reaches_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_attention_weights_sum_to_one(name: str) -> None:
     torch = pytest.importorskip("torch", reason=NO_TORCH)
-    from models.architectures.layers.attention import Weights, watched
+    from models.architectures.layers.attention import AttentionWeights, watched
 
     problem = short(problems(name)[0])
     net = made(name, problem).eval()
@@ -219,7 +219,7 @@ def test_attention_weights_sum_to_one(name: str) -> None:
     with torch.inference_mode(), watched(net) as seen:
         net(x)
         over_time = net.attention(x)
-    if any(isinstance(module, Weights) for module in net.modules()):
+    if any(isinstance(module, AttentionWeights) for module in net.modules()):
         assert seen
     for one in seen:
         assert torch.allclose(one.weights.sum(dim=one.dim), torch.ones(()), atol=1e-4), one.name

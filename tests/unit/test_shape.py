@@ -12,8 +12,6 @@ from tools import figures
 
 LINES, FILES = 300, 20
 PRODUCT = ("ingest", "models", "stream_processor", "dashboards", "ecgwatch")
-# parts of networks are named as in the papers; each belongs to its file
-OWN_NAMES = ("models/architectures", "models/training")
 
 
 def test_no_module_of_the_product_is_longer() -> None:
@@ -35,8 +33,7 @@ def test_no_folder_of_code_has_more_files(suffix: str) -> None:
 def test_no_name_of_a_class_means_two_things() -> None:
     found: dict[str, list[Path]] = defaultdict(list)
     for path in figures.files(".py", PRODUCT):
-        if not str(path).startswith(OWN_NAMES):
-            for node in ast.walk(ast.parse((figures.ROOT / path).read_text())):
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    found[node.name].append(path)
+        for node in ast.walk(ast.parse((figures.ROOT / path).read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(path)
     assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}

@@ -39,14 +39,7 @@ def view(
         Path, typer.Option(metavar="FOLDER", help="Where edited beats are saved, as NAME.ecw.")
     ] = FOLDER,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help=f"Port of the page; 0 takes a free one.  [default: {DEFAULT_PORT}, or a free one if it is taken]",
-        ),
-    ] = None,
+    port: Annotated[int | None, options.page_port(DEFAULT_PORT)] = None,
     channel: options.Channel = None,
     fs: options.SamplingHz = None,
     unit: options.Unit = None,

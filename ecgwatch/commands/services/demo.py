@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecgwatch import settings
+from ecgwatch import options, settings
 from ecgwatch.called import command
 from ecgwatch.commands.services.ingest import DEFAULT_PORT as INGEST_PORT
 from ecgwatch.commands.services.monitor import DEFAULT_PORT
@@ -36,14 +36,7 @@ NEXT = (  # commands of a user's first minutes, which the demo prints
 
 def demo(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help=f"Port of the page; 0 takes a free one.  [default: {DEFAULT_PORT}, or a free one if it is taken]",
-        ),
-    ] = None,
+    port: Annotated[int | None, options.page_port(DEFAULT_PORT)] = None,
     for_s: Annotated[
         float | None,
         typer.Option("--for", min=1, metavar="SECONDS", help="How long; default: until Ctrl-C."),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures.inceptionformer.local_mixers import WINDOW
-from models.architectures.inceptionformer.parts import ConvBlock, Stem, merge
+from models.architectures.inceptionformer.parts import ConvBlock, InceptionStem, merge
 from models.architectures.layers.attention import SelfAttention
 from models.architectures.layers.heads import MixerLayer
 from models.architectures.layers.system import System
@@ -79,7 +79,7 @@ class InceptionFormer(System):
         super().__init__()
         self.pad = -length % (size.stem_stride * 8 * WINDOW)
         tokens = (length + self.pad) // size.stem_stride
-        self.stem = Stem(leads, size.channels[0], size.stem_stride)
+        self.stem = InceptionStem(leads, size.channels[0], size.stem_stride)
         self.stages, self.merges = nn.ModuleList(), nn.ModuleList()
         for stage, (channels, depth) in enumerate(zip(size.channels, size.depths, strict=True)):
             if stage:

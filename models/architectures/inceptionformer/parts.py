@@ -11,7 +11,7 @@ KERNELS = (3, 7, 11, 19)
 STEM_KERNEL = 7
 
 
-class Stem(nn.Module):
+class InceptionStem(nn.Module):
     """Four kernels side by side, then one convolution over all of them: (B, leads, 1, T) to (B, C,
     1, T / stride).
     """

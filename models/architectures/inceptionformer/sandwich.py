@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from models.architectures import Problem, architecture
 from models.architectures.inceptionformer.network import HERE
-from models.architectures.inceptionformer.parts import KERNELS, Stem, merge
+from models.architectures.inceptionformer.parts import KERNELS, InceptionStem, merge
 from models.architectures.layers.depthwise import SplitKernels, biased
 from models.architectures.layers.system import System
 
@@ -80,7 +80,7 @@ class SandwichNet(System):
         self, leads: int, outputs: int, channel_mixer: Callable[[int], nn.Module] | None = None
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [Stem(leads, HERE.channels[0], HERE.stem_stride)]
+        layers: list[nn.Module] = [InceptionStem(leads, HERE.channels[0], HERE.stem_stride)]
         depths = PRO_DEPTHS if channel_mixer else HERE.depths
         for stage, (channels, depth) in enumerate(zip(HERE.channels, depths, strict=True)):
             if stage:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Weights(nn.Module):
+class AttentionWeights(nn.Module):
     """Softmax along one dimension; shape kept."""
 
     def __init__(self, dim: int = -1) -> None:
@@ -25,8 +25,8 @@ class Weights(nn.Module):
         return torch.softmax(scores, dim=self.dim)
 
 
-class Watched(NamedTuple):
-    """The weights of one call of a Weights module."""
+class WatchedWeights(NamedTuple):
+    """The weights of one call of an AttentionWeights module."""
 
     name: str
     weights: Tensor
@@ -34,20 +34,20 @@ class Watched(NamedTuple):
 
 
 @contextmanager
-def watched(net: nn.Module) -> Iterator[list[Watched]]:
+def watched(net: nn.Module) -> Iterator[list[WatchedWeights]]:
     """The attention weights of all calls of `net` inside the context, in order."""
-    found: list[Watched] = []
+    found: list[WatchedWeights] = []
 
     def hook(name: str, dim: int) -> torch.utils.hooks.RemovableHandle:
         module = net.get_submodule(name)
         return module.register_forward_hook(
-            lambda _, __, out: found.append(Watched(name, out.detach(), dim))
+            lambda _, __, out: found.append(WatchedWeights(name, out.detach(), dim))
         )
 
     hooks = [
         hook(name, module.dim)
         for name, module in net.named_modules()
-        if isinstance(module, Weights)
+        if isinstance(module, AttentionWeights)
     ]
     try:
         yield found
@@ -68,7 +68,7 @@ class AdditiveAttention(nn.Module):
         super().__init__()
         self.mix = nn.Linear(features + knowledge, hidden)
         self.score = nn.Linear(hidden, 1, bias=False)
-        self.weights = Weights(dim=1)
+        self.weights = AttentionWeights(dim=1)
 
     def forward(self, things: Tensor, knowledge: Tensor) -> tuple[Tensor, Tensor]:
         # (B, N, 1)
@@ -84,7 +84,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.weights = Weights(dim=-1)
+        self.weights = AttentionWeights(dim=-1)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of each head: (B, H, N, D / H)."""

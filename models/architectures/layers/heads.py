@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.architectures.layers.attention import Weights
+from models.architectures.layers.attention import AttentionWeights
 
 
 class WeightedSum(nn.Module):
@@ -15,7 +15,7 @@ class WeightedSum(nn.Module):
 
     def __init__(self, heads: int) -> None:
         super().__init__()
-        self.heads, self.weights = heads, Weights(dim=-1)
+        self.heads, self.weights = heads, AttentionWeights(dim=-1)
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.architectures.layers.attention import Weights
+from models.architectures.layers.attention import AttentionWeights
 
 
 class LightConv(nn.Module):
@@ -23,7 +23,7 @@ class LightConv(nn.Module):
         super().__init__()
         self.width, self.heads, self.kernel, self.dropout = width, heads, kernel, dropout
         self.scores = nn.Parameter(0.1 * torch.randn(heads, kernel))
-        self.weights = Weights(dim=-1)
+        self.weights = AttentionWeights(dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
         each = functional.dropout(self.weights(self.scores), self.dropout, self.training)  # (H, k)

@@ -58,7 +58,7 @@ class SpectrumStream(nn.Module):
         return self.blocks(self.norm(self.spectrum(x))).mean(dim=(2, 3))
 
 
-class Silent(nn.Module):
+class NoSpectrogram(nn.Module):
     """Nothing from the spectrogram, for the ablation: (B, 1, T) to zeros (B, SPECTRUM[-1])."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class TwoStream(System):
 
     def ablate(self) -> Sequence[nn.Module]:
         """Take out the spectrogram's stream."""
-        gone, self.spectrum = [self.spectrum], Silent()
+        gone, self.spectrum = [self.spectrum], NoSpectrogram()
         return gone
 
 

@@ -58,7 +58,7 @@ class Path(nn.Module):
         return x + self.norm(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-class Block(nn.Module):
+class DualPathBlock(nn.Module):
     """Inside chunks, then across them: (B, S, 2 HOP, C) to the same."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class DualPath(System):
             nn.BatchNorm2d(CHANNELS),
             nn.ReLU(),
         )
-        self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
+        self.blocks = nn.Sequential(*(DualPathBlock() for _ in range(BLOCKS)))
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Sequential(
             nn.Linear((1 + QUARTERS) * CHANNELS, 32), nn.ReLU(), nn.Linear(32, outputs)

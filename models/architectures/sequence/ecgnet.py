@@ -55,7 +55,7 @@ class SignalReader(nn.Module):
         return self.lstm(self.pool(x).transpose(1, 2))[0][:, -1]
 
 
-class Silent(nn.Module):
+class NothingRead(nn.Module):
     """Nothing read, for the ablation."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class EcgNet(System):
 
     def ablate(self) -> Sequence[nn.Module]:
         """Take out the recurrent layer that reads the signal."""
-        gone, self.reader = [self.reader], Silent()
+        gone, self.reader = [self.reader], NothingRead()
         return gone
 
 

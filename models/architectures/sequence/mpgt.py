@@ -61,7 +61,7 @@ def feed_forward() -> nn.Module:
     )
 
 
-class Block(nn.Module):
+class MpgtBlock(nn.Module):
     """Attention, MLP, temporal convolution, MLP, each with norm and residual: (B, N, WIDTH) to the
     same.
     """
@@ -79,7 +79,7 @@ class Block(nn.Module):
         return x
 
 
-class Gate(nn.Module):
+class ScaleGate(nn.Module):
     """Carries one scale into the other: x1 sigmoid(tanh(W x1)) + x2."""
 
     def __init__(self) -> None:
@@ -111,9 +111,9 @@ class Mpgt(System):
         self.coarse, self.fine = extractor(25, 4, 2), extractor(7, 2, 2)
         self.place = positions(count, WIDTH)
         self.coarse_blocks, self.fine_blocks = (
-            nn.ModuleList(Block() for _ in range(BLOCKS)) for _ in range(2)
+            nn.ModuleList(MpgtBlock() for _ in range(BLOCKS)) for _ in range(2)
         )
-        self.gates = nn.ModuleList(Gate() for _ in range(BLOCKS))
+        self.gates = nn.ModuleList(ScaleGate() for _ in range(BLOCKS))
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

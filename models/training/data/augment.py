@@ -16,7 +16,7 @@ from scipy import signal as dsp
 
 from models.signal.conditioning import FS_HZ, HIGH_PASS_HZ
 from models.signal.windows import BEAT_SPEC, scale
-from models.training.data.beat_windows import HISTORY, Rows
+from models.training.data.beat_windows import HISTORY, UnscaledRows
 from models.training.data.records import (
     FIBRILLATION,
     NO,
@@ -49,7 +49,7 @@ POP = dsp.lfilter(*dsp.butter(2, HIGH_PASS_HZ, "highpass", fs=FS_HZ), np.ones(HI
 )  # the response of conditioning to a step
 
 
-def augment(rows: Rows, noises: Sequence[Noise], rng: Generator) -> Floats:
+def augment(rows: UnscaledRows, noises: Sequence[Noise], rng: Generator) -> Floats:
     """Change the rows at random and scale them as serving does: (B, BEAT_SPEC.length); rows.targets
     is changed alike."""
     fill_without_heart(rows, noises, rng)
@@ -94,7 +94,7 @@ def white_noise(rows: int, rng: Generator) -> Floats:
     return rng.standard_normal((rows, HISTORY), dtype=np.float32)
 
 
-def fill_without_heart(rows: Rows, noises: Sequence[Noise], rng: Generator) -> None:
+def fill_without_heart(rows: UnscaledRows, noises: Sequence[Noise], rng: Generator) -> None:
     """Rows without a heart (height 0): the noise floor of an amplifier, recorded noise, or P waves
     alone; scaling will blow them up."""
     for row in np.flatnonzero(rows.height == 0):
@@ -126,7 +126,7 @@ def p_waves(length: int, rng: Generator) -> Floats:
     return np.asarray(waves * log_uniform(rng, 0.03, 0.15) * rng.choice([-1, 1, 1, 1]), np.float32)
 
 
-def change_gain(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
+def change_gain(rows: UnscaledRows, some: npt.NDArray[np.intp], rng: Generator) -> None:
     """Scale the older part of a row, as after an electrode has moved."""
     for row in some:
         at, ramp = rng.integers(HISTORY), rng.integers(1, FS_HZ)
@@ -134,7 +134,7 @@ def change_gain(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
         rows.history[row] *= (float(log_uniform(rng, 0.3, 3)) ** older).astype(np.float32)
 
 
-def splice_pause(rows: Rows, row: int, rng: Generator) -> None:
+def splice_pause(rows: UnscaledRows, row: int, rng: Generator) -> None:
     """Insert 1-9 s without beats before a beat (a pause), or from after a T wave to the end
     (asystole); the signal before it moves back."""
     # R peaks
@@ -195,7 +195,7 @@ def quiet(length: int, begin: float, end: float, height: float, rng: Generator) 
     return np.asarray(x, np.float32)
 
 
-def add_noise(rows: Rows, row: int, noise: Noise, rng: Generator) -> None:
+def add_noise(rows: UnscaledRows, row: int, noise: Noise, rng: Generator) -> None:
     """Add recorded noise to the whole row, or from or up to a point."""
     at = rng.integers(len(noise.signal) - HISTORY)
     snr = rng.uniform(*SNR_DB)
@@ -206,7 +206,7 @@ def add_noise(rows: Rows, row: int, noise: Noise, rng: Generator) -> None:
     rows.history[row, part] += piece[part]
 
 
-def add_mains(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
+def add_mains(rows: UnscaledRows, some: npt.NDArray[np.intp], rng: Generator) -> None:
     """Add the remainder of 50 or 60 Hz mains after conditioning."""
     n = len(some)
     hz = rng.choice([50.0, 60.0], n) + rng.uniform(-0.3, 0.3, n)
@@ -216,7 +216,7 @@ def add_mains(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
     ).astype(np.float32)
 
 
-def add_wander(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
+def add_wander(rows: UnscaledRows, some: npt.NDArray[np.intp], rng: Generator) -> None:
     """Add baseline wander by breathing and slow movement."""
     n = len(some)
     size = rows.height[some] * log_uniform(rng, 0.05, 1.0, n)
@@ -224,7 +224,7 @@ def add_wander(rows: Rows, some: npt.NDArray[np.intp], rng: Generator) -> None:
     rows.history[some] += (size[:, None] * np.sin(phase)).astype(np.float32)
 
 
-def flatten(rows: Rows, row: int, rng: Generator) -> None:
+def flatten(rows: UnscaledRows, row: int, rng: Generator) -> None:
     """Make a stretch of 0.1-3 s constant. A beat wholly inside is removed; one cut by its edges is
     left out of the loss."""
     length = int(log_uniform(rng, 0.1, 3.0) * FS_HZ)
@@ -241,7 +241,7 @@ def flatten(rows: Rows, row: int, rng: Generator) -> None:
         rows.targets[row, FIBRILLATION, begin:end] = UNKNOWN
 
 
-def start_late(rows: Rows, row: int, rng: Generator) -> None:
+def start_late(rows: UnscaledRows, row: int, rng: Generator) -> None:
     """Remove the signal before a point, as at a record's start or after a gap."""
     at = int(
         rng.integers(HISTORY - BEAT_SPEC.length, HISTORY - 40)
@@ -253,7 +253,7 @@ def start_late(rows: Rows, row: int, rng: Generator) -> None:
     rows.valid[row] = min(int(rows.valid[row]), HISTORY - at)
 
 
-def stop_early(rows: Rows, row: int, rng: Generator) -> None:
+def stop_early(rows: UnscaledRows, row: int, rng: Generator) -> None:
     """Remove the signal from a point on, as at a record's end: no beat is expected there."""
     missing = int(rng.integers(1, BEAT_SPEC.after + BEAT_SPEC.hop))
     rows.history[row, -missing:] = 0

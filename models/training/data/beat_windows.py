@@ -27,7 +27,7 @@ FIRST_CHANNEL = 0.7  # of the rows from MITDB and VFDB
 
 
 @dataclass
-class Rows:
+class UnscaledRows:
     """A batch before scaling. Rows end where their windows end."""
 
     history: Floats  # (B, HISTORY) mV
@@ -64,7 +64,7 @@ class Corpus:
                 pool[0 if track.channel == 0 or kind == "ludb" else 1].append((i, centres))
         return pool
 
-    def draw(self, rng: np.random.Generator, size: int) -> Rows:
+    def draw(self, rng: np.random.Generator, size: int) -> UnscaledRows:
         """A batch: kinds by SHARES, tracks evenly within a kind, some stretched in time."""
         kinds = rng.choice(len(SHARES), size, p=list(SHARES.values()))
         picks = [self._pick(rng, list(SHARES)[k]) for k in kinds]
@@ -97,7 +97,7 @@ class Corpus:
         track: npt.NDArray[np.int64],
         end: npt.NDArray[np.int64],
         factor: npt.NDArray[np.float64],
-    ) -> Rows:
+    ) -> UnscaledRows:
         """Rows that end at samples `end`, read at `factor` samples per sample, by cubic
         interpolation (Catmull and Rom)."""
         position = end[:, None] - 1 - np.arange(HISTORY - 1, -1, -1) * factor[:, None]
@@ -114,7 +114,9 @@ class Corpus:
         targets = np.moveaxis(self.targets[:, nearest], 0, 1).copy()
         targets[~np.broadcast_to(inside[:, None], targets.shape)] = UNKNOWN
         valid = np.minimum(((end - 1 - begin[:, 0]) / factor).astype(np.int64) + 1, HISTORY)
-        return Rows(np.where(inside, history, np.float32(0)), targets, valid, self.height[track])
+        return UnscaledRows(
+            np.where(inside, history, np.float32(0)), targets, valid, self.height[track]
+        )
 
 
 def _centres(track: Track, kind: str) -> npt.NDArray[np.int64]:

@@ -158,7 +158,7 @@ def wearable(records: cinc2017.Recordings) -> list[LethalStrip]:
     return found
 
 
-class Pool:
+class SegmentPool:
     """A pool of segments of one kind: drawn evenly over patients, then evenly over their strips and
     places."""
 

@@ -24,7 +24,7 @@ from models.training.data.lethal_data import (
     VT,
     WINDOWS,
     LethalStrip,
-    Pool,
+    SegmentPool,
     Sets,
     mixture,
 )
@@ -64,7 +64,7 @@ ONSET = 0.25  # share of made or fibrillating segments that begin within the seg
 LATE = 0.1  # share that has fewer seconds than WINDOWS: a stream's first
 
 
-class Examples:
+class LethalExamples:
     """Segments by their shares, disturbed, as windows; the target is the set of rhythms that the
     newest second may be."""
 
@@ -78,12 +78,12 @@ class Examples:
         mitdb = [s for s in records if s.name.startswith("mitdb")]
         self._noises = noises
         self._pools = {
-            "VF": Pool(records, {1 << VF}),
-            "VT": Pool(records, {1 << VT, 1 << VT | 1 << VF}),
-            "asystole": Pool(vfdb, {1 << ASYSTOLE}),
-            "vfdb": Pool(vfdb),
-            "mitdb": Pool(mitdb),
-            "wearable": Pool(wearables),
+            "VF": SegmentPool(records, {1 << VF}),
+            "VT": SegmentPool(records, {1 << VT, 1 << VT | 1 << VF}),
+            "asystole": SegmentPool(vfdb, {1 << ASYSTOLE}),
+            "vfdb": SegmentPool(vfdb),
+            "mitdb": SegmentPool(mitdb),
+            "wearable": SegmentPool(wearables),
         }
         self._v, self._n = BeatBank(mitdb, "V"), BeatBank(mitdb, "N")
 

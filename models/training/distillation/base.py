@@ -9,11 +9,11 @@ from typing import Self
 import numpy as np
 from torch import Tensor, nn
 
-from models.training.harness import Batches, Plan
+from models.training.harness import Batches, TrainingPlan
 from models.training.tasks.base import Task
 
 
-class Pair(nn.Module):
+class StudentAndTeacher(nn.Module):
     """A student and its teacher on the same windows. The teacher never changes: not its weights,
     and not what its normalisation has seen."""
 
@@ -58,6 +58,6 @@ class Scheme:
     task: Callable[..., Task]
     teacher: Callable[[], nn.Module]
     student: Callable[[], nn.Module]
-    pair: Callable[[nn.Module, nn.Module], Pair]
+    pair: Callable[[nn.Module, nn.Module], StudentAndTeacher]
     loss: Callable[[Batches, bool], Callable[[nn.Module, object, Tensor], Tensor]]
-    plan: Plan
+    plan: TrainingPlan

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from models.architectures.mvkt import WIDTH, Mvkt
 from models.architectures.mvms import WIDTHS, AnatomicalViews, Mvms
-from models.training.distillation.base import Pair, Scheme
-from models.training.harness import Batches, Plan
+from models.training.distillation.base import Scheme, StudentAndTeacher
+from models.training.harness import Batches, TrainingPlan
 from models.training.problems import TWELVE_LEADS
 from models.training.tasks.diagnosis.windowed import Diagnosis, DiagnosisByLeadI
 
@@ -31,7 +31,7 @@ TEMPERATURE, PROJECTED = 0.07, 128
 TRANSFER = 0.8  # weight of CLT
 
 
-class Answers(NamedTuple):
+class AnswersAndFeatures(NamedTuple):
     """Logits (B, K) and projected features (B, 128) of both."""
 
     student: Tensor
@@ -40,7 +40,7 @@ class Answers(NamedTuple):
     teacher_features: Tensor
 
 
-class BothShow(Pair):
+class BothShow(StudentAndTeacher):
     """Twelve leads to the logits and features of both; the student sees the first lead only."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
@@ -48,7 +48,7 @@ class BothShow(Pair):
         self.of_student = nn.Linear(WIDTH, PROJECTED)
         self.of_teacher = nn.Linear(WIDTHS[-1], PROJECTED)
 
-    def forward(self, x: Tensor) -> Answers:
+    def forward(self, x: Tensor) -> AnswersAndFeatures:
         student, teacher = cast(Mvkt, self.student), cast(Mvms, self.teacher)
         with torch.no_grad():
             shown = teacher.features(x)
@@ -56,7 +56,7 @@ class BothShow(Pair):
         seen = student.features(x[:, :1])
         projected = self.of_student(seen), self.of_teacher(shown)
         a, b = (functional.normalize(y, dim=1) for y in projected)
-        return Answers(student.head(student.dropout(seen)), expected, a, b)
+        return AnswersAndFeatures(student.head(student.dropout(seen)), expected, a, b)
 
 
 def label_distillation(student: Tensor, teacher: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], T
     """Task loss and label distillation, and CLT if `taught`, the loss under comparison."""
 
     def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
-        answers = cast(Answers, answer)
+        answers = cast(AnswersAndFeatures, answer)
         own = task.loss(net, answers.student, target) + label_distillation(
             answers.student, answers.teacher
         )
@@ -110,5 +110,5 @@ SCHEME = Scheme(
     student=lambda: Mvkt(len(TWELVE_LEADS.outputs)),
     pair=BothShow,
     loss=loss,
-    plan=Plan(epochs=20, steps=20, batch=64, peak_rate=3e-3),
+    plan=TrainingPlan(epochs=20, steps=20, batch=64, peak_rate=3e-3),
 )

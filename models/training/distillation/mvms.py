@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architectures.mvms import LeadViews, Mvms, student
-from models.training.distillation.base import Pair, Scheme
-from models.training.harness import Batches, Plan
+from models.training.distillation.base import Scheme, StudentAndTeacher
+from models.training.harness import Batches, TrainingPlan
 from models.training.problems import PIECE
 from models.training.tasks.rhythm.windowed import RhythmOfTenSeconds
 
@@ -25,20 +25,20 @@ TEMPERATURE = 2.0
 SHARE = 0.5  # of the teacher in the loss
 
 
-class Answers(NamedTuple):
+class PairAnswers(NamedTuple):
     """Logits of both (B, K)."""
 
     student: Tensor
     teacher: Tensor
 
 
-class BothAnswer(Pair):
+class BothAnswer(StudentAndTeacher):
     """Windows to the answers of both."""
 
-    def forward(self, x: Tensor) -> Answers:
+    def forward(self, x: Tensor) -> PairAnswers:
         with torch.no_grad():
             expected = self.teacher(x)
-        return Answers(self.student(x), expected)
+        return PairAnswers(self.student(x), expected)
 
 
 def softened(student: Tensor, teacher: Tensor, exclusive: bool = True) -> Tensor:
@@ -57,7 +57,7 @@ def loss(task: Batches, taught: bool) -> Callable[[nn.Module, object, Tensor], T
     """The task's loss of the student, and half of it the teacher's if `taught`."""
 
     def judge(net: nn.Module, answer: object, target: Tensor) -> Tensor:
-        answers = cast(Answers, answer)
+        answers = cast(PairAnswers, answer)
         own = task.loss(net, answers.student, target)
         if not taught:
             return own
@@ -73,5 +73,5 @@ SCHEME = Scheme(
     student=lambda: student(1, len(PIECE.outputs)),
     pair=BothAnswer,
     loss=loss,
-    plan=Plan(epochs=20, steps=45, batch=128, peak_rate=5e-3),
+    plan=TrainingPlan(epochs=20, steps=45, batch=128, peak_rate=5e-3),
 )

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from models.architectures.compact.litenet import LiteNet
 from models.architectures.residual.se_resnet import SeResNet
-from models.training.distillation.base import Pair, Scheme
-from models.training.harness import Batches, Plan
+from models.training.distillation.base import Scheme, StudentAndTeacher
+from models.training.harness import Batches, TrainingPlan
 from models.training.problems import PIECE
-from models.training.steps.tucker import WEIGHT, Watched, core, distance
+from models.training.steps.tucker import WEIGHT, WatchedMap, core, distance
 from models.training.tasks.rhythm.windowed import RhythmOfTenSeconds
 
 
@@ -31,12 +31,12 @@ class Cores(NamedTuple):
     wanted: Tensor
 
 
-class BothCores(Pair):
+class BothCores(StudentAndTeacher):
     """Windows to the student's answer and both cores."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
         super().__init__(student, teacher)
-        self._of_student, self._of_teacher = Watched(student), Watched(teacher)
+        self._of_student, self._of_teacher = WatchedMap(student), WatchedMap(teacher)
 
     def forward(self, x: Tensor) -> Cores:
         with torch.no_grad():
@@ -64,5 +64,5 @@ SCHEME = Scheme(
     student=lambda: LiteNet(1, len(PIECE.outputs)),
     pair=BothCores,
     loss=loss,
-    plan=Plan(epochs=20, steps=45, batch=128, peak_rate=5e-3),
+    plan=TrainingPlan(epochs=20, steps=45, batch=128, peak_rate=5e-3),
 )

@@ -22,7 +22,7 @@ import torch
 
 from models.training.data.records import data_folder
 from models.training.experiments import ablation_beats, ablation_qrs
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.release.figures import FIFTHS
 from models.training.tasks.beat_class.beats import load
 from models.training.tasks.beat_class.examples import known
@@ -153,7 +153,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _steps(plan: Plan) -> int:
+def _steps(plan: TrainingPlan) -> int:
     return plan.epochs * plan.steps
 
 

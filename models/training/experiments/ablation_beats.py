@@ -22,7 +22,7 @@ from models.beats.intervals import RHYTHM
 from models.beats.morphology import SHAPE
 from models.beats.templates import FEATURES, LIKENESS, PAST, SCALARS, MatchedBeats
 from models.training.harness import train
-from models.training.tasks.beat_class.examples import Examples, Known
+from models.training.tasks.beat_class.examples import BeatExamples, Known
 from models.training.tasks.beat_class.report import PACED, ReportVerdict, class_figures
 from models.training.tasks.beat_class.train import FOLDS, PLAN, judges, logits_of, verdict
 
@@ -81,12 +81,12 @@ SIGHTS = (
 class Blanked:
     """Training beats (models/training/harness.py) with only some features."""
 
-    def __init__(self, examples: Examples, kept: Kept) -> None:
+    def __init__(self, examples: BeatExamples, kept: Kept) -> None:
         self._examples, self._kept = examples, torch.from_numpy(kept)
         self.loss = examples.loss
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """See Examples."""
+        """See BeatExamples."""
         (x,), target = self._examples.batch(rng, size)
         return (x * self._kept,), target
 
@@ -96,7 +96,7 @@ def judge(held: Sequence[Known], seed: int, runs: Path) -> dict[str, Figures]:
     the network of a fold that left it out; without paced records."""
     verdicts: dict[str, list[ReportVerdict]] = {sight.label: [] for sight in SIGHTS}
     for fold in range(FOLDS):
-        examples = Examples([k for k in held if k.track.fold != fold], seed)
+        examples = BeatExamples([k for k in held if k.track.fold != fold], seed)
         judged = [k for k in judges(held, fold) if k.track.patient not in PACED]
         for sight in SIGHTS:
             torch.manual_seed(seed)

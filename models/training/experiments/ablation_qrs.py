@@ -34,14 +34,14 @@ from models.training.data.records import (
     load_vfdb,
 )
 from models.training.experiments.distil import Distilled
-from models.training.harness import Batches, Plan, train
+from models.training.harness import Batches, TrainingPlan, train
 from models.training.tasks.qrs.metrics import find, score_beats, total
 from models.training.tasks.qrs.train import QrsBatches, folds, trained
 from models.training.tasks.qrs.windowed import Qrs, logits
 from models.training.windowed import predictor
 
 FOLD = 0
-PLAN = Plan(epochs=3, steps=100, batch=128, peak_rate=4e-3, warm_up=0.15)
+PLAN = TrainingPlan(epochs=3, steps=100, batch=128, peak_rate=4e-3, warm_up=0.15)
 SNRS = {"0 dB": 0.0, "-6 dB": -6.0}
 NOISY_FROM = 5 * 60 * FS_HZ
 NOISE = ("noise", "white", "mains", "wander", "pop")  # of augment.CHANCE

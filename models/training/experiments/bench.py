@@ -22,19 +22,21 @@ from models.training.problems import QRS, every_s, first
 from models.training.release.windowed_export import write_onnx
 
 
-class Cost(NamedTuple):
+class ArchitectureCost(NamedTuple):
     """The cost of one architecture on its first problem (models/training/problems.py)."""
 
     parameters: int
     mmac_per_second: float
 
 
-def cost(name: str) -> Cost:
+def cost(name: str) -> ArchitectureCost:
     """Measure the cost of a registered architecture."""
     architecture = architectures.load(name)
     problem = first(architecture)
     net = architecture.build(problem)
-    return Cost(parameters(net), macs(net, torch.zeros(1, *problem.shape)) / every_s(problem) / 1e6)
+    return ArchitectureCost(
+        parameters(net), macs(net, torch.zeros(1, *problem.shape)) / every_s(problem) / 1e6
+    )
 
 
 def torch_calls(artifact: Artifact) -> list[Call]:

@@ -32,9 +32,9 @@ import torch
 from models.architectures.ecgcl_paper import PaperNet
 from models.training.data.records import data_folder
 from models.training.experiments import continual_report, continual_tasks
-from models.training.experiments.continual_data import Records, load
+from models.training.experiments.continual_data import ExperimentRecords, load
 from models.training.experiments.continual_methods import (
-    Plan,
+    MethodPlan,
     compacted,
     fit,
     fresh,
@@ -43,11 +43,11 @@ from models.training.experiments.continual_methods import (
     successor,
     with_backbone,
 )
-from models.training.experiments.continual_tasks import Parts, Task, outputs
+from models.training.experiments.continual_tasks import ContinualTask, Parts, outputs
 from models.training.experiments.masks import Reuse, WeightStore
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "experiments"
-Make = Callable[[Records, Parts], Task]
+Make = Callable[[ExperimentRecords, Parts], ContinualTask]
 SCENARIOS: dict[str, tuple[Make, Make]] = {
     "domain": (continual_tasks.qrs, continual_tasks.rhythm),
     "class": (continual_tasks.minority, continual_tasks.rhythm),
@@ -57,7 +57,9 @@ SEEDS = 3
 QUICK_STEPS = 80
 
 
-def run(scenario: str, records: Records, parts: Parts, plan: Plan, runs: Path) -> dict[str, Any]:
+def run(
+    scenario: str, records: ExperimentRecords, parts: Parts, plan: MethodPlan, runs: Path
+) -> dict[str, Any]:
     """Run one seed of one scenario by every method; returns plain data for the report."""
     first, second = (make(records, parts) for make in SCENARIOS[scenario])
     at = f"{scenario}-{plan.seed}"
@@ -91,7 +93,9 @@ def run(scenario: str, records: Records, parts: Parts, plan: Plan, runs: Path) -
     return row
 
 
-def _from_scratch(first: Task, second: Task, plan: Plan, runs: Path) -> dict[str, Any]:
+def _from_scratch(
+    first: ContinualTask, second: ContinualTask, plan: MethodPlan, runs: Path
+) -> dict[str, Any]:
     """A network of its own for the second task: the same in all scenarios."""
     start = fresh(second, plan.seed + 2000)
     fit(f"scratch-{second.name}-{plan.seed}", start, second, plan, runs)
@@ -105,7 +109,12 @@ def _from_scratch(first: Task, second: Task, plan: Plan, runs: Path) -> dict[str
 
 
 def _finetuning(
-    first: Task, second: Task, dense: PaperNet, at: str, plan: Plan, runs: Path
+    first: ContinualTask,
+    second: ContinualTask,
+    dense: PaperNet,
+    at: str,
+    plan: MethodPlan,
+    runs: Path,
 ) -> dict[str, Any]:
     """One network trained further on the second task; the first keeps its decoder."""
     start = successor(second, dense, plan.seed + 2000)
@@ -115,13 +124,13 @@ def _finetuning(
 
 
 def _isolated(
-    first: Task,
-    second: Task,
+    first: ContinualTask,
+    second: ContinualTask,
     holding_first: WeightStore,
     held: PaperNet,
     reuse: Reuse,
     at: str,
-    plan: Plan,
+    plan: MethodPlan,
     runs: Path,
 ) -> dict[str, Any]:
     """The paper's method, from a store that holds the first task; `held` is the first task's
@@ -143,13 +152,13 @@ def _isolated(
     }
 
 
-def plans(quick: bool) -> Iterator[tuple[Parts, Plan]]:
+def plans(quick: bool) -> Iterator[tuple[Parts, MethodPlan]]:
     """The test records and training plan of each seed."""
     if quick:
-        yield Parts(0, validate=True), replace(Plan(), steps=QUICK_STEPS)
+        yield Parts(0, validate=True), replace(MethodPlan(), steps=QUICK_STEPS)
         return
     for seed in range(SEEDS):
-        yield Parts(seed), replace(Plan(), seed=seed)
+        yield Parts(seed), replace(MethodPlan(), seed=seed)
 
 
 def main() -> None:

@@ -13,24 +13,19 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl_paper import (
-    LENGTH,
-    ClassificationDecoder,
-    PaperNet,
-    SegmentationDecoder,
-)
+from models.architectures.ecgcl_paper import LENGTH, ClassificationDecoder, PaperDecoder, PaperNet
 from models.training.experiments.continual_data import FS_HZ
 
 REPEATS = 200
-Decoder = type[SegmentationDecoder] | type[ClassificationDecoder]
+Decoder = type[PaperDecoder] | type[ClassificationDecoder]
 DECODERS: dict[str, tuple[Decoder, int]] = {
-    "qrs": (SegmentationDecoder, 1),
+    "qrs": (PaperDecoder, 1),
     "rhythm": (ClassificationDecoder, 4),
 }
 
 
 @dataclass(frozen=True)
-class Cost:
+class TaskCost:
     """Cost of one task."""
 
     task: str
@@ -40,12 +35,12 @@ class Cost:
     milliseconds: float  # of one window, median
 
 
-def measured(task: str) -> Cost:
+def measured(task: str) -> TaskCost:
     """Cost of a task, `qrs` or `rhythm`; the values of the weights make no difference."""
     decoder, outputs = DECODERS[task]
     net = PaperNet(decoder, outputs).eval()
     macs = multiplications(net)
-    return Cost(
+    return TaskCost(
         task, sum(p.numel() for p in net.parameters()), macs, macs * FS_HZ / LENGTH, latency(net)
     )
 

@@ -63,7 +63,7 @@ class TaskStrip:
 
 
 @dataclass(frozen=True)
-class Records:
+class ExperimentRecords:
     """All that the experiments use."""
 
     mitdb: list[TaskStrip]
@@ -74,7 +74,7 @@ class Records:
     noises: list[Floats]  # each with a root mean square of 1
 
 
-def load(folder: Path, runs: Path) -> Records:
+def load(folder: Path, runs: Path) -> ExperimentRecords:
     """Read the sets in `folder`; the result is cached in `runs` as long as the code that reads and
     conditions stays the same."""
     cache = runs / "cache" / f"continual-{_fingerprint()}.pkl"
@@ -92,7 +92,7 @@ def _fingerprint() -> str:
     ]
 
 
-def _read(folder: Path, runs: Path) -> Records:
+def _read(folder: Path, runs: Path) -> ExperimentRecords:
     recordings = cinc2017.load(folder / "cinc2017", runs / "cache" / "cinc2017.npz")
     cinc = [
         TaskStrip(str(n), str(n), halve(recordings.signal(i)), int(recordings.labels[i]))
@@ -100,7 +100,7 @@ def _read(folder: Path, runs: Path) -> Records:
     ]
     noises = [_unit(noise) for noise in load_noise(folder)]
     vfdb = [section for track in load_vfdb(folder) for section in sections(track)]
-    return Records(
+    return ExperimentRecords(
         [_strip(t) for t in load_mitdb(folder)],
         [_strip(t) for t in load_ludb(folder)],
         vfdb,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.ecgcl_paper import PaperNet
-from models.training.experiments.continual_tasks import Task
+from models.training.experiments.continual_tasks import ContinualTask
 from models.training.experiments.masks import WeightStore
 
 PEAK_RATE = 4e-3
@@ -27,7 +27,7 @@ EPOCH = 40  # batches between checkpoints
 
 
 @dataclass(frozen=True)
-class Plan:
+class MethodPlan:
     """Length of training and share to prune."""
 
     steps: int = 160  # of the first training; the second has half as many
@@ -36,14 +36,19 @@ class Plan:
     seed: int = 0
 
 
-def fresh(task: Task, seed: int) -> PaperNet:
+def fresh(task: ContinualTask, seed: int) -> PaperNet:
     """An untrained network for the task."""
     torch.manual_seed(seed)
     return task.make().to(memory_format=torch.channels_last)
 
 
 def fit(
-    name: str, net: PaperNet, task: Task, plan: Plan, runs: Path, recover: bool = False
+    name: str,
+    net: PaperNet,
+    task: ContinualTask,
+    plan: MethodPlan,
+    runs: Path,
+    recover: bool = False,
 ) -> None:
     """One training, the first one or the recovery after it. Continues from runs/NAME.pt."""
     steps, rate = (plan.steps // 2, RECOVERY_RATE) if recover else (plan.steps, PEAK_RATE)
@@ -67,7 +72,7 @@ def fit(
 
 def step(
     net: PaperNet,
-    task: Task,
+    task: ContinualTask,
     optimiser: torch.optim.Optimizer,
     rng: np.random.Generator,
     batch: int,
@@ -92,7 +97,7 @@ def parameter_groups(net: nn.Module) -> list[dict[str, object]]:
     ]
 
 
-def _resume(path: Path, parts: dict[str, Any], plan: Plan) -> int:
+def _resume(path: Path, parts: dict[str, Any], plan: MethodPlan) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
@@ -103,14 +108,16 @@ def _resume(path: Path, parts: dict[str, Any], plan: Plan) -> int:
     return int(state["done"])
 
 
-def _save(path: Path, parts: dict[str, Any], plan: Plan, done: int) -> None:
+def _save(path: Path, parts: dict[str, Any], plan: MethodPlan, done: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {part: value.state_dict() for part, value in parts.items()}
     torch.save({**state, "plan": asdict(plan), "done": done}, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
 
 
-def recovered(name: str, net: PaperNet, task: Task, plan: Plan, runs: Path) -> PaperNet:
+def recovered(
+    name: str, net: PaperNet, task: ContinualTask, plan: MethodPlan, runs: Path
+) -> PaperNet:
     """A copy of the network after the second training, nothing pruned."""
     dense = copy.deepcopy(net)
     fit(name, dense, task, plan, runs, recover=True)
@@ -118,7 +125,13 @@ def recovered(name: str, net: PaperNet, task: Task, plan: Plan, runs: Path) -> P
 
 
 def compacted(
-    name: str, store: WeightStore, number: int, net: PaperNet, task: Task, plan: Plan, runs: Path
+    name: str,
+    store: WeightStore,
+    number: int,
+    net: PaperNet,
+    task: ContinualTask,
+    plan: MethodPlan,
+    runs: Path,
 ) -> None:
     """Prune an open network and train it again; the store then holds the task."""
     store.prune(net, plan.pruned)
@@ -126,7 +139,7 @@ def compacted(
     store.close(net, number)
 
 
-def successor(task: Task, first: PaperNet, seed: int) -> PaperNet:
+def successor(task: ContinualTask, first: PaperNet, seed: int) -> PaperNet:
     """A network for the task that starts with the first one's backbone: plain fine-tuning."""
     net = fresh(task, seed)
     net.backbone.load_state_dict(first.backbone.state_dict())

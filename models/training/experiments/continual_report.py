@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.training.experiments.continual_cost import Cost, measured
+from models.training.experiments.continual_cost import TaskCost, measured
 
 Row = dict[str, Any]
 
@@ -164,7 +164,7 @@ def _parameters(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def costs(tasks: Sequence[Cost]) -> str:
+def costs(tasks: Sequence[TaskCost]) -> str:
     """The cost of executions: masks make no weight cheaper, so it does not depend on the number of
     zeros."""
     lines = [

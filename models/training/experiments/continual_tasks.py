@@ -13,12 +13,7 @@ from scipy import signal as dsp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.architectures.ecgcl_paper import (
-    LENGTH,
-    ClassificationDecoder,
-    PaperNet,
-    SegmentationDecoder,
-)
+from models.architectures.ecgcl_paper import LENGTH, ClassificationDecoder, PaperDecoder, PaperNet
 from models.training.data import cinc2017
 from models.training.data.records import UNKNOWN
 from models.training.experiments.continual_data import (
@@ -27,9 +22,9 @@ from models.training.experiments.continual_data import (
     MITDB_FOLDS,
     VFDB_FOLDS,
     Draw,
+    ExperimentRecords,
     Floats,
     Ints,
-    Records,
     TaskStrip,
     patient_folds,
     scaled,
@@ -49,7 +44,7 @@ JUDGED = int(600 * FS_HZ)  # samples of each MITDB record that judge: ten minute
 
 
 @dataclass(frozen=True)
-class Task:
+class ContinualTask:
     """A task for which a network is trained."""
 
     name: str
@@ -80,16 +75,16 @@ class Parts:
         return train, [s for s, f in zip(strips, folds, strict=True) if f == judged]
 
 
-def qrs(records: Records, parts: Parts) -> Task:
+def qrs(records: ExperimentRecords, parts: Parts) -> ContinualTask:
     """QRS segmentation: MITDB (both channels) and LUDB (12 leads) train, first channels of other
     MITDB patients judge: F1 within 150 ms."""
     train, held_out = parts.split(records.mitdb, patient_folds(records.mitdb, MITDB_FOLDS))
     # the first channel of each record
     judged = list({s.record: s for s in reversed(held_out)}.values())[::-1]
     draw = Draw([*train, *records.ludb], records.noises)
-    return Task(
+    return ContinualTask(
         "qrs",
-        lambda: PaperNet(SegmentationDecoder, 1),
+        lambda: PaperNet(PaperDecoder, 1),
         draw,
         qrs_loss,
         lambda net: judge_qrs(net, judged),
@@ -97,7 +92,7 @@ def qrs(records: Records, parts: Parts) -> Task:
     )
 
 
-def rhythm(records: Records, parts: Parts) -> Task:
+def rhythm(records: ExperimentRecords, parts: Parts) -> ContinualTask:
     """N, A, O and ~ of CinC 2017; mean F1 of N, A and O on the middle windows of other records."""
     train, judged = _cinc(records.cinc, parts)
 
@@ -111,7 +106,7 @@ def rhythm(records: Records, parts: Parts) -> Task:
     return _classifier("rhythm", len(cinc2017.CLASSES), train, judged, records, judge)
 
 
-def minority(records: Records, parts: Parts) -> Task:
+def minority(records: ExperimentRecords, parts: Parts) -> ContinualTask:
     """The rare classes of CinC 2017 alone, A against ~; mean F1 of both."""
     number = {cinc2017.CLASSES.index("A"): 0, cinc2017.CLASSES.index("~"): 1}
 
@@ -131,7 +126,7 @@ def minority(records: Records, parts: Parts) -> Task:
     return _classifier("minority", 2, train, judged, records, judge)
 
 
-def lethal(records: Records, parts: Parts) -> Task:
+def lethal(records: ExperimentRecords, parts: Parts) -> ContinualTask:
     """Ventricular fibrillation or flutter against all else, VFDB, windows side by side of other
     patients; mean of Se and Sp."""
     train, held_out = parts.split(records.vfdb, patient_folds(records.vfdb, VFDB_FOLDS))
@@ -162,11 +157,11 @@ def _classifier(
     outputs: int,
     train: list[TaskStrip],
     judged: list[TaskStrip],
-    records: Records,
+    records: ExperimentRecords,
     judge: Callable[[nn.Module], Score],
-) -> Task:
+) -> ContinualTask:
     draw = Draw(train, records.noises)
-    return Task(
+    return ContinualTask(
         name,
         lambda: PaperNet(ClassificationDecoder, outputs),
         draw,

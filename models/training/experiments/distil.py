@@ -28,7 +28,7 @@ from ingest.errors import BadInputError, EcgwatchError
 from models import architectures
 from models.architectures import Architecture, Kind
 from models.training.data.records import data_folder
-from models.training.harness import Batches, Plan, train
+from models.training.harness import Batches, TrainingPlan, train
 from models.training.recipe import label
 from models.training.release.windowed_export import export
 from models.training.tasks import base
@@ -110,7 +110,7 @@ def learn(
     task: Task,
     fold: int,
     teachers: Sequence[nn.Module],
-    plan: Plan,
+    plan: TrainingPlan,
     runs: Path,
 ) -> nn.Module:
     """Train the student without that fold; continues from runs/foldN.pt."""

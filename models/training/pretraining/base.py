@@ -15,14 +15,14 @@ from torch import nn
 
 from models.registry import Declared, chosen, declared
 from models.training import pretraining
-from models.training.harness import Batches, Plan
+from models.training.harness import Batches, TrainingPlan
 
 
 class Objective(Protocol):
     """Learning without labels for one architecture."""
 
     architecture: str
-    plan: Plan
+    plan: TrainingPlan
 
     def learner(self, system: nn.Module) -> nn.Module:
         """The system with the parts that only pretraining needs."""

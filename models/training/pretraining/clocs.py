@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from models.architectures.clocs import Clocs
 from models.training.data import twelve_leads, unlabelled
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.pretraining.base import objective
 
 TEMPERATURE = 0.1
@@ -50,7 +50,7 @@ def loss(views: Tensor, patients: Tensor) -> Tensor:
     return torch.stack([pair_loss(views[:, i], views[:, j], patients) for i, j in pairs]).mean()
 
 
-class Learner(nn.Module):
+class ClocsLearner(nn.Module):
     """Segments (B, V, L) to embeddings (B, V, E), all by one encoder."""
 
     def __init__(self, system: Clocs) -> None:
@@ -109,14 +109,14 @@ class ClocsObjective:
     """Segments, leads or both of one patient pulled together."""
 
     architecture = "clocs"
-    plan = Plan(epochs=15, steps=100, batch=256, peak_rate=2e-3, weight_decay=0.01)
+    plan = TrainingPlan(epochs=15, steps=100, batch=256, peak_rate=2e-3, weight_decay=0.01)
 
     def __init__(self, data: Path, cache: Path, fold: int, variant: str) -> None:
         self._folders, self._fold, self._variant = (data, cache), fold, variant
 
     def learner(self, system: nn.Module) -> nn.Module:
         """See Objective."""
-        return Learner(cast(Clocs, system))
+        return ClocsLearner(cast(Clocs, system))
 
     def batches(self) -> Consecutive | Leads:
         """See Objective."""

@@ -18,14 +18,14 @@ from torch.nn import functional
 
 from models.architectures.cpc import WIDTH, Cpc
 from models.training.data import unlabelled
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.pretraining.base import objective
 
 AHEAD = (4, 8, 12)  # steps of 64 ms
 NEGATIVES = 32
 
 
-class Learner(nn.Module):
+class CpcLearner(nn.Module):
     """Windows (B, 1, T) to scores (B, n, 1 + 32): of the true step, then of others."""
 
     def __init__(self, system: Cpc) -> None:
@@ -86,14 +86,14 @@ class CpcObjective:
     """Distinguishes future steps from the rest of the sequence."""
 
     architecture = "cpc"
-    plan = Plan(epochs=15, steps=100, batch=32, peak_rate=1e-3, weight_decay=0.01)
+    plan = TrainingPlan(epochs=15, steps=100, batch=32, peak_rate=1e-3, weight_decay=0.01)
 
     def __init__(self, data: Path, cache: Path, fold: int, variant: str) -> None:
         self._folders, self._fold = (data, cache), fold
 
     def learner(self, system: nn.Module) -> nn.Module:
         """See Objective."""
-        return Learner(cast(Cpc, system))
+        return CpcLearner(cast(Cpc, system))
 
     def batches(self) -> CpcWindows:
         """See Objective."""

@@ -27,7 +27,7 @@ class Encodes(Protocol):
         ...
 
 
-class Examples(Protocol):
+class ProbeExamples(Protocol):
     """A source of windows and their classes."""
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -41,7 +41,7 @@ def frozen(system: Encodes, x: Tensor) -> Tensor:
         return torch.cat([system.features(part) for part in x.split(64)]).clone()
 
 
-def probe(system: Encodes, examples: Examples, task: Task, fold: int, count: int) -> Figures:
+def probe(system: Encodes, examples: ProbeExamples, task: Task, fold: int, count: int) -> Figures:
     """Figures of a linear layer trained with `count` windows on the system's frozen features."""
     if isinstance(system, nn.Module):
         system.eval()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from models.architectures.layers.attention import EncoderLayer, positions
 from models.architectures.st_mem import PATCH, WIDTH, StMem, patches
 from models.training.data import twelve_leads, unlabelled
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.pretraining.base import objective
 from models.training.pretraining.cpc import CpcWindows
 
@@ -34,7 +34,7 @@ class Filled(NamedTuple):
     hidden: Tensor
 
 
-class Learner(nn.Module):
+class StMemLearner(nn.Module):
     """Windows (B, R, T) to their reconstruction."""
 
     def __init__(self, system: StMem) -> None:
@@ -105,14 +105,16 @@ class StMemObjective:
     """Hidden patches filled in, lead by lead."""
 
     architecture = "st_mem"
-    plan = Plan(epochs=15, steps=100, batch=64, peak_rate=1e-3, weight_decay=0.05, warm_up=0.05)
+    plan = TrainingPlan(
+        epochs=15, steps=100, batch=64, peak_rate=1e-3, weight_decay=0.05, warm_up=0.05
+    )
 
     def __init__(self, data: Path, cache: Path, fold: int, variant: str) -> None:
         self._folders, self._fold, self._variant = (data, cache), fold, variant
 
     def learner(self, system: nn.Module) -> nn.Module:
         """See Objective."""
-        return Learner(cast(StMem, system))
+        return StMemLearner(cast(StMem, system))
 
     def batches(self) -> Masked | MaskedLeads:
         """See Objective."""

@@ -32,7 +32,7 @@ from models.training.data import labelled
 from models.training.data.cinc2017 import Floats, Recordings
 from models.training.data.rhythm_windows import load_noise
 from models.training.release.files import save_graph, save_weights
-from models.training.sequence import Context, Learner, second_windows
+from models.training.sequence import Context, SequenceLearner, second_windows
 from models.training.tasks.added import COLUMN, Figures, context, learn, split
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -136,7 +136,7 @@ def _noises(folder: Path, say: Callable[[str], None]) -> Sequence[Floats]:
 
 def _write(
     name: str,
-    net: Learner,
+    net: SequenceLearner,
     of: Context,
     figures: Figures,
     old: Model,

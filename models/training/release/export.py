@@ -43,7 +43,7 @@ from models.training.tasks.qrs.train import trained
 
 
 @dataclass
-class Learned:
+class LearnedTask:
     """A later task: its column (with the widths), its decoder, and when it answers."""
 
     name: str
@@ -98,7 +98,7 @@ class Learned:
 
 def write(
     backbone: nn.Module,
-    tasks: list[Learned],
+    tasks: list[LearnedTask],
     beats: Path,
     folder: Path,
     about: dict[str, Any],
@@ -182,12 +182,12 @@ def main() -> None:
             )
 
 
-def rhythm(runs: Path, name: str) -> Learned:
+def rhythm(runs: Path, name: str) -> LearnedTask:
     """T3."""
     state = torch.load(runs / f"rhythm-{name}-done.pt", weights_only=True)
     classes = ["N", "AFIB", "O", "~"]
     beats, divisor = state["beats"], state["temperature"]
-    return Learned(
+    return LearnedTask(
         "rhythm",
         COLUMN,
         state["column"],
@@ -202,11 +202,11 @@ def rhythm(runs: Path, name: str) -> Learned:
     )
 
 
-def lethal(runs: Path, name: str) -> Learned:
+def lethal(runs: Path, name: str) -> LearnedTask:
     """T4."""
     state = torch.load(runs / f"lethal-{name}.pt", weights_only=True)
     widths = tuple(state["widths"])
-    return Learned(
+    return LearnedTask(
         "lethal",
         widths,
         state["column"],

@@ -14,7 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.architectures.ecgcl import Block, Rise, Segmenter, Separable, Stem, Widths
+from models.architectures.ecgcl import (
+    CoarseToFine,
+    ColumnBlock,
+    EcgclSeparable,
+    EcgclStem,
+    Segmenter,
+    Widths,
+)
 
 
 class Layer(NamedTuple):
@@ -45,7 +52,7 @@ def layers(net: Segmenter) -> Iterator[Layer]:
     yield from _of_block("decoder.refine", decoder.refine, "0")
 
 
-def _of_block(name: str, block: Block, stream: str) -> Iterator[Layer]:
+def _of_block(name: str, block: ColumnBlock, stream: str) -> Iterator[Layer]:
     yield Layer(f"{name}.first", block.first, stream, name)
     yield Layer(f"{name}.second", block.second, name, stream)
 
@@ -77,11 +84,11 @@ def prune(net: Segmenter, widths: Widths) -> Segmenter:
 
 def _copy(old: nn.Module, new: nn.Module, reads: Tensor, writes: Tensor) -> None:
     """Weights of a layer, those of the kept channels only."""
-    if isinstance(old, Separable):
+    if isinstance(old, EcgclSeparable):
         new.depth.weight.copy_(old.depth.weight[reads])
-    if isinstance(old, Separable | Rise):
+    if isinstance(old, EcgclSeparable | CoarseToFine):
         new.mix.weight.copy_(old.mix.weight[writes][:, reads])
-    if isinstance(old, Stem):
+    if isinstance(old, EcgclStem):
         new.conv.weight.copy_(old.conv.weight[writes])
     for part in ("weight", "bias", "running_mean", "running_var"):
         getattr(new.norm, part).copy_(getattr(old.norm, part)[writes])

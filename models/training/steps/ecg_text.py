@@ -39,11 +39,11 @@ from models.architectures.residual.se_resnet import SeResNet
 from models.architectures.residual.tac_ecg import WIDTHS
 from models.signal.windows import PIECE_SPEC, cut
 from models.training.data.records import data_folder, read_channels
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.steps.setting import table
 
 BUCKETS, WIDTH, LEADS = 4096, 64, 12
-PLAN = Plan(epochs=20, steps=30, batch=64, peak_rate=2e-3)
+PLAN = TrainingPlan(epochs=20, steps=30, batch=64, peak_rate=2e-3)
 HELD_OUT = 10  # stratified fold of PTB-XL whose patients are left out; and the ninth
 Ints = npt.NDArray[np.int64]
 
@@ -91,7 +91,7 @@ def meeting(signals: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tens
     ) / 2
 
 
-class Pair(nn.Module):
+class SignalAndText(nn.Module):
     """Encoders of signal and text; called with windows and the places of their texts it gives both
     sides' unit vectors.
     """
@@ -136,7 +136,7 @@ class PairBatches:
         )
 
 
-def retrieval(net: Pair, reports: Reports, top: int = 5) -> dict[str, float]:
+def retrieval(net: SignalAndText, reports: Reports, top: int = 5) -> dict[str, float]:
     """Share of held-out records whose report is among the `top` most similar of all different
     held-out reports, mean over leads.
     """
@@ -172,10 +172,12 @@ def load(folder: Path) -> Reports:
     return Reports(torch.from_numpy(np.stack(windows)), texts, np.array(held))
 
 
-def pretrain(reports: Reports, plan: Plan, folder: Path) -> tuple[Pair, Pair]:
+def pretrain(
+    reports: Reports, plan: TrainingPlan, folder: Path
+) -> tuple[SignalAndText, SignalAndText]:
     """The trained pair of encoders, and one with random weights."""
     torch.manual_seed(plan.seed)
-    control, net = Pair(reports.texts), Pair(reports.texts)
+    control, net = SignalAndText(reports.texts), SignalAndText(reports.texts)
     train(net, PairBatches(reports), plan, folder / "pair.pt")
     state = {
         k: v for k, v in net.signal.state_dict().items() if not k.startswith(("head", "thresholds"))
@@ -199,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     torch._dynamo.config.suppress_errors = True  # without a compiler: as it is
     reports, folder = load(options.data), options.runs / "ecg_text"
-    plan = Plan(options.epochs, PLAN.steps, PLAN.batch, PLAN.peak_rate, seed=options.seed)
+    plan = TrainingPlan(options.epochs, PLAN.steps, PLAN.batch, PLAN.peak_rate, seed=options.seed)
     net, control = pretrain(reports, plan, folder)
     columns = [
         ("pretrained", retrieval(net, reports)),

@@ -41,16 +41,16 @@ NAMED = 3  # N, S and V: of F and Q too few patients have any
 Ints = npt.NDArray[np.int64]
 
 
-class Labelled(NamedTuple):
+class PatientWindows(NamedTuple):
     """Windows with their class and patient."""
 
     x: Tensor  # (N, 1, T)
     y: Ints  # (N,)
     patient: Ints  # (N,)
 
-    def of(self, some: npt.NDArray[np.bool_]) -> Labelled:
+    def of(self, some: npt.NDArray[np.bool_]) -> PatientWindows:
         """Some of them."""
-        return Labelled(self.x[torch.from_numpy(some)], self.y[some], self.patient[some])
+        return PatientWindows(self.x[torch.from_numpy(some)], self.y[some], self.patient[some])
 
 
 def contrastive(a: Tensor, b: Tensor, alike: Tensor, margin: float = MARGIN) -> Tensor:
@@ -70,7 +70,7 @@ def contrastive(a: Tensor, b: Tensor, alike: Tensor, margin: float = MARGIN) -> 
 class Pairs:
     """Pairs of windows of two patients, half of them of one class."""
 
-    def __init__(self, beats: Labelled) -> None:
+    def __init__(self, beats: PatientWindows) -> None:
         self._beats = beats
 
     def pick(self, rng: np.random.Generator, size: int) -> tuple[Ints, Ints]:
@@ -101,7 +101,7 @@ class Pairs:
         return contrastive(a, b, target)
 
 
-class Embedding(nn.Module):
+class WithoutHead(nn.Module):
     """A network without its head."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -130,7 +130,11 @@ def nearest(queries: Tensor, supports: Tensor, classes: Ints) -> Ints:
 
 
 def judged(
-    net: nn.Module, train: Labelled, unseen: Labelled, shots: Sequence[int] = SHOTS, draws: int = 20
+    net: nn.Module,
+    train: PatientWindows,
+    unseen: PatientWindows,
+    shots: Sequence[int] = SHOTS,
+    draws: int = 20,
 ) -> dict[str, float]:
     """Mean over classes of the share of unseen patients' beats that supports of training patients
     name rightly, mean over draws.
@@ -153,13 +157,13 @@ def judged(
     return results | {"chance": 1 / len(names)}
 
 
-def beats(setting: Setting) -> tuple[Labelled, Labelled]:
+def beats(setting: Setting) -> tuple[PatientWindows, PatientWindows]:
     """MITDB's beats of training patients and of the fold that was left out, at most PER_CLASS of a
     class and patient; first channel.
     """
     tracks = load_mitdb(setting.data, channels=(0,))
     fold_of, rng = folds(tracks), np.random.default_rng(1)
-    parts: dict[bool, list[Labelled]] = {True: [], False: []}
+    parts: dict[bool, list[PatientWindows]] = {True: [], False: []}
     for number, track in enumerate(tracks):
         found = reference(track)
         y = classes(found.allowed)
@@ -168,13 +172,13 @@ def beats(setting: Setting) -> tuple[Labelled, Labelled]:
         )
         x = torch.from_numpy(cut(track.signal, ends(found)[some], AROUND_BEAT)[:, None])
         who = np.full(len(some), number)
-        parts[fold_of[track.patient] == setting.fold].append(Labelled(x, y[some], who))
+        parts[fold_of[track.patient] == setting.fold].append(PatientWindows(x, y[some], who))
     train, unseen = (_together(parts[held]) for held in (False, True))
     return train, unseen
 
 
-def _together(parts: Sequence[Labelled]) -> Labelled:
-    return Labelled(
+def _together(parts: Sequence[PatientWindows]) -> PatientWindows:
+    return PatientWindows(
         torch.cat([p.x for p in parts]),
         np.concatenate([p.y for p in parts]),
         np.concatenate([p.patient for p in parts]),
@@ -187,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known, unseen = beats(given)
     control = judged(given.build(), known, unseen)
     net = given.build()
-    train(Embedding(net), Pairs(known), given.plan, given.folder / f"{label(given.fold)}.pt")
+    train(WithoutHead(net), Pairs(known), given.plan, given.folder / f"{label(given.fold)}.pt")
     figures = judged(net, known, unseen)
     (given.folder / f"{label(given.fold)}.json").write_text(
         json.dumps({"figures": figures, "random": control}, indent=1)

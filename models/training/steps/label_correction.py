@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ingest.errors import EcgwatchError
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.steps.setting import Setting, finish, parser, setting
-from models.training.steps.windows import Pool, PoolBatches, classes, drawn, embedded
+from models.training.steps.windows import PoolBatches, WindowPool, classes, drawn, embedded
 from models.training.windowed import predictor
 
 ALPHA = 0.5
@@ -107,7 +107,7 @@ def flipped(labels: Tensor, share: float, k: int, seed: int) -> Tensor:
 
 
 def learn(
-    net: nn.Module, pool: Pool, k: int, plan: Plan, folder: Path, rounds: int = ROUNDS
+    net: nn.Module, pool: WindowPool, k: int, plan: TrainingPlan, folder: Path, rounds: int = ROUNDS
 ) -> Tensor:
     """Train `net` in rounds, a share of the plan's epochs each; returns the classes it ended with,
     (N,).
@@ -115,7 +115,7 @@ def learn(
     generator = torch.Generator().manual_seed(plan.seed)
     now = pool.y.clone()
     each = max(1, plan.epochs // rounds)
-    places = Pool(pool.x, torch.arange(len(pool.x)))
+    places = WindowPool(pool.x, torch.arange(len(pool.x)))
     for number in range(rounds):
         target, alpha = now.clone(), ALPHA if number else 1.0
 
@@ -154,7 +154,7 @@ def run(setting: Setting, flip: float, count: int = POOL) -> dict[str, float]:
     """With and without correction on the same pool, of which a share of the labels is made wrong."""
     k, task = classes(setting.task), setting.task
     true = drawn(task.batches(setting.fold), count, setting.plan.seed)
-    pool = Pool(true.x, flipped(true.y, flip, k, setting.plan.seed))
+    pool = WindowPool(true.x, flipped(true.y, flip, k, setting.plan.seed))
     plain = train(
         setting.build(),
         PoolBatches(pool),

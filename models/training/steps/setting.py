@@ -18,7 +18,7 @@ from models import architectures
 from models.architectures import Architecture
 from models.training import zoo
 from models.training.data.records import data_folder
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.recipe import label
 from models.training.release.windowed_export import export
 from models.training.tasks import base
@@ -35,7 +35,7 @@ class Setting:
     task_name: str
     task: Task
     fold: int
-    plan: Plan
+    plan: TrainingPlan
     runs: Path
     data: Path
 

@@ -67,7 +67,7 @@ def last_map(net: nn.Module) -> str:
     return found
 
 
-class Watched:
+class WatchedMap:
     """Keeps the last map of each call of a network."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -83,7 +83,7 @@ class TuckerBatches:
 
     def __init__(self, data: Batches, teacher: nn.Module, student: nn.Module) -> None:
         self._data, self._teacher = data, teacher.eval().requires_grad_(False)
-        self._of_teacher, self._of_student = Watched(teacher), Watched(student)
+        self._of_teacher, self._of_student = WatchedMap(teacher), WatchedMap(student)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Any]:
         """The task's inputs; its target and the teacher's core."""

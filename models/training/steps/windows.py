@@ -17,14 +17,14 @@ from models.training.tasks.base import Task
 AT_ONCE = 64
 
 
-class Pool(NamedTuple):
+class WindowPool(NamedTuple):
     """Windows of a task's training patients, each with one class."""
 
     x: Tensor  # (N, R, T)
     y: Tensor  # (N,)
 
 
-def drawn(batches: Batches, count: int, seed: int) -> Pool:
+def drawn(batches: Batches, count: int, seed: int) -> WindowPool:
     """Draw this number of windows, the same for the same seed.
 
     Raises BadInputError if the task does not give each window one class.
@@ -36,14 +36,14 @@ def drawn(batches: Batches, count: int, seed: int) -> Pool:
         raise BadInputError(
             "the task does not give each window one class", "Choose rhythm or beat_class."
         )
-    return Pool(x, y)
+    return WindowPool(x, y)
 
 
 class PoolBatches:
     """Batches of a pool; the loss is cross-entropy, by default against the pool's classes."""
 
     def __init__(
-        self, pool: Pool, loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy
+        self, pool: WindowPool, loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy
     ) -> None:
         """`loss` takes logits (B, K) and the windows' places in the pool if the pool's `y` holds
         places.

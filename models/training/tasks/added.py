@@ -21,8 +21,14 @@ from models.signal.conditioning import FS_HZ
 from models.signal.windows import InputSpec
 from models.training.data.cinc2017 import Recordings, folds
 from models.training.data.rhythm_windows import Varied
-from models.training.harness import Plan, train
-from models.training.sequence import Context, Learner, SequenceBatches, record_logits, temperature
+from models.training.harness import TrainingPlan, train
+from models.training.sequence import (
+    Context,
+    SequenceBatches,
+    SequenceLearner,
+    record_logits,
+    temperature,
+)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -33,7 +39,7 @@ STEPS, BATCH = 40, 32  # per epoch
 SPLIT_SEED = 5
 
 
-class Split(NamedTuple):
+class RecordSplit(NamedTuple):
     """Indices of records."""
 
     train: Ints
@@ -60,12 +66,12 @@ def context(seconds: int) -> Context:
     return Context(seconds, min(9, seconds), max(1, min(5, seconds // 6)))
 
 
-def split(labels: Ints) -> Split:
+def split(labels: Ints) -> RecordSplit:
     """Split records, every class evenly; equal labels in equal order give an equal split."""
     held_out = folds(labels, 5, SPLIT_SEED) == 0
     rest = np.flatnonzero(~held_out)
     eighth = folds(labels[rest], 8, SPLIT_SEED + 1) == 0
-    return Split(rest[~eighth], rest[eighth], np.flatnonzero(held_out))
+    return RecordSplit(rest[~eighth], rest[eighth], np.flatnonzero(held_out))
 
 
 def learn(
@@ -76,15 +82,15 @@ def learn(
     epochs: int,
     noises: Sequence[Floats],
     checkpoint: Path,
-) -> tuple[Learner, Figures]:
+) -> tuple[SequenceLearner, Figures]:
     """Train, calibrate and judge; `recordings.labels` count in `classes`."""
     parts = split(recordings.labels)
-    plan = Plan(
+    plan = TrainingPlan(
         epochs=epochs, steps=STEPS, batch=BATCH, peak_rate=4e-3, weight_decay=0.02, warm_up=0.15
     )
     torch.manual_seed(plan.seed)
     column = Column(WIDTHS, COLUMN)
-    net = Learner(trunk, column, SequenceDecoder(COLUMN[-1], HIDDEN, len(classes)))
+    net = SequenceLearner(trunk, column, SequenceDecoder(COLUMN[-1], HIDDEN, len(classes)))
     piece = InputSpec(
         before=0,
         hop=of.seconds * FS_HZ,
@@ -121,11 +127,11 @@ def _weights(labels: Ints, classes: int) -> list[float]:
     return [float(w) for w in weights / (weights * counts).sum() * counts.sum()]
 
 
-def _logits(net: Learner, recordings: Recordings, members: Ints, of: Context) -> Floats:
+def _logits(net: SequenceLearner, recordings: Recordings, members: Ints, of: Context) -> Floats:
     return np.stack([record_logits(net, recordings.signal(int(r)), of) for r in members])
 
 
-def _judge(logits: Floats, truth: Ints, classes: list[str], net: Learner) -> Figures:
+def _judge(logits: Floats, truth: Ints, classes: list[str], net: SequenceLearner) -> Figures:
     predicted, ks = logits.argmax(axis=1), range(len(classes))
     hits = np.array([np.sum((truth == k) & (predicted == k)) for k in ks])
     true, answered = (

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from models.architectures import Problem
 from models.registry import Declared, chosen, declared
 from models.training import tasks
-from models.training.harness import Batches, Plan
+from models.training.harness import Batches, TrainingPlan
 
 Floats = npt.NDArray[np.float32]
 Figures = dict[str, float]  # figures by name, with unit or condition in the name
@@ -31,7 +31,7 @@ class Task(Protocol):
     """A task whose network sees one window at a time."""
 
     problem: Problem
-    plan: Plan  # enough for a small network
+    plan: TrainingPlan  # enough for a small network
     folds: int
     metric: str  # the figure that decides choices; more is better
 

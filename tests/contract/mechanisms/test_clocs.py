@@ -11,7 +11,7 @@ from itertools import combinations
 from torch.nn import functional
 
 from models.architectures.clocs import Clocs
-from models.training.pretraining.clocs import Learner, loss, pair_loss
+from models.training.pretraining.clocs import ClocsLearner, loss, pair_loss
 
 PATIENTS = torch.tensor([1, 1, 2, 2])
 
@@ -52,7 +52,7 @@ def test_the_loss_of_three_views_is_the_mean_of_its_pairs() -> None:
 
 def test_leads_and_segments_share_one_encoder() -> None:
     torch.manual_seed(1)
-    learner = Learner(Clocs(1250, 4)).eval()
+    learner = ClocsLearner(Clocs(1250, 4)).eval()
     x = torch.randn(2, 3, 625)
     answer = learner(x)
     assert answer.shape == (2, 3, 64)
@@ -61,7 +61,7 @@ def test_leads_and_segments_share_one_encoder() -> None:
 
 def test_training_draws_patients_apart() -> None:
     torch.manual_seed(1)
-    learner = Learner(Clocs(1250, 4)).train()
+    learner = ClocsLearner(Clocs(1250, 4)).train()
     time, patients = torch.arange(625) / 125, torch.arange(8).repeat_interleave(2)
     hz = 1.0 + patients * 1.3
 

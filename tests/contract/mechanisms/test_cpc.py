@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 import math
 
 from models.architectures.cpc import Cpc
-from models.training.pretraining.cpc import AHEAD, NEGATIVES, Learner, loss, negatives
+from models.training.pretraining.cpc import AHEAD, NEGATIVES, CpcLearner, loss, negatives
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_true_step_is_never_among_the_others() -> None:
 
 
 def test_the_true_step_stands_first_among_the_candidates(net: Cpc) -> None:
-    learner = Learner(net)
+    learner = CpcLearner(net)
     steps = torch.eye(20)[None]  # each step unlike all others
     for ahead in AHEAD:
         scores = learner.scores(steps[:, ahead:], steps, ahead)  # predicted without a fault
@@ -51,7 +51,7 @@ def test_the_true_step_stands_first_among_the_candidates(net: Cpc) -> None:
 def told(signal: str, steps: int = 40) -> list[float]:
     """The loss over a short training on beats, or on the same samples in any order."""
     torch.manual_seed(1)
-    learner = Learner(Cpc(4)).train()
+    learner = CpcLearner(Cpc(4)).train()
     optimiser = torch.optim.AdamW(learner.parameters(), lr=3e-3)
     time, values = torch.arange(500) / 125, []
     for _ in range(steps):

@@ -11,7 +11,7 @@ from torch.nn import functional
 from models.architectures.mvkt import Mvkt
 from models.architectures.mvms import AnatomicalViews, Mvms
 from models.training.distillation.mvkt import (
-    Answers,
+    AnswersAndFeatures,
     BothShow,
     different,
     label_distillation,
@@ -61,7 +61,7 @@ def test_the_teacher_does_not_change_and_the_student_sees_lead_i_only() -> None:
     before = {k: v.clone() for k, v in pair.teacher.state_dict().items()}
     x, labels = torch.randn(6, 12, 500), (torch.rand(6, 5) > 0.5).float()
     optimiser = torch.optim.AdamW([p for p in pair.parameters() if p.requires_grad], lr=1e-2)
-    answer: Answers = pair(x)
+    answer: AnswersAndFeatures = pair(x)
     moved = transfer(answer.student_features, answer.teacher_features, labels)
     (moved + label_distillation(answer.student, answer.teacher)).backward()
     optimiser.step()

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
 from models.architectures.st_mem import StMem, patches
-from models.training.pretraining.st_mem import Learner, loss
+from models.training.pretraining.st_mem import StMemLearner, loss
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def first_five(b: int, r: int) -> torch.Tensor:
 
 
 def test_visible_patches_are_no_part_of_the_loss(system: StMem) -> None:
-    learner = Learner(system)
+    learner = StMemLearner(system)
     cut = patches(torch.randn(2, 3, 500))
     filled = learner.fill(cut, first_five(2, 3))
     wanted = cut.clone().requires_grad_()
@@ -33,14 +33,14 @@ def test_visible_patches_are_no_part_of_the_loss(system: StMem) -> None:
 
 def test_three_quarters_of_each_lead_are_hidden(system: StMem) -> None:
     torch.manual_seed(2)
-    filled = Learner(system)(torch.randn(4, 3, 500))
+    filled = StMemLearner(system)(torch.randn(4, 3, 500))
     assert filled.patches.shape == (4, 3, 20, 25)
     assert torch.equal(filled.hidden.sum(dim=2), torch.full((4, 3), 15.0))
     assert len({tuple(row) for row in filled.hidden.flatten(0, 1).tolist()}) > 6  # each its own
 
 
 def test_a_lead_knows_of_others_through_the_encoder_only(system: StMem) -> None:
-    learner = Learner(system).eval()
+    learner = StMemLearner(system).eval()
     cut = patches(torch.randn(1, 2, 500))
     other = cut.clone()
     other[:, 1] = torch.randn(20, 25)

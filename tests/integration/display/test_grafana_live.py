@@ -27,6 +27,7 @@ from ingest.embedded import EmbeddedBroker
 from ingest.errors import BadInputError
 from ingest.messages import SampleChunk, encode, sample_offset_ns
 from ingest.topics import SAMPLES
+from tests.made_chunks import made_chunk
 from tests.unit.dashboards.grafana_fake import TOKEN, FakeGrafana
 from tools.services import Kafka
 
@@ -42,17 +43,7 @@ def fake() -> Iterator[FakeGrafana]:
 
 
 def chunk(patient: str, first: int, counts: np.ndarray, fs_hz: float = 250.0) -> SampleChunk:
-    return SampleChunk(
-        patient_id=patient,
-        device_id="d",
-        lead="II",
-        seq=0,
-        first_sample=first,
-        t0_ns=START_NS + sample_offset_ns(first, fs_hz),
-        fs_hz=fs_hz,
-        counts_per_mv=200.0,
-        samples=counts.astype("<i2").tobytes(),
-    )
+    return made_chunk(patient, first, counts, START_NS, fs_hz)
 
 
 def read(line: str) -> tuple[str, float, int]:

@@ -16,7 +16,7 @@ from ecgwatch.modelling.deploying import deploy
 from ingest import topics
 from ingest.clock import SystemClock
 from ingest.embedded import EmbeddedBroker
-from ingest.messages import Event, Finding, SampleChunk, encode, sample_offset_ns
+from ingest.messages import Event, Finding, SampleChunk, encode
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
 from models.serving.runtime import Model, read_spec
@@ -26,6 +26,7 @@ from stream_processor.sinks.sqlite import SqliteSink
 from stream_processor.worker.archive import Archive
 from stream_processor.worker.assembly import build_processor
 from stream_processor.worker.model_watch import ModelWatch
+from tests.made_chunks import made_chunk
 from tests.made_models import SHIPPED, copied, extended, network
 
 WAIT_S = 120.0
@@ -47,16 +48,14 @@ def _chunks(patient: str, fs: float) -> list[SampleChunk]:
     scenario = load(patient).model_copy(update={"fs_hz": fs})
     x, n = np.concatenate([b.counts for b in simulate(scenario, duration_s=SECONDS)]), round(fs / 2)
     return [
-        SampleChunk(
-            patient_id=patient,
-            device_id="d",
-            lead="I",
+        made_chunk(
+            patient,
+            i * n,
+            x[i * n : (i + 1) * n],
+            START_NS,
+            fs,
             seq=i,
-            first_sample=i * n,
-            t0_ns=START_NS + sample_offset_ns(i * n, fs),
-            fs_hz=fs,
-            counts_per_mv=200.0,
-            samples=x[i * n : (i + 1) * n].astype("<i2").tobytes(),
+            lead="I",
             end=i == 2 * SECONDS - 1,
         )
         for i in range(2 * SECONDS)

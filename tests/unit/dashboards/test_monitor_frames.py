@@ -11,23 +11,13 @@ from hypothesis import strategies as st
 
 from dashboards.monitor.live.frames import END, LEAD_OFF, PAST, decimate, decode_frame, encode_chunk
 from ingest.messages import SampleChunk, sample_offset_ns
+from tests.made_chunks import made_chunk
 
 START_NS = 1_700_000_000_000_000_000
 
 
 def make(samples: np.ndarray, first: int = 0, fs_hz: float = 250.0, **fields: bool) -> SampleChunk:
-    return SampleChunk(
-        patient_id="p",
-        device_id="d",
-        lead="II",
-        seq=0,
-        first_sample=first,
-        t0_ns=START_NS + sample_offset_ns(first, fs_hz),
-        fs_hz=fs_hz,
-        counts_per_mv=200.0,
-        samples=samples.astype("<i2").tobytes(),
-        **fields,
-    )
+    return made_chunk("p", first, samples, START_NS, fs_hz, **fields)
 
 
 signals = st.lists(st.integers(-32768, 32767), max_size=400).map(

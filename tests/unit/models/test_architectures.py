@@ -110,10 +110,10 @@ class Noise:
     metric = "mean"
 
     def __init__(self, problem: Problem) -> None:
-        from models.training.harness import Plan
+        from models.training.harness import TrainingPlan
 
         self.problem = problem
-        self.plan = Plan(epochs=1, steps=2, batch=4, peak_rate=1e-3)
+        self.plan = TrainingPlan(epochs=1, steps=2, batch=4, peak_rate=1e-3)
 
     def batches(self, fold: int | None) -> Noise:
         return self

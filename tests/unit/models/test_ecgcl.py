@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `trai
 from models.architectures.ecgcl import DENSE, WIDTHS, Backbone, Column, Segmenter, SequenceDecoder
 from models.signal.windows import BEAT_SPEC
 from models.training.cost import macs, parameters
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.release.prune import layers, prune
 
 
@@ -73,7 +73,7 @@ def test_training_a_column_leaves_the_trunk_and_its_statistics_alone(tmp_path: P
     train(
         net,
         Nonsense(),
-        Plan(epochs=1, steps=3, batch=4, peak_rate=1e-2, weight_decay=0.1),
+        TrainingPlan(epochs=1, steps=3, batch=4, peak_rate=1e-2, weight_decay=0.1),
         tmp_path / "column.pt",
     )
     assert all(
@@ -87,7 +87,7 @@ def test_training_a_column_leaves_the_trunk_and_its_statistics_alone(tmp_path: P
 def test_an_interrupted_training_goes_the_same_way(tmp_path: Path) -> None:
     def trained(folder: Path, epochs_first: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(5)
-        plan = Plan(epochs=3, steps=2, batch=4, peak_rate=1e-3)
+        plan = TrainingPlan(epochs=3, steps=2, batch=4, peak_rate=1e-3)
         if epochs_first:
             stopped = Stopping(epochs_first * plan.steps)
             with pytest.raises(KeyboardInterrupt):

@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 from models.architectures.ecgcl_paper import (
     LENGTH,
     WIDTHS,
-    Backbone,
     ClassificationDecoder,
     Merge,
+    PaperBackbone,
+    PaperDecoder,
     PaperNet,
+    PaperResidual,
     Partition,
-    Residual,
-    SegmentationDecoder,
 )
 
 
@@ -28,7 +28,7 @@ def _same_weights_each_time() -> None:
 
 @pytest.mark.parametrize("length", [LENGTH, 320, 8])
 def test_the_backbone_ends_with_four_resolutions_and_keeps_the_highest(length):
-    branches = Backbone().eval()(torch.randn(2, 1, length))
+    branches = PaperBackbone().eval()(torch.randn(2, 1, length))
     halves = [w // 2 for w in WIDTHS[:-1]]
     assert [tuple(x.shape) for x in branches] == [
         (2, w, 1, length // 2**i) for i, w in enumerate([*halves, WIDTHS[-1]])
@@ -36,15 +36,15 @@ def test_the_backbone_ends_with_four_resolutions_and_keeps_the_highest(length):
 
 
 def test_each_stage_has_one_resolution_more():
-    backbone = Backbone()
+    backbone = PaperBackbone()
     assert [len(stage) for stage in backbone.stages] == [1, 2, 3, 4]
-    assert all(isinstance(module, Residual) for stage in backbone.stages for module in stage)
+    assert all(isinstance(module, PaperResidual) for stage in backbone.stages for module in stage)
     assert len(backbone.partitions) == len(backbone.merges) == 3
 
 
 def test_a_task_gives_a_logit_per_sample_or_per_class():
     x = torch.randn(3, 1, LENGTH)
-    assert PaperNet(SegmentationDecoder, 1).eval()(x).shape == (3, 1, LENGTH)
+    assert PaperNet(PaperDecoder, 1).eval()(x).shape == (3, 1, LENGTH)
     assert PaperNet(ClassificationDecoder, 4).eval()(x).shape == (3, 4)
 
 
@@ -92,7 +92,7 @@ def test_merge_goes_down_by_strided_and_up_by_transposed_convolution():
 
 
 def test_the_residual_module_adds_two_ordinary_convolutions():
-    module = Residual(4).eval()
+    module = PaperResidual(4).eval()
     convolutions = [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d)]
     assert [layer.groups for layer in convolutions] == [1, 1]
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_the_residual_module_adds_two_ordinary_convolutions():
 def test_segmentation_reads_every_resolution_and_classification_goes_down_to_the_lowest():
     widths = (4, 6, 8)
     branches = [torch.rand(1, w, 1, 32 // 2**i) for i, w in enumerate(widths)]
-    for decoder in (SegmentationDecoder(widths, 1).eval(), ClassificationDecoder(widths, 2).eval()):
+    for decoder in (PaperDecoder(widths, 1).eval(), ClassificationDecoder(widths, 2).eval()):
         answer = decoder(branches)
         for source in range(3):
             other = decoder(
@@ -123,9 +123,7 @@ def test_the_network_is_small():
 
 # the exporter that writes plain graphs is the older one
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(
-    ("decoder", "outputs"), [(SegmentationDecoder, 1), (ClassificationDecoder, 4)]
-)
+@pytest.mark.parametrize(("decoder", "outputs"), [(PaperDecoder, 1), (ClassificationDecoder, 4)])
 def test_onnx_runtime_computes_the_same(decoder, outputs):
     pytest.importorskip("onnx", reason="needs the extra `train`")
     from models.training.experiments.continual_cost import multiplications, onnx_session

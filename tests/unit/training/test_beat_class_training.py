@@ -21,7 +21,7 @@ from models.serving.runtime import Network
 from models.serving.runtime import load as load_model
 from models.training.data.beat_scenarios import repeated, scenario, ventricular_bank
 from models.training.tasks.beat_class.beats import BIT, CLASSES, EXTRA, AnnotatedBeats, load, save
-from models.training.tasks.beat_class.examples import Examples, known, unroll
+from models.training.tasks.beat_class.examples import BeatExamples, known, unroll
 from models.training.tasks.beat_class.export import Calibrated, export
 from models.training.tasks.beat_class.report import ReportVerdict, by_fold, count, report
 from models.training.tasks.beat_class.train import best, voted
@@ -137,7 +137,7 @@ def test_beats_that_the_reference_does_not_have_are_false() -> None:
 def test_a_little_training_tells_v_from_n_and_serves_the_same(tmp_path: Path) -> None:
     torch.manual_seed(1)
     examples, net = (
-        Examples(known([track(), track("mitdb/101", every=7, seed=2)]), 1),
+        BeatExamples(known([track(), track("mitdb/101", every=7, seed=2)]), 1),
         BeatHeads([BeatHead(), BeatHead()]),
     )
     optimiser, rng = torch.optim.AdamW(net.parameters(), lr=4e-3), np.random.default_rng(1)

@@ -18,7 +18,7 @@ from models.serving.benchmark import Timing
 from models.serving.runtime import Network
 from models.signal.windows import BEAT_SPEC
 from models.training.experiments.distil import Distilled, divergence, table, teachers
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.release.quantise import Form, is_worthwhile, quantise
 from models.training.release.windowed_export import export
 
@@ -76,7 +76,7 @@ def test_a_student_comes_nearer_to_its_teachers(kind: str, tmp_path: Path) -> No
         for teacher in taught_by:
             for p in teacher.parameters():
                 p.mul_(5)
-    plan = Plan(epochs=1, steps=150, batch=64, peak_rate=3e-2)
+    plan = TrainingPlan(epochs=1, steps=150, batch=64, peak_rate=3e-2)
     x = torch.from_numpy(np.random.default_rng(9).standard_normal((64, 1, T), dtype=np.float32))
     with torch.no_grad():
         wanted = torch.stack([teacher(x) for teacher in taught_by]).mean(dim=0)

@@ -19,14 +19,14 @@ from models.training.data.lethal_data import (
     VT,
     WINDOWS,
     LethalStrip,
-    Pool,
+    SegmentPool,
     read,
     soften,
     strips,
     v_runs,
 )
 from models.training.data.lethal_disturb import disturb
-from models.training.data.lethal_examples import REGULAR, SHARES, Examples, windows
+from models.training.data.lethal_examples import REGULAR, SHARES, LethalExamples, windows
 from models.training.data.lethal_synthesis import BeatBank, flutter, slow_wave, stillness, surrogate
 from models.training.data.records import Noise, Track
 from models.training.release.figures import FIFTHS, figures
@@ -80,9 +80,9 @@ def noise() -> Noise:
     return Noise("ma", np.random.default_rng(2).standard_normal(3 * SPAN).astype(np.float32), 1.0)
 
 
-def examples() -> Examples:
+def examples() -> LethalExamples:
     every = strip("vfdb/1", ((10, 20, "VF", VF), (25, 35, "VT", VT), (40, 50, "ASYS", ASYSTOLE)))
-    return Examples([every, strip("mitdb/1")], [strip("cinc2017/1")], [noise()])
+    return LethalExamples([every, strip("mitdb/1")], [strip("cinc2017/1")], [noise()])
 
 
 def test_runs_of_ventricular_beats():
@@ -130,9 +130,9 @@ def test_an_unstretched_segment_gives_the_windows_of_serving():
 
 def test_a_place_is_drawn_where_it_was_asked_for():
     record = strip(sections=((10, 20, "VF", VF),))
-    _, sets = Pool([record], {1 << VF}).draw(RNG)
+    _, sets = SegmentPool([record], {1 << VF}).draw(RNG)
     assert (sets[-BEAT_SPEC.after - BEAT_SPEC.hop : -BEAT_SPEC.after] & 1 << VF).any()
-    assert not Pool([record], {1 << VT})
+    assert not SegmentPool([record], {1 << VT})
 
 
 @pytest.mark.parametrize("kind", {**SHARES, **REGULAR})

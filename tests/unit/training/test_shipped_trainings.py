@@ -17,7 +17,7 @@ from ingest.errors import BadInputError
 from models.serving import catalogue
 from models.serving.runtime import Model
 from models.training import command
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.place import Place
 from models.training.recipe import follow
 from models.training.tasks.beat_class import train as beat_class
@@ -40,7 +40,7 @@ FEW = {"epochs": 1, "steps": 2, "batch": 8}
 
 def shortened(monkeypatch: pytest.MonkeyPatch, module: ModuleType, *names: str) -> None:
     for name in names:
-        plan: Plan = getattr(module, name)
+        plan: TrainingPlan = getattr(module, name)
         monkeypatch.setattr(module, name, replace(plan, **FEW))
 
 

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="training needs torch (pip install e
 
 from models.signal.windows import BEAT_SPEC, cut
 from models.training.data.augment import augment, flatten, splice_pause
-from models.training.data.beat_windows import HISTORY, Corpus, Rows
+from models.training.data.beat_windows import HISTORY, Corpus, UnscaledRows
 from models.training.data.records import (
     FIBRILLATION,
     HALF,
@@ -54,9 +54,9 @@ def noise() -> Noise:
     )
 
 
-def rows(end: int = 2000) -> Rows:
+def rows(end: int = 2000) -> UnscaledRows:
     t = track()
-    return Rows(
+    return UnscaledRows(
         t.signal[None, end - HISTORY : end].copy(),
         t.targets[None, :, end - HISTORY : end].copy(),
         np.array([HISTORY]),
@@ -83,7 +83,7 @@ def test_unstretched_rows_are_the_windows_of_serving():
     assert drawn.valid.tolist() == [700, HISTORY]
 
 
-def augment_nothing(drawn: Rows) -> np.ndarray:
+def augment_nothing(drawn: UnscaledRows) -> np.ndarray:
     from models.signal.windows import scale
 
     return scale(drawn.history, drawn.valid, BEAT_SPEC)

@@ -18,7 +18,7 @@ from models.serving.runtime import Network
 from models.signal.windows import BEAT_SPEC
 from models.training.data.cinc2017 import Recordings
 from models.training.data.records import FIBRILLATION, YES, Noise, Track, beat_targets
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.recipe import follow
 from models.training.tasks import base
 from models.training.tasks.base import Task
@@ -265,7 +265,7 @@ def test_an_architecture_learns_it_and_is_exported(
 ) -> None:
     torch.set_num_threads(1)
     task: Task = MAKERS[name](tmp_path, monkeypatch)
-    plan = Plan(epochs=1, steps=3, batch=16, peak_rate=4e-3)
+    plan = TrainingPlan(epochs=1, steps=3, batch=16, peak_rate=4e-3)
     (figures,) = follow(Windowed(architectures.load("plain_cnn"), name, task, plan, tmp_path), [0])
     assert task.metric in figures
     assert all(np.isfinite(value) for value in figures.values())

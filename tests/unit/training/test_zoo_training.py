@@ -24,7 +24,7 @@ from models.training.data import twelve_leads, unlabelled
 from models.training.data.cinc2017 import Recordings
 from models.training.data.twelve_leads import TwelveLeads
 from models.training.distillation import mvkt
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.place import Place
 from models.training.pretraining import base as objectives
 from models.training.recipe import follow
@@ -85,7 +85,7 @@ def test_the_commands_names_are_those_that_are_registered() -> None:
 
 
 def test_the_recipe_of_a_system_changes_the_tasks_plan() -> None:
-    plan = Plan(epochs=1, steps=2, batch=3, peak_rate=0.5)
+    plan = TrainingPlan(epochs=1, steps=2, batch=3, peak_rate=0.5)
     attending = zoo.adapted(plan, architectures.load("st_mem"))
     assert (attending.peak_rate, attending.weight_decay, attending.batch) == (1e-3, 0.05, 3)
     assert zoo.adapted(plan, architectures.load("plain_cnn")) == plan
@@ -148,7 +148,7 @@ def test_distillation_compares_students_that_differ_in_one_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(twelve_leads, "load", lambda data, cache: twelve())
-    scheme = replace(mvkt.SCHEME, plan=Plan(epochs=1, steps=2, batch=16, peak_rate=3e-3))
+    scheme = replace(mvkt.SCHEME, plan=TrainingPlan(epochs=1, steps=2, batch=16, peak_rate=3e-3))
     tasks = Diagnosis(tmp_path, tmp_path), DiagnosisByLeadI(tmp_path, tmp_path)
     training = distil.Distillation("distil-mvkt", scheme, *tasks, [1, 2], tmp_path)
     (figures,) = follow(training, [0])
@@ -209,7 +209,7 @@ def test_the_board_goes_on_and_keeps_what_failed(
 
 
 def test_a_system_is_trained_compared_and_deployed(rhythm: base.Task, tmp_path: Path) -> None:
-    plan = Plan(epochs=1, steps=2, batch=8, peak_rate=5e-3)
+    plan = TrainingPlan(epochs=1, steps=2, batch=8, peak_rate=5e-3)
     mvkt = Windowed(architectures.load("mvkt"), "rhythm_10s", rhythm, plan, tmp_path / "runs")
     (found,) = follow(mvkt, [0])
     trained, place = tmp_path / "runs" / "fold0", tmp_path / "model"

@@ -64,7 +64,7 @@ def known(tracks: Sequence[AnnotatedBeats]) -> list[Known]:
     return [Known(track, MatchedBeats(*part)) for track, part in zip(tracks, parts, strict=True)]
 
 
-class Examples:
+class BeatExamples:
     """Training data of models/training/harness.py: the tracks as they are, and scenarios made of
     them."""
 

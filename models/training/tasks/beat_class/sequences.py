@@ -21,7 +21,7 @@ from torch.nn import functional
 from models.signal.conditioning import FS_HZ
 from models.signal.windows import BEAT_ROW_SPEC, cut
 from models.training.data.records import Floats, Track, load_mitdb
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.problems import BEATS, BEATS_IN_A_ROW
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.beat_class.report import PACED, ReportVerdict, count, total
@@ -46,7 +46,7 @@ def rr_ratios(at: npt.NDArray[np.float64]) -> Floats:
     return np.clip(np.nan_to_num(ratios), -1, 1).astype(np.float32)
 
 
-class Rows:
+class BeatRows:
     """The beats of a track as rows (m, 98), and their classes (m,)."""
 
     def __init__(self, track: Track) -> None:
@@ -69,7 +69,7 @@ class Sequences:
     beats."""
 
     def __init__(self, tracks: Sequence[Track]) -> None:
-        self._each = [Rows(track) for track in tracks]
+        self._each = [BeatRows(track) for track in tracks]
         found = np.concatenate([rows.classes for rows in self._each])
         self._which = np.concatenate([np.full(len(r.rows), i) for i, r in enumerate(self._each)])
         self._beat = np.concatenate([np.arange(len(r.rows)) for r in self._each])
@@ -102,7 +102,7 @@ class BeatSequences:
     """N S V F Q of MITDB's beats by their neighbours; V and S judged, without the paced records."""
 
     problem = BEATS
-    plan = Plan(epochs=10, steps=150, batch=64, peak_rate=2e-3, weight_decay=0.02)
+    plan = TrainingPlan(epochs=10, steps=150, batch=64, peak_rate=2e-3, weight_decay=0.02)
     folds = FOLDS
     metric = "V and S, mean F1, %"
 
@@ -139,7 +139,7 @@ class BeatSequences:
 
 def verdict(track: Track, predict: Predict) -> ReportVerdict:
     """A network's answers for the beats of a track."""
-    rows = Rows(track)
+    rows = BeatRows(track)
     near = rows.around(np.arange(len(rows.rows)))
     parts = np.split(near, range(AT_ONCE, len(near), AT_ONCE))
     logits = np.concatenate([predict(rows.rows[some])[:, :, MIDDLE] for some in parts])

@@ -28,13 +28,13 @@ from models.beats import votes
 from models.beats.templates import MatchedBeats
 from models.signal.stage import Table
 from models.training.data.beat_scenarios import unlabelled
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.tasks.beat_class.beats import AnnotatedBeats
-from models.training.tasks.beat_class.examples import Examples, Known
+from models.training.tasks.beat_class.examples import BeatExamples, Known
 from models.training.tasks.beat_class.export import Calibrated, export
 from models.training.tasks.beat_class.report import PACED, ReportVerdict
 
-PLAN = Plan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
+PLAN = TrainingPlan(epochs=4, steps=300, batch=256, peak_rate=4e-3, weight_decay=0.02)
 FOLDS = 3
 # offsets when a class is decided: without them S and V are missed more often than falsely detected
 LEAN = np.array([0.0, 0.5, 0.5, 0.0, 0.0])
@@ -48,7 +48,7 @@ def fit(
     surplus of their training classes."""
     heads, surplus = list[BeatHead](), []
     for draw in range(HEADS * (seed - 1) + 1, HEADS * seed + 1):
-        examples = Examples(held, draw)
+        examples = BeatExamples(held, draw)
         surplus.append(examples.surplus())
         torch.manual_seed(draw)
         heads.append(BeatHead())

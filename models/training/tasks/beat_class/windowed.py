@@ -32,9 +32,9 @@ from models.training.data.augment import (
     log_uniform,
     white_noise,
 )
-from models.training.data.beat_windows import HISTORY, Rows
+from models.training.data.beat_windows import HISTORY, UnscaledRows
 from models.training.data.records import Floats, Track, load_mitdb, load_noise
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.beat_class.beats import BIT, CLASSES, UNKNOWN, AnnotatedBeats, noisy
 from models.training.tasks.beat_class.examples import weights
@@ -69,7 +69,7 @@ class BeatWindows:
         """Windows (B, 1, 625), classes (B,)."""
         some = rng.choice(len(self._end), size, p=self._share)
         history = self._signal[self._end[some][:, None] + np.arange(-HISTORY, 0)]
-        rows = Rows(
+        rows = UnscaledRows(
             history, np.zeros((size, 3, 0), np.uint8), self._valid[some], self._height[some]
         )
         return (torch.from_numpy(varied(rows, rng)[:, None]),), torch.from_numpy(self._class[some])
@@ -79,7 +79,7 @@ class BeatWindows:
         return functional.cross_entropy(answer, target)
 
 
-def varied(rows: Rows, rng: np.random.Generator) -> Floats:
+def varied(rows: UnscaledRows, rng: np.random.Generator) -> Floats:
     """Vary a signal without hiding the class of its beat, and scale it as serving does: (B, 625).
     Recorded noise is in the tracks."""
     kinds = ("gain", "inversion", "white", "mains", "wander")
@@ -102,7 +102,7 @@ class BeatClass:
     the paced records."""
 
     problem = Problem("classes", tuple(CLASSES), AROUND_BEAT)
-    plan = Plan(epochs=6, steps=300, batch=128, peak_rate=4e-3, weight_decay=0.02)
+    plan = TrainingPlan(epochs=6, steps=300, batch=128, peak_rate=4e-3, weight_decay=0.02)
     folds = FOLDS
     metric = "V and S, mean F1, %"
 

@@ -18,14 +18,14 @@ from models.architectures import Problem
 from models.signal.windows import PIECE_SPEC
 from models.training.data import twelve_leads
 from models.training.data.twelve_leads import SUPERCLASSES, Floats, Ints, TwelveLeads
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.problems import TWELVE_LEADS
 from models.training.tasks.base import Figures, Predict, task
 
 AT_ONCE = 64
 
 
-class Labelled:
+class RecordBatches:
     """Batches of whole records."""
 
     def __init__(self, records: TwelveLeads, members: Ints, rows: int) -> None:
@@ -48,7 +48,7 @@ class _Superclasses:
     """The common part of both tasks."""
 
     problem = TWELVE_LEADS
-    plan = Plan(epochs=20, steps=20, batch=64, peak_rate=3e-3, weight_decay=0.01)
+    plan = TrainingPlan(epochs=20, steps=20, batch=64, peak_rate=3e-3, weight_decay=0.01)
     folds = twelve_leads.FOLDS
     metric = "mean AUC of the superclasses"
 
@@ -65,9 +65,9 @@ class _Superclasses:
         own = self.records.labelled
         return own[(self.records.folds[own] == fold) == judging]
 
-    def batches(self, fold: int | None) -> Labelled:
+    def batches(self, fold: int | None) -> RecordBatches:
         """See Task."""
-        return Labelled(self.records, self.members(fold, False), self.problem.rows)
+        return RecordBatches(self.records, self.members(fold, False), self.problem.rows)
 
     def evaluate(self, predict: Predict, fold: int) -> Figures:
         """See Task."""

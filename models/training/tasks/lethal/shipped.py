@@ -11,7 +11,7 @@ import torch
 
 from models.training.data import cinc2017
 from models.training.data.lethal_data import LethalStrip, strips, wearable
-from models.training.data.lethal_examples import Examples
+from models.training.data.lethal_examples import LethalExamples
 from models.training.data.records import Noise, load_mitdb, load_noise, load_vfdb
 from models.training.place import Place
 from models.training.recipe import label
@@ -56,7 +56,7 @@ class ShippedLethal:
         return learn(
             self._named(fold),
             trunk,
-            Examples(own, r.wearables, r.noises),
+            LethalExamples(own, r.wearables, r.noises),
             self._place.shipped,
             replace(PLAN, seed=self._seed),
         )

@@ -18,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.training.data.lethal_examples import REGULAR, Examples
-from models.training.harness import Plan, train
+from models.training.data.lethal_examples import REGULAR, LethalExamples
+from models.training.harness import TrainingPlan, train
 from models.training.tasks.lethal.network import Lethal, decoder_inputs, features
 
 EXAMPLES = 20000  # drawn once; their trunk features are computed once (half precision: 0.8 GB)
 # further training of the decoder: examples as before, and regular waves,
 OF_THEM, REGULARS = 5000, 2000
 REGULAR_SHARE = 0.2  # this share of a batch
-SETTLING = Plan(epochs=1, steps=300, batch=128, peak_rate=2e-3, warm_up=0.2)
-PLAN = Plan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
+SETTLING = TrainingPlan(epochs=1, steps=300, batch=128, peak_rate=2e-3, warm_up=0.2)
+PLAN = TrainingPlan(epochs=6, steps=200, batch=64, peak_rate=5e-3, warm_up=0.2)
 
 
 class LethalBatches:
@@ -90,9 +90,9 @@ def set_loss(logits: Tensor, sets: Tensor) -> Tensor:
 def learn(
     name: str,
     trunk: nn.Module,
-    examples: Examples,
+    examples: LethalExamples,
     runs: Path,
-    plan: Plan = PLAN,
+    plan: TrainingPlan = PLAN,
     count: int = EXAMPLES,
 ) -> Lethal:
     """The column and the decoder called lethal-`name`, on this trunk."""
@@ -109,7 +109,7 @@ def learn(
     return net.eval()
 
 
-def _drawn(examples: Examples, cache: Path, count: int, seed: int) -> list[Tensor]:
+def _drawn(examples: LethalExamples, cache: Path, count: int, seed: int) -> list[Tensor]:
     """Return examples, from the cache if they were drawn before."""
     if cache.exists():
         drawn: list[Tensor] = torch.load(cache, weights_only=True)

@@ -34,9 +34,9 @@ from models.training.data.lethal_data import (
     wearable,
 )
 from models.training.data.lethal_disturb import disturb
-from models.training.data.lethal_examples import LATE, REGULAR, SHARES, Examples
+from models.training.data.lethal_examples import LATE, REGULAR, SHARES, LethalExamples
 from models.training.data.records import Floats, Noise, load_mitdb, load_noise, load_vfdb
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.lethal.metrics import (
     NEGATIVES,
@@ -69,7 +69,7 @@ SECOND = slice(SPAN - BEAT_SPEC.after - BEAT_SPEC.hop, SPAN - BEAT_SPEC.after)
 class LethalWindows:
     """One window per segment, and the set of rhythms that its newest second may be."""
 
-    def __init__(self, examples: Examples, noises: Sequence[Noise]) -> None:
+    def __init__(self, examples: LethalExamples, noises: Sequence[Noise]) -> None:
         self._examples, self._noises = examples, noises
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -96,7 +96,7 @@ class LethalWindows:
         return set_loss(answer, target)
 
 
-class Records(NamedTuple):
+class LethalRecords(NamedTuple):
     """MITDB and VFDB, and the fold of each patient."""
 
     strips: list[LethalStrip]
@@ -109,7 +109,7 @@ class WindowedLethal:
     first channel of MITDB and VFDB."""
 
     problem = Problem("classes", CLASSES, LETHAL_SPEC)
-    plan = Plan(epochs=6, steps=300, batch=64, peak_rate=4e-3, weight_decay=0.02)
+    plan = TrainingPlan(epochs=6, steps=300, batch=64, peak_rate=4e-3, weight_decay=0.02)
     folds = FOLDS
     metric = "VF or VFL, mean of Se and Sp, %"
 
@@ -117,16 +117,16 @@ class WindowedLethal:
         self._data, self._cache = data, cache
 
     @cached_property
-    def _records(self) -> Records:
+    def _records(self) -> LethalRecords:
         tracks = load_mitdb(self._data) + load_vfdb(self._data)
-        return Records(strips(tracks, self._data), folds(tracks))
+        return LethalRecords(strips(tracks, self._data), folds(tracks))
 
     def batches(self, fold: int | None) -> LethalWindows:
         """See Task; CinC 2017 is in no fold."""
         known, noises = self._records, load_noise(self._data)
         wearables = wearable(cinc2017.load(self._data / "cinc2017", self._cache / "cinc2017.npz"))
         return LethalWindows(
-            Examples(
+            LethalExamples(
                 [s for s in known.strips if known.fold_of[s.patient] != fold], wearables, noises
             ),
             noises,

@@ -19,12 +19,12 @@ from models.signal.windows import BEAT_SPEC
 from models.training.data.augment import augment
 from models.training.data.beat_windows import Corpus
 from models.training.data.records import FIBRILLATION, QRS, UNKNOWN, YES, Noise, Track
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.release.prune import prune, scales
 
 FOLDS = 3
-DENSE_PLAN = Plan(epochs=3, steps=300, batch=128, peak_rate=5e-3, warm_up=0.3)
-PRUNED_PLAN = Plan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
+DENSE_PLAN = TrainingPlan(epochs=3, steps=300, batch=128, peak_rate=5e-3, warm_up=0.3)
+PRUNED_PLAN = TrainingPlan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
 SPARSITY = 1e-4  # penalty on BatchNorm scales while dense
 POSITIVE_WEIGHT = 2.0  # of a QRS sample
 # the part that decoding reads; the rest of the window weighs less

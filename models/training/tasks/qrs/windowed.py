@@ -19,7 +19,7 @@ from models.training.data.records import (
     load_noise,
     load_vfdb,
 )
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.qrs.metrics import LEARNING, find, run, score_beats, total
 from models.training.tasks.qrs.train import FOLDS, QrsBatches, folds
@@ -33,7 +33,7 @@ class Qrs:
     if 118 is held out."""
 
     problem = Problem("samples", ("qrs",), BEAT_SPEC)
-    plan = Plan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
+    plan = TrainingPlan(epochs=8, steps=400, batch=128, peak_rate=4e-3, warm_up=0.15)
     folds = FOLDS
     metric = "QRS F1, %"
 

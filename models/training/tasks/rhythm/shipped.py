@@ -25,7 +25,15 @@ from models.training.release.folder import export_when_complete
 from models.training.tasks.base import Figures
 from models.training.tasks.beat_class.beats import detector
 from models.training.tasks.qrs.train import trained
-from models.training.tasks.rhythm.train import Data, Learned, figures, finish, learn, save, split
+from models.training.tasks.rhythm.train import (
+    Data,
+    LearnedRhythm,
+    figures,
+    finish,
+    learn,
+    save,
+    split,
+)
 from models.training.tasks.rhythm.windowed import WindowedRhythm
 
 ALL = "all"  # name of what is trained with all records
@@ -54,13 +62,13 @@ class ShippedRhythm:
         kept = self._place.cache / f"cinc2017-beats-{label(fold)}.npz"
         return find_beats(self._recordings, detector(checkpoint), made_by, kept)
 
-    def learn(self, fold: int | None) -> Learned:
+    def learn(self, fold: int | None) -> LearnedRhythm:
         """See Training."""
         parts = split(self._recordings.labels, fold or 0)
         trunk = trained(self._place.trunk(fold)).trunk
         return learn(label(fold), trunk, self._data(fold), parts, self._place.shipped)
 
-    def judge(self, learned: Learned, fold: int | None) -> Figures:
+    def judge(self, learned: LearnedRhythm, fold: int | None) -> Figures:
         """See Training; every figure stays in rhythm-FOLD.json."""
         test = split(self._recordings.labels, fold or 0).test
         results = figures(learned.views(self._data(fold)), self._recordings, test)
@@ -72,7 +80,7 @@ class ShippedRhythm:
             **{f"F1 {c}, records": results[f"F1 {c}"] for c in "NAO~"},
         }
 
-    def export(self, learned: Learned, fold: int | None, figures: Figures) -> str:
+    def export(self, learned: LearnedRhythm, fold: int | None, figures: Figures) -> str:
         """See Training."""
         runs = self._place.shipped
         save(learned, runs / f"rhythm-{label(fold)}-done.pt")

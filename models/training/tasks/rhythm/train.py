@@ -25,12 +25,12 @@ from models.training.data import cinc2017
 from models.training.data.cinc2017 import Recordings
 from models.training.data.rhythm_beats import BeatBatches, FoundBeats, Some, beat_logits
 from models.training.data.rhythm_windows import Varied
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.sequence import (
     SELDOM,
     Context,
-    Learner,
     SequenceBatches,
+    SequenceLearner,
     Young,
     record_logits,
     temperature,
@@ -43,29 +43,29 @@ Ints = npt.NDArray[np.int64]
 CONTEXT = Context(seconds=30, least=9, hop=5)
 HIDDEN = 48
 CLASSES = 4
-PLAN = Plan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
+PLAN = TrainingPlan(epochs=32, steps=160, batch=32, peak_rate=4e-3, weight_decay=0.02, warm_up=0.1)
 # a second cycle from there on
-AGAIN = Plan(
+AGAIN = TrainingPlan(
     epochs=24, steps=160, batch=32, peak_rate=2.5e-3, weight_decay=0.02, warm_up=0.1, seed=2
 )
 # and a third, for young streams
-LAST = Plan(
+LAST = TrainingPlan(
     epochs=10, steps=160, batch=32, peak_rate=1.5e-3, weight_decay=0.02, warm_up=0.1, seed=3
 )
 YOUNG = Young(share=0.5, most=1.0)
-BEATS = Plan(epochs=32, steps=180, batch=96, peak_rate=5e-3, weight_decay=0.02, warm_up=0.1)
+BEATS = TrainingPlan(epochs=32, steps=180, batch=96, peak_rate=5e-3, weight_decay=0.02, warm_up=0.1)
 CLASS_WEIGHTS = (1.0, 2.0, 1.3, 3.0)  # N A O ~
 
 
-def learner(trunk: Trunk) -> Learner:
+def learner(trunk: Trunk) -> SequenceLearner:
     """The network of this task."""
     column = Column(WIDTHS)
-    return Learner(
+    return SequenceLearner(
         trunk, column, SequenceDecoder(column.down[-1].mix.out_channels, HIDDEN, CLASSES)
     )
 
 
-class Split(NamedTuple):
+class RhythmSplit(NamedTuple):
     """Indices of records."""
 
     train: Ints
@@ -73,12 +73,12 @@ class Split(NamedTuple):
     test: Ints
 
 
-def split(labels: Ints, test_fold: int) -> Split:
+def split(labels: Ints, test_fold: int) -> RhythmSplit:
     """One of five folds for the test; a tenth of the others for validation."""
     test = cinc2017.folds(labels) == test_fold
     rest = np.flatnonzero(~test)
     tenth = cinc2017.folds(labels[rest], count=10, seed=cinc2017.SPLIT_SEED + 1) == 0
-    return Split(rest[~tenth], rest[tenth], np.flatnonzero(test))
+    return RhythmSplit(rest[~tenth], rest[tenth], np.flatnonzero(test))
 
 
 class Part(NamedTuple):
@@ -109,7 +109,7 @@ def pieces(recordings: Recordings, members: Ints, seconds: int) -> list[Part]:
 View = Callable[[Sequence[Part]], Floats]  # to logits (n, 4)
 
 
-def of_steps(net: Learner, recordings: Recordings) -> View:
+def of_steps(net: SequenceLearner, recordings: Recordings) -> View:
     """Logits of the column and its decoder: the mean over contexts a hop apart."""
     return lambda parts: np.stack(
         [record_logits(net, recordings.signal(p.record)[p.begin : p.end], CONTEXT) for p in parts]
@@ -170,15 +170,15 @@ class Data(NamedTuple):
         varied = Varied(self.noises, 0)
         return SequenceBatches(self.recordings, members, varied, CONTEXT, CLASS_WEIGHTS, young)
 
-    def planned(self, plan: Plan) -> Plan:
+    def planned(self, plan: TrainingPlan) -> TrainingPlan:
         """A plan with random numbers of its own for each seed."""
         return replace(plan, seed=plan.seed + 10 * (self.seed - 1))
 
 
-class Learned(NamedTuple):
+class LearnedRhythm(NamedTuple):
     """The trained task."""
 
-    net: Learner
+    net: SequenceLearner
     beats: BeatDecoder
     divisor: float  # temperature of both decoders together
     begun: dict[str, Any]  # state of `net` before its last cycle
@@ -188,7 +188,7 @@ class Learned(NamedTuple):
         return [of_steps(self.net, data.recordings), of_beats(self.beats, data.found)]
 
 
-def learn(name: str, trunk: Trunk, data: Data, parts: Split, runs: Path) -> Learned:
+def learn(name: str, trunk: Trunk, data: Data, parts: RhythmSplit, runs: Path) -> LearnedRhythm:
     """Train the task beside this trunk; checkpoints are runs/rhythm-NAME*.pt."""
     torch.manual_seed(data.planned(PLAN).seed)
     net = learner(trunk)
@@ -196,14 +196,14 @@ def learn(name: str, trunk: Trunk, data: Data, parts: Split, runs: Path) -> Lear
     train(net, batches, data.planned(PLAN), runs / f"rhythm-{name}-first.pt")
     train(net, batches, data.planned(AGAIN), runs / f"rhythm-{name}.pt")
     begun = copy.deepcopy(net.state_dict())
-    learned = Learned(net, finish(net, data, parts.train, name, runs), 1.0, begun)
+    learned = LearnedRhythm(net, finish(net, data, parts.train, name, runs), 1.0, begun)
     fit = whole(data.recordings, parts.validation)
     logits = np.mean([view(fit) for view in learned.views(data)], axis=0)
     divisor = temperature(logits, data.recordings.labels[parts.validation])
     return learned._replace(divisor=divisor)
 
 
-def finish(net: Learner, data: Data, members: Ints, name: str, runs: Path) -> BeatDecoder:
+def finish(net: SequenceLearner, data: Data, members: Ints, name: str, runs: Path) -> BeatDecoder:
     """The last cycle of `net`, for young streams; then train the decoder of beats."""
     last = data.planned(LAST)
     train(net, data.batches(members, YOUNG), last, runs / f"rhythm-{name}-last.pt")
@@ -215,7 +215,7 @@ def finish(net: Learner, data: Data, members: Ints, name: str, runs: Path) -> Be
     return beats
 
 
-def save(learned: Learned, path: Path) -> None:
+def save(learned: LearnedRhythm, path: Path) -> None:
     """Save the file that models/training/release/export.py reads."""
     state = {
         "column": learned.net.column.state_dict(),

@@ -18,7 +18,7 @@ from models.signal.windows import PIECE_SPEC, RHYTHM_SPEC, InputSpec
 from models.training.data import cinc2017
 from models.training.data.cinc2017 import CLASSES, Recordings
 from models.training.data.rhythm_windows import Varied, load_noise
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.sequence import SMOOTHING
 from models.training.tasks.base import Figures, Predict, task
 from models.training.tasks.rhythm.scores import (
@@ -60,7 +60,7 @@ class WindowedRhythm:
     """N A O ~ of CinC 2017, whole records and 10-s pieces of them."""
 
     problem = Problem("classes", CLASSES, RHYTHM_SPEC)
-    plan: Plan = PLAN
+    plan: TrainingPlan = PLAN
     folds = cinc2017.FOLDS
     metric = "N A O mean F1, records"
 
@@ -101,4 +101,4 @@ class RhythmOfTenSeconds(WindowedRhythm):
     compared."""
 
     problem = Problem("classes", CLASSES, PIECE_SPEC)
-    plan = Plan(epochs=20, steps=170, batch=128, peak_rate=5e-3, weight_decay=0.01)
+    plan = TrainingPlan(epochs=20, steps=170, batch=128, peak_rate=5e-3, weight_decay=0.01)

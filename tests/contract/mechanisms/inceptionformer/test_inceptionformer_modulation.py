@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
 from models.architectures.inceptionformer.gated_mixers import ConvModulation
-from models.architectures.layers.attention import Weights
+from models.architectures.layers.attention import AttentionWeights
 from tests.contract.mechanisms.responses import spread
 
 
@@ -38,4 +38,6 @@ def test_each_group_mixes_one_channel_of_every_kernel() -> None:
 
 
 def test_there_is_no_attention() -> None:
-    assert not any(isinstance(part, Weights) for part in ConvModulation(16, 1, 40).modules())
+    assert not any(
+        isinstance(part, AttentionWeights) for part in ConvModulation(16, 1, 40).modules()
+    )

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from models.architectures.residual.two_stream import HOP, SIZE, Silent, TwoStream
+from models.architectures.residual.two_stream import HOP, SIZE, NoSpectrogram, TwoStream
 
 
 def test_the_spectrum_is_a_short_time_transform_inside_the_network() -> None:
@@ -30,7 +30,7 @@ def test_each_stream_alone_moves_the_answer(stream: str) -> None:
     net, x = TwoStream(4).eval(), torch.randn(2, 1, 1250)
     before = net(x)
     if stream == "spectrum":
-        net.spectrum = Silent()
+        net.spectrum = NoSpectrogram()
     else:
         net.signal = torch.nn.Sequential(net.signal, Zero())
     assert (net(x) - before).abs().max() > 1e-4

@@ -6,7 +6,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from models.architectures.sequence.dual_path_rnn import CHANNELS, HOP, Block, DualPath, fold, unfold
+from models.architectures.sequence.dual_path_rnn import (
+    CHANNELS,
+    HOP,
+    DualPath,
+    DualPathBlock,
+    fold,
+    unfold,
+)
 
 FRAMES = 20 * HOP
 
@@ -34,12 +41,12 @@ def test_neighbouring_chunks_share_half_of_their_frames() -> None:
 
 def test_one_block_carries_the_second_chunk_to_the_last() -> None:
     torch.manual_seed(1)
-    assert 20 in moved_chunks(Block().eval())
+    assert 20 in moved_chunks(DualPathBlock().eval())
 
 
 def test_inside_chunks_alone_nothing_is_carried_beyond_the_norm() -> None:
     torch.manual_seed(1)
-    block = Block().eval()
+    block = DualPathBlock().eval()
     block.intra.norm = torch.nn.Identity()  # the norm is over the whole window by design
     assert moved_chunks(block.intra) == {1}
 

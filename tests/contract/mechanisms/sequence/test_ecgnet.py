@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from models.architectures.sequence.ecgnet import EACH, KERNELS, EcgNet, Silent
+from models.architectures.sequence.ecgnet import EACH, KERNELS, EcgNet, NothingRead
 
 
 def test_branches_meet_as_channels() -> None:
@@ -24,7 +24,7 @@ def test_the_recurrent_branch_reads_the_signal_itself() -> None:
     net, x = EcgNet(4).eval(), torch.randn(2, 1, 1250)
     before = net(x)
     assert net.reader(x).shape == (2, 24)
-    net.reader = Silent()
+    net.reader = NothingRead()
     assert (net(x) - before).abs().max() > 1e-4
 
 

@@ -6,18 +6,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ecgwatch[train]'")
 
-from models.architectures.sequence.mpgt import WIDTH, Block, Causal, Gate, Mpgt
+from models.architectures.sequence.mpgt import WIDTH, Causal, Mpgt, MpgtBlock, ScaleGate
 
 
 def test_the_gate_lies_between_sigmoid_of_minus_one_and_of_one() -> None:
-    weights = Gate().weights(1000 * torch.randn(2, 40, WIDTH)).detach()
+    weights = ScaleGate().weights(1000 * torch.randn(2, 40, WIDTH)).detach()
     assert float(weights.min()) == pytest.approx(0.2689, abs=1e-4)
     assert float(weights.max()) == pytest.approx(0.7311, abs=1e-4)
 
 
 def test_the_gate_reads_the_first_scale_only() -> None:
     torch.manual_seed(1)
-    gate, first, second = Gate(), torch.randn(2, 40, WIDTH), torch.randn(2, 40, WIDTH)
+    gate, first, second = ScaleGate(), torch.randn(2, 40, WIDTH), torch.randn(2, 40, WIDTH)
     assert torch.allclose(gate(first, second) - gate(first, 0 * second), second, atol=1e-5)
 
 
@@ -32,7 +32,7 @@ def test_temporal_convolutions_never_look_ahead() -> None:
 
 
 def test_a_block_is_attention_mlp_convolution_mlp() -> None:
-    names = [type(part).__name__ for part in Block().parts]
+    names = [type(part).__name__ for part in MpgtBlock().parts]
     assert names == ["SelfAttention", "Sequential", "Causal", "Sequential"]
 
 

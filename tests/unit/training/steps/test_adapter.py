@@ -12,12 +12,12 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ecgwatch
 
 from models import architectures
 from models.architectures.residual.tac_ecg import TacEcg
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.steps.adapter import Adapted, share
 from models.training.steps.ecg_text import (
-    Pair,
     PairBatches,
     Reports,
+    SignalAndText,
     TextEncoder,
     grams,
     meeting,
@@ -46,7 +46,7 @@ def tac(seed: int = 1) -> TacEcg:
     net: TacEcg = architectures.load("tac_ecg").build(Tones.problem)
     state = {
         k: v
-        for k, v in Pair(["x"]).signal.state_dict().items()
+        for k, v in SignalAndText(["x"]).signal.state_dict().items()
         if not k.startswith(("head", "thresholds"))
     }
     net.load_encoder(state)
@@ -82,7 +82,7 @@ def test_equal_texts_are_no_negatives() -> None:
 
 def test_reports_of_records_left_out_are_found_above_chance(tmp_path: Path) -> None:
     some = reports()
-    plan = Plan(epochs=2, steps=20, batch=24, peak_rate=3e-3)
+    plan = TrainingPlan(epochs=2, steps=20, batch=24, peak_rate=3e-3)
     net, _ = pretrain(some, plan, tmp_path)
     figures = retrieval(net, some, top=1)
     assert figures["chance"] == pytest.approx(1 / 3)

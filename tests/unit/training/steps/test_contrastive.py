@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ecgwatch[train]'")
 
 from models import architectures
-from models.training.harness import Plan, train
+from models.training.harness import TrainingPlan, train
 from models.training.steps.contrastive import Probe, Projected, Views, contrastive, jaccard
 from models.training.steps.transforms import joined, partners, smoothed
 from models.training.steps.windows import embed
@@ -79,7 +79,7 @@ def test_pretraining_draws_classes_apart_and_leaves_the_head(tmp_path: Path) -> 
     net = architectures.load("pdnet").build(task.problem)
     head = [p.clone() for p in net.head.parameters()]
     width = embed(net.eval(), torch.zeros(1, 1, 500)).shape[1]
-    plan = Plan(epochs=2, steps=20, batch=32, peak_rate=5e-3)
+    plan = TrainingPlan(epochs=2, steps=20, batch=32, peak_rate=5e-3)
     (x,), y = task.batches(0).batch(np.random.default_rng(7), 64)
     sets = torch.nn.functional.one_hot(y, 3).float()
 

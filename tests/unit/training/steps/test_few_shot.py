@@ -11,12 +11,19 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ecgwatch[train]'")
 
 from models import architectures
-from models.training.harness import Plan, train
-from models.training.steps.few_shot import Embedding, Labelled, Pairs, contrastive, judged, nearest
+from models.training.harness import TrainingPlan, train
+from models.training.steps.few_shot import (
+    Pairs,
+    PatientWindows,
+    WithoutHead,
+    contrastive,
+    judged,
+    nearest,
+)
 from tests.made_tasks import HZ, Tones
 
 
-def people(count: int, seed: int, each: int = 12) -> Labelled:
+def people(count: int, seed: int, each: int = 12) -> PatientWindows:
     """Windows of people who have each an offset of their own beside the tone."""
     rng = np.random.default_rng(seed)
     time = np.arange(500) / 125
@@ -30,7 +37,9 @@ def people(count: int, seed: int, each: int = 12) -> Labelled:
                 x.append(wave + 0.3 * rng.standard_normal(500))
                 y.append(tone)
                 who.append(person)
-    return Labelled(torch.tensor(np.array(x, np.float32))[:, None], np.array(y), np.array(who))
+    return PatientWindows(
+        torch.tensor(np.array(x, np.float32))[:, None], np.array(y), np.array(who)
+    )
 
 
 def test_the_loss_is_symmetric_and_pulls_and_pushes() -> None:
@@ -59,8 +68,8 @@ def test_patients_never_seen_are_named_better_than_by_random_weights(tmp_path: P
     known, unseen = people(5, seed=1), people(3, seed=2)
     torch.manual_seed(1)
     net, control = (architectures.load("pdnet").build(Tones.problem) for _ in range(2))
-    plan = Plan(epochs=3, steps=20, batch=32, peak_rate=1e-2)
-    train(Embedding(net), Pairs(known), plan, tmp_path / "pairs.pt")
+    plan = TrainingPlan(epochs=3, steps=20, batch=32, peak_rate=1e-2)
+    train(WithoutHead(net), Pairs(known), plan, tmp_path / "pairs.pt")
     trained, random = (judged(n, known, unseen, shots=(5,), draws=5) for n in (net, control))
     assert trained["chance"] == pytest.approx(1 / 3)
     assert trained["balanced accuracy, 5 supports"] > 0.8

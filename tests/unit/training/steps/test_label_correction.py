@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ecgwatch[train]'")
 
 from models import architectures
-from models.training.harness import Plan
+from models.training.harness import TrainingPlan
 from models.training.steps.label_correction import corrected, flipped, learn, precision, prototypes
-from models.training.steps.windows import Pool, drawn
+from models.training.steps.windows import WindowPool, drawn
 from tests.made_tasks import Tones
 
 FLIP = 0.2
@@ -60,10 +60,10 @@ def test_rare_classes_get_no_windows_of_the_frequent_one() -> None:
 
 def test_corrections_are_right_far_more_often_than_by_chance(tmp_path: Path) -> None:
     true = drawn(Tones().batches(0), 384, seed=1)
-    pool = Pool(true.x, flipped(true.y, FLIP, 3, seed=1))
+    pool = WindowPool(true.x, flipped(true.y, FLIP, 3, seed=1))
     torch.manual_seed(1)
     net = architectures.load("pdnet").build(Tones.problem)
-    plan = Plan(epochs=4, steps=20, batch=32, peak_rate=1e-2)
+    plan = TrainingPlan(epochs=4, steps=20, batch=32, peak_rate=1e-2)
     after = learn(net, pool, 3, plan, tmp_path, rounds=2)
     assert int((after != pool.y).sum()) > 20
     assert precision(pool.y, after, true.y) > 3 * FLIP
