@@ -56,8 +56,10 @@ def train(net: nn.Module, data: Batches, plan: TrainingPlan, checkpoint: Path) -
     trained = [p for p in net.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=plan.peak_rate, weight_decay=plan.weight_decay)
     total = plan.epochs * plan.steps
+    # torch divides by the batches of the warm-up less one
+    warm_up = 2 / total if plan.warm_up * total == 1 else plan.warm_up
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, plan.peak_rate, total_steps=total, pct_start=plan.warm_up
+        optimiser, plan.peak_rate, total_steps=total, pct_start=warm_up
     )
     parts = {"net": net, "optimiser": optimiser, "schedule": schedule}
     done = _resume(parts, plan, checkpoint)
