@@ -57,7 +57,7 @@ def choose(
     Args:
         state: rows of FIELDS; changed.
         rows: (B,) row of each window; a row's windows are in order of time.
-        doubt: (B,) doubt of each window, see models.beats.decoding.doubt.
+        doubt: (B,) doubt of each window, see models.beats.decoding.uncertainty.
         peaks: found down to WEAK.
         at: (P,) sample of each peak since the start of the stream.
 

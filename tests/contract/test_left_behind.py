@@ -14,7 +14,7 @@ from ingest.clock import ManualClock
 from ingest.messages import Action, encode
 from models.serving import runtime
 from stream_processor.kafka.event_producer import EventProducer, Letter
-from stream_processor.pipeline.stages import admission
+from stream_processor.pipeline.stages.admission import admission
 from stream_processor.pipeline.ward import Ward
 from stream_processor.worker.counters import Counters
 from stream_processor.worker.guarded_ward import GuardedWard

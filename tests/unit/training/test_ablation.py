@@ -97,7 +97,7 @@ def test_what_was_measured_is_not_measured_again(
         return {"F1 clean": 99.0}
 
     for _ in range(2):
-        ablation.once(tmp_path, f"qrs-{RECIPES[0].label}-{ablation.SEEDS[0]}", measure)
+        ablation.measure_once(tmp_path, f"qrs-{RECIPES[0].label}-{ablation.SEEDS[0]}", measure)
     assert calls == [1]
     assert json.loads((tmp_path / "ablation" / "qrs-full-1.json").read_text()) == {"F1 clean": 99.0}
     assert "| full recipe | 99.00 | 1 |" in (tmp_path / "ablation.md").read_text()
