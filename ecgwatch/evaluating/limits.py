@@ -107,7 +107,7 @@ class LimitStrip(NamedTuple):
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     held, _ = settings.load({})
     folder = DOCS / "limits"
     folder.mkdir(exist_ok=True)

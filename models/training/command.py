@@ -103,7 +103,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     options = arguments().parse_args(given)
     torch.set_num_threads(1)
     torch._dynamo.config.suppress_errors = True  # without a C++ compiler run uncompiled

@@ -55,7 +55,7 @@ class Causal(nn.Module):
 
 
 def feed_forward() -> nn.Module:
-    """Token by token."""
+    """Return two layers that treat each token by itself."""
     return nn.Sequential(
         nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Dropout(0.1), nn.Linear(2 * WIDTH, WIDTH)
     )

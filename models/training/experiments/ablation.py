@@ -186,7 +186,7 @@ TABLES = {"qrs": qrs, "beats": beats}
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

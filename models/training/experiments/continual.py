@@ -162,7 +162,7 @@ def plans(quick: bool) -> Iterator[tuple[Parts, MethodPlan]]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -69,7 +69,7 @@ def milliseconds(each: Sequence[Call]) -> list[float]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

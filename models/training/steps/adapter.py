@@ -67,7 +67,7 @@ def share(net: Adapted) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     asked = parser(__doc__)
     asked.add_argument(
         "--encoder", type=Path, required=True, help="made by: ecgwatch train ecg_text"

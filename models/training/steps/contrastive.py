@@ -120,7 +120,7 @@ class Probe(nn.Module):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     given = setting("contrastive", parser(__doc__).parse_args(arguments))
     batches, name = given.task.batches(given.fold), label(given.fold)
     control = given.build()

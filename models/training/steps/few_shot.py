@@ -186,7 +186,7 @@ def _together(parts: Sequence[PatientWindows]) -> PatientWindows:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     given = setting("few_shot", parser(__doc__).parse_args(arguments))
     known, unseen = beats(given)
     control = judged(given.build(), known, unseen)

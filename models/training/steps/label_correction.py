@@ -141,7 +141,7 @@ def precision(before: Tensor, after: Tensor, truth: Tensor) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     asked = parser(__doc__)
     asked.add_argument(
         "--flip", type=float, default=0.0, help="share of the labels to make wrong first"

@@ -114,7 +114,7 @@ class Slimming:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     asked = parser(__doc__)
     asked.add_argument("--keep", type=float, default=0.5, help="share of the channels that stay")
     options = asked.parse_args(arguments)

@@ -49,7 +49,7 @@ class SoftLabels:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     asked = parser(__doc__)
     asked.add_argument(
         "--teacher", required=True, help="an architecture trained by `ecgwatch train`"

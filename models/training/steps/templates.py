@@ -63,7 +63,7 @@ def beats_of(batches: Batches, length: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     given = setting("templates", parser(__doc__).parse_args(arguments))
     net = given.build()
     if not isinstance(net, MatchedFilter):

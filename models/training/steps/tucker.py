@@ -106,7 +106,7 @@ def distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command line."""
     asked = parser(__doc__)
     asked.add_argument(
         "--teacher", required=True, help="an architecture trained by `ecgwatch train`"
