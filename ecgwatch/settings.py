@@ -109,6 +109,10 @@ class Settings(BaseModel):
     notifications: str = Field(
         "", description="file that says who is notified of which alarms; empty: nobody"
     )
+    push: str = Field(
+        "var/push",
+        description="folder of Web Push: the key, and the browsers that people registered; monitor and notifier share it",
+    )
     monitor_tokens: str = Field("", description="file of the monitor's tokens and their roles")
     monitor_token: str = Field(
         "", description="a single admin token of the monitor, for containers"

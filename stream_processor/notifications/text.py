@@ -19,6 +19,10 @@ class NotificationText(NamedTuple):
     title: str
     body: str
     tone: str  # Apprise's notify_type: failure, warning, info or success
+    # for receivers that have fields of their own for these:
+    short: str = ""  # the body without link and id
+    link: str = ""  # the alarm's page; "" if the plan names no monitor
+    tag: str = ""  # the alarm's id: a later message with it takes the place of an earlier one
 
 
 def note(plan: NotificationPlan, alarm: Alarm, moment: AlarmMoment) -> NotificationText:
@@ -59,12 +63,13 @@ def note(plan: NotificationPlan, alarm: Alarm, moment: AlarmMoment) -> Notificat
             "success",
             [*lines, f"Over since: {_local(plan, alarm.end_ns or alarm.changed_ns)}"],
         )
+    link, short = "", "\n".join(lines)
     if plan.monitor:
         patient, id_ = (quote(text, safe="") for text in (alarm.patient_id, alarm.id))
-        lines.append(f"Monitor: {plan.monitor.rstrip('/')}/alarm?patient={patient}&id={id_}")
-    return NotificationText(
-        title, "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"]), tone
-    )
+        link = f"{plan.monitor.rstrip('/')}/alarm?patient={patient}&id={id_}"
+        lines.append(f"Monitor: {link}")
+    body = "\n".join([*lines, f"Id: {_line(moment_id(alarm, moment))}"])
+    return NotificationText(title, body, tone, short, link, alarm.id)
 
 
 def _line(text: str) -> str:

@@ -24,6 +24,7 @@ from ingest.embedded import EmbeddedBroker
 from ingest.operator import OperatorOutlet
 from ingest.registry.device_states import read_states
 from ingest.registry.reader import RegistryFollower
+from stream_processor.notifications.push_store import PushStore
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
@@ -65,7 +66,9 @@ class Server:
         broker: str,
         open_sink: Callable[[], Sink] = MemorySink,
         tokens: Mapping[str, Token] | None = None,
+        push: PushStore | None = None,
     ) -> None:
+        self.push = push
         self.broker = broker
         self.open_sink = open_sink
         self.tokens = tokens or {}
@@ -104,6 +107,7 @@ class Server:
                 registry=lambda: follower.registry,
                 read_states=partial(read_states, self.broker),
                 join_url="/join",
+                push=self.push,
             )
             self._task = asyncio.create_task(serve(app, "127.0.0.1", self.port, announced))
             await asyncio.gather(self._task, return_exceptions=True)

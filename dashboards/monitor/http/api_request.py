@@ -22,6 +22,7 @@ from ingest.errors import RefusedError
 from ingest.operator import Order
 from ingest.registry.device_states import DeviceState
 from ingest.registry.state import Registry
+from stream_processor.notifications.push_store import PushStore
 from stream_processor.pipeline.alarms.profiles import Profiles
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class AppState(NamedTuple):
     registry: Callable[[], Registry]
     read_states: Callable[[], dict[str, DeviceState]]  # blocks; raises UnreachableError
     join_url: str  # URL at which phones send; "" if there is no ingest server
+    push: PushStore | None  # browsers that are told by Web Push; None: not here
 
 
 class ApiRequest(NamedTuple):

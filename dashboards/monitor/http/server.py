@@ -37,6 +37,7 @@ from dashboards.monitor.http import (
     api_journal,
     api_limits,
     api_people,
+    api_push,
     api_session,
     api_ward,
     api_worklist,
@@ -55,6 +56,7 @@ from ingest.clock import Clock
 from ingest.health import TEXT, Metric, prometheus
 from ingest.registry.device_states import DeviceState
 from ingest.registry.state import Registry
+from stream_processor.notifications.push_store import PushStore
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 
@@ -70,6 +72,7 @@ _PARTS = (
     api_edits,
     api_journal,
     api_people,
+    api_push,
     api_report,
 )
 PAGES = ("/", "/patient", "/worklist", "/alarm")  # one document; its scripts read the path
@@ -101,6 +104,7 @@ def create_app(
     registry: Callable[[], Registry] | None = None,
     read_states: Callable[[], dict[str, DeviceState]] = dict,
     join_url: str = "",
+    push: PushStore | None = None,
     more: Sequence[BaseRoute] = (),
     record: Mapping[str, object] | None = None,
 ) -> Starlette:
@@ -111,7 +115,7 @@ def create_app(
     `hosts` are the names the server answers to (`addresses`: to every address in figures too), and
     an empty ward shows `commands` as ways to add a patient. `registry` knows who is admitted and
     wears which device, `read_states` when each device was last heard, `join_url` is the URL at
-    which phones send; `more` are further routes. `record` tells the page that it shows
+    which phones send; `push` keeps the browsers that are told by Web Push; `more` are further routes. `record` tells the page that it shows
     records instead of a ward, and their period: {"start", "end", "speeds"}.
     """
     nobody = Registry()
@@ -153,7 +157,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.parts = AppState(
-        hub, history, feed, clock, access, profiles, send, known, read_states, join_url
+        hub, history, feed, clock, access, profiles, send, known, read_states, join_url, push
     )
     return app
 

@@ -103,6 +103,7 @@ def monitor(
     from ingest.registry.device_states import read_states
     from ingest.registry.reader import RegistryFollower
     from ingest.server import tls
+    from stream_processor.notifications.push_store import PushStore
 
     known = _tokens(chosen)
     if not known and not is_loopback(host):
@@ -131,6 +132,7 @@ def monitor(
         registry=lambda: follower.registry,
         read_states=partial(read_states, chosen.kafka),
         join_url=chosen.join_url or ("/join" if beside else ""),
+        push=PushStore(Path(chosen.push).expanduser()),
         more=beside.routes if beside else (),
     )
 

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ from stream_processor.notifications.plan import REMEDY, NotificationPlan, load
 from stream_processor.notifications.text import NotificationText
 
 if TYPE_CHECKING:
-    from stream_processor.notifications.sender import NotificationSender
+    from stream_processor.notifications.channels import NotificationChannels
+    from stream_processor.notifications.push_sender import PushSender
 
 _SECRET = re.compile(r"\$\{(\w+)\}")
 
@@ -54,13 +56,15 @@ def notify(
     """Notify people of alarms by the rules of the file, and repeat failed attempts; every attempt
     is an event. A second process takes over if the first one fails."""
     # half a second of imports that no other command needs
-    from stream_processor.notifications.sender import NotificationSender
+    from stream_processor.notifications.channels import NotificationChannels
 
     chosen, _ = settings.load(
         {"broker": broker, "notifications": None if file is None else str(file)}
     )
     plan = load(notifications_file(chosen))
-    sender = NotificationSender(with_secrets(plan, os.environ))
+    sender = NotificationChannels(
+        with_secrets(plan, os.environ), lambda: _push_sender(chosen, plan)
+    )
     if check:
         _describe(plan)
     if test is not None:
@@ -100,6 +104,16 @@ def with_secrets(plan: NotificationPlan, environment: Mapping[str, str]) -> dict
     return found
 
 
+def _push_sender(chosen: settings.Settings, plan: NotificationPlan) -> PushSender:
+    """Open Web Push with the folder that the settings name."""
+    from stream_processor.notifications.push_sender import PushSender
+    from stream_processor.notifications.push_store import PushStore
+
+    served = plan.monitor.startswith("https://")
+    contact = plan.monitor if served else f"mailto:ecgwatch@{socket.getfqdn()}"
+    return PushSender(PushStore(Path(chosen.push).expanduser()), contact, SystemClock())
+
+
 def _describe(plan: NotificationPlan) -> None:
     typer.echo(f"recipients: {', '.join(plan.recipients)}")
     for number, rule in enumerate(plan.rules, start=1):
@@ -122,7 +136,7 @@ def _describe(plan: NotificationPlan) -> None:
         typer.echo(f"in no rule: {', '.join(idle)}")
 
 
-def _test(plan: NotificationPlan, sender: NotificationSender, name: str) -> None:
+def _test(plan: NotificationPlan, sender: NotificationChannels, name: str) -> None:
     if name not in plan.recipients:
         raise BadInputError(
             f"no recipient {name!r} is in the file", f"It knows: {', '.join(plan.recipients)}."
@@ -136,7 +150,7 @@ def _test(plan: NotificationPlan, sender: NotificationSender, name: str) -> None
     typer.echo(f"{name}: the service has taken the test message")
 
 
-def _serve(chosen: settings.Settings, plan: NotificationPlan, sender: NotificationSender) -> None:
+def _serve(chosen: settings.Settings, plan: NotificationPlan, sender: NotificationChannels) -> None:
     from ingest.lag import lag_metric
     from ingest.topics import ALARMS
     from stream_processor.notifications.clients import GROUP

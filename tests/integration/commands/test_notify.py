@@ -35,11 +35,16 @@ from ingest.errors import BadInputError, UnreachableError
 from ingest.messages import Alarm, Delivery, encode
 from ingest.topics import ALARMS, NOTIFICATIONS
 from stream_processor.notifications import lane
+from stream_processor.notifications.channels import NotificationChannels
 from stream_processor.notifications.plan import load
+from stream_processor.notifications.push_sender import PushSender
+from stream_processor.notifications.push_store import PushStore
 from stream_processor.notifications.reading import read
 from stream_processor.notifications.sender import NotificationSender
 from stream_processor.notifications.service import Notifier
 from stream_processor.notifications.text import NotificationText
+from tests.unit.notifications.test_web_push import Browser
+from tests.unit.notifications.test_web_push import serving as push_service
 
 # a plug-in of Apprise
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -201,7 +206,13 @@ def plan_file(folder: Path, text: str = "", **urls: str) -> Path:
 
 
 @contextmanager
-def notifying(address: str, file: Path, *, limit_s: float = 20.0) -> Iterator[None]:
+def notifying(
+    address: str,
+    file: Path,
+    *,
+    limit_s: float = 20.0,
+    push: Callable[[], PushSender] = lambda: pytest.fail("nobody is told by Web Push"),
+) -> Iterator[None]:
     """The notifier in this process, until the block ends."""
     plan = load(file)
     stop, ready, broken = threading.Event(), threading.Event(), []
@@ -211,7 +222,7 @@ def notifying(address: str, file: Path, *, limit_s: float = 20.0) -> Iterator[No
             Notifier(
                 address,
                 plan,
-                NotificationSender(with_secrets(plan, {})).send,
+                NotificationChannels(with_secrets(plan, {}), push).send,
                 SystemClock(),
                 limit_s=limit_s,
             ).run(stop, ready.set)
@@ -339,6 +350,25 @@ def start(address: str, file: Path) -> subprocess.Popen[str]:
     assert process.stdout
     assert process.stdout.readline().startswith(f"notifying of {address}")
     return process
+
+
+def test_an_alarm_goes_to_the_registered_browser_and_again_after_a_failure(address, tmp_path):
+    store, browser = PushStore(tmp_path / "push"), Browser()
+    file = plan_file(tmp_path, nurse="webpush:Ada")
+    with push_service() as service:
+        service.status = 503
+        store.add("Ada", browser.subscription(service.url()))
+        sender = PushSender(store, "mailto:ward@example.org", SystemClock())
+        with notifying(address, file, push=lambda: sender):
+            raise_alarms(address, alarm(1))
+            until(lambda: len(service.got) == 1)
+            service.status = 201
+            until(lambda: any(d.outcome == "delivered" for d in deliveries(address)))
+    told = json.loads(browser.decrypt(service.got[-1][1]))
+    assert (told["title"], told["tag"]) == ("** Bed 1: HR 134 > 120", alarm(1).id)
+    assert told["url"].startswith("http://ward:8050/alarm?patient=Bed%201&id=")
+    assert [d.outcome for d in deliveries(address)] == ["failed", "delivered"]
+    assert deliveries(address)[0].reason == "the push service answered 503"
 
 
 @pytest.mark.slow

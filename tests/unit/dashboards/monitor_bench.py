@@ -32,6 +32,7 @@ from ingest.messages import (
     sample_offset_ns,
 )
 from ingest.packing import pack
+from stream_processor.notifications.push_store import PushStore
 from stream_processor.pipeline.alarms.profiles import Profiles
 from stream_processor.sinks.base import Sink
 from stream_processor.sinks.memory import MemorySink
@@ -101,6 +102,7 @@ def running(
     tokens: Mapping[str, Token] | None = None,
     profiles: Profiles | None = None,
     admitted: bool = False,
+    push: PushStore | None = None,
 ) -> Iterator[Bench]:
     """The application; with `admitted`, somebody whom no test streams is on the ward."""
     feed, clock, sent = HandFeed(), ManualClock(NOW), list[Action | Edit]()
@@ -116,6 +118,7 @@ def running(
         profiles=profiles or Profiles.load(None),
         access=Access(tokens or {}, clock),
         registry=lambda: people.registry,
+        push=push,
     )
     with TestClient(app, base_url=URL) as client:
         yield Bench(client, feed, clock, sent)

@@ -47,6 +47,7 @@ TOKENS = {
 }  # type: ignore[arg-type]
 ROLES: list[Role | None] = [None, "view", "acknowledge", "admin"]
 PERIOD = {"from": ms(0), "to": ms(60)}
+PUSH = {"subscription": {"endpoint": "https://x.example/", "keys": {"p256dh": "", "auth": ""}}}
 EDIT = {"target": "beat", "target_id": str(NOW), "at": ms(0), "said": "N", "verdict": "confirmed"}
 
 # What is asked, and what each role gets: nobody, view, acknowledge, admin.
@@ -109,6 +110,9 @@ MATRIX: list[tuple[str, str, dict[str, Any], tuple[int, int, int, int]]] = [
         {"json": {"step": "add device", "device": "h10"}},
         (401, 403, 403, 202),
     ),
+    ("GET", "/api/push", {}, (401, 404, 404, 404)),  # nobody is told by Web Push here
+    ("POST", "/api/push", {"json": PUSH}, (401, 403, 400, 400)),
+    ("DELETE", "/api/push", {"params": {"endpoint": "x"}}, (401, 403, 404, 404)),
     ("POST", "/api/code", {"json": {"text": "https://ward/join#x"}}, (401, 403, 403, 200)),
 ]
 

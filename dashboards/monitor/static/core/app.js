@@ -204,6 +204,7 @@ function filterAlarm(level) {
 function settings() {
   openSettings({
     session,
+    record,
     tryTone: () => head.tones.sample(),
     rename: () => {
       closeDialog();

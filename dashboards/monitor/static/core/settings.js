@@ -2,6 +2,7 @@
 
 import { h, openDialog, setText } from "./dom.js";
 import { keep, prefs, pxPerMm } from "./prefs.js";
+import { pushChoice } from "./push.js";
 
 const LEAST_PX_PER_MM = 1.5,
   MOST_PX_PER_MM = 14;
@@ -26,7 +27,7 @@ function choice(label, name, options) {
   return h("fieldset", {}, h("legend", {}, label), ...buttons);
 }
 
-export function openSettings({ session, signOut, rename, tryTone }) {
+export function openSettings({ session, signOut, rename, tryTone, record }) {
   const who = session.user
     ? [
         h("p", {}, `Signed in as ${session.user}; may ${session.role}.`),
@@ -80,6 +81,7 @@ export function openSettings({ session, signOut, rename, tryTone }) {
         [true, "Fill the width"],
       ]),
       calibration(),
+      record ? null : pushChoice(session),
       h("fieldset", {}, h("legend", {}, "You"), ...who),
     ),
     { className: "settings-dialog" },
