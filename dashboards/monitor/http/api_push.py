@@ -93,7 +93,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-_KEYS = schemas.thing({"p256dh": schemas.TEXT, "auth": schemas.TEXT})
+_KEYS = schemas.object_schema({"p256dh": schemas.TEXT, "auth": schemas.TEXT})
 ENDPOINTS = (
     Endpoint(
         "GET",
@@ -101,7 +101,7 @@ ENDPOINTS = (
         "view",
         _key,
         "The key that browsers subscribe with",
-        ResponseSpec("the public key, base64url", schemas.thing({"key": schemas.TEXT})),
+        ResponseSpec("the public key, base64url", schemas.object_schema({"key": schemas.TEXT})),
         errors=(404, 503),
     ),
     Endpoint(
@@ -111,10 +111,10 @@ ENDPOINTS = (
         _register,
         "Register this browser for Web Push",
         ResponseSpec("registered", media="", status=204),
-        body=schemas.thing(
+        body=schemas.object_schema(
             {
                 "by": schemas.BY,
-                "subscription": schemas.thing({"endpoint": schemas.TEXT, "keys": _KEYS}),
+                "subscription": schemas.object_schema({"endpoint": schemas.TEXT, "keys": _KEYS}),
             }
         ),
         errors=(404, 503),
