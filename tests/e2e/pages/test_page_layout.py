@@ -52,6 +52,10 @@ LOOK = """
   const shown = (e) => e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length > 0;
   const words = (e) => (e.textContent || e.getAttribute('aria-label') || '').trim().slice(0, 40);
   const name = (e) => `${e.tagName.toLowerCase()}${e.id ? '#' + e.id : ''}.${e.className} "${words(e)}"`;
+  const search = document.getElementById('search'), probe = document.createElement('canvas').getContext('2d');
+  probe.font = getComputedStyle(search).font;
+  if (shown(search) && probe.measureText(search.placeholder).width > search.clientWidth - 16)
+    found.push(`the hint "${search.placeholder}" is cut in ${search.clientWidth} px`);
   if (document.documentElement.scrollWidth > wide) found.push(`the page is ${document.documentElement.scrollWidth} px wide`);
   const main = document.querySelector('main');
   if (main.scrollWidth > main.clientWidth) found.push(`the view is ${main.scrollWidth} px wide, its room ${main.clientWidth}`);

@@ -271,6 +271,12 @@ document.addEventListener("keydown", key);
 document.addEventListener("signed-out", signIn);
 window.addEventListener("popstate", open);
 $("search").addEventListener("input", find);
+const narrow = matchMedia("(max-width: 600px)"),
+  shorten = () => {
+    $("search").placeholder = narrow.matches ? "Find" : "Find patient  /";
+  };
+narrow.addEventListener("change", shorten);
+shorten();
 $("settings").addEventListener("click", settings);
 $("help").addEventListener("click", openKeys);
 document.addEventListener("click", (event) => {

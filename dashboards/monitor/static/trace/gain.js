@@ -41,7 +41,8 @@ export class FixedGain {
     this.baseline = median(seen);
     const peak = seen.length ? seen[Math.floor((seen.length - 1) * 0.998)] : this.baseline;
     const up = ((peak - this.baseline) / samples.countsPerMv) * this.scale;
-    this.level = levelOf(this.sweep.rowHeight, up, this.sweep.ratio);
+    // never back up: rows must not move by a beat that is a little lower
+    this.level = Math.max(this.level, levelOf(this.sweep.rowHeight, up, this.sweep.ratio));
   }
 
   /** Centre a trace that has wandered off, with a visible step, rather than lose it; true if that happened at this index. */
