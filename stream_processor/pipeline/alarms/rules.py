@@ -27,6 +27,7 @@ HERALDS, HERALD_S = 3, 10.0  # V beats shortly before a fibrillatory wave: artef
 HERALDED_S = 1.0  # then the alarm may come this much sooner
 
 
+RECOVERED = 3  # beats in a row that end an asystole
 REFUSED_S = 10.0  # without a chunk of another sender, there is but one again
 
 
@@ -49,12 +50,14 @@ Answer = Condition | None | _Unknown
 
 
 def asystole(f: Facts, p: Profile, holding: bool) -> Answer:
-    """Asystole: it ends with the second beat within the limit, because a dying heart still gives
-    single beats."""
+    """Asystole: it ends with the third beat within the limit of the one before, because a dying
+    heart still gives single beats, and pairs."""
     if f.signal.lead_off is not None:
         return UNKNOWN
     silent = f.signal.silence_s(f.now) >= p.asystole_s
-    alone = holding and len(f.beats) < 2 and f.signal.wave is None
+    recent = f.now - f.signal.quiet < p.asystole_s * FS_HZ
+    recovers = len(f.beats) >= RECOVERED and recent
+    alone = holding and not recovers and f.signal.wave is None
     since_s = max((f.now - f.signal.quiet) / FS_HZ, p.asystole_s)
     return Condition(f.signal.quiet, since_s, p.asystole_s) if silent or alone else None
 
@@ -135,8 +138,8 @@ def extreme_bradycardia(f: Facts, p: Profile, holding: bool) -> Answer:
     ]
     rate = _rate(beats, p.extreme_bradycardia_beats)
     limit = p.extreme_bradycardia_bpm + holding * HR_MARGIN
-    # one long pause among normal beats is a pause, not a rate
-    if rate is None or 2 * sum(slow) < len(slow):
+    # one long pause among normal beats is a pause, not a rate; beats within a wave are few of many
+    if f.signal.wave is not None or rate is None or 2 * sum(slow) < len(slow):
         return None
     return Condition(beats[0], rate, p.extreme_bradycardia_bpm) if rate < limit else None
 

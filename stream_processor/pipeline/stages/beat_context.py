@@ -23,6 +23,7 @@ from stream_processor.pipeline.stages.tasks.sequences import TaskAnswer
 AF_SURE = 0.5  # probability of AF from which no beat is S
 PREMATURE = 0.9  # of the median of the intervals just before
 BEFORE = 3  # of these
+FAST_S = 0.4  # intervals up to which conducted beats are no V: extreme tachycardia is slower still
 
 
 class _State(msgspec.Struct):
@@ -74,6 +75,8 @@ def _judged(state: _State, beat: LabelledBeat) -> LabelledBeat:
         state.usual = 0.0
     if label == "S" and not _is_premature(state, rr):
         label = "N"
+    if label == "V" and beat.conducted and max([rr, *state.rr[-1:]]) <= FAST_S:
+        label, beat = "S", beat._replace(ventricular=0.0)
     state.rr = [*state.rr[-BEFORE + 1 :], rr]
     return beat if label == beat.label else beat._replace(label=label)
 

@@ -9,6 +9,7 @@ from ingest.messages import Noise
 from models.beats.decoding import SEARCH, Peaks, decode, r_peak, uncertainty
 from models.beats.morphology import around
 from models.beats.searchback import FIELDS, WEAK, choose
+from models.beats.spikes import is_spike
 from models.serving.runtime import Model, size
 from models.signal import quality
 from models.signal.movement import Movement, movement
@@ -28,7 +29,7 @@ WHOLE = 25  # first samples of the last 4 s, which are all zero if that much sig
 # steps are below 0.021 mV; in the ventricular flutter of MIT-BIH 207 above 0.046.
 SWING_MV = 1.0
 # root mean square of successive differences, in mV and as a share of the last 10 s
-STEP_MV, STEP_RATIO = 0.03, 0.1
+STEP_MV, STEP_RATIO = 0.045, 0.1
 
 
 class BeatDetector(ArrayStage):
@@ -53,14 +54,14 @@ class BeatDetector(ArrayStage):
         w = Windows(*(np.concatenate(column) for column in zip(*batch, strict=True)))
         spec = self.model.input
         mask, features = self.model.segment(np.nan_to_num(w.x))
-        complexes = self._complexes(w, mask)
+        complexes, spiked = self._complexes(w, mask)
         until = np.minimum(w.end - spec.after, w.written)
         moves = movement(w.recent)
         noisy, restless = _signal(w, spec)
         readable, noises = _readable(w, moves, noisy)
         unsure = [
-            restive and not found
-            for restive, found in zip(restless.tolist(), complexes, strict=True)
+            restive and not found and i not in spiked
+            for i, (restive, found) in enumerate(zip(restless.tolist(), complexes, strict=True))
         ]
         return [
             AnalysedSecond(*values)
@@ -85,13 +86,17 @@ class BeatDetector(ArrayStage):
             )
         ]
 
-    def _complexes(self, w: Windows, mask: Floats) -> list[tuple[Complex, ...]]:
+    def _complexes(self, w: Windows, mask: Floats) -> tuple[list[tuple[Complex, ...]], set[int]]:
+        """Return the QRS complexes of each window, and which windows have a pacing spike without
+        one."""
         peaks = decode(mask, threshold=WEAK)
         inside = r_peak(w.x, peaks.row, peaks.position)
         at = (w.end - w.x.shape[1])[peaks.row] + inside
         # the step where a signal ends is no QRS
         before = np.where(w.end > w.written, w.written - SEARCH, w.written)[peaks.row]
-        there = np.flatnonzero((at >= 0) & (at < before))
+        spike = is_spike(w.x, peaks.row, inside)
+        spiked = set(peaks.row[spike].tolist())
+        there = np.flatnonzero((at >= 0) & (at < before) & ~spike)
         peaks = Peaks(
             peaks.row[there], peaks.position[there], peaks.confidence[there], peaks.ahead[there]
         )
@@ -108,7 +113,7 @@ class BeatDetector(ArrayStage):
             strict=True,
         ):
             found[place].append(Complex(position, confidence, shape.tobytes()))
-        return [tuple(complexes) for complexes in found]
+        return [tuple(complexes) for complexes in found], spiked
 
 
 def _packed(mv: Floats, features: Floats) -> list[bytes]:

@@ -12,8 +12,8 @@ import numpy as np
 from ingest.messages import BeatLabel
 from models.beats import votes
 from models.beats.decoding import THRESHOLD
-from models.beats.morphology import QRS_PART, SHAPE, Doubles
-from models.beats.templates import BeatContext, Intervals, MatchedBeats
+from models.beats.morphology import QRS_PART, SHAPE, Doubles, Floats
+from models.beats.templates import SCALARS, BeatContext, Intervals, MatchedBeats
 from models.serving.runtime import Model
 from models.signal.conditioning import FS_HZ
 from models.signal.stage import Rows
@@ -27,6 +27,10 @@ from stream_processor.pipeline.stages.seconds import (
 
 CLASSES: tuple[BeatLabel, ...] = ("N", "S", "V", "F", "Q")
 VENTRICULAR, UNSURE = CLASSES.index("V"), CLASSES.index("Q")
+# A conducted beat: least correlation of its QRS with the dominant template's, largest width, and
+# largest difference in height (log), as features (models/beats/templates.py, LIKENESS)
+_SCALAR = {name: i - len(SCALARS) for i, name in enumerate(SCALARS)}
+LIKE_QRS, NARROW, SAME_HEIGHT = 4 * (0.9 - 0.75), 4 * (2.05 - 3), 2 * 0.15
 
 
 class _Turn(NamedTuple):
@@ -72,12 +76,15 @@ class BeatLabeller(BeatContext):
         if seen:
             turns = [turn for these in rounds for turn in these]
             templates = [int(slot) for _, beat in seen for slot in beat.slot]
-            for turn, template, mv, p, label in zip(
-                turns, templates, sizes, *self._model.decide(self._voted(seen)), strict=True
+            conducted = [value for _, beat in seen for value in _conducted(beat.features)]
+            decided = self._model.decide(self._voted(seen))
+            for turn, template, mv, from_above, p, label in zip(
+                turns, templates, sizes, conducted, *decided, strict=True
             ):
                 rr_s = None if math.isnan(turn.rr_s) else turn.rr_s
                 beat = _labelled(turn.found, rr_s, p.tolist(), label)
-                labelled[turn.second].append(beat._replace(template=template, size_mv=mv))
+                beat = beat._replace(template=template, size_mv=mv, conducted=from_above)
+                labelled[turn.second].append(beat)
         return [Beats(second, tuple(beats)) for second, beats in zip(batch, labelled, strict=True)]
 
     def _voted(self, seen: Sequence[tuple[Rows, MatchedBeats]]) -> Doubles:
@@ -127,6 +134,14 @@ class BeatLabeller(BeatContext):
             turns, rounds, self.intervals_ahead(turns), strict=True
         ):
             yield rows, these, intervals
+
+
+def _conducted(features: Floats) -> list[bool]:
+    """Return of each beat whether its QRS is narrow and like the dominant template's."""
+    like = features[:, _SCALAR["like_qrs"]] >= LIKE_QRS
+    narrow = features[:, _SCALAR["width"]] <= NARROW
+    same = np.abs(features[:, _SCALAR["height"]]) <= SAME_HEIGHT
+    return [bool(x) for x in like & narrow & same]
 
 
 def _labelled(

@@ -61,6 +61,8 @@ class LabelledBeat(NamedTuple):
     ventricular: float  # probability that it is V, whatever it was called
     template: int = -1  # which of the patient's templates it matches (models/beats/templates.py)
     size_mv: float = 0.0  # height of its QRS, from the lowest to the highest
+    # its QRS is narrow and like that of the patient's usual beats: it came from above the ventricles
+    conducted: bool = False
 
 
 class Wave(NamedTuple):

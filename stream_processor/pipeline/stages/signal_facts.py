@@ -33,8 +33,10 @@ SIZES, SMALLER, INTERVALS, LEAST_INTERVALS = 12, 2, 16, 4
 UNREAD = 2  # unreadable seconds in a row across which an interval is unknown
 SILENT = 4 * FS_HZ  # without a QRS: the next interval says nothing of the rate
 LETHAL_OF = 4  # seconds
-# QRS complexes, in mV of the usual one's height, that are P waves: no beats, for so long
+# QRS complexes, in mV of the usual one's height, that are P waves: no beats, for so long; and the
+# same once no complex has come for some time, because noise adds to P waves, up to so many mV
 P_WAVE, P_WAVE_S = 0.2, 300.0
+P_WAVE_ALONE, P_WAVE_MV, ALONE = 0.3, 0.35, 2 * FS_HZ
 
 
 class _State(msgspec.Struct):
@@ -99,7 +101,9 @@ def _is_p_wave(s: _State, beat: LabelledBeat) -> bool:
     do not come back, the complexes themselves have become smaller."""
     if len(s.sizes) < SIZES or beat.at - s.full > P_WAVE_S * FS_HZ:
         return False
-    return beat.size_mv < P_WAVE * sorted(s.sizes)[SMALLER]
+    usual = sorted(s.sizes)[SMALLER]
+    alone = beat.at - s.full > ALONE and beat.size_mv < P_WAVE_MV
+    return beat.size_mv < (P_WAVE_ALONE if alone else P_WAVE) * usual
 
 
 def _moment(s: _State) -> Moment:
@@ -153,7 +157,7 @@ def _usual(s: _State) -> float | None:
 
 
 def _take_beat(s: _State, beat: LabelledBeat) -> None:
-    recent = RecentBeat(beat.at, beat.ventricular, beat.label == "V", beat.template)
+    recent = RecentBeat(beat.at, beat.ventricular, beat.label == "V", beat.template, beat.conducted)
     interval = s.runs.take(recent, beat.at - s.quiet < SILENT, _around(s))
     if interval is not None:
         s.rr = [*s.rr[-INTERVALS + 1 :], interval]

@@ -30,9 +30,12 @@ AGREED = 0.4
 STRETCH_AGREED = 1.5  # longest interval then
 # the same from which, in a regular rhythm, it stands for a run by itself, if that began suddenly
 SURE, SURE_REGULAR = 0.8, 0.6
+BOTH, BOTH_REGULAR = 0.6, 0.95  # of a rhythm that is very regular
 # probability of V, on average, that a run needs if all its beats have a new morphology, and it
 # began suddenly
 NEW_TEMPLATE = 0.25
+# mean interval of such a run of conducted beats; the adult limit of extreme tachycardia is slower
+FAST_RR = 0.4 * FS_HZ
 SAME_RATE = 0.12  # by which the rate of a movement may differ from that of the tachycardia
 # beats in a row that are V by this probability at most, while the network for lethal rhythms sees
 # nothing either, which end a tachycardia whatever their morphology and rate
@@ -48,6 +51,7 @@ class RecentBeat(msgspec.Struct, frozen=True):
     ventricular: float  # probability
     is_v: bool
     template: int
+    conducted: bool = False
 
 
 class Surroundings(NamedTuple):
@@ -129,7 +133,9 @@ class RunWatch(msgspec.Struct):
         if self.unlikely >= UNLIKELY_BEATS:
             self.end()
             return
-        if (self._moves_on(around) and not returned) or (fast and alike and self._rate_holds()):
+        sure = around.lethal >= SURE
+        moves_on = self._moves_on(around) and (sure or not returned)
+        if moves_on or (fast and alike and self._rate_holds()):
             self.tachycardia = [*self.tachycardia[-KEPT + 1 :], beat.at]
             self.strays = 0
             return
@@ -165,6 +171,9 @@ def is_tachycardia(
     - a regular run that began suddenly, of which that network is SURE; or
     - one that began suddenly and whose beats all have a morphology that the patient's earlier
       beats did not have, and are V with some probability.
+
+    A run of conducted beats that is faster than FAST_RR is none of these: it is supraventricular,
+    and an extreme tachycardia.
     """
     newest = run[-VT_BEATS:]
     if len(newest) == VT_BEATS and newest[-1] - newest[0] < LONGEST_RR * (VT_BEATS - 1):
@@ -177,6 +186,8 @@ def is_tachycardia(
         STRETCH_AGREED if agreed else STRETCH
     ):
         return False
+    if sum(rr) <= FAST_RR * len(rr) and sum(b.conducted for b in some) >= VT_BEATS - 1:
+        return False
     likely = sum(b.ventricular for b in some) / len(some)
     mostly = some[-1].ventricular >= 0.5 and some[0].ventricular >= DOUBTFUL and likely >= 0.5
     if mostly and agreed:
@@ -187,7 +198,7 @@ def is_tachycardia(
     before = beats[: _start_of_fast(beats)]
     if not _is_sudden(mean, before[-BEFORE_RUN - 1 :]):
         return False
-    if lethal >= SURE and regular >= SURE_REGULAR:
+    if (lethal >= SURE and regular >= SURE_REGULAR) or (lethal >= BOTH and regular >= BOTH_REGULAR):
         return True
     known = _templates_before(before)
     return likely >= NEW_TEMPLATE and all(b.template not in known for b in some)

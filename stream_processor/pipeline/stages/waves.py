@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from models.beats.decoding import THRESHOLD
 from models.signal.conditioning import FS_HZ
 from stream_processor.pipeline.stages.seconds import AnalysedSecond, Wave
 
@@ -20,16 +21,18 @@ TACHYCARDIC = 0.5  # probability of VT, without QRS
 # A regular movement that the network for lethal rhythms bears out, of which the QRS complexes
 # account for less than this share; of one that is less regular, for less than FEW
 VERY_REGULAR, BORNE_OUT, SHARE, FEW = 0.8, 0.6, 0.7, 0.5
+CERTAIN = 0.9  # the same from which a wave goes on although most of its complexes are found
 SLOWEST = 100.0  # a minute
 # The longer no QRS comes in a signal that moves, the less the network need say: seconds, and the
 # mean probability of VT or VF over them. In the noise of VFDB three in four seconds are below 0.06.
 LONG, LITTLE = 4, 0.1
 LASTING = 4 * FS_HZ
+DECIDED = 5 * FS_HZ  # the kind is decided by then: regularity is measured over 4 s
 BACK = 2 * FS_HZ  # a movement is known so late
 OVER = 2  # seconds in a row without it that end a wave
 KIND_OF = 4  # seconds
 # VT: so regular by itself, or if the network for lethal rhythms holds with it; and no faster, a minute
-VT_REGULAR, VT_REGULAR_BOTH, VT_FASTEST = 0.95, 0.7, 193.0
+VT_REGULAR, VT_REGULAR_BOTH, VT_FASTEST = 0.8, 0.7, 193.0
 # A movement that is no faster than this a minute, and not faster than the beats before it by this
 # factor, is the earlier rhythm, whose QRS complexes are missed
 SLOW, FASTER = 130.0, 1.15
@@ -53,7 +56,7 @@ class WaveWatch(msgspec.Struct):
     out_from: float = 0.0
     regular: list[float] = []  # of the newest seconds
     rates: list[float] = []
-    found: list[int] = []  # QRS complexes of the newest seconds
+    found: list[int] = []  # sure QRS complexes of the newest seconds
     bare: list[float] = []  # probability of VT or VF of the newest seconds that moved without QRS
     kind: str = ""
     until: float = 0.0
@@ -77,7 +80,8 @@ class WaveWatch(msgspec.Struct):
     ) -> float | None:
         """Follow the next second, of a patient with QRS complexes of usually this size and rate a
         minute; the end of a wave of some length that is over with it."""
-        self.found = [*self.found[-KIND_OF + 1 :], len(second.complexes)]
+        sure = sum(c.confidence >= THRESHOLD for c in second.complexes)
+        self.found = [*self.found[-KIND_OF + 1 :], sure]
         strong, belongs = self._evidence(second, size_mv, usual)
         start = float(second.until - FS_HZ)
         if belongs:
@@ -108,10 +112,10 @@ class WaveWatch(msgspec.Struct):
         self.regular = [*self.regular[-KIND_OF + 1 :], second.regular]
         self.rates = [*self.rates[-KIND_OF + 1 :], second.rate]
         rate = sorted(self.rates)[len(self.rates) // 2]
-        lasting = self.since is not None and self.until - self.since > LASTING
+        lasting = self.since is not None and self.until - self.since > DECIDED
         if not lasting:
             both = second.regular >= VT_REGULAR_BOTH and second.tachycardia > second.fibrillation
-            regular = both or second.regular >= VT_REGULAR
+            regular = both or max(self.regular[-2:]) >= VT_REGULAR
             self.kind = "VT" if regular and rate <= VT_FASTEST else "VF"
         elif sum(self.regular) < VF_IRREGULAR * len(self.regular):
             self.kind = "VF"
@@ -122,7 +126,8 @@ class WaveWatch(msgspec.Struct):
         """Whether the second shows a wave by itself, and whether it may belong to one."""
         share = sum(self.found) / max(1.0, second.rate / 60 * len(self.found))
         very = second.regular >= VERY_REGULAR and second.rate >= SLOWEST
-        if very and share >= SHARE:
+        lethal = second.fibrillation + second.tachycardia
+        if very and share >= SHARE and not (self.on and lethal >= CERTAIN):
             self.bare = []
             return False, False  # the beats account for it
         if second.fibrillation >= FIBRILLATORY:
@@ -130,11 +135,11 @@ class WaveWatch(msgspec.Struct):
         if second.lead_off or not moves(second, size_mv):
             self.bare = []
             return False, False
-        new = second.rate > SLOW or (usual is not None and second.rate >= FASTER * usual)
+        new = second.rate > SLOW or (self.on and lethal >= BORNE_OUT)
+        new |= usual is not None and second.rate >= FASTER * usual
         if second.regular >= REGULAR_ENOUGH and not new:
             self.bare = []
             return False, False
-        lethal = second.fibrillation + second.tachycardia
         self.bare = [] if second.complexes else [*self.bare[-LONG + 1 :], lethal]
         if len(self.bare) == LONG and sum(self.bare) > LITTLE * LONG:
             return True, True
@@ -145,5 +150,6 @@ class WaveWatch(msgspec.Struct):
             return False, False
         if second.unsure and second.regular < REGULAR_ENOUGH:  # as artefact is
             return False, lethal >= WAVERING
-        strong = second.regular >= REGULAR or second.tachycardia >= TACHYCARDIC
+        seen = lethal >= LITTLE or second.least_mv >= LOUD_MV  # P waves are smaller
+        strong = (second.regular >= REGULAR and seen) or second.tachycardia >= TACHYCARDIC
         return strong, strong or lethal >= WAVERING or second.regular >= REGULAR_ENOUGH

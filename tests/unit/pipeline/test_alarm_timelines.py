@@ -133,11 +133,11 @@ STORIES: dict[str, tuple[str, str, list[Row]]] = {
     "sinus rhythm": (STEADY * 40, "", []),
     # |N   N   N          N   N|  an RR of 2.2 s, known 2 s after the beat, over at the next
     "pause": (STEADY * 10 + "N" + " " * 10 + STEADY * 10, "", [Row("pause", 8.0, 11.4, 10.2)]),
-    # |N   N   N                         N   N|  no QRS for 6 s: the pause first, then the asystole, which is worse, and over with the second beat
+    # |N   N   N                         N   N|  no QRS for 6 s: the pause first, then the asystole, which is worse, and over with the third beat
     "asystole": (
         STEADY * 10 + "N" + " " * 29 + STEADY * 10,
         "",
-        [Row("pause", 8.0, 11.4, 14.0), Row("asystole", 8.0, 13.4, 14.8)],
+        [Row("pause", 8.0, 11.4, 14.0), Row("asystole", 8.0, 13.4, 15.6)],
     ),
     # |N   N   N                          ...|  nothing more: it still holds
     "asystole that goes on": (
