@@ -7,6 +7,7 @@ services are fetched and built, and a test whose service cannot be had fails.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,10 @@ REQUIRED = os.environ.get("ECGWATCH_REQUIRE_SERVICES") == "1"
 settings.register_profile("ecgwatch", deadline=None, derandomize=REQUIRED)
 settings.load_profile("ecgwatch")
 S = TypeVar("S", bound=services.Service)
+
+
+# A shell's background job ignores SIGINT, and so would every command that a test starts and stops.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
