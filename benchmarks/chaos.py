@@ -9,9 +9,10 @@ Live patients stream into a real Kafka while two `ecgwatch process` store into a
 (tools/services.py). Every few seconds one fault happens, each kind (FAULTS) once before any comes
 again. Then the streams end, and every stored event is compared with what the ward alone makes of
 the same chunks. Left out: alarms on missing signal, which report the outages, and effects of time
-on alarms (re-alarms, lateness). Longest without processing: between two seconds of vitals of a
-patient on ecg.vitals, while Kafka was up. Exit status 1 if an event is lost, duplicated or
-different, 2 if a patient was unmonitored for more than 15 s.
+on alarms (re-alarms, lateness). Longest without processing: between two new seconds of vitals of a
+patient on ecg.vitals, while Kafka was up. Every figure is printed with its verdict. Exit status 1 if
+an event is lost, told twice or different, 2 if a patient was unmonitored for more than 15 s or fewer
+than 15 kinds of faults happened.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import confluent_kafka
 import msgspec
@@ -40,10 +43,20 @@ from ecgwatch.settings import Settings
 from ecgwatch.stores import open_sink
 from ingest.broker import METADATA_MS, create_topics, grow_topics, lags
 from ingest.clock import SystemClock
-from ingest.messages import Action, Alarm, Event, SampleChunk, Strip, encode, sample_offset_ns
+from ingest.messages import (
+    Action,
+    Alarm,
+    Event,
+    SampleChunk,
+    Strip,
+    Vitals,
+    decode,
+    encode,
+    sample_offset_ns,
+)
 from ingest.simulator.generate import simulate
 from ingest.simulator.scenario import load
-from ingest.topics import PROCESSOR_GROUP, SAMPLES
+from ingest.topics import PROCESSOR_GROUP, SAMPLES, VITALS
 from stream_processor.sinks.base import KINDS, identity
 from stream_processor.ward import build_ward
 from tools.service_base import Service
@@ -52,6 +65,7 @@ from tools.services import Influxdb, Kafka
 SCENARIOS = ("normal", "pvcs", "afib", "vt", "asystole", "tachycardia")
 CHUNK_S = 0.5
 MUST_S = 15.0
+KINDS_AT_LEAST = 15
 SETTLE_S = 180.0
 Stored = dict[tuple[object, ...], Event]
 
@@ -345,10 +359,12 @@ FAULTS = (
 
 
 class Watch:
-    """Records when each patient's newest vitals arrived."""
+    """Records when a new second of each patient was processed: by the time of sending of the first
+    vitals that tell of it."""
 
     def __init__(self, address: str) -> None:
         self.received: dict[str, list[float]] = {}
+        self._newest: dict[str, int] = {}
         self._stop = threading.Event()
         self._consumer = confluent_kafka.Consumer(
             {
@@ -359,7 +375,7 @@ class Watch:
                 "log_level": 0,
             }
         )
-        self._consumer.subscribe(["ecg.vitals"])
+        self._consumer.subscribe([VITALS.name])
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -367,23 +383,36 @@ class Watch:
         while not self._stop.is_set():
             for message in self._consumer.consume(1000, 0.2):
                 if message.error() is None and (message.key() or b"").startswith(b"bed-"):
-                    patient = bytes(message.key() or b"").decode()
-                    # the time of sending by the processor, not of reading
-                    self.received.setdefault(patient, []).append(message.timestamp()[1] / 1000)
+                    vitals = decode(message.value() or b"", Vitals)
+                    # what a successor computes again is no progress
+                    if vitals.time_ns > self._newest.get(vitals.patient_id, 0):
+                        self._newest[vitals.patient_id] = vitals.time_ns
+                        times = self.received.setdefault(vitals.patient_id, [])
+                        times.append(message.timestamp()[1] / 1000)
 
-    def longest(self, outages: list[tuple[float, float]]) -> tuple[float, str]:
-        """Longest time without vitals, in seconds, and its patient."""
+    def longest(
+        self, patients: list[str], begin_s: float, end_s: float, outages: list[tuple[float, float]]
+    ) -> tuple[float, str]:
+        """Longest time without a new second of a patient between two times, in s, and its patient,
+        except while Kafka was away."""
         self._stop.set()
         self._thread.join()
         found = (0.0, "")
-        for patient, times in self.received.items():
-            ordered = sorted(times)
-            for a, b in pairwise(ordered):
+        for patient in patients:
+            for a, b in pairwise([begin_s, *sorted(self.received.get(patient, [])), end_s]):
                 if not any(a < end and b > began for began, end in outages):
-                    found = max(
-                        found, (b - a, f"{patient} from {time.strftime('%X', time.localtime(a))}")
-                    )
+                    at = time.strftime("%X", time.localtime(a))
+                    found = max(found, (b - a, f"{patient} from {at}"))
         return found
+
+
+class Difference(NamedTuple):
+    """What is stored of a patient and should not be, or is not and should be."""
+
+    patient: str
+    lost: int
+    extra: int  # of another identity than any that `annotate` gives: told twice, or false
+    other: int  # of the right identity, and otherwise different
 
 
 def by_identity(events: list[Event]) -> Stored:
@@ -407,31 +436,42 @@ def renamed(events: Stored, old: str, new: str) -> Stored:
     return by_identity(found)
 
 
-def compare(chaos: Chaos, templates: list[list[SampleChunk]], per: int) -> int:
-    """Number of patients whose stored events differ; waits until all events are stored."""
+def compare(chaos: Chaos, templates: list[list[SampleChunk]], per: int) -> list[Difference]:
+    """The patients whose stored events differ; waits until all events are stored."""
     expected = [by_identity(build_ward(SystemClock()).push(chunks)) for chunks in templates]
-    deadline, wrong = time.time() + SETTLE_S, 0
+    deadline, found = time.time() + SETTLE_S, list[Difference]()
     for scenario, template in enumerate(expected):
         for number in range(per):
             patient = name_of(scenario, number)
-            wanted, stored = renamed(template, name_of(scenario, 0), patient), Stored()
-            while True:
-                sink = open_sink(Settings(**chaos.settings))  # type: ignore[arg-type]
-                stored = by_identity([e for kind in KINDS for e in sink.read(kind, patient)])  # type: ignore[type-var]
-                sink.close()
-                if stored == wanted or time.time() > deadline:
-                    break
+            wanted = renamed(template, name_of(scenario, 0), patient)
+            while (stored := read(chaos, patient)) != wanted and time.time() < deadline:
                 time.sleep(2.0)
-            if stored != wanted:
-                wrong += 1
-                lost, extra = wanted.keys() - stored.keys(), stored.keys() - wanted.keys()
-                other = [k for k in wanted.keys() & stored.keys() if wanted[k] != stored[k]]
-                print(
-                    f"{patient}: {len(lost)} lost {sorted(lost)[:2]}, {len(extra)} extra"
-                    f" {sorted(extra)[:2]}, {len(other)} other"
-                    f" {[(wanted[k], stored[k]) for k in other[:1]]}"
-                )
-    return wrong
+            lost, extra = wanted.keys() - stored.keys(), stored.keys() - wanted.keys()
+            other = [k for k in wanted.keys() & stored.keys() if wanted[k] != stored[k]]
+            if not (lost or extra or other):
+                continue
+            found.append(Difference(patient, len(lost), len(extra), len(other)))
+            print(
+                f"{patient}: {len(lost)} lost {sorted(lost)[:2]}, {len(extra)} extra"
+                f" {sorted(extra)[:2]}, {len(other)} other"
+                f" {[(wanted[k], stored[k]) for k in other[:1]]}"
+            )
+    return found
+
+
+def read(chaos: Chaos, patient: str) -> Stored:
+    """What is stored of a patient."""
+    sink = open_sink(Settings(**chaos.settings))  # type: ignore[arg-type]
+    try:
+        return by_identity([e for kind in KINDS for e in sink.read(kind, patient)])  # type: ignore[type-var]
+    finally:
+        sink.close()
+
+
+def verdict(name: str, found: object, *, good: bool) -> bool:
+    """Print a figure with its verdict, and return that."""
+    print(f"{'right' if good else 'WRONG'}  {name}: {found}")
+    return good
 
 
 def main() -> int:
@@ -456,27 +496,44 @@ def main() -> int:
     sending.start()
     kinds = [f for f in FAULTS if not arguments.only or f.__name__ in arguments.only]
     waiting: list[Callable[[Chaos], None]] = []
-    happened = 0
+    happened = Counter[str]()
     while time.time() < start_s + 60 * arguments.minutes - arguments.every:
         began = time.time()
         waiting = waiting or chaos.dice.sample(kinds, len(kinds))
         fault = waiting.pop()
         print(f"{time.strftime('%X')} {fault.__name__}", flush=True)
         fault(chaos)
-        happened += 1
+        happened[fault.__name__] += 1
         time.sleep(max(0.0, began + arguments.every - time.time()))
     sending.join()
     chaos.producer.flush(60)
-    longest_s, who = watch.longest(chaos.kafka_away)
-    wrong = compare(chaos, templates, per)
+    patients = [name_of(i, number) for i in range(len(SCENARIOS)) for number in range(per)]
+    end_s = start_s + 60 * arguments.minutes
+    time.sleep(MUST_S)
+    longest_s, who = watch.longest(patients, start_s, end_s, chaos.kafka_away)
+    differences = compare(chaos, templates, per)
     chaos.first.stop()
     chaos.second.stop()
     chaos.kafka.remove()
     chaos.influxdb.remove()
-    print(f"{happened} faults of {len(kinds)} kinds, {per * len(SCENARIOS)} patients")
-    print(f"patients with lost, repeated or other events: {wrong}")
-    print(f"longest without processing: {longest_s:.1f} s ({who}); logs in {chaos.folder}")
-    return 1 if wrong else 2 * (longest_s > MUST_S)
+    print(f"{len(patients)} patients, {arguments.minutes:g} min, seed {arguments.seed}")
+    print(", ".join(f"{name} {count}" for name, count in sorted(happened.items())))
+    lost, extra, other = (sum(d[i] for d in differences) for i in (1, 2, 3))
+    enough = min(len(kinds), KINDS_AT_LEAST)
+    good = [
+        verdict("kinds of faults", len(happened), good=len(happened) >= enough),
+        verdict("events lost", lost, good=not lost),
+        verdict("events twice or false", extra, good=not extra),
+        verdict("events different", other, good=not other),
+        verdict("patients concerned", len(differences), good=not differences),
+        verdict(
+            "longest time that a patient went without processing",
+            f"{longest_s:.1f} s ({who}); must: {MUST_S:g} s",
+            good=longest_s <= MUST_S,
+        ),
+    ]
+    print(f"logs in {chaos.folder}")
+    return 1 if differences else 0 if all(good) else 2
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def main() -> int:
     hours = per * len(chaos.SCENARIOS) * length_s * 0.9 / 3600
     print(f"Kafka's disk grew by {grown_mb:.0f} MB, {grown_mb / hours:.1f} MB for a patient's hour")
     print(f"everything was read back {stored_s:.0f} s after the store was")
-    print(f"patients with lost, repeated or other events: {wrong}; logs in {ward.folder}")
+    print(f"patients with lost, repeated or other events: {len(wrong)}; logs in {ward.folder}")
     return 1 if wrong else 2 * (len(high_s) < 2 or high_s[1] > high_s[0] + MORE_S)
 
 

@@ -70,8 +70,8 @@ class EventProducerError(Exception):
 
 
 class EventProducer:
-    """Sends to the partition number that the input came from, so that all topics of a patient share
-    one number. Safe to call from several threads."""
+    """Sends to the partition number that is asked for: the one that the patient's input came from
+    first. Safe to call from several threads."""
 
     def __init__(self, broker: str) -> None:
         settings = {

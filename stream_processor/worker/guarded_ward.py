@@ -123,7 +123,7 @@ class GuardedWard:
             raise WardBrokeError(f"{type(error).__name__}: {error}") from error
         self._stall_guard.check()
         for event in events:
-            self._event_producer.event(event, self._ledger.home(event.patient_id))
+            self._event_producer.event(event, self._ledger.events_to(event.patient_id))
         self._publish_orders()
         self._event_producer.check()
         self._count(batch, chunks, events, started)
@@ -177,7 +177,7 @@ class GuardedWard:
                 found += self._ward.resume(orders)
         self._ward.expect_actions(ends)
         for event in found:
-            self._event_producer.event(event, self._ledger.home(event.patient_id))
+            self._event_producer.event(event, self._ledger.events_to(event.patient_id))
         self._publish_orders()
         return found
 

@@ -24,6 +24,8 @@ class Ledger:
         # by patient: partitions of ecg.state with a snapshot that does not count any more
         self._outdated: dict[str, set[int]] = {}
         self._home: dict[str, int] = {}  # the partition a patient's chunks come from
+        # by patient who has moved: the partition of its events, see Snapshot
+        self._events_to: dict[str, int] = {}
         # by patient and partition: the first input offset that is not inside the restored state.
         # All partitions that chunks of the patient came from are named as soon as there are two.
         self._inside: dict[str, dict[int, int]] = {}
@@ -36,6 +38,10 @@ class Ledger:
         """Return the partition that the patient's chunks come from, None if none has come."""
         return self._home.get(patient)
 
+    def events_to(self, patient: str) -> int | None:
+        """Return the partition that the patient's events go to, None if none is known."""
+        return self._events_to.get(patient, self._home.get(patient))
+
     def chunk_came(self, patient: str, partition: int) -> None:
         """Record that a chunk came from this partition. A new partition means that the topic has
         grown, or that a sender partitions differently."""
@@ -44,6 +50,7 @@ class Ledger:
             self._inside[patient] = {home: 0, partition: 0} | self._inside.get(patient, {})
             self._outdated.setdefault(patient, set()).add(home)
             self._home[patient] = partition
+            self._events_to.setdefault(patient, home)
 
     def is_inside(self, patient: str, partition: int, offset: int) -> bool:
         """Whether this message is already inside the patient's restored state."""
@@ -72,6 +79,8 @@ class Ledger:
         self._outdated |= {patient: set(of) for patient, of in restored.outdated.items()}
         for patient, snapshot in restored.states.items():
             self._home[patient], self._inside[patient] = snapshot.partition, dict(snapshot.inside)
+            if snapshot.events is not None:
+                self._events_to[patient] = snapshot.events
 
     def lose_state(self, patient: str) -> None:
         """Discard a restored state that cannot be used: only the patient's input since the last
@@ -89,7 +98,7 @@ class Ledger:
 
     def reset(self) -> None:
         """Forget all patients: the ward is built anew."""
-        self._home, self._inside, self._acted = {}, {}, {}
+        self._home, self._events_to, self._inside, self._acted = {}, {}, {}, {}
 
     def snapshot(self, patient: str, asked: int, state: bytes) -> Snapshot:
         """Return the patient's state with what is inside it; `asked` is the partition if none is
@@ -100,7 +109,8 @@ class Ledger:
         if state == ENDED and any(at > known.get(p, 0) for p, at in inside.items()):
             self._home.pop(patient, None)
             self._inside.pop(patient, None)
-        return Snapshot(home, state, inside)
+            self._events_to.pop(patient, None)
+        return Snapshot(home, state, inside, self._events_to.get(patient))
 
     def snapshotted(self, patients: Iterable[tuple[str, int]]) -> None:
         """Record that the snapshots of these patients were taken, each for its partition."""
@@ -151,6 +161,7 @@ class Ledger:
         for patient in patients:
             del self._home[patient]
             self._inside.pop(patient, None)
+            self._events_to.pop(patient, None)
             self._outdated.pop(patient, None)
         for partition in gone:
             self._acted.pop(partition, None)

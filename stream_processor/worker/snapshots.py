@@ -3,7 +3,8 @@
 A message is one patient's complete state. Its header `inside` says for each partition of
 ecg.samples that the patient's chunks came from, usually one, which is the first message that is NOT
 inside: whatever comes again from before it is skipped, exactly, whether the stream went on, ended or
-started anew in between. Offsets mean nothing in another topic: `topic` names the ecg.samples they
+started anew in between. `events` is the partition that the patient's events go to, if it is not
+the snapshot's own. Offsets mean nothing in another topic: `topic` names the ecg.samples they
 are of by Kafka's id; if it was made anew, the state holds and its offsets do not. `of` is how many
 partitions there were: if there are more now, a patient belongs to the partition that Kafka's
 partitioner gives it among them, where its actions and, from their next connection on, its chunks
@@ -36,7 +37,7 @@ from stream_processor.worker.topic_id import TopicIds
 
 log = logging.getLogger(__name__)
 ENDED = b""
-INSIDE, TOPIC, OF = "inside", "topic", "of"  # headers
+INSIDE, TOPIC, OF, EVENTS = "inside", "topic", "of", "events"  # headers
 
 
 class InputLayout(NamedTuple):
@@ -48,16 +49,23 @@ class InputLayout(NamedTuple):
 
 class Snapshot(NamedTuple):
     """A patient's state (ENDED: no open stream), its partition, and by partition the first input
-    offset that the state does not include."""
+    offset that the state does not include.
+
+    `events`: the partition of the patient's events, if it is another one. Who moves because
+    partitions were added keeps it: in two partitions, a step of an alarm could be read, and stored,
+    after a later one.
+    """
 
     partition: int
     state: bytes
     inside: Mapping[int, int]
+    events: int | None = None
 
     def headers(self, layout: InputLayout) -> dict[str, str]:
         """Return the headers of the snapshot's message."""
         inside = json.dumps({str(p): at for p, at in self.inside.items()})
-        return {INSIDE: inside, TOPIC: layout.topic, OF: str(layout.partitions)}
+        events = {} if self.events is None else {EVENTS: str(self.events)}
+        return {INSIDE: inside, TOPIC: layout.topic, OF: str(layout.partitions), **events}
 
 
 class Restored(NamedTuple):
@@ -170,7 +178,8 @@ def restored(
                 p: max(earlier.inside.get(p, 0), inside.get(p, 0))
                 for p in earlier.inside.keys() | inside.keys()
             }
-        states[patient] = Snapshot(home, snapshot.state, inside)
+        events = snapshot.partition if snapshot.events is None else snapshot.events
+        states[patient] = Snapshot(home, snapshot.state, inside, None if events == home else events)
         outdated.setdefault(patient, set()).add(snapshot.partition)
     for patient, snapshot in states.items():
         outdated[patient].discard(snapshot.partition)
@@ -191,10 +200,11 @@ def _apply(found: dict[tuple[int, str], _Kept], message: confluent_kafka.Message
         layout = InputLayout(
             topic if isinstance(topic, str) else topic.decode(), int(headers[OF] or 0)
         )
+        events = int(headers[EVENTS] or 0) if EVENTS in headers else None
     except (KeyError, ValueError, AttributeError, TypeError):
         return  # of another program, or of a version before these headers
     found[partition, patient] = _Kept(
-        Snapshot(partition, value, inside), layout, message.timestamp()[1]
+        Snapshot(partition, value, inside, events), layout, message.timestamp()[1]
     )
 
 

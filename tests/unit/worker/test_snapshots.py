@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import confluent_kafka
 import msgspec
 import pytest
 
@@ -9,7 +12,14 @@ from ingest.clock import ManualClock
 from models.serving import runtime
 from stream_processor.pipeline import states
 from stream_processor.pipeline.ward import Ward
-from stream_processor.worker.snapshots import InputLayout, Snapshot, _Kept, home_of, restored
+from stream_processor.worker.snapshots import (
+    InputLayout,
+    Snapshot,
+    _apply,
+    _Kept,
+    home_of,
+    restored,
+)
 from tests.contract.test_ward import chunks
 
 NOW = InputLayout("id", 12)
@@ -49,7 +59,9 @@ def test_a_patient_moves_with_the_number_of_partitions_and_its_old_snapshot_is_o
     stays = next(p for p in map(str, range(99)) if home_of(p, 24) == home_of(p, 12))
     old = [kept(p, home_of(p, 12), {home_of(p, 12): 70}) for p in (moves, stays)]
     found = restored(old, more, range(24), ends)
-    assert found.states[moves] == Snapshot(home_of(moves, 24), b"state", {home_of(moves, 12): 70})
+    assert found.states[moves] == Snapshot(
+        home_of(moves, 24), b"state", {home_of(moves, 12): 70}, events=home_of(moves, 12)
+    )
     assert found.states[stays].partition == home_of(stays, 12)
     assert found.outdated == {moves: {home_of(moves, 12)}}
     assert found.added == frozenset(range(12, 24))
@@ -123,3 +135,30 @@ def test_a_foreign_state_is_refused_whatever_is_foreign(ward: Ward, state: bytes
             refused(ward, stream(stages=good.stream.stages | {name: value}))
     ward.restore("asystole", state)
     ward.close("asystole")
+
+
+@pytest.mark.parametrize("events", [None, 0, 7])
+def test_a_snapshots_headers_come_back(events: int | None) -> None:
+    snapshot, layout = Snapshot(3, b"state", {3: 70, 0: 4}, events), InputLayout("id", 12)
+
+    class Message:
+        """As confluent_kafka gives it."""
+
+        def key(self) -> bytes:
+            return b"a"
+
+        def value(self) -> bytes:
+            return snapshot.state
+
+        def partition(self) -> int:
+            return snapshot.partition
+
+        def timestamp(self) -> tuple[int, int]:
+            return 1, 5
+
+        def headers(self) -> list[tuple[str, bytes]]:
+            return [(name, text.encode()) for name, text in snapshot.headers(layout).items()]
+
+    found: dict[tuple[int, str], _Kept] = {}
+    _apply(found, cast(confluent_kafka.Message, Message()))
+    assert found == {(3, "a"): _Kept(snapshot, layout, 5)}
