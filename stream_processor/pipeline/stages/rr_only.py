@@ -63,7 +63,7 @@ class _State(msgspec.Struct):
     begin: int = 0  # the first sample since the start or the last gap, at 125 Hz
     rr: list[float] = []  # the newest intervals, s
     covered: list[float] = []  # share of each of the last 10 s that intervals cover
-    said: tuple[float, int] | None = None  # the strap's own rate, and when at 125 Hz
+    own_rate: tuple[float, int] | None = None  # the strap's own rate, and when at 125 Hz
 
 
 class RrMeter(StructStage[_State]):
@@ -105,7 +105,7 @@ def _second(state: _State, row: int, k: int) -> RrSecond:
     until, start = k * FS_HZ, (k - 1) * FS_HZ
     if state.off:
         state.off_since = float(start) if state.off_since is None else state.off_since
-        state.last, state.rr, state.said = None, [], None
+        state.last, state.rr, state.own_rate = None, [], None
         beats, broken = list[LabelledBeat](), False
         state.marks = []
     else:
@@ -147,7 +147,7 @@ def _beats(state: _State, until: int) -> tuple[list[LabelledBeat], bool]:
     for sample, value in state.marks:
         at = sample * FS_HZ / SAMPLES
         if value < 0:
-            state.said = (-float(value), until)
+            state.own_rate = (-float(value), until)
             continue
         rr_s = value / 1000
         if state.last is None or abs((at - state.last) / FS_HZ - rr_s) > SLACK_S:
@@ -164,8 +164,8 @@ def _signs(state: _State, row: int, until: int) -> VitalSigns:
     stale = state.last is None or until - state.last > STALE
     rate = None if stale else heart_rate(state.rr[-RECENT:])
     reason: Reason = ""
-    if rate is None and state.said is not None and until - state.said[1] <= STALE:
-        rate = state.said[0]
+    if rate is None and state.own_rate is not None and until - state.own_rate[1] <= STALE:
+        rate = state.own_rate[0]
     if state.off:
         rate, reason = None, "lead off"
     elif rate is None:

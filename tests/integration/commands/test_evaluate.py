@@ -294,6 +294,6 @@ def test_a_question_of_the_challenge_uses_nothing_after_5_minutes() -> None:
     found = judge(task)
     assert task.question is not None
     assert found.duration_s == 300.0
-    assert all(a.raised_s <= 300.0 for a in found.told)
+    assert all(a.raised_s <= 300.0 for a in found.reported)
     assert found.answer is not None
     assert found.answer.ours is task.question.true
