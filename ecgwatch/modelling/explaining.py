@@ -105,8 +105,10 @@ def explain(record: Path, folder: Path, at_s: float | None, label: str | None) -
     )
     weights = {"occlusion": covered}
     if extra.is_installed():
-        inside: Callable[[Path, Floats, int], dict[str, Floats]] = extra.training("explain").inside
-        weights |= inside(folder, window, target)
+        explain: Callable[[Path, Floats, int], dict[str, Floats]] = extra.training(
+            "explain"
+        ).explain_network
+        weights |= explain(folder, window, target)
     probabilities_by_class = dict(zip(classes, probabilities.tolist(), strict=True))
     return Explained((end - length) / FS_HZ, window, probabilities_by_class, answer, weights)
 

@@ -44,7 +44,7 @@ def test_what_is_not_there_weighs_nothing_and_says_nothing() -> None:
     other[0, [2, 4]] = 100
     first, second = pool(Bag(instances, there)), pool(Bag(other, there))
     assert first.weights[0, [2, 4]].abs().max() == 0
-    assert torch.equal(first.said, second.said)
+    assert torch.equal(first.logits, second.logits)
 
 
 def test_a_bag_has_no_order() -> None:
@@ -55,7 +55,7 @@ def test_a_bag_has_no_order() -> None:
         pool(Bag(instances, torch.ones(1, 6))),
         pool(Bag(instances[:, order], torch.ones(1, 6))),
     )
-    assert torch.allclose(first.said, second.said, atol=1e-6)
+    assert torch.allclose(first.logits, second.logits, atol=1e-6)
     assert order[second.key[0]] == first.key[0]
 
 
