@@ -106,11 +106,19 @@ class Processor:
     def __init__(self, log: Path, settings: dict[str, str]) -> None:
         self._log, self._settings = log, settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._turn = threading.RLock()
 
     def wait_until_ready(self) -> None:
         """Wait until its partitions are assigned; partitions may be added from then on."""
         while "processing ecg.samples" not in self._log.read_text(errors="replace"):
             time.sleep(0.5)
+
+    def keep(self) -> None:
+        """Start it again if it has ended by itself, as a service manager does: at its start Kafka
+        may be away."""
+        with self._turn:
+            if self._process is not None:
+                self.start()
 
     def start(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -135,17 +143,19 @@ class Processor:
                 child.kill()
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(60)
-            self._process = None
+        with self._turn:
+            if self._process is not None:
+                self._process.terminate()
+                self._process.wait(60)
+                self._process = None
 
     def restart(self) -> None:
         """Kill and restart, as after a power cut."""
-        self.signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait(30)
-        self.start()
+        with self._turn:
+            self.signal(signal.SIGKILL)
+            if self._process is not None:
+                self._process.wait(30)
+            self.start()
 
 
 class Chaos:
@@ -171,6 +181,7 @@ class Chaos:
         )
         self.first.start()
         self.second.start()
+        threading.Thread(target=self._keep, daemon=True).start()
         self.producer = confluent_kafka.Producer(
             {
                 "bootstrap.servers": self.kafka.address,
@@ -186,6 +197,12 @@ class Chaos:
         self.partitions, self.kafka_away = 12, list[tuple[float, float]]()
         self.sent: list[bytes] = []  # the newest messages, for repeats
         self.numbers: dict[str, int] = {}
+
+    def _keep(self) -> None:
+        while True:
+            time.sleep(1.0)
+            self.first.keep()
+            self.second.keep()
 
     # What is sent
 
