@@ -6,7 +6,7 @@ built-in adult profile:
     [profiles.athlete]
     base = "adult"                # or "paediatric", or another profile of this file that stands before it
     hr_low_bpm = 45
-    off = ["missed_beat"]         # alarms that are not raised; asystole, fibrillation and ventricular tachycardia cannot be
+    off = ["missed_beat"]         # alarms that are not raised; asystole, VF, VT and a lost signal cannot be
 
     [groups.cycling-club]
     patients = ["club-*"]         # shell patterns; the first group that fits counts
@@ -34,6 +34,7 @@ ALWAYS_ON: tuple[AlarmKind, ...] = (
     "asystole",
     "ventricular_fibrillation",
     "ventricular_tachycardia",
+    "no_signal",  # nobody goes unwatched
 )
 
 

@@ -350,6 +350,7 @@ def test_limits_are_shown_set_and_taken_back(sending, keep, folder, monkeypatch)
             run("profile", *arguments)
     for arguments, problem in (
         (["Bed 1", "--off", "asystole"], "asystole cannot be switched off"),
+        (["Bed 1", "--off", "no_signal"], "no_signal cannot be switched off"),
         (["Bed 1", "--off", "hr_lo"], "of the kind 'hr_lo'"),
         (["Bed 1", "--off", "store_away"], "of the kind 'store_away'"),
     ):

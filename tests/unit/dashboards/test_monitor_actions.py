@@ -372,6 +372,7 @@ def test_every_alarm_says_whether_it_is_on_and_who_switched_it(bench: Bench) -> 
         "asystole",
         "ventricular_fibrillation",
         "ventricular_tachycardia",
+        "no_signal",
     ]
 
 
